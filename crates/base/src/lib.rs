@@ -1,0 +1,21 @@
+//! What every room needs and no room owns: ids, names, time, values, faults, limits.
+//!
+//! Nothing here reads a clock, a disk or a random number; such things come in as arguments
+//! or through the ports in `clock` and `random`.
+
+pub mod clock;
+pub mod digest;
+pub mod fault;
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod time;
+pub mod value;
+
+pub use clock::{Clock, Random, SystemClock, SystemRandom};
+pub use digest::Digest;
+pub use fault::{ErrorType, Fault};
+pub use id::{EventId, IncarnationId, RunId};
+pub use name::{FunctionRef, Namespace, WorkflowKey, WorkflowName};
+pub use time::{Duration, Timestamp};
+pub use value::Value;

@@ -1,0 +1,113 @@
+//! Everything that the engine does to the world.
+//!
+//! An effect is recorded exactly once and performed at least once; the idempotency key makes the
+//! second time harmless to whoever honours it.
+
+use std::sync::Arc;
+
+use base::name::{FunctionRef, Namespace};
+use base::{Fault, RunId, Value};
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use spec::tree::HttpOutput;
+
+use crate::activation::{Activation, IdempotencyKey};
+
+/// Number of an effect within its run, in the order of scheduling. The first is 1.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct EffectNo(pub u64);
+
+/// One thing to do, handed to a performer after the commit that scheduled it.
+#[derive(Debug, Clone)]
+pub struct Perform {
+    pub run: RunId,
+    pub namespace: Namespace,
+    pub effect: EffectNo,
+    pub activation: Activation,
+    pub key: IdempotencyKey,
+    /// Labels of all data that the run has read.
+    pub labels: Arc<[String]>,
+    /// W3C trace context of the run.
+    pub traceparent: Arc<str>,
+    pub action: Arc<Action>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Http(HttpRequest),
+    Function { function: FunctionRef, input: Value },
+}
+
+/// An HTTP request with everything evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpRequest {
+    /// Upper case.
+    pub method: String,
+    pub uri: String,
+    pub headers: Vec<(String, String)>,
+    pub query: Vec<(String, String)>,
+    pub body: Option<Value>,
+    pub output: HttpOutput,
+    pub redirect: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Performed {
+    pub result: Result<Value, Fault>,
+    pub certainty: Certainty,
+    /// What the gate said before it was done; for an effect that never reached the gate, nothing.
+    pub decision: Option<Decision>,
+}
+
+/// Whether the other side is known to have answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// It answered; doing it again is a new effect with a new key.
+    Definite,
+    /// No answer, or one that says nothing about whether it was done (408, 409, 425, 429, 5xx):
+    /// the next attempt carries the same key.
+    Unknown,
+}
+
+/// The gate's word on one crossing: a record, never decided again on replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub allowed: bool,
+    /// Which rule decided, in the words of the site's configuration.
+    pub rule: String,
+    /// Where to, without path, query or credentials.
+    pub destination: String,
+}
+
+/// Whoever does what the engine decided. One implementation is in `worker`.
+///
+/// Dropping the future cancels the work at once.
+pub trait Performer: Send + Sync + 'static {
+    fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed>;
+}
+
+/// An expression to evaluate outside the process.
+#[derive(Debug, Clone)]
+pub struct Evaluate {
+    pub text: Arc<str>,
+    pub input: Value,
+    /// The variables that it reads, without `$`.
+    pub variables: Vec<(Arc<str>, Value)>,
+}
+
+/// Whoever evaluates expressions outside the process. One implementation is in `sandbox`.
+pub trait Evaluator: Send + Sync + 'static {
+    /// One value, or the reason why not: an `expression` fault without any value in its text.
+    fn evaluate(&self, expression: Evaluate) -> BoxFuture<'static, Result<Value, Fault>>;
+}
+
+impl Performed {
+    #[must_use]
+    pub fn fault(fault: Fault, certainty: Certainty) -> Self {
+        Self { result: Err(fault), certainty, decision: None }
+    }
+}

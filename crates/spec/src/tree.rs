@@ -1,0 +1,270 @@
+//! The typed tree of a workflow: what a document means once everything that can be known without
+//! running it is known. Names are resolved, constants folded, expressions parsed.
+//!
+//! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
+//! engine can name one by a number that is the same wherever the revision is loaded.
+
+use std::sync::Arc;
+
+use base::name::{FunctionRef, WorkflowKey};
+use base::{Duration, Value};
+use expr::Expr;
+
+use crate::schema::Schema;
+
+/// The number of a task in its revision, in document order (parents before children).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskNo(pub u32);
+
+#[derive(Debug)]
+pub struct Workflow {
+    pub document: Document,
+    pub input: Input,
+    pub output: Output,
+    pub timeout: Option<DurationOf>,
+    pub body: TaskList,
+    pub tasks: Vec<Task>,
+}
+
+impl Workflow {
+    #[must_use]
+    pub fn task(&self, no: TaskNo) -> &Task {
+        &self.tasks[no.0 as usize]
+    }
+
+    /// Where in `list` the task of that name stands.
+    #[must_use]
+    pub fn position(&self, list: &TaskList, name: &str) -> Option<u32> {
+        let at = list.0.iter().position(|no| &*self.task(*no).name == name)?;
+        u32::try_from(at).ok()
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub key: WorkflowKey,
+    pub dsl: String,
+    pub version: String,
+    pub title: Option<String>,
+    pub summary: Option<String>,
+    /// An object.
+    pub tags: Value,
+    /// An object.
+    pub metadata: Value,
+}
+
+/// Tasks done one after another, or the branches of a fork.
+#[derive(Debug, Clone, Default)]
+pub struct TaskList(pub Vec<TaskNo>);
+
+#[derive(Debug)]
+pub struct Task {
+    pub no: TaskNo,
+    pub name: Arc<str>,
+    /// JSON pointer in the document, such as `/do/0/tryGetPet/try/0/getPet`.
+    pub location: Arc<str>,
+    pub condition: Option<Expr>,
+    pub input: Input,
+    pub output: Output,
+    pub export: Output,
+    pub timeout: Option<DurationOf>,
+    pub then: Flow,
+    /// An object; the author's own remarks.
+    pub metadata: Value,
+    /// The task's definition as the document has it, for `$task.definition`.
+    pub definition: Value,
+    pub kind: TaskKind,
+}
+
+/// `input: {schema, from}`.
+#[derive(Debug, Default)]
+pub struct Input {
+    pub schema: Option<Schema>,
+    pub from: Option<Template>,
+}
+
+/// `output: {as, schema}`; `export` has the same form.
+#[derive(Debug, Default)]
+pub struct Output {
+    pub shape: Option<Template>,
+    pub schema: Option<Schema>,
+}
+
+/// Where the flow goes when a task has completed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Flow {
+    #[default]
+    Continue,
+    /// Leave this list of tasks.
+    Exit,
+    /// Complete the run.
+    End,
+    /// The task at this place of the same list.
+    Goto(u32),
+}
+
+#[derive(Debug)]
+pub enum TaskKind {
+    Do(TaskList),
+    Set(Template),
+    Switch(Vec<Case>),
+    For(For),
+    Fork(Fork),
+    Try(Try),
+    Raise(Raise),
+    Wait(DurationOf),
+    Http(HttpCall),
+    Function(FunctionCall),
+}
+
+#[derive(Debug)]
+pub struct Case {
+    pub name: Arc<str>,
+    /// `None` is the default case: it always matches.
+    pub when: Option<Expr>,
+    pub then: Flow,
+}
+
+#[derive(Debug)]
+pub struct For {
+    /// Variable name without `$`.
+    pub each: Arc<str>,
+    /// Variable name without `$`.
+    pub at: Arc<str>,
+    /// An expression, or an inline array.
+    pub items: Template,
+    pub condition: Option<Expr>,
+    pub body: TaskList,
+}
+
+#[derive(Debug)]
+pub struct Fork {
+    pub branches: TaskList,
+    /// The first to complete wins and the rest is cancelled.
+    pub compete: bool,
+}
+
+#[derive(Debug)]
+pub struct Try {
+    pub body: TaskList,
+    pub catch: Catch,
+}
+
+#[derive(Debug)]
+pub struct Catch {
+    /// Properties that an error must have to be caught. Empty catches all.
+    pub filter: ErrorFilter,
+    /// Name of the variable with the error, without `$`; `error` by default.
+    pub variable: Arc<str>,
+    pub when: Option<Expr>,
+    pub except_when: Option<Expr>,
+    pub retry: Option<Retry>,
+    pub body: Option<TaskList>,
+}
+
+#[derive(Debug, Default)]
+pub struct ErrorFilter {
+    pub uri: Option<String>,
+    pub status: Option<u16>,
+    pub title: Option<String>,
+    pub detail: Option<String>,
+    pub instance: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Retry {
+    pub when: Option<Expr>,
+    pub except_when: Option<Expr>,
+    pub delay: Option<DurationOf>,
+    pub backoff: Backoff,
+    /// Attempts in all, the first included. `None` is without limit.
+    pub attempts_max: Option<u32>,
+    /// How long one attempt may take.
+    pub attempt_duration: Option<DurationOf>,
+    /// How long all attempts together may take.
+    pub duration: Option<DurationOf>,
+    pub jitter: Option<(DurationOf, DurationOf)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backoff {
+    #[default]
+    Constant,
+    /// delay, 2 × delay, 3 × delay …
+    Linear,
+    /// delay, 2 × delay, 4 × delay …
+    Exponential,
+}
+
+#[derive(Debug)]
+pub struct Raise {
+    pub uri: Text,
+    pub status: u16,
+    pub title: Option<Text>,
+    pub detail: Option<Text>,
+    pub instance: Option<Text>,
+}
+
+/// A string that an author may write as an expression.
+#[derive(Debug, Clone)]
+pub enum Text {
+    Fixed(Arc<str>),
+    Expr(Expr),
+}
+
+#[derive(Debug, Clone)]
+pub enum DurationOf {
+    Fixed(Duration),
+    /// Evaluates to an ISO 8601 duration.
+    Expr(Expr),
+}
+
+#[derive(Debug)]
+pub struct HttpCall {
+    /// Upper case.
+    pub method: String,
+    pub endpoint: Endpoint,
+    pub headers: Option<Template>,
+    pub query: Option<Template>,
+    pub body: Option<Template>,
+    pub output: HttpOutput,
+    pub redirect: bool,
+}
+
+#[derive(Debug)]
+pub enum Endpoint {
+    /// Literal text and `{name}` places, each filled from the task's input.
+    Template(Vec<UriPart>),
+    Expr(Expr),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UriPart {
+    Text(Arc<str>),
+    Variable(Arc<str>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpOutput {
+    Raw,
+    #[default]
+    Content,
+    Response,
+}
+
+#[derive(Debug)]
+pub struct FunctionCall {
+    pub function: FunctionRef,
+    /// Arguments; `None` passes an empty object.
+    pub with: Option<Template>,
+}
+
+/// JSON in which any string may be an expression.
+#[derive(Debug, Clone)]
+pub enum Template {
+    /// Without any expression inside.
+    Constant(Value),
+    Expr(Expr),
+    Array(Vec<Template>),
+    Object(Vec<(Arc<str>, Template)>),
+}

@@ -1,0 +1,72 @@
+//! The one write door.
+
+use base::name::WorkflowKey;
+use base::{RunId, Timestamp};
+use bytes::Bytes;
+
+use crate::{BlobId, OutcomeRow, RevisionRow, RunRow, Sequence, WorkflowRow};
+
+/// Everything that can be written.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// Refused as [`CommitError::RunExists`] where the id is taken.
+    RunCreate(RunRow),
+    /// Replaces the row of a run that exists.
+    RunUpdate(RunRow),
+    /// The next entry of a run's journal. Sequences start at 1 and have no gaps.
+    JournalAppend { run: RunId, sequence: Sequence, record: Bytes },
+    /// The state after `sequence`; an older snapshot of the run is dropped.
+    SnapshotPut { run: RunId, sequence: Sequence, snapshot: Bytes },
+    /// Content, named by its digest. Putting it twice is harmless.
+    BlobPut { blob: BlobId, bytes: Bytes },
+    /// Never changes: putting the same key and digest again is harmless.
+    RevisionPut(RevisionRow),
+    /// The workflow's head: which revision a new run takes. Clears a tombstone.
+    WorkflowPut(WorkflowRow),
+    /// A tombstone: revisions and runs stay, new runs are not possible.
+    WorkflowDelete { key: WorkflowKey, at: Timestamp },
+    /// Refused as [`CommitError::OutcomeExists`] where the run has an outcome of that number.
+    OutcomePut(OutcomeRow),
+    /// A line in the record of changes: who did what, when and why.
+    ChangeAppend { at: Timestamp, actor: String, change: Bytes },
+}
+
+/// What must be true for the commit to happen.
+#[derive(Debug, Clone, Default)]
+pub struct Preconditions {
+    /// The run's last journal sequence.
+    pub run: Option<(RunId, Sequence)>,
+    /// The owner who commits; see [`crate::Store::epoch`].
+    pub epoch: Option<u64>,
+}
+
+impl Preconditions {
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    #[error("run {0} exists already")]
+    RunExists(RunId),
+    #[error("there is no run {0}")]
+    RunMissing(RunId),
+    #[error("the journal of {run} goes on with {expected}, not {got}")]
+    Gap { run: RunId, expected: Sequence, got: Sequence },
+    #[error("the journal of {run} ends with {found}, not {wanted}")]
+    SequenceMoved { run: RunId, wanted: Sequence, found: Sequence },
+    #[error("owner {got} was replaced by owner {current}")]
+    EpochMoved { current: u64, got: u64 },
+    #[error("run {run} has outcome {number} already")]
+    OutcomeExists { run: RunId, number: u32 },
+    #[error("there is no workflow {0}")]
+    WorkflowMissing(WorkflowKey),
+    #[error("the disk is full; free some space and try again")]
+    Full,
+    #[error("the store is closed")]
+    Closed,
+    #[error("cannot write: {0}")]
+    Write(String),
+}

@@ -1,0 +1,80 @@
+//! The store's one door in and its few honest questions.
+//!
+//! Everything that belongs together is written by one [`Store::commit`], so that it is true
+//! together. The store keeps bytes, keys and sequences; what they mean is the business of the
+//! engine and the site. Reading is by noun: one file a noun.
+
+mod commit;
+mod journal;
+mod outcome;
+mod run;
+mod workflow;
+
+pub use commit::{CommitError, Op, Preconditions};
+pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
+pub use outcome::OutcomeRow;
+pub use run::{RunCursor, RunQuery, RunRow, RunState};
+pub use workflow::{RevisionRow, WorkflowRow};
+
+use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
+use base::name::WorkflowKey;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+/// Why a question could not be answered. Never "not found": that is an answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {what}: {cause}")]
+pub struct StoreError {
+    pub what: &'static str,
+    pub cause: String,
+}
+
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// What a site keeps. Memory and SQLite pass one suite ([`suite`]).
+pub trait Store: Send + Sync + 'static {
+    /// This life of the store; new at init and at restore.
+    fn incarnation(&self) -> IncarnationId;
+
+    /// The owner's number: each opening raises it, and a commit by an earlier owner is refused.
+    fn epoch(&self) -> u64;
+
+    /// Writes all of `ops` or none, durably, before it answers.
+    fn commit(
+        &self,
+        ops: Vec<Op>,
+        preconditions: Preconditions,
+    ) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    fn run_get(&self, run: RunId) -> Answer<'_, Option<RunRow>>;
+    /// Newest first.
+    fn run_list(&self, query: RunQuery) -> Answer<'_, Vec<RunRow>>;
+    /// All that have not ended, in the order of their ids, after `after`.
+    fn run_unfinished(&self, after: Option<RunId>, limit: u32) -> Answer<'_, Vec<RunRow>>;
+    /// Waiting runs whose time has come, earliest first.
+    fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>>;
+    /// When the next waiting run wants to be woken.
+    fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>>;
+    fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>>;
+
+    /// Entries after `after`, in order.
+    fn journal_read(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<Entry>>;
+    /// The newest snapshot.
+    fn snapshot_get(&self, run: RunId) -> Answer<'_, Option<Snapshot>>;
+    fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>>;
+
+    fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>>;
+    /// By namespace (all where `None`) and name, after `after`; deleted ones are not listed.
+    fn workflow_list(
+        &self,
+        namespace: Option<Namespace>,
+        after: Option<WorkflowKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<WorkflowRow>>;
+    fn revision_get(&self, key: WorkflowKey, revision: Digest) -> Answer<'_, Option<RevisionRow>>;
+    /// Newest first.
+    fn revision_list(&self, key: WorkflowKey, limit: u32) -> Answer<'_, Vec<RevisionRow>>;
+
+    /// Outcomes that nobody has taken yet, oldest first.
+    fn outcome_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<OutcomeRow>>;
+}

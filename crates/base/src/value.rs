@@ -23,6 +23,8 @@ pub enum ValueError {
     Bytes,
     #[error("nested deeper than {VALUE_DEPTH_MAX} levels")]
     Depth,
+    #[error("a number is not finite, and JSON cannot say that")]
+    NotFinite,
 }
 
 /// Reads JSON text. Depth is limited, so that no value can exhaust a stack later.
@@ -55,9 +57,58 @@ pub fn check(value: &Value) -> Result<(), ValueError> {
     check_to(value, VALUE_DEPTH_MAX)
 }
 
+/// The same value in the form that reading its JSON text would give, so that a recorded value equals
+/// the one that was computed: decimals and integers beyond 64 bits become floating-point numbers.
+pub fn normal(value: Value) -> Result<Value, ValueError> {
+    check(&value)?;
+    Ok(if is_normal(&value) { value } else { normalised(&value) })
+}
+
+fn is_normal(value: &Value) -> bool {
+    match value {
+        Value::Num(Num::Int(_) | Num::Float(_)) | Value::Null | Value::Bool(_) => true,
+        Value::Num(Num::BigInt(_) | Num::Dec(_)) | Value::BStr(_) => false,
+        Value::TStr(_) => true,
+        Value::Arr(items) => items.iter().all(is_normal),
+        Value::Obj(map) => map.values().all(is_normal),
+    }
+}
+
+fn normalised(value: &Value) -> Value {
+    match value {
+        Value::Num(number) => Value::Num(normal_number(number)),
+        Value::Arr(items) => array(items.iter().map(normalised).collect()),
+        Value::Obj(map) => {
+            Value::obj(map.iter().map(|(key, item)| (key.clone(), normalised(item))).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::BStr(_) | Value::TStr(_) => value.clone(),
+    }
+}
+
+fn normal_number(number: &Num) -> Num {
+    match number {
+        Num::Int(_) | Num::Float(_) => number.clone(),
+        Num::BigInt(big) => match u64::try_from(&**big) {
+            Ok(_) => number.clone(),
+            Err(_) => Num::Float(float(number)),
+        },
+        Num::Dec(_) => Num::Float(float(number)),
+    }
+}
+
+fn float(number: &Num) -> f64 {
+    match number {
+        Num::Int(int) => *int as f64,
+        Num::Float(float) => *float,
+        Num::BigInt(big) => big.to_string().parse().unwrap_or(f64::NAN),
+        Num::Dec(text) => text.parse().unwrap_or(f64::NAN),
+    }
+}
+
 fn check_to(value: &Value, depth_left: usize) -> Result<(), ValueError> {
     let below = depth_left.checked_sub(1).ok_or(ValueError::Depth);
     match value {
+        Value::Num(number) if !float(number).is_finite() => Err(ValueError::NotFinite),
         Value::Null | Value::Bool(_) | Value::Num(_) | Value::TStr(_) => Ok(()),
         Value::BStr(_) => Err(ValueError::Bytes),
         Value::Arr(items) => {
@@ -221,9 +272,9 @@ fn serialize_number<S: Serializer>(number: &Num, serializer: S) -> Result<S::Ok,
         Num::Float(float) => serializer.serialize_f64(*float),
         Num::BigInt(big) => match u64::try_from(&**big) {
             Ok(small) => serializer.serialize_u64(small),
-            Err(_) => serializer.serialize_f64(big.to_string().parse().unwrap_or(f64::NAN)),
+            Err(_) => serializer.serialize_f64(float(number)),
         },
-        Num::Dec(text) => serializer.serialize_f64(text.parse().unwrap_or(f64::NAN)),
+        Num::Dec(_) => serializer.serialize_f64(float(number)),
     }
 }
 
@@ -257,6 +308,18 @@ mod tests {
         assert_eq!(check(&array(vec![Value::byte_str(vec![255])])), Err(ValueError::Bytes));
         let nested = (0..200).fold(Value::Null, |inner, _| array(vec![inner]));
         assert_eq!(check(&nested), Err(ValueError::Depth));
+        assert_eq!(check(&Value::Num(Num::Float(f64::INFINITY))), Err(ValueError::NotFinite));
+    }
+
+    /// Mutation: leave decimals or large integers as they are.
+    #[test]
+    fn a_normal_value_equals_what_its_text_says() {
+        let decimal = Value::Num(Num::Dec("0.10".to_owned().into()));
+        let large = Value::Num(Num::from_str_radix(&"9".repeat(30), 10).expect("an integer"));
+        let mixed = array(vec![decimal, large, int(7), object([("a", string("x"))])]);
+        let normal = normal(mixed).expect("is JSON");
+        let again = parse(&to_json(&normal)).expect("was just written");
+        assert_eq!(format!("{again:?}"), format!("{normal:?}"));
     }
 
     /// Mutation: let NaN through as text.

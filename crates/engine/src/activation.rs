@@ -66,10 +66,12 @@ impl Activation {
         Self(format!("{}.catch", self.0).into())
     }
 
-    /// The n-th time that a person had this task done; the first is not marked.
+    /// The n-th time that a person had this task done; the first is not marked. Replaces an earlier
+    /// mark: names are escaped, so the last `*` can only be one.
     #[must_use]
     pub fn again(&self, time: u32) -> Self {
-        if time <= 1 { self.clone() } else { Self(format!("{}*{time}", self.0).into()) }
+        let first = self.0.rsplit_once('*').map_or(&*self.0, |(first, _)| first);
+        if time <= 1 { Self(first.into()) } else { Self(format!("{first}*{time}").into()) }
     }
 
     #[must_use]

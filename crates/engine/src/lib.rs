@@ -1,8 +1,14 @@
 //! Durable execution: a run is an interpreter over the typed tree of its revision, fed by its
 //! journal.
 //!
-//! The core is sans I/O: it reads no clock, no disk, no network and no random number. Beside it
-//! stands a small driver that decides, records and acts, in this order.
+//! The core ([`machine`]) is sans I/O: it reads no clock, no disk, no network and no random number.
+//! Beside it stands a small driver that decides, records and acts, in this order.
 
 pub mod activation;
+pub mod driver;
 pub mod effect;
+pub mod failpoint;
+pub mod format;
+pub mod machine;
+pub mod record;
+pub mod replay;

@@ -1,1 +1,25 @@
+//! What crosses the HTTP API: requests, views, pages, problems. The contract of every client.
+//!
+//! Domain types live in their own rooms; the conversions are where the two worlds may differ next
+//! year. Every field here is stable: it may be added to, not changed.
 
+pub mod page;
+pub mod problem;
+pub mod run;
+pub mod site;
+pub mod workflow;
+
+pub use page::Page;
+pub use problem::{Finding, Problem, ProblemCode};
+pub use run::{
+    AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunStart, RunUsage, RunView,
+    TaskView,
+};
+pub use site::{Health, Version};
+pub use workflow::{
+    WorkflowApply, WorkflowApplied, WorkflowChange, WorkflowDetail, WorkflowView, RevisionView,
+};
+
+/// Header in which a local client says who acts. A claim, not a proof: the API listens on loopback
+/// only, and keys come with the hub.
+pub const ACTOR_HEADER: &str = "isonomy-actor";

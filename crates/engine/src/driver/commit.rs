@@ -1,0 +1,122 @@
+//! What goes into the store for a run: its records, its row, its outcome.
+
+use base::{Fault, RunId, Timestamp};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use store::{Op, OutcomeRow, Preconditions, RunRow, RunState, Sequence};
+
+use super::Driver;
+use crate::format::{Counts, Encoded, Facts, Outcome};
+use crate::machine::Machine;
+use crate::record::{Ended, Record, Started, Usage};
+
+/// What a list of runs shows beside the row's own columns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    pub version: String,
+    #[serde(default)]
+    pub tags: Vec<(String, String)>,
+    #[serde(default)]
+    pub labels: Vec<String>,
+    pub priority: i32,
+    pub traceparent: String,
+    pub started_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    #[serde(default)]
+    pub usage: Usage,
+    /// Why a suspended run stands still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<String>,
+}
+
+impl Summary {
+    pub(super) fn of_start(started: &Started) -> Self {
+        Self {
+            version: started.version.clone(),
+            tags: started.tags.clone(),
+            labels: started.labels.clone(),
+            priority: started.priority,
+            traceparent: started.traceparent.clone(),
+            started_by: started.by.actor.clone(),
+            fault: None,
+            usage: Usage::default(),
+            suspended: None,
+        }
+    }
+
+    pub(super) fn close(&mut self, ended: &Ended) {
+        self.fault = ended.fault.clone();
+        self.usage = ended.usage;
+    }
+
+    pub(super) fn reopen(&mut self) {
+        self.fault = None;
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        serde_json::to_vec(self).expect("our own types have JSON text").into()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+}
+
+pub(super) fn row_of_start(started: &Started, now: Timestamp) -> RunRow {
+    RunRow {
+        run: started.run,
+        key: started.key.clone(),
+        revision: started.revision,
+        state: RunState::Pending,
+        created_at: now,
+        updated_at: now,
+        ended_at: None,
+        wake_at: None,
+        summary: Summary::of_start(started).encode(),
+    }
+}
+
+/// Blobs stand before the records that refer to them.
+pub(super) fn put_ops(ops: &mut Vec<Op>, run: RunId, records: &[Record]) {
+    for record in records {
+        let Encoded { bytes, blobs } = record.encode();
+        ops.extend(blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }));
+        ops.push(Op::JournalAppend { run, sequence: record.sequence, record: bytes.into() });
+    }
+}
+
+pub(super) fn put_snapshot(ops: &mut Vec<Op>, run: RunId, sequence: Sequence, frozen: Encoded) {
+    let Encoded { bytes, blobs } = frozen;
+    ops.extend(blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }));
+    ops.push(Op::SnapshotPut { run, sequence, snapshot: bytes.into() });
+}
+
+impl Machine {
+    /// The outcome of a run that has just ended: a row of the outbox.
+    pub(super) fn outcome_op(&self, row: &RunRow, ended: &Ended) -> Op {
+        let number = self.outcome_number();
+        let at = row.ended_at.unwrap_or(row.updated_at);
+        let usage = ended.usage;
+        let outcome = Outcome::new(&Facts {
+            run: row.run,
+            number,
+            revision: row.revision,
+            seed: self.seed(),
+            state: ended.state,
+            started_at: row.created_at,
+            ended_at: at,
+            fault: ended.fault.as_ref(),
+            counts: Counts { tasks: usage.tasks, effects: usage.effects, retries: usage.retries },
+        });
+        let outcome = outcome.encode().into();
+        Op::OutcomePut(OutcomeRow { position: 0, run: row.run, number, at, outcome })
+    }
+}
+
+impl Driver {
+    /// Only the owner of the store writes.
+    pub(super) fn owned(&self) -> Preconditions {
+        Preconditions { run: None, epoch: Some(self.0.parts.store.epoch()) }
+    }
+}

@@ -1,0 +1,289 @@
+//! The driver beside the core: it decides (by the core), records (in the store), and acts.
+//!
+//! ```text
+//!            start, cancel, retry                 results, timers
+//!                    │                                  │
+//!                    ▼                                  ▼
+//!   Driver ──► one actor a run:  Machine::handle ──► Store::commit ──► perform, evaluate, sleep
+//! ```
+//!
+//! A run that only waits for a time to come is put away and taken up again by the `waker`.
+
+mod actor;
+mod commit;
+mod follow;
+mod load;
+mod revision;
+mod waker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::{Clock, Digest, Random, RunId, Timestamp, Value};
+use base::name::WorkflowKey;
+use spec::Catalog;
+use store::{CommitError, RunRow, RunState, Sequence, Store, StoreError};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::effect::{Evaluator, Performer};
+use crate::machine::Misfit;
+use crate::record::{By, Ended, SEMANTICS, Seed, Started};
+pub use commit::Summary;
+pub use follow::Update;
+pub use load::{LoadError, Loaded, Walk, Walked, record, started};
+use revision::Revisions;
+
+/// Commands that may wait at one run. People and schedulers send few; more is a flood.
+const COMMANDS_WAITING_MAX: usize = 64;
+
+/// HTTP calls and slow functions in flight at once, over all runs. Each holds a connection or a
+/// thread; the rest waits in order.
+const EFFECTS_IN_FLIGHT_MAX: usize = 1_000;
+
+/// Runs being rebuilt from their journals at once: enough to keep both disk and processor busy.
+const LOADING_MAX: usize = 16;
+
+/// What a driver is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub performer: Arc<dyn Performer>,
+    pub evaluator: Arc<dyn Evaluator>,
+    pub catalog: Arc<dyn Catalog + Send + Sync>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// `$runtime`.
+    pub runtime: Value,
+}
+
+/// Runs runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Driver(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    revisions: Revisions,
+    actors: Mutex<HashMap<RunId, mpsc::Sender<Command>>>,
+    in_flight: Arc<Semaphore>,
+    loading: Semaphore,
+    /// A run was put away, or one that was due has moved on.
+    rewake: Notify,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What can be asked of a run in progress.
+enum Command {
+    Cancel(By, oneshot::Sender<Result<(), CommandError>>),
+    Retry(By, oneshot::Sender<Result<(), CommandError>>),
+    /// Answered when the run ends.
+    Await(oneshot::Sender<Ended>),
+    Follow(oneshot::Sender<follow::Live>),
+    /// Only makes sure that the run is in memory.
+    Wake,
+}
+
+/// A run to start, with everything decided by whoever starts it.
+pub struct Start {
+    pub run: RunId,
+    pub key: WorkflowKey,
+    pub revision: Digest,
+    pub version: String,
+    pub input: Value,
+    pub by: By,
+    pub labels: Vec<String>,
+    pub tags: Vec<(String, String)>,
+    pub priority: i32,
+    pub traceparent: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("run {0} exists already")]
+    Exists(RunId),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Commit(CommitError),
+    #[error("the site is shutting down")]
+    Stopping,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("there is no run {0}")]
+    Missing(RunId),
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    #[error("run {0} is suspended: {1}")]
+    Suspended(RunId, String),
+    #[error("too many commands wait at run {0}; try again")]
+    Busy(RunId),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the site is shutting down")]
+    Stopping,
+}
+
+impl Driver {
+    /// Takes up everything that had not ended, and goes on.
+    pub async fn open(parts: Parts) -> Result<Self, StoreError> {
+        let driver = Self(Arc::new(Inner {
+            parts,
+            revisions: Revisions::default(),
+            actors: Mutex::default(),
+            in_flight: Arc::new(Semaphore::new(EFFECTS_IN_FLIGHT_MAX)),
+            loading: Semaphore::new(LOADING_MAX),
+            rewake: Notify::new(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }));
+        driver.resume().await?;
+        driver.0.tasks.spawn(waker::run(driver.clone()));
+        Ok(driver)
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        const PAGE: u32 = 500;
+        let mut after = None;
+        loop {
+            let page = self.0.parts.store.run_unfinished(after, PAGE).await?;
+            for row in &page {
+                // A run that was put away has a time to wake at: it is the waker's. Suspended ones are
+                // a person's.
+                if row.state != RunState::Suspended && row.wake_at.is_none() {
+                    self.0.send(self, row.run, Command::Wake).ok();
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE as usize => after = Some(last.run),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Starts a run durably. The receiver gets the run's end.
+    pub async fn start(&self, start: Start) -> Result<oneshot::Receiver<Ended>, StartError> {
+        if self.0.stopping.is_cancelled() {
+            return Err(StartError::Stopping);
+        }
+        let workflow = self.0.revisions.get(&self.0.parts, &start.key, start.revision).await?;
+        let started = Started {
+            run: start.run,
+            key: start.key,
+            revision: start.revision,
+            version: start.version,
+            input: start.input,
+            by: start.by,
+            semantics: SEMANTICS,
+            runtime: self.0.parts.runtime.clone(),
+            seed: Seed::new(&*self.0.parts.random),
+            labels: start.labels,
+            tags: start.tags,
+            priority: start.priority,
+            traceparent: start.traceparent,
+        };
+        let (ended, receiver) = oneshot::channel();
+        actor::start(self, workflow, started, ended).await?;
+        Ok(receiver)
+    }
+
+    pub async fn cancel(&self, run: RunId, by: By) -> Result<(), CommandError> {
+        self.command(run, |answer| Command::Cancel(by, answer)).await
+    }
+
+    /// Has a faulted run go on from the task that faulted.
+    pub async fn retry(&self, run: RunId, by: By) -> Result<(), CommandError> {
+        self.command(run, |answer| Command::Retry(by, answer)).await
+    }
+
+    /// The run's end, which may have come long ago.
+    pub async fn ended(&self, run: RunId) -> Result<Ended, CommandError> {
+        let row = self.row(run).await?;
+        if !row.state.has_ended() {
+            let (sender, receiver) = oneshot::channel();
+            self.0.send(self, run, Command::Await(sender))?;
+            if let Ok(ended) = receiver.await {
+                return Ok(ended);
+            }
+        }
+        let loaded = self.load(run).await?;
+        loaded.machine.ended().cloned().ok_or(CommandError::Stopping)
+    }
+
+    /// The run as its journal has it now.
+    pub async fn load(&self, run: RunId) -> Result<Loaded, CommandError> {
+        let row = self.row(run).await?;
+        let loaded = load::load(&self.0.parts, &self.0.revisions, &row).await;
+        loaded.map_err(|wrong| CommandError::Suspended(run, wrong.to_string()))
+    }
+
+    /// The run's journal from its first record, with what followed from each.
+    pub async fn walk<'a>(&'a self, row: &'a RunRow) -> Result<Walk<'a>, LoadError> {
+        Walk::open(&self.0.parts, &self.0.revisions, row).await
+    }
+
+    /// What can be told of a run from its beginning, then live until it ends.
+    pub async fn follow(&self, run: RunId, after: Sequence) -> Result<mpsc::Receiver<Update>, CommandError> {
+        let row = self.row(run).await?;
+        follow::follow(self.clone(), row, after).await
+    }
+
+    async fn row(&self, run: RunId) -> Result<RunRow, CommandError> {
+        self.0.parts.store.run_get(run).await?.ok_or(CommandError::Missing(run))
+    }
+
+    async fn command(
+        &self,
+        run: RunId,
+        command: impl FnOnce(oneshot::Sender<Result<(), CommandError>>) -> Command,
+    ) -> Result<(), CommandError> {
+        self.row(run).await?;
+        let (sender, receiver) = oneshot::channel();
+        self.0.send(self, run, command(sender))?;
+        receiver.await.unwrap_or(Err(CommandError::Stopping))
+    }
+
+    /// Runs in memory.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.0.actors().len()
+    }
+
+    /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
+    /// done by the next start.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.parts.clock.now()
+    }
+}
+
+impl Inner {
+    fn actors(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, mpsc::Sender<Command>>> {
+        // A panic elsewhere cannot leave the map half changed: every change is one call.
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands a command to the run's actor, and makes one where there is none. The lock is held
+    /// while sending, so that an actor that puts its run away cannot miss it.
+    fn send(&self, driver: &Driver, run: RunId, command: Command) -> Result<(), CommandError> {
+        if self.stopping.is_cancelled() {
+            return Err(CommandError::Stopping);
+        }
+        let mut actors = self.actors();
+        let sender = actors.entry(run).or_insert_with(|| {
+            let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+            self.tasks.spawn(actor::resume(driver.clone(), run, commands));
+            sender
+        });
+        sender.try_send(command).map_err(|_| CommandError::Busy(run))
+    }
+}

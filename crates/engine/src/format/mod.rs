@@ -1,0 +1,121 @@
+//! The bytes of journal records, snapshots and outcomes. `docs/spec/` has the same in prose.
+//!
+//! Every document is JSON with `type` and `v`. A reader ignores fields that it does not know and
+//! refuses a `v` above its own, since a newer writer may have meant something by it. Values above
+//! the inline limit stand in a document as a reference to a blob.
+
+mod outcome;
+mod record;
+pub(crate) mod snapshot;
+
+use std::collections::BTreeMap;
+
+use base::limits::{VALUE_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
+use base::value::{ValueError, parse, to_json};
+use base::{Digest, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use store::{BlobId, BlobRef};
+
+pub use outcome::{Counts, Facts, OUTCOME_TYPE, Outcome, OutcomeError};
+pub use record::{RECORD_TYPE, RecordDoc};
+pub(crate) use snapshot as snapshot_doc;
+pub(crate) use snapshot::SnapshotDoc;
+pub use snapshot::SNAPSHOT_TYPE;
+
+/// The version that this binary writes, of every document.
+pub const VERSION: u32 = 1;
+
+/// A document's bytes, and the blobs that must be stored with it.
+#[derive(Debug, Clone, Default)]
+pub struct Encoded {
+    pub bytes: Vec<u8>,
+    pub blobs: Vec<(BlobId, Vec<u8>)>,
+}
+
+/// Why a document cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormatError {
+    #[error("not a document of ours: {0}")]
+    Syntax(String),
+    #[error("expected a document of type `{expected}`, found `{found}`")]
+    Type { expected: &'static str, found: String },
+    #[error("written by a newer version ({found}; this binary reads up to {VERSION}): use that binary or a later one")]
+    Newer { found: u32 },
+    #[error("blob {0} is missing")]
+    BlobMissing(BlobId),
+    #[error("blob {blob} is damaged: {cause}")]
+    BlobDamaged { blob: BlobId, cause: ValueError },
+}
+
+/// A value in a document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Payload {
+    Value(Box<RawValue>),
+    Blob(BlobRef),
+}
+
+/// Blobs that were read before the document is turned into what it says.
+pub type Blobs = BTreeMap<BlobId, Value>;
+
+impl Payload {
+    fn new(value: &Value, blobs: &mut Vec<(BlobId, Vec<u8>)>) -> Self {
+        let json = to_json(value);
+        if json.len() <= VALUE_INLINE_BYTES_MAX {
+            let text = String::from_utf8(json).expect("JSON text is UTF-8");
+            return Self::Value(RawValue::from_string(text).expect("JSON text that was just written"));
+        }
+        let reference = BlobRef { blob: Digest::of(&json), bytes: json.len() as u64 };
+        if blobs.iter().all(|(blob, _)| *blob != reference.blob) {
+            blobs.push((reference.blob, json));
+        }
+        Self::Blob(reference)
+    }
+
+    fn blob(&self) -> Option<BlobId> {
+        match self {
+            Self::Value(_) => None,
+            Self::Blob(reference) => Some(reference.blob),
+        }
+    }
+
+    fn into_value(self, blobs: &Blobs) -> Result<Value, FormatError> {
+        match self {
+            Self::Value(raw) => parse(raw.get().as_bytes()).map_err(|cause| FormatError::Syntax(cause.to_string())),
+            Self::Blob(reference) => {
+                blobs.get(&reference.blob).cloned().ok_or(FormatError::BlobMissing(reference.blob))
+            }
+        }
+    }
+}
+
+/// Reads a blob's bytes as the value that they are.
+pub fn blob_value(blob: BlobId, bytes: &[u8]) -> Result<Value, FormatError> {
+    parse(bytes).map_err(|cause| FormatError::BlobDamaged { blob, cause })
+}
+
+/// Whether a value may be recorded at all.
+#[must_use]
+pub fn value_fits(bytes: usize) -> bool {
+    bytes <= VALUE_BYTES_MAX
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u32,
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], expected: &'static str) -> Result<T, FormatError> {
+    let wrong = |error: serde_json::Error| FormatError::Syntax(error.to_string());
+    let head: Head = serde_json::from_slice(bytes).map_err(wrong)?;
+    if head.kind != expected {
+        return Err(FormatError::Type { expected, found: head.kind });
+    }
+    if head.v > VERSION {
+        return Err(FormatError::Newer { found: head.v });
+    }
+    serde_json::from_slice(bytes).map_err(wrong)
+}

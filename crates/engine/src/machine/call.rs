@@ -1,0 +1,229 @@
+//! Requests: a call's definition with everything evaluated, and what comes back.
+
+use std::sync::Arc;
+
+use base::value::{as_object, as_str, kind, object, to_json_string};
+use base::{ErrorType, Fault, Value};
+use spec::tree::{Endpoint, FunctionCall, HttpCall, Template, UriPart};
+
+use super::evaluate::{Expressions, Halt};
+use super::node::{Body, Node, NodeId, Phase};
+use super::{Effect, Machine};
+use crate::activation::{Activation, IdempotencyKey};
+use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed};
+use crate::record::{Decided, NoteKind};
+
+impl Machine {
+    pub(super) fn http_action(&mut self, node: &Node, call: &HttpCall) -> Result<Action, Halt> {
+        let mut expressions = self.expressions(node);
+        let input = &node.input;
+        let uri = match &call.endpoint {
+            Endpoint::Template(parts) => fill(parts, input)?,
+            Endpoint::Expr(expr) => {
+                let value = expressions.value(expr, input)?;
+                let uri = as_str(&value).map(str::to_owned);
+                uri.ok_or_else(|| configuration(&format!("the endpoint is {}, not a URI", kind(&value))))?
+            }
+        };
+        let headers = pairs(&mut expressions, call.headers.as_ref(), input, "headers")?;
+        let query = pairs(&mut expressions, call.query.as_ref(), input, "query")?;
+        let body = call.body.as_ref().map(|body| expressions.template(body, input)).transpose()?;
+        Ok(Action::Http(HttpRequest {
+            method: call.method.clone(),
+            uri,
+            headers,
+            query,
+            body,
+            output: call.output,
+            redirect: call.redirect,
+        }))
+    }
+
+    pub(super) fn function_action(&mut self, node: &Node, call: &FunctionCall) -> Result<Action, Halt> {
+        let input = match &call.with {
+            Some(with) => self.expressions(node).template(with, &node.input)?,
+            None => object([]),
+        };
+        Ok(Action::Function { function: call.function.clone(), input })
+    }
+
+    pub(super) fn schedule(&mut self, id: NodeId, node: &mut Node, action: Action) {
+        let definite = self.definite(node);
+        let key = IdempotencyKey::new(self.header().run, &node.activation, definite);
+        self.schedule_as(id, node, Arc::new(action), key);
+    }
+
+    pub(super) fn schedule_as(
+        &mut self,
+        id: NodeId,
+        node: &mut Node,
+        action: Arc<Action>,
+        key: IdempotencyKey,
+    ) {
+        self.effect_last.0 += 1;
+        self.usage.effects += 1;
+        let effect = self.effect_last;
+        self.traced("effect", key.as_str());
+        action.trace(&mut self.trace);
+        let what = action.summary();
+        let activation = node.activation.clone();
+        self.step.effects.push(Effect::Perform(self.perform(effect, &activation, &key, &action)));
+        self.note(node, NoteKind::Scheduled { effect, key: key.clone(), what: what.clone() });
+        self.step.decided.push(Decided::Scheduled { effect, activation, key: key.clone(), what });
+        self.effects.insert(effect, id);
+        node.phase = Phase::Body(Body::Effect { effect, key, action });
+    }
+
+    pub(super) fn perform(
+        &self,
+        effect: EffectNo,
+        activation: &Activation,
+        key: &IdempotencyKey,
+        action: &Arc<Action>,
+    ) -> Perform {
+        let header = self.header();
+        Perform {
+            run: header.run,
+            namespace: header.key.namespace.clone(),
+            effect,
+            activation: activation.clone(),
+            key: key.clone(),
+            labels: header.labels.clone(),
+            traceparent: header.traceparent.clone(),
+            action: action.clone(),
+        }
+    }
+
+    pub(super) fn performed(&mut self, effect: EffectNo, performed: &Performed) {
+        let id = self.effects.remove(&effect).expect("checked by `fits`");
+        let mut node = self.arena.take(id).expect("an effect belongs to a node");
+        self.traced("performed", if performed.result.is_ok() { "ok" } else { "fault" });
+        if performed.certainty == Certainty::Definite {
+            self.count_definite(&mut node);
+        }
+        match &performed.result {
+            Ok(value) => {
+                node.phase = Phase::Output { raw: value.clone(), flow: None };
+                self.arena.put(id, node);
+                self.ready.push_back(id);
+            }
+            Err(fault) => self.fail(id, node, fault.clone()),
+        }
+    }
+}
+
+impl Action {
+    /// For people: what is asked, without a query, a body or credentials.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Http(request) => {
+                let bare = request.uri.split(['?', '#']).next().unwrap_or_default();
+                let (scheme, rest) = bare.split_once("://").unwrap_or(("", bare));
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                let host = authority.rsplit('@').next().unwrap_or_default();
+                format!("{} {scheme}://{host}{path}", request.method)
+            }
+            Self::Function { function, .. } => function.to_string(),
+        }
+    }
+
+    /// Into the digest of the control state, so that a replay that asks something else is noticed.
+    fn trace(&self, hasher: &mut blake3::Hasher) {
+        let mut add = |part: &[u8]| {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        };
+        match self {
+            Self::Http(request) => {
+                add(request.method.as_bytes());
+                add(request.uri.as_bytes());
+                for (name, value) in request.headers.iter().chain(&request.query) {
+                    add(name.as_bytes());
+                    add(value.as_bytes());
+                }
+                add(&request.body.as_ref().map(base::value::to_json).unwrap_or_default());
+                add(&[u8::from(request.redirect)]);
+            }
+            Self::Function { function, input } => {
+                add(function.to_string().as_bytes());
+                add(&base::value::to_json(input));
+            }
+        }
+    }
+}
+
+fn configuration(what: &str) -> Halt {
+    Halt::Fault(Fault::new(ErrorType::Configuration, what))
+}
+
+/// Fills `{name}` places from the input's top-level fields.
+fn fill(parts: &[UriPart], input: &Value) -> Result<String, Halt> {
+    let mut uri = String::new();
+    for part in parts {
+        match part {
+            UriPart::Text(text) => uri.push_str(text),
+            UriPart::Variable(name) => {
+                let value = base::value::get(input, name);
+                let text = value.and_then(scalar).ok_or_else(|| {
+                    let found = value.map_or("nothing", kind);
+                    configuration(&format!(
+                        "the endpoint needs `{{{name}}}` from the task's input, and finds {found}"
+                    ))
+                })?;
+                encode(&text, &mut uri);
+            }
+        }
+    }
+    Ok(uri)
+}
+
+/// A value as one segment of a URI: whatever is not unreserved is percent-encoded.
+fn encode(text: &str, uri: &mut String) {
+    use std::fmt::Write as _;
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            write!(uri, "%{byte:02X}").expect("writing to a string");
+        }
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::TStr(_) => as_str(value).map(str::to_owned),
+        Value::Num(_) | Value::Bool(_) => Some(to_json_string(value)),
+        Value::Null | Value::BStr(_) | Value::Arr(_) | Value::Obj(_) => None,
+    }
+}
+
+/// Headers or query parameters. A `null` leaves the name out; an array repeats it.
+fn pairs(
+    expressions: &mut Expressions,
+    template: Option<&Template>,
+    input: &Value,
+    what: &str,
+) -> Result<Vec<(String, String)>, Halt> {
+    let Some(template) = template else { return Ok(Vec::new()) };
+    let value = expressions.template(template, input)?;
+    let Some(map) = as_object(&value) else {
+        return Err(configuration(&format!("the {what} are {}, not an object", kind(&value))));
+    };
+    let mut pairs = Vec::with_capacity(map.len());
+    for (name, value) in map {
+        let name = as_str(name).unwrap_or_default();
+        let items = match value {
+            Value::Null => &[],
+            Value::Arr(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for item in items {
+            let text = scalar(item).ok_or_else(|| {
+                configuration(&format!("`{name}` in the {what} is {}, not a string", kind(item)))
+            })?;
+            pairs.push((name.to_owned(), text));
+        }
+    }
+    Ok(pairs)
+}

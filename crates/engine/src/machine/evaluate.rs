@@ -1,0 +1,233 @@
+//! Expressions and templates, evaluated where a node stands.
+//!
+//! What the process cannot evaluate itself halts the phase. When the result has come, the phase is
+//! walked again from its beginning with that result at hand: phases are pure, so the second walk
+//! asks the same questions in the same order.
+
+use std::sync::Arc;
+
+use base::value::{array, as_str, is_true, kind, normal, object, string};
+use base::{Duration, ErrorType, Fault, Value};
+use expr::{Expr, Scope, Stop};
+use spec::tree::{DurationOf, Task, Template, Text, Workflow};
+
+use super::node::{Node, NodeId};
+use super::scope::moment;
+use super::{Effect, Header, Machine};
+use crate::effect::Evaluate;
+use crate::record::{Decided, EvaluationNo};
+
+/// Why a phase did not get to its end.
+pub(super) enum Halt {
+    Outside(Evaluate),
+    Fault(Fault),
+}
+
+impl From<Fault> for Halt {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// One walk through a phase.
+pub(super) struct Expressions {
+    seen: Seen,
+    results: std::vec::IntoIter<Result<Value, Fault>>,
+}
+
+/// What an expression can see. Descriptors are built only when asked for.
+struct Seen {
+    workflow: Arc<Workflow>,
+    header: Arc<Header>,
+    context: Value,
+    task: Option<spec::tree::TaskNo>,
+    variables: super::scope::Variables,
+    raw_input: Value,
+    input: Option<Value>,
+    output: Option<Value>,
+    raw_output: Option<Value>,
+    started_at: base::Timestamp,
+    extra: Option<(Arc<str>, Value)>,
+}
+
+impl Machine {
+    pub(super) fn expressions(&self, node: &Node) -> Expressions {
+        let seen = Seen {
+            workflow: self.workflow.clone(),
+            header: self.header().clone(),
+            context: self.context.clone(),
+            task: node.task,
+            variables: node.variables.clone(),
+            raw_input: node.raw_input.clone(),
+            input: Some(node.input.clone()),
+            output: None,
+            raw_output: None,
+            started_at: node.started_at,
+            extra: None,
+        };
+        Expressions { seen, results: node.evaluated.clone().into_iter() }
+    }
+
+    pub(super) fn evaluation_request(&mut self, id: NodeId, node: &Node, evaluate: Evaluate) {
+        self.evaluation_last.0 += 1;
+        let evaluation = self.evaluation_last;
+        self.traced("evaluate", node.activation.as_str());
+        self.traced("text", &evaluate.text);
+        let activation = node.activation.clone();
+        self.step.decided.push(Decided::Evaluating { evaluation, activation });
+        self.step.effects.push(Effect::Evaluate(evaluation, evaluate.clone()));
+        self.evaluations.insert(evaluation, (id, evaluate));
+    }
+
+    pub(super) fn evaluated(&mut self, evaluation: EvaluationNo, result: &Result<Value, Fault>) {
+        let (id, _) = self.evaluations.remove(&evaluation).expect("checked by `fits`");
+        if let Some(node) = self.arena.get_mut(id) {
+            node.evaluated.push(result.clone());
+            self.ready.push_back(id);
+        }
+    }
+}
+
+impl Expressions {
+    pub(super) fn with_output(mut self, output: &Value) -> Self {
+        self.seen.output = Some(output.clone());
+        self
+    }
+
+    pub(super) fn with_raw_output(mut self, raw: &Value) -> Self {
+        self.seen.raw_output = Some(raw.clone());
+        self
+    }
+
+    /// `while` sees the loop's variables and what the last iteration left.
+    pub(super) fn in_loop(mut self, variables: &super::scope::Variables, data: &Value) -> Self {
+        self.seen.variables = variables.clone();
+        self.seen.input = Some(data.clone());
+        self
+    }
+
+    pub(super) fn with_variable(mut self, name: &Arc<str>, value: Value) -> Self {
+        self.seen.extra = Some((name.clone(), value));
+        self
+    }
+
+    pub(super) fn value(&mut self, expr: &Expr, input: &Value) -> Result<Value, Halt> {
+        match expr.evaluate(input, &self.seen) {
+            Ok(value) => normal(value).map_err(|wrong| failed(expr, &wrong.to_string()).into()),
+            Err(Stop::Failed(what)) => Err(failed(expr, &what).into()),
+            Err(Stop::Outside) => match self.results.next() {
+                Some(result) => result.map_err(Halt::Fault),
+                None => Err(Halt::Outside(self.seen.request(expr, input))),
+            },
+        }
+    }
+
+    pub(super) fn truth(&mut self, expr: &Expr, input: &Value) -> Result<bool, Halt> {
+        self.value(expr, input).map(|value| is_true(&value))
+    }
+
+    pub(super) fn template(&mut self, template: &Template, input: &Value) -> Result<Value, Halt> {
+        match template {
+            Template::Constant(value) => Ok(value.clone()),
+            Template::Expr(expr) => self.value(expr, input),
+            Template::Array(items) => {
+                let items: Result<Vec<Value>, Halt> =
+                    items.iter().map(|item| self.template(item, input)).collect();
+                items.map(array)
+            }
+            Template::Object(fields) => {
+                let mut values = Vec::with_capacity(fields.len());
+                for (name, field) in fields {
+                    values.push((&**name, self.template(field, input)?));
+                }
+                Ok(object(values))
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self, text: &Text, input: &Value) -> Result<String, Halt> {
+        match text {
+            Text::Fixed(text) => Ok(text.to_string()),
+            Text::Expr(expr) => {
+                let value = self.value(expr, input)?;
+                let text = as_str(&value).map(str::to_owned);
+                text.ok_or_else(|| failed(expr, &format!("gives {}, not a string", kind(&value))).into())
+            }
+        }
+    }
+
+    pub(super) fn duration(&mut self, of: &DurationOf, input: &Value) -> Result<Duration, Halt> {
+        match of {
+            DurationOf::Fixed(duration) => Ok(*duration),
+            DurationOf::Expr(expr) => {
+                let value = self.value(expr, input)?;
+                let duration = spec::duration::duration_from_value(&value);
+                duration.map_err(|wrong| failed(expr, &format!("gives no duration: {wrong}")).into())
+            }
+        }
+    }
+}
+
+fn failed(expr: &Expr, what: &str) -> Fault {
+    let text: String = expr.text().chars().take(EXPRESSION_SHOWN_MAX).collect();
+    let dots = if text.len() < expr.text().len() { "…" } else { "" };
+    Fault::new(ErrorType::Expression, format!("`{text}{dots}` {what}"))
+}
+
+/// Characters of an expression's text in a message. The text is the author's, not a value.
+const EXPRESSION_SHOWN_MAX: usize = 120;
+
+impl Seen {
+    fn request(&self, expr: &Expr, input: &Value) -> Evaluate {
+        let value = |name: &Arc<str>| self.get(name).map(|value| (name.clone(), value));
+        Evaluate {
+            text: expr.text().into(),
+            input: input.clone(),
+            variables: expr.variables().iter().filter_map(value).collect(),
+        }
+    }
+
+    fn task(&self) -> Option<Value> {
+        let task: &Task = self.workflow.task(self.task?);
+        let mut fields = vec![
+            ("name", string(&task.name)),
+            ("reference", string(&task.location)),
+            ("definition", task.definition.clone()),
+            ("input", self.raw_input.clone()),
+            ("startedAt", moment(self.started_at)),
+        ];
+        if let Some(output) = &self.raw_output {
+            fields.push(("output", output.clone()));
+        }
+        Some(object(fields))
+    }
+
+    fn workflow(&self) -> Value {
+        object([
+            ("id", string(&self.header.run.to_string())),
+            ("definition", self.workflow.definition.clone()),
+            ("input", self.header.input.clone()),
+            ("startedAt", moment(self.header.started_at)),
+        ])
+    }
+}
+
+impl Scope for Seen {
+    fn get(&self, name: &str) -> Option<Value> {
+        if let Some((_, value)) = self.extra.as_ref().filter(|(extra, _)| &**extra == name) {
+            return Some(value.clone());
+        }
+        if let Some(value) = self.variables.get(name) {
+            return Some(value.clone());
+        }
+        match name {
+            "context" => Some(self.context.clone()),
+            "input" => self.input.clone(),
+            "output" => self.output.clone(),
+            "task" => self.task(),
+            "workflow" => Some(self.workflow()),
+            "runtime" => Some(self.header.runtime.clone()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! The core: a run as a pure machine. What happened goes in, what follows comes out.
+//!
+//! ```text
+//!              Happened ──► Machine::handle ──► Step { decided, effects, notes }
+//!  journal ───────┘              │
+//!                        tree of nodes, one for each activation in progress:
+//!                        Condition → Input → Body → Output → Export → (parent goes on)
+//! ```
+//!
+//! `node` says what a node is, `advance` moves one through its phases, `body` begins each kind of
+//! task, `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
+//! makes requests, `evaluate` works out expressions. Nothing here reads a clock, a random number or
+//! the outside; the driver does that and writes it down first.
+
+mod advance;
+mod arena;
+mod body;
+mod call;
+mod evaluate;
+mod fault;
+mod flow;
+mod guard;
+pub mod node;
+mod retry;
+mod scope;
+mod snapshot;
+mod timer;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use base::name::WorkflowKey;
+use base::value::object;
+use base::{Fault, RunId, Timestamp, Value};
+use spec::tree::Workflow;
+use store::RunState;
+
+use crate::activation::Activation;
+use crate::effect::{EffectNo, Evaluate, Perform};
+use crate::record::{
+    Control, Decided, Ended, EvaluationNo, Happened, Note, NoteKind, Seed, Started, TimerNo, Usage,
+};
+use arena::Arena;
+use node::{Body, Node, NodeId, Phase};
+pub use snapshot::SnapshotError;
+use timer::Timer;
+
+/// Phases that one record may walk through before the run is made to yield. It bounds the time of
+/// one decision (about ten milliseconds) and lets other runs in between.
+const STEPS_PER_RECORD_MAX: u32 = 10_000;
+
+/// A run, at some point of its journal.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    workflow: Arc<Workflow>,
+    header: Option<Arc<Header>>,
+    /// `$context`.
+    context: Value,
+    arena: Arena,
+    ready: VecDeque<NodeId>,
+    timers: BTreeMap<TimerNo, Timer>,
+    effects: BTreeMap<EffectNo, NodeId>,
+    evaluations: BTreeMap<EvaluationNo, (NodeId, Evaluate)>,
+    effect_last: EffectNo,
+    timer_last: TimerNo,
+    evaluation_last: EvaluationNo,
+    ended: Option<Ended>,
+    usage: Usage,
+    /// How often the run was retried by a person.
+    retries: u32,
+    control: Control,
+    now: Timestamp,
+    step: Step,
+    trace: blake3::Hasher,
+}
+
+/// What is frozen when a run starts.
+#[derive(Debug, PartialEq)]
+struct Header {
+    run: RunId,
+    key: WorkflowKey,
+    labels: Arc<[String]>,
+    traceparent: Arc<str>,
+    seed: Seed,
+    input: Value,
+    runtime: Value,
+    started_at: Timestamp,
+}
+
+/// What follows from one thing that happened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    pub decided: Vec<Decided>,
+    pub effects: Vec<Effect>,
+    pub notes: Vec<Note>,
+    pub control: Control,
+    /// The budget of steps was used up: record this, then feed [`Happened::Continued`].
+    pub unfinished: bool,
+}
+
+/// Everything that the core asks of the driver. An effect may be asked for again after a crash.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    Perform(Perform),
+    Evaluate(EvaluationNo, Evaluate),
+    WakeAt(TimerNo, Timestamp),
+    Forget(TimerNo),
+    Abandon(EffectNo),
+    End,
+}
+
+/// Effects are compared by what they are about; their content is compared by the control digest.
+impl PartialEq for Effect {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Perform(a), Self::Perform(b)) => (a.effect, &a.key) == (b.effect, &b.key),
+            (Self::Evaluate(a, _), Self::Evaluate(b, _)) => a == b,
+            (Self::WakeAt(a, at), Self::WakeAt(b, bt)) => (a, at) == (b, bt),
+            (Self::Forget(a), Self::Forget(b)) => a == b,
+            (Self::Abandon(a), Self::Abandon(b)) => a == b,
+            (Self::End, Self::End) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What happened does not fit the run's state. The machine is unchanged; the driver drops it, since
+/// a late answer of something abandoned is nothing to act on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    #[error("the run has not started")]
+    NotStarted,
+    #[error("the run has started already")]
+    StartedAlready,
+    #[error("the run has ended as {0}")]
+    Ended(RunState),
+    #[error("only a faulted run can be retried, and this one is {0}")]
+    NotFaulted(RunState),
+    #[error("effect {} is not awaited", .0.0)]
+    EffectUnknown(EffectNo),
+    #[error("timer {} is not set", .0.0)]
+    TimerUnknown(TimerNo),
+    #[error("evaluation {} is not awaited", .0.0)]
+    EvaluationUnknown(EvaluationNo),
+}
+
+impl Machine {
+    #[must_use]
+    pub fn new(workflow: Arc<Workflow>) -> Self {
+        Self {
+            workflow,
+            header: None,
+            context: object([]),
+            arena: Arena::default(),
+            ready: VecDeque::new(),
+            timers: BTreeMap::new(),
+            effects: BTreeMap::new(),
+            evaluations: BTreeMap::new(),
+            effect_last: EffectNo::default(),
+            timer_last: TimerNo::default(),
+            evaluation_last: EvaluationNo::default(),
+            ended: None,
+            usage: Usage::default(),
+            retries: 0,
+            control: Control::default(),
+            now: Timestamp::from_millis(0),
+            step: Step::default(),
+            trace: blake3::Hasher::new(),
+        }
+    }
+
+    /// Decides what follows from what happened at `at`.
+    pub fn handle(&mut self, at: Timestamp, happened: &Happened) -> Result<Step, Misfit> {
+        self.fits(happened)?;
+        self.begin(at);
+        match happened {
+            Happened::Started(started) => self.start(started),
+            Happened::Performed { effect, performed } => self.performed(*effect, performed),
+            Happened::Evaluated { evaluation, result } => self.evaluated(*evaluation, result),
+            Happened::TimerFired { timer } => self.timer_fired(*timer),
+            Happened::CancelRequested(_) => self.cancel(),
+            Happened::RetryRequested(_) => self.thaw(),
+            Happened::Continued => {}
+        }
+        self.run_ready();
+        Ok(self.finish())
+    }
+
+    fn fits(&self, happened: &Happened) -> Result<(), Misfit> {
+        let state = self.state();
+        match happened {
+            Happened::Started(_) if self.header.is_some() => Err(Misfit::StartedAlready),
+            Happened::Started(_) => Ok(()),
+            _ if self.header.is_none() => Err(Misfit::NotStarted),
+            Happened::RetryRequested(_) if state != RunState::Faulted => {
+                Err(Misfit::NotFaulted(state))
+            }
+            Happened::RetryRequested(_) => Ok(()),
+            _ if self.ended.is_some() => Err(Misfit::Ended(state)),
+            Happened::Performed { effect, .. } if !self.effects.contains_key(effect) => {
+                Err(Misfit::EffectUnknown(*effect))
+            }
+            Happened::TimerFired { timer } if !self.timers.contains_key(timer) => {
+                Err(Misfit::TimerUnknown(*timer))
+            }
+            Happened::Evaluated { evaluation, .. } if !self.evaluations.contains_key(evaluation) => {
+                Err(Misfit::EvaluationUnknown(*evaluation))
+            }
+            Happened::Performed { .. }
+            | Happened::Evaluated { .. }
+            | Happened::TimerFired { .. }
+            | Happened::CancelRequested(_)
+            | Happened::Continued => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, at: Timestamp) {
+        // Time in a run never goes back, whatever the machine's clock does.
+        self.now = self.now.max(at);
+        self.step = Step::default();
+        self.trace.reset();
+        self.trace.update(&self.control.0.to_le_bytes());
+        self.usage.records += 1;
+    }
+
+    fn finish(&mut self) -> Step {
+        let digest = self.trace.finalize();
+        let eight = digest.as_bytes()[..8].try_into().expect("eight of thirty-two bytes");
+        self.control = Control(u64::from_le_bytes(eight));
+        self.step.control = self.control;
+        std::mem::take(&mut self.step)
+    }
+
+    fn start(&mut self, started: &Started) {
+        self.header = Some(Arc::new(Header {
+            run: started.run,
+            key: started.key.clone(),
+            labels: started.labels.clone().into(),
+            traceparent: started.traceparent.as_str().into(),
+            seed: started.seed,
+            input: started.input.clone(),
+            runtime: started.runtime.clone(),
+            started_at: self.now,
+        }));
+        let root = self.arena.reserve();
+        debug_assert_eq!(root, NodeId::ROOT);
+        let node = Node {
+            parent: None,
+            task: None,
+            activation: Activation::root(),
+            variables: scope::Variables::default(),
+            raw_input: started.input.clone(),
+            input: started.input.clone(),
+            started_at: self.now,
+            timeout: None,
+            phase: Phase::Condition,
+            evaluated: Vec::new(),
+            children: Vec::new(),
+            time: 1,
+            definite: 0,
+        };
+        self.arena.put(root, Box::new(node));
+        self.ready.push_back(root);
+    }
+
+    fn run_ready(&mut self) {
+        let mut budget = STEPS_PER_RECORD_MAX;
+        while self.ended.is_none() {
+            let Some(next) = self.ready.pop_front() else { return };
+            if budget == 0 {
+                self.ready.push_front(next);
+                self.step.unfinished = true;
+                return;
+            }
+            self.advance(next, &mut budget);
+        }
+    }
+
+    /// The frozen start of the run.
+    fn header(&self) -> &Arc<Header> {
+        self.header.as_ref().expect("only a started run is worked on")
+    }
+
+    /// Adds to the digest of the control state.
+    fn traced(&mut self, what: &str, about: &str) {
+        self.trace.update(what.as_bytes());
+        self.trace.update(&(about.len() as u64).to_le_bytes());
+        self.trace.update(about.as_bytes());
+    }
+
+    fn note(&mut self, node: &Node, what: NoteKind) {
+        let Some(task) = node.task else { return };
+        let task = self.workflow.task(task);
+        let (task, location) = (task.name.clone(), task.location.clone());
+        self.step.notes.push(Note { activation: node.activation.clone(), task, location, what });
+    }
+
+    /// Ends the run. What is in flight is abandoned; a faulted run keeps its tree for a retry.
+    fn end(&mut self, state: RunState, output: Option<Value>, fault: Option<Fault>) {
+        let activation = fault.as_ref().and_then(|fault| self.faulted_activation(fault));
+        self.abandon_all();
+        if let Some(output) = &output {
+            let json = base::value::to_json(output);
+            self.trace.update(&json);
+        }
+        self.traced("end", state.as_str());
+        let ended = Ended { state, output, fault, activation, usage: self.usage };
+        self.step.decided.push(Decided::Ended(ended.clone()));
+        self.step.effects.push(Effect::End);
+        self.ended = Some(ended);
+    }
+
+    fn cancel(&mut self) {
+        let waiting: Vec<NodeId> = self.arena.ids();
+        for id in waiting {
+            if let Some(node) = self.arena.get(id).filter(|node| node.children.is_empty()).cloned() {
+                self.note(&node, NoteKind::Cancelled);
+            }
+        }
+        self.end(RunState::Cancelled, None, None);
+    }
+
+    #[must_use]
+    pub fn state(&self) -> RunState {
+        match (&self.header, &self.ended) {
+            (None, _) => RunState::Pending,
+            (_, Some(ended)) => ended.state,
+            (_, None) if self.wake_at().is_some() && self.is_idle() => RunState::Waiting,
+            (_, None) => RunState::Running,
+        }
+    }
+
+    /// Nothing is in flight; only a timer can move the run.
+    fn is_idle(&self) -> bool {
+        self.effects.is_empty() && self.evaluations.is_empty() && self.ready.is_empty()
+    }
+
+    /// The earliest timer.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.timers.values().map(|timer| timer.at).min()
+    }
+
+    #[must_use]
+    pub fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref()
+    }
+
+    /// How many times the run has ended: the number of its next outcome, from 1.
+    #[must_use]
+    pub fn outcome_number(&self) -> u32 {
+        self.retries + 1
+    }
+
+    /// The run's own secret.
+    #[must_use]
+    pub fn seed(&self) -> &Seed {
+        &self.header().seed
+    }
+
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control
+    }
+
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    #[must_use]
+    pub fn workflow(&self) -> &Arc<Workflow> {
+        &self.workflow
+    }
+
+    /// Everything that is asked for and has not happened yet: what a driver does after a crash.
+    #[must_use]
+    pub fn outstanding(&self) -> Vec<Effect> {
+        if self.ended.is_some() {
+            return Vec::new();
+        }
+        let effects = self.effects.iter().filter_map(|(effect, id)| {
+            let node = self.arena.get(*id)?;
+            let Phase::Body(Body::Effect { key, action, .. }) = &node.phase else { return None };
+            Some(Effect::Perform(self.perform(*effect, &node.activation, key, action)))
+        });
+        let evaluations = self
+            .evaluations
+            .iter()
+            .map(|(no, (_, evaluate))| Effect::Evaluate(*no, evaluate.clone()));
+        let timers = self.timers.iter().map(|(no, timer)| Effect::WakeAt(*no, timer.at));
+        effects.chain(evaluations).chain(timers).collect()
+    }
+
+    /// Whether the run yielded and wants [`Happened::Continued`].
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.ended.is_none() && !self.ready.is_empty()
+    }
+}
+
+/// Two machines are equal when they would decide everything alike from here on.
+impl PartialEq for Machine {
+    fn eq(&self, other: &Self) -> bool {
+        self.header == other.header
+            && self.context == other.context
+            && self.arena == other.arena
+            && self.ready == other.ready
+            && self.timers == other.timers
+            && self.effects == other.effects
+            && self.evaluations.keys().eq(other.evaluations.keys())
+            && (self.effect_last, self.timer_last, self.evaluation_last)
+                == (other.effect_last, other.timer_last, other.evaluation_last)
+            && self.ended == other.ended
+            && (self.usage, self.retries) == (other.usage, other.retries)
+            && (self.control, self.now) == (other.control, other.now)
+    }
+}

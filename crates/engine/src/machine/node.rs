@@ -1,0 +1,138 @@
+//! One activation in progress.
+//!
+//! The state of a run is a tree of nodes, each the execution of one task; the root is the run
+//! itself. A node is plain data: it can be put into a snapshot at any record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{Duration, Fault, Timestamp, Value};
+use spec::tree::TaskNo;
+
+use super::scope::Variables;
+use crate::activation::{Activation, IdempotencyKey};
+use crate::effect::{Action, EffectNo};
+use crate::record::TimerNo;
+
+/// Place of a node in the run's arena. Reused after the node has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    pub const ROOT: Self = Self(0);
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    pub parent: Option<NodeId>,
+    /// `None` is the run itself.
+    pub task: Option<TaskNo>,
+    pub activation: Activation,
+    pub variables: Variables,
+    pub raw_input: Value,
+    /// The transformed input, once the phase `Input` is done; the raw one before.
+    pub input: Value,
+    pub started_at: Timestamp,
+    pub timeout: Option<Timeout>,
+    pub phase: Phase,
+    /// Results of expressions of this phase that were evaluated outside, in order.
+    pub evaluated: Vec<Result<Value, Fault>>,
+    pub children: Vec<NodeId>,
+    /// How often a person had this task done again, plus one.
+    pub time: u32,
+    /// Definite responses to this node's effect, where no enclosing retry counts them.
+    pub definite: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeout {
+    pub timer: TimerNo,
+    pub after: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// `if`, and how long the task may take.
+    Condition,
+    /// `input.schema`, then `input.from`.
+    Input,
+    Body(Body),
+    /// `output.as`, then `output.schema`.
+    Output { raw: Value, flow: Option<Exit> },
+    /// `export.as`, then `export.schema`.
+    Export { output: Value, flow: Option<Exit> },
+    /// It faulted, and nothing has caught it (yet). `was` is where it faulted.
+    Faulted { fault: Fault, was: Box<Phase> },
+}
+
+/// How a task left, where that is not by its own `then`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// A switch case chose the way: its number.
+    Case(u32),
+    Skipped,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    Begin,
+    /// `do`, and the run itself.
+    Sequence(Seq),
+    For(Loop),
+    Try(Guard),
+    Fork(Branches),
+    Wait { timer: TimerNo, until: Timestamp },
+    Effect { effect: EffectNo, key: IdempotencyKey, action: Arc<Action> },
+}
+
+/// Progress in a list of tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Seq {
+    pub index: u32,
+    /// How often each task was visited; empty until the flow first leaves document order, since up
+    /// to then each was visited once.
+    pub visits: BTreeMap<u32, u32>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loop {
+    pub items: Arc<Vec<Value>>,
+    pub index: u64,
+    /// What the next iteration receives.
+    pub data: Value,
+    /// `None` between iterations.
+    pub seq: Option<Seq>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guard {
+    /// The first is 1; 0 before it.
+    pub attempt: u32,
+    pub started_at: Timestamp,
+    pub stage: GuardStage,
+    /// Definite responses to effects inside, by key without its count; kept over all attempts.
+    pub definite: BTreeMap<u64, u32>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum GuardStage {
+    /// An attempt is to begin.
+    Next,
+    Body { seq: Seq, limit: Option<Timeout> },
+    /// An error came up: is it caught, and what then?
+    Matching { seq: Seq, fault: Fault },
+    Delaying { timer: TimerNo, until: Timestamp },
+    Catching { seq: Seq },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Branches {
+    pub outputs: Vec<Option<Value>>,
+}
+
+impl Node {
+    #[must_use]
+    pub fn is_faulted(&self) -> bool {
+        matches!(self.phase, Phase::Faulted { .. })
+    }
+}

@@ -1,0 +1,181 @@
+//! What a run's journal is made of.
+//!
+//! A record says what happened ([`Happened`]) and what the core decided because of it
+//! ([`Decided`]): "done n, scheduled n + 1" is one record and one commit. The bytes of a record are
+//! in `format`.
+
+use std::sync::Arc;
+
+use base::name::WorkflowKey;
+use base::{Digest, Fault, RunId, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+use store::{RunState, Sequence};
+
+use crate::activation::{Activation, IdempotencyKey};
+use crate::effect::{EffectNo, Performed};
+
+/// The number of the core's semantics. A change of the core that would decide differently about an
+/// old journal raises it; a run keeps the number that it was started with.
+pub const SEMANTICS: u32 = 1;
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct TimerNo(pub u64);
+
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct EvaluationNo(pub u64);
+
+/// Digest of the control state after a record, chained over the whole journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Control(pub u64);
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub sequence: Sequence,
+    pub at: Timestamp,
+    pub happened: Happened,
+    pub decided: Vec<Decided>,
+    pub control: Control,
+}
+
+/// What cannot be computed again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happened {
+    Started(Box<Started>),
+    Performed { effect: EffectNo, performed: Performed },
+    Evaluated { evaluation: EvaluationNo, result: Result<Value, Fault> },
+    TimerFired { timer: TimerNo },
+    CancelRequested(By),
+    RetryRequested(By),
+    /// The budget of pure steps of one record was used up, and the run goes on.
+    Continued,
+}
+
+/// Who asked for a change, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    pub actor: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What a run is started with. Frozen: nothing of it is looked up again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    pub run: RunId,
+    pub key: WorkflowKey,
+    pub revision: Digest,
+    pub version: String,
+    pub input: Value,
+    pub by: By,
+    pub semantics: u32,
+    /// `$runtime`.
+    pub runtime: Value,
+    pub seed: Seed,
+    /// Labels of the input's data.
+    pub labels: Vec<String>,
+    pub tags: Vec<(String, String)>,
+    pub priority: i32,
+    pub traceparent: String,
+}
+
+/// The run's own secret: every random choice follows from it (jitter), and it keys the digests that
+/// leave the site. It never leaves itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Seed([u8; 32]);
+
+impl Seed {
+    #[must_use]
+    pub fn new(random: &dyn base::Random) -> Self {
+        let mut bytes = [0; 32];
+        for eight in bytes.chunks_mut(8) {
+            eight.copy_from_slice(&random.u64().to_be_bytes());
+        }
+        Self(bytes)
+    }
+
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seed(…)")
+    }
+}
+
+/// What follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decided {
+    Scheduled { effect: EffectNo, activation: Activation, key: IdempotencyKey, what: String },
+    Evaluating { evaluation: EvaluationNo, activation: Activation },
+    TimerSet { timer: TimerNo, activation: Activation, at: Timestamp, purpose: TimerPurpose },
+    /// No longer of interest: a loser of a race, or cut off by a timeout, a fault or a cancel.
+    Abandoned { effect: EffectNo },
+    Caught { activation: Activation, fault: Fault },
+    Retrying { activation: Activation, attempt: u32, at: Timestamp, fault: Fault },
+    Ended(Ended),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimerPurpose {
+    Wait,
+    Timeout,
+    AttemptTimeout,
+    RetryDelay,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    pub state: RunState,
+    pub output: Option<Value>,
+    pub fault: Option<Fault>,
+    /// The task that faulted.
+    pub activation: Option<Activation>,
+    pub usage: Usage,
+}
+
+/// What a run has used, in whole numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    pub records: u64,
+    pub tasks: u64,
+    pub effects: u64,
+    pub retries: u64,
+    /// In micro-units of the site's currency.
+    pub cost_micros: u64,
+}
+
+/// Things worth telling a person who follows a run. Not recorded: they follow from the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    pub activation: Activation,
+    pub task: Arc<str>,
+    pub location: Arc<str>,
+    pub what: NoteKind,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum NoteKind {
+    Started { input: Value },
+    Iteration { index: u64, count: u64 },
+    Scheduled { effect: EffectNo, key: IdempotencyKey, what: String },
+    Waiting { until: Timestamp },
+    Retrying { attempt: u32, until: Timestamp, fault: Fault },
+    Caught { fault: Fault },
+    Completed { output: Value },
+    Skipped,
+    Faulted { fault: Fault },
+    Cancelled,
+}

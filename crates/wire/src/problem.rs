@@ -1,0 +1,240 @@
+//! Problems (RFC 9457): what went wrong with a request, where, and what to do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What went wrong. The text form is stable and documented in `docs/reference/problems.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub enum ProblemCode {
+    /// The body is not JSON, or not of the form that the operation takes.
+    #[serde(rename = "API-001")]
+    BodyInvalid,
+    /// A path or query parameter is not valid.
+    #[serde(rename = "API-002")]
+    ParameterInvalid,
+    /// There is no such path or method.
+    #[serde(rename = "API-003")]
+    NoSuchOperation,
+    /// Body, header or page above the limit.
+    #[serde(rename = "API-004")]
+    TooLarge,
+    /// The `Host` or `Origin` header names another machine.
+    #[serde(rename = "API-005")]
+    ForeignOrigin,
+    /// More requests at once than the site accepts.
+    #[serde(rename = "API-006")]
+    Overloaded,
+    /// The site is shutting down.
+    #[serde(rename = "API-007")]
+    Stopping,
+    /// The document is not a valid workflow; `findings` say where.
+    #[serde(rename = "WFL-001")]
+    WorkflowInvalid,
+    /// There is no workflow of that name.
+    #[serde(rename = "WFL-002")]
+    WorkflowMissing,
+    /// The workflow has no such revision.
+    #[serde(rename = "WFL-003")]
+    RevisionMissing,
+    /// Path and document name different workflows.
+    #[serde(rename = "WFL-004")]
+    WorkflowMismatch,
+    /// There is no run of that id in the namespace.
+    #[serde(rename = "RUN-001")]
+    RunMissing,
+    /// A run of that id exists and is another one.
+    #[serde(rename = "RUN-002")]
+    RunExists,
+    /// The run has ended already.
+    #[serde(rename = "RUN-003")]
+    RunEnded,
+    /// Only a faulted run can be retried.
+    #[serde(rename = "RUN-004")]
+    RunNotFaulted,
+    /// The run is suspended, since its journal cannot be followed.
+    #[serde(rename = "RUN-005")]
+    RunSuspended,
+    /// Too many commands wait at the run.
+    #[serde(rename = "RUN-006")]
+    RunBusy,
+    /// The disk is full.
+    #[serde(rename = "STO-001")]
+    DiskFull,
+    /// The store cannot be read or written.
+    #[serde(rename = "STO-002")]
+    StoreFailed,
+}
+
+impl ProblemCode {
+    pub const ALL: [Self; 19] = [
+        Self::BodyInvalid,
+        Self::ParameterInvalid,
+        Self::NoSuchOperation,
+        Self::TooLarge,
+        Self::ForeignOrigin,
+        Self::Overloaded,
+        Self::Stopping,
+        Self::WorkflowInvalid,
+        Self::WorkflowMissing,
+        Self::RevisionMissing,
+        Self::WorkflowMismatch,
+        Self::RunMissing,
+        Self::RunExists,
+        Self::RunEnded,
+        Self::RunNotFaulted,
+        Self::RunSuspended,
+        Self::RunBusy,
+        Self::DiskFull,
+        Self::StoreFailed,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BodyInvalid => "API-001",
+            Self::ParameterInvalid => "API-002",
+            Self::NoSuchOperation => "API-003",
+            Self::TooLarge => "API-004",
+            Self::ForeignOrigin => "API-005",
+            Self::Overloaded => "API-006",
+            Self::Stopping => "API-007",
+            Self::WorkflowInvalid => "WFL-001",
+            Self::WorkflowMissing => "WFL-002",
+            Self::RevisionMissing => "WFL-003",
+            Self::WorkflowMismatch => "WFL-004",
+            Self::RunMissing => "RUN-001",
+            Self::RunExists => "RUN-002",
+            Self::RunEnded => "RUN-003",
+            Self::RunNotFaulted => "RUN-004",
+            Self::RunSuspended => "RUN-005",
+            Self::RunBusy => "RUN-006",
+            Self::DiskFull => "STO-001",
+            Self::StoreFailed => "STO-002",
+        }
+    }
+
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::BodyInvalid => "The body is not valid",
+            Self::ParameterInvalid => "A parameter is not valid",
+            Self::NoSuchOperation => "No such operation",
+            Self::TooLarge => "Too large",
+            Self::ForeignOrigin => "Foreign origin",
+            Self::Overloaded => "Overloaded",
+            Self::Stopping => "Shutting down",
+            Self::WorkflowInvalid => "The workflow is not valid",
+            Self::WorkflowMissing => "No such workflow",
+            Self::RevisionMissing => "No such revision",
+            Self::WorkflowMismatch => "Another workflow",
+            Self::RunMissing => "No such run",
+            Self::RunExists => "The run exists",
+            Self::RunEnded => "The run has ended",
+            Self::RunNotFaulted => "The run has not faulted",
+            Self::RunSuspended => "The run is suspended",
+            Self::RunBusy => "The run is busy",
+            Self::DiskFull => "The disk is full",
+            Self::StoreFailed => "The store failed",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BodyInvalid | Self::ParameterInvalid | Self::WorkflowMismatch => 400,
+            Self::ForeignOrigin => 403,
+            Self::NoSuchOperation
+            | Self::WorkflowMissing
+            | Self::RevisionMissing
+            | Self::RunMissing => 404,
+            Self::RunExists | Self::RunEnded | Self::RunNotFaulted | Self::RunSuspended => 409,
+            Self::TooLarge => 413,
+            Self::WorkflowInvalid => 422,
+            Self::RunBusy | Self::Overloaded => 429,
+            Self::StoreFailed => 500,
+            Self::Stopping => 503,
+            Self::DiskFull => 507,
+        }
+    }
+}
+
+impl fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A problem document, served as `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `urn:isonomy:problem:` and the code.
+    #[serde(rename = "type")]
+    pub uri: String,
+    pub code: ProblemCode,
+    pub title: String,
+    pub status: u16,
+    /// What was wrong this time, and the way out.
+    pub detail: String,
+    /// Places in a document, for `WFL-001`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that is wrong, or doubtful, in a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// Such as `WF-012`; see the reference of workflow problems.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    pub message: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// JSON pointer into the document.
+    pub pointer: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The finding as a terminal shows it, with the source line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<String>,
+}
+
+impl Problem {
+    #[must_use]
+    pub fn new(code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            uri: format!("urn:isonomy:problem:{code}"),
+            code,
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail: detail.into(),
+            findings: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_findings(self, findings: Vec<Finding>) -> Self {
+        Self { findings, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: give a code another text in `serde` than in `as_str`, or leave one out of `ALL`.
+    #[test]
+    fn every_code_has_one_text() {
+        for code in ProblemCode::ALL {
+            let json = serde_json::to_string(&code).expect("a code has a text");
+            assert_eq!(json, format!("\"{code}\""));
+        }
+        let distinct: std::collections::BTreeSet<_> = ProblemCode::ALL.iter().collect();
+        assert_eq!(distinct.len(), ProblemCode::ALL.len());
+    }
+}

@@ -11,9 +11,9 @@ pub(crate) mod snapshot;
 use std::collections::BTreeMap;
 
 use base::limits::{VALUE_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
-use base::value::{ValueError, parse, to_json};
+use base::value::{Json, ValueError, parse, to_json};
 use base::{Digest, Value};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use store::{BlobId, BlobRef};
 
@@ -52,8 +52,31 @@ pub enum FormatError {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Payload {
-    Value(Box<RawValue>),
+    Value(Inline),
     Blob(BlobRef),
+}
+
+/// A value that stands in the document: written as the text whose length was measured, read as what
+/// it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Inline {
+    Text(Box<RawValue>),
+    Value(Value),
+}
+
+impl Serialize for Inline {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Value(value) => Json(value.clone()).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Inline {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Json::deserialize(deserializer).map(|json| Self::Value(json.0))
+    }
 }
 
 /// Blobs that were read before the document is turned into what it says.
@@ -64,7 +87,8 @@ impl Payload {
         let json = to_json(value);
         if json.len() <= VALUE_INLINE_BYTES_MAX {
             let text = String::from_utf8(json).expect("JSON text is UTF-8");
-            return Self::Value(RawValue::from_string(text).expect("JSON text that was just written"));
+            let text = RawValue::from_string(text).expect("JSON text that was just written");
+            return Self::Value(Inline::Text(text));
         }
         let reference = BlobRef { blob: Digest::of(&json), bytes: json.len() as u64 };
         if blobs.iter().all(|(blob, _)| *blob != reference.blob) {
@@ -82,7 +106,10 @@ impl Payload {
 
     fn into_value(self, blobs: &Blobs) -> Result<Value, FormatError> {
         match self {
-            Self::Value(raw) => parse(raw.get().as_bytes()).map_err(|cause| FormatError::Syntax(cause.to_string())),
+            Self::Value(Inline::Value(value)) => Ok(value),
+            Self::Value(Inline::Text(text)) => {
+                parse(text.get().as_bytes()).map_err(|cause| FormatError::Syntax(cause.to_string()))
+            }
             Self::Blob(reference) => {
                 blobs.get(&reference.blob).cloned().ok_or(FormatError::BlobMissing(reference.blob))
             }

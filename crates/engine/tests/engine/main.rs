@@ -1,0 +1,19 @@
+//! The engine from outside: workflows in, decisions out, with a scripted world and a clock that the
+//! test moves.
+//!
+//! Every case runs in `walk`, which takes each machine through its own snapshot and each record
+//! through its own bytes, and replays the whole journal at the end: live and replayed are equal for
+//! every journal that these tests make.
+
+mod activation;
+mod crash;
+mod driver;
+mod fault;
+mod flow;
+mod format;
+mod golden;
+mod outside;
+mod replay;
+mod retry;
+mod walk;
+mod world;

@@ -1,0 +1,229 @@
+//! Walks a workflow through the core with a clock that the test owns.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use base::value::{parse, to_json_string};
+use base::{Digest, Fault, RunId, Timestamp, Value};
+use engine::effect::Perform;
+use engine::format::{Blobs, RecordDoc, blob_value};
+use engine::machine::{Effect, Machine, Step};
+use engine::record::{
+    By, Decided, Happened, Note, NoteKind, Record, SEMANTICS, Seed, Started, TimerNo,
+};
+use engine::replay::replay;
+use spec::tree::Workflow;
+use store::{RunState, Sequence};
+
+use crate::world::{Echo, Outside, World};
+
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Puts a body below a document's head.
+pub fn document(body: &str) -> String {
+    let head = "document: {dsl: '1.0.3', namespace: test, name: case, version: '1.0.0'}";
+    format!("{head}\n{body}")
+}
+
+pub fn workflow(body: &str) -> Arc<Workflow> {
+    let text = document(body);
+    match spec::read(&text, &Echo) {
+        Ok(read) => Arc::new(read.workflow),
+        Err(wrong) => {
+            let all: Vec<String> = wrong.iter().map(|one| one.render("case.yaml", &text)).collect();
+            panic!("{}", all.join("\n"))
+        }
+    }
+}
+
+pub fn value(json: &str) -> Value {
+    parse(json.as_bytes()).expect("a test's own JSON")
+}
+
+pub fn by(actor: &str) -> By {
+    By { actor: actor.to_owned(), reason: None }
+}
+
+pub fn started(workflow: &Workflow, input: &str) -> Started {
+    Started {
+        run: RunId::from_uuid(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
+        key: workflow.document.key.clone(),
+        revision: Digest::of(b"revision"),
+        version: workflow.document.version.clone(),
+        input: value(input),
+        by: by("tester"),
+        semantics: SEMANTICS,
+        runtime: value(r#"{"name":"isonomy","version":"test","metadata":{}}"#),
+        seed: Seed::from_bytes([7; 32]),
+        labels: Vec::new(),
+        tags: Vec::new(),
+        priority: 0,
+        traceparent: "00-00000000000000000000000000000001-0000000000000001-01".to_owned(),
+    }
+}
+
+/// A run in the hands of a test.
+pub struct Walk {
+    pub machine: Machine,
+    pub world: World,
+    pub now: Timestamp,
+    pub records: Vec<Record>,
+    pub notes: Vec<Note>,
+    pub performs: VecDeque<Perform>,
+    pub evaluates: VecDeque<(engine::record::EvaluationNo, engine::effect::Evaluate)>,
+    pub timers: BTreeSet<(Timestamp, TimerNo)>,
+    workflow: Arc<Workflow>,
+}
+
+impl Walk {
+    pub fn start(body: &str, input: &str) -> Self {
+        let workflow = workflow(body);
+        let mut walk = Self {
+            machine: Machine::new(workflow.clone()),
+            world: World::default(),
+            now: START,
+            records: Vec::new(),
+            notes: Vec::new(),
+            performs: VecDeque::new(),
+            evaluates: VecDeque::new(),
+            timers: BTreeSet::new(),
+            workflow: workflow.clone(),
+        };
+        walk.feed(Happened::Started(Box::new(started(&workflow, input))));
+        walk
+    }
+
+    /// Feeds one thing, and takes record and machine through their bytes.
+    pub fn feed(&mut self, happened: Happened) -> Step {
+        let step = self.machine.handle(self.now, &happened).expect("what happens fits");
+        let sequence = Sequence(self.records.len() as u64 + 1);
+        let (decided, control) = (step.decided.clone(), step.control);
+        let record = Record { sequence, at: self.now, happened, decided, control };
+        assert_eq!(through_bytes(&record), record);
+        self.records.push(record);
+        self.through_snapshot();
+        self.notes.extend(step.notes.clone());
+        for effect in step.effects.clone() {
+            self.take(effect);
+        }
+        if step.unfinished {
+            return self.feed(Happened::Continued);
+        }
+        step
+    }
+
+    fn take(&mut self, effect: Effect) {
+        match effect {
+            Effect::Perform(perform) => self.performs.push_back(perform),
+            Effect::Evaluate(no, evaluate) => self.evaluates.push_back((no, evaluate)),
+            Effect::WakeAt(timer, at) => {
+                self.timers.insert((at, timer));
+            }
+            Effect::Forget(timer) => self.timers.retain(|(_, other)| *other != timer),
+            Effect::Abandon(effect) => self.performs.retain(|perform| perform.effect != effect),
+            Effect::End => {}
+        }
+    }
+
+    fn through_snapshot(&mut self) {
+        let frozen = self.machine.freeze();
+        let mut blobs = Blobs::new();
+        for (blob, bytes) in &frozen.blobs {
+            blobs.insert(*blob, blob_value(*blob, bytes).expect("a blob that was just written"));
+        }
+        let thawed = Machine::from_snapshot(self.workflow.clone(), &frozen.bytes, &blobs)
+            .expect("a snapshot that was just written");
+        assert!(thawed == self.machine, "a snapshot changed the machine:\n{thawed:#?}\n{:#?}", self.machine);
+        self.machine = thawed;
+    }
+
+    /// One thing that can happen next: an answer, else the earliest timer. `false` where nothing can.
+    pub fn turn(&mut self) -> bool {
+        if let Some((evaluation, evaluate)) = self.evaluates.pop_front() {
+            let result = Outside::answer(&evaluate);
+            self.feed(Happened::Evaluated { evaluation, result });
+            return true;
+        }
+        for _ in 0..self.performs.len() {
+            let perform = self.performs.pop_front().expect("counted above");
+            if let Some(performed) = self.world.act(&perform) {
+                self.feed(Happened::Performed { effect: perform.effect, performed });
+                return true;
+            }
+            self.performs.push_back(perform);
+        }
+        let Some((at, timer)) = self.timers.pop_first() else { return false };
+        self.now = self.now.max(at);
+        self.feed(Happened::TimerFired { timer });
+        true
+    }
+
+    /// Goes on until nothing more can happen, and checks that a replay leads to the same.
+    pub fn finish(mut self) -> Self {
+        while self.machine.ended().is_none() && self.turn() {}
+        self.replayed();
+        self
+    }
+
+    pub fn replayed(&self) {
+        let mut machine = Machine::new(self.workflow.clone());
+        let mut notes = Vec::new();
+        for record in &self.records {
+            let after = Sequence(record.sequence.0 - 1);
+            let step = replay(&mut machine, after, record).expect("a journal replays");
+            notes.extend(step.notes);
+        }
+        assert!(machine == self.machine, "a replay led elsewhere");
+        assert_eq!(notes, self.notes);
+    }
+
+    pub fn run(body: &str, input: &str) -> Self {
+        Self::start(body, input).finish()
+    }
+
+    pub fn output(&self) -> String {
+        let ended = self.machine.ended().expect("the run has ended");
+        assert_eq!(ended.state, RunState::Completed, "{:?}", ended.fault);
+        to_json_string(ended.output.as_ref().expect("a completed run has an output"))
+    }
+
+    pub fn fault(&self) -> &Fault {
+        let ended = self.machine.ended().expect("the run has ended");
+        assert_eq!(ended.state, RunState::Faulted, "{:?}", ended.output.as_ref().map(to_json_string));
+        ended.fault.as_ref().expect("a faulted run has an error")
+    }
+
+    /// Names of tasks in the order of their completion.
+    pub fn completed(&self) -> Vec<String> {
+        let done = |note: &&Note| matches!(note.what, NoteKind::Completed { .. });
+        self.notes.iter().filter(done).map(|note| note.task.to_string()).collect()
+    }
+
+    /// Every activation that was begun, in order.
+    pub fn begun(&self) -> Vec<String> {
+        let begun = |note: &&Note| matches!(note.what, NoteKind::Started { .. });
+        self.notes.iter().filter(begun).map(|note| note.activation.to_string()).collect()
+    }
+
+    pub fn decided(&self) -> impl Iterator<Item = &Decided> {
+        self.records.iter().flat_map(|record| &record.decided)
+    }
+}
+
+pub fn through_bytes(record: &Record) -> Record {
+    let encoded = record.encode();
+    let doc = RecordDoc::parse(&encoded.bytes).expect("a record that was just written");
+    let wanted = doc.blobs();
+    let mut blobs = Blobs::new();
+    for (blob, bytes) in &encoded.blobs {
+        assert!(wanted.contains(blob));
+        blobs.insert(*blob, blob_value(*blob, bytes).expect("a blob that was just written"));
+    }
+    doc.into_record(&blobs).expect("a record that was just written")
+}
+
+/// Output of a workflow, beside what is expected of it.
+#[track_caller]
+pub fn check(body: &str, input: &str, output: &str) {
+    assert_eq!(Walk::run(body, input).output(), to_json_string(&value(output)));
+}

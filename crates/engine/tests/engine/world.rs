@@ -1,0 +1,139 @@
+//! The outside: services that answer by script, and count what was really done.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use base::name::FunctionRef;
+use base::value::{int, object, string};
+use base::{Digest, ErrorType, Fault, Value};
+use engine::effect::{Action, Certainty, Evaluate, Evaluator, Perform, Performed, Performer};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use spec::{Catalog, Manifest};
+
+/// What happened out there, by idempotency key. Survives every crash of the engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Books {
+    pub requests: BTreeMap<String, u32>,
+    pub effects: BTreeMap<String, u32>,
+    /// Keys by activation, each time that one was asked for.
+    pub keys: Vec<(String, String)>,
+}
+
+/// Answers by the path of the request:
+///
+/// | path | answer |
+/// |---|---|
+/// | `/ok/…` | done, with the path's last part |
+/// | `/flaky/n` | 503 for the first n requests of a key, then done |
+/// | `/bad` | 400, definite |
+/// | `/bad-then-ok` | 400 for the first key, done for a later one |
+/// | `/hang` | never |
+#[derive(Debug, Clone, Default)]
+pub struct World(Arc<Mutex<Books>>);
+
+impl World {
+    pub fn books(&self) -> Books {
+        self.0.lock().expect("no test panics while it counts").clone()
+    }
+
+    pub fn act(&self, perform: &Perform) -> Option<Performed> {
+        let key = perform.key.as_str().to_owned();
+        let mut books = self.0.lock().expect("no test panics while it counts");
+        books.keys.push((perform.activation.to_string(), key.clone()));
+        let request = {
+            let count = books.requests.entry(key.clone()).or_insert(0);
+            *count += 1;
+            *count
+        };
+        let path = match &*perform.action {
+            Action::Function { input, .. } => {
+                books.effects.insert(key, 1);
+                return Some(done(input.clone()));
+            }
+            Action::Http(request) => request.uri.strip_prefix("http://world").expect("our world").to_owned(),
+        };
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match parts.as_slice() {
+            ["ok", what] => {
+                // Whoever honours the key does the thing once.
+                books.effects.insert(key, 1);
+                Some(done(object([("did", string(what))])))
+            }
+            ["flaky", times] if request <= times.parse::<u32>().expect("a number") => {
+                Some(fault(503, Certainty::Unknown))
+            }
+            ["flaky", _] => {
+                books.effects.insert(key, 1);
+                Some(done(object([("after", int(i64::from(request)))])))
+            }
+            ["bad"] => Some(fault(400, Certainty::Definite)),
+            ["bad-then-ok"] if key.ends_with("-0") => Some(fault(400, Certainty::Definite)),
+            ["bad-then-ok"] => {
+                books.effects.insert(key, 1);
+                Some(done(object([("did", string("later"))])))
+            }
+            ["hang"] => None,
+            other => panic!("the world has no {other:?}"),
+        }
+    }
+}
+
+fn done(value: Value) -> Performed {
+    Performed { result: Ok(value), certainty: Certainty::Definite, decision: None }
+}
+
+fn fault(status: u16, certainty: Certainty) -> Performed {
+    let fault = Fault::new(ErrorType::Communication, "the world said no").with_status(status);
+    Performed { result: Err(fault), certainty, decision: None }
+}
+
+impl Performer for World {
+    fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed> {
+        match self.act(&effect) {
+            Some(performed) => std::future::ready(performed).boxed(),
+            None => std::future::pending().boxed(),
+        }
+    }
+}
+
+/// Evaluates what is off the closed list by saying so: enough for cases that only ask how the
+/// engine handles it. Expressions that say `limit(1;…)` give `"outside"`, `error` fails.
+#[derive(Debug, Clone, Default)]
+pub struct Outside;
+
+impl Outside {
+    pub fn answer(evaluate: &Evaluate) -> Result<Value, Fault> {
+        if evaluate.text.contains("error") {
+            return Err(Fault::new(ErrorType::Expression, "the expression called `error`"));
+        }
+        Ok(string("outside"))
+    }
+}
+
+impl Evaluator for Outside {
+    fn evaluate(&self, expression: Evaluate) -> BoxFuture<'static, Result<Value, Fault>> {
+        std::future::ready(Self::answer(&expression)).boxed()
+    }
+}
+
+/// A catalog with `echo`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Echo;
+
+impl Catalog for Echo {
+    fn function(&self, function: &FunctionRef) -> Option<Manifest> {
+        (&*function.name == "echo").then(|| Manifest {
+            name: function.name.clone(),
+            version: function.version.clone(),
+            digest: Digest::of(b"echo"),
+            input: None,
+            output: None,
+            summary: String::new(),
+        })
+    }
+
+    fn names(&self) -> Vec<FunctionRef> {
+        FunctionRef::parse("echo:1.0.0@default").into_iter().collect()
+    }
+}

@@ -24,6 +24,8 @@ pub struct Workflow {
     pub timeout: Option<DurationOf>,
     pub body: TaskList,
     pub tasks: Vec<Task>,
+    /// The document as a value, for `$workflow.definition`.
+    pub definition: Value,
 }
 
 impl Workflow {
@@ -117,6 +119,38 @@ pub enum TaskKind {
     Function(FunctionCall),
 }
 
+impl TaskKind {
+    /// Every kind of task, so that a test can see whether it covers them all.
+    pub const NAMES: [&'static str; 10] = [
+        "do",
+        "set",
+        "switch",
+        "for",
+        "fork",
+        "try",
+        "raise",
+        "wait",
+        "call http",
+        "call function",
+    ];
+
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Do(_) => Self::NAMES[0],
+            Self::Set(_) => Self::NAMES[1],
+            Self::Switch(_) => Self::NAMES[2],
+            Self::For(_) => Self::NAMES[3],
+            Self::Fork(_) => Self::NAMES[4],
+            Self::Try(_) => Self::NAMES[5],
+            Self::Raise(_) => Self::NAMES[6],
+            Self::Wait(_) => Self::NAMES[7],
+            Self::Http(_) => Self::NAMES[8],
+            Self::Function(_) => Self::NAMES[9],
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Case {
     pub name: Arc<str>,
@@ -177,8 +211,9 @@ pub struct Retry {
     pub except_when: Option<Expr>,
     pub delay: Option<DurationOf>,
     pub backoff: Backoff,
-    /// Attempts in all, the first included. `None` is without limit.
-    pub attempts_max: Option<u32>,
+    /// `limit.attempt.count`: how often to try again after the first attempt ("retrying 5 times", as
+    /// the specification's prose has it). `None` is without limit.
+    pub retries_max: Option<u32>,
     /// How long one attempt may take.
     pub attempt_duration: Option<DurationOf>,
     /// How long all attempts together may take.

@@ -52,6 +52,8 @@ struct Actor {
     last: Sequence,
     since_snapshot: u64,
     unwritten: Vec<Record>,
+    /// The last commit has left the run to the waker.
+    asleep: bool,
     /// What the unwritten records ask for; done after the commit.
     undone: Vec<Effect>,
     happened: mpsc::UnboundedReceiver<Happened>,
@@ -185,6 +187,7 @@ impl Actor {
             last: loaded.last,
             since_snapshot: loaded.since_snapshot,
             unwritten: Vec::new(),
+            asleep: false,
             undone: Vec::new(),
             happened,
             happens,
@@ -200,12 +203,13 @@ impl Actor {
 
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
         let stopping = self.driver.0.stopping.clone();
-        self.act();
+        let mut on = self.done_with_commit(&commands);
         while !stopping.is_cancelled() {
-            if let On::Stop = self.turn(&mut commands).await {
+            if let On::Stop = on {
                 self.leave(&mut commands);
                 return;
             }
+            on = self.turn(&mut commands).await;
         }
         self.wind_down().await;
         self.leave(&mut commands);
@@ -238,13 +242,16 @@ impl Actor {
             self.answers.clear();
             return On::Stop;
         }
+        self.done_with_commit(commands)
+    }
+
+    /// Acts on what is durable, tells of it, and leaves where nothing is left to do.
+    fn done_with_commit(&mut self, commands: &mpsc::Receiver<Command>) -> On {
         self.act();
         self.tell();
+        let at_rest = self.machine.ended().is_some() || self.asleep;
         // Followers of a run that has ended find the rest in its journal.
-        if self.machine.ended().is_some() || self.row.wake_at.is_some() {
-            return self.put_away(commands);
-        }
-        On::Go
+        if at_rest && self.unwritten.is_empty() { self.put_away(commands) } else { On::Go }
     }
 
     /// Leaves memory, unless a command has come meanwhile.
@@ -275,7 +282,10 @@ impl Actor {
     fn sleep(&self) -> std::time::Duration {
         let now = self.driver.now();
         let next = self.timers.first().map(|(at, _)| at.since(now).as_std());
-        next.unwrap_or(SLEEP_MAX).min(SLEEP_MAX)
+        // A waiting run that was kept for somebody is looked at again: he may have left.
+        let waits = !self.asleep && self.machine.state() == RunState::Waiting;
+        let longest = if waits { KEEP_WAITING_MAX.as_std() } else { SLEEP_MAX };
+        next.unwrap_or(SLEEP_MAX).min(longest)
     }
 
     fn fire(&mut self) {
@@ -362,7 +372,8 @@ impl Actor {
             && self.undone.iter().all(only_evaluates)
             && self.unwritten.len() < PENDING_MAX
             && !self.machine.is_unfinished();
-        if self.unwritten.is_empty() || can_wait {
+        let rests = !self.asleep && self.away_until(self.driver.now(), alone).is_some();
+        if (self.unwritten.is_empty() || can_wait) && !rests {
             return Ok(());
         }
         loop {
@@ -410,6 +421,7 @@ impl Actor {
         if row.wake_at.is_some() || self.row.wake_at.is_some() {
             self.driver.0.rewake.notify_one();
         }
+        self.asleep = row.wake_at.is_some();
         self.row = row;
         self.durable = self.last;
         self.unwritten.clear();
@@ -420,14 +432,8 @@ impl Actor {
     fn next_row(&mut self, now: Timestamp, alone: bool) -> RunRow {
         let mut row = self.row.clone();
         row.state = self.machine.state();
-        let wake = self.machine.wake_at().filter(|at| {
-            row.state == RunState::Waiting
-                && at.since(now) > KEEP_WAITING_MAX
-                && alone
-                && self.awaiting.is_empty()
-                && self.live_count() == 0
-        });
-        row.wake_at = wake;
+        self.awaiting.retain(|asker| !asker.is_closed());
+        row.wake_at = self.away_until(now, alone);
         row.ended_at = None;
         if let Some(ended) = self.machine.ended() {
             row.ended_at = Some(now);
@@ -441,6 +447,15 @@ impl Actor {
             row.updated_at = now;
         }
         row
+    }
+
+    /// Until when the run may be put away: it only waits, long enough, and nobody looks on.
+    fn away_until(&self, now: Timestamp, alone: bool) -> Option<Timestamp> {
+        let watched = !alone
+            || self.awaiting.iter().any(|asker| !asker.is_closed())
+            || self.live_count() > 0;
+        let wake = self.machine.wake_at().filter(|at| at.since(now) > KEEP_WAITING_MAX);
+        wake.filter(|_| !watched && self.machine.state() == RunState::Waiting)
     }
 
     fn outcome(&self, row: &RunRow) -> Option<store::Op> {

@@ -1,1 +1,285 @@
-//! To come.
+//! Every prefix of every journal, on a SQLite file, with the effect not done and with the effect
+//! done but unrecorded: the run that goes on from there ends like the undisturbed one, and the
+//! world has seen each effect once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base::value::to_json_string;
+use engine::driver::record;
+use engine::machine::{Effect, Machine};
+use engine::record::{Decided, Happened, Record};
+use engine::replay::replay;
+use spec::tree::TaskKind;
+use store::{Op, Preconditions, RunRow, RunState, Sequence, Store};
+
+use crate::site::{open, open_store, put_revision, start};
+use crate::walk::{by, started, workflow};
+use crate::world::{Books, World};
+
+struct Case {
+    name: &'static str,
+    body: &'static str,
+    input: &'static str,
+}
+
+const CASES: [Case; 8] = [
+    Case {
+        name: "pure",
+        input: r#"{"n":3}"#,
+        body: "
+do:
+  - group: {do: [{one: {set: {n: '${ .n + 1 }'}}, }]}
+  - choose: {switch: [{big: {when: '.n > 3', then: call}}, {small: {then: end}}]}
+  - never: {set: {no: 1}}
+  - call: {call: 'echo:1.0.0@default', with: {n: '${ .n }'}}
+",
+    },
+    Case {
+        name: "loop of calls",
+        input: r#"{"sum":0}"#,
+        body: "
+do:
+  - each:
+      for: {in: '${ [1,2,3] }'}
+      do:
+        - call: {call: http, with: {method: post, endpoint: 'http://world/ok/x', body: {item: '${ $item }'}}, output: {as: '${ {sum: $input.sum} }'}}
+        - add: {set: {sum: '${ .sum + $item }'}}
+",
+    },
+    Case {
+        name: "backward then",
+        input: "{}",
+        body: "
+do:
+  - count: {set: {n: '${ (.n // 0) + 1 }'}}
+  - poll: {call: http, with: {method: get, endpoint: 'http://world/ok/poll'}, output: {as: '${ $input }'}}
+  - again: {switch: [{more: {when: '.n < 3', then: count}}], then: end}
+",
+    },
+    Case {
+        name: "retry around two effects",
+        input: "{}",
+        body: "
+do:
+  - guard:
+      try:
+        - first: {call: http, with: {method: post, endpoint: 'http://world/ok/first'}}
+        - second: {call: http, with: {method: post, endpoint: 'http://world/attempt/2'}}
+      catch: {retry: {delay: PT0.001S, backoff: {exponential: {}}, limit: {attempt: {count: 5}}}}
+  - after: {call: 'echo:1.0.0@default', with: {after: '${ .after }'}}
+",
+    },
+    Case {
+        name: "raise and catch",
+        input: "{}",
+        body: "
+do:
+  - guard:
+      try:
+        - call: {call: http, with: {method: post, endpoint: 'http://world/bad'}}
+      catch:
+        do:
+          - undo: {call: http, with: {method: post, endpoint: 'http://world/ok/undo'}}
+          - bang: {try: [{b: {raise: {error: {type: 'https://example.com/e', status: 409}}}}], catch: {as: e, do: [{note: {set: {status: '${ $e.status }'}}}]}}
+",
+    },
+    Case {
+        name: "fork in for in fork",
+        input: "{}",
+        body: "
+do:
+  - outer:
+      fork:
+        branches:
+          - left:
+              for: {in: '${ [1,2] }'}
+              do:
+                - inner:
+                    fork:
+                      branches:
+                        - a: {call: http, with: {method: post, endpoint: 'http://world/ok/a'}}
+                        - b: {call: 'echo:1.0.0@default', with: {item: '${ $item }'}}
+          - right: {call: http, with: {method: post, endpoint: 'http://world/ok/right'}}
+",
+    },
+    Case {
+        name: "race, waits and timeouts",
+        input: "{}",
+        body: "
+do:
+  - nap: {wait: PT0.002S}
+  - race:
+      fork:
+        compete: true
+        branches:
+          - hangs: {call: http, with: {method: get, endpoint: 'http://world/hang'}}
+          - wins: {call: http, with: {method: get, endpoint: 'http://world/ok/me'}}
+  - late:
+      try: [{slow: {timeout: {after: PT0.005S}, call: http, with: {method: get, endpoint: 'http://world/hang'}}}]
+      catch: {do: [{gave: {set: {up: '${ $error.status }'}}}]}
+",
+    },
+    Case {
+        name: "expressions outside",
+        input: "{}",
+        body: "
+do:
+  - one: {set: {a: '${ limit(1; repeat(1)) }', b: '${ limit(1; repeat(2)) }'}}
+  - call: {call: 'echo:1.0.0@default', with: {a: '${ .a }', c: '${ limit(1; repeat(3)) }'}}
+  - two: {if: 'limit(1; repeat(4))', set: {done: '${ .c }'}}
+",
+    },
+];
+
+/// A journal that was written undisturbed, and what it led to.
+struct Undisturbed {
+    records: Vec<Record>,
+    output: String,
+    books: Books,
+}
+
+async fn undisturbed(case: &Case) -> Undisturbed {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_store(folder.path());
+    put_revision(&*store, case.body).await;
+    let world = World::default();
+    let driver = open(store.clone(), world.clone()).await;
+    let order = start(case.body, case.input);
+    let run = order.run;
+    let ended = driver.start(order).await.expect("the run starts").await.expect("the run ends");
+    driver.stop().await;
+    let mut records = Vec::new();
+    for entry in store.journal_read(run, Sequence::ZERO, 10_000).await.expect("a journal") {
+        records.push(record(&*store, &entry).await.expect("a record"));
+    }
+    let output = ended.output.unwrap_or_else(|| panic!("{}: {:?}", case.name, ended.fault));
+    Undisturbed { records, output: to_json_string(&output), books: world.books() }
+}
+
+/// The world as it was when the prefix had been written: whatever has a result there was asked.
+/// With `unrecorded`, what was in flight was asked too, and the crash came before its record.
+fn world_after(case: &Case, prefix: &[Record], unrecorded: bool) -> World {
+    let world = World::default();
+    let mut machine = Machine::new(workflow(case.body));
+    let mut asked = Vec::new();
+    for one in prefix {
+        if let Happened::Performed { effect, .. } = &one.happened {
+            let at = asked.iter().position(|p: &engine::effect::Perform| p.effect == *effect);
+            world.act(&asked.remove(at.expect("an answer follows a question")));
+        }
+        let step = replay(&mut machine, Sequence(one.sequence.0 - 1), one).expect("a prefix replays");
+        asked.extend(step.effects.into_iter().filter_map(|effect| match effect {
+            Effect::Perform(perform) => Some(perform),
+            _ => None,
+        }));
+    }
+    if unrecorded {
+        let in_flight = machine.outstanding();
+        for effect in in_flight {
+            if let Effect::Perform(perform) = effect {
+                world.act(&perform);
+            }
+        }
+    }
+    world
+}
+
+async fn resumed(case: &Case, prefix: &[Record], world: World) -> (String, Books) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_store(folder.path());
+    put_revision(&*store, case.body).await;
+    let started = started(&workflow(case.body), case.input);
+    let first = prefix[0].at;
+    let summary = r#"{"version":"1.0.0","priority":0,"traceparent":"","started_by":"tester"}"#;
+    let mut ops = vec![Op::RunCreate(RunRow {
+        run: started.run,
+        key: started.key,
+        revision: started.revision,
+        state: RunState::Running,
+        created_at: first,
+        updated_at: first,
+        ended_at: None,
+        wake_at: None,
+        summary: summary.into(),
+    })];
+    for record in prefix {
+        let encoded = record.encode();
+        let (run, sequence) = (started.run, record.sequence);
+        ops.push(Op::JournalAppend { run, sequence, record: encoded.bytes.into() });
+    }
+    store.commit(ops, Preconditions::none()).await.expect("the prefix is written");
+    let driver = open(store, world.clone()).await;
+    let ended = driver.ended(started.run).await.expect("the run ends");
+    driver.stop().await;
+    let output = ended.output.unwrap_or_else(|| panic!("{}: {:?}", case.name, ended.fault));
+    (to_json_string(&output), world.books())
+}
+
+fn kinds(case: &Case) -> BTreeSet<&'static str> {
+    workflow(case.body).tasks.iter().map(|task| task.kind.name()).collect()
+}
+
+/// Mutation: commit an effect's result without what it leads to, perform before the commit, or make
+/// the key from anything that a crash changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_on_from_every_prefix_as_if_nothing_had_happened() {
+    let mut covered = BTreeSet::new();
+    for case in &CASES {
+        let whole = undisturbed(case).await;
+        let last = whole.records.len();
+        for length in 1..last {
+            let prefix = &whole.records[..length];
+            for unrecorded in [false, true] {
+                let world = world_after(case, prefix, unrecorded);
+                let (output, books) = resumed(case, prefix, world).await;
+                let place = format!("{}, {length} of {last} records, unrecorded: {unrecorded}", case.name);
+                assert_eq!(output, whole.output, "{place}");
+                assert_eq!(books.effects, whole.books.effects, "{place}");
+            }
+        }
+        println!("{}: {:?} × {} prefixes × 2", case.name, kinds(case), last - 1);
+        covered.extend(kinds(case));
+    }
+    assert_eq!(covered, TaskKind::NAMES.into_iter().collect(), "a kind of task is not covered");
+}
+
+/// Mutation: replay with the clock of now, or leave the digest of the control state unchecked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_journal_replays_to_what_it_said() {
+    for case in &CASES {
+        let whole = undisturbed(case).await;
+        let mut machine = Machine::new(workflow(case.body));
+        for record in &whole.records {
+            let after = Sequence(record.sequence.0 - 1);
+            replay(&mut machine, after, record).expect("a journal replays");
+        }
+        let decided: Vec<&Decided> = whole.records.iter().flat_map(|record| &record.decided).collect();
+        let Some(Decided::Ended(ended)) = decided.last() else { panic!("a journal ends with the end") };
+        assert_eq!(machine.ended(), Some(ended));
+    }
+}
+
+/// Retries by a person survive crashes as well.
+///
+/// Mutation: keep the retry in memory only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_survives_a_crash() {
+    let body = "do: [{breaks: {call: http, with: {method: post, endpoint: 'http://world/bad-then-ok'}}}, {nap: {wait: PT0.01S}}]";
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_store(folder.path());
+    put_revision(&*store, body).await;
+    let world = World::default();
+    let driver = open(store.clone(), world.clone()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("starts").await.expect("ends");
+    assert_eq!(ended.state, RunState::Faulted);
+    driver.retry(run, by("operator")).await.expect("a faulted run can be retried");
+    driver.stop().await;
+    let again = open(Arc::clone(&store) as Arc<dyn Store>, world).await;
+    let ended = again.ended(run).await.expect("ends");
+    assert_eq!(ended.state, RunState::Completed);
+    let outcomes = store.outcome_list(0, 10).await.expect("outcomes");
+    assert_eq!(outcomes.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
+}

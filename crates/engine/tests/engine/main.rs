@@ -15,5 +15,6 @@ mod golden;
 mod outside;
 mod replay;
 mod retry;
+mod site;
 mod walk;
 mod world;

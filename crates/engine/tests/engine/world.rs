@@ -26,6 +26,7 @@ pub struct Books {
 /// |---|---|
 /// | `/ok/…` | done, with the path's last part |
 /// | `/flaky/n` | 503 for the first n requests of a key, then done |
+/// | `/attempt/n` | 503 in the first n attempts of the guard around it, however often asked |
 /// | `/bad` | 400, definite |
 /// | `/bad-then-ok` | 400 for the first key, done for a later one |
 /// | `/hang` | never |
@@ -67,6 +68,13 @@ impl World {
                 books.effects.insert(key, 1);
                 Some(done(object([("after", int(i64::from(request)))])))
             }
+            ["attempt", times] if attempt(perform) <= times.parse::<u32>().expect("a number") => {
+                Some(fault(503, Certainty::Unknown))
+            }
+            ["attempt", _] => {
+                books.effects.insert(key, 1);
+                Some(done(object([("after", int(i64::from(attempt(perform))))])))
+            }
             ["bad"] => Some(fault(400, Certainty::Definite)),
             ["bad-then-ok"] if key.ends_with("-0") => Some(fault(400, Certainty::Definite)),
             ["bad-then-ok"] => {
@@ -77,6 +85,13 @@ impl World {
             other => panic!("the world has no {other:?}"),
         }
     }
+}
+
+/// The attempt of the innermost guard that has one.
+fn attempt(perform: &Perform) -> u32 {
+    let text = perform.activation.as_str();
+    let mark = text.rsplit_once('!').map_or("1", |(_, rest)| rest);
+    mark.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
 fn done(value: Value) -> Performed {

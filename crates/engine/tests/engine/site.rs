@@ -1,0 +1,60 @@
+//! A driver on a real SQLite file, with the scripted world around it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base::{SystemClock, SystemRandom};
+use engine::driver::{Driver, Parts, Start};
+use engine::effect::Performer;
+use store::{Op, Preconditions, RevisionRow, Store};
+use store_sqlite::SqliteStore;
+
+use crate::walk::{by, document, started, value, workflow};
+use crate::world::{Echo, Outside};
+
+pub fn open_store(folder: &Path) -> Arc<SqliteStore> {
+    Arc::new(SqliteStore::open(folder, store_sqlite::OpenOptions::default()).expect("the store opens"))
+}
+
+pub async fn open(store: Arc<dyn Store>, performer: impl Performer) -> Driver {
+    let parts = Parts {
+        store,
+        performer: Arc::new(performer),
+        evaluator: Arc::new(Outside),
+        catalog: Arc::new(Echo),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        runtime: value(r#"{"name":"isonomy","version":"test","metadata":{}}"#),
+    };
+    Driver::open(parts).await.expect("the driver opens")
+}
+
+/// Stores the revision that [`start`] names.
+pub async fn put_revision(store: &dyn Store, body: &str) {
+    let started = started(&workflow(body), "{}");
+    let row = RevisionRow {
+        key: started.key,
+        revision: started.revision,
+        version: started.version,
+        created_at: crate::walk::START,
+        text: document(body).into_bytes().into(),
+    };
+    store.commit(vec![Op::RevisionPut(row)], Preconditions::none()).await.expect("the store writes");
+}
+
+/// The same run each time: same id, so that keys can be compared.
+pub fn start(body: &str, input: &str) -> Start {
+    let started = started(&workflow(body), input);
+    Start {
+        run: started.run,
+        key: started.key,
+        revision: started.revision,
+        version: started.version,
+        input: started.input,
+        by: by("tester"),
+        labels: Vec::new(),
+        tags: Vec::new(),
+        priority: 0,
+        traceparent: started.traceparent,
+    }
+}

@@ -1,1 +1,134 @@
-//! To come.
+//! The formats on disk: what this binary writes today is what `docs/spec/samples` shows, and what
+//! any binary wrote since the first version can be read.
+//!
+//! A new version adds a folder; an old one is never changed. `UPDATE_SAMPLES=1` writes the current
+//! version's samples.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base::{Digest, Fault, RunId};
+use engine::format::{Blobs, Counts, Facts, FormatError, Outcome, RecordDoc, VERSION, blob_value};
+use engine::machine::Machine;
+use engine::record::{Happened, Seed};
+use store::RunState;
+
+use crate::walk::{START, Walk, by, workflow};
+
+const BODY: &str = "
+do:
+  - guard:
+      try:
+        - ask: {call: http, with: {method: post, endpoint: 'http://world/flaky/1', headers: {x: y}, body: {n: '${ .n }'}}}
+      catch: {retry: {delay: PT1S, jitter: {from: PT0S, to: PT1S}, limit: {attempt: {count: 2}}}}
+  - each: {for: {in: '${ [1, 2.5, \"ä\", null] }'}, do: [{echo: {call: 'echo:1.0.0@default', with: {item: '${ $item }', out: '${ limit(1; repeat(1)) }'}}}]}
+  - both: {fork: {compete: true, branches: [{hangs: {call: http, with: {method: get, endpoint: 'http://world/hang'}}}, {naps: {wait: PT1M}}]}}
+  - bad: {timeout: {after: PT1H}, call: http, with: {method: get, endpoint: 'http://world/bad'}}
+";
+
+fn folder(version: u32) -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join(format!("docs/spec/samples/v{version}"))
+}
+
+/// Every document that a run of all kinds makes, by file name.
+fn samples() -> BTreeMap<String, Vec<u8>> {
+    let mut walk = Walk::start(BODY, r#"{"n":1,"big":"BIG"}"#.replace("BIG", &"x".repeat(20_000)).as_str());
+    while walk.machine.ended().is_none() && walk.records.len() < 9 && walk.turn() {}
+    let frozen = walk.machine.freeze();
+    let mut walk = walk.finish();
+    walk.feed(Happened::RetryRequested(by("operator")));
+    walk.feed(Happened::CancelRequested(by("operator")));
+    let mut files = BTreeMap::new();
+    for record in &walk.records {
+        files.insert(format!("record-{:02}.json", record.sequence.0), record.encode().bytes);
+    }
+    files.insert("snapshot.json".to_owned(), frozen.bytes);
+    for (number, (_, bytes)) in frozen.blobs.into_iter().enumerate() {
+        files.insert(format!("blob-{number}.json"), bytes);
+    }
+    files.insert("outcome.json".to_owned(), outcome().encode());
+    files
+}
+
+fn outcome() -> Outcome {
+    let fault = Fault::new(base::ErrorType::Communication, "not in the outcome").at("/do/3/bad");
+    Outcome::new(&Facts {
+        run: RunId::from_uuid(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),
+        number: 1,
+        revision: Digest::of(b"revision"),
+        seed: &Seed::from_bytes([7; 32]),
+        state: RunState::Faulted,
+        started_at: START,
+        ended_at: START.plus(base::Duration::from_secs(63)),
+        fault: Some(&fault),
+        counts: Counts { tasks: 9, effects: 8, retries: 1 },
+    })
+}
+
+/// Mutation: rename a field, or write a number in another form.
+#[test]
+fn this_binary_writes_what_the_samples_show() {
+    let folder = folder(VERSION);
+    let samples = samples();
+    if std::env::var_os("UPDATE_SAMPLES").is_some() {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, bytes) in &samples {
+            std::fs::write(folder.join(name), bytes).expect("a sample is written");
+        }
+    }
+    for (name, bytes) in &samples {
+        let stored = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (stored, now) = (String::from_utf8_lossy(&stored), String::from_utf8_lossy(bytes));
+        assert_eq!(stored, now, "{name}");
+    }
+}
+
+/// Mutation: make a reader need a field that an old writer did not write.
+#[test]
+fn this_binary_reads_every_version_since_the_first() {
+    for version in 1..=VERSION {
+        let folder = folder(version);
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut blobs = Blobs::new();
+        let (mut records, mut snapshots) = (0, 0);
+        let mut names: Vec<String> = std::fs::read_dir(&folder)
+            .expect("samples")
+            .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        for name in &names {
+            let bytes = read(name);
+            if name.starts_with("blob-") {
+                let blob = Digest::of(&bytes);
+                blobs.insert(blob, blob_value(blob, &bytes).expect(name));
+            } else if name.starts_with("record-") {
+                let doc = RecordDoc::parse(&bytes).expect(name);
+                doc.into_record(&blobs).expect(name);
+                records += 1;
+            } else if name == "snapshot.json" {
+                Machine::from_snapshot(workflow(BODY), &bytes, &blobs).expect(name);
+                snapshots += 1;
+            } else {
+                assert_eq!(Outcome::decode(&bytes).expect(name), outcome(), "{name}");
+            }
+        }
+        assert!(records > 10 && snapshots == 1, "{names:?}");
+    }
+}
+
+/// Mutation: refuse unknown fields in records, or accept them in outcomes.
+#[test]
+fn unknown_fields_are_ignored_in_records_and_refused_in_outcomes() {
+    let record = samples().remove("record-02.json").expect("a sample");
+    let text = String::from_utf8(record).expect("text");
+    let more = text.replacen('{', r#"{"later":{"x":[1]},"#, 1);
+    RecordDoc::parse(more.as_bytes()).expect("a later minor version may add fields");
+    let outcome = String::from_utf8(outcome().encode()).expect("text");
+    let more = outcome.replacen('{', r#"{"later":1,"#, 1);
+    assert!(matches!(Outcome::decode(more.as_bytes()), Err(FormatError::Syntax(_))));
+    let newer = text.replace(r#""v":1,"#, r#""v":2,"#);
+    assert!(matches!(RecordDoc::parse(newer.as_bytes()), Err(FormatError::Newer { found: 2 })));
+    let other = text.replace("isonomy.record", "isonomy.outcome");
+    assert!(matches!(RecordDoc::parse(other.as_bytes()), Err(FormatError::Type { .. })));
+}

@@ -10,7 +10,6 @@ mod crash;
 mod driver;
 mod fault;
 mod flow;
-mod format;
 mod golden;
 mod outside;
 mod replay;

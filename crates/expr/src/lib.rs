@@ -3,15 +3,58 @@
 //! jaq can abort the whole process and cannot be stopped from inside. So only filters that a static
 //! check proves to be of a closed list are evaluated here; all others go to the process pool in
 //! `sandbox`, and the caller learns that from [`Stop::Outside`].
+//!
+//! jaq parses (after a look that the text cannot exhaust its stack), and its values bring their own
+//! operators; the evaluator between the two is ours. A property test compares it with jaq's.
 
+mod assign;
+mod closed;
+mod eval;
+mod fail;
+mod fold;
+mod form;
+mod fuel;
+mod function;
+mod guard;
+mod lower;
+mod names;
+mod settle;
+mod syntax;
+mod term;
+pub mod whole;
+
+use std::fmt;
 use std::sync::Arc;
 
 use base::Value;
 
+use crate::eval::Machine;
+use crate::fail::{Fail, Halt, Refused};
+use crate::fuel::{FUEL, Fuel};
+use crate::term::{Kind, Part, Step, Term};
+
+/// An expression with several results where one is asked for.
+pub(crate) const SEVERAL: &str =
+    "the expression yields more than one value; wrap it in [ ] to get an array";
+
+/// Expressions with more tokens than this are parsed on a stack of their own.
+const TOKENS_ON_STACK_MAX: usize = 60;
+
+/// The stack for parsing the largest text that is parsed in this process. It is touched only as
+/// far as it is needed.
+const PARSER_STACK_BYTES: usize = 32 * 1024 * 1024;
+
 /// A parsed expression. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Expr {
+#[derive(Clone)]
+pub struct Expr(Arc<Parsed>);
+
+struct Parsed {
     text: Arc<str>,
+    variables: Box<[Arc<str>]>,
+    /// Nothing if it is not on the closed list.
+    term: Option<Term>,
+    /// Its result is a part of what it reads, and so needs no check.
+    is_part: bool,
 }
 
 /// Why an expression is not one.
@@ -37,31 +80,153 @@ pub trait Scope {
     fn get(&self, name: &str) -> Option<Value>;
 }
 
+/// The expression within `${ }`, if the whole text is one.
+#[must_use]
+pub fn unwrap_marker(text: &str) -> Option<&str> {
+    text.trim().strip_prefix("${")?.strip_suffix('}').map(str::trim)
+}
+
 impl Expr {
     /// Parses an expression without `${ }` around it.
+    ///
+    /// A text too large to be parsed in this process is taken as it is ([`Expr::is_parsed`]); the
+    /// evaluator process finds its errors.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        Ok(Self { text: text.into() })
+        let shape = guard::scan(text)?;
+        if !shape.is_modest(text) {
+            return Ok(Self::unparsed(text));
+        }
+        if shape.tokens <= TOKENS_ON_STACK_MAX {
+            return Self::parse_here(text);
+        }
+        std::thread::scope(|scope| {
+            let parser = std::thread::Builder::new()
+                .name("expression".into())
+                .stack_size(PARSER_STACK_BYTES)
+                .spawn_scoped(scope, || Self::parse_here(text));
+            match parser.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(parsed)) => parsed,
+                // No thread to be had, or a panic in the parser: the evaluator process can tell.
+                Ok(Err(_)) | Err(_) => Ok(Self::unparsed(text)),
+            }
+        })
+    }
+
+    fn parse_here(text: &str) -> Result<Self, SyntaxError> {
+        let parsed = syntax::parse(text)?;
+        let variables = names::resolve(text, &parsed)?;
+        let term = lower::lower(text, &parsed, &variables);
+        let is_part = term.as_ref().is_some_and(is_part);
+        Ok(Self(Arc::new(Parsed { text: text.into(), variables, term, is_part })))
+    }
+
+    fn unparsed(text: &str) -> Self {
+        let variables = guard::variables(text);
+        Self(Arc::new(Parsed { text: text.into(), variables, term: None, is_part: false }))
     }
 
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// Names of the variables that it reads, without `$`, each once, sorted.
     #[must_use]
     pub fn variables(&self) -> &[Arc<str>] {
-        &[]
+        &self.0.variables
     }
 
     /// Whether it is on the closed list.
     #[must_use]
     pub fn is_inside(&self) -> bool {
-        false
+        self.0.term.is_some()
     }
 
     /// Evaluates on the closed list. Exactly one result: none is `null`, several are a failure.
-    pub fn evaluate(&self, _input: &Value, _scope: &dyn Scope) -> Result<Value, Stop> {
-        Err(Stop::Outside)
+    pub fn evaluate(&self, input: &Value, scope: &dyn Scope) -> Result<Value, Stop> {
+        let Some(term) = &self.0.term else { return Err(Stop::Outside) };
+        let mut globals = Vec::with_capacity(self.0.variables.len());
+        for name in &self.0.variables {
+            globals.push(
+                scope
+                    .get(name)
+                    .ok_or_else(|| Stop::Failed(format!("`${name}` is not defined here")))?,
+            );
+        }
+        let machine = Machine { fuel: Fuel::new(FUEL), globals: &globals };
+        let result = self.result(&machine, term, input);
+        result.map_err(|halt| match halt {
+            Ended::Halt(Halt::Fail(fail)) => Stop::Failed(fail.to_string()),
+            Ended::Halt(Halt::Outside | Halt::Enough) => Stop::Outside,
+            Ended::NotJson(what) => Stop::Failed(what),
+        })
+    }
+
+    fn result(&self, machine: &Machine<'_>, term: &Term, input: &Value) -> Result<Value, Ended> {
+        let value = if term.single {
+            machine.one(term, None, input)?
+        } else {
+            let mut first = None;
+            let mut several = false;
+            let flow = machine.each(term, None, input, &mut |value| {
+                several = first.is_some();
+                if several {
+                    return Err(Halt::Enough);
+                }
+                first = Some(value);
+                Ok(())
+            });
+            match flow {
+                Err(Halt::Enough) if several => return Err(Ended::NotJson(SEVERAL.into())),
+                flow => flow?,
+            }
+            match first {
+                Some(value) => value,
+                None => return Ok(Value::Null),
+            }
+        };
+        if self.0.is_part || matches!(value, Value::Null | Value::Bool(_)) {
+            return Ok(value);
+        }
+        match settle::settle_paid(&machine.fuel, value) {
+            Ok(settled) => {
+                settled.map_err(|error| Ended::NotJson(format!("the result is not JSON: {error}")))
+            }
+            Err(Refused::Outside) => Err(Ended::Halt(Halt::Outside)),
+            Err(Refused::What(what)) => Err(Ended::Halt(Halt::Fail(Fail { at: 0, what }))),
+        }
+    }
+}
+
+impl fmt::Debug for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expr").field(&self.0.text).finish()
+    }
+}
+
+enum Ended {
+    Halt(Halt),
+    NotJson(String),
+}
+
+impl From<Halt> for Ended {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+/// Whether a result is always some part of the input or of a variable, and so JSON like these.
+fn is_part(term: &Term) -> bool {
+    match &term.kind {
+        Kind::Input | Kind::Global(_) => true,
+        Kind::Path(base, parts) => is_part(base) && parts.iter().all(Part::is_part),
+        Kind::Pipe(left, right) => is_part(left) && is_part(right),
+        _ => false,
+    }
+}
+
+impl Part {
+    fn is_part(&self) -> bool {
+        matches!(self.step, Step::Key(_) | Step::All)
     }
 }

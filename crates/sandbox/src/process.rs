@@ -1,0 +1,104 @@
+//! One evaluator process, as its parent sees it.
+
+use std::io;
+use std::process::Stdio;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::child::EXIT_PANICKED;
+use crate::pool::PoolConfig;
+use crate::protocol::{ANSWER_BYTES_MAX, header};
+
+/// Dropping it kills the process.
+#[derive(Debug)]
+pub(crate) struct Evaluator {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    pub pid: u32,
+    pub served: u32,
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(crate) enum Silence {
+    /// The process was gone before the request had reached it.
+    NotSent,
+    /// It has ended while it worked on the request.
+    Died,
+    /// It answers with more than it may.
+    TooMuch,
+}
+
+impl Evaluator {
+    pub(crate) fn spawn(config: &PoolConfig) -> io::Result<Self> {
+        let mut child = Command::new(&config.program)
+            .args(&config.args)
+            .arg(config.memory_bytes.to_string())
+            .arg(config.stack_bytes.to_string())
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let gone = || io::Error::other("the process ended at once");
+        let pid = child.id().ok_or_else(gone)?;
+        let stdin = child.stdin.take().ok_or_else(gone)?;
+        let stdout = child.stdout.take().ok_or_else(gone)?;
+        Ok(Self { child, stdin, stdout, pid, served: 0 })
+    }
+
+    /// Waits for the empty frame that says that the process is ready.
+    pub(crate) async fn ready(&mut self) -> io::Result<()> {
+        match self.stdout.read_u32_le().await? {
+            0 => Ok(()),
+            _ => Err(io::Error::other("the process is no evaluator")),
+        }
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, Silence> {
+        self.served += 1;
+        self.send(request).await.map_err(|_| Silence::NotSent)?;
+        let length = self.stdout.read_u32_le().await.map_err(|_| Silence::Died)? as usize;
+        if length > ANSWER_BYTES_MAX {
+            return Err(Silence::TooMuch);
+        }
+        let mut answer = Vec::new();
+        let mut rest = (&mut self.stdout).take(length as u64);
+        rest.read_to_end(&mut answer).await.map_err(|_| Silence::Died)?;
+        if answer.len() == length { Ok(answer) } else { Err(Silence::Died) }
+    }
+
+    async fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stdin.write_all(&header(request.len())?).await?;
+        self.stdin.write_all(request).await?;
+        self.stdin.flush().await
+    }
+
+    /// Kills the process and waits until nothing of it is left.
+    pub(crate) async fn kill(mut self) {
+        // An error says that it has ended by itself.
+        let _ = self.child.kill().await;
+    }
+
+    /// How a process that has closed its output ended.
+    pub(crate) async fn post_mortem(mut self) -> &'static str {
+        // It may have closed its output without ending, so nothing is left to chance.
+        let _ = self.child.start_kill();
+        match self.child.wait().await {
+            Ok(status) if status.code() == Some(EXIT_PANICKED) => {
+                "the expression asked for more than an evaluator can hold"
+            }
+            Ok(_) | Err(_) => {
+                "the expression needed more memory or stack than an expression may use"
+            }
+        }
+    }
+}

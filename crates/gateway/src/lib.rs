@@ -1,1 +1,29 @@
+//! The gate: the one door out of a site, and the only network client of the workspace.
+//!
+//! [`decide()`] is pure; [`Gate`] asks it, makes the [`Permit`] without which nothing happens, and
+//! does what was permitted. What a request means to a workflow is in `worker`; listening is in
+//! `site`. Policy, data protection, budgets and routing join the decision later: a crossing already
+//! says who asks and with which labels.
 
+pub mod code;
+pub mod decide;
+pub mod destination;
+pub mod egress;
+pub mod gate;
+pub mod header;
+pub mod operator;
+pub mod out;
+pub mod permit;
+pub mod sse;
+
+mod client;
+mod guard;
+mod redirect;
+
+pub use code::Code;
+pub use decide::{Caller, Crossing, Denial, Grant, Ruling, What, decide};
+pub use destination::{Destination, Host, Scheme};
+pub use egress::{EgressError, EgressMap, EgressRule};
+pub use gate::{Counts, Gate, Limits};
+pub use out::{Answer, OutError, OutRequest, OutResponse};
+pub use permit::{Function, Permit};

@@ -1,1 +1,16 @@
+//! The worker: does what the engine decided. A registry of performers, one file per kind.
+//!
+//! Every action asks the gate first. What may pass is decided there, what happens next in `engine`;
+//! nothing here keeps anything.
 
+pub mod catalog;
+pub mod folders;
+pub mod functions;
+
+mod content;
+mod http;
+mod worker;
+
+pub use catalog::{Capabilities, Catalog, FunctionManifest};
+pub use folders::{Folder, FolderError, Folders};
+pub use worker::{Config, Worker};

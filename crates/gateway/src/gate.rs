@@ -1,0 +1,198 @@
+//! The gate itself: asks the rules, makes permits, counts, and does what was permitted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base::name::FunctionRef;
+use tokio::sync::Semaphore;
+
+use crate::client::{Clients, ReadError, SendError, read};
+use crate::decide::{Caller, Crossing, Denial, Ruling, What, decide};
+use crate::egress::EgressMap;
+use crate::out::{Answer, OutError, OutRequest, OutResponse};
+use crate::permit::{Egress, Function, Permit};
+use crate::redirect::{Next, REDIRECTS_MAX, next};
+
+/// Bounds of what the gate does.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest body of an answer. It is held in memory until the task that asked has it.
+    pub body_bytes_max: usize,
+    /// How long a server may say nothing. A task's own timeout is usually shorter; this one is for
+    /// tasks without, and longer than any model takes for its first word.
+    pub idle_timeout: Duration,
+    /// Requests at once. Each is a socket, and a process has 1,024 by default. More wait.
+    pub requests_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 * 1024 * 1024,
+            idle_timeout: Duration::from_secs(300),
+            requests_max: 512,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Gate {
+    egress: EgressMap,
+    limits: Limits,
+    clients: Clients,
+    places: Semaphore,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    allowed: AtomicU64,
+    denied: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    functions: AtomicU64,
+}
+
+/// What has passed since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Requests and redirects that a rule allowed.
+    pub allowed: u64,
+    pub denied: u64,
+    /// Requests with a full answer, whatever its status.
+    pub answered: u64,
+    /// Requests without.
+    pub failed: u64,
+    /// Functions of the catalog.
+    pub functions: u64,
+}
+
+impl Gate {
+    #[must_use]
+    pub fn new(egress: EgressMap, limits: Limits) -> Self {
+        Self {
+            egress,
+            limits,
+            clients: Clients::new(limits.idle_timeout),
+            places: Semaphore::new(limits.requests_max.min(Semaphore::MAX_PERMITS)),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Asks whether a function of the catalog may run.
+    pub fn function(
+        &self,
+        caller: Caller<'_>,
+        function: &FunctionRef,
+    ) -> Result<Permit<Function>, Denial> {
+        let grant = decide(&self.egress, &Crossing { caller, what: What::Function(function) });
+        let grant = grant.inspect_err(|_| count(&self.counters.denied))?;
+        count(&self.counters.functions);
+        Ok(Permit::new(Function::new(function.clone(), grant.ruling)))
+    }
+
+    /// Sends a request where the rules allow it, and each redirect where they allow that.
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn request(&self, caller: Caller<'_>, request: OutRequest) -> Answer {
+        // Given back when the answer is whole, or when nobody waits for it any more. Never closed.
+        let _place = self.places.acquire().await;
+        let mut request = request;
+        let mut ruling = None;
+        for _ in 0..=REDIRECTS_MAX {
+            let (hop, said) = self.hop(caller, &request).await;
+            ruling = Some(said);
+            let result = match hop {
+                Err(error) => Err(error),
+                Ok(response) => match next(&request, response.status(), response.headers()) {
+                    Next::Answer => self.finish(request, response).await,
+                    Next::Lost => {
+                        Err(OutError::BadRedirect { destination: request.destination.to_string() })
+                    }
+                    Next::Follow(followed) => {
+                        count(&self.counters.answered);
+                        request = *followed;
+                        continue;
+                    }
+                },
+            };
+            count(if result.is_ok() { &self.counters.answered } else { &self.counters.failed });
+            return Answer { result, ruling };
+        }
+        count(&self.counters.failed);
+        let destination = request.destination.to_string();
+        let result = Err(OutError::TooManyRedirects { destination, limit: REDIRECTS_MAX });
+        Answer { result, ruling }
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            allowed: read(&self.counters.allowed),
+            denied: read(&self.counters.denied),
+            answered: read(&self.counters.answered),
+            failed: read(&self.counters.failed),
+            functions: read(&self.counters.functions),
+        }
+    }
+
+    /// One request without what it may redirect to.
+    async fn hop(
+        &self,
+        caller: Caller<'_>,
+        request: &OutRequest,
+    ) -> (Result<reqwest::Response, OutError>, Ruling) {
+        let crossing = Crossing { caller, what: What::Egress(&request.destination) };
+        let grant = match decide(&self.egress, &crossing) {
+            Ok(grant) => grant,
+            Err(denial) => {
+                count(&self.counters.denied);
+                let ruling = denial.ruling.clone();
+                return (Err(denial.into()), ruling);
+            }
+        };
+        count(&self.counters.allowed);
+        let permit =
+            Permit::new(Egress { destination: request.destination.clone(), grant: grant.clone() });
+        let destination = || request.destination.to_string();
+        let error = match self.clients.send(permit, request).await {
+            Ok(response) => return (Ok(response), grant.ruling),
+            Err(SendError::Guarded(address)) => {
+                count(&self.counters.denied);
+                let denial = Denial::guarded(&grant, address);
+                let ruling = denial.ruling.clone();
+                return (Err(denial.into()), ruling);
+            }
+            Err(SendError::Invalid(what)) => OutError::Invalid(what),
+            Err(SendError::NotSent(why)) => OutError::NotSent { destination: destination(), why },
+            Err(SendError::NoAnswer(why)) => OutError::NoAnswer { destination: destination(), why },
+        };
+        (Err(error), grant.ruling)
+    }
+
+    async fn finish(
+        &self,
+        request: OutRequest,
+        response: reqwest::Response,
+    ) -> Result<OutResponse, OutError> {
+        let status = response.status();
+        let headers = response.headers().clone();
+        let destination = || request.destination.to_string();
+        let limit = self.limits.body_bytes_max;
+        let body = match read(response, limit).await {
+            Ok(body) => body,
+            Err(ReadError::TooLarge) => {
+                return Err(OutError::TooLarge { destination: destination(), limit });
+            }
+            Err(ReadError::Broken(why)) => {
+                return Err(OutError::NoAnswer { destination: destination(), why });
+            }
+        };
+        Ok(OutResponse { status, headers, body, request })
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,262 @@
+//! The command line's way to the API of its own site. The one use of the network that no workflow
+//! asked for, so it has a permit of its own kind, and that goes to this machine only.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+
+use crate::client::{ReadError, cause, read, with_tls};
+use crate::destination::{Destination, Host, Scheme};
+use crate::permit::{Operator, Permit};
+use crate::sse::{SseEvent, SseParser, SseTooLong};
+
+/// On one machine a server that is there takes a connection at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the site may think. Longer than its own slowest answer; events have no such bound.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest answer that a command takes into memory.
+const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Talks to one site.
+#[derive(Debug)]
+pub struct Client {
+    permit: Permit<Operator>,
+    http: reqwest::Client,
+}
+
+/// An answer with a status of success.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub type Events = BoxStream<'static, Result<SseEvent, OperatorError>>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    #[error(
+        "`{address}` is not the address of a site on this machine; write `http://127.0.0.1:PORT`"
+    )]
+    Address { address: String },
+    #[error(
+        "nobody answers at {address}: {why}; start a site with `isonomy dev`, or name its address"
+    )]
+    Unreachable { address: String, why: String },
+    #[error("the site at {address} broke off its answer: {why}")]
+    Broken { address: String, why: String },
+    /// The site refused. The body is usually a problem document.
+    #[error("the site answered {status}")]
+    Status { status: u16, body: Bytes },
+    #[error("the site's answer is larger than {BODY_BYTES_MAX} bytes")]
+    TooLarge,
+    #[error(transparent)]
+    Event(#[from] SseTooLong),
+    #[error("cannot make the request: {0}")]
+    Invalid(String),
+    #[error("the site's answer is not what this version expects")]
+    Json(#[source] serde_json::Error),
+}
+
+impl Client {
+    /// A client for the site at this address. Opens nothing yet.
+    pub fn connect(base_url: &str) -> Result<Self, OperatorError> {
+        let permit = permit(base_url)?;
+        let port = permit.kind().destination.port;
+        let here = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            // No resolver has a say in where `localhost` is.
+            .resolve_to_addrs("localhost", &here.map(|address| SocketAddr::new(address, port)))
+            .user_agent(concat!("isonomy-cli/", env!("CARGO_PKG_VERSION")));
+        let http = with_tls(false, builder)
+            .build()
+            .map_err(|error| OperatorError::Invalid(cause(&error)))?;
+        Ok(Self { permit, http })
+    }
+
+    /// Where it talks to.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.permit.kind().destination.to_string()
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Reply, OperatorError> {
+        self.send("GET", path, None, &[]).await
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&serde_json::Value>,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply, OperatorError> {
+        let mut request = self.request(method, path, headers)?;
+        *request.timeout_mut() = Some(ANSWER_TIMEOUT);
+        if let Some(body) = body {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().entry(http::header::CONTENT_TYPE).or_insert(json);
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        self.answer(self.execute(request).await?).await
+    }
+
+    /// Follows a stream of events; with `after`, from the one behind that id.
+    pub async fn events(&self, path: &str, after: Option<&str>) -> Result<Events, OperatorError> {
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(after.map(|id| ("last-event-id", id)));
+        let response = self.execute(self.request("GET", path, &headers)?).await?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            return Err(OperatorError::Status { status, body: self.body(response).await? });
+        }
+        let state = Following {
+            response,
+            parser: SseParser::default(),
+            ready: VecDeque::new(),
+            address: self.address(),
+        };
+        Ok(stream::try_unfold(state, Following::next).boxed())
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<reqwest::Request, OperatorError> {
+        let invalid = |what: &str| OperatorError::Invalid(what.to_owned());
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| invalid("no such method"))?;
+        // Joined as text, so that a path cannot name another host.
+        let path = path.strip_prefix('/').ok_or_else(|| invalid("a path starts with `/`"))?;
+        let url = Url::parse(&format!("{}/{path}", self.permit.kind().destination));
+        let mut request = reqwest::Request::new(method, url.map_err(|_| invalid("not a path"))?);
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| invalid("not a header name"))?;
+            let value = HeaderValue::from_bytes(value.as_bytes());
+            request.headers_mut().insert(name, value.map_err(|_| invalid("not a header value"))?);
+        }
+        Ok(request)
+    }
+
+    async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, OperatorError> {
+        self.http.execute(request).await.map_err(|error| {
+            let (address, why) = (self.address(), cause(&error));
+            if error.is_connect() {
+                OperatorError::Unreachable { address, why }
+            } else {
+                OperatorError::Broken { address, why }
+            }
+        })
+    }
+
+    async fn answer(&self, response: reqwest::Response) -> Result<Reply, OperatorError> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.body(response).await?;
+        if status.is_success() {
+            return Ok(Reply { status: status.as_u16(), headers, body });
+        }
+        Err(OperatorError::Status { status: status.as_u16(), body })
+    }
+
+    async fn body(&self, response: reqwest::Response) -> Result<Bytes, OperatorError> {
+        read(response, BODY_BYTES_MAX).await.map_err(|error| match error {
+            ReadError::TooLarge => OperatorError::TooLarge,
+            ReadError::Broken(why) => OperatorError::Broken { address: self.address(), why },
+        })
+    }
+}
+
+impl Reply {
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, OperatorError> {
+        serde_json::from_slice(&self.body).map_err(OperatorError::Json)
+    }
+}
+
+struct Following {
+    response: reqwest::Response,
+    parser: SseParser,
+    ready: VecDeque<SseEvent>,
+    address: String,
+}
+
+impl Following {
+    async fn next(mut self) -> Result<Option<(SseEvent, Self)>, OperatorError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some((event, self)));
+            }
+            match self.response.chunk().await {
+                Ok(Some(bytes)) => self.ready.extend(self.parser.push(&bytes)?),
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    return Err(OperatorError::Broken {
+                        address: self.address,
+                        why: cause(&error),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A site's API is plain HTTP on the loopback interface; anything else would send its answers, and
+/// one day its keys, over a network.
+fn permit(base_url: &str) -> Result<Permit<Operator>, OperatorError> {
+    let wrong = || OperatorError::Address { address: base_url.chars().take(80).collect() };
+    let url = Url::parse(base_url).map_err(|_| wrong())?;
+    let plain = url.path() == "/"
+        && url.query().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    let destination = Destination::of(&url).map_err(|_| wrong())?;
+    let here = match &destination.host {
+        Host::Name(name) => name == "localhost",
+        Host::Address(address) => address.is_loopback(),
+    };
+    if !plain || !here || destination.scheme != Scheme::Http {
+        return Err(wrong());
+    }
+    Ok(Permit::new(Operator { destination }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: allow any host, https, or an address with a path or a user.
+    #[test]
+    fn the_command_line_talks_to_this_machine_only() {
+        for (address, expected) in [
+            ("http://127.0.0.1:7070", true),
+            ("http://localhost:7070/", true),
+            ("http://[::1]:7070", true),
+            ("https://127.0.0.1:7070", false),
+            ("http://127.0.0.1:7070/api", false),
+            ("http://u:p@127.0.0.1:7070", false),
+            ("http://10.0.0.1:7070", false),
+            ("http://localhost.example.com", false),
+            ("127.0.0.1:7070", false),
+        ] {
+            assert_eq!(Client::connect(address).is_ok(), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What goes out and what comes back.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use reqwest::Url;
+
+use crate::code::Code;
+use crate::decide::{Denial, Ruling};
+use crate::destination::Destination;
+use crate::header::is_reserved;
+
+/// Headers of one request; more is no request that a server takes.
+const HEADERS_MAX: usize = 100;
+
+/// An address longer than this is refused by every server that we know.
+const URI_BYTES_MAX: usize = 64 * 1024;
+
+/// A request that is well formed. Whether it may leave is the gate's business.
+#[derive(Debug, Clone)]
+pub struct OutRequest {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) destination: Destination,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) redirect: bool,
+}
+
+/// What came of a request, and what the gate said last about it.
+#[derive(Debug)]
+pub struct Answer {
+    pub result: Result<OutResponse, OutError>,
+    /// `None` where the gate was not asked.
+    pub ruling: Option<Ruling>,
+}
+
+#[derive(Debug)]
+pub struct OutResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    /// The request that this answers: the last one, after redirects.
+    pub request: OutRequest,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OutError {
+    #[error(transparent)]
+    Denied(Box<Denial>),
+    #[error("cannot make the request: {0}")]
+    Invalid(String),
+    /// The other side cannot have acted on it.
+    #[error("`{destination}` could not be reached: {why}")]
+    NotSent { destination: String, why: String },
+    /// The other side may have acted on it.
+    #[error("`{destination}` gave no full answer: {why}")]
+    NoAnswer { destination: String, why: String },
+    #[error("`{destination}` answered with more than {limit} bytes")]
+    TooLarge { destination: String, limit: usize },
+    #[error("more than {limit} redirects, the last from `{destination}`")]
+    TooManyRedirects { destination: String, limit: usize },
+    #[error("`{destination}` redirects to no address that HTTP can follow")]
+    BadRedirect { destination: String },
+}
+
+impl OutRequest {
+    /// Parses everything that comes from outside.
+    pub fn new(method: &str, uri: &str, query: &[(String, String)]) -> Result<Self, OutError> {
+        let invalid = |what: &str| OutError::Invalid(what.to_owned());
+        let method = Method::from_bytes(method.as_bytes())
+            .ok()
+            .filter(|method| *method != Method::CONNECT)
+            .ok_or_else(|| invalid("the method is not one of HTTP"))?;
+        if uri.len() > URI_BYTES_MAX {
+            return Err(invalid("the address is longer than 64 KiB"));
+        }
+        let mut url = Url::parse(uri).map_err(|_| {
+            invalid("the address is not absolute, such as `https://example.com/path`")
+        })?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(invalid(
+                "the address holds credentials; put them into an `Authorization` header",
+            ));
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url.set_fragment(None);
+        let destination =
+            Destination::of(&url).map_err(|error| invalid(&format!("in the address, {error}")))?;
+        Ok(Self {
+            method,
+            url,
+            destination,
+            headers: HeaderMap::new(),
+            body: None,
+            redirect: false,
+        })
+    }
+
+    /// Adds a header of the author's. Its value is in no error.
+    pub fn header(&mut self, name: &str, value: &str) -> Result<(), OutError> {
+        let invalid = |what: String| OutError::Invalid(what);
+        let shown: String = name.chars().take(80).collect();
+        let parsed = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid(format!("`{shown}` is not a header name")))?;
+        if is_reserved(parsed.as_str()) {
+            return Err(invalid(format!(
+                "the header `{shown}` is set by the runtime; leave it out"
+            )));
+        }
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+            invalid(format!("the value of header `{shown}` holds control characters"))
+        })?;
+        if self.headers.len() >= HEADERS_MAX {
+            return Err(invalid(format!("more than {HEADERS_MAX} headers")));
+        }
+        self.headers.append(parsed, value);
+        Ok(())
+    }
+
+    /// Adds a header that the author has not set.
+    pub fn header_default(&mut self, name: HeaderName, value: &str) -> Result<(), OutError> {
+        if self.headers.contains_key(&name) {
+            return Ok(());
+        }
+        self.header(name.as_str(), value)
+    }
+
+    #[must_use]
+    pub fn with_body(self, body: Bytes) -> Self {
+        Self { body: Some(body), ..self }
+    }
+
+    /// Follows redirects, each asked at the gate.
+    #[must_use]
+    pub fn with_redirects(self, redirect: bool) -> Self {
+        Self { redirect, ..self }
+    }
+
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        self.url.as_str()
+    }
+
+    #[must_use]
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+impl OutError {
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Denied(denial) => denial.code(),
+            Self::Invalid(_) => Code::InvalidRequest,
+            Self::NotSent { .. } => Code::NotSent,
+            Self::NoAnswer { .. } => Code::NoAnswer,
+            Self::TooLarge { .. } => Code::TooLarge,
+            Self::TooManyRedirects { .. } => Code::TooManyRedirects,
+            Self::BadRedirect { .. } => Code::BadRedirect,
+        }
+    }
+}
+
+impl From<Denial> for OutError {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(Box::new(denial))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: &str, uri: &str, header: (&str, &str), expected: &str) {
+        let made = OutRequest::new(method, uri, &[]).and_then(|mut request| {
+            request.header(header.0, header.1)?;
+            Ok(request)
+        });
+        let said = made.map_or_else(|error| error.to_string(), |request| request.uri().to_owned());
+        assert_eq!(said, expected);
+    }
+
+    /// Mutation: drop any check in `new` or `header`, or show a header's value.
+    #[test]
+    fn what_is_no_request_is_refused_before_the_gate_is_asked() {
+        let plain = ("x-a", "b");
+        check("GET", "https://h/a b#c", plain, "https://h/a%20b");
+        check(
+            "GET",
+            "h/a",
+            plain,
+            "cannot make the request: the address is not absolute, such as `https://example.com/path`",
+        );
+        check(
+            "GET",
+            "file:///etc",
+            plain,
+            "cannot make the request: in the address, the scheme is not `http` or `https`",
+        );
+        check(
+            "GET",
+            "https://u:p@h/",
+            plain,
+            "cannot make the request: the address holds credentials; put them into an `Authorization` header",
+        );
+        check("G T", "https://h/", plain, "cannot make the request: the method is not one of HTTP");
+        check(
+            "CONNECT",
+            "https://h/",
+            plain,
+            "cannot make the request: the method is not one of HTTP",
+        );
+        check(
+            "GET",
+            "https://h/",
+            ("x y", "b"),
+            "cannot make the request: `x y` is not a header name",
+        );
+        check(
+            "GET",
+            "https://h/",
+            ("x-a", "hidden\r\nx-b: c"),
+            "cannot make the request: the value of header `x-a` holds control characters",
+        );
+        check(
+            "GET",
+            "https://h/",
+            ("Host", "other"),
+            "cannot make the request: the header `Host` is set by the runtime; leave it out",
+        );
+    }
+
+    /// Mutation: replace the address's own query, or leave a value unescaped.
+    #[test]
+    fn query_parameters_join_those_of_the_address() {
+        let query = [("q".to_owned(), "a&b c".to_owned()), ("n".to_owned(), "1".to_owned())];
+        let request = OutRequest::new("GET", "https://h/p?x=1", &query).expect("a request");
+        assert_eq!(request.uri(), "https://h/p?x=1&q=a%26b+c&n=1");
+    }
+}

@@ -1,0 +1,5 @@
+//! The gate over real sockets.
+
+mod gate;
+mod operator;
+mod server;

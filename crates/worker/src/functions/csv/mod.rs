@@ -1,0 +1,400 @@
+//! `csv`: a file of comma-separated values into rows. A bad row is listed by number and the rest
+//! goes on.
+//!
+//! Where fields and rows end is in `records`, what they become is in `rows`; which files may be read
+//! at all is in `folders`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use base::value::{array, as_array, as_i64, as_str, get, int, object, string};
+use base::{ErrorType, Fault, Value};
+use gateway::decide::DENIED;
+use gateway::{Function, Permit};
+
+use self::records::{Next, Records};
+use self::rows::{Columns, Shape};
+use super::Done;
+use crate::folders::{Folders, OpenError, Opened};
+
+mod records;
+mod rows;
+
+pub const MANIFEST: &str = include_str!("csv.json");
+
+/// The largest file. Its rows are held in memory, at a multiple of their size on disk.
+pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Fields of all rows together: at about 100 bytes each this is 1 GB, as much as a value may have.
+pub const CELLS_MAX: usize = 10_000_000;
+
+/// Rows, good and bad: a loop over more is better a loop over files.
+pub const ROWS_MAX: u64 = 1_000_000;
+
+pub(crate) async fn run(_permit: &Permit<Function>, folders: Arc<Folders>, input: Value) -> Done {
+    let cancelled = CancelOnDrop::default();
+    let flag = Arc::clone(&cancelled.0);
+    let work = tokio::task::spawn_blocking(move || read_path(&folders, &input, flag));
+    work.await.unwrap_or_else(|error| {
+        let fault = Fault::new(ErrorType::Runtime, format!("reading the file broke off: {error}"));
+        Done::Ended { result: Err(fault), rule: None }
+    })
+}
+
+/// Tells the thread that reads when nobody waits for the rows any more.
+#[derive(Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A file that ends in an error once it is cancelled.
+struct Cancellable {
+    file: io::Take<File>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Read for Cancellable {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(io::Error::other("cancelled"));
+        }
+        self.file.read(into)
+    }
+}
+
+/// The arguments, after their schema.
+struct Arguments {
+    header: Header,
+    skip: u64,
+    delimiter: u8,
+    infer: bool,
+    limit: Option<u64>,
+}
+
+enum Header {
+    FirstLine,
+    None,
+    Names(Vec<String>),
+}
+
+fn read_path(folders: &Folders, input: &Value, cancelled: Arc<AtomicBool>) -> Done {
+    let path = get(input, "path").and_then(as_str).unwrap_or_default();
+    let Opened { file, rule } = match folders.open(path) {
+        Ok(opened) => opened,
+        Err(error) => return refused(&error),
+    };
+    let result = read_file(file, path, &Arguments::of(input), cancelled);
+    Done::Ended { result, rule: Some(rule) }
+}
+
+fn refused(error: &OpenError) -> Done {
+    if let Some(code) = error.denial() {
+        let fault =
+            Fault::new(ErrorType::Authorization, format!("{code}: {error}")).with_title(DENIED);
+        return Done::Denied { fault, rule: "no entry of files matches".into() };
+    }
+    let fault = Fault::new(ErrorType::Runtime, error.to_string());
+    let fault = match error {
+        OpenError::Missing { .. } => fault.with_status(404).with_title("File not found"),
+        _ => fault,
+    };
+    Done::Ended { result: Err(fault), rule: None }
+}
+
+fn read_file(
+    file: File,
+    path: &str,
+    arguments: &Arguments,
+    cancelled: Arc<AtomicBool>,
+) -> Result<Value, Fault> {
+    let unreadable = |error: io::Error| {
+        Fault::new(ErrorType::Runtime, format!("cannot read `{path}`: {}", error.kind()))
+    };
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > FILE_BYTES_MAX {
+        let detail = format!(
+            "`{path}` has {bytes} bytes, more than {FILE_BYTES_MAX}; cut it into several files"
+        );
+        return Err(too_large(detail));
+    }
+    // A file that grows meanwhile is read up to the limit.
+    let source = Cancellable { file: file.take(FILE_BYTES_MAX), cancelled };
+    read_rows(source, path, arguments, unreadable)
+}
+
+fn read_rows(
+    source: impl Read,
+    path: &str,
+    arguments: &Arguments,
+    unreadable: impl Fn(io::Error) -> Fault,
+) -> Result<Value, Fault> {
+    let mut records = Records::new(source, arguments.delimiter);
+    if records.is_utf16().map_err(&unreadable)? {
+        let detail = format!("`{path}` is UTF-16; convert it to UTF-8");
+        return Err(Fault::new(ErrorType::Validation, detail));
+    }
+    for _ in 0..arguments.skip {
+        if !records.skip_line().map_err(&unreadable)? {
+            break;
+        }
+    }
+    let columns = match &arguments.header {
+        Header::FirstLine => first_line(&mut records, path).map_err(&unreadable)??,
+        Header::Names(names) => Columns::named(names.iter().map(String::as_str)),
+        Header::None => Columns::unnamed(),
+    };
+    let mut found = Found::default();
+    let mut shape = Shape::new(columns, arguments.infer);
+    while let Some(next) = records.next().map_err(&unreadable)? {
+        if arguments.limit.is_some_and(|limit| found.read == limit) {
+            found.more = true;
+            break;
+        }
+        found.take(next, &mut shape, &records);
+        if found.read > ROWS_MAX || found.cells > CELLS_MAX {
+            let detail = format!(
+                "`{path}` has more than {ROWS_MAX} rows or {CELLS_MAX} fields; name the columns in `header` and read it \
+                 in parts, with `skip` and `limit`"
+            );
+            return Err(too_large(detail));
+        }
+    }
+    Ok(found.into_value())
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Found {
+    rows: Vec<Value>,
+    bad: Vec<Value>,
+    read: u64,
+    cells: usize,
+    more: bool,
+}
+
+impl Found {
+    fn take<R>(&mut self, next: Next, shape: &mut Shape, records: &Records<R>) {
+        self.read += 1;
+        let row = match next {
+            Next::Row => shape.row(records),
+            Next::Bad(reason) => Err(reason.to_string()),
+        };
+        match row {
+            Ok(row) => {
+                self.cells += records.len();
+                self.rows.push(row);
+            }
+            Err(reason) => self.bad.push(bad_row(self.read, records.line(), &reason)),
+        }
+    }
+
+    fn into_value(self) -> Value {
+        let count = int(i64::try_from(self.rows.len()).expect("at most a million rows"));
+        object([
+            ("rows", array(self.rows)),
+            ("count", count),
+            ("read", number(self.read)),
+            ("bad", array(self.bad)),
+            ("more", Value::Bool(self.more)),
+        ])
+    }
+}
+
+/// The names of the columns, from the file itself. An empty file has none, and no rows either.
+fn first_line<R: Read>(records: &mut Records<R>, path: &str) -> io::Result<Result<Columns, Fault>> {
+    let wrong = |what: &str, line| {
+        let detail = format!(
+            "line {line} of `{path}` does not name the columns: {what}; write the names into `header`, or leave lines out with `skip`"
+        );
+        Err(Fault::new(ErrorType::Validation, detail))
+    };
+    Ok(match records.next()? {
+        None => Ok(Columns::unnamed()),
+        Some(Next::Bad(reason)) => wrong(&reason.to_string(), records.line()),
+        Some(Next::Row) => {
+            let mut seen = std::collections::HashSet::new();
+            if let Some(at) = records.fields().position(str::is_empty) {
+                wrong(&format!("column {} has no name", at + 1), records.line())
+            } else if let Some(at) = records.fields().position(|name| !seen.insert(name)) {
+                wrong(&format!("column {} has the name of an earlier one", at + 1), records.line())
+            } else {
+                Ok(Columns::named(records.fields()))
+            }
+        }
+    })
+}
+
+fn bad_row(row: u64, line: u64, reason: &str) -> Value {
+    object([("row", number(row)), ("line", number(line)), ("reason", string(reason))])
+}
+
+fn number(count: u64) -> Value {
+    int(i64::try_from(count).expect("rows and lines of a file of 256 MiB"))
+}
+
+fn too_large(detail: String) -> Fault {
+    Fault::new(ErrorType::Runtime, detail).with_status(413).with_title("File too large")
+}
+
+impl Arguments {
+    fn of(input: &Value) -> Self {
+        let header = match get(input, "header") {
+            None | Some(Value::Bool(true)) => Header::FirstLine,
+            Some(names) => match as_array(names) {
+                Some(names) => {
+                    Header::Names(names.iter().filter_map(as_str).map(str::to_owned).collect())
+                }
+                None => Header::None,
+            },
+        };
+        let delimiter =
+            get(input, "delimiter").and_then(as_str).and_then(|text| text.bytes().next());
+        Self {
+            header,
+            skip: get(input, "skip").and_then(whole).unwrap_or(0),
+            delimiter: delimiter.unwrap_or(b','),
+            infer: !matches!(get(input, "infer"), Some(Value::Bool(false))),
+            limit: get(input, "limit").and_then(whole),
+        }
+    }
+}
+
+/// A whole number that is not negative. In JSON `2.0` is one too.
+fn whole(value: &Value) -> Option<u64> {
+    if let Some(int) = as_i64(value) {
+        return u64::try_from(int).ok();
+    }
+    match base::value::to_serde(value).as_f64() {
+        // The schema allows no more than 2^53, which a float holds exactly.
+        Some(float) if float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float) => {
+            Some(float as u64)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &str, text: &[u8]) -> Result<String, String> {
+        let input = base::value::parse(arguments.as_bytes()).expect("json");
+        let unreadable = |error: io::Error| Fault::new(ErrorType::Runtime, error.to_string());
+        let rows = read_rows(text, "data/in.csv", &Arguments::of(&input), unreadable);
+        rows.map(|value| base::value::to_json_string(&value)).map_err(|fault| fault.to_string())
+    }
+
+    fn check(arguments: &str, text: &[u8], expected: &str) {
+        let said = read(arguments, text).unwrap_or_else(|fault| fault);
+        assert_eq!(said, expected, "{arguments} {}", String::from_utf8_lossy(text));
+    }
+
+    /// Mutation: ignore any of the arguments.
+    #[test]
+    fn arguments_say_how_a_file_is_read() {
+        let rest = r#""bad":[],"more":false}"#;
+        check(
+            "{}",
+            b"a,b\n1,x\n",
+            &format!(r#"{{"rows":[{{"a":1,"b":"x"}}],"count":1,"read":1,{rest}"#),
+        );
+        check(
+            r#"{"header":false}"#,
+            b"a,b\n1,x\n",
+            &format!(r#"{{"rows":[["a","b"],[1,"x"]],"count":2,"read":2,{rest}"#),
+        );
+        check(
+            r#"{"header":["p","q"],"skip":1,"infer":false}"#,
+            b"569,30,malignant\n1,\n",
+            &format!(r#"{{"rows":[{{"p":"1","q":""}}],"count":1,"read":1,{rest}"#),
+        );
+        check(
+            r#"{"delimiter":";"}"#,
+            b"a;b\n1,5;2\n",
+            &format!(r#"{{"rows":[{{"a":"1,5","b":2}}],"count":1,"read":1,{rest}"#),
+        );
+        check(
+            r#"{"limit":1}"#,
+            b"a\n1\n2\n",
+            r#"{"rows":[{"a":1}],"count":1,"read":1,"bad":[],"more":true}"#,
+        );
+        check(
+            r#"{"limit":2.0}"#,
+            b"a\n1\n2\n",
+            r#"{"rows":[{"a":1},{"a":2}],"count":2,"read":2,"bad":[],"more":false}"#,
+        );
+        check(
+            r#"{"limit":0}"#,
+            b"a\n1\n",
+            r#"{"rows":[],"count":0,"read":0,"bad":[],"more":true}"#,
+        );
+        check("{}", b"", &format!(r#"{{"rows":[],"count":0,"read":0,{rest}"#));
+        check("{}", b"a,b", &format!(r#"{{"rows":[],"count":0,"read":0,{rest}"#));
+        check(r#"{"skip":5}"#, b"a\n1\n", &format!(r#"{{"rows":[],"count":0,"read":0,{rest}"#));
+    }
+
+    /// Mutation: count from the file's lines, stop at a bad row, or number only good rows.
+    #[test]
+    fn bad_rows_are_listed_by_number_and_the_rest_goes_on() {
+        check(
+            "{}",
+            b"a,b\n1,\"x\ny\"\n2\n\n3,z,z\n\xff,z\n4,z\n5,\"open\n6,z\n",
+            r#"{"rows":[{"a":1,"b":"x\ny"},{"a":4,"b":"z"},{"a":6,"b":"z"}],"count":3,"read":7,"bad":[{"row":2,"line":4,"reason":"1 field where 2 are expected"},{"row":3,"line":6,"reason":"3 fields where 2 are expected"},{"row":4,"line":7,"reason":"not UTF-8"},{"row":6,"line":9,"reason":"a quote that is not closed"}],"more":false}"#,
+        );
+    }
+
+    /// Mutation: take any first line for names.
+    #[test]
+    fn a_line_that_names_no_columns_is_refused() {
+        let way = "write the names into `header`, or leave lines out with `skip`";
+        for (text, what) in [
+            ("a,,c\n", "column 2 has no name"),
+            ("a,b,a\n", "column 3 has the name of an earlier one"),
+            ("a,\"b\n", "a quote that is not closed"),
+        ] {
+            let expected = format!(
+                "Validation error (400): line 1 of `data/in.csv` does not name the columns: {what}; {way}"
+            );
+            check("{}", text.as_bytes(), &expected);
+        }
+        check(
+            "{}",
+            b"\xff\xfea\0",
+            "Validation error (400): `data/in.csv` is UTF-16; convert it to UTF-8",
+        );
+    }
+
+    /// Mutation: drop the look at the number of rows or of fields.
+    #[test]
+    fn too_many_rows_or_fields_are_refused() {
+        let rows = "1\n".repeat(usize::try_from(ROWS_MAX).expect("small") + 1);
+        let error = read(r#"{"header":false}"#, rows.as_bytes()).expect_err("too many rows");
+        assert!(
+            error.starts_with("File too large (413): `data/in.csv` has more than 1000000 rows"),
+            "{error}"
+        );
+        let row = ",".repeat(2_000) + "\n";
+        let fields = row.repeat(CELLS_MAX / 2_001 + 1);
+        assert!(read(r#"{"header":false}"#, fields.as_bytes()).is_err());
+    }
+
+    /// Mutation: hold the whole file before the first row.
+    #[test]
+    fn a_cancelled_file_is_not_read_to_its_end() {
+        let mut file = tempfile::tempfile().expect("a file");
+        io::Write::write_all(&mut file, "1\n".repeat(1_000_000).as_bytes()).expect("written");
+        io::Seek::rewind(&mut file).expect("rewound");
+        let guard = CancelOnDrop::default();
+        let mut source =
+            Cancellable { file: file.take(FILE_BYTES_MAX), cancelled: Arc::clone(&guard.0) };
+        assert!(source.read(&mut [0; 10]).is_ok());
+        drop(guard);
+        assert!(source.read(&mut [0; 10]).is_err());
+    }
+}

@@ -1,1 +1,267 @@
+//! The store on SQLite: one file, one writer, a few readers.
+//!
+//! What a store means is in `store`; the tables and the rules of durability are described in
+//! `docs/spec/store.md`. Here are the thread of the writer (`writer`, `apply`), the threads of the
+//! readers (`reader` and one file a noun), the files beside the database (`folder`, `blob`,
+//! `ballast`) and what ties them together.
 
+mod apply;
+mod ballast;
+mod blob;
+mod change;
+mod convert;
+mod folder;
+mod heads;
+mod journal;
+mod open;
+mod outcome;
+mod reader;
+mod run;
+mod stats;
+mod tail;
+mod workflow;
+mod writer;
+
+pub use open::{DATABASE_FILE, OpenError, OpenOptions};
+pub use stats::StoreStats;
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use base::limits::BLOB_ROW_BYTES_MAX;
+use base::name::WorkflowKey;
+use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
+use bytes::Bytes;
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, FutureExt as _};
+use store::{
+    Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
+    RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
+};
+use tokio::sync::mpsc;
+
+use ballast::Ballast;
+use blob::BlobFiles;
+use folder::Lock;
+use reader::Readers;
+use stats::Counters;
+use tail::Tail;
+use writer::{Command, Commit, Desk, QUEUE_COMMITS_MAX};
+
+/// An open store. Dropping it writes what waits and closes the file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    incarnation: IncarnationId,
+    epoch: u64,
+    readers: Readers,
+    blobs: Arc<BlobFiles>,
+    tail: Arc<Mutex<Tail>>,
+    counters: Arc<Counters>,
+    /// `None` only while this is dropped.
+    commits: Option<mpsc::Sender<Command>>,
+    /// Done when the writer has ended.
+    ended: futures::future::Shared<oneshot::Receiver<()>>,
+    writer: Option<JoinHandle<()>>,
+    /// Last, so that it is given up when nothing uses the files any more.
+    _lock: Lock,
+}
+
+impl SqliteStore {
+    /// Opens the store in `data`, making it where there is none. Blocks while it reads; a few
+    /// milliseconds, after a crash a few more.
+    pub fn open(data: &Path, options: OpenOptions) -> Result<Self, OpenError> {
+        let opened = open::open(data, &options)?;
+        let counters = Arc::new(Counters::default());
+        let blobs = BlobFiles::open(data, Arc::clone(&counters), options.on_fatal)
+            .map_err(|cause| OpenError::Folder { path: data.join("blobs"), cause })?;
+        let tail = Arc::new(Mutex::new(opened.tail));
+        let desk = Desk {
+            epoch: opened.epoch,
+            tail: Arc::clone(&tail),
+            counters: Arc::clone(&counters),
+            ballast: Ballast::open(data),
+            on_fatal: options.on_fatal,
+        };
+        let (commits, queue) = mpsc::channel(QUEUE_COMMITS_MAX);
+        let (end, ended) = oneshot::channel();
+        let db = opened.writer;
+        let (started, start) = std::sync::mpsc::channel();
+        let serve = move || {
+            // Whoever opens waits for it.
+            writer::serve(&db, desk, queue, |result| drop(started.send(result)));
+            // Closed before anyone hears of it: the files may be moved or deleted then.
+            drop(db);
+            let _ = end.send(());
+        };
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        let writer = thread.spawn(serve).map_err(OpenError::Threads)?;
+        if let Ok(Err(cause)) = start.recv() {
+            return Err(open::of_sql(&data.join(DATABASE_FILE), &cause));
+        }
+        Ok(Self {
+            incarnation: opened.incarnation,
+            epoch: opened.epoch,
+            readers: Readers::start(opened.readers).map_err(OpenError::Threads)?,
+            blobs: Arc::new(blobs),
+            tail,
+            counters,
+            commits: Some(commits),
+            ended: ended.shared(),
+            writer: Some(writer),
+            _lock: opened.lock,
+        })
+    }
+
+    /// Writes what waits, copies the log into the database file, and stops writing. Later commits
+    /// are refused as [`CommitError::Closed`]; questions are answered as before.
+    pub async fn close(&self) {
+        // An error says that it is closed already.
+        let _ = self.commits().send(Command::Close).await;
+        let _ = self.ended.clone().await;
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> StoreStats {
+        let waiting = self.commits().max_capacity() - self.commits().capacity();
+        self.counters.read(waiting as u64)
+    }
+
+    fn commits(&self) -> &mpsc::Sender<Command> {
+        self.commits.as_ref().expect("present until this is dropped")
+    }
+
+    /// Checks the blobs of a commit and makes files of the large ones, before it is queued.
+    async fn blobs_keep(&self, ops: &[Op]) -> Result<(), CommitError> {
+        for op in ops {
+            let Op::BlobPut { blob, bytes } = op else { continue };
+            let blob = *blob;
+            if bytes.len() <= BLOB_ROW_BYTES_MAX {
+                if Digest::of(bytes) != blob {
+                    return Err(CommitError::BlobDiffers(blob));
+                }
+                continue;
+            }
+            let (files, bytes) = (Arc::clone(&self.blobs), bytes.clone());
+            // On a reader's thread: hashing and writing a large file takes its time.
+            let keep = self
+                .readers
+                .ask("keep a blob", move |db| Ok::<_, Infallible>(files.keep(db, blob, &bytes)));
+            keep.await.map_err(|_| CommitError::Closed)??;
+        }
+        Ok(())
+    }
+
+    fn ask<T: Send + 'static, E: ToString + Send + 'static>(
+        &self,
+        what: &'static str,
+        question: impl FnOnce(&rusqlite::Connection) -> Result<T, E> + Send + 'static,
+    ) -> Answer<'_, T> {
+        self.readers.ask(what, question).boxed()
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.commits = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so on stderr.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn incarnation(&self) -> IncarnationId {
+        self.incarnation
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn commit(
+        &self,
+        ops: Vec<Op>,
+        preconditions: Preconditions,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        let commit = async move {
+            self.blobs_keep(&ops).await?;
+            let (answer, answered) = oneshot::channel();
+            let commit = Command::Commit(Commit { ops, preconditions, answer });
+            self.commits().send(commit).await.map_err(|_| CommitError::Closed)?;
+            answered.await.unwrap_or(Err(CommitError::Closed))
+        };
+        commit.boxed()
+    }
+
+    fn run_get(&self, run: RunId) -> Answer<'_, Option<RunRow>> {
+        self.ask("read a run", move |db| run::get(db, run))
+    }
+
+    fn run_list(&self, query: RunQuery) -> Answer<'_, Vec<RunRow>> {
+        self.ask("list runs", move |db| run::list(db, &query))
+    }
+
+    fn run_unfinished(&self, after: Option<RunId>, limit: u32) -> Answer<'_, Vec<RunRow>> {
+        self.ask("list unfinished runs", move |db| run::unfinished(db, after, limit))
+    }
+
+    fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>> {
+        self.ask("list due runs", move |db| run::due(db, now, limit))
+    }
+
+    fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>> {
+        self.ask("find the next run to wake", run::wake_next)
+    }
+
+    fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>> {
+        self.ask("count runs", run::count)
+    }
+
+    fn journal_read(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<Entry>> {
+        let tail = Arc::clone(&self.tail);
+        self.ask("read a journal", move |db| journal::read(db, &tail, run, after, limit))
+    }
+
+    fn snapshot_get(&self, run: RunId) -> Answer<'_, Option<Snapshot>> {
+        self.ask("read a snapshot", move |db| journal::snapshot(db, run))
+    }
+
+    fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>> {
+        let files = Arc::clone(&self.blobs);
+        self.ask("read a blob", move |db| files.read(db, blob))
+    }
+
+    fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>> {
+        self.ask("read a workflow", move |db| workflow::get(db, &key))
+    }
+
+    fn workflow_list(
+        &self,
+        namespace: Option<Namespace>,
+        after: Option<WorkflowKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<WorkflowRow>> {
+        self.ask("list workflows", move |db| {
+            workflow::list(db, namespace.as_ref(), after.as_ref(), limit)
+        })
+    }
+
+    fn revision_get(&self, key: WorkflowKey, revision: Digest) -> Answer<'_, Option<RevisionRow>> {
+        self.ask("read a revision", move |db| workflow::revision(db, &key, revision))
+    }
+
+    fn revision_list(&self, key: WorkflowKey, limit: u32) -> Answer<'_, Vec<RevisionRow>> {
+        self.ask("list revisions", move |db| workflow::revision_list(db, &key, limit))
+    }
+
+    fn outcome_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
+        self.ask("list outcomes", move |db| outcome::list(db, after, limit))
+    }
+
+    fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>> {
+        self.ask("list changes", move |db| change::list(db, after, limit))
+    }
+}

@@ -15,15 +15,19 @@ pub enum Op {
     RunUpdate(RunRow),
     /// The next entry of a run's journal. Sequences start at 1 and have no gaps.
     JournalAppend { run: RunId, sequence: Sequence, record: Bytes },
-    /// The state after `sequence`; an older snapshot of the run is dropped.
+    /// The state after `sequence`; only the newest snapshot of a run is kept, whatever the order
+    /// of the puts.
     SnapshotPut { run: RunId, sequence: Sequence, snapshot: Bytes },
-    /// Content, named by its digest. Putting it twice is harmless.
+    /// Content, named by its digest. Putting it twice is harmless; bytes that do not have that
+    /// digest are refused.
     BlobPut { blob: BlobId, bytes: Bytes },
     /// Never changes: putting the same key and digest again is harmless.
     RevisionPut(RevisionRow),
-    /// The workflow's head: which revision a new run takes. Clears a tombstone.
+    /// The workflow's head: which revision a new run takes. Clears a tombstone; `deleted_at` of
+    /// the row is ignored.
     WorkflowPut(WorkflowRow),
-    /// A tombstone: revisions and runs stay, new runs are not possible.
+    /// A tombstone: revisions and runs stay, new runs are not possible. Refused as
+    /// [`CommitError::WorkflowMissing`] where there is none, or where it is deleted already.
     WorkflowDelete { key: WorkflowKey, at: Timestamp },
     /// Refused as [`CommitError::OutcomeExists`] where the run has an outcome of that number.
     OutcomePut(OutcomeRow),
@@ -34,7 +38,7 @@ pub enum Op {
 /// What must be true for the commit to happen.
 #[derive(Debug, Clone, Default)]
 pub struct Preconditions {
-    /// The run's last journal sequence.
+    /// The run's last journal sequence; zero for a run that this commit creates.
     pub run: Option<(RunId, Sequence)>,
     /// The owner who commits; see [`crate::Store::epoch`].
     pub epoch: Option<u64>,
@@ -63,6 +67,8 @@ pub enum CommitError {
     OutcomeExists { run: RunId, number: u32 },
     #[error("there is no workflow {0}")]
     WorkflowMissing(WorkflowKey),
+    #[error("the bytes given for blob {0} are not its content")]
+    BlobDiffers(BlobId),
     #[error("the disk is full; free some space and try again")]
     Full,
     #[error("the store is closed")]

@@ -4,20 +4,24 @@
 //! together. The store keeps bytes, keys and sequences; what they mean is the business of the
 //! engine and the site. Reading is by noun: one file a noun.
 
+mod change;
 mod commit;
 mod journal;
+pub mod memory;
 mod outcome;
 mod run;
+pub mod suite;
 mod workflow;
 
+pub use change::ChangeRow;
 pub use commit::{CommitError, Op, Preconditions};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
 pub use workflow::{RevisionRow, WorkflowRow};
 
-use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
 use base::name::WorkflowKey;
+use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
@@ -40,6 +44,8 @@ pub trait Store: Send + Sync + 'static {
     fn epoch(&self) -> u64;
 
     /// Writes all of `ops` or none, durably, before it answers.
+    ///
+    /// Whoever drops the future before the answer does not know whether the commit happened.
     fn commit(
         &self,
         ops: Vec<Op>,
@@ -51,10 +57,12 @@ pub trait Store: Send + Sync + 'static {
     fn run_list(&self, query: RunQuery) -> Answer<'_, Vec<RunRow>>;
     /// All that have not ended, in the order of their ids, after `after`.
     fn run_unfinished(&self, after: Option<RunId>, limit: u32) -> Answer<'_, Vec<RunRow>>;
-    /// Waiting runs whose time has come, earliest first.
+    /// Runs whose `wake_at` has come, earliest first, then by id. Ended and suspended runs are
+    /// never due.
     fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>>;
-    /// When the next waiting run wants to be woken.
+    /// The earliest `wake_at` of the runs that [`Store::run_due`] would return one day.
     fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>>;
+    /// How many runs are in each state; states without a run are left out.
     fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>>;
 
     /// Entries after `after`, in order.
@@ -63,6 +71,7 @@ pub trait Store: Send + Sync + 'static {
     fn snapshot_get(&self, run: RunId) -> Answer<'_, Option<Snapshot>>;
     fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>>;
 
+    /// A deleted workflow is returned too, with `deleted_at` set.
     fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>>;
     /// By namespace (all where `None`) and name, after `after`; deleted ones are not listed.
     fn workflow_list(
@@ -77,4 +86,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Outcomes that nobody has taken yet, oldest first.
     fn outcome_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<OutcomeRow>>;
+
+    /// Changes after `after`, oldest first.
+    fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>>;
 }

@@ -62,7 +62,9 @@ impl fmt::Display for RunState {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a state: use one of pending, running, waiting, suspended, cancelled, faulted, completed")]
+#[error(
+    "`{0}` is not a state: use one of pending, running, waiting, suspended, cancelled, faulted, completed"
+)]
 pub struct RunStateError(pub String);
 
 impl FromStr for RunState {

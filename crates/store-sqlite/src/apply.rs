@@ -1,0 +1,301 @@
+//! One command into rows: what is admitted is written, what is not is refused.
+//!
+//! Runs inside the writer's transaction; batching, commits and errors of the disk are in `writer`.
+
+use std::sync::{Arc, Mutex};
+
+use base::limits::BLOB_ROW_BYTES_MAX;
+use base::{RunId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
+use store::{BlobId, CommitError, Op, Preconditions, RunRow, Sequence};
+
+use crate::convert::{code, int};
+use crate::heads::{Head, Heads};
+use crate::tail::{Appended, Tail};
+
+/// Why a command left nothing behind.
+pub(crate) enum Refusal {
+    /// The ops or preconditions did not fit what is there.
+    Commit(CommitError),
+    Sql(rusqlite::Error),
+}
+
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        Self::Commit(error)
+    }
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// Everything that a command needs, prepared once.
+pub(crate) struct Applier<'db> {
+    db: &'db Connection,
+    epoch: u64,
+    tail: Arc<Mutex<Tail>>,
+    pub(crate) heads: Heads,
+    /// Rows of this batch that the tail does not know yet.
+    pub(crate) appended: Vec<Appended>,
+    next_position: i64,
+    statements: Statements<'db>,
+}
+
+struct Statements<'db> {
+    run_create: Statement<'db>,
+    run_id: Statement<'db>,
+    run_touch: Statement<'db>,
+    run_update: Statement<'db>,
+    journal_append: Statement<'db>,
+    journal_extent_last: Statement<'db>,
+    snapshot_put: Statement<'db>,
+    blob_size: Statement<'db>,
+    blob_put: Statement<'db>,
+    workflow_put: Statement<'db>,
+    workflow_delete: Statement<'db>,
+    revision_put: Statement<'db>,
+    outcome_put: Statement<'db>,
+    change_append: Statement<'db>,
+}
+
+impl<'db> Applier<'db> {
+    pub(crate) fn prepare(
+        db: &'db Connection,
+        epoch: u64,
+        tail: Arc<Mutex<Tail>>,
+    ) -> rusqlite::Result<Self> {
+        let last: Option<i64> =
+            db.query_row(include_str!("sql/journal_last.sql"), [], |row| row.get(0))?;
+        let statements = Statements {
+            run_create: db.prepare(include_str!("sql/run_create.sql"))?,
+            run_id: db.prepare(include_str!("sql/run_id.sql"))?,
+            run_touch: db.prepare(include_str!("sql/run_touch.sql"))?,
+            run_update: db.prepare(include_str!("sql/run_update.sql"))?,
+            journal_append: db.prepare(include_str!("sql/journal_append.sql"))?,
+            journal_extent_last: db.prepare(include_str!("sql/journal_extent_last.sql"))?,
+            snapshot_put: db.prepare(include_str!("sql/snapshot_put.sql"))?,
+            blob_size: db.prepare(include_str!("sql/blob_size.sql"))?,
+            blob_put: db.prepare(include_str!("sql/blob_put.sql"))?,
+            workflow_put: db.prepare(include_str!("sql/workflow_put.sql"))?,
+            workflow_delete: db.prepare(include_str!("sql/workflow_delete.sql"))?,
+            revision_put: db.prepare(include_str!("sql/revision_put.sql"))?,
+            outcome_put: db.prepare(include_str!("sql/outcome_put.sql"))?,
+            change_append: db.prepare(include_str!("sql/change_append.sql"))?,
+        };
+        Ok(Self {
+            db,
+            epoch,
+            tail,
+            heads: Heads::default(),
+            appended: Vec::new(),
+            next_position: last.unwrap_or(0) + 1,
+            statements,
+        })
+    }
+
+    /// Applies one command. After an error the caller rolls the rows back; what is kept in memory
+    /// is as before already.
+    pub(crate) fn command(&mut self, ops: &[Op], wanted: &Preconditions) -> Result<(), Refusal> {
+        let mark = self.appended.len();
+        let result = self.admit(wanted).and_then(|()| ops.iter().try_for_each(|op| self.op(op)));
+        if result.is_ok() {
+            self.heads.keep();
+        } else {
+            self.heads.put_back();
+            self.forget(mark);
+        }
+        result
+    }
+
+    /// The whole batch was rolled back.
+    pub(crate) fn batch_failed(&mut self) {
+        self.heads.clear();
+        self.forget(0);
+    }
+
+    fn forget(&mut self, mark: usize) {
+        if let Some(first) = self.appended.get(mark) {
+            self.next_position = first.position;
+        }
+        self.appended.truncate(mark);
+    }
+
+    fn admit(&mut self, wanted: &Preconditions) -> Result<(), Refusal> {
+        if let Some(got) = wanted.epoch.filter(|got| *got != self.epoch) {
+            return Err(CommitError::EpochMoved { current: self.epoch, got }.into());
+        }
+        let Some((run, wanted)) = wanted.run else { return Ok(()) };
+        match self.head(run)? {
+            Some(head) if head.last != wanted.0 => {
+                let found = Sequence(head.last);
+                Err(CommitError::SequenceMoved { run, wanted, found }.into())
+            }
+            None if wanted != Sequence::ZERO => Err(CommitError::RunMissing(run).into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn op(&mut self, op: &Op) -> Result<(), Refusal> {
+        match op {
+            Op::RunCreate(row) => self.run_create(row),
+            Op::RunUpdate(row) => self.run_update(row),
+            Op::JournalAppend { run, sequence, record } => {
+                self.journal_append(*run, *sequence, record)
+            }
+            Op::SnapshotPut { run, sequence, snapshot } => {
+                let id = self.existing(*run)?.id;
+                let snapshot = snapshot.as_ref();
+                self.statements.snapshot_put.execute(params![id, int(sequence.0), snapshot])?;
+                Ok(())
+            }
+            Op::BlobPut { blob, bytes } => self.blob_put(*blob, bytes),
+            Op::RevisionPut(row) => {
+                self.statements.revision_put.execute(params![
+                    row.key.namespace.as_str(),
+                    row.key.name.as_str(),
+                    row.revision.as_bytes(),
+                    row.version,
+                    row.created_at.as_millis(),
+                    row.text.as_ref(),
+                ])?;
+                Ok(())
+            }
+            Op::WorkflowPut(row) => {
+                self.statements.workflow_put.execute(params![
+                    row.key.namespace.as_str(),
+                    row.key.name.as_str(),
+                    row.revision.as_bytes(),
+                    row.version,
+                    row.updated_at.as_millis(),
+                ])?;
+                Ok(())
+            }
+            Op::WorkflowDelete { key, at } => {
+                let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+                let delete = &mut self.statements.workflow_delete;
+                match delete.execute(params![namespace, name, at.as_millis()])? {
+                    0 => Err(CommitError::WorkflowMissing(key.clone()).into()),
+                    _ => Ok(()),
+                }
+            }
+            Op::OutcomePut(row) => {
+                let id = self.existing(row.run)?.id;
+                let (at, outcome) = (row.at.as_millis(), row.outcome.as_ref());
+                let put = &mut self.statements.outcome_put;
+                match put.execute(params![id, row.number, at, outcome])? {
+                    0 => {
+                        let (run, number) = (row.run, row.number);
+                        Err(CommitError::OutcomeExists { run, number }.into())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Op::ChangeAppend { at, actor, change } => {
+                let (at, change) = (at.as_millis(), change.as_ref());
+                self.statements.change_append.execute(params![at, actor, change])?;
+                Ok(())
+            }
+        }
+    }
+
+    fn run_create(&mut self, row: &RunRow) -> Result<(), Refusal> {
+        let created = self.statements.run_create.execute(params![
+            row.run.as_uuid().as_bytes(),
+            row.key.namespace.as_str(),
+            row.key.name.as_str(),
+            row.revision.as_bytes(),
+            code(row.state),
+            row.created_at.as_millis(),
+            row.updated_at.as_millis(),
+            row.ended_at.map(Timestamp::as_millis),
+            row.wake_at.map(Timestamp::as_millis),
+            row.summary.as_ref(),
+        ])?;
+        if created == 0 {
+            return Err(CommitError::RunExists(row.run).into());
+        }
+        self.heads.set(row.run, Head { id: self.db.last_insert_rowid(), last: 0 });
+        Ok(())
+    }
+
+    fn run_update(&mut self, row: &RunRow) -> Result<(), Refusal> {
+        let id = self.existing(row.run)?.id;
+        let write = |update: &mut Statement<'_>| {
+            update.execute(params![
+                row.updated_at.as_millis(),
+                row.summary.as_ref(),
+                id,
+                code(row.state),
+                row.wake_at.map(Timestamp::as_millis),
+                row.ended_at.map(Timestamp::as_millis),
+                row.created_at.as_millis(),
+                row.revision.as_bytes(),
+                row.key.namespace.as_str(),
+                row.key.name.as_str(),
+            ])
+        };
+        if write(&mut self.statements.run_touch)? == 0 {
+            write(&mut self.statements.run_update)?;
+        }
+        Ok(())
+    }
+
+    fn journal_append(
+        &mut self,
+        run: RunId,
+        sequence: Sequence,
+        record: &[u8],
+    ) -> Result<(), Refusal> {
+        let head = self.existing(run)?;
+        let expected = Sequence(head.last).next();
+        if sequence != expected {
+            return Err(CommitError::Gap { run, expected, got: sequence }.into());
+        }
+        let position = self.next_position;
+        let append = &mut self.statements.journal_append;
+        append.execute(params![position, head.id, int(sequence.0), record])?;
+        self.next_position += 1;
+        self.appended.push(Appended { position, run: head.id, sequence: sequence.0 });
+        self.heads.set(run, Head { last: sequence.0, ..head });
+        Ok(())
+    }
+
+    /// Large blobs are files already, see `blob`; here they get the row that says so.
+    fn blob_put(&mut self, blob: BlobId, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.statements.blob_size.exists([blob.as_bytes()])? {
+            return Ok(());
+        }
+        let row = Some(bytes).filter(|bytes| bytes.len() <= BLOB_ROW_BYTES_MAX);
+        let size = int(bytes.len() as u64);
+        self.statements.blob_put.execute(params![blob.as_bytes(), size, row])?;
+        Ok(())
+    }
+
+    fn existing(&mut self, run: RunId) -> Result<Head, Refusal> {
+        self.head(run)?.ok_or_else(|| CommitError::RunMissing(run).into())
+    }
+
+    fn head(&mut self, run: RunId) -> rusqlite::Result<Option<Head>> {
+        if let Some(head) = self.heads.get(run) {
+            return Ok(Some(head));
+        }
+        let bytes = run.as_uuid().as_bytes();
+        let id = self.statements.run_id.query_row([bytes], |row| row.get(0)).optional()?;
+        let Some(id) = id else { return Ok(None) };
+        let tail = self.tail.lock().expect("nothing panics while it holds the tail").last(id);
+        let last = match tail {
+            Some(last) => last,
+            None => {
+                let query = &mut self.statements.journal_extent_last;
+                let last = query.query_row([id], |row| crate::convert::uint(row, 0)).optional()?;
+                last.unwrap_or(0)
+            }
+        };
+        let head = Head { id, last };
+        self.heads.found(run, head);
+        Ok(Some(head))
+    }
+}

@@ -1,0 +1,258 @@
+//! Opening a data folder: lock, file, schema, identity.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base::{Clock as _, IncarnationId, SystemClock, SystemRandom};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
+
+use crate::ballast;
+use crate::folder::{self, Lock};
+use crate::tail::{self, Tail};
+
+/// The name of the database file in the data folder.
+pub const DATABASE_FILE: &str = "isonomy.db";
+
+/// One script for each version of the schema, in order; a file of version n gets those after n.
+const MIGRATIONS: [&str; 1] = [include_str!("sql/schema_1.sql")];
+
+/// How long a connection waits for a foreign process that holds the file.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Pages that the writer keeps in memory: 4 MiB. The ends of the tables fit many times over.
+const WRITER_CACHE_KIB: i64 = 4096;
+
+/// Pages that each reader keeps in memory.
+const READER_CACHE_KIB: i64 = 1024;
+
+/// The log keeps this much room on disk after it was copied, and gives back what is above.
+const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    /// Connections that answer questions, each with a thread.
+    pub readers: usize,
+    /// Called when a write or fsync has failed, with what happened. Must end the process, since
+    /// nobody knows what the disk holds.
+    pub on_fatal: fn(String) -> !,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { readers: 2, on_fatal: abort }
+    }
+}
+
+fn abort(text: String) -> ! {
+    eprintln!("error: {text}");
+    std::process::abort()
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the store in `{folder}` is in use by {holder}: stop it first, or use another folder")]
+    Locked { folder: PathBuf, holder: String },
+    #[error(
+        "the store in `{file}` has format {found}, and this program knows formats up to {known}: use a newer program"
+    )]
+    Newer { file: PathBuf, found: i64, known: i64 },
+    #[error(
+        "`{file}` is damaged or not a store ({cause}): move the folder away and bring back a backup, or start with an empty folder"
+    )]
+    Corrupt { file: PathBuf, cause: String },
+    #[error("cannot use `{path}`")]
+    Folder {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the disk of `{file}` is full: free some space and start again")]
+    Full { file: PathBuf },
+    #[error("cannot open the store in `{file}`: {cause}")]
+    Database { file: PathBuf, cause: String },
+    #[error("cannot start the threads of the store")]
+    Threads(#[source] io::Error),
+}
+
+/// An open file with everything that was read from it.
+pub(crate) struct Opened {
+    pub(crate) lock: Lock,
+    pub(crate) writer: Connection,
+    pub(crate) readers: Vec<Connection>,
+    pub(crate) incarnation: IncarnationId,
+    pub(crate) epoch: u64,
+    pub(crate) tail: Tail,
+}
+
+/// Opens the folder; on a full disk with the room of the ballast, so that runs can be ended.
+pub(crate) fn open(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
+    match attempt(data, options) {
+        Err(OpenError::Full { .. }) if ballast::give_away(data) => attempt(data, options),
+        result => result,
+    }
+}
+
+fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
+    let on_folder = |cause| OpenError::Folder { path: data.to_owned(), cause };
+    folder::make(data).map_err(on_folder)?;
+    let lock = Lock::take(data)?;
+    let file = data.join(DATABASE_FILE);
+    folder::touch(&file).map_err(|cause| OpenError::Folder { path: file.clone(), cause })?;
+    folder::sync(data).map_err(on_folder)?;
+
+    let failed = |cause: rusqlite::Error| of_sql(&file, &cause);
+    let mut writer = connect(&file, WRITER_CACHE_KIB).map_err(failed)?;
+    let found = schema_version(&writer).map_err(failed)?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(OpenError::Newer { file, found, known });
+    }
+    if found == 0 {
+        // Effective only before the first table; in a file that has some, it would write.
+        writer.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
+    }
+    writer.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    writer.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(failed)?;
+    migrate(&mut writer, found).map_err(failed)?;
+    let (incarnation, epoch) = own(&mut writer).map_err(failed)?;
+    let tail = read_tail(&writer, &file)?;
+
+    let mut readers = Vec::new();
+    for _ in 0..options.readers.max(1) {
+        let reader = connect(&file, READER_CACHE_KIB).map_err(failed)?;
+        reader.pragma_update(None, "query_only", true).map_err(failed)?;
+        readers.push(reader);
+    }
+    Ok(Opened { lock, writer, readers, incarnation, epoch, tail })
+}
+
+fn connect(file: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
+    // Each connection belongs to one thread, so SQLite needs no lock of its own around it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(file, flags)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", false)?;
+    // A negative number is in KiB.
+    db.pragma_update(None, "cache_size", -cache_kib)?;
+    // The writer does it between batches, when everyone has their answer.
+    db.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // The writer does that too, where the disk has room for it; the end of a process must not.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // A file that somebody has doctored must not make us call functions that it names.
+    db.pragma_update(None, "trusted_schema", false)?;
+    Ok(db)
+}
+
+/// Zero for a new file.
+fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    meta(db, "schema")?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+fn meta<T: rusqlite::types::FromSql>(db: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
+    db.query_row(include_str!("sql/meta_get.sql"), [key], |row| row.get(0)).optional()
+}
+
+fn migrate(db: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    for (version, script) in (1_i64..).zip(MIGRATIONS) {
+        if version <= found {
+            continue;
+        }
+        let transaction = db.transaction()?;
+        transaction.execute_batch(script)?;
+        let put = include_str!("sql/meta_put.sql");
+        if version == 1 {
+            let incarnation = IncarnationId::new(SystemClock.now(), &SystemRandom);
+            transaction.execute(put, params!["incarnation", incarnation.as_uuid().as_bytes()])?;
+            transaction.execute(put, params!["epoch", 0])?;
+            transaction.execute(put, params!["folded", 0])?;
+        }
+        transaction.execute(put, params!["schema", version])?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Becomes the owner: the epoch is durable before anything is done in its name.
+fn own(db: &mut Connection) -> rusqlite::Result<(IncarnationId, u64)> {
+    let transaction = db.transaction()?;
+    let incarnation: Option<[u8; 16]> = meta(&transaction, "incarnation")?;
+    let before: Option<i64> = meta(&transaction, "epoch")?;
+    let (Some(incarnation), Some(before)) = (incarnation, before) else {
+        return Err(rusqlite::Error::QueryReturnedNoRows);
+    };
+    let epoch = before.max(0).saturating_add(1);
+    transaction.execute(include_str!("sql/meta_put.sql"), params!["epoch", epoch])?;
+    transaction.commit()?;
+    let incarnation = IncarnationId::from_uuid(uuid::Uuid::from_bytes(incarnation));
+    Ok((incarnation, epoch.unsigned_abs()))
+}
+
+fn read_tail(db: &Connection, file: &Path) -> Result<Tail, OpenError> {
+    let folded = meta(db, "folded").map(|found| found.unwrap_or(0));
+    let rows = folded.and_then(|folded| tail::load(db, folded));
+    let rows = rows.map_err(|cause| of_sql(file, &cause))?;
+    let mut tail = Tail::default();
+    tail.extend(&rows)
+        .map_err(|cause| OpenError::Corrupt { file: file.to_owned(), cause: cause.to_string() })?;
+    Ok(tail)
+}
+
+/// What an error of SQLite means for somebody who wants to open the file.
+pub(crate) fn of_sql(file: &Path, cause: &rusqlite::Error) -> OpenError {
+    let (file, text) = (file.to_owned(), cause.to_string());
+    match cause {
+        rusqlite::Error::SqliteFailure(failure, _) => match failure.code {
+            // "Unknown" is what a missing table or column is told as.
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown => {
+                OpenError::Corrupt { file, cause: text }
+            }
+            ErrorCode::DiskFull => OpenError::Full { file },
+            _ if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+                OpenError::Full { file }
+            }
+            _ => OpenError::Database { file, cause: text },
+        },
+        rusqlite::Error::QueryReturnedNoRows => {
+            OpenError::Corrupt { file, cause: "it lacks what every store holds".to_owned() }
+        }
+        rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::SqlInputError { .. } => OpenError::Corrupt { file, cause: text },
+        _ => OpenError::Database { file, cause: text },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: `NORMAL` or `OFF`, with which a commit may be lost with the power; or a log that
+    /// SQLite copies by itself in the midst of a commit.
+    #[test]
+    fn every_connection_makes_each_commit_durable() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let opened = open(folder.path(), &OpenOptions::default()).expect("the folder is ours");
+        const FULL: i64 = 2;
+        for db in opened.readers.iter().chain([&opened.writer]) {
+            let number = |pragma| -> i64 {
+                db.pragma_query_value(None, pragma, |row| row.get(0)).expect("a number")
+            };
+            assert_eq!(number("synchronous"), FULL);
+            assert_eq!(number("wal_autocheckpoint"), 0);
+            assert_eq!(number("foreign_keys"), 0);
+            const INCREMENTAL: i64 = 2;
+            assert_eq!(number("auto_vacuum"), INCREMENTAL);
+            let mode: String =
+                db.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("a word");
+            assert_eq!(mode, "wal");
+        }
+        let write = "INSERT INTO meta VALUES ('x', 1)";
+        assert!(opened.readers[0].execute(write, []).is_err(), "a reader only reads");
+    }
+}

@@ -1,0 +1,1 @@
+SELECT size, bytes FROM blobs WHERE blob = ?1

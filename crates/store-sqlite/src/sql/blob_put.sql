@@ -1,0 +1,1 @@
+INSERT INTO blobs (blob, size, bytes) VALUES (?1, ?2, ?3)

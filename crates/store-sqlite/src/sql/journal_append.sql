@@ -1,0 +1,1 @@
+INSERT INTO journal (position, run, sequence, record) VALUES (?1, ?2, ?3, ?4)

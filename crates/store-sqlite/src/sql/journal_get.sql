@@ -1,0 +1,1 @@
+SELECT run, sequence, record FROM journal WHERE position = ?1

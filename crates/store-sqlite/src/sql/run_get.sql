@@ -1,0 +1,2 @@
+SELECT run, namespace, name, revision, state, created_at, updated_at, ended_at, wake_at, summary
+FROM runs WHERE run = ?1

@@ -1,0 +1,1 @@
+SELECT sequence, snapshot FROM snapshots WHERE run = (SELECT id FROM runs WHERE run = ?1)

@@ -1,0 +1,85 @@
+//! Blobs as rows and files.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use base::Digest;
+use base::limits::BLOB_ROW_BYTES_MAX;
+use bytes::Bytes;
+use store::{Op, Preconditions, Store};
+
+use crate::{folder, open};
+
+fn file(folder: &Path, blob: Digest) -> PathBuf {
+    let hex = blob.to_string().trim_start_matches("b3:").to_owned();
+    folder.join("blobs").join(&hex[..2]).join(hex)
+}
+
+fn large() -> Bytes {
+    Bytes::from(vec![7; BLOB_ROW_BYTES_MAX + 1])
+}
+
+async fn put(store: &impl Store, bytes: &Bytes) -> Digest {
+    let blob = Digest::of(bytes);
+    let op = Op::BlobPut { blob, bytes: bytes.clone() };
+    store.commit(vec![op], Preconditions::none()).await.expect("the blob is what it says");
+    blob
+}
+
+/// Mutation: move the border between rows and files by one.
+#[tokio::test]
+async fn a_blob_is_a_row_up_to_its_limit_and_a_file_above() {
+    let folder = folder();
+    let store = open(folder.path());
+    let row = put(&store, &large().slice(1..)).await;
+    let large = put(&store, &large()).await;
+    assert!(!file(folder.path(), row).exists());
+    assert!(file(folder.path(), large).exists());
+    assert_eq!(file(folder.path(), large).metadata().expect("it is there").mode() & 0o777, 0o600);
+}
+
+/// Mutation: write the file again, or fsync it again, when it is there.
+#[tokio::test]
+async fn the_same_large_blob_twice_is_cheap() {
+    let folder = folder();
+    let store = open(folder.path());
+    let blob = put(&store, &large()).await;
+    let first = file(folder.path(), blob).metadata().expect("it is there").ino();
+    let before = store.stats().fsyncs;
+    put(&store, &large()).await;
+    assert_eq!(file(folder.path(), blob).metadata().expect("it is there").ino(), first);
+    assert_eq!(store.stats().fsyncs - before, 1, "only the commit itself");
+}
+
+/// Mutation: return bytes without checking them, or check their length only.
+#[tokio::test]
+async fn a_blob_that_was_tampered_with_is_an_error_and_not_an_answer() {
+    let folder = folder();
+    let store = open(folder.path());
+    let large = put(&store, &large()).await;
+    let small = put(&store, &Bytes::from_static(b"law")).await;
+    let db = rusqlite::Connection::open(folder.path().join("isonomy.db")).expect("opens");
+    db.execute("UPDATE blobs SET bytes = x'00' WHERE size = 3", []).expect("changes the row");
+    let cases = [vec![8; BLOB_ROW_BYTES_MAX + 1], vec![7; BLOB_ROW_BYTES_MAX], vec![]];
+    for tampered in cases {
+        std::fs::write(file(folder.path(), large), tampered).expect("changes the file");
+        let error = store.blob_get(large).await.expect_err("it is not the content any more");
+        assert!(error.to_string().contains("changed outside the store"), "{error}");
+    }
+    let error = store.blob_get(small).await.expect_err("it is not the content any more");
+    assert!(error.to_string().contains("changed outside the store"), "{error}");
+    std::fs::remove_file(file(folder.path(), large)).expect("removes the file");
+    let error = store.blob_get(large).await.expect_err("a missing file is not a missing blob");
+    assert!(error.to_string().contains("backup"), "{error}");
+}
+
+/// Mutation: trust the row alone when a blob is put again.
+#[tokio::test]
+async fn putting_a_lost_file_again_brings_it_back() {
+    let folder = folder();
+    let store = open(folder.path());
+    let blob = put(&store, &large()).await;
+    std::fs::remove_file(file(folder.path(), blob)).expect("removes the file");
+    put(&store, &large()).await;
+    assert_eq!(store.blob_get(blob).await.expect("reads"), Some(large()));
+}

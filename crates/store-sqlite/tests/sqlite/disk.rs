@@ -1,0 +1,88 @@
+//! A disk that is full. Needs the right to mount a small one; says so where it has not.
+
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use store::suite::{append, at, row, run_id};
+use store::{CommitError, Op, Preconditions, RunRow, RunState, Sequence, Store};
+
+use crate::{folder, open};
+
+const DISK: &str = "size=40m";
+const FILLER_BYTES: usize = 16 * 1024 * 1024;
+
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn mount(folder: &'a Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(folder);
+        let done = mount.output().is_ok_and(|output| output.status.success());
+        done.then_some(Self(folder))
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+/// Mutation: end the process, lose an acknowledged commit, keep the ballast, or never leave the
+/// narrow state again.
+#[tokio::test]
+async fn on_a_full_disk_runs_can_still_end_and_room_heals_it() {
+    let folder = folder();
+    let Some(disk) = Disk::mount(folder.path()) else {
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        return;
+    };
+    let (filler, ballast) = (disk.0.join("filler"), disk.0.join("data/ballast"));
+    std::fs::write(&filler, vec![0; FILLER_BYTES]).expect("there is room");
+    let store = open(&disk.0.join("data"));
+    let commit = |ops| store.commit(ops, Preconditions::none());
+    commit(vec![Op::RunCreate(row(1)), Op::RunCreate(row(2))]).await.expect("there is room");
+    assert!(ballast.exists());
+
+    let record = Bytes::from(vec![7; 16 * 1024]);
+    let entry = |sequence| {
+        let (run, sequence) = (run_id(1), Sequence(sequence));
+        vec![Op::JournalAppend { run, sequence, record: record.clone() }]
+    };
+    let mut last = 0;
+    let refused = loop {
+        match commit(entry(last + 1)).await {
+            Ok(()) => last += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, CommitError::Full);
+    assert!(last > 200, "{last} entries");
+    assert!(!ballast.exists(), "its room is free now");
+    assert_eq!(commit(entry(last + 1)).await, Err(CommitError::Full));
+
+    let ended =
+        RunRow { state: RunState::Faulted, ended_at: Some(at(9)), updated_at: at(9), ..row(1) };
+    let end = vec![append(run_id(1), last + 1), Op::RunUpdate(ended.clone())];
+    commit(end).await.expect("the ballast was kept for this");
+    assert_eq!(commit(vec![append(run_id(2), 1)]).await, Err(CommitError::Full));
+    assert_eq!(store.run_get(run_id(1)).await.expect("reads"), Some(ended));
+
+    std::fs::remove_file(&filler).expect("makes room");
+    commit(vec![append(run_id(2), 1)]).await.expect("there is room again");
+    assert!(ballast.exists(), "it is there for the next time");
+    drop(store);
+
+    // No room at all: the next start takes the ballast's.
+    let free = rustix::fs::statvfs(disk.0).expect("says").f_bavail as usize * 4096;
+    std::fs::write(&filler, vec![0; free]).expect("there is room");
+    let store = open(&disk.0.join("data"));
+    let journal = store.journal_read(run_id(1), Sequence::ZERO, u32::MAX).await.expect("reads");
+    assert_eq!(journal.len() as u64, last + 1, "nothing that was acknowledged is lost");
+    let again = store.commit(vec![append(run_id(2), 2)], Preconditions::none()).await;
+    assert_eq!(again, Err(CommitError::Full));
+    let ended = RunRow { state: RunState::Cancelled, ..row(2) };
+    let end = vec![append(run_id(2), 2), Op::RunUpdate(ended)];
+    store.commit(end, Preconditions::none()).await.expect("the ballast was kept for this");
+}

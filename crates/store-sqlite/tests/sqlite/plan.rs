@@ -1,0 +1,44 @@
+//! Questions go through indexes, however many rows there are.
+
+use rusqlite::Connection;
+use sqlite::DATABASE_FILE;
+
+use crate::{folder, open, sqlite};
+
+/// Questions that look at every row of an index, and why that is right.
+const SCANS: [(&str, &str); 3] = [
+    ("run_count", "counts all runs; only the index is read"),
+    ("run_list", "walks the ids down and stops at the limit"),
+    ("workflow_list", "walks the keys up and stops at the limit"),
+];
+
+/// Mutation: drop any index of the schema.
+#[test]
+fn every_question_goes_through_an_index() {
+    let folder = folder();
+    drop(open(folder.path()));
+    let db = Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sql");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(scripts).expect("the scripts are there") {
+        let path = entry.expect("reads").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        if name.starts_with("schema") {
+            continue;
+        }
+        let sql = std::fs::read_to_string(&path).expect("reads");
+        let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(&name);
+        let steps = plan.raw_query().mapped(|row| row.get::<_, String>(3));
+        let steps: Vec<_> = steps.collect::<Result<_, _>>().expect("plans");
+        let whole =
+            steps.iter().any(|step| step.starts_with("SCAN") && !step.contains("(subquery"));
+        let sorted = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+        let allowed = SCANS.iter().any(|(allowed, _)| *allowed == name);
+        // The page of unfinished runs is sorted in memory: at most four pages.
+        let small = name == "run_unfinished";
+        assert!(!whole || allowed, "{name}: {steps:?}");
+        assert!(!sorted || small, "{name}: {steps:?}");
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen} scripts");
+}

@@ -1,0 +1,373 @@
+//! A store in memory, for tests, simulations and runs that nobody wants to keep.
+//!
+//! It means the same as SQLite in everything but durability; the [`crate::suite`] holds both to
+//! that. A commit is decided first and applied after, so that a refused one leaves nothing.
+
+use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use base::name::WorkflowKey;
+use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _, ready};
+
+use crate::{
+    Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
+    RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
+};
+
+/// One opening of a store in memory.
+#[derive(Debug)]
+pub struct MemoryStore {
+    kept: Arc<Mutex<Kept>>,
+    incarnation: IncarnationId,
+    epoch: u64,
+}
+
+/// What outlives an opening.
+#[derive(Debug, Default)]
+struct Kept {
+    epoch: u64,
+    runs: BTreeMap<RunId, Run>,
+    blobs: HashMap<BlobId, Bytes>,
+    workflows: BTreeMap<WorkflowKey, WorkflowRow>,
+    /// In the order of the puts.
+    revisions: HashMap<WorkflowKey, Vec<RevisionRow>>,
+    outcomes: Vec<OutcomeRow>,
+    changes: Vec<ChangeRow>,
+}
+
+#[derive(Debug)]
+struct Run {
+    row: RunRow,
+    /// The entry of sequence n is at n - 1.
+    journal: Vec<Bytes>,
+    snapshot: Option<Snapshot>,
+    /// Numbers of its outcomes.
+    outcomes: BTreeSet<u32>,
+}
+
+impl MemoryStore {
+    #[must_use]
+    pub fn new(incarnation: IncarnationId) -> Self {
+        let kept = Kept { epoch: 1, ..Kept::default() };
+        Self { kept: Arc::new(Mutex::new(kept)), incarnation, epoch: 1 }
+    }
+
+    /// Opens the same content again, as after a crash: every commit by an earlier opening is
+    /// refused from now on.
+    #[must_use]
+    pub fn reopen(&self) -> Self {
+        let mut kept = self.kept();
+        kept.epoch += 1;
+        let epoch = kept.epoch;
+        drop(kept);
+        Self { kept: Arc::clone(&self.kept), incarnation: self.incarnation, epoch }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("nothing panics while it holds the store")
+    }
+
+    fn ask<'a, T: Send + 'a>(&'a self, question: impl FnOnce(&Kept) -> T) -> Answer<'a, T> {
+        ready(Ok(question(&self.kept()))).boxed()
+    }
+}
+
+/// What the ops of one commit have changed so far, as far as later ops of it are judged by it.
+#[derive(Default)]
+struct Staged {
+    last: HashMap<RunId, Sequence>,
+    outcomes: BTreeSet<(RunId, u32)>,
+    /// Whether a workflow can be deleted.
+    workflows: HashMap<WorkflowKey, bool>,
+}
+
+impl Kept {
+    fn last(&self, run: RunId) -> Option<Sequence> {
+        self.runs.get(&run).map(Run::last)
+    }
+
+    fn admit(&self, ops: &[Op], wanted: &Preconditions, epoch: u64) -> Result<(), CommitError> {
+        for got in [Some(epoch), wanted.epoch].into_iter().flatten() {
+            if got != self.epoch {
+                return Err(CommitError::EpochMoved { current: self.epoch, got });
+            }
+        }
+        if let Some((run, wanted)) = wanted.run {
+            match self.last(run) {
+                Some(found) if found != wanted => {
+                    return Err(CommitError::SequenceMoved { run, wanted, found });
+                }
+                None if wanted != Sequence::ZERO => return Err(CommitError::RunMissing(run)),
+                Some(_) | None => {}
+            }
+        }
+        let mut staged = Staged::default();
+        ops.iter().try_for_each(|op| self.admit_op(op, &mut staged))
+    }
+
+    fn admit_op(&self, op: &Op, staged: &mut Staged) -> Result<(), CommitError> {
+        let last = |staged: &Staged, run| {
+            let last = staged.last.get(&run).copied().or_else(|| self.last(run));
+            last.ok_or(CommitError::RunMissing(run))
+        };
+        match op {
+            Op::RunCreate(row) => {
+                if last(staged, row.run).is_ok() {
+                    return Err(CommitError::RunExists(row.run));
+                }
+                staged.last.insert(row.run, Sequence::ZERO);
+            }
+            Op::RunUpdate(row) => {
+                last(staged, row.run)?;
+            }
+            Op::JournalAppend { run, sequence, .. } => {
+                let expected = last(staged, *run)?.next();
+                if *sequence != expected {
+                    return Err(CommitError::Gap { run: *run, expected, got: *sequence });
+                }
+                staged.last.insert(*run, expected);
+            }
+            Op::SnapshotPut { run, .. } => {
+                last(staged, *run)?;
+            }
+            Op::BlobPut { blob, bytes } => {
+                if Digest::of(bytes) != *blob {
+                    return Err(CommitError::BlobDiffers(*blob));
+                }
+            }
+            Op::RevisionPut(_) | Op::ChangeAppend { .. } => {}
+            Op::WorkflowPut(row) => {
+                staged.workflows.insert(row.key.clone(), true);
+            }
+            Op::WorkflowDelete { key, .. } => {
+                let kept = || self.workflows.get(key).is_some_and(|row| row.deleted_at.is_none());
+                if !staged.workflows.get(key).copied().unwrap_or_else(kept) {
+                    return Err(CommitError::WorkflowMissing(key.clone()));
+                }
+                staged.workflows.insert(key.clone(), false);
+            }
+            Op::OutcomePut(row) => {
+                last(staged, row.run)?;
+                let (run, number) = (row.run, row.number);
+                let kept = self.runs.get(&run).is_some_and(|run| run.outcomes.contains(&number));
+                if kept || !staged.outcomes.insert((run, number)) {
+                    return Err(CommitError::OutcomeExists { run, number });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what was admitted: nothing here can be refused.
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::RunCreate(row) => {
+                let run = row.run;
+                let (journal, outcomes) = (Vec::new(), BTreeSet::new());
+                self.runs.insert(run, Run { row, journal, snapshot: None, outcomes });
+            }
+            Op::RunUpdate(row) => {
+                let run = self.run_mut(row.run);
+                run.row = row;
+            }
+            Op::JournalAppend { run, record, .. } => self.run_mut(run).journal.push(record),
+            Op::SnapshotPut { run, sequence, snapshot } => {
+                let run = self.run_mut(run);
+                if run.snapshot.as_ref().is_none_or(|kept| kept.sequence <= sequence) {
+                    run.snapshot = Some(Snapshot { sequence, snapshot });
+                }
+            }
+            Op::BlobPut { blob, bytes } => {
+                self.blobs.entry(blob).or_insert(bytes);
+            }
+            Op::RevisionPut(row) => {
+                let revisions = self.revisions.entry(row.key.clone()).or_default();
+                if revisions.iter().all(|kept| kept.revision != row.revision) {
+                    revisions.push(row);
+                }
+            }
+            Op::WorkflowPut(row) => {
+                self.workflows.insert(row.key.clone(), WorkflowRow { deleted_at: None, ..row });
+            }
+            Op::WorkflowDelete { key, at } => {
+                if let Place::Occupied(mut place) = self.workflows.entry(key) {
+                    place.get_mut().deleted_at = Some(at);
+                }
+            }
+            Op::OutcomePut(row) => {
+                self.run_mut(row.run).outcomes.insert(row.number);
+                let position = self.outcomes.len() as u64 + 1;
+                self.outcomes.push(OutcomeRow { position, ..row });
+            }
+            Op::ChangeAppend { at, actor, change } => {
+                let position = self.changes.len() as u64 + 1;
+                self.changes.push(ChangeRow { position, at, actor, change });
+            }
+        }
+    }
+
+    fn run_mut(&mut self, run: RunId) -> &mut Run {
+        self.runs.get_mut(&run).expect("admitted only where the run exists")
+    }
+}
+
+impl Run {
+    fn last(&self) -> Sequence {
+        Sequence(self.journal.len() as u64)
+    }
+}
+
+fn matches(query: &RunQuery, row: &RunRow) -> bool {
+    query.namespace.as_ref().is_none_or(|namespace| *namespace == row.key.namespace)
+        && query.workflow.as_ref().is_none_or(|name| *name == row.key.name)
+        && (query.states.is_empty() || query.states.contains(&row.state))
+        && query.created_since.is_none_or(|since| row.created_at >= since)
+        && query.after.is_none_or(|after| row.run < after)
+}
+
+/// When the run wants to be woken, if anything may wake it.
+fn wake(row: &RunRow) -> Option<Timestamp> {
+    let asleep = row.state.has_ended() || row.state == RunState::Suspended;
+    row.wake_at.filter(|_| !asleep)
+}
+
+fn page<T>(rows: impl Iterator<Item = T>, limit: u32) -> Vec<T> {
+    rows.take(limit as usize).collect()
+}
+
+impl Store for MemoryStore {
+    fn incarnation(&self) -> IncarnationId {
+        self.incarnation
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn commit(
+        &self,
+        ops: Vec<Op>,
+        preconditions: Preconditions,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        let commit = async move {
+            let mut kept = self.kept();
+            kept.admit(&ops, &preconditions, self.epoch)?;
+            ops.into_iter().for_each(|op| kept.apply(op));
+            Ok(())
+        };
+        commit.boxed()
+    }
+
+    fn run_get(&self, run: RunId) -> Answer<'_, Option<RunRow>> {
+        self.ask(|kept| kept.runs.get(&run).map(|run| run.row.clone()))
+    }
+
+    fn run_list(&self, query: RunQuery) -> Answer<'_, Vec<RunRow>> {
+        self.ask(|kept| {
+            let newest_first = kept.runs.values().rev().map(|run| &run.row);
+            page(newest_first.filter(|row| matches(&query, row)).cloned(), query.limit)
+        })
+    }
+
+    fn run_unfinished(&self, after: Option<RunId>, limit: u32) -> Answer<'_, Vec<RunRow>> {
+        self.ask(|kept| {
+            let rows = kept.runs.values().map(|run| &run.row);
+            let rows = rows.filter(|row| after.is_none_or(|after| row.run > after));
+            page(rows.filter(|row| !row.state.has_ended()).cloned(), limit)
+        })
+    }
+
+    fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>> {
+        self.ask(|kept| {
+            let rows = kept.runs.values().filter_map(|run| Some((wake(&run.row)?, &run.row)));
+            let mut due: Vec<_> = rows.filter(|(at, _)| *at <= now).collect();
+            due.sort_by_key(|(at, row)| (*at, row.run));
+            page(due.into_iter().map(|(_, row)| row.clone()), limit)
+        })
+    }
+
+    fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>> {
+        self.ask(|kept| kept.runs.values().filter_map(|run| wake(&run.row)).min())
+    }
+
+    fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>> {
+        self.ask(|kept| {
+            let mut counts = BTreeMap::new();
+            for run in kept.runs.values() {
+                *counts.entry(run.row.state).or_insert(0) += 1;
+            }
+            counts.into_iter().collect()
+        })
+    }
+
+    fn journal_read(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<Entry>> {
+        self.ask(|kept| {
+            let journal = kept.runs.get(&run).map(|run| run.journal.as_slice()).unwrap_or_default();
+            let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
+            let entries = (1..).zip(journal).skip(skip).map(|(sequence, record)| Entry {
+                sequence: Sequence(sequence),
+                record: record.clone(),
+            });
+            page(entries, limit)
+        })
+    }
+
+    fn snapshot_get(&self, run: RunId) -> Answer<'_, Option<Snapshot>> {
+        self.ask(|kept| kept.runs.get(&run)?.snapshot.clone())
+    }
+
+    fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>> {
+        self.ask(|kept| kept.blobs.get(&blob).cloned())
+    }
+
+    fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>> {
+        self.ask(|kept| kept.workflows.get(&key).cloned())
+    }
+
+    fn workflow_list(
+        &self,
+        namespace: Option<Namespace>,
+        after: Option<WorkflowKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<WorkflowRow>> {
+        self.ask(|kept| {
+            let rows = kept.workflows.values().filter(|row| {
+                row.deleted_at.is_none()
+                    && namespace.as_ref().is_none_or(|namespace| *namespace == row.key.namespace)
+                    && after.as_ref().is_none_or(|after| row.key > *after)
+            });
+            page(rows.cloned(), limit)
+        })
+    }
+
+    fn revision_get(&self, key: WorkflowKey, revision: Digest) -> Answer<'_, Option<RevisionRow>> {
+        self.ask(|kept| {
+            let revisions = kept.revisions.get(&key)?;
+            revisions.iter().find(|row| row.revision == revision).cloned()
+        })
+    }
+
+    fn revision_list(&self, key: WorkflowKey, limit: u32) -> Answer<'_, Vec<RevisionRow>> {
+        self.ask(|kept| {
+            let revisions = kept.revisions.get(&key).map(Vec::as_slice).unwrap_or_default();
+            page(revisions.iter().rev().cloned(), limit)
+        })
+    }
+
+    fn outcome_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
+        self.ask(|kept| {
+            let rows = kept.outcomes.iter().filter(|row| row.position > after);
+            page(rows.cloned(), limit)
+        })
+    }
+
+    fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>> {
+        self.ask(|kept| {
+            let rows = kept.changes.iter().filter(|row| row.position > after);
+            page(rows.cloned(), limit)
+        })
+    }
+}

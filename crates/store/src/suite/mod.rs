@@ -1,0 +1,114 @@
+//! What every store must hold, each case written once and run against memory and SQLite.
+//!
+//! A case takes a store that is empty and panics where the store is wrong. The list is
+//! [`suite_cases`](crate::suite_cases); each store's tests turn it into one test a case. The doc
+//! line of a case names a change of a store's code that makes it red.
+
+pub mod blob;
+pub mod commit;
+pub mod journal;
+pub mod outcome;
+pub mod run;
+pub mod workflow;
+
+use base::name::WorkflowKey;
+use base::{Digest, Namespace, RunId, Timestamp, WorkflowName};
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{CommitError, Op, Preconditions, RunRow, RunState, Sequence, Store};
+
+/// Hands all cases, as `noun::case`, to the macro that is named.
+#[macro_export]
+macro_rules! suite_cases {
+    ($with:ident) => {
+        $with! {
+            blob::a_blob_comes_back_by_its_digest,
+            blob::a_blob_put_twice_is_kept_once,
+            blob::a_blob_under_a_wrong_name_is_refused,
+            blob::a_large_blob_comes_back_whole,
+            commit::a_refused_op_leaves_nothing_of_its_commit,
+            commit::a_commit_sees_its_own_ops,
+            commit::a_moved_sequence_is_refused,
+            commit::a_moved_epoch_is_refused,
+            commit::of_concurrent_committers_exactly_one_wins,
+            commit::concurrent_runs_lose_nothing,
+            commit::an_empty_commit_succeeds,
+            commit::changes_are_kept_in_order,
+            journal::a_gap_is_refused,
+            journal::a_journal_of_a_missing_run_is_refused,
+            journal::a_journal_is_read_in_order_and_in_pages,
+            journal::journals_of_many_runs_do_not_mix,
+            journal::the_newest_snapshot_is_kept,
+            outcome::an_outcome_is_unique_by_run_and_number,
+            outcome::outcomes_are_listed_in_the_order_of_their_commits,
+            run::a_run_is_created_once,
+            run::a_missing_run_is_refused,
+            run::an_update_replaces_the_whole_row,
+            run::runs_are_listed_newest_first_and_in_pages,
+            run::a_list_of_runs_is_filtered,
+            run::unfinished_runs_are_listed_in_pages,
+            run::due_runs_come_earliest_first,
+            run::only_runs_that_may_be_woken_are_due,
+            run::runs_are_counted_by_state,
+            workflow::a_revision_never_changes,
+            workflow::revisions_are_listed_newest_first,
+            workflow::a_deleted_workflow_is_a_tombstone_until_applied_again,
+            workflow::workflows_are_listed_by_key_and_in_pages,
+        }
+    };
+}
+
+/// A run id whose order is the order of `n`.
+#[must_use]
+pub fn run_id(n: u64) -> RunId {
+    RunId::from_uuid(Uuid::from_u64_pair(0x0190_0000_0000_7000 + (n << 16), n))
+}
+
+/// # Panics
+/// Where `text` is not `namespace/name`.
+#[must_use]
+pub fn key(text: &str) -> WorkflowKey {
+    let (namespace, name) = text.split_once('/').expect("namespace/name");
+    WorkflowKey {
+        namespace: Namespace::parse(namespace).expect("a namespace"),
+        name: WorkflowName::parse(name).expect("a workflow name"),
+    }
+}
+
+#[must_use]
+pub const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// A running run of `lab/intake`, created at `n`.
+#[must_use]
+pub fn row(n: u64) -> RunRow {
+    let time = at(i64::try_from(n).expect("a small number"));
+    RunRow {
+        run: run_id(n),
+        key: key("lab/intake"),
+        revision: Digest::of(b"intake"),
+        state: RunState::Running,
+        created_at: time,
+        updated_at: time,
+        ended_at: None,
+        wake_at: None,
+        summary: Bytes::from(format!("summary {n}")),
+    }
+}
+
+#[must_use]
+pub fn append(run: RunId, sequence: u64) -> Op {
+    let record = Bytes::from(format!("{run} {sequence}"));
+    Op::JournalAppend { run, sequence: Sequence(sequence), record }
+}
+
+async fn commit(store: &dyn Store, ops: Vec<Op>) -> Result<(), CommitError> {
+    store.commit(ops, Preconditions::none()).await
+}
+
+/// Commits what must be accepted.
+async fn put(store: &dyn Store, ops: Vec<Op>) {
+    commit(store, ops).await.expect("nothing is wrong with these ops");
+}

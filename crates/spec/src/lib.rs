@@ -2,5 +2,21 @@
 //!
 //! Pure: reads no file, opens no connection. Running a tree is in `engine`.
 
+pub mod catalog;
+pub mod code;
+pub mod diagnostic;
+pub mod duration;
+mod near;
+mod node;
+mod problems;
+pub mod read;
+pub mod revision;
 pub mod schema;
 pub mod tree;
+mod yaml;
+
+pub use catalog::{Catalog, Manifest};
+pub use code::{Code, Severity};
+pub use diagnostic::{Diagnostic, Location};
+pub use read::{Read, read};
+pub use revision::{Reference, ReferenceKind, ReferenceTo};

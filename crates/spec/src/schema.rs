@@ -21,7 +21,8 @@ impl Schema {
     /// Compiles a schema that refers to nothing outside itself.
     pub fn compile(schema: &Value) -> Result<Self, String> {
         let schema = base::value::to_serde(schema);
-        let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+        let validator = jsonschema::validator_for(&schema)
+            .map_err(|error| format!("{}: {error}", place(error.instance_path().as_str())))?;
         Ok(Self { validator: Arc::new(validator) })
     }
 

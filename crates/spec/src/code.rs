@@ -1,0 +1,126 @@
+//! The stable codes of everything that the reader has to say. Cause and way out of each are in
+//! `docs/reference/problems-workflow.md`, and a test holds the two together.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $text:literal: $meaning:literal,)*) => {
+        /// What kind of thing is wrong. A code never changes its meaning and is never used again.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// In one line.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    // 001 to 009: the text is not a document.
+    Size = "WF-001": "the document is too large",
+    Syntax = "WF-002": "the document is not valid YAML",
+    Limit = "WF-003": "the document is nested too deeply or has too many values",
+    DuplicateKey = "WF-004": "a key stands twice in one object",
+    NotJson = "WF-005": "YAML that JSON cannot say",
+    NotOneDocument = "WF-006": "a file holds exactly one document",
+    TooMany = "WF-009": "more is wrong than is shown",
+    // 010 to 099: the document is not a workflow.
+    MissingProperty = "WF-010": "a required property is missing",
+    UnknownProperty = "WF-011": "a property that the language does not have",
+    UnknownTask = "WF-012": "the flow goes to a task that is not there",
+    WrongType = "WF-013": "a value of the wrong type",
+    WrongValue = "WF-014": "a value that is not allowed here",
+    DuplicateTask = "WF-015": "two tasks of one list have the same name",
+    TaskName = "WF-016": "a name that a task cannot have",
+    TaskKind = "WF-017": "a task must do exactly one thing",
+    DslVersion = "WF-018": "a version of the language that is not supported",
+    Name = "WF-019": "a namespace or name that is not valid",
+    Version = "WF-020": "a version that is not a semantic version",
+    Duration = "WF-021": "a duration that is not valid",
+    UnknownReusable = "WF-022": "a reference into `use` that leads nowhere",
+    ExpressionSyntax = "WF-023": "an expression that cannot be parsed",
+    UnknownVariable = "WF-024": "an expression reads a variable that does not exist",
+    VariableNotHere = "WF-025": "an expression reads a variable that does not exist at this place",
+    VariableName = "WF-026": "a name that a variable cannot have",
+    Schema = "WF-027": "a JSON Schema that is not valid",
+    Endpoint = "WF-028": "an address that is not valid",
+    SeveralDefaults = "WF-030": "a switch has more than one default case",
+    UnknownFunction = "WF-031": "a call of a function that does not exist",
+    FunctionInput = "WF-032": "arguments that the function does not accept",
+    ComputedReference = "WF-033": "a reference that contains an expression",
+    // 100 to 199: valid, but not there yet.
+    NotYetListen = "WF-101": "`listen` is not there yet",
+    NotYetEmit = "WF-102": "`emit` is not there yet",
+    NotYetRun = "WF-103": "`run` is not there yet",
+    NotYetOpenApi = "WF-104": "`call: openapi` is not there yet",
+    NotYetGrpc = "WF-105": "`call: grpc` is not there yet",
+    NotYetAsyncApi = "WF-106": "`call: asyncapi` is not there yet",
+    NotYetA2a = "WF-107": "`call: a2a` is not there yet",
+    NotYetMcp = "WF-108": "`call: mcp` is not there yet",
+    NotYetFunctions = "WF-109": "`use.functions` is not there yet",
+    NotYetExtensions = "WF-110": "`use.extensions` is not there yet",
+    NotYetSecrets = "WF-111": "secrets are not there yet",
+    NotYetAuthentication = "WF-112": "authentication is not there yet",
+    NotYetCatalogs = "WF-113": "catalogs other than `default` are not there yet",
+    NotYetSchedule = "WF-114": "`schedule` is not there yet",
+    NotYetResource = "WF-115": "external resources are not there yet",
+    NotYetAuthorization = "WF-116": "`$authorization` is not there yet",
+    NotYetCatchThen = "WF-117": "`catch.then` is not there yet",
+    NotYetEvaluation = "WF-118": "this way of evaluating expressions is not there yet",
+    // 200 to 299: warnings.
+    Unreachable = "WF-201": "a task that is never reached",
+    ConcurrentExport = "WF-202": "two branches of one fork export",
+    Unused = "WF-203": "something in `use` that nothing uses",
+    TextExpression = "WF-204": "`${ }` inside text is not evaluated",
+}
+
+impl Code {
+    #[must_use]
+    pub fn severity(self) -> Severity {
+        if self.as_str().starts_with("WF-2") { Severity::Warning } else { Severity::Error }
+    }
+
+    /// Whether the document is right and only this version cannot do it.
+    #[must_use]
+    pub fn is_not_yet(self) -> bool {
+        self.as_str().starts_with("WF-1")
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

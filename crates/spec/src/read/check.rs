@@ -1,0 +1,92 @@
+//! Warnings about a list that has been read: tasks that nothing leads to, branches that overwrite
+//! each other's export.
+
+use crate::code::Code;
+use crate::tree::{Flow, Task, TaskKind, TaskList};
+
+use super::Reader;
+
+impl Reader<'_> {
+    /// Says nothing about a list with an error in it: too little is known of its flow.
+    pub(super) fn warn_of_unreachable(&mut self, list: &TaskList) {
+        let tasks: Option<Vec<&Task>> =
+            list.0.iter().map(|no| self.tasks[no.0 as usize].as_ref()).collect();
+        let Some(tasks) = tasks else { return };
+        let mut reached = vec![false; tasks.len()];
+        let mut open = vec![0];
+        while let Some(position) = open.pop() {
+            let Some(is_new @ false) = reached.get_mut(position) else {
+                continue;
+            };
+            *is_new = true;
+            follow(tasks[position], position, &mut open);
+        }
+        let lost: Vec<_> = tasks
+            .iter()
+            .zip(&reached)
+            .filter(|(_, reached)| !**reached)
+            .map(|(task, _)| (task.no, task.name.clone()))
+            .collect();
+        for (no, name) in lost {
+            let at = self.names[no.0 as usize].at;
+            let message = format!("the task `{name}` is never reached");
+            self.report(
+                Code::Unreachable,
+                at,
+                message,
+                Some("let a `then` lead to it, or remove it".into()),
+            );
+        }
+    }
+
+    pub(super) fn warn_of_concurrent_exports(&mut self, branches: &TaskList) {
+        // A branch's tasks have the numbers from its own up to the next branch's.
+        let starts: Vec<usize> = branches.0.iter().map(|no| no.0 as usize).collect();
+        let ends = starts.iter().copied().skip(1).chain([self.exports.len()]);
+        let exports: Vec<_> = starts
+            .iter()
+            .zip(ends)
+            .filter_map(|(start, end)| self.exports[*start..end].iter().flatten().next().copied())
+            .collect();
+        let [first, others @ ..] = &exports[..] else {
+            return;
+        };
+        for at in others {
+            let message = format!(
+                "another branch of this fork exports as well, in line {}; whichever ends last wins",
+                first.line
+            );
+            let hint = "export once, after the fork, from its output";
+            self.report(Code::ConcurrentExport, *at, message, Some(hint.into()));
+        }
+    }
+}
+
+/// Where the flow can go from a task.
+fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
+    let mut go = |flow: &Flow| match flow {
+        Flow::Continue => open.push(position + 1),
+        Flow::Goto(target) => open.push(*target as usize),
+        Flow::Exit | Flow::End => {}
+    };
+    if task.condition.is_some() {
+        go(&Flow::Continue);
+    }
+    match &task.kind {
+        TaskKind::Switch(cases) => {
+            cases.iter().for_each(|case| go(&case.then));
+            if cases.iter().all(|case| case.when.is_some()) {
+                go(&task.then);
+            }
+        }
+        TaskKind::Raise(_) => {}
+        TaskKind::Do(_)
+        | TaskKind::Set(_)
+        | TaskKind::For(_)
+        | TaskKind::Fork(_)
+        | TaskKind::Try(_)
+        | TaskKind::Wait(_)
+        | TaskKind::Http(_)
+        | TaskKind::Function(_) => go(&task.then),
+    }
+}

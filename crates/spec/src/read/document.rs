@@ -1,0 +1,208 @@
+//! The top of a document: what it is, and its parts in the order in which they need each other.
+
+use base::name::{Namespace, WorkflowKey, WorkflowName};
+use base::{Value, value};
+
+use crate::code::Code;
+use crate::near;
+use crate::node::Node;
+use crate::problems::shown;
+use crate::tree::{Document, Workflow};
+
+use super::Reader;
+use super::expression::{Around, Position};
+use super::fields::{Item, quoted};
+use super::list::ListKind;
+
+/// Versions of the language that are read. They differ in what they add, not in what it means.
+const DSL_VERSIONS: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
+
+const KNOWN: [&str; 8] =
+    ["document", "input", "use", "do", "timeout", "output", "schedule", "evaluate"];
+
+impl<'a> Reader<'a> {
+    pub(super) fn workflow(&mut self, root: &'a Node) -> Option<Workflow> {
+        let top = self.fields(Item::of(root), &KNOWN)?;
+        let around = Around::default();
+        self.shelve(top.get("use"));
+        self.evaluate(top.get("evaluate"));
+        if let Some(schedule) = top.get("schedule") {
+            self.not_yet(Code::NotYetSchedule, schedule.at, "`schedule`");
+        }
+        let document = self.require(&top, "document").and_then(|item| self.document(item));
+        let input = self.input(top.get("input"), Position::WorkflowInput, &around);
+        let output = self.output(top.get("output"), Position::WorkflowOutput, &around);
+        let timeout = self.timeout(top.get("timeout"), Position::WorkflowInput, &around);
+        let body = self
+            .require(&top, "do")
+            .map(|item| self.task_list(item, "/do", &around, ListKind::Steps));
+        self.report_astray();
+        self.read_unused();
+        let tasks: Option<Vec<_>> = std::mem::take(&mut self.tasks).into_iter().collect();
+        Some(Workflow {
+            document: document?,
+            input: input?,
+            output: output?,
+            timeout,
+            body: body?,
+            tasks: tasks?,
+            definition: root.value(),
+        })
+    }
+
+    fn document(&mut self, item: Item<'a>) -> Option<Document> {
+        let known = ["dsl", "namespace", "name", "version", "title", "summary", "tags", "metadata"];
+        let fields = self.fields(item, &known)?;
+        let dsl = self.require(&fields, "dsl").and_then(|item| self.dsl(item));
+        let namespace = self.require(&fields, "namespace").and_then(|item| {
+            let text = self.text(item)?;
+            Namespace::parse(text)
+                .map_err(|why| self.report(Code::Name, item.node.at, why.to_string(), None))
+                .ok()
+        });
+        let name = self.require(&fields, "name").and_then(|item| {
+            let text = self.text(item)?;
+            WorkflowName::parse(text)
+                .map_err(|why| self.report(Code::Name, item.node.at, why.to_string(), None))
+                .ok()
+        });
+        let version = self.require(&fields, "version").and_then(|item| self.version(item));
+        let title = fields.get("title").and_then(|item| self.text(item));
+        let summary = fields.get("summary").and_then(|item| self.text(item));
+        let tags = self.object_or_empty(fields.get("tags"));
+        let metadata = self.object_or_empty(fields.get("metadata"));
+        Some(Document {
+            key: WorkflowKey { namespace: namespace?, name: name? },
+            dsl: dsl?.to_owned(),
+            version: version?.to_owned(),
+            title: title.map(str::to_owned),
+            summary: summary.map(str::to_owned),
+            tags: tags?,
+            metadata: metadata?,
+        })
+    }
+
+    pub(super) fn object_or_empty(&mut self, item: Option<Item<'a>>) -> Option<Value> {
+        match item {
+            Some(item) => self.object_value(item),
+            None => Some(value::object([])),
+        }
+    }
+
+    fn dsl(&mut self, item: Item<'a>) -> Option<&'a str> {
+        let text = self.text(item)?;
+        if DSL_VERSIONS.contains(&text) {
+            return Some(text);
+        }
+        let message = format!("version `{}` of the language is not supported", shown(text));
+        let hint = format!("supported are {}", quoted(&DSL_VERSIONS));
+        self.report(Code::DslVersion, item.node.at, message, Some(hint));
+        None
+    }
+
+    fn version(&mut self, item: Item<'a>) -> Option<&'a str> {
+        let text = self.text(item)?;
+        if is_semantic_version(text) {
+            return Some(text);
+        }
+        let message = format!("`{}` is not a semantic version", shown(text));
+        self.report(
+            Code::Version,
+            item.node.at,
+            message,
+            Some("write three numbers, such as `1.0.0`".into()),
+        );
+        None
+    }
+
+    fn evaluate(&mut self, item: Option<Item<'a>>) {
+        let Some(fields) = item.and_then(|item| self.fields(item, &["language", "mode"])) else {
+            return;
+        };
+        if let Some(item) = fields.get("language")
+            && let Some(language) = self.text(item).filter(|text| *text != "jq")
+        {
+            self.not_yet(
+                Code::NotYetEvaluation,
+                item.node.at,
+                &format!("the expression language `{}`", shown(language)),
+            );
+        }
+        if let Some(item) = fields.get("mode")
+            && self.one_of(item, &["strict", "loose"]) == Some("loose")
+        {
+            self.not_yet(Code::NotYetEvaluation, item.node.at, "the mode `loose`");
+        }
+    }
+
+    fn report_astray(&mut self) {
+        for astray in std::mem::take(&mut self.astray) {
+            let elsewhere = self.names.iter().find(|task| task.name == astray.target);
+            let hint = match elsewhere {
+                Some(task) => Some(format!(
+                    "`{}` is in another list, and a flow stays in its own",
+                    task.location
+                )),
+                None => near::hint(&astray.target, astray.siblings.iter().map(|name| &**name)),
+            };
+            let hint = hint.or_else(|| {
+                Some(
+                    "write `continue`, `exit`, `end` or the name of a task of the same list".into(),
+                )
+            });
+            let message = format!(
+                "the flow goes to `{}`, but no task of this list has that name",
+                shown(&astray.target)
+            );
+            self.report(Code::UnknownTask, astray.at, message, hint);
+        }
+    }
+}
+
+/// As in semver.org, section 2, 9 and 10.
+fn is_semantic_version(text: &str) -> bool {
+    let (text, build) =
+        text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
+    let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let no_zero_first = |part: &str| part.len() == 1 || !part.starts_with('0');
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    core.split('.').count() == 3
+        && core.split('.').all(|part| digits(part) && no_zero_first(part))
+        && pre.is_none_or(|pre| {
+            pre.split('.').all(|part| word(part) && (!digits(part) || no_zero_first(part)))
+        })
+        && build.is_none_or(|build| build.split('.').all(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_semantic_version;
+
+    /// Mutation: accept a leading zero, two numbers, or an empty pre-release.
+    #[test]
+    fn a_semantic_version_is_the_one_of_the_standard() {
+        for good in
+            ["0.1.0", "10.20.30", "1.0.0-rc.1", "1.0.0-0a.x-y", "1.0.0+build.007", "1.0.0-a+b"]
+        {
+            assert!(is_semantic_version(good), "{good}");
+        }
+        for bad in [
+            "",
+            "1",
+            "1.0",
+            "1.0.0.0",
+            "01.0.0",
+            "1.0.0-",
+            "1.0.0-01",
+            "1.0.0-a..b",
+            "1.0.0+",
+            "v1.0.0",
+            "1.0.x",
+        ] {
+            assert!(!is_semantic_version(bad), "{bad}");
+        }
+    }
+}

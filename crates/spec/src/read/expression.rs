@@ -1,0 +1,373 @@
+//! Expressions and templates: finding `${ }`, parsing, and which variables exist where.
+
+use std::sync::Arc;
+
+use base::{Value, value};
+use expr::Expr;
+
+use crate::code::Code;
+use crate::diagnostic::Location;
+use crate::near;
+use crate::node::{Kind, Scalar};
+use crate::problems::shown;
+use crate::tree::{Template, Text};
+
+use super::Reader;
+use super::fields::{Item, quoted};
+
+/// Where an expression stands. It decides which of the language's arguments exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// The workflow's `input.from` and `timeout`.
+    WorkflowInput,
+    WorkflowOutput,
+    /// A task's `if` and `input.from`, which are evaluated before there is an `$input`.
+    BeforeTask,
+    /// The task's definition and its `output.as`.
+    Task,
+    Export,
+}
+
+impl Position {
+    const fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::WorkflowInput => &["runtime", "workflow"],
+            Self::WorkflowOutput => &["context", "runtime", "workflow"],
+            Self::BeforeTask => &["context", "runtime", "task", "workflow"],
+            Self::Task => &["context", "input", "runtime", "task", "workflow"],
+            Self::Export => ARGUMENTS,
+        }
+    }
+}
+
+const ARGUMENTS: &[&str] = &["context", "input", "output", "runtime", "task", "workflow"];
+
+/// Names that loops and catches cannot give to their variables.
+const RESERVED: &[&str] =
+    &["authorization", "context", "input", "output", "runtime", "secrets", "task", "workflow"];
+
+/// The variables that loops and catches around a place give it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Around {
+    names: Vec<Arc<str>>,
+    /// Not known yet: a reusable is looked at without a use.
+    anything: bool,
+}
+
+impl Around {
+    pub(super) fn anything() -> Self {
+        Self { names: Vec::new(), anything: true }
+    }
+
+    pub(super) fn with(&self, names: &[Arc<str>]) -> Self {
+        let mut inner = self.clone();
+        inner.names.extend(names.iter().cloned());
+        inner
+    }
+}
+
+/// An expression's text within the text of its scalar.
+struct Inner<'a> {
+    text: &'a str,
+    /// In bytes.
+    from: usize,
+}
+
+/// What is inside `${ }`, if the text is wholly that.
+fn inside(text: &str) -> Option<Inner<'_>> {
+    let start = text.len() - text.trim_start().len();
+    let inner = text.trim().strip_prefix("${")?.strip_suffix('}')?;
+    let from = start + 2 + (inner.len() - inner.trim_start().len());
+    Some(Inner { text: inner.trim(), from })
+}
+
+pub(super) fn is_expression(text: &str) -> bool {
+    inside(text).is_some()
+}
+
+impl<'a> Reader<'a> {
+    /// A property that is an expression by type: `${ }` around it or not.
+    pub(super) fn expression(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        let Kind::Str(scalar) = &item.node.kind else {
+            return self.wrong_type(item, "an expression");
+        };
+        let bare = || Inner {
+            text: scalar.text.trim(),
+            from: scalar.text.len() - scalar.text.trim_start().len(),
+        };
+        let inner = inside(&scalar.text).unwrap_or_else(bare);
+        self.parse(scalar, item.node.at, &inner, position, around)
+    }
+
+    pub(super) fn expression_of(
+        &mut self,
+        item: Option<Item<'a>>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        self.expression(item?, position, around)
+    }
+
+    /// An expression where there is `${ }`, else `None`.
+    pub(super) fn marked(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Option<Expr>> {
+        let Kind::Str(scalar) = &item.node.kind else {
+            return None;
+        };
+        let inner = inside(&scalar.text)?;
+        Some(self.parse(scalar, item.node.at, &inner, position, around))
+    }
+
+    /// A string that may be an expression.
+    pub(super) fn fixed_or_expression(&mut self, item: Item<'a>, around: &Around) -> Option<Text> {
+        if let Some(expression) = self.marked(item, Position::Task, around) {
+            return expression.map(Text::Expr);
+        }
+        let text = self.text(item)?;
+        self.warn_of_expression_in_text(item, text);
+        Some(Text::Fixed(text.into()))
+    }
+
+    /// An expression by type where it is a string, else a template.
+    pub(super) fn shape(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Template> {
+        match &item.node.kind {
+            Kind::Str(_) => self.expression(item, position, around).map(Template::Expr),
+            Kind::Map(_) => self.template(item, position, around),
+            _ => self.wrong_type(item, "an expression or an object"),
+        }
+    }
+
+    /// JSON in which every string that is wholly `${ }` is an expression.
+    pub(super) fn template(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Template> {
+        match &item.node.kind {
+            Kind::Str(scalar) => {
+                if let Some(expression) = self.marked(item, position, around) {
+                    return expression.map(Template::Expr);
+                }
+                self.warn_of_expression_in_text(item, &scalar.text);
+            }
+            Kind::Seq(items) => {
+                // Every item is read before the first failure counts, so that all are reported.
+                let parts: Vec<_> = items
+                    .iter()
+                    .map(|node| self.template(Item::of(node), position, around))
+                    .collect();
+                let parts: Vec<Template> = parts.into_iter().collect::<Option<_>>()?;
+                if !parts.iter().all(is_constant) {
+                    return Some(Template::Array(parts));
+                }
+            }
+            Kind::Map(entries) => {
+                let parts: Vec<_> = entries
+                    .iter()
+                    .map(|entry| {
+                        Some((
+                            entry.key.as_ref().into(),
+                            self.template(entry.into(), position, around)?,
+                        ))
+                    })
+                    .collect();
+                let parts: Vec<(Arc<str>, Template)> = parts.into_iter().collect::<Option<_>>()?;
+                if !parts.iter().all(|(_, part)| is_constant(part)) {
+                    return Some(Template::Object(parts));
+                }
+            }
+            Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::Number(_) => {}
+        }
+        Some(Template::Constant(item.node.value()))
+    }
+
+    fn warn_of_expression_in_text(&mut self, item: Item<'a>, text: &str) {
+        if text.contains("${") {
+            let hint = "make the whole string one expression: `${ \"text \\(.value)\" }`";
+            self.report(
+                Code::TextExpression,
+                item.node.at,
+                "this is text, and the `${` in it is not evaluated",
+                Some(hint.into()),
+            );
+        }
+    }
+
+    fn parse(
+        &mut self,
+        scalar: &Scalar,
+        at: Location,
+        inner: &Inner<'_>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        if inner.text.is_empty() {
+            self.report(Code::ExpressionSyntax, at, "the expression is empty", None);
+            return None;
+        }
+        let expression = match Expr::parse(inner.text) {
+            Ok(expression) => expression,
+            Err(error) => {
+                let place = place(scalar, at, inner.from + error.offset.min(inner.text.len()), 1);
+                let hint = inner.text.contains("${").then(|| {
+                    "a string is wholly one expression or plain text; inside an expression write `\"text \\(.value)\"`".to_owned()
+                });
+                self.report(
+                    Code::ExpressionSyntax,
+                    place,
+                    format!("the expression cannot be parsed: {}", error.what),
+                    hint,
+                );
+                return None;
+            }
+        };
+        for name in expression.variables() {
+            self.check_variable(name, scalar, at, inner, position, around);
+        }
+        Some(expression)
+    }
+
+    fn check_variable(
+        &mut self,
+        name: &str,
+        scalar: &Scalar,
+        at: Location,
+        inner: &Inner<'_>,
+        position: Position,
+        around: &Around,
+    ) {
+        let is_around = around.names.iter().any(|known| &**known == name);
+        if is_around || position.arguments().contains(&name) {
+            return;
+        }
+        let length = u32::try_from(name.chars().count() + 1).unwrap_or(1);
+        let at = match variable_offset(inner.text, name) {
+            Some(offset) => place(scalar, at, inner.from + offset, length),
+            None => at,
+        };
+        match name {
+            "secrets" => self.not_yet(Code::NotYetSecrets, at, "`$secrets`"),
+            "authorization" => self.not_yet(Code::NotYetAuthorization, at, "`$authorization`"),
+            _ if around.anything => {}
+            _ if ARGUMENTS.contains(&name) => {
+                let hint = format!("here exist {}", variables_here(position, around));
+                self.report(
+                    Code::VariableNotHere,
+                    at,
+                    format!("`${name}` does not exist at this place"),
+                    Some(hint),
+                );
+            }
+            _ => {
+                let known = position
+                    .arguments()
+                    .iter()
+                    .copied()
+                    .chain(around.names.iter().map(|name| &**name));
+                let hint = match near::nearest(name, known) {
+                    Some(near) => format!("did you mean `${near}`?"),
+                    None => format!("here exist {}", variables_here(position, around)),
+                };
+                self.report(
+                    Code::UnknownVariable,
+                    at,
+                    format!("unknown variable `${}`", shown(name)),
+                    Some(hint),
+                );
+            }
+        }
+    }
+
+    /// The name that a loop or a catch gives to a variable.
+    pub(super) fn variable_name(
+        &mut self,
+        item: Option<Item<'a>>,
+        default: &str,
+    ) -> Option<Arc<str>> {
+        let Some(item) = item else {
+            return Some(default.into());
+        };
+        let name = self.text(item)?;
+        let hint = if RESERVED.contains(&name) {
+            "the language uses this name itself"
+        } else if name.starts_with('$') {
+            "write it without `$`"
+        } else if !is_identifier(name) {
+            "use letters, digits and `_`, with no digit first"
+        } else {
+            return Some(name.into());
+        };
+        let message = format!("`{}` cannot be the name of a variable", shown(name));
+        self.report(Code::VariableName, item.node.at, message, Some(hint.into()));
+        None
+    }
+}
+
+/// For messages: the nearest first.
+fn variables_here(position: Position, around: &Around) -> String {
+    let around = around.names.iter().rev().map(|name| &**name);
+    let names = around.chain(position.arguments().iter().copied());
+    let names: Vec<String> = names.map(|name| format!("${name}")).collect();
+    quoted(&names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn is_identifier(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    first && name.bytes().all(is_identifier_byte)
+}
+
+fn is_identifier_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
+}
+
+fn is_constant(template: &Template) -> bool {
+    matches!(template, Template::Constant(_))
+}
+
+/// Where in the expression `$name` stands first.
+fn variable_offset(text: &str, name: &str) -> Option<usize> {
+    let wanted = format!("${name}");
+    let ends = |at: &usize| {
+        !text.as_bytes().get(at + wanted.len()).copied().is_some_and(is_identifier_byte)
+    };
+    text.match_indices(&wanted).map(|(at, _)| at).find(ends)
+}
+
+/// The place of a byte of the scalar's text: exact where the text stands in the source as it is.
+fn place(scalar: &Scalar, at: Location, offset: usize, length: u32) -> Location {
+    let Some(verbatim) = scalar.verbatim else {
+        return at;
+    };
+    let before = scalar.text.get(..offset).unwrap_or(&scalar.text);
+    let column = u32::try_from(before.chars().count()).unwrap_or(0);
+    Location {
+        offset: verbatim.offset + before.len(),
+        line: verbatim.line,
+        column: verbatim.column.saturating_add(column),
+        length,
+    }
+}
+
+/// The constant value of a template, if it has no expression in it.
+pub(super) fn constant(template: Option<&Template>) -> Option<Value> {
+    match template {
+        None => Some(value::object([])),
+        Some(Template::Constant(value)) => Some(value.clone()),
+        Some(_) => None,
+    }
+}

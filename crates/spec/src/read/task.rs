@@ -1,0 +1,269 @@
+//! One task: the properties that all have, and the kinds that have no file of their own.
+
+use std::sync::Arc;
+
+use crate::code::Code;
+use crate::diagnostic::Location;
+use crate::near;
+use crate::node::{Entry, Kind};
+use crate::problems::shown;
+use crate::tree::{Case, Flow, For, Fork, Task, TaskKind, TaskNo, Template};
+
+use super::expression::{Around, Position};
+use super::fields::{Fields, Item, quoted};
+use super::list::{ListKind, Siblings};
+use super::{Named, Reader};
+
+/// What every task may have.
+const BASE: [&str; 7] = ["if", "input", "output", "export", "timeout", "then", "metadata"];
+
+/// The property that says what a task does, and what it may have with it. `for` comes before `do`,
+/// which both have.
+const KINDS: [(&str, &[&str]); 12] = [
+    ("call", &["with"]),
+    ("emit", &[]),
+    ("for", &["while", "do"]),
+    ("fork", &[]),
+    ("listen", &["foreach"]),
+    ("raise", &[]),
+    ("run", &[]),
+    ("set", &[]),
+    ("switch", &[]),
+    ("try", &["catch"]),
+    ("wait", &[]),
+    ("do", &[]),
+];
+
+/// What the readers of all kinds are given.
+pub(super) struct Within<'w> {
+    pub(super) location: &'w Arc<str>,
+    pub(super) siblings: &'w Siblings,
+    pub(super) around: &'w Around,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn task(
+        &mut self,
+        entry: &'a Entry,
+        location: Arc<str>,
+        siblings: &Siblings,
+        around: &Around,
+    ) -> TaskNo {
+        let number = self.tasks.len();
+        let no = TaskNo(u32::try_from(number).expect("a document has fewer values"));
+        self.tasks.push(None);
+        self.names.push(Named {
+            at: entry.key_at,
+            name: entry.key.clone(),
+            location: location.clone(),
+        });
+        self.exports.push(None);
+        let within = Within { location: &location, siblings, around };
+        if let Some(task) = self.task_of(no, entry, &within) {
+            self.tasks[number] = Some(task);
+        }
+        no
+    }
+
+    fn task_of(&mut self, no: TaskNo, entry: &'a Entry, within: &Within<'_>) -> Option<Task> {
+        let entries = self.entries(entry.into())?;
+        let (kind, also) = self.kind(entry, entries)?;
+        let known: Vec<&str> = BASE.iter().chain(also).copied().chain([kind]).collect();
+        let fields = self.fields(entry.into(), &known)?;
+        let around = within.around;
+        let condition = self.expression_of(fields.get("if"), Position::BeforeTask, around);
+        let input = self.input(fields.get("input"), Position::BeforeTask, around);
+        let output = self.output(fields.get("output"), Position::Task, around);
+        let export = self.output(fields.get("export"), Position::Export, around);
+        self.exports[no.0 as usize] = fields.get("export").map(|item| item.at);
+        let timeout = self.timeout(fields.get("timeout"), Position::Task, around);
+        let metadata = self.object_or_empty(fields.get("metadata"));
+        let then = match fields.get("then") {
+            Some(item) => self.flow(item, within.siblings),
+            None => Some(Flow::Continue),
+        };
+        let kind = self.task_kind(kind, &fields, within);
+        Some(Task {
+            no,
+            name: entry.key.as_ref().into(),
+            location: within.location.clone(),
+            condition,
+            input: input?,
+            output: output?,
+            export: export?,
+            timeout,
+            then: then?,
+            metadata: metadata?,
+            definition: entry.value.value(),
+            kind: kind?,
+        })
+    }
+
+    /// The one property that says what the task does.
+    fn kind(
+        &mut self,
+        entry: &'a Entry,
+        entries: &[Entry],
+    ) -> Option<(&'static str, &'static [&'static str])> {
+        let has = |name: &str| entries.iter().find(|entry| &*entry.key == name);
+        let mut found: Vec<(&'static str, &'static [&'static str])> =
+            KINDS.into_iter().filter(|(name, _)| has(name).is_some()).collect();
+        if found.iter().any(|(name, _)| *name == "for") {
+            found.retain(|(name, _)| *name != "do");
+        }
+        let name = shown(&entry.key);
+        match found[..] {
+            [one] => return Some(one),
+            [] => {
+                let all = KINDS.map(|(name, _)| name);
+                let unknown = entries.iter().filter(|entry| !BASE.contains(&&*entry.key));
+                let mistyped = unknown.filter_map(|entry| near::nearest(&entry.key, all)).next();
+                let hint = match mistyped {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("give it one of {}", quoted(&all)),
+                };
+                let message = format!("the task `{name}` does not say what to do");
+                self.report(Code::TaskKind, entry.key_at, message, Some(hint));
+            }
+            [(first, _), (second, _), ..] => {
+                let at = has(second).map_or(entry.key_at, |second| second.key_at);
+                let message =
+                    format!("the task `{name}` does two things, `{first}` and `{second}`");
+                self.report(Code::TaskKind, at, message, Some("make two tasks of it".into()));
+            }
+        }
+        None
+    }
+
+    fn task_kind(
+        &mut self,
+        kind: &str,
+        fields: &Fields<'a>,
+        within: &Within<'_>,
+    ) -> Option<TaskKind> {
+        let item = fields.get(kind)?;
+        match kind {
+            "call" => self.call(item, fields.get("with"), within),
+            "for" => self.for_each(item, fields, within),
+            "fork" => self.fork(item, within),
+            "raise" => self.raise(item, within.around).map(TaskKind::Raise),
+            "set" => self.set(item, within.around).map(TaskKind::Set),
+            "switch" => self.switch(item, within).map(TaskKind::Switch),
+            "try" => self.attempt(item, fields, within),
+            "wait" => self.duration(item, Position::Task, within.around).map(TaskKind::Wait),
+            "do" => {
+                let prefix = format!("{}/do", within.location);
+                Some(TaskKind::Do(self.task_list(item, &prefix, within.around, ListKind::Steps)))
+            }
+            later => self.later(later, item.at),
+        }
+    }
+
+    fn later(&mut self, kind: &str, at: Location) -> Option<TaskKind> {
+        let code = match kind {
+            "listen" => Code::NotYetListen,
+            "emit" => Code::NotYetEmit,
+            _ => Code::NotYetRun,
+        };
+        self.not_yet(code, at, &format!("`{kind}`"));
+        None
+    }
+
+    fn set(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {
+        match &item.node.kind {
+            Kind::Map(entries) if entries.is_empty() => {
+                self.wrong_value(item, "`set` sets nothing", None)
+            }
+            _ => self.shape(item, Position::Task, around),
+        }
+    }
+
+    fn switch(&mut self, item: Item<'a>, within: &Within<'_>) -> Option<Vec<Case>> {
+        let Kind::Seq(items) = &item.node.kind else {
+            return self.wrong_type(item, "a list of named cases");
+        };
+        if items.is_empty() {
+            return self.wrong_value(item, "a switch needs a case", None);
+        }
+        let mut cases = Vec::new();
+        let mut default: Option<Location> = None;
+        for node in items.iter() {
+            let Some(entry) = self.single_entry(node, "a case") else {
+                continue;
+            };
+            let Some(fields) = self.fields(entry.into(), &["when", "then"]) else {
+                continue;
+            };
+            let when = fields.get("when");
+            if when.is_none() {
+                let first = *default.get_or_insert(entry.key_at);
+                if first != entry.key_at {
+                    let message = format!(
+                        "a second case without `when`; the first is in line {}",
+                        first.line
+                    );
+                    self.report(
+                        Code::SeveralDefaults,
+                        entry.key_at,
+                        message,
+                        Some("only one case can be the default".into()),
+                    );
+                }
+            }
+            let when = self.expression_of(when, Position::Task, within.around);
+            let then =
+                self.require(&fields, "then").and_then(|item| self.flow(item, within.siblings));
+            if let Some(then) = then {
+                cases.push(Case { name: entry.key.as_ref().into(), when, then });
+            }
+        }
+        Some(cases)
+    }
+
+    fn for_each(
+        &mut self,
+        item: Item<'a>,
+        task: &Fields<'a>,
+        within: &Within<'_>,
+    ) -> Option<TaskKind> {
+        let fields = self.fields(item, &["each", "in", "at"])?;
+        let each = self.variable_name(fields.get("each"), "item");
+        let at = self.variable_name(fields.get("at"), "index");
+        if let (Some(each), Some(at)) = (&each, &at)
+            && each == at
+        {
+            let place =
+                fields.get("at").or(fields.get("each")).map_or(item.at, |item| item.node.at);
+            let message = format!("item and index cannot both be `{each}`");
+            self.report(Code::VariableName, place, message, None);
+        }
+        let names: Vec<Arc<str>> = each.iter().chain(&at).cloned().collect();
+        let inner = if names.len() == 2 { within.around.with(&names) } else { Around::anything() };
+        let items = self.require(&fields, "in").and_then(|item| match &item.node.kind {
+            Kind::Seq(_) => self.template(item, Position::Task, within.around),
+            Kind::Str(_) => {
+                self.expression(item, Position::Task, within.around).map(Template::Expr)
+            }
+            _ => self.wrong_type(item, "an expression or a list"),
+        });
+        let condition = self.expression_of(task.get("while"), Position::Task, &inner);
+        let prefix = format!("{}/do", within.location);
+        let body = self
+            .require(task, "do")
+            .map(|item| self.task_list(item, &prefix, &inner, ListKind::Steps));
+        Some(TaskKind::For(For { each: each?, at: at?, items: items?, condition, body: body? }))
+    }
+
+    fn fork(&mut self, item: Item<'a>, within: &Within<'_>) -> Option<TaskKind> {
+        let fields = self.fields(item, &["branches", "compete"])?;
+        let compete = match fields.get("compete") {
+            Some(item) => self.boolean(item),
+            None => Some(false),
+        };
+        let prefix = format!("{}/fork/branches", within.location);
+        let branches = self.require(&fields, "branches")?;
+        let branches = self.task_list(branches, &prefix, within.around, ListKind::Branches);
+        self.warn_of_concurrent_exports(&branches);
+        Some(TaskKind::Fork(Fork { branches, compete: compete? }))
+    }
+}

@@ -1,1 +1,29 @@
+//! A site: configuration, wiring, and the HTTP API. Everything else is in the rooms below.
+//!
+//! `config` says what the owner allows, `site` puts the rooms together, `workflow` and `run` are the
+//! services, one for each noun, `api` turns requests into calls of them, `serve` listens.
 
+mod api;
+mod caller;
+mod change;
+mod config;
+mod detail;
+mod evaluate;
+mod expressions;
+mod follow;
+mod journal;
+mod metrics;
+mod refusal;
+mod run;
+mod serve;
+mod shim;
+mod site;
+mod start;
+mod view;
+mod workflow;
+
+pub use api::openapi_json;
+pub use config::{Config, ConfigError};
+pub use metrics::StoreFigures;
+pub use serve::ServeError;
+pub use site::{Parts, Site, SiteError};

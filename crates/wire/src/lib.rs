@@ -12,7 +12,7 @@ pub mod workflow;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use run::{
-    AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunStart, RunUsage, RunView,
+    AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult, RunStart, RunUsage, RunView,
     TaskView,
 };
 pub use site::{Health, Version};

@@ -14,7 +14,7 @@ pub enum ProblemCode {
     /// A path or query parameter is not valid.
     #[serde(rename = "API-002")]
     ParameterInvalid,
-    /// There is no such path or method.
+    /// There is no such path.
     #[serde(rename = "API-003")]
     NoSuchOperation,
     /// Body, header or page above the limit.
@@ -29,6 +29,15 @@ pub enum ProblemCode {
     /// The site is shutting down.
     #[serde(rename = "API-007")]
     Stopping,
+    /// The path is there, and does not take this method.
+    #[serde(rename = "API-008")]
+    MethodNotAllowed,
+    /// The body is not declared as JSON.
+    #[serde(rename = "API-009")]
+    NotJson,
+    /// The request did not arrive, or could not be answered, in time.
+    #[serde(rename = "API-010")]
+    TooSlow,
     /// The document is not a valid workflow; `findings` say where.
     #[serde(rename = "WFL-001")]
     WorkflowInvalid,
@@ -65,10 +74,13 @@ pub enum ProblemCode {
     /// The store cannot be read or written.
     #[serde(rename = "STO-002")]
     StoreFailed,
+    /// A mistake in this program.
+    #[serde(rename = "INT-001")]
+    Internal,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -76,6 +88,9 @@ impl ProblemCode {
         Self::ForeignOrigin,
         Self::Overloaded,
         Self::Stopping,
+        Self::MethodNotAllowed,
+        Self::NotJson,
+        Self::TooSlow,
         Self::WorkflowInvalid,
         Self::WorkflowMissing,
         Self::RevisionMissing,
@@ -88,6 +103,7 @@ impl ProblemCode {
         Self::RunBusy,
         Self::DiskFull,
         Self::StoreFailed,
+        Self::Internal,
     ];
 
     #[must_use]
@@ -100,6 +116,9 @@ impl ProblemCode {
             Self::ForeignOrigin => "API-005",
             Self::Overloaded => "API-006",
             Self::Stopping => "API-007",
+            Self::MethodNotAllowed => "API-008",
+            Self::NotJson => "API-009",
+            Self::TooSlow => "API-010",
             Self::WorkflowInvalid => "WFL-001",
             Self::WorkflowMissing => "WFL-002",
             Self::RevisionMissing => "WFL-003",
@@ -112,6 +131,7 @@ impl ProblemCode {
             Self::RunBusy => "RUN-006",
             Self::DiskFull => "STO-001",
             Self::StoreFailed => "STO-002",
+            Self::Internal => "INT-001",
         }
     }
 
@@ -125,6 +145,9 @@ impl ProblemCode {
             Self::ForeignOrigin => "Foreign origin",
             Self::Overloaded => "Overloaded",
             Self::Stopping => "Shutting down",
+            Self::MethodNotAllowed => "Not with this method",
+            Self::NotJson => "The body is not declared as JSON",
+            Self::TooSlow => "Too slow",
             Self::WorkflowInvalid => "The workflow is not valid",
             Self::WorkflowMissing => "No such workflow",
             Self::RevisionMissing => "No such revision",
@@ -137,6 +160,7 @@ impl ProblemCode {
             Self::RunBusy => "The run is busy",
             Self::DiskFull => "The disk is full",
             Self::StoreFailed => "The store failed",
+            Self::Internal => "A mistake in this program",
         }
     }
 
@@ -150,11 +174,14 @@ impl ProblemCode {
             | Self::WorkflowMissing
             | Self::RevisionMissing
             | Self::RunMissing => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooSlow => 408,
             Self::RunExists | Self::RunEnded | Self::RunNotFaulted | Self::RunSuspended => 409,
             Self::TooLarge => 413,
+            Self::NotJson => 415,
             Self::WorkflowInvalid => 422,
             Self::RunBusy | Self::Overloaded => 429,
-            Self::StoreFailed => 500,
+            Self::StoreFailed | Self::Internal => 500,
             Self::Stopping => 503,
             Self::DiskFull => 507,
         }

@@ -5,9 +5,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Starts a run. `POST /api/v1/namespaces/{namespace}/runs`
+///
+/// The site reads the input straight into a value of its own; for everybody else it is JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RunStart {
+pub struct RunStart<I = Value> {
     /// Name of the workflow.
     pub workflow: String,
     /// Digest of a revision; the workflow's current one by default.
@@ -17,7 +19,7 @@ pub struct RunStart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     #[serde(default)]
-    pub input: Value,
+    pub input: I,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<(String, String)>,
     /// Labels of the data in the input.
@@ -83,6 +85,17 @@ pub struct RunUsage {
     pub effects: u64,
     pub retries: u64,
     pub cost_micros: u64,
+}
+
+/// What a start answers: the run as it is now, with its output if it has completed. It may still be
+/// running when nobody waited for its end, or not long enough.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult<O = Value> {
+    #[serde(flatten)]
+    pub view: RunView,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    pub output: Option<O>,
 }
 
 /// A run with what it was given, what it gave, and how it got there.

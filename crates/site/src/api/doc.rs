@@ -1,0 +1,20 @@
+//! What stands around the operations in the API's description.
+
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Isonomy site",
+        version = "1",
+        description = "The API of one site: workflows, runs, and the site itself. It listens on \
+                       127.0.0.1 only. Every refusal is a problem document (RFC 9457) of media type \
+                       application/problem+json with a stable code."
+    ),
+    tags(
+        (name = "workflows", description = "Stored definitions, by namespace and name."),
+        (name = "runs", description = "Executions of workflows."),
+        (name = "site", description = "The site itself.")
+    )
+)]
+pub(super) struct Doc;

@@ -1,0 +1,161 @@
+//! What stands before every operation: who may ask at all, how long it may take, and that a mistake
+//! of ours stays one answer.
+//!
+//! The API has no keys yet, so whoever can connect may use it. A browser on this machine can, on
+//! behalf of any page: so the request must be addressed to this machine by name (a page cannot make
+//! a browser do that for its own name, whatever its DNS says), and come from no other origin.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Uri};
+use wire::ProblemCode;
+
+use crate::refusal::{Refusal, internal};
+use crate::site::Site;
+
+use super::run::WAIT_SECONDS_MAX;
+
+/// How long a request may take, its body included; waiting for a run's end comes on top.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+const LOCAL_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// What routes that do not exist are counted as.
+const NO_ROUTE: &str = "none";
+
+pub(super) async fn guarded(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let method = request.method().clone();
+    let mut response = match is_ours(request.uri(), request.headers()) {
+        Ok(()) => answer(request, next, timeout(route, &method)).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    site.0.requests.count(route, &method, response.status().as_u16());
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn answer(request: Request, next: Next, timeout: Duration) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(timeout, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => internal().into_response(),
+        Err(_elapsed) => {
+            let detail = format!("no answer within {} seconds; send the body faster, or ask for less", timeout.as_secs());
+            Refusal::new(ProblemCode::TooSlow, detail).into_response()
+        }
+    }
+}
+
+fn timeout(route: &str, method: &http::Method) -> Duration {
+    if method == http::Method::POST && route.ends_with("/runs") {
+        return ANSWER_TIMEOUT + Duration::from_secs(WAIT_SECONDS_MAX);
+    }
+    ANSWER_TIMEOUT
+}
+
+/// Whether a request is addressed to this machine, and not sent by a page of another site.
+fn is_ours(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let refuse = |detail: &str| Err(Refusal::new(ProblemCode::ForeignOrigin, detail));
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().unwrap_or_default(),
+        _ => return refuse("send exactly one `host` header"),
+    };
+    if !is_local(host) || uri.authority().is_some_and(|authority| !is_local(authority.as_str())) {
+        return refuse("this API answers to 127.0.0.1, localhost and [::1] only; use one of them in the address");
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let own = |origin: &HeaderValue| {
+        let origin = origin.to_str().unwrap_or_default();
+        origin.strip_prefix("http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host))
+    };
+    if !origins.all(own) {
+        return refuse("a page of another origin cannot use this API");
+    }
+    let mut fetches = headers.get_all("sec-fetch-site").iter();
+    if !fetches.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none")) {
+        return refuse("a page of another site cannot use this API");
+    }
+    Ok(())
+}
+
+/// Whether `host[:port]` is this machine's own name for itself.
+fn is_local(host: &str) -> bool {
+    LOCAL_HOSTS.iter().any(|local| {
+        // Bytes, since a header may end a character where we cut.
+        let (name, rest) = host.as_bytes().split_at(local.len().min(host.len()));
+        let port = match rest {
+            [] => return name.eq_ignore_ascii_case(local.as_bytes()),
+            [b':', port @ ..] => port,
+            _ => return false,
+        };
+        name.eq_ignore_ascii_case(local.as_bytes())
+            && (1..=5).contains(&port.len())
+            && port.iter().all(u8::is_ascii_digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(headers: &[(&'static str, &str)], expected: bool) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).expect("a header"));
+        }
+        assert_eq!(is_ours(&Uri::from_static("/"), &map).is_ok(), expected, "{headers:?}");
+    }
+
+    /// Mutation: compare only the beginning of a host, ignore its port's form, or skip a header.
+    #[test]
+    fn only_this_machine_may_ask() {
+        for (host, expected) in [
+            ("127.0.0.1", true),
+            ("127.0.0.1:7474", true),
+            ("LOCALHOST:7474", true),
+            ("[::1]:7474", true),
+            ("evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example:7474", false),
+            ("localhost:7474.evil.example", false),
+            ("localhost:", false),
+            ("127.0.0.2", false),
+            ("0.0.0.0", false),
+            ("", false),
+            ("evil.example@127.0.0.1", false),
+        ] {
+            check(&[("host", host)], expected);
+        }
+        check(&[], false);
+        check(&[("host", "localhost"), ("host", "localhost")], false);
+        let absolute = Uri::from_static("http://evil.example/");
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        assert!(is_ours(&absolute, &headers).is_err());
+    }
+
+    /// Mutation: accept `null`, another port, or what a browser calls `same-site`.
+    #[test]
+    fn no_page_of_another_origin_may_ask() {
+        let host = ("host", "localhost:7474");
+        check(&[host, ("origin", "http://localhost:7474")], true);
+        for origin in ["null", "https://localhost:7474", "http://localhost:3000", "http://evil.example", "http://127.0.0.1:7474"] {
+            check(&[host, ("origin", origin)], false);
+        }
+        check(&[host, ("origin", "http://localhost:7474"), ("origin", "null")], false);
+        for (site, expected) in [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)] {
+            check(&[host, ("sec-fetch-site", site)], expected);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The HTTP API: thin endpoints, one file a noun. They turn a request into our types, make one call,
+//! and turn the answer back.
+
+mod doc;
+mod extract;
+mod guard;
+mod run;
+mod site;
+mod workflow;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use wire::ProblemCode;
+
+use crate::refusal::Refusal;
+use crate::site::Site;
+
+fn routes() -> OpenApiRouter<Site> {
+    OpenApiRouter::with_openapi(doc::Doc::openapi())
+        .routes(routes!(site::site_health))
+        .routes(routes!(site::site_version))
+        .routes(routes!(site::site_openapi))
+        .routes(routes!(site::site_metrics))
+        .routes(routes!(workflow::workflow_list))
+        .routes(routes!(workflow::workflow_show, workflow::workflow_apply, workflow::workflow_delete))
+        .routes(routes!(run::run_list, run::run_start))
+        .routes(routes!(run::run_show))
+        .routes(routes!(run::run_cancel))
+        .routes(routes!(run::run_retry))
+        .routes(routes!(run::run_events))
+        .routes(routes!(run::run_follow))
+}
+
+pub(crate) fn router(site: Site) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(site.clone(), guard::guarded))
+        .with_state(site)
+}
+
+/// The description of the API, as it is committed at `docs/reference/openapi.json`.
+#[must_use]
+pub fn openapi_json() -> String {
+    let mut text = routes().into_openapi().to_pretty_json().expect("a description is JSON");
+    text.push('\n');
+    text
+}
+
+async fn no_such_path() -> Refusal {
+    let detail = "there is no such path; docs/reference/api.md lists them";
+    Refusal::new(ProblemCode::NoSuchOperation, detail)
+}
+
+async fn no_such_method() -> Refusal {
+    let detail = "this path does not take that method; docs/reference/api.md says which it takes";
+    Refusal::new(ProblemCode::MethodNotAllowed, detail)
+}

@@ -1,0 +1,47 @@
+//! The site itself.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use wire::{Health, Version};
+
+use crate::refusal::Refusal;
+use crate::site::{Site, version};
+
+/// Whether the site is up.
+#[utoipa::path(
+    get, path = "/api/v1/health", tag = "site",
+    responses((status = 200, body = Health))
+)]
+pub(super) async fn site_health(State(site): State<Site>) -> Json<Health> {
+    Json(site.health())
+}
+
+/// What this binary is.
+#[utoipa::path(
+    get, path = "/api/v1/version", tag = "site",
+    responses((status = 200, body = Version))
+)]
+pub(super) async fn site_version() -> Json<Version> {
+    Json(version())
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "site",
+    responses((status = 200, body = Object, content_type = "application/json"))
+)]
+pub(super) async fn site_openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], super::openapi_json()).into_response()
+}
+
+/// Counters, in the text form of Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "site",
+    responses((status = 200, body = String, content_type = "text/plain"))
+)]
+pub(super) async fn site_metrics(State(site): State<Site>) -> Result<Response, Refusal> {
+    let text = site.metrics().await?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}

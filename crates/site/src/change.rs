@@ -1,0 +1,56 @@
+//! The record of changes: who changed a workflow, when and why. A run's changes are in its journal.
+
+use base::name::WorkflowKey;
+use base::{Digest, Timestamp};
+use engine::record::By;
+use serde::Serialize;
+use store::Op;
+
+/// The version that this binary writes.
+const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ChangeKind {
+    WorkflowApplied,
+    WorkflowDeleted,
+}
+
+#[derive(Serialize)]
+struct ChangeDoc<'a> {
+    #[serde(rename = "type")]
+    document: &'static str,
+    v: u32,
+    change: ChangeKind,
+    namespace: &'a str,
+    workflow: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// What is written down in the same commit as the change itself.
+pub(crate) fn change_op(
+    kind: ChangeKind,
+    key: &WorkflowKey,
+    revision: Option<Digest>,
+    previous: Option<Digest>,
+    by: &By,
+    at: Timestamp,
+) -> Op {
+    let doc = ChangeDoc {
+        document: "isonomy.change",
+        v: VERSION,
+        change: kind,
+        namespace: key.namespace.as_str(),
+        workflow: key.name.as_str(),
+        revision,
+        previous,
+        reason: by.reason.as_deref(),
+    };
+    let change = serde_json::to_vec(&doc).expect("our own types have JSON text");
+    Op::ChangeAppend { at, actor: by.actor.clone(), change: change.into() }
+}

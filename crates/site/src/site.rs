@@ -1,0 +1,187 @@
+//! Wiring: the rooms below, put together into one site.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::value::{array, object, string};
+use base::{Clock, IncarnationId, Random, Timestamp};
+use engine::driver::Driver;
+use engine::record::SEMANTICS;
+use gateway::Gate;
+use store::{RunState, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use wire::{Health, Version};
+use worker::{Catalog, Worker};
+
+use crate::config::Config;
+use crate::evaluate::Evaluators;
+use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
+use crate::refusal::Refusal;
+use crate::run::Runs;
+use crate::workflow::Workflows;
+
+/// The product, as it names itself.
+const NAME: &str = "isonomy";
+
+/// Versions of the workflow language that are understood.
+const DSL: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
+
+/// What a site is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub config: Config,
+    /// This binary itself, as a file: evaluator processes are started from it.
+    pub program: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// What the store counts of itself, for metrics.
+    pub store_figures: Option<Arc<dyn Fn() -> StoreFigures + Send + Sync>>,
+}
+
+/// A site at work. Cheap to clone.
+#[derive(Clone)]
+pub struct Site(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub workflows: Workflows,
+    pub runs: Runs,
+    pub requests: Requests,
+    pub closing: CancellationToken,
+    driver: Driver,
+    store: Arc<dyn Store>,
+    gate: Arc<Gate>,
+    evaluators: Evaluators,
+    clock: Arc<dyn Clock>,
+    store_figures: Option<Arc<dyn Fn() -> StoreFigures + Send + Sync>>,
+    name: String,
+    resumed: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    #[error("cannot take up the runs in the store")]
+    Resume(#[source] StoreError),
+}
+
+impl Site {
+    /// Puts a site together and takes up every run that has not ended.
+    pub async fn open(parts: Parts) -> Result<Self, SiteError> {
+        let Parts { store, config, program, clock, random, store_figures } = parts;
+        let catalog = Arc::new(Catalog::shipped());
+        let gate = Arc::new(Gate::new(config.egress, config.gate));
+        let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
+        let worker = Worker::new(Arc::clone(&gate), Catalog::clone(&catalog), files);
+        let evaluators = Evaluators::new(program, config.expressions);
+        let counted = store.run_count().await.map_err(SiteError::Resume)?;
+        let driver = Driver::open(engine::driver::Parts {
+            store: Arc::clone(&store),
+            performer: Arc::new(worker),
+            evaluator: Arc::new(evaluators.clone()),
+            catalog: Arc::clone(&catalog) as Arc<dyn spec::Catalog + Send + Sync>,
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            runtime: runtime(&config.name),
+        })
+        .await
+        .map_err(SiteError::Resume)?;
+        let closing = CancellationToken::new();
+        let workflows =
+            Workflows::new(Arc::clone(&store), catalog, evaluators.clone(), Arc::clone(&clock));
+        let runs = Runs::new(
+            driver.clone(),
+            Arc::clone(&store),
+            workflows.clone(),
+            Arc::clone(&clock),
+            random,
+            closing.clone(),
+        );
+        Ok(Self(Arc::new(Inner {
+            workflows,
+            runs,
+            requests: Requests::default(),
+            closing,
+            driver,
+            store,
+            gate,
+            evaluators,
+            clock,
+            store_figures,
+            name: config.name,
+            resumed: counted.iter().filter(|(state, _)| goes_on(*state)).map(|(_, count)| count).sum(),
+        })))
+    }
+
+    /// Runs that had not ended when the site was opened, and go on.
+    #[must_use]
+    pub fn resumed(&self) -> u64 {
+        self.0.resumed
+    }
+
+    /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
+    /// done by the next start.
+    pub async fn stop(&self) {
+        self.0.closing.cancel();
+        self.0.driver.stop().await;
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let incarnation: IncarnationId = self.0.store.incarnation();
+        Health {
+            status: "ok".to_owned(),
+            incarnation: incarnation.to_string(),
+            runs_in_memory: self.0.driver.active() as u64,
+            now: self.now().to_string(),
+        }
+    }
+
+    pub(crate) async fn metrics(&self) -> Result<String, Refusal> {
+        let (evaluators_started, evaluators_killed) = self.0.evaluators.counts();
+        let figures = Figures {
+            runs: self.0.store.run_count().await?,
+            runs_in_memory: self.0.driver.active() as u64,
+            gate: self.0.gate.counts(),
+            evaluators_started,
+            evaluators_killed,
+            store: self.0.store_figures.as_ref().map(|ask| ask()),
+            resident_bytes: resident_bytes(),
+        };
+        Ok(render(&self.0.requests, &figures))
+    }
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("name", &self.0.name).finish_non_exhaustive()
+    }
+}
+
+/// Whether a run in this state is taken up at the start. A suspended one waits for a person.
+const fn goes_on(state: RunState) -> bool {
+    match state {
+        RunState::Pending | RunState::Running | RunState::Waiting => true,
+        RunState::Suspended | RunState::Cancelled | RunState::Faulted | RunState::Completed => false,
+    }
+}
+
+/// `$runtime`, as the language describes it.
+fn runtime(site: &str) -> base::Value {
+    let features = DSL.iter().map(|version| string(version)).collect();
+    object([
+        ("name", string(NAME)),
+        ("version", string(env!("CARGO_PKG_VERSION"))),
+        ("metadata", object([("site", string(site)), ("dsl", array(features))])),
+    ])
+}
+
+pub(crate) fn version() -> Version {
+    Version {
+        name: NAME.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        dsl: DSL.map(str::to_owned).to_vec(),
+        semantics: SEMANTICS,
+    }
+}

@@ -1,0 +1,11 @@
+//! The site as a client sees it: a real server, real requests, both stores.
+
+mod documents;
+mod follow;
+mod hostile;
+mod place;
+mod reference;
+mod restart;
+mod runs;
+mod server;
+mod workflows;

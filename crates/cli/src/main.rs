@@ -1,1 +1,50 @@
-fn main() {}
+//! The one binary. Here are the arguments, the commands, and what people and scripts see of them;
+//! what a site is and does is in `site` and below.
+
+mod address;
+mod api;
+mod args;
+mod command;
+mod demo;
+mod document;
+mod exit;
+mod failure;
+mod fault;
+mod follow;
+mod input;
+mod interrupt;
+mod local;
+mod output;
+mod progress;
+mod runtime;
+mod serve;
+mod show;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use exit::Exit;
+
+fn main() -> ExitCode {
+    // A child of a site's pool of evaluators; it must come up before anything has started a thread.
+    if std::env::args_os().nth(1).is_some_and(|first| first == sandbox::EVALUATE) {
+        return sandbox::evaluate_child_main();
+    }
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => {
+            // Help and version are data, wrong usage is talk; the parser knows which goes where.
+            let _ = said.print();
+            return if said.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    match command::perform(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{}", failure.render());
+            failure.exit.into()
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! What can be typed. The reference is `docs/reference/commands.md`.
+
+use std::path::PathBuf;
+
+use base::{Namespace, RunId, WorkflowName};
+use clap::{Args, Parser, Subcommand};
+
+use crate::address;
+use crate::demo;
+use crate::output::Format;
+
+#[derive(Debug, Parser)]
+#[command(name = "isonomy", version, about = "Durable workflows, where the data is", max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Namespace; a file's own namespace wins for that file
+    #[arg(short, long, global = true, default_value = "default", value_parser = Namespace::parse, value_name = "NAME")]
+    pub namespace: Namespace,
+    /// Address of the site [default: what `./.isonomy/address` says, else http://127.0.0.1:7474]
+    #[arg(long, global = true, env = "ISONOMY_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the real thing on real data, killed and resumed along the way
+    Demo(demo::DemoArgs),
+    /// Keep a site running here, with its API on 127.0.0.1
+    Dev(DevArgs),
+    /// Run a workflow and print its output
+    Run(Box<RunArgs>),
+    /// List, show and change runs
+    Runs(RunsArgs),
+    /// Store workflows from files
+    Apply(ApplyArgs),
+    /// List, show and delete workflows
+    Workflows(WorkflowsArgs),
+    /// Show the version of this program, and of the site if one is there
+    Version(OutputArgs),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OutputArgs {
+    /// Form of the data on stdout
+    #[arg(short, long, value_enum, default_value_t = Format::Text, value_name = "FORM")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct DevArgs {
+    /// Folder of the store; made where there is none
+    #[arg(long, default_value = address::DATA, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Port on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = address::PORT)]
+    pub port: u16,
+    /// The site's configuration [default: `site.yaml` in the data folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to log on stderr, such as `debug` or `warn,engine=debug`
+    #[arg(long, env = "ISONOMY_LOG", default_value = "warn,isonomy=info", value_name = "FILTER")]
+    pub log: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A file, which is applied first, or the name of a stored workflow
+    #[arg(value_name = "FILE|NAME")]
+    pub target: PathBuf,
+    /// Input: KEY=VALUE, @FILE (JSON or YAML), or - for stdin; may be repeated
+    #[arg(short, long, value_name = "INPUT", allow_hyphen_values = true)]
+    pub input: Vec<String>,
+    /// Print a line for every event on stderr
+    #[arg(long, conflicts_with = "detach")]
+    pub follow: bool,
+    /// Print the run's id and leave
+    #[arg(long)]
+    pub detach: bool,
+    /// Run in this process, on a store that is gone afterwards; needs no site
+    #[arg(long, conflicts_with_all = ["detach", "server"])]
+    pub local: bool,
+    /// With --local: the site's configuration
+    #[arg(long, requires = "local", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The run's id, so that starting twice is harmless [default: a new one]
+    #[arg(long, value_name = "RUN")]
+    pub id: Option<RunId>,
+    /// Revision of a stored workflow [default: the current one]
+    #[arg(long, value_name = "DIGEST")]
+    pub revision: Option<String>,
+    /// Mark of the run; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    pub tag: Vec<(String, String)>,
+    /// Label of the input's data, such as `health`; may be repeated
+    #[arg(long, value_name = "LABEL")]
+    pub label: Vec<String>,
+    /// Runs of a higher one go first where something is scarce
+    #[arg(long, default_value_t = 0, allow_hyphen_values = true)]
+    pub priority: i32,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Form of the output on stdout [default: json]; `text` writes a string as it is
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub output: Option<Format>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RunsArgs {
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    #[command(flatten)]
+    pub list: RunsList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// List runs, newest first
+    List(RunsList),
+    /// Show one run, beginning with what went wrong
+    Show(RunsShow),
+    /// Follow one run until it ends
+    Follow(RunsFollow),
+    /// Cancel a run
+    Cancel(RunsChange),
+    /// Have a faulted run go on from the task that faulted
+    Retry(RunsChange),
+    /// Print the records of a run's journal
+    Events(RunsEvents),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct PageArgs {
+    /// Entries on one page [default: 50]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+    /// Where the page begins, as the page before said
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+    /// All pages
+    #[arg(long, conflicts_with = "cursor")]
+    pub all: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RunsList {
+    /// Only runs of this workflow
+    #[arg(long, value_name = "NAME", value_parser = WorkflowName::parse)]
+    pub workflow: Option<WorkflowName>,
+    /// Only runs in this state; several with commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub state: Vec<String>,
+    /// Only runs that began after this time, or so long ago (`2h`, `PT2H`)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    #[command(flatten)]
+    pub page: PageArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsShow {
+    pub run: RunId,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsFollow {
+    pub run: RunId,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsChange {
+    pub run: RunId,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsEvents {
+    pub run: RunId,
+    /// Only records behind this one
+    #[arg(long, default_value_t = 0, value_name = "SEQUENCE")]
+    pub after: u64,
+    /// Records on one page
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u32>,
+    /// All pages
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// A document, a folder of documents, or - for stdin; may be repeated
+    #[arg(short, long, required = true, value_name = "FILE|DIR", allow_hyphen_values = true)]
+    pub file: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct WorkflowsArgs {
+    #[command(subcommand)]
+    pub command: Option<WorkflowsCommand>,
+    #[command(flatten)]
+    pub list: WorkflowsList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkflowsCommand {
+    /// List the stored workflows
+    List(WorkflowsList),
+    /// Show a workflow with its text and revisions
+    Show(WorkflowsShow),
+    /// Delete a workflow; its runs go on, and applying it again brings it back
+    Delete(WorkflowsDelete),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct WorkflowsList {
+    #[command(flatten)]
+    pub page: PageArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkflowsShow {
+    #[arg(value_parser = WorkflowName::parse)]
+    pub name: WorkflowName,
+    /// Another revision than the current one
+    #[arg(long, value_name = "DIGEST")]
+    pub revision: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkflowsDelete {
+    #[arg(value_parser = WorkflowName::parse)]
+    pub name: WorkflowName,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a tag is written KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Mutation: give two arguments of one command the same letter.
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    /// Mutation: take a subcommand out, or leave it out of the reference.
+    #[test]
+    fn every_command_and_option_is_in_the_reference() {
+        let reference = include_str!("../../../docs/reference/commands.md");
+        let mut missing = Vec::new();
+        look_up(&Cli::command(), "isonomy", reference, &mut missing);
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
+    fn look_up(command: &clap::Command, name: &str, reference: &str, missing: &mut Vec<String>) {
+        if command.get_subcommands().next().is_none() && !reference.contains(&format!("`{name}")) {
+            missing.push(name.to_owned());
+        }
+        for argument in command.get_arguments().filter_map(clap::Arg::get_long) {
+            if !reference.contains(&format!("`--{argument}")) && !["help", "version"].contains(&argument) {
+                missing.push(format!("{name} --{argument}"));
+            }
+        }
+        for child in command.get_subcommands().filter(|child| !child.is_hide_set()) {
+            look_up(child, &format!("{name} {}", child.get_name()), reference, missing);
+        }
+    }
+}

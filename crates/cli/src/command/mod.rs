@@ -1,0 +1,65 @@
+//! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
+
+pub mod apply;
+pub mod dev;
+pub mod run;
+pub mod runs;
+pub mod version;
+pub mod workflows;
+
+use wire::Page;
+
+use crate::address::Address;
+use crate::api::{Api, Part};
+use crate::args::{Cli, Command, Global, PageArgs};
+use crate::demo;
+use crate::failure::Outcome;
+use crate::output;
+use crate::runtime;
+
+/// Entries that `--all` asks for at once: the most that a site gives.
+const ALL_PAGE: u32 = 500;
+
+/// Does what was typed.
+pub fn perform(cli: Cli) -> Outcome {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Dev(args) => runtime::site()?.block_on(dev::dev(args)),
+        Command::Run(args) if args.local => runtime::site()?.block_on(run::run_local(&global, *args)),
+        Command::Run(args) => runtime::client()?.block_on(run::run(&global, *args)),
+        Command::Runs(args) => runtime::client()?.block_on(runs::runs(&global, args)),
+        Command::Apply(args) => runtime::client()?.block_on(apply::apply(&global, args)),
+        Command::Workflows(args) => runtime::client()?.block_on(workflows::workflows(&global, args)),
+        Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
+    }
+}
+
+/// The site that was named, or the one that is here.
+fn api(global: &Global) -> Outcome<Api> {
+    Api::new(Address::find(global.server.clone()), global.namespace.clone())
+}
+
+/// Which part of a list was asked for: a page, or all pages one by one.
+async fn pages<T>(page: &PageArgs, mut read: impl AsyncFnMut(Part) -> Outcome<Page<T>>) -> Outcome<Page<T>> {
+    if !page.all {
+        return read(Part { limit: page.limit, cursor: page.cursor.clone() }).await;
+    }
+    let mut items = Vec::new();
+    let mut cursor = None;
+    loop {
+        let next = read(Part { limit: Some(page.limit.unwrap_or(ALL_PAGE)), cursor }).await?;
+        items.extend(next.items);
+        cursor = next.next;
+        if cursor.is_none() {
+            return Ok(Page { items, next: None });
+        }
+    }
+}
+
+/// Says how to get the next page, if there is one.
+fn say_next(next: Option<&str>) {
+    if let Some(next) = next {
+        output::say(&format!("there are more: add `--cursor {next}` for the next page, or `--all`"));
+    }
+}

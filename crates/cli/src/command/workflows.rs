@@ -1,0 +1,73 @@
+//! `isonomy workflows`: what is stored.
+
+use base::{Clock as _, SystemClock};
+use wire::{WorkflowDetail, WorkflowView};
+
+use super::{api, pages, say_next};
+use crate::args::{Global, WorkflowsArgs, WorkflowsCommand, WorkflowsDelete, WorkflowsList, WorkflowsShow};
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::output;
+use crate::when;
+
+pub async fn workflows(global: &Global, args: WorkflowsArgs) -> Outcome {
+    match args.command.unwrap_or(WorkflowsCommand::List(args.list)) {
+        WorkflowsCommand::List(args) => list(global, args).await,
+        WorkflowsCommand::Show(args) => show(global, args).await,
+        WorkflowsCommand::Delete(args) => delete(global, args).await,
+    }
+}
+
+async fn list(global: &Global, args: WorkflowsList) -> Outcome {
+    let api = api(global)?;
+    let page = pages(&args.page, async |part| api.workflow_list(&part).await).await?;
+    output::show(args.output.output, &page, || list_text(&page.items))?;
+    say_next(page.next.as_deref());
+    Ok(Exit::Ok)
+}
+
+fn list_text(views: &[WorkflowView]) -> String {
+    let now = SystemClock.now();
+    let rows = views.iter().map(|view| {
+        let age = when::age(&view.updated_at, now);
+        vec![view.workflow.clone(), view.version.clone(), short(&view.revision), age]
+    });
+    output::table(&["workflow", "version", "revision", "age"], rows)
+}
+
+async fn show(global: &Global, args: WorkflowsShow) -> Outcome {
+    let detail = api(global)?.workflow_show(&args.name, args.revision.as_deref()).await?;
+    output::show(args.output.output, &detail, || show_text(&detail))?;
+    Ok(Exit::Ok)
+}
+
+fn show_text(detail: &WorkflowDetail) -> String {
+    let now = SystemClock.now();
+    let rows = detail.revisions.iter().map(|revision| {
+        let current = if revision.revision == detail.view.revision { "shown" } else { "" };
+        let age = when::age(&revision.created_at, now);
+        vec![revision.revision.clone(), revision.version.clone(), age, current.to_owned()]
+    });
+    format!(
+        "workflow  {}/{}\nversion   {}\nrevision  {}\n\n{}\n\n{}",
+        detail.view.namespace,
+        detail.view.workflow,
+        output::harmless(&detail.view.version),
+        detail.view.revision,
+        output::table(&["revision", "version", "age", ""], rows),
+        output::harmless(&detail.text),
+    )
+}
+
+async fn delete(global: &Global, args: WorkflowsDelete) -> Outcome {
+    let api = api(global)?;
+    api.workflow_delete(&args.name, args.reason.as_deref()).await?;
+    output::say(&format!("deleted {}/{}; applying it again brings it back", api.namespace, args.name));
+    Ok(Exit::Ok)
+}
+
+/// Enough of a digest to tell revisions apart by eye.
+pub fn short(digest: &str) -> String {
+    const CHARS: usize = 15;
+    digest.chars().take(CHARS).collect()
+}

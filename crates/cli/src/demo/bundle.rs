@@ -1,0 +1,101 @@
+//! The files of the example, carried in the binary, so that the demo runs in any folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::failure::{Failure, Outcome};
+
+pub const WORKFLOW: &str = include_str!("../../../../examples/tumour-screening/workflow.yaml");
+pub const CASES: &str = include_str!("../../../../examples/tumour-screening/cases.csv");
+/// Not UTF-8 throughout: one of its broken rows is not.
+pub const INTAKE: &[u8] = include_bytes!("../../../../examples/tumour-screening/intake.csv");
+const MODEL: &str = include_str!("../../../../examples/tumour-screening/model.json");
+const SITE: &str = include_str!("../../../../examples/tumour-screening/site.yaml");
+
+/// Where `site.yaml` expects the service when the example is run by hand.
+const SERVICE: &str = "http://127.0.0.1:8090";
+
+/// The intake as the site's configuration names it.
+const PATH: &str = "clinic/intake.csv";
+
+/// Cases at this risk or above are referred.
+pub const THRESHOLD: f64 = 0.5;
+
+/// A folder of the demo's own, gone when this is dropped.
+#[derive(Debug)]
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// Lays out what the site is given: its configuration, and the intake.
+    pub fn lay_out(service: &str) -> Outcome<Self> {
+        let failed = |cause| Failure::internal(format!("cannot write the demo's files: {cause}"));
+        let folder = tempfile::Builder::new().prefix("isonomy-demo-").tempdir().map_err(failed)?;
+        fs::write(folder.path().join("intake.csv"), INTAKE).map_err(failed)?;
+        fs::write(folder.path().join("site.yaml"), SITE.replace(SERVICE, service)).map_err(failed)?;
+        Ok(Self(folder))
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.path().join("site.yaml")
+    }
+
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// Where a site in `data` says its address.
+    #[must_use]
+    pub fn address(&self) -> PathBuf {
+        self.data().join("address")
+    }
+
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.path().join("site.log")
+    }
+
+    /// Removes it now, and says what is in the way.
+    pub fn remove(self) -> Outcome<()> {
+        let path = self.path().display().to_string();
+        self.0.close().map_err(|cause| Failure::internal(format!("cannot remove the demo's folder `{path}`: {cause}")))
+    }
+}
+
+/// The model, as it stands under `model` in the input.
+#[must_use]
+pub fn model() -> Value {
+    let mut file: Value = serde_json::from_str(MODEL).expect("a test reads it");
+    file["model"].take()
+}
+
+/// What the run is given.
+#[must_use]
+pub fn input() -> Value {
+    serde_json::json!({ "path": PATH, "threshold": THRESHOLD, "model": model() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: move the service to another port in `site.yaml` alone.
+    #[test]
+    fn the_example_is_whole_and_the_configuration_names_the_demos_service() {
+        assert!(input()["model"]["features"].as_array().is_some_and(|features| features.len() == 30));
+        let folder = Folder::lay_out("http://127.0.0.1:1234").expect("a temporary folder");
+        let config = fs::read_to_string(folder.config()).expect("it was written");
+        assert!(config.contains("to: http://127.0.0.1:1234\n"), "{config}");
+        let path = folder.path().to_owned();
+        folder.remove().expect("nobody is in the way");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,214 @@
+//! What the demo promises, held against what happened. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use store::RunState;
+
+use super::book::Book;
+use super::truth::{HeldOut, Truth};
+
+/// The model is right on the held-out half at least this often.
+pub const ACCURACY_MIN: f64 = 0.95;
+
+/// SIGKILL, the one signal that no process can do anything about.
+const KILLED: i32 = 9;
+
+/// The output of the run.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Totals {
+    pub read: u64,
+    pub broken: Vec<BrokenRow>,
+    pub screened: u64,
+    pub referred: u64,
+    pub held_out: HeldOut,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokenRow {
+    pub row: u64,
+    /// `csv` or `schema`: who noticed.
+    pub found: String,
+    pub reason: String,
+}
+
+/// How the site died, and what came after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kill {
+    pub pid: u32,
+    pub signal: Option<i32>,
+    pub pid_after: u32,
+}
+
+/// Everything that happened.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    pub state: RunState,
+    /// `None` where the output is missing or has another form.
+    pub totals: Option<Totals>,
+    pub retries: u64,
+    pub book: Book,
+    pub kill: Option<Kill>,
+}
+
+/// What is not as promised; nothing, if all is well.
+#[must_use]
+pub fn broken(evidence: &Evidence, truth: &Truth) -> Vec<String> {
+    let mut broken = Broken(Vec::new());
+    broken.unless(evidence.state == RunState::Completed, || format!("the run is {}", evidence.state));
+    match &evidence.totals {
+        Some(totals) => totals_hold(totals, truth, &mut broken),
+        None => broken.unless(false, || "the run gave no totals".into()),
+    }
+    effects_hold(&evidence.book, truth, &mut broken);
+    broken.unless(evidence.retries > 0, || "nothing was tried again".into());
+    kill_holds(evidence, &mut broken);
+    broken.0
+}
+
+struct Broken(Vec<String>);
+
+impl Broken {
+    fn unless(&mut self, holds: bool, told: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(told());
+        }
+    }
+
+    fn same<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, found: T, wanted: T) {
+        self.unless(found == wanted, || format!("{what}: {found:?}, and it should be {wanted:?}"));
+    }
+}
+
+fn totals_hold(totals: &Totals, truth: &Truth, broken: &mut Broken) {
+    let rows: Vec<u64> = totals.broken.iter().map(|row| row.row).collect();
+    broken.same("rows read", totals.read, truth.rows);
+    broken.same("broken rows", rows, truth.broken.iter().copied().collect());
+    broken.same("cases screened", totals.screened, truth.cases);
+    broken.same("rows read less those broken", totals.read.saturating_sub(totals.broken.len() as u64), totals.screened);
+    broken.same("cases referred", totals.referred, truth.referred.len() as u64);
+    for found in ["csv", "schema"] {
+        let any = totals.broken.iter().any(|row| row.found == found);
+        broken.unless(any, || format!("no broken row was found by {found}"));
+    }
+    broken.same("the held-out half", totals.held_out, truth.held_out);
+    let accuracy = totals.held_out.accuracy;
+    broken.unless(accuracy >= ACCURACY_MIN, || format!("the model is right in {accuracy} of the held-out half"));
+}
+
+fn effects_hold(book: &Book, truth: &Truth, broken: &mut Broken) {
+    let mut effects: BTreeMap<u64, usize> = BTreeMap::new();
+    for (key, entry) in book.entries() {
+        broken.same(&format!("effects of key {key}"), entry.effects.len(), 1);
+        for row in &entry.effects {
+            *effects.entry(*row).or_default() += 1;
+        }
+    }
+    for (row, count) in effects.iter().filter(|(_, count)| **count != 1) {
+        broken.unless(false, || format!("the case in row {row} was referred {count} times"));
+    }
+    let referred: BTreeSet<u64> = effects.into_keys().collect();
+    broken.unless(referred == truth.referred, || {
+        let missing: Vec<_> = truth.referred.difference(&referred).collect();
+        let extra: Vec<_> = referred.difference(&truth.referred).collect();
+        format!("the service lacks rows {missing:?}, and has rows {extra:?} that nobody should refer")
+    });
+    let repeated = book.entries().any(|(_, entry)| entry.requests > 1 && entry.effects.len() == 1);
+    broken.unless(repeated, || "no key had several requests and one effect".into());
+}
+
+fn kill_holds(evidence: &Evidence, broken: &mut Broken) {
+    let (Some(kill), Some(held)) = (&evidence.kill, evidence.book.held()) else {
+        return broken.unless(false, || "the site was not killed".into());
+    };
+    broken.same("the signal that ended the site", kill.signal, Some(KILLED));
+    broken.unless(kill.pid != kill.pid_after, || "the site is the same process as before".into());
+    let entry = evidence.book.entry(&held.key);
+    broken.unless(entry.is_some_and(|entry| entry.requests > 1), || {
+        "the request at which the site was killed was not repeated".into()
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::book::Answer;
+    use super::*;
+
+    fn truth() -> Truth {
+        Truth {
+            rows: 5,
+            broken: BTreeSet::from([2, 4]),
+            cases: 3,
+            referred: BTreeSet::from([1, 3]),
+            held_out: HeldOut { cases: 1, true_positives: 1, accuracy: 1.0, ..HeldOut::default() },
+        }
+    }
+
+    fn good() -> Evidence {
+        let row = |row, found: &str| BrokenRow { row, found: found.into(), reason: "it is odd".into() };
+        let mut book = Book::new(Some(2));
+        for (key, row) in [("a", 1), ("b", 3), ("b", 3)] {
+            book.take(key, row);
+        }
+        Evidence {
+            state: RunState::Completed,
+            totals: Some(Totals {
+                read: 5,
+                broken: vec![row(2, "csv"), row(4, "schema")],
+                screened: 3,
+                referred: 2,
+                held_out: truth().held_out,
+            }),
+            retries: 1,
+            book,
+            kill: Some(Kill { pid: 10, signal: Some(9), pid_after: 11 }),
+        }
+    }
+
+    fn check(spoil: impl FnOnce(&mut Evidence, &mut Totals), expected: &str) {
+        let mut evidence = good();
+        let mut totals = evidence.totals.clone().expect("the good one has totals");
+        spoil(&mut evidence, &mut totals);
+        evidence.totals = Some(totals);
+        assert_eq!(broken(&evidence, &truth()), [expected]);
+    }
+
+    /// Mutation: leave out any one of the promises.
+    #[test]
+    fn each_promise_is_noticed_when_it_alone_is_broken() {
+        assert_eq!(broken(&good(), &truth()), Vec::<String>::new());
+        check(|evidence, _| evidence.state = RunState::Waiting, "the run is waiting");
+        check(|evidence, _| evidence.retries = 0, "nothing was tried again");
+        check(|evidence, _| evidence.kill = None, "the site was not killed");
+        check(
+            |evidence, _| evidence.kill = Some(Kill { pid: 10, signal: Some(9), pid_after: 10 }),
+            "the site is the same process as before",
+        );
+        check(
+            |evidence, _| evidence.kill = Some(Kill { pid: 10, signal: Some(15), pid_after: 11 }),
+            "the signal that ended the site: Some(15), and it should be Some(9)",
+        );
+        check(|_, totals| totals.referred = 3, "cases referred: 3, and it should be 2");
+        check(|_, totals| totals.broken[1].row = 3, "broken rows: [2, 3], and it should be [2, 4]");
+        check(|_, totals| totals.broken[1].found = "csv".into(), "no broken row was found by schema");
+    }
+
+    /// Mutation: count effects without looking for whom they were.
+    #[test]
+    fn a_case_that_is_referred_twice_under_two_keys_is_noticed() {
+        check(|evidence, _| assert!(matches!(evidence.book.take("c", 3), Answer::Booked { .. })), "the case in row 3 was referred 2 times");
+        check(
+            |evidence, _| assert!(matches!(evidence.book.take("c", 4), Answer::Booked { .. })),
+            "the service lacks rows [], and has rows [4] that nobody should refer",
+        );
+    }
+
+    /// Mutation: take a missing output for a good one.
+    #[test]
+    fn a_run_without_totals_breaks_the_promise() {
+        let evidence = Evidence { totals: None, ..good() };
+        assert_eq!(broken(&evidence, &truth()), ["the run gave no totals"]);
+    }
+}

@@ -1,0 +1,155 @@
+//! The demo's words: what happened, in the order in which it happened, and what it proves.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::book::{Book, Held, REFUSED_EVERY, UNANSWERED_EVERY};
+use super::promise::{Evidence, Kill, Totals};
+use super::truth::HeldOut;
+
+pub fn title(rows: u64, cases: u64) -> String {
+    format!(
+        "Tumour screening at one clinic: {cases} real cases in a file of {rows} rows, one durable run,\n\
+         and a server that is killed in the middle of it.\n"
+    )
+}
+
+pub fn service_up(url: &str) -> String {
+    format!(
+        "The clinic's referral service is up at {url}.\n  \
+         It refuses every {REFUSED_EVERY}th request with 503, and leaves every {UNANSWERED_EVERY}th without an answer."
+    )
+}
+
+pub fn site_up(pid: u32, url: &str) -> String {
+    format!("A site is up: pid {pid}, {url}.")
+}
+
+pub fn run_started(run: &str, version: &str, revision: &str) -> String {
+    format!("The run has begun: {run}\n  of clinic/tumour-screening {version}, revision {revision}.\n")
+}
+
+pub fn killed(held: &Held, pid: u32) -> String {
+    format!(
+        "Request {} of the service, for the case in row {}: the referral is made, the answer held back.\n  \
+         SIGKILL to pid {pid}. The site is gone.",
+        held.request, held.row
+    )
+}
+
+pub fn site_again(pid: u32, url: &str) -> String {
+    format!("The site is started again on the same store: pid {pid}, {url}. The run goes on.\n")
+}
+
+/// What the run itself gave.
+pub fn totals(totals: &Totals, seconds: f64) -> String {
+    let mut text = format!("The run has completed after {seconds:.1} s. Its own totals:\n\n");
+    let (read, broken) = (totals.read, totals.broken.len());
+    let _ = writeln!(text, "  rows read    {read:>4}  =  {} cases + {broken} broken rows:", totals.screened);
+    for row in &totals.broken {
+        let _ = writeln!(text, "    row {:>4}   by {:<6}  {}", row.row, row.found, row.reason);
+    }
+    let _ = writeln!(text, "  referred     {:>4}  cases at risk\n", totals.referred);
+    text.push_str(&held_out(&totals.held_out));
+    text
+}
+
+fn held_out(half: &HeldOut) -> String {
+    format!(
+        "  On the {} cases that the model has not seen   malignant   benign\n    \
+         referred                                   {:>9} {:>8}\n    \
+         not referred                               {:>9} {:>8}\n    \
+         accuracy {:.1} %\n",
+        half.cases,
+        half.true_positives,
+        half.false_positives,
+        half.false_negatives,
+        half.true_negatives,
+        half.accuracy * 100.0,
+    )
+}
+
+/// What the service outside has seen.
+pub fn book(book: &Book) -> String {
+    let mut by_requests: BTreeMap<u32, (u64, u64, u64)> = BTreeMap::new();
+    for (_, entry) in book.entries() {
+        let (keys, requests, effects) = by_requests.entry(entry.requests).or_default();
+        *keys += 1;
+        *requests += u64::from(entry.requests);
+        *effects += entry.effects.len() as u64;
+    }
+    let mut text = format!(
+        "The service's own book, of {} requests ({} refused, {} without an answer, 1 at the kill):\n\n  \
+         idempotency keys         keys  requests  effects\n",
+        book.requests(),
+        book.refused(),
+        book.unanswered(),
+    );
+    let mut line = |name: &str, (keys, requests, effects): (u64, u64, u64)| {
+        let _ = writeln!(text, "    {name:<20} {keys:>6} {requests:>9} {effects:>8}");
+    };
+    let mut all = (0, 0, 0);
+    for (times, group) in by_requests {
+        let name = if times == 1 { "asked for once".into() } else { format!("asked for {times} times") };
+        line(&name, group);
+        all = (all.0 + group.0, all.1 + group.1, all.2 + group.2);
+    }
+    line("together", all);
+    if let Some((held, entry)) = book.held().and_then(|held| Some((held, book.entry(&held.key)?))) {
+        let _ = writeln!(
+            text,
+            "\n  The key of the kill, {}: requests {}, effects {}.",
+            held.key,
+            entry.requests,
+            entry.effects.len()
+        );
+    }
+    text
+}
+
+/// Three lines: what was proved. Only for evidence of which nothing is broken.
+pub fn proved(evidence: &Evidence, totals: &Totals, kill: &Kill) -> String {
+    let book = &evidence.book;
+    let keys = book.entries().count();
+    let repeated = book.entries().filter(|(_, entry)| entry.requests > 1).count();
+    let held = book.held().map_or(0, |held| held.request);
+    let half = &totals.held_out;
+    format!(
+        "proved: every row counted once: {} read = {} cases + {} broken ones, each reported by its number\n\
+         proved: every effect done once: {} requests, {keys} referrals under {keys} keys, {repeated} of them asked for again\n\
+         proved: the run outlived its server: pid {} killed at request {held}, pid {} went on; {} of {} unseen cases right",
+        totals.read,
+        totals.screened,
+        totals.broken.len(),
+        book.requests(),
+        kill.pid,
+        kill.pid_after,
+        half.true_positives + half.true_negatives,
+        half.cases,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: add up requests where effects stand, or leave a group out.
+    #[test]
+    fn the_book_is_told_by_how_often_a_key_was_asked_for() {
+        let mut kept = Book::new(Some(3));
+        for (key, row) in [("a", 1), ("b", 2), ("c", 3), ("c", 3), ("c", 3)] {
+            kept.take(key, row);
+        }
+        let expected = "\
+The service's own book, of 5 requests (0 refused, 0 without an answer, 1 at the kill):
+
+  idempotency keys         keys  requests  effects
+    asked for once            2         2        2
+    asked for 3 times         1         3        1
+    together                  3         5        3
+
+  The key of the kill, c: requests 3, effects 1.
+";
+        assert_eq!(book(&kept), expected);
+    }
+}

@@ -1,0 +1,210 @@
+//! Workflow documents as they lie in files. Only their heads are read here: which workflow it is
+//! decides where it is sent, and everything else is the site's to judge.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use base::limits::DOCUMENT_BYTES_MAX;
+use base::{Namespace, WorkflowName};
+use serde::Deserialize;
+use wire::WorkflowApply;
+
+use crate::failure::{Failure, Outcome};
+
+/// Documents in one folder and those below. Nobody can look at a longer plan.
+const DOCUMENTS_MAX: usize = 1_000;
+
+/// Folders within folders; a link that leads back ends here.
+const FOLDER_DEPTH_MAX: usize = 20;
+
+/// Where a document is sent that does not say what it is called. The site answers with what is
+/// wrong with it.
+const NAMELESS: &str = "unnamed";
+
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// The file, or `stdin`.
+    pub source: String,
+    pub text: String,
+    pub head: Head,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    Named { namespace: Namespace, name: WorkflowName },
+    /// It is said to be a workflow, and what is wrong is the site's to say.
+    Unclear,
+    /// Another kind of file: nothing in it is called `document`.
+    Foreign,
+}
+
+/// Everything that was found, and the files that are no workflows.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub documents: Vec<Document>,
+    pub skipped: Vec<PathBuf>,
+}
+
+impl Document {
+    #[must_use]
+    pub fn target(&self, usual: &Namespace) -> (Namespace, WorkflowName) {
+        match &self.head {
+            Head::Named { namespace, name } => (namespace.clone(), name.clone()),
+            Head::Unclear | Head::Foreign => {
+                (usual.clone(), WorkflowName::parse(NAMELESS).expect("a valid name"))
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn apply(&self, dry_run: bool, reason: Option<String>) -> WorkflowApply {
+        WorkflowApply { text: self.text.clone(), dry_run, source: Some(self.source.clone()), reason }
+    }
+}
+
+pub fn read(file: &Path) -> Outcome<Document> {
+    if file == Path::new("-") {
+        return read_from("stdin".to_owned(), std::io::stdin().lock());
+    }
+    let source = file.display().to_string();
+    let opened = fs::File::open(file)
+        .map_err(|cause| Failure::usage(format!("cannot read the document `{source}`: {cause}")))?;
+    read_from(source, opened)
+}
+
+fn read_from(source: String, from: impl std::io::Read) -> Outcome<Document> {
+    let mut bytes = Vec::new();
+    from.take(DOCUMENT_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|cause| Failure::usage(format!("cannot read the document `{source}`: {cause}")))?;
+    if bytes.len() > DOCUMENT_BYTES_MAX {
+        return Err(Failure::usage(format!("`{source}` is larger than {DOCUMENT_BYTES_MAX} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|cause| {
+        let at = cause.utf8_error().valid_up_to();
+        Failure::usage(format!("`{source}` is not UTF-8 text, at byte {at}"))
+    })?;
+    let head = head(&text);
+    Ok(Document { source, text, head })
+}
+
+fn head(text: &str) -> Head {
+    #[derive(Deserialize)]
+    struct Outer {
+        document: Option<Inner>,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        namespace: Option<Namespace>,
+        name: Option<WorkflowName>,
+    }
+    match serde_saphyr::from_str(text) {
+        Ok(Outer { document: None }) => Head::Foreign,
+        Ok(Outer { document: Some(Inner { namespace: Some(namespace), name: Some(name) }) }) => {
+            Head::Named { namespace, name }
+        }
+        Ok(Outer { document: Some(_) }) | Err(_) => Head::Unclear,
+    }
+}
+
+/// The documents in a file, or in a folder and below, in the order of their names.
+pub fn find(path: &Path) -> Outcome<Found> {
+    let mut found = Found::default();
+    if path.is_dir() {
+        find_below(path, 0, &mut found)?;
+    } else {
+        found.documents.push(read(path)?);
+    }
+    Ok(found)
+}
+
+fn find_below(folder: &Path, depth: usize, found: &mut Found) -> Outcome<()> {
+    let wrong = |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
+    if depth > FOLDER_DEPTH_MAX {
+        return Err(Failure::usage(format!(
+            "`{}` lies more than {FOLDER_DEPTH_MAX} folders deep",
+            folder.display()
+        )));
+    }
+    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(wrong)?.collect();
+    let mut paths: Vec<PathBuf> = entries.map_err(wrong)?.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if hidden {
+            continue;
+        } else if path.is_dir() {
+            find_below(&path, depth + 1, found)?;
+        } else if matches!(extension, Some("yaml" | "yml" | "json")) {
+            add(path, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn add(path: PathBuf, found: &mut Found) -> Outcome<()> {
+    let document = read(&path)?;
+    if document.head == Head::Foreign {
+        found.skipped.push(path);
+        return Ok(());
+    }
+    if found.documents.len() == DOCUMENTS_MAX {
+        return Err(Failure::usage(format!("there are more than {DOCUMENTS_MAX} documents"))
+            .hint("apply the folders below one by one"));
+    }
+    found.documents.push(document);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(namespace: &str, name: &str) -> Head {
+        let parsed = (Namespace::parse(namespace), WorkflowName::parse(name));
+        Head::Named { namespace: parsed.0.expect("valid"), name: parsed.1.expect("valid") }
+    }
+
+    /// Mutation: take a broken document for a foreign file, so that nobody hears of it.
+    #[test]
+    fn a_head_says_which_workflow_it_is_or_leaves_it_to_the_site() {
+        assert_eq!(head("document: {dsl: '1.0.3', namespace: a, name: b}\ndo: []\n"), named("a", "b"));
+        assert_eq!(head("{\"document\": {\"namespace\": \"a\", \"name\": \"b\"}}"), named("a", "b"));
+        for unclear in ["document: {namespace: a}", "document: {namespace: a, name: 'b c'}", "document: [", "- 1"] {
+            assert_eq!(head(unclear), Head::Unclear, "{unclear}");
+        }
+        assert_eq!(head("openapi: 3.0.0\n"), Head::Foreign);
+    }
+
+    /// Mutation: do not sort, do not go below, or read hidden folders.
+    #[test]
+    fn a_folder_is_read_in_order_without_what_is_no_workflow() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let put = |path: &str, text: &str| {
+            let file = folder.path().join(path);
+            fs::create_dir_all(file.parent().expect("below the folder")).expect("made");
+            fs::write(file, text).expect("written");
+        };
+        put("z.yaml", "document: {namespace: a, name: z}");
+        put("b/a.json", "{\"document\": {\"namespace\": \"a\", \"name\": \"a\"}}");
+        put("other.yml", "kind: Site");
+        put("readme.md", "document: x");
+        put(".hidden/x.yaml", "document: {namespace: a, name: x}");
+        let found = find(folder.path()).expect("readable");
+        let heads: Vec<_> = found.documents.into_iter().map(|document| document.head).collect();
+        assert_eq!(heads, [named("a", "a"), named("a", "z")]);
+        assert_eq!(found.skipped, [folder.path().join("other.yml")]);
+    }
+
+    /// Mutation: read without a limit.
+    #[test]
+    fn a_huge_or_foreign_text_is_refused() {
+        let long = std::io::Cursor::new(vec![b'#'; DOCUMENT_BYTES_MAX + 1]);
+        assert!(read_from("x".to_owned(), long).is_err());
+        let foreign = std::io::Cursor::new(b"ab\xff".to_vec());
+        let said = read_from("x".to_owned(), foreign).expect_err("not text").render();
+        assert_eq!(said, "error: `x` is not UTF-8 text, at byte 2");
+    }
+}

@@ -1,0 +1,95 @@
+//! The real `isonomy demo`, as somebody runs it: the whole story, and nothing left behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn demo(arguments: &[&str], folder: &Path, temporary: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isonomy"));
+    command.arg("demo").args(arguments).current_dir(folder).env("TMPDIR", temporary).stdin(Stdio::null());
+    command
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    temporary: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let make = || tempfile::tempdir().expect("a temporary folder");
+        Self { folder: make(), temporary: make() }
+    }
+
+    fn demo(&self, arguments: &[&str]) -> Command {
+        demo(arguments, self.folder.path(), self.temporary.path())
+    }
+
+    fn run(&self) -> Output {
+        self.demo(&[]).output().expect("the demo can be started")
+    }
+
+    /// Files and processes: everything of the demo's names its temporary folder.
+    fn left_behind(&self) -> Vec<String> {
+        let files = [&self.folder, &self.temporary].map(|folder| fs::read_dir(folder).expect("a folder"));
+        let files = files.into_iter().flatten().map(|file| file.expect("an entry").path().display().to_string());
+        files.chain(processes(&self.temporary.path().display().to_string())).collect()
+    }
+}
+
+/// Command lines of processes that name `text`; where the system does not tell, none.
+fn processes(text: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let lines = entries.flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(text)).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Mutation: count a case again after the kill, make the key depend on the attempt, or leave the
+/// folder or the second server behind.
+#[test]
+fn the_demo_keeps_its_promises_and_leaves_nothing_behind() {
+    let place = Place::new();
+    let output = place.run();
+    let (told, talk) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{told}\n{talk}");
+    for part in [
+        "569 real cases",
+        "SIGKILL to pid",
+        "rows read     581  =  569 cases + 12 broken rows",
+        "by csv",
+        "by schema",
+        "asked for 2 times",
+        "accuracy 95.4 %",
+        "proved: every row counted once: 581 read = 569 cases + 12 broken ones",
+        "proved: every effect done once",
+        "proved: the run outlived its server",
+    ] {
+        assert!(told.contains(part), "`{part}` is missing in:\n{told}\n{talk}");
+    }
+    assert_eq!(told.lines().filter(|line| line.starts_with("proved: ")).count(), 3);
+    assert_eq!(place.left_behind(), Vec::<String>::new());
+}
+
+/// Mutation: leave the site running when the demo is interrupted, or answer 0.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_demo_puts_everything_away() {
+    use std::io::{BufRead as _, BufReader};
+
+    let place = Place::new();
+    let mut child = place.demo(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut told = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
+    let begun = told.by_ref().map_while(Result::ok).any(|line| line.starts_with("The run has begun"));
+    assert!(begun, "the demo ended before its run began");
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    // Read to the end, so that nothing blocks on a full pipe.
+    told.for_each(drop);
+    assert_eq!(child.wait().expect("it was started").code(), Some(130));
+    assert_eq!(place.left_behind(), Vec::<String>::new());
+}

@@ -1,0 +1,143 @@
+//! The world outside: an HTTP server in the test's own process, which outlives every site and counts
+//! requests and effects by idempotency key.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// As in `super`: only turns a hang into a failure.
+const HANG: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    pub key: String,
+    pub body: String,
+}
+
+pub enum Answer {
+    /// 200 with this JSON.
+    Json(String),
+    Status(u16),
+    /// The request is taken and never answered. The other end's close is told to [`World::closed`].
+    Silence,
+}
+
+/// Gone with the test's process.
+pub struct World {
+    pub url: String,
+    requests: Receiver<Request>,
+    closed: Receiver<Request>,
+    effects: Arc<Mutex<BTreeMap<String, Effect>>>,
+}
+
+/// What happened under one idempotency key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    pub requests: u32,
+    pub path: String,
+}
+
+impl World {
+    pub fn new(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (came, requests) = channel();
+        let (went, closed) = channel();
+        let effects = Arc::new(Mutex::new(BTreeMap::new()));
+        let served = Served { answer: Box::new(answer), came, went, effects: Arc::clone(&effects) };
+        let served = Arc::new(served);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let served = Arc::clone(&served);
+                // A connection that is cut off is no news here.
+                std::thread::spawn(move || served.connection(stream).ok());
+            }
+        });
+        Self { url, requests, closed, effects }
+    }
+
+    /// The next request.
+    pub fn request(&self) -> Request {
+        self.requests.recv_timeout(HANG).expect("a request in time")
+    }
+
+    /// The next request whose connection was closed while it was not answered.
+    pub fn closed(&self) -> Request {
+        self.closed.recv_timeout(HANG).expect("a close in time")
+    }
+
+    /// By idempotency key. One key is one effect, however many requests carry it.
+    pub fn effects(&self) -> BTreeMap<String, Effect> {
+        self.effects.lock().expect("no thread panicked").clone()
+    }
+}
+
+struct Served {
+    answer: Box<dyn Fn(&Request) -> Answer + Send + Sync>,
+    came: Sender<Request>,
+    went: Sender<Request>,
+    effects: Arc<Mutex<BTreeMap<String, Effect>>>,
+}
+
+impl Served {
+    fn connection(&self, stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut stream = stream;
+        while let Some(request) = read(&mut reader)? {
+            let mut effects = self.effects.lock().expect("no thread panicked");
+            let effect = effects.entry(request.key.clone()).or_default();
+            effect.requests += 1;
+            effect.path.clone_from(&request.path);
+            drop(effects);
+            let answer = (self.answer)(&request);
+            // Nobody may wait for it any more.
+            let _ = self.came.send(request.clone());
+            let (status, body) = match answer {
+                Answer::Json(body) => (200, body),
+                Answer::Status(status) => (status, "{}".to_owned()),
+                Answer::Silence => {
+                    let mut rest = [0; 1];
+                    while matches!(reader.read(&mut rest), Ok(read) if read > 0) {}
+                    let _ = self.went.send(request);
+                    return Ok(());
+                }
+            };
+            write!(
+                stream,
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+            stream.flush()?;
+        }
+        Ok(())
+    }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (mut key, mut length) = (String::new(), 0);
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        let Some((name, value)) = header.trim().split_once(':') else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "idempotency-key" => value.trim().clone_into(&mut key),
+            "content-length" => length = value.trim().parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Some(Request { method, path, key, body: String::from_utf8_lossy(&body).into_owned() }))
+}

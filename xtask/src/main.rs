@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo xtask`: reads the command line and calls the tool.
+
+use std::process::ExitCode;
+
+use xtask::{bench, fit, licence, test};
+
+const USAGE: &str = "\
+cargo xtask test [--fast]          everything that must pass before a change goes in;
+                                   --fast leaves out the documentation and the licences
+cargo xtask bench engine [--secs N] [--repeats N]
+                                   durable steps per second through the HTTP API, beside SQLite alone
+cargo xtask licences               the licences of everything that is linked in or needed to build
+cargo xtask fit                    fits the model of the tumour-screening example again
+";
+
+/// The command line was not understood, or asks for what is not there yet.
+const USAGE_EXIT: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test", flags @ ..] => match test::Options::parse(flags) {
+            Ok(options) => test::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["bench", "engine", flags @ ..] => match bench::Options::parse(flags) {
+            Ok(options) => bench::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["licences"] => licence::run(),
+        ["fit"] => fit::run(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => return usage(&format!("no such command: `{}`", words.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(wrong) => {
+            eprintln!("error: {wrong:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(wrong: &str) -> ExitCode {
+    eprintln!("error: {wrong}\n\n{USAGE}");
+    ExitCode::from(USAGE_EXIT)
+}

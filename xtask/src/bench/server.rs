@@ -1,0 +1,240 @@
+//! The server under load: the real binary, started as a user starts it, on an empty data folder.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+
+use super::STEPS;
+use super::connection::Connection;
+use super::load::Load;
+
+pub struct Server {
+    child: Child,
+    host: String,
+}
+
+/// What the site counts of itself, from `/metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub commits: u64,
+    pub batches: u64,
+    pub fsyncs: u64,
+}
+
+/// Fsyncs of the same time, as the site counts them and as the system does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub by_site: u64,
+    pub by_strace: u64,
+}
+
+const GREETING: &str = "listening on http://";
+
+impl Server {
+    pub fn start(program: &Path, data: &Path) -> anyhow::Result<Self> {
+        if data.exists() {
+            std::fs::remove_dir_all(data)
+                .with_context(|| format!("cannot remove `{}`", data.display()))?;
+        }
+        let child = Command::new(program)
+            .args(["dev", "--port", "0", "--log", "warn", "--data"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", program.display()))?;
+        // From here on the child is stopped even if something fails.
+        let mut server = Self { child, host: String::new() };
+        let stdout = server.child.stdout.take().context("the server has no stdout")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).context("the server says nothing")?;
+        let Some(host) = line.trim().strip_prefix(GREETING) else {
+            bail!("the server did not say where it listens, but `{}`", line.trim());
+        };
+        server.host = host.trim_end_matches('/').to_owned();
+        Ok(server)
+    }
+
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Address and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Applies the workflow and looks at one run of it.
+    pub fn prepare(&mut self) -> anyhow::Result<()> {
+        let mut connection = Connection::open(&self.host)?;
+        let body = json!({ "text": workflow() }).to_string();
+        let path = "/api/v1/namespaces/bench/workflows/ten-steps";
+        let apply = connection.request("PUT", path, &body);
+        connection.send(&apply)?.success("cannot apply the workflow")?;
+        let start = self.start_request(&connection);
+        let body = connection.send(&start)?.success("cannot start a run")?;
+        let run: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;
+        ensure!(run["state"] == "completed", "the first run did not complete: {run}");
+        let expected = json!({ "step": STEPS, "text": TEXT });
+        ensure!(
+            run["output"] == expected,
+            "the first run gave {} instead of {expected}",
+            run["output"]
+        );
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn start_request(&self, connection: &Connection) -> Vec<u8> {
+        let body = json!({ "workflow": "ten-steps", "input": { "text": TEXT } }).to_string();
+        connection.request("POST", "/api/v1/namespaces/bench/runs?wait=30", &body)
+    }
+
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        let mut connection = Connection::open(&self.host)?;
+        let request = connection.request("GET", "/metrics", "");
+        let body = connection.send(&request)?.success("cannot read /metrics")?;
+        Counters::parse(&String::from_utf8_lossy(&body))
+    }
+
+    /// As Ctrl-C does: it drains, and ends with success.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        signal("INT", self.pid())?;
+        let status = self.child.wait().context("cannot wait for the server")?;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `stop` both do nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Counters {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let number = |name: &str| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let mut values = lines.filter_map(|value| value.trim().parse().ok());
+            values.next().with_context(|| format!("/metrics has no `{name}`"))
+        };
+        Ok(Self {
+            commits: number("isonomy_store_commits_total")?,
+            batches: number("isonomy_store_batches_total")?,
+            fsyncs: number("isonomy_store_fsyncs_total")?,
+        })
+    }
+
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            commits: self.commits.saturating_sub(earlier.commits),
+            batches: self.batches.saturating_sub(earlier.batches),
+            fsyncs: self.fsyncs.saturating_sub(earlier.fsyncs),
+        }
+    }
+}
+
+/// What each step hands on.
+const TEXT: &str = "forty bytes, as small steps often are...";
+
+fn workflow() -> String {
+    let mut text = String::from(
+        "document:\n  dsl: 1.0.3\n  namespace: bench\n  name: ten-steps\n  version: 1.0.0\ndo:\n",
+    );
+    for step in 1..=STEPS {
+        text.push_str(&format!(
+            "  - step-{step}:\n      call: echo:1.0.0@default\n      with: {{ step: {step}, text: \"${{ .text }}\" }}\n"
+        ));
+    }
+    text
+}
+
+/// Counts the fsyncs of some load twice. Its speed is not looked at: `strace` stops every thread.
+pub fn count_fsyncs(server: &Server, folder: &Path, load: &Load) -> anyhow::Result<Counted> {
+    let summary = folder.join("strace.txt");
+    let mut strace = Command::new("strace")
+        .args(["-f", "-c", "-e", "trace=fsync,fdatasync,sync_file_range,msync", "-o"])
+        .arg(&summary)
+        .args(["-p", &server.pid().to_string()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start `strace`; leave `--strace` out, or install it")?;
+    let mut line = String::new();
+    let said = strace.stderr.take().context("strace has no stderr")?;
+    let mut said = BufReader::new(said);
+    said.read_line(&mut line).context("strace says nothing")?;
+    if !line.contains("attached") {
+        let _ = strace.wait();
+        bail!("strace cannot look at the server: {}", line.trim());
+    }
+    let before = server.counters()?;
+    let measured = load.run(server);
+    let by_site = server.counters()?.since(before).fsyncs;
+    signal("INT", strace.id())?;
+    // Read to its end, or strace could wait for room to write into.
+    std::io::copy(&mut said, &mut std::io::sink()).context("cannot read what strace says")?;
+    strace.wait().context("cannot wait for strace")?;
+    measured?;
+    let text = std::fs::read_to_string(&summary).context("strace wrote no summary")?;
+    Ok(Counted { by_site, by_strace: calls(&text) })
+}
+
+/// The fourth column of each row with a system call: `% time  seconds  usecs/call  calls [errors] name`.
+fn calls(summary: &str) -> u64 {
+    let row = |line: &str| {
+        let mut words = line.split_whitespace();
+        let name = words.clone().last()?;
+        let is_sync = ["fsync", "fdatasync", "sync_file_range", "msync"].contains(&name);
+        is_sync.then(|| words.nth(3)?.parse::<u64>().ok()).flatten()
+    };
+    summary.lines().filter_map(row).sum()
+}
+
+/// Through the system's own command: a signal needs no unsafe code of ours.
+fn signal(name: &str, pid: u32) -> anyhow::Result<()> {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status()
+        .context("cannot start `kill`")?;
+    ensure!(status.success(), "cannot send SIG{name} to process {pid}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take a counter whose name only begins alike.
+    #[test]
+    fn counters_are_read_by_their_whole_names() {
+        let text = "# HELP isonomy_store_commits_total x\nisonomy_store_commits_total 7\nisonomy_store_batches_total 5\nisonomy_store_fsyncs_total_x 1\nisonomy_store_fsyncs_total 6\n";
+        let counters = Counters::parse(text).expect("all are there");
+        assert_eq!(counters, Counters { commits: 7, batches: 5, fsyncs: 6 });
+        assert!(Counters::parse("isonomy_store_commits_total 7").is_err());
+    }
+
+    /// Mutation: take another column, or the line of the total.
+    #[test]
+    fn calls_of_all_kinds_are_summed() {
+        let summary = "% time     seconds  usecs/call     calls    errors syscall\n------ ----------- ----------- --------- --------- ----------------\n 99.00    0.012345          12      1000           fdatasync\n  1.00    0.000100          50         2         1 fsync\n------ ----------- ----------- --------- --------- ----------------\n100.00    0.012445          12      1002         1 total\n";
+        assert_eq!(calls(summary), 1002);
+    }
+
+    /// Mutation: write one step less than is counted.
+    #[test]
+    fn the_workflow_has_as_many_steps_as_are_counted() {
+        let text = workflow();
+        assert_eq!(text.matches("call: echo:1.0.0@default").count() as u64, STEPS);
+        assert!(text.contains("with: { step: 10, text: \"${ .text }\" }"));
+    }
+}

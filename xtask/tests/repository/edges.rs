@@ -1,0 +1,97 @@
+//! Which room may use which. A room that needs something from above wants it handed in.
+
+use xtask::metadata::{Kind, Metadata, Package};
+
+use crate::none;
+
+/// Room, what it is built from, and what its tests use besides.
+type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const ALLOWED: [Row; 13] = [
+    ("base", &[], &[]),
+    ("wire", &["base"], &[]),
+    ("expr", &["base"], &[]),
+    ("spec", &["base", "expr"], &[]),
+    ("store", &["base"], &[]),
+    ("store-sqlite", &["base", "store"], &[]),
+    ("engine", &["base", "expr", "spec", "store"], &["store-sqlite"]),
+    ("sandbox", &["base", "expr"], &[]),
+    ("gateway", &["base"], &[]),
+    ("worker", &["base", "spec", "engine", "gateway"], &[]),
+    (
+        "site",
+        &["base", "wire", "spec", "expr", "store", "engine", "sandbox", "gateway", "worker"],
+        &["store-sqlite"],
+    ),
+    (
+        "cli",
+        &[
+            "base",
+            "wire",
+            "expr",
+            "spec",
+            "store",
+            "store-sqlite",
+            "engine",
+            "sandbox",
+            "gateway",
+            "worker",
+            "site",
+        ],
+        &[],
+    ),
+    // The tools only look: at the shipped workflows, with the real reader.
+    ("xtask", &[], &["base", "spec", "worker"]),
+];
+
+fn room(package: &str) -> &str {
+    package.strip_prefix("isonomy-").unwrap_or(package)
+}
+
+fn offences<'a>(packages: impl Iterator<Item = &'a Package>) -> Vec<String> {
+    let packages: Vec<&Package> = packages.collect();
+    let rooms: Vec<&str> = packages.iter().map(|package| room(&package.name)).collect();
+    let mut found = Vec::new();
+    for package in packages {
+        let name = room(&package.name);
+        let Some((_, built_from, tested_with)) = ALLOWED.iter().find(|row| row.0 == name) else {
+            found.push(format!("`{name}` is a room that the list does not know"));
+            continue;
+        };
+        for (asked, kind) in &package.asks {
+            let asked = room(asked);
+            let allowed = built_from.contains(&asked)
+                || (*kind == Kind::Dev && (tested_with.contains(&asked) || asked == name));
+            if rooms.contains(&asked) && !allowed {
+                found.push(format!("`{name}` uses `{asked}` ({kind:?})"));
+            }
+        }
+    }
+    found
+}
+
+/// Mutation: add `site.workspace = true` to the dependencies of any room below it.
+#[test]
+fn rooms_use_only_the_rooms_that_the_list_allows() {
+    let metadata = Metadata::read().expect("the workspace can be read");
+    none(
+        &offences(metadata.ours()),
+        "hand the thing in as an argument, or move it down; a new edge needs a reason in docs/adr",
+    );
+}
+
+/// Mutation: take the edges of tests for edges of the room.
+#[test]
+fn the_list_knows_every_room_once_and_names_only_rooms() {
+    let metadata = Metadata::read().expect("the workspace can be read");
+    let mut rooms: Vec<&str> = metadata.ours().map(|package| room(&package.name)).collect();
+    let mut listed: Vec<&str> = ALLOWED.iter().map(|row| row.0).collect();
+    rooms.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, rooms);
+    for (name, built_from, tested_with) in ALLOWED {
+        for other in built_from.iter().chain(tested_with) {
+            assert!(rooms.contains(other), "`{name}` may use `{other}`, which is no room");
+        }
+    }
+}

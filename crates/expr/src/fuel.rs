@@ -12,9 +12,9 @@ use jaq_json::Num;
 
 use crate::fail::{Halt, Refused};
 
-/// One unit is about ten nanoseconds, so this is some 20 ms: much longer than an ordinary
+/// One unit is about ten nanoseconds, so this is some 5 ms: much longer than an ordinary
 /// condition, much shorter than what another run would notice.
-pub(crate) const FUEL: u64 = 2_000_000;
+pub(crate) const FUEL: u64 = 500_000;
 
 /// Bytes of text that are made or compared for one unit.
 const BYTES_PER_UNIT: usize = 8;

@@ -12,6 +12,16 @@ use super::Machine;
 use crate::activation::Activation;
 use crate::record::{Decided, NoteKind, TimerPurpose};
 
+/// Attempts of one guard, where its author set no limit: with the shortest delay this is a day of
+/// trying, and nobody waits longer by accident.
+const RETRIES_MAX: u32 = 100_000_000;
+
+/// The shortest time between two attempts: a retry without delay must not spin.
+const RETRY_DELAY_MIN: Duration = Duration::from_millis(1);
+
+/// The longest: exponential backoff stops growing here.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(24 * 3600);
+
 impl Guard {
     pub(super) fn base(&self, activation: &Activation) -> Activation {
         let attempt = activation.attempt(self.attempt);
@@ -137,7 +147,7 @@ impl Machine {
         let Phase::Body(Body::Try(guard)) = &node.phase else { return Ok(None) };
         // The first retry is 1.
         let number = guard.attempt;
-        if retry.retries_max.is_some_and(|most| number > most) {
+        if number > retry.retries_max.unwrap_or(RETRIES_MAX).min(RETRIES_MAX) {
             return Ok(None);
         }
         if let Some(when) = &retry.when
@@ -163,6 +173,7 @@ impl Machine {
             None => Duration::ZERO,
         };
         let delay = backoff(retry.backoff, delay, number).saturating_add(jitter);
+        let delay = delay.max(RETRY_DELAY_MIN).min(RETRY_DELAY_MAX);
         if let Some(limit) = &retry.duration {
             let limit = expressions.duration(limit, &node.input)?;
             if self.now.plus(delay) > guard.started_at.plus(limit) {

@@ -120,7 +120,11 @@ mod tests {
         assert_eq!(address.url(), Ok("http://127.0.0.1:2".to_owned()));
         drop((first, second));
         assert_eq!(address.url(), Ok(usual()));
-        assert_eq!(fs::read_dir(data.path()).expect("a folder").count(), 0, "nothing is left behind");
+        assert_eq!(
+            fs::read_dir(data.path()).expect("a folder").count(),
+            0,
+            "nothing is left behind"
+        );
     }
 
     /// Mutation: read whatever is there.

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowView,
+    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version,
+    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
 };
 
 use crate::address::Address;
@@ -82,7 +82,11 @@ impl Api {
         self.ask(self.path("workflows", &part.query())).await
     }
 
-    pub async fn workflow_show(&self, name: &WorkflowName, revision: Option<&str>) -> Outcome<WorkflowDetail> {
+    pub async fn workflow_show(
+        &self,
+        name: &WorkflowName,
+        revision: Option<&str>,
+    ) -> Outcome<WorkflowDetail> {
         let mut query = Query::default();
         query.add("revision", revision);
         self.ask(self.path(&format!("workflows/{name}"), &query)).await
@@ -95,7 +99,9 @@ impl Api {
         name: &WorkflowName,
         apply: &WorkflowApply,
     ) -> Result<WorkflowApplied, OperatorError> {
-        self.call("PUT", &format!("/api/v1/namespaces/{namespace}/workflows/{name}"), Some(apply)).await?.json()
+        self.call("PUT", &format!("/api/v1/namespaces/{namespace}/workflows/{name}"), Some(apply))
+            .await?
+            .json()
     }
 
     pub async fn workflow_delete(&self, name: &WorkflowName, reason: Option<&str>) -> Outcome<()> {
@@ -107,8 +113,14 @@ impl Api {
     }
 
     /// Harmless to repeat where `start` names the run.
-    pub async fn run_start(&self, namespace: &Namespace, start: &RunStart) -> Result<RunView, OperatorError> {
-        self.call("POST", &format!("/api/v1/namespaces/{namespace}/runs"), Some(start)).await?.json()
+    pub async fn run_start(
+        &self,
+        namespace: &Namespace,
+        start: &RunStart,
+    ) -> Result<RunView, OperatorError> {
+        self.call("POST", &format!("/api/v1/namespaces/{namespace}/runs"), Some(start))
+            .await?
+            .json()
     }
 
     pub async fn run_list(&self, filter: &RunFilter, part: &Part) -> Outcome<Page<RunView>> {
@@ -133,7 +145,12 @@ impl Api {
         self.command(run, "retry", reason).await
     }
 
-    pub async fn run_events(&self, run: RunId, after: u64, limit: Option<u32>) -> Outcome<Page<RunEventView>> {
+    pub async fn run_events(
+        &self,
+        run: RunId,
+        after: u64,
+        limit: Option<u32>,
+    ) -> Outcome<Page<RunEventView>> {
         let mut query = Query::default();
         query.add("after", (after > 0).then(|| after.to_string()).as_deref());
         query.add("limit", limit.map(|limit| limit.to_string()).as_deref());
@@ -141,8 +158,14 @@ impl Api {
     }
 
     /// A stream of `FollowEvent`s, behind the one with that id.
-    pub async fn run_follow(&self, run: RunId, after: Option<&str>) -> Result<Events, OperatorError> {
-        self.client.events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after).await
+    pub async fn run_follow(
+        &self,
+        run: RunId,
+        after: Option<&str>,
+    ) -> Result<Events, OperatorError> {
+        self.client
+            .events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after)
+            .await
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {
@@ -161,9 +184,16 @@ impl Api {
         answer.map_err(|error| self.explain(error))
     }
 
-    async fn call(&self, method: &str, path: &str, body: Option<&impl Serialize>) -> Result<Reply, OperatorError> {
-        let body: Option<Value> = body.map(serde_json::to_value).transpose().map_err(OperatorError::Json)?;
-        let headers: Vec<(&str, &str)> = actor().map(|actor| (ACTOR_HEADER, actor)).into_iter().collect();
+    async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Reply, OperatorError> {
+        let body: Option<Value> =
+            body.map(serde_json::to_value).transpose().map_err(OperatorError::Json)?;
+        let headers: Vec<(&str, &str)> =
+            actor().map(|actor| (ACTOR_HEADER, actor)).into_iter().collect();
         self.client.send(method, path, body.as_ref(), &headers).await
     }
 }
@@ -203,7 +233,9 @@ fn actor() -> Option<&'static str> {
     let find = || {
         let names = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
         let plain = |name: &String| {
-            !name.is_empty() && name.len() <= ACTOR_CHARS_MAX && name.bytes().all(|byte| byte.is_ascii_graphic())
+            !name.is_empty()
+                && name.len() <= ACTOR_CHARS_MAX
+                && name.bytes().all(|byte| byte.is_ascii_graphic())
         };
         names.into_iter().find(plain)
     };

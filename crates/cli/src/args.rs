@@ -10,7 +10,12 @@ use crate::demo;
 use crate::output::Format;
 
 #[derive(Debug, Parser)]
-#[command(name = "isonomy", version, about = "Durable workflows, where the data is", max_term_width = 100)]
+#[command(
+    name = "isonomy",
+    version,
+    about = "Durable workflows, where the data is",
+    max_term_width = 100
+)]
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub struct Cli {
     #[command(flatten)]
@@ -303,8 +308,11 @@ mod tests {
         if command.get_subcommands().next().is_none() && !reference.contains(&format!("`{name}")) {
             missing.push(name.to_owned());
         }
-        for argument in command.get_arguments().filter_map(clap::Arg::get_long) {
-            if !reference.contains(&format!("`--{argument}")) && !["help", "version"].contains(&argument) {
+        let shown = command.get_arguments().filter(|argument| !argument.is_hide_set());
+        for argument in shown.filter_map(clap::Arg::get_long) {
+            if !reference.contains(&format!("`--{argument}"))
+                && !["help", "version"].contains(&argument)
+            {
                 missing.push(format!("{name} --{argument}"));
             }
         }

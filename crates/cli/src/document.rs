@@ -32,7 +32,10 @@ pub struct Document {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Head {
-    Named { namespace: Namespace, name: WorkflowName },
+    Named {
+        namespace: Namespace,
+        name: WorkflowName,
+    },
     /// It is said to be a workflow, and what is wrong is the site's to say.
     Unclear,
     /// Another kind of file: nothing in it is called `document`.
@@ -59,7 +62,12 @@ impl Document {
 
     #[must_use]
     pub fn apply(&self, dry_run: bool, reason: Option<String>) -> WorkflowApply {
-        WorkflowApply { text: self.text.clone(), dry_run, source: Some(self.source.clone()), reason }
+        WorkflowApply {
+            text: self.text.clone(),
+            dry_run,
+            source: Some(self.source.clone()),
+            reason,
+        }
     }
 }
 
@@ -79,7 +87,9 @@ fn read_from(source: String, from: impl std::io::Read) -> Outcome<Document> {
         .read_to_end(&mut bytes)
         .map_err(|cause| Failure::usage(format!("cannot read the document `{source}`: {cause}")))?;
     if bytes.len() > DOCUMENT_BYTES_MAX {
-        return Err(Failure::usage(format!("`{source}` is larger than {DOCUMENT_BYTES_MAX} bytes")));
+        return Err(Failure::usage(format!(
+            "`{source}` is larger than {DOCUMENT_BYTES_MAX} bytes"
+        )));
     }
     let text = String::from_utf8(bytes).map_err(|cause| {
         let at = cause.utf8_error().valid_up_to();
@@ -120,7 +130,8 @@ pub fn find(path: &Path) -> Outcome<Found> {
 }
 
 fn find_below(folder: &Path, depth: usize, found: &mut Found) -> Outcome<()> {
-    let wrong = |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
+    let wrong =
+        |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
     if depth > FOLDER_DEPTH_MAX {
         return Err(Failure::usage(format!(
             "`{}` lies more than {FOLDER_DEPTH_MAX} folders deep",
@@ -170,9 +181,20 @@ mod tests {
     /// Mutation: take a broken document for a foreign file, so that nobody hears of it.
     #[test]
     fn a_head_says_which_workflow_it_is_or_leaves_it_to_the_site() {
-        assert_eq!(head("document: {dsl: '1.0.3', namespace: a, name: b}\ndo: []\n"), named("a", "b"));
-        assert_eq!(head("{\"document\": {\"namespace\": \"a\", \"name\": \"b\"}}"), named("a", "b"));
-        for unclear in ["document: {namespace: a}", "document: {namespace: a, name: 'b c'}", "document: [", "- 1"] {
+        assert_eq!(
+            head("document: {dsl: '1.0.3', namespace: a, name: b}\ndo: []\n"),
+            named("a", "b")
+        );
+        assert_eq!(
+            head("{\"document\": {\"namespace\": \"a\", \"name\": \"b\"}}"),
+            named("a", "b")
+        );
+        for unclear in [
+            "document: {namespace: a}",
+            "document: {namespace: a, name: 'b c'}",
+            "document: [",
+            "- 1",
+        ] {
             assert_eq!(head(unclear), Head::Unclear, "{unclear}");
         }
         assert_eq!(head("openapi: 3.0.0\n"), Head::Foreign);

@@ -79,9 +79,12 @@ mod tests {
     #[test]
     fn every_exit_code_is_documented_with_its_meaning() {
         let reference = include_str!("../../../docs/reference/exit-codes.md");
-        let documented: Vec<&str> = reference.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
-        let wanted: Vec<String> =
-            Exit::ALL.iter().map(|exit| format!("| {} | {} |", exit.code(), exit.meaning())).collect();
+        let documented: Vec<&str> =
+            reference.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+        let wanted: Vec<String> = Exit::ALL
+            .iter()
+            .map(|exit| format!("| {} | {} |", exit.code(), exit.meaning()))
+            .collect();
         assert_eq!(documented.len(), wanted.len());
         for (line, start) in documented.iter().zip(&wanted) {
             assert!(line.starts_with(start.as_str()), "`{line}` does not start with `{start}`");

@@ -96,9 +96,10 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::RunEnded
         | ProblemCode::RunNotFaulted => Exit::Usage,
         // It is there, but not for us and not now.
-        ProblemCode::Overloaded | ProblemCode::Stopping | ProblemCode::TooSlow | ProblemCode::RunBusy => {
-            Exit::Unreachable
-        }
+        ProblemCode::Overloaded
+        | ProblemCode::Stopping
+        | ProblemCode::TooSlow
+        | ProblemCode::RunBusy => Exit::Unreachable,
         ProblemCode::RunSuspended
         | ProblemCode::DiskFull
         | ProblemCode::StoreFailed
@@ -122,21 +123,22 @@ impl From<OperatorError> for Failure {
         }
         match error {
             OperatorError::Unreachable { address, why } => {
-                Self::new(Exit::Unreachable, format!("nobody answers at {address}: {why}"))
-                    .hint("is `isonomy dev` running? start it, or name another site with `--server URL`")
+                Self::new(Exit::Unreachable, format!("nobody answers at {address}: {why}")).hint(
+                    "is `isonomy dev` running? start it, or name another site with `--server URL`",
+                )
             }
-            OperatorError::Broken { address, why } => {
-                Self::new(Exit::Unreachable, format!("the site at {address} broke off its answer: {why}"))
-                    .hint("is `isonomy dev` still running?")
-            }
+            OperatorError::Broken { address, why } => Self::new(
+                Exit::Unreachable,
+                format!("the site at {address} broke off its answer: {why}"),
+            )
+            .hint("is `isonomy dev` still running?"),
             OperatorError::Address { .. } => Self::usage(error.to_string()),
             OperatorError::Status { status, .. } => {
                 Self::internal(format!("the server answered {status} without a problem document"))
                     .hint("is that the address of an Isonomy site?")
             }
-            OperatorError::Json(ref cause) => {
-                Self::internal(format!("{error}: {cause}")).hint("are site and command line of the same version?")
-            }
+            OperatorError::Json(ref cause) => Self::internal(format!("{error}: {cause}"))
+                .hint("are site and command line of the same version?"),
             OperatorError::TooLarge | OperatorError::Event(_) | OperatorError::Invalid(_) => {
                 Self::internal(error.to_string())
             }
@@ -170,7 +172,9 @@ mod tests {
     /// Mutation: print the hint before the error, or leave control characters in.
     #[test]
     fn a_failure_reads_as_error_then_hint_and_cannot_drive_a_terminal() {
-        let failure = Failure::usage("no file `a\u{1b}[2J`").hint("name another").places(vec!["place\n".to_owned()]);
+        let failure = Failure::usage("no file `a\u{1b}[2J`")
+            .hint("name another")
+            .places(vec!["place\n".to_owned()]);
         assert_eq!(failure.render(), "place\n\nerror: no file `a\u{fffd}[2J`\nhint: name another");
     }
 

@@ -50,7 +50,8 @@ mod tests {
     use super::*;
 
     fn denial() -> Value {
-        let fault = Fault::new(ErrorType::Authorization, "no rule allows `http://a`").with_title(DENIED);
+        let fault =
+            Fault::new(ErrorType::Authorization, "no rule allows `http://a`").with_title(DENIED);
         serde_json::to_value(fault.at("/do/0/fetch")).expect("a fault has JSON text")
     }
 

@@ -72,11 +72,18 @@ impl Follower {
                 Part::Lost(why) => why,
             };
             if self.tries == TRIES_MAX {
-                return Err(Failure::new(Exit::Unreachable, format!("lost the site: {why}"))
-                    .hint(format!("the run goes on when the site is back; follow it with {}", again(api, self.run))));
+                return Err(Failure::new(Exit::Unreachable, format!("lost the site: {why}")).hint(
+                    format!(
+                        "the run goes on when the site is back; follow it with {}",
+                        again(api, self.run)
+                    ),
+                ));
             }
             self.tries += 1;
-            output::say(&format!("lost the site: {why}; trying again ({} of {TRIES_MAX})", self.tries));
+            output::say(&format!(
+                "lost the site: {why}; trying again ({} of {TRIES_MAX})",
+                self.tries
+            ));
             tokio::select! {
                 () = tokio::time::sleep(delay(self.tries)) => {}
                 () = interrupt.wait() => return Ok(Stop::Interrupted),
@@ -94,7 +101,8 @@ impl Follower {
         // A connection may break between two events of one record, so the last one is asked for
         // again, and what was told of it is passed over.
         let (sequence, told_before) = self.last;
-        let after = sequence.checked_sub(1).filter(|&after| after > 0).map(|after| after.to_string());
+        let after =
+            sequence.checked_sub(1).filter(|&after| after > 0).map(|after| after.to_string());
         let mut pass_over = told_before;
         let events = tokio::select! {
             events = api.run_follow(self.run, after.as_deref()) => events,
@@ -115,15 +123,12 @@ impl Follower {
                 Some(Ok(event)) => event,
                 Some(Err(error)) if is_passing(&error) => return Ok(Part::Lost(reason(error))),
                 Some(Err(error)) => return Err(api.explain(error)),
-                None => return Ok(Part::Lost("it ended the stream".to_owned())),
+                // A site ends the stream where the run stands, and also where it is shut down itself.
+                None => return Ok(self.stands()?.map_or_else(ended_too_early, Part::Stop)),
             };
             let told: FollowEvent = serde_json::from_str(&event.data)
                 .map_err(|cause| Failure::from(OperatorError::Json(cause)))?;
             self.tries = 0;
-            if let Some(state) = stands(&told)? {
-                tell(&told)?;
-                return Ok(Part::Stop(Stop::Stands(state)));
-            }
             if told.kind == STATE {
                 if self.state.as_ref() != Some(&told.state) {
                     tell(&told)?;
@@ -142,6 +147,23 @@ impl Follower {
             };
         }
     }
+
+    /// Whether nothing more happens by itself after what was told. No single event says so, since a
+    /// faulted run may have been retried.
+    fn stands(&self) -> Outcome<Option<Stop>> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let state: RunState = state.parse().map_err(|_| {
+            Failure::internal("the site named a state that this version does not know")
+                .hint("are site and command line of the same version?")
+        })?;
+        // A suspended run needs a person.
+        let stands = state.has_ended() || state == RunState::Suspended;
+        Ok(stands.then_some(Stop::Stands(state)))
+    }
+}
+
+fn ended_too_early() -> Part {
+    Part::Lost("it ended the stream".to_owned())
 }
 
 /// How to follow a run, to be typed.
@@ -159,24 +181,15 @@ pub fn command(api: &Api, what: &str, run: RunId) -> String {
     }
 }
 
-fn stands(event: &FollowEvent) -> Outcome<Option<RunState>> {
-    if event.kind != STATE {
-        return Ok(None);
-    }
-    let state: RunState = event.state.parse().map_err(|_| {
-        Failure::internal("the site named a state that this version does not know")
-            .hint("are site and command line of the same version?")
-    })?;
-    // A suspended run needs a person.
-    Ok((state.has_ended() || state == RunState::Suspended).then_some(state))
-}
-
 /// Whether it may be otherwise in a moment.
 fn is_passing(error: &OperatorError) -> bool {
     match error {
         OperatorError::Unreachable { .. } | OperatorError::Broken { .. } => true,
         OperatorError::Status { .. } => problem_of(error).is_some_and(|problem| {
-            matches!(problem.code, ProblemCode::Stopping | ProblemCode::Overloaded | ProblemCode::RunBusy)
+            matches!(
+                problem.code,
+                ProblemCode::Stopping | ProblemCode::Overloaded | ProblemCode::RunBusy
+            )
         }),
         OperatorError::Address { .. }
         | OperatorError::TooLarge
@@ -239,7 +252,11 @@ mod tests {
     fn event(mut fields: serde_json::Value) -> FollowEvent {
         fields["sequence"] = json!(7);
         fields["at"] = json!("2027-01-15T08:00:00.120Z");
-        fields.as_object_mut().expect("an object").entry("state").or_insert_with(|| json!("running"));
+        fields
+            .as_object_mut()
+            .expect("an object")
+            .entry("state")
+            .or_insert_with(|| json!("running"));
         serde_json::from_value(fields).expect("an event")
     }
 
@@ -248,7 +265,10 @@ mod tests {
     fn an_event_is_one_plain_line() {
         for (fields, expected) in [
             (json!({"kind": "started", "task": "fetch"}), "08:00:00.120  started     fetch"),
-            (json!({"kind": "iteration", "task": "each", "index": 0, "count": 569}), "08:00:00.120  iteration   each  1 of 569"),
+            (
+                json!({"kind": "iteration", "task": "each", "index": 0, "count": 569}),
+                "08:00:00.120  iteration   each  1 of 569",
+            ),
             (
                 json!({"kind": "retrying", "task": "fetch", "attempt": 2, "until": "2027-01-15T08:00:01.000Z",
                     "error": {"type": "x", "status": 503, "title": "No\nanswer"}}),
@@ -263,13 +283,19 @@ mod tests {
     /// Mutation: go on following a suspended run, or stop at a waiting one.
     #[test]
     fn following_stops_where_nothing_more_happens_by_itself() {
+        let run = RunId::from_uuid(Default::default());
         for state in RunState::ALL {
-            let stands = stands(&event(json!({"kind": "state", "state": state.as_str()}))).expect("known");
-            let expected = state.has_ended() || state == RunState::Suspended;
-            assert_eq!(stands.is_some(), expected, "{state}");
+            let follower = Follower { state: Some(state.to_string()), ..Follower::new(run, true) };
+            let expected =
+                (state.has_ended() || state == RunState::Suspended).then_some(Stop::Stands(state));
+            assert_eq!(follower.stands(), Ok(expected), "{state}");
         }
-        assert!(stands(&event(json!({"kind": "state", "state": "new"}))).is_err());
-        assert_eq!(stands(&event(json!({"kind": "completed", "state": "completed"}))), Ok(None));
+        assert_eq!(Follower::new(run, true).stands(), Ok(None));
+        assert!(
+            Follower { state: Some("new".to_owned()), ..Follower::new(run, true) }
+                .stands()
+                .is_err()
+        );
     }
 
     /// Mutation: let the delay grow without a bound, or not at all.

@@ -34,8 +34,11 @@ fn merge_whole(before: Value, value: Value, part: &str) -> Outcome<Value> {
             merge(&mut before, value);
             Ok(Value::Object(before))
         }
-        _ => Err(Failure::usage(format!("cannot add `-i {}` to the input: both must be objects", name_of(part)))
-            .hint("an input that is no object stands alone in one `-i @FILE`")),
+        _ => Err(Failure::usage(format!(
+            "cannot add `-i {}` to the input: both must be objects",
+            name_of(part)
+        ))
+        .hint("an input that is no object stands alone in one `-i @FILE`")),
     }
 }
 
@@ -89,16 +92,25 @@ fn nest(key: &str, value: Value) -> Outcome<Value> {
         }
     }
     if keys.len() > KEY_DEPTH_MAX || keys.iter().any(String::is_empty) {
-        return Err(Failure::usage(format!("`{key}` is not a key: write `a=…`, or `a.b=…` for `b` within `a`")));
+        return Err(Failure::usage(format!(
+            "`{key}` is not a key: write `a=…`, or `a.b=…` for `b` within `a`"
+        )));
     }
-    Ok(keys.into_iter().rev().fold(value, |value, key| Value::Object(Map::from_iter([(key, value)]))))
+    Ok(keys
+        .into_iter()
+        .rev()
+        .fold(value, |value, key| Value::Object(Map::from_iter([(key, value)]))))
 }
 
 fn read_file(file: &Path) -> Outcome<Value> {
-    let wrong =
-        |cause: std::io::Error| Failure::usage(format!("cannot read the input file `{}`: {cause}", file.display()));
+    let wrong = |cause: std::io::Error| {
+        Failure::usage(format!("cannot read the input file `{}`: {cause}", file.display()))
+    };
     if fs::metadata(file).map_err(wrong)?.len() > INPUT_BYTES_MAX {
-        return Err(Failure::usage(format!("`{}` is larger than {INPUT_BYTES_MAX} bytes", file.display())));
+        return Err(Failure::usage(format!(
+            "`{}` is larger than {INPUT_BYTES_MAX} bytes",
+            file.display()
+        )));
     }
     let text = fs::read_to_string(file).map_err(wrong)?;
     let source = format!("`{}`", file.display());
@@ -115,13 +127,18 @@ fn parse_json(source: &str, text: &str) -> Outcome<Value> {
             serde_json::error::Category::Eof => "ends too early",
             _ => "is not JSON",
         };
-        Failure::usage(format!("the input in {source} {what} at line {}, column {}", cause.line(), cause.column()))
+        Failure::usage(format!(
+            "the input in {source} {what} at line {}, column {}",
+            cause.line(),
+            cause.column()
+        ))
     })
 }
 
 fn parse_yaml(source: &str, text: &str) -> Outcome<Value> {
     serde_saphyr::from_str(text).map_err(|cause| {
-        let place = cause.location().map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+        let place =
+            cause.location().map(|at| format!(" at line {}, column {}", at.line(), at.column()));
         Failure::usage(format!("the input in {source} is not YAML{}", place.unwrap_or_default()))
     })
 }
@@ -146,7 +163,10 @@ mod tests {
     #[test]
     fn an_input_is_put_together_from_its_parts() {
         check(&[], json!({}));
-        check(&["name=Ada", "n=3", "on=true", "zip=007"], json!({"name": "Ada", "n": 3, "on": true, "zip": "007"}));
+        check(
+            &["name=Ada", "n=3", "on=true", "zip=007"],
+            json!({"name": "Ada", "n": 3, "on": true, "zip": "007"}),
+        );
         check(&["q=\"3\"", "eq=a=b", "none="], json!({"q": "3", "eq": "a=b", "none": ""}));
         check(&["a.b=1", "a.c=[2]", "a.b=3"], json!({"a": {"b": 3, "c": [2]}}));
         check(&["a\\.b=1"], json!({"a.b": 1}));

@@ -19,7 +19,10 @@ impl Interrupt {
 
     /// Ctrl-C and SIGTERM: there is something to put in order first.
     pub fn any() -> Outcome<Self> {
-        Ok(Self { typed: listen(SignalKind::interrupt())?, sent: Some(listen(SignalKind::terminate())?) })
+        Ok(Self {
+            typed: listen(SignalKind::interrupt())?,
+            sent: Some(listen(SignalKind::terminate())?),
+        })
     }
 
     pub async fn wait(&mut self) {

@@ -25,7 +25,9 @@ pub struct Local {
 impl Local {
     pub async fn open(config: Option<&Path>) -> Outcome<Self> {
         let folder = tempfile::Builder::new().prefix("isonomy-local-").tempdir();
-        let folder = folder.map_err(|cause| Failure::internal(format!("cannot make a temporary folder: {cause}")))?;
+        let folder = folder.map_err(|cause| {
+            Failure::internal(format!("cannot make a temporary folder: {cause}"))
+        })?;
         let serving = Serving::open(&folder.path().join("store"), config, 0).await?;
         let url = serving.url();
         let (stop, stopped) = oneshot::channel();
@@ -46,7 +48,9 @@ impl Local {
         let _ = self.stop.send(());
         let stopped = match self.served.await {
             Ok(stopped) => stopped,
-            Err(cause) => Err(Failure::internal(format!("the local site did not stop cleanly: {cause}"))),
+            Err(cause) => {
+                Err(Failure::internal(format!("the local site did not stop cleanly: {cause}")))
+            }
         };
         if let Err(failure) = stopped {
             output::say(&failure.render());

@@ -33,7 +33,11 @@ pub fn show<T: Serialize>(format: Format, data: &T, text: impl FnOnce() -> Strin
 }
 
 /// One of many, as they come: a line of JSON, a document of YAML.
-pub fn show_next<T: Serialize>(format: Format, data: &T, text: impl FnOnce() -> String) -> Outcome<()> {
+pub fn show_next<T: Serialize>(
+    format: Format,
+    data: &T,
+    text: impl FnOnce() -> String,
+) -> Outcome<()> {
     match format {
         Format::Text => write(&text()),
         Format::Json => write(&serde_json::to_string(data).map_err(not_written)?),
@@ -147,7 +151,10 @@ mod tests {
     /// Mutation: leave trailing spaces, or let a value break the line.
     #[test]
     fn a_table_is_plain_text_with_aligned_columns() {
-        let rows = vec![vec!["a".to_owned(), "x\ny".to_owned()], vec!["long".to_owned(), "\u{1b}z".to_owned()]];
+        let rows = vec![
+            vec!["a".to_owned(), "x\ny".to_owned()],
+            vec!["long".to_owned(), "\u{1b}z".to_owned()],
+        ];
         assert_eq!(table(&["name", "what"], rows), "NAME  WHAT\na     x y\nlong  \u{fffd}z");
     }
 

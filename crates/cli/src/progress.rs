@@ -97,8 +97,13 @@ impl Live {
         }
         let talk = match event.kind.as_str() {
             "scheduled" => event.what.clone(),
-            "waiting" => event.until.as_deref().map(|until| format!("waits until {}", when::clock(until))),
-            "retrying" => event.error.as_ref().map(|error| format!("tries again after {}", fault::line(error))),
+            "waiting" => {
+                event.until.as_deref().map(|until| format!("waits until {}", when::clock(until)))
+            }
+            "retrying" => event
+                .error
+                .as_ref()
+                .map(|error| format!("tries again after {}", fault::line(error))),
             "caught" => event.error.as_ref().map(|error| format!("caught {}", fault::line(error))),
             _ => None,
         };
@@ -134,7 +139,12 @@ impl Live {
 
 /// How many tasks are around it: `/do/0/name` is within none.
 fn depth(event: &FollowEvent) -> usize {
-    let steps = event.location.as_deref().map_or(0, |location| location.split('/').filter(|part| *part == "do" || *part == "branches" || *part == "try").count());
+    let steps = event.location.as_deref().map_or(0, |location| {
+        location
+            .split('/')
+            .filter(|part| *part == "do" || *part == "branches" || *part == "try")
+            .count()
+    });
     steps.saturating_sub(1)
 }
 
@@ -161,7 +171,10 @@ mod tests {
     }
 
     fn hidden() -> Live {
-        Live { lines: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), tasks: HashMap::new() }
+        Live {
+            lines: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            tasks: HashMap::new(),
+        }
     }
 
     /// Mutation: keep the line of a task that has ended, or show every branch of a wide fork.

@@ -20,5 +20,8 @@ pub fn site() -> Outcome<Runtime> {
 }
 
 fn build(mut builder: Builder) -> Outcome<Runtime> {
-    builder.enable_all().build().map_err(|cause| Failure::internal(format!("cannot start the runtime: {cause}")))
+    builder
+        .enable_all()
+        .build()
+        .map_err(|cause| Failure::internal(format!("cannot start the runtime: {cause}")))
 }

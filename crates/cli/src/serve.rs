@@ -28,14 +28,16 @@ impl Serving {
     pub async fn open(data: &Path, config: Option<&Path>, port: u16) -> Outcome<Self> {
         let config = read(config)?;
         // First of all, since a folder in use is the better message than a port in use.
-        let store = SqliteStore::open(data, OpenOptions::default()).map_err(|error| internal(&error))?;
+        let store =
+            SqliteStore::open(data, OpenOptions::default()).map_err(|error| internal(&error))?;
         let store = Arc::new(store);
         let listener = listen(port).await?;
-        let address = listener
-            .local_addr()
-            .map_err(|cause| Failure::internal(format!("cannot tell which port is listened on: {cause}")))?;
-        let program = std::env::current_exe()
-            .map_err(|cause| Failure::internal(format!("cannot find this program's own file: {cause}")))?;
+        let address = listener.local_addr().map_err(|cause| {
+            Failure::internal(format!("cannot tell which port is listened on: {cause}"))
+        })?;
+        let program = std::env::current_exe().map_err(|cause| {
+            Failure::internal(format!("cannot find this program's own file: {cause}"))
+        })?;
         let counting = Arc::clone(&store);
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -87,7 +89,8 @@ async fn listen(port: u16) -> Outcome<TcpListener> {
 }
 
 fn figures(stats: StoreStats) -> StoreFigures {
-    let StoreStats { commits, refused, batches, fsyncs, checkpoints, payload_bytes, queue_depth } = stats;
+    let StoreStats { commits, refused, batches, fsyncs, checkpoints, payload_bytes, queue_depth } =
+        stats;
     StoreFigures { commits, refused, batches, fsyncs, checkpoints, payload_bytes, queue_depth }
 }
 

@@ -34,12 +34,13 @@ fn head(detail: &RunDetail, now: Timestamp) -> String {
     lines.extend(view.suspended.as_ref().map(|why| ("suspended", why.clone())));
     let used = &view.usage;
     let usage = format!(
-        "{} tasks, {} effects, {} retries, {} records",
+        "tasks {}, effects {}, retries {}, records {}",
         used.tasks, used.effects, used.retries, used.records
     );
     lines.push(("used", usage));
     if !view.tags.is_empty() {
-        let tags: Vec<String> = view.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let tags: Vec<String> =
+            view.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
         lines.push(("tags", tags.join(" ")));
     }
     if !view.labels.is_empty() {
@@ -61,7 +62,8 @@ fn state(detail: &RunDetail, now: Timestamp) -> String {
 }
 
 fn by(detail: &RunDetail, now: Timestamp) -> String {
-    let mut text = format!("{} ago by {}", when::age(&detail.view.created_at, now), detail.by.actor);
+    let mut text =
+        format!("{} ago by {}", when::age(&detail.view.created_at, now), detail.by.actor);
     if let Some(reason) = &detail.by.reason {
         text.push_str(": ");
         text.push_str(reason);
@@ -70,13 +72,14 @@ fn by(detail: &RunDetail, now: Timestamp) -> String {
 }
 
 fn faulted(task: &TaskView) -> String {
-    let mut parts = vec![format!("faulted task `{}` at {}", output::harmless(&task.task), task.location)];
+    let mut parts = Vec::new();
     parts.extend(task.error.as_ref().map(|error| section("error", error)));
     parts.extend(task.input.as_ref().map(|input| section("input", input)));
     if !task.attempts.is_empty() {
         parts.push(format!("attempts\n{}", indent(&attempts(&task.attempts))));
     }
-    parts.join("\n\n")
+    let name = output::harmless(&task.task);
+    format!("faulted task `{name}` at {}\n{}", task.location, indent(&parts.join("\n")))
 }
 
 fn attempts(attempts: &[AttemptView]) -> String {
@@ -108,7 +111,10 @@ fn tasks(detail: &RunDetail) -> String {
         let error = task.error.as_ref().map(fault::title).unwrap_or_default();
         vec![task.task.clone(), task.state.clone(), took, task.location.clone(), error]
     });
-    format!("tasks{omitted}\n{}", indent(&output::table(&["task", "state", "took", "location", "error"], rows)))
+    format!(
+        "tasks{omitted}\n{}",
+        indent(&output::table(&["task", "state", "took", "location", "error"], rows))
+    )
 }
 
 fn section(name: &str, value: &Value) -> String {
@@ -117,7 +123,9 @@ fn section(name: &str, value: &Value) -> String {
 }
 
 fn pairs(lines: &[(&str, String)]) -> String {
-    let line = |(name, value): &(&str, String)| format!("{name:<9}  {}", output::harmless(value).replace('\n', " "));
+    let line = |(name, value): &(&str, String)| {
+        format!("{name:<9}  {}", output::harmless(value).replace('\n', " "))
+    };
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -135,14 +143,14 @@ mod tests {
         let error = json!({"type": "https://open-workflow-specification.org/spec/1.0.0/errors/communication",
             "status": 503, "title": "Unreachable", "detail": "nobody answers at `http://a`", "instance": "/do/1/fetch"});
         let task = json!({"activation": "a1", "task": "fetch", "location": "/do/1/fetch", "state": "faulted",
-            "startedAt": "2027-01-15T08:00:00.000Z", "endedAt": "2027-01-15T08:00:01.500Z", "input": {"n": 1},
-            "error": error, "attempts": [
-                {"effect": 1, "activation": "a1", "idempotencyKey": "k-0", "what": "GET http://a/x",
-                    "scheduledAt": "2027-01-15T08:00:00.000Z", "answeredAt": "2027-01-15T08:00:00.002Z",
-                    "certainty": "unknown", "rule": "allow http://a", "error": error},
-                {"effect": 2, "activation": "a1", "idempotencyKey": "k-0", "what": "GET http://a/x",
-                    "scheduledAt": "2027-01-15T08:00:01.000Z"},
-            ]});
+        "startedAt": "2027-01-15T08:00:00.000Z", "endedAt": "2027-01-15T08:00:01.500Z", "input": {"n": 1},
+        "error": error, "attempts": [
+            {"effect": 1, "activation": "a1", "idempotencyKey": "k-0", "what": "GET http://a/x",
+                "scheduledAt": "2027-01-15T08:00:00.000Z", "answeredAt": "2027-01-15T08:00:00.002Z",
+                "certainty": "unknown", "rule": "allow http://a", "error": error},
+            {"effect": 2, "activation": "a1", "idempotencyKey": "k-0", "what": "GET http://a/x",
+                "scheduledAt": "2027-01-15T08:00:01.000Z"},
+        ]});
         let fields = json!({
             "run": "run_1", "namespace": "default", "workflow": "hello", "version": "1.0.0", "revision": "b3:12",
             "state": "faulted", "createdAt": "2027-01-15T08:00:00.000Z", "updatedAt": "2027-01-15T08:00:01.500Z",
@@ -159,7 +167,6 @@ mod tests {
     #[test]
     fn a_faulted_run_opens_with_what_went_wrong() {
         let now = Timestamp::parse("2027-01-15T08:05:00.000Z").expect("a time");
-        let expected = include_str!("../tests/golden/runs-show.txt");
-        assert_eq!(text(&detail(), now) + "\n", expected);
+        assert_eq!(text(&detail(), now) + "\n", include_str!("../tests/golden/runs-show.txt"));
     }
 }

@@ -55,6 +55,7 @@ struct Parsed {
     term: Option<Term>,
     /// Its result is a part of what it reads, and so needs no check.
     is_part: bool,
+    is_parsed: bool,
 }
 
 /// Why an expression is not one.
@@ -117,12 +118,12 @@ impl Expr {
         let variables = names::resolve(text, &parsed)?;
         let term = lower::lower(text, &parsed, &variables);
         let is_part = term.as_ref().is_some_and(is_part);
-        Ok(Self(Arc::new(Parsed { text: text.into(), variables, term, is_part })))
+        Ok(Self(Arc::new(Parsed { text: text.into(), variables, term, is_part, is_parsed: true })))
     }
 
     fn unparsed(text: &str) -> Self {
         let variables = guard::variables(text);
-        Self(Arc::new(Parsed { text: text.into(), variables, term: None, is_part: false }))
+        Self(Arc::new(Parsed { text: text.into(), variables, term: None, is_part: false, is_parsed: false }))
     }
 
     #[must_use]
@@ -134,6 +135,12 @@ impl Expr {
     #[must_use]
     pub fn variables(&self) -> &[Arc<str>] {
         &self.0.variables
+    }
+
+    /// Whether it is known to be an expression. One that is not was too large to be parsed here.
+    #[must_use]
+    pub fn is_parsed(&self) -> bool {
+        self.0.is_parsed
     }
 
     /// Whether it is on the closed list.

@@ -28,7 +28,9 @@ impl Caller {
         let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default().trim();
         let is_plain = !text.is_empty() && !text.chars().any(char::is_control);
         if !is_plain || text.chars().count() > ACTOR_CHARS_MAX {
-            let what = format!("write 1 to {ACTOR_CHARS_MAX} printable characters, or leave the header out");
+            let what = format!(
+                "write 1 to {ACTOR_CHARS_MAX} printable characters, or leave the header out"
+            );
             return Err(Refusal::parameter(ACTOR_HEADER, what));
         }
         Ok(Self { actor: text.to_owned() })
@@ -44,7 +46,8 @@ pub(crate) fn reason_of(reason: Option<String>) -> Result<Option<String>, Refusa
     let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else { return Ok(None) };
     let odd = reason.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     if odd || reason.chars().count() > REASON_CHARS_MAX {
-        let what = format!("write at most {REASON_CHARS_MAX} characters, without control characters");
+        let what =
+            format!("write at most {REASON_CHARS_MAX} characters, without control characters");
         return Err(Refusal::parameter("reason", what));
     }
     Ok(Some(reason))

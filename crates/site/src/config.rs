@@ -81,7 +81,11 @@ impl Default for Config {
 impl Default for Expressions {
     fn default() -> Self {
         // Two, so that one bad expression never stops all others.
-        Self { children: 2, deadline: Duration::from_secs(2), memory_bytes: sandbox::pool::MEMORY_BYTES }
+        Self {
+            children: 2,
+            deadline: Duration::from_secs(2),
+            memory_bytes: sandbox::pool::MEMORY_BYTES,
+        }
     }
 }
 
@@ -111,8 +115,8 @@ impl Config {
             strict_booleans: true,
             merge_keys: serde_saphyr::MergeKeyPolicy::Error,
         };
-        let document: Spanned<File> =
-            serde_saphyr::from_str_with_options(text, options).map_err(|error| reader.yaml(&error))?;
+        let document: Spanned<File> = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| reader.yaml(&error))?;
         reader.config(document.value)
     }
 }
@@ -247,7 +251,9 @@ impl Reader<'_> {
             deadline: self.duration(pool.deadline.as_ref(), DEADLINE_MAX, defaults.deadline)?,
             memory_bytes: match memory {
                 None => defaults.memory_bytes,
-                Some(found) if (MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&found.value) => found.value * mib,
+                Some(found) if (MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&found.value) => {
+                    found.value * mib
+                }
                 Some(found) => {
                     let what = format!("write a number from {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
                     return Err(self.wrong(found, what));
@@ -260,12 +266,18 @@ impl Reader<'_> {
         let defaults = gateway::Limits::default();
         let mib = 1024 * 1024;
         let response = limits.response_mib.as_ref();
-        let idle = Duration::from_millis(u64::try_from(defaults.idle_timeout.as_millis()).unwrap_or(u64::MAX));
+        let idle = Duration::from_millis(
+            u64::try_from(defaults.idle_timeout.as_millis()).unwrap_or(u64::MAX),
+        );
         let longest = Duration::from_secs(24 * 60 * 60);
         Ok(gateway::Limits {
             body_bytes_max: self.number(response, 1..=1024, defaults.body_bytes_max / mib)? * mib,
             idle_timeout: self.duration(limits.idle_timeout.as_ref(), longest, idle)?.as_std(),
-            requests_max: self.number(limits.requests.as_ref(), 1..=100_000, defaults.requests_max)?,
+            requests_max: self.number(
+                limits.requests.as_ref(),
+                1..=100_000,
+                defaults.requests_max,
+            )?,
         })
     }
 
@@ -293,7 +305,9 @@ impl Reader<'_> {
         let duration = spec::duration::parse_iso_duration(&found.value)
             .map_err(|what| self.wrong(found, format!("not a duration: {what}")))?;
         if duration == Duration::ZERO || duration > longest {
-            return Err(self.wrong(found, format!("write a duration above zero and up to {longest}")));
+            return Err(
+                self.wrong(found, format!("write a duration above zero and up to {longest}"))
+            );
         }
         Ok(duration)
     }
@@ -312,7 +326,8 @@ impl Reader<'_> {
         // The place is said before the text; the library's own form says it once more behind.
         let text = error.to_string();
         let what = text.split(" at line ").next().unwrap_or(&text);
-        let what = what.strip_prefix(&format!("error: line {line} column {column}: ")).unwrap_or(what);
+        let what =
+            what.strip_prefix(&format!("error: line {line} column {column}: ")).unwrap_or(what);
         self.at(line, column, format!("{what}; see docs/reference/configuration.md"))
     }
 }
@@ -327,13 +342,16 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, "site.yaml", Path::new("/etc/isonomy")).map_err(|error| error.to_string())
+        Config::parse(text, "site.yaml", Path::new("/etc/isonomy"))
+            .map_err(|error| error.to_string())
     }
 
     /// Mutation: demand a field, or allow something out by default.
     #[test]
     fn a_file_that_says_nothing_allows_nothing() {
-        for text in ["", "# nothing yet\n\n", "{}", "apiVersion: isonomy.dev/v1\nkind: Site\n", "spec: {}"] {
+        for text in
+            ["", "# nothing yet\n\n", "{}", "apiVersion: isonomy.dev/v1\nkind: Site\n", "spec: {}"]
+        {
             let config = parse(text).expect(text);
             assert_eq!(config.egress, EgressMap::default(), "{text}");
             assert_eq!(config.folders, Folders::default(), "{text}");
@@ -381,7 +399,10 @@ mod tests {
             ("spec:\n  files:\n    - path: ../up", "site.yaml:3:7: entry 1 of `files`"),
             ("spec:\n  expressions: {children: 0}", "site.yaml:2:27: write a number from 1 to 64"),
             ("spec:\n  expressions: {deadline: soon}", "site.yaml:2:27: not a duration"),
-            ("spec:\n  expressions: {deadline: PT0S}", "site.yaml:2:27: write a duration above zero"),
+            (
+                "spec:\n  expressions: {deadline: PT0S}",
+                "site.yaml:2:27: write a duration above zero",
+            ),
             ("spec: [", "site.yaml:1:"),
             ("spec:\n  limits: {requests: -1}", "site.yaml:2:22: "),
             ("a: 1\n---\nb: 2", "site.yaml:1:1: unknown field `a`"),

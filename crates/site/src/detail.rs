@@ -32,7 +32,11 @@ const VALUES_SHOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl Runs {
     /// A run with what it was given, what it gave, and how it got there.
-    pub(crate) async fn detail(&self, namespace: &Namespace, run: RunId) -> Result<RunDetail, Refusal> {
+    pub(crate) async fn detail(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+    ) -> Result<RunDetail, Refusal> {
         let row = self.row(namespace, run).await?;
         let _turn = self.walks.acquire().await.map_err(|_| internal())?;
         let mut walker = Walker::default();
@@ -282,7 +286,10 @@ impl Walker {
         let mut tasks: Vec<TaskView> = newest
             .map(|task| {
                 let view = task.view(&mut left);
-                TaskView { attempts: attempts.remove(task.activation.as_str()).unwrap_or_default(), ..view }
+                TaskView {
+                    attempts: attempts.remove(task.activation.as_str()).unwrap_or_default(),
+                    ..view
+                }
             })
             .collect();
         tasks.reverse();
@@ -304,7 +311,9 @@ impl Walker {
         let ended = self.ended.as_ref().map(|ended| (ended.state, ended.activation.clone()));
         for task in self.tasks.values_mut().filter(|task| !task.is_over()) {
             match (&ended, task.state) {
-                (Some((RunState::Faulted, Some(culprit))), _) if contains(&task.activation, culprit) => {
+                (Some((RunState::Faulted, Some(culprit))), _)
+                    if contains(&task.activation, culprit) =>
+                {
                     task.state = TaskState::Faulted;
                 }
                 (Some(_), _) => task.state = TaskState::Cancelled,
@@ -360,7 +369,10 @@ impl Task {
     fn is_over(&self) -> bool {
         match self.state {
             TaskState::Running | TaskState::Waiting { .. } => false,
-            TaskState::Completed | TaskState::Skipped | TaskState::Faulted | TaskState::Cancelled => true,
+            TaskState::Completed
+            | TaskState::Skipped
+            | TaskState::Faulted
+            | TaskState::Cancelled => true,
         }
     }
 

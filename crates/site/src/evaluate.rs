@@ -31,9 +31,12 @@ impl Evaluators {
             Ok(()) => Ok(Ok(())),
             Err(PoolError::Syntax(wrong)) => Ok(Err(wrong)),
             Err(PoolError::Failed(what)) => Ok(Err(SyntaxError { what, offset: 0 })),
-            Err(error @ (PoolError::Overloaded | PoolError::Unavailable(_))) => {
-                let detail = format!("cannot check the document's expressions: {error}; try again");
-                Err(Refusal::new(ProblemCode::Overloaded, detail))
+            Err(error @ PoolError::Overloaded) => {
+                Err(Refusal::new(ProblemCode::Overloaded, error.to_string()))
+            }
+            // Nothing that the caller could do about it.
+            Err(error @ PoolError::Unavailable(_)) => {
+                Err(Refusal::new(ProblemCode::Internal, error.to_string()))
             }
         }
     }

@@ -12,7 +12,6 @@ use wire::Finding;
 
 use crate::evaluate::Evaluators;
 use crate::refusal::Refusal;
-use crate::shim::IsParsed;
 use crate::workflow::finding;
 
 /// An expression, and the JSON pointer of the task that holds it.
@@ -46,10 +45,15 @@ fn diagnostic(
     Diagnostic {
         code: Code::ExpressionSyntax,
         severity: Severity::Error,
-        message: format!("an expression of `{what}` is wrong at its byte {}: {}", wrong.offset, wrong.what),
+        message: format!(
+            "an expression of `{what}` is wrong at its byte {}: {}",
+            wrong.offset, wrong.what
+        ),
         location: place(expr, text),
         pointer: pointer.to_owned(),
-        hint: Some("an expression of this size is better computed by several `set` tasks".to_owned()),
+        hint: Some(
+            "an expression of this size is better computed by several `set` tasks".to_owned(),
+        ),
     }
 }
 
@@ -64,7 +68,12 @@ fn place(expr: &Expr, text: &str) -> Location {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Location { offset, line: number(line), column: number(column), length: number(first.chars().count()) }
+    Location {
+        offset,
+        line: number(line),
+        column: number(column),
+        length: number(first.chars().count()),
+    }
 }
 
 fn unparsed(workflow: &Workflow) -> Vec<Found<'_>> {
@@ -100,7 +109,9 @@ impl<'a> Walk<'a> {
         match &task.kind {
             TaskKind::Do(_) | TaskKind::Fork(_) => {}
             TaskKind::Set(template) => self.template(template),
-            TaskKind::Switch(cases) => cases.iter().filter_map(|it| it.when.as_ref()).for_each(|it| self.expr(it)),
+            TaskKind::Switch(cases) => {
+                cases.iter().filter_map(|it| it.when.as_ref()).for_each(|it| self.expr(it))
+            }
             TaskKind::For(For { items, condition, .. }) => {
                 self.template(items);
                 condition.iter().for_each(|expr| self.expr(expr));
@@ -128,7 +139,9 @@ impl<'a> Walk<'a> {
     fn catch(&mut self, catch: &'a Catch) {
         let conditions = [&catch.when, &catch.except_when];
         conditions.into_iter().flatten().for_each(|expr| self.expr(expr));
-        let Some(Retry { when, except_when, delay, attempt_duration, duration, jitter, .. }) = &catch.retry else {
+        let Some(Retry { when, except_when, delay, attempt_duration, duration, jitter, .. }) =
+            &catch.retry
+        else {
             return;
         };
         [when, except_when].into_iter().flatten().for_each(|expr| self.expr(expr));

@@ -118,7 +118,7 @@ fn batch(update: &Update, told: Option<RunState>) -> Batch {
     Batch { sequence, events }
 }
 
-fn state_event(sequence: Sequence, at: &str, state: RunState) -> FollowEvent {
+pub(crate) fn state_event(sequence: Sequence, at: &str, state: RunState) -> FollowEvent {
     FollowEvent {
         sequence: sequence.0,
         at: at.to_owned(),
@@ -154,8 +154,13 @@ fn note_event(sequence: Sequence, at: &str, state: RunState, note: &Note) -> Fol
             event.until = Some(until.to_string());
             event.error = Some(fault_view(fault));
         }
-        NoteKind::Caught { fault } | NoteKind::Faulted { fault } => event.error = Some(fault_view(fault)),
-        NoteKind::Started { .. } | NoteKind::Completed { .. } | NoteKind::Skipped | NoteKind::Cancelled => {}
+        NoteKind::Caught { fault } | NoteKind::Faulted { fault } => {
+            event.error = Some(fault_view(fault))
+        }
+        NoteKind::Started { .. }
+        | NoteKind::Completed { .. }
+        | NoteKind::Skipped
+        | NoteKind::Cancelled => {}
     }
     event
 }

@@ -1,7 +1,7 @@
 //! Records of a run's journal as they are shown. The run's own secret stays here.
 
-use base::name::Namespace;
 use base::RunId;
+use base::name::Namespace;
 use serde_json::Value;
 use store::{Entry, Sequence};
 use wire::{Page, ProblemCode, RunEventView};
@@ -37,7 +37,9 @@ fn event(entry: &Entry) -> Result<RunEventView, Refusal> {
     if let Some(happened) = record.get_mut("happened").and_then(Value::as_object_mut) {
         happened.remove("seed");
     }
-    let text = |pointer: &str| record.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        record.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     let (at, kind) = (text("/at"), text("/happened/kind"));
     Ok(RunEventView { sequence: entry.sequence.0, at, kind, record })
 }
@@ -51,7 +53,8 @@ mod tests {
     fn the_seed_of_a_run_is_never_shown() {
         let record = br#"{"type":"isonomy.record","v":1,"seq":1,"at":"2027-01-15T08:00:00.120Z",
             "happened":{"kind":"started","seed":"5eed","run":"run_1"},"control":"0"}"#;
-        let shown = event(&Entry { sequence: Sequence(1), record: record.to_vec().into() }).expect("a record");
+        let shown = event(&Entry { sequence: Sequence(1), record: record.to_vec().into() })
+            .expect("a record");
         assert_eq!((shown.kind.as_str(), shown.sequence), ("started", 1));
         assert_eq!(shown.at, "2027-01-15T08:00:00.120Z");
         assert!(!serde_json::to_string(&shown).expect("text").contains("5eed"));

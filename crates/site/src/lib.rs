@@ -16,7 +16,6 @@ mod metrics;
 mod refusal;
 mod run;
 mod serve;
-mod shim;
 mod site;
 mod start;
 mod view;

@@ -21,7 +21,9 @@ pub struct StoreFigures {
 
 /// Requests by route, method and status. Routes and methods are ours, so the map stays small.
 #[derive(Debug, Default)]
-pub(crate) struct Requests(Mutex<BTreeMap<String, BTreeMap<(&'static str, u16), u64>>>);
+pub(crate) struct Requests(Mutex<BTreeMap<String, ByMethodAndStatus>>);
+
+type ByMethodAndStatus = BTreeMap<(&'static str, u16), u64>;
 
 /// Everything that is shown, at one moment.
 pub(crate) struct Figures {
@@ -78,28 +80,75 @@ pub(crate) fn render(requests: &Requests, figures: &Figures) -> String {
     out.head("isonomy_runs", "gauge", "Runs by state.");
     for state in RunState::ALL {
         let found = figures.runs.iter().find(|(other, _)| *other == state);
-        out.line("isonomy_runs", &format!("state=\"{state}\""), found.map_or(0, |(_, count)| *count));
+        out.line(
+            "isonomy_runs",
+            &format!("state=\"{state}\""),
+            found.map_or(0, |(_, count)| *count),
+        );
     }
     out.one("isonomy_runs_in_memory", "gauge", "Runs in memory.", figures.runs_in_memory);
     let gate = figures.gate;
-    out.head("isonomy_gate_crossings_total", "counter", "Requests and redirects that the gate decided.");
+    out.head(
+        "isonomy_gate_crossings_total",
+        "counter",
+        "Requests and redirects that the gate decided.",
+    );
     out.line("isonomy_gate_crossings_total", "ruling=\"allowed\"", gate.allowed);
     out.line("isonomy_gate_crossings_total", "ruling=\"denied\"", gate.denied);
-    out.head("isonomy_gate_requests_total", "counter", "Requests that were sent, by how they ended.");
+    out.head(
+        "isonomy_gate_requests_total",
+        "counter",
+        "Requests that were sent, by how they ended.",
+    );
     out.line("isonomy_gate_requests_total", "end=\"answered\"", gate.answered);
     out.line("isonomy_gate_requests_total", "end=\"failed\"", gate.failed);
-    out.one("isonomy_functions_total", "counter", "Functions of the catalog that ran.", gate.functions);
+    out.one(
+        "isonomy_functions_total",
+        "counter",
+        "Functions of the catalog that ran.",
+        gate.functions,
+    );
     let (started, killed) = (figures.evaluators_started, figures.evaluators_killed);
     out.one("isonomy_evaluators_started_total", "counter", "Evaluator processes started.", started);
     out.one("isonomy_evaluators_killed_total", "counter", "Evaluator processes killed.", killed);
     if let Some(store) = figures.store {
-        out.one("isonomy_store_commits_total", "counter", "Commits that are durable.", store.commits);
-        out.one("isonomy_store_refused_total", "counter", "Commits that were refused.", store.refused);
-        out.one("isonomy_store_batches_total", "counter", "Transactions that carried commits.", store.batches);
+        out.one(
+            "isonomy_store_commits_total",
+            "counter",
+            "Commits that are durable.",
+            store.commits,
+        );
+        out.one(
+            "isonomy_store_refused_total",
+            "counter",
+            "Commits that were refused.",
+            store.refused,
+        );
+        out.one(
+            "isonomy_store_batches_total",
+            "counter",
+            "Transactions that carried commits.",
+            store.batches,
+        );
         out.one("isonomy_store_fsyncs_total", "counter", "All fsyncs.", store.fsyncs);
-        out.one("isonomy_store_checkpoints_total", "counter", "Copies of the log.", store.checkpoints);
-        out.one("isonomy_store_payload_bytes_total", "counter", "Bytes in commits.", store.payload_bytes);
-        out.one("isonomy_store_queue_depth", "gauge", "Commits that wait for the writer.", store.queue_depth);
+        out.one(
+            "isonomy_store_checkpoints_total",
+            "counter",
+            "Copies of the log.",
+            store.checkpoints,
+        );
+        out.one(
+            "isonomy_store_payload_bytes_total",
+            "counter",
+            "Bytes in commits.",
+            store.payload_bytes,
+        );
+        out.one(
+            "isonomy_store_queue_depth",
+            "gauge",
+            "Commits that wait for the writer.",
+            store.queue_depth,
+        );
     }
     if let Some(resident) = figures.resident_bytes {
         out.one("process_resident_memory_bytes", "gauge", "Memory of the process.", resident);

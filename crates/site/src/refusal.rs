@@ -36,7 +36,8 @@ impl IntoResponse for Refusal {
         if problem.status >= 500 {
             tracing::error!(code = %problem.code, detail = problem.detail, "a request failed");
         }
-        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&problem).expect("our own types have JSON text");
         let mut response = (status, body).into_response();
         let kind = HeaderValue::from_static("application/problem+json");

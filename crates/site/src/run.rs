@@ -5,9 +5,10 @@ use std::sync::Arc;
 use base::name::{Namespace, WorkflowName};
 use base::value::Json;
 use base::{Clock, Digest, Duration, Random, RunId};
-use engine::driver::{Driver, Start, StartError};
+use engine::driver::{CommandError, Driver, Start, StartError};
+use engine::machine::Misfit;
 use engine::record::Ended;
-use store::{RunQuery, RunRow, Store};
+use store::{RunQuery, RunRow, RunState, Store};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use wire::{Page, ProblemCode, RunResult, RunView};
@@ -70,7 +71,8 @@ impl Runs {
         random: Arc<dyn Random>,
         closing: CancellationToken,
     ) -> Self {
-        let (walks, followers) = (Semaphore::new(WALKS_MAX), Arc::new(Semaphore::new(FOLLOWERS_MAX)));
+        let (walks, followers) =
+            (Semaphore::new(WALKS_MAX), Arc::new(Semaphore::new(FOLLOWERS_MAX)));
         Self(Arc::new(Inner { driver, store, workflows, clock, random, closing, walks, followers }))
     }
 
@@ -94,7 +96,9 @@ impl Runs {
             });
         };
         if row.key != key || revision.is_some_and(|revision| revision != row.revision) {
-            let detail = format!("run {run} exists and is one of another workflow, namespace or revision; choose a new id");
+            let detail = format!(
+                "run {run} exists and is one of another workflow, namespace or revision; choose a new id"
+            );
             return Err(Refusal::new(ProblemCode::RunExists, detail));
         }
         Ok(Begun { run, is_new: false, end: End::Asked })
@@ -121,7 +125,8 @@ impl Runs {
             traceparent: order.traceparent.unwrap_or_else(|| traceparent(random)),
         };
         let driver = self.driver.clone();
-        let ended = finished(async move { driver.start(start).await.map_err(start_refusal) }).await?;
+        let ended =
+            finished(async move { driver.start(start).await.map_err(start_refusal) }).await?;
         Ok(Begun { run, is_new: true, end: End::Told(ended) })
     }
 
@@ -168,7 +173,8 @@ impl Runs {
     pub(crate) async fn row(&self, namespace: &Namespace, run: RunId) -> Result<RunRow, Refusal> {
         let row = self.store.run_get(run).await?;
         row.filter(|row| row.key.namespace == *namespace).ok_or_else(|| {
-            let detail = format!("namespace `{namespace}` has no run {run}; look with `isonomy runs list`");
+            let detail =
+                format!("namespace `{namespace}` has no run {run}; look with `isonomy runs list`");
             Refusal::new(ProblemCode::RunMissing, detail)
         })
     }
@@ -178,7 +184,10 @@ impl Runs {
         let rows = self.store.run_list(RunQuery { limit: query.limit + 1, ..query }).await?;
         let shown = &rows[..rows.len().min(limit)];
         let last = shown.last().filter(|_| rows.len() > limit);
-        Ok(Page { next: last.map(|row| row.run.to_string()), items: shown.iter().map(run_view).collect() })
+        Ok(Page {
+            next: last.map(|row| row.run.to_string()),
+            items: shown.iter().map(run_view).collect(),
+        })
     }
 
     pub(crate) async fn cancel(
@@ -204,11 +213,16 @@ impl Runs {
         let by = caller.because(reason)?;
         let row = self.row(namespace, run).await?;
         // A run in progress would be asked through its actor only to hear the same.
-        if !row.state.has_ended() {
+        if !row.state.has_ended() && row.state != RunState::Suspended {
             let detail = format!("run {run} is {}; only a faulted run can be retried", row.state);
             return Err(Refusal::new(ProblemCode::RunNotFaulted, detail));
         }
-        self.driver.retry(run, by).await?;
+        match self.driver.retry(run, by).await {
+            // It stood still, and could be taken up after all, by a binary that can read it.
+            Err(CommandError::Misfit(Misfit::NotFaulted(_)))
+                if row.state == RunState::Suspended => {}
+            result => result?,
+        }
         Ok(run_view(&self.row(namespace, run).await?))
     }
 }

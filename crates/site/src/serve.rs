@@ -39,7 +39,9 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub enum ServeError {
     #[error("cannot tell which address is listened on")]
     Address(#[source] io::Error),
-    #[error("a site listens on 127.0.0.1 only, and {0} is not: there are no keys yet that would keep others out")]
+    #[error(
+        "a site listens on 127.0.0.1 only, and {0} is not: there are no keys yet that would keep others out"
+    )]
     NotLocal(std::net::SocketAddr),
 }
 
@@ -113,7 +115,7 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(HEADERS_MAX)
-            .max_buf_size(HEAD_BYTES_MAX);
+            .max_header_size(HEAD_BYTES_MAX);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let (closing, broken_off) = (self.closing.clone(), self.broken_off.clone());
         self.tasks.spawn(async move {

@@ -107,7 +107,11 @@ impl Site {
             clock,
             store_figures,
             name: config.name,
-            resumed: counted.iter().filter(|(state, _)| goes_on(*state)).map(|(_, count)| count).sum(),
+            resumed: counted
+                .iter()
+                .filter(|(state, _)| goes_on(*state))
+                .map(|(_, count)| count)
+                .sum(),
         })))
     }
 
@@ -163,7 +167,9 @@ impl std::fmt::Debug for Site {
 const fn goes_on(state: RunState) -> bool {
     match state {
         RunState::Pending | RunState::Running | RunState::Waiting => true,
-        RunState::Suspended | RunState::Cancelled | RunState::Faulted | RunState::Completed => false,
+        RunState::Suspended | RunState::Cancelled | RunState::Faulted | RunState::Completed => {
+            false
+        }
     }
 }
 

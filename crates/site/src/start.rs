@@ -38,15 +38,20 @@ impl RunOrder {
         body: RunStart<Json>,
         traceparent: Option<&str>,
     ) -> Result<Self, Refusal> {
-        let name = WorkflowName::parse(&body.workflow).map_err(|wrong| Refusal::parameter("workflow", wrong))?;
+        let name = WorkflowName::parse(&body.workflow)
+            .map_err(|wrong| Refusal::parameter("workflow", wrong))?;
         let run = body.run.map(|text| text.parse()).transpose();
         let revision = body.revision.map(|text| text.parse()).transpose();
         let input = base::value::normal(body.input.0);
         Ok(Self {
             run: run.map_err(|wrong: base::id::IdError| Refusal::parameter("run", wrong))?,
             key: WorkflowKey { namespace, name },
-            revision: revision.map_err(|wrong: base::digest::DigestError| Refusal::parameter("revision", wrong))?,
-            input: input.map_err(|wrong| Refusal::new(ProblemCode::BodyInvalid, format!("`input`: {wrong}")))?,
+            revision: revision.map_err(|wrong: base::digest::DigestError| {
+                Refusal::parameter("revision", wrong)
+            })?,
+            input: input.map_err(|wrong| {
+                Refusal::new(ProblemCode::BodyInvalid, format!("`input`: {wrong}"))
+            })?,
             labels: labels(body.labels)?,
             tags: tags(body.tags)?,
             priority: body.priority,
@@ -78,7 +83,8 @@ fn tags(tags: Vec<(String, String)>) -> Result<Vec<(String, String)>, Refusal> {
 fn labels(labels: Vec<String>) -> Result<Vec<String>, Refusal> {
     let plain = |label: &String| !label.is_empty() && is_text(label, LABEL_CHARS_MAX);
     if labels.len() > LABELS_MAX || !labels.iter().all(plain) {
-        let what = format!("at most {LABELS_MAX}, each of 1 to {LABEL_CHARS_MAX} printable characters");
+        let what =
+            format!("at most {LABELS_MAX}, each of 1 to {LABEL_CHARS_MAX} printable characters");
         return Err(Refusal::parameter("labels", what));
     }
     let mut labels = labels;
@@ -102,7 +108,12 @@ fn is_traceparent(text: &str) -> bool {
         })
     };
     let version = text.starts_with("00-");
-    hex(2, true) && hex(32, false) && hex(16, false) && hex(2, true) && version && parts.next().is_none()
+    hex(2, true)
+        && hex(32, false)
+        && hex(16, false)
+        && hex(2, true)
+        && version
+        && parts.next().is_none()
 }
 
 /// A new trace, for a run that nobody traces yet.
@@ -143,7 +154,8 @@ mod tests {
             let refusal = parse(body.clone()).expect_err("wrong");
             assert!(format!("{refusal:?}").contains(part), "{body}: {refusal:?}");
         }
-        let order = parse(serde_json::json!({"workflow": "a", "labels": ["b", "a", "b"]})).expect("an order");
+        let order = parse(serde_json::json!({"workflow": "a", "labels": ["b", "a", "b"]}))
+            .expect("an order");
         assert_eq!(order.labels, ["a", "b"]);
     }
 

@@ -91,10 +91,16 @@ impl Workflows {
     }
 
     /// A stored revision, whether it is current or not.
-    pub(crate) async fn revision(&self, key: &WorkflowKey, revision: Digest) -> Result<RevisionRow, Refusal> {
+    pub(crate) async fn revision(
+        &self,
+        key: &WorkflowKey,
+        revision: Digest,
+    ) -> Result<RevisionRow, Refusal> {
         let row = self.0.store.revision_get(key.clone(), revision).await?;
         row.ok_or_else(|| {
-            let detail = format!("workflow `{key}` has no revision {revision}; `isonomy workflows show` lists them");
+            let detail = format!(
+                "workflow `{key}` has no revision {revision}; `isonomy workflows show` lists them"
+            );
             Refusal::new(ProblemCode::RevisionMissing, detail)
         })
     }
@@ -148,7 +154,8 @@ impl Workflows {
         let (text, read) = self.read(text, &source).await?;
         let found = &read.workflow.document.key;
         if found != key {
-            let detail = format!("the document is `{found}`, and the path says `{key}`; make them equal");
+            let detail =
+                format!("the document is `{found}`, and the path says `{key}`; make them equal");
             return Err(Refusal::new(ProblemCode::WorkflowMismatch, detail));
         }
         let wrong = expressions::check(&self.0.evaluators, &read.workflow, &text, &source).await?;
@@ -181,8 +188,10 @@ impl Workflows {
             let _turn = workflows.0.changing.lock().await;
             let row = workflows.row(&key).await?;
             let at = workflows.0.clock.now();
-            let change = change_op(ChangeKind::WorkflowDeleted, &key, None, Some(row.revision), &by, at);
-            let result = workflows.commit(vec![Op::WorkflowDelete { key: key.clone(), at }, change]).await;
+            let change =
+                change_op(ChangeKind::WorkflowDeleted, &key, None, Some(row.revision), &by, at);
+            let result =
+                workflows.commit(vec![Op::WorkflowDelete { key: key.clone(), at }, change]).await;
             workflows.heads_forget(&key);
             result
         })
@@ -203,7 +212,12 @@ impl Workflows {
         }
     }
 
-    async fn carry_out(&self, plan: Plan, by: &By, dry_run: bool) -> Result<WorkflowApplied, Refusal> {
+    async fn carry_out(
+        &self,
+        plan: Plan,
+        by: &By,
+        dry_run: bool,
+    ) -> Result<WorkflowApplied, Refusal> {
         let _turn = self.0.changing.lock().await;
         let stored = self.0.store.workflow_get(plan.key.clone()).await?;
         let current = stored.filter(|row| row.deleted_at.is_none());
@@ -297,7 +311,10 @@ impl Plan {
         Finding {
             code: SAME_VERSION.to_owned(),
             severity: Severity::Warning.to_string(),
-            rendered: Some(format!("warning[{SAME_VERSION}]: {message}\n  --> {}\nhint: {hint}\n", self.source)),
+            rendered: Some(format!(
+                "warning[{SAME_VERSION}]: {message}\n  --> {}\nhint: {hint}\n",
+                self.source
+            )),
             message,
             line: 1,
             column: 1,
@@ -308,7 +325,9 @@ impl Plan {
 }
 
 fn missing(key: &WorkflowKey) -> Refusal {
-    let detail = format!("there is no workflow `{key}`; apply it first, or look with `isonomy workflows list`");
+    let detail = format!(
+        "there is no workflow `{key}`; apply it first, or look with `isonomy workflows list`"
+    );
     Refusal::new(ProblemCode::WorkflowMissing, detail)
 }
 

@@ -42,9 +42,9 @@ const PLACES: [(usize, Spoiled); 12] = [
     (178, NotANumber),
     (240, SecondHead),
     (301, NoClass),
-    (355, OpenQuote),
+    (355, AfterQuote),
     (412, LostPoint),
-    (480, AfterQuote),
+    (480, OpenQuote),
     (569, UnknownClass),
 ];
 

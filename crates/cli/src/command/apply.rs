@@ -21,7 +21,9 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     let api = super::api(global)?;
     let plan = plan(&api, &found.documents).await?;
     if args.dry_run {
-        output::show(args.output.output, &Page { items: plan.clone(), next: None }, || plan_text(&plan))?;
+        output::show(args.output.output, &Page { items: plan.clone(), next: None }, || {
+            plan_text(&plan)
+        })?;
         return Ok(Exit::Ok);
     }
     output::say(&plan_text(&plan));
@@ -36,7 +38,9 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
         // Where nothing changes nothing is sent, so that no record of a change appears.
         items.push(match planned.change {
             WorkflowChange::Unchanged => planned,
-            WorkflowChange::New | WorkflowChange::Changed => send(&api, document, false, args.reason.clone()).await?,
+            WorkflowChange::New | WorkflowChange::Changed => {
+                send(&api, document, false, args.reason.clone()).await?
+            }
         });
     }
     let page = Page { items, next: None };
@@ -52,7 +56,10 @@ fn collect(args: &ApplyArgs) -> Outcome<Found> {
         found.skipped.extend(more.skipped);
     }
     for skipped in &found.skipped {
-        output::say(&format!("skipped `{}`: it has no `document`, so it is no workflow", skipped.display()));
+        output::say(&format!(
+            "skipped `{}`: it has no `document`, so it is no workflow",
+            skipped.display()
+        ));
     }
     if found.documents.is_empty() {
         return Err(Failure::usage("there is no workflow to apply")
@@ -107,12 +114,18 @@ async fn plan(api: &Api, documents: &[Document]) -> Outcome<Vec<WorkflowApplied>
     if invalid == 0 {
         return Ok(plan);
     }
-    let message = format!("{invalid} of {} documents are not valid; nothing was applied", documents.len());
+    let all = counted(documents.len(), "document");
+    let message = format!("not valid: {invalid} of {all}; nothing was applied");
     Err(Failure::usage(message).places(places))
 }
 
 /// Applies one document, or only asks what it would change.
-pub async fn send(api: &Api, document: &Document, dry_run: bool, reason: Option<String>) -> Outcome<WorkflowApplied> {
+pub async fn send(
+    api: &Api,
+    document: &Document,
+    dry_run: bool,
+    reason: Option<String>,
+) -> Outcome<WorkflowApplied> {
     let (namespace, name) = document.target(&api.namespace);
     let answer = api.workflow_apply(&namespace, &name, &document.apply(dry_run, reason)).await;
     answer.map_err(|error| api.explain(error))
@@ -127,16 +140,23 @@ pub fn say_warnings(applied: &WorkflowApplied) {
 fn confirmed(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
     let from_stdin = args.file.iter().any(|file| file == Path::new("-"));
     if from_stdin || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Failure::usage(format!("nobody is there to confirm {changes} changes at {address}"))
+        let changes = counted(changes, "change");
+        return Err(Failure::usage(format!("nobody is there to confirm {changes} at {address}"))
             .hint("pass `--yes` to apply them without being asked, or `--dry-run` to only see them"));
     }
     let mut stderr = io::stderr().lock();
-    let asked = write!(stderr, "apply {changes} changes to {address}? [y/N] ").and_then(|()| stderr.flush());
+    let asked = write!(stderr, "apply {} to {address}? [y/N] ", counted(changes, "change"))
+        .and_then(|()| stderr.flush());
     asked.map_err(|cause| Failure::internal(format!("cannot ask: {cause}")))?;
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|cause| Failure::internal(format!("cannot read the answer: {cause}")))?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 #[must_use]
@@ -152,14 +172,26 @@ fn plan_text(plan: &[WorkflowApplied]) -> String {
     let rows = plan.iter().map(|applied| {
         let before = applied.previous.as_deref().map(short).unwrap_or_default();
         let workflow = format!("{}/{}", applied.namespace, applied.workflow);
-        vec![word(applied.change).to_owned(), workflow, applied.version.clone(), before, short(&applied.revision)]
+        vec![
+            word(applied.change).to_owned(),
+            workflow,
+            applied.version.clone(),
+            before,
+            short(&applied.revision),
+        ]
     });
     output::table(&["change", "workflow", "version", "from", "to"], rows)
 }
 
 fn applied_text(items: &[WorkflowApplied]) -> String {
     let line = |applied: &WorkflowApplied| {
-        format!("{}/{} {} {}", applied.namespace, applied.workflow, word(applied.change), applied.revision)
+        format!(
+            "{}/{} {} {}",
+            applied.namespace,
+            applied.workflow,
+            word(applied.change),
+            applied.revision
+        )
     };
     items.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -24,7 +24,10 @@ pub async fn dev(args: DevArgs) -> Outcome {
     let serving = Serving::open(&args.data, config.as_deref(), args.port).await?;
     let url = serving.url();
     let announced = Announced::write(&args.data, &url).map_err(|cause| {
-        Failure::internal(format!("cannot write the address into `{}`: {cause}", args.data.display()))
+        Failure::internal(format!(
+            "cannot write the address into `{}`: {cause}",
+            args.data.display()
+        ))
     })?;
     output::write(&format!("listening on {url}"))?;
     greet(&args.data, &url, config.as_deref(), &usual, serving.unfinished());
@@ -47,7 +50,9 @@ fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, unfinished
     output::say(&format!("data in `{}`", data.display()));
     match config {
         Some(file) => output::say(&format!("configuration from `{}`", file.display())),
-        None => output::say(&format!("no configuration; it would be read from `{}`", usual.display())),
+        None => {
+            output::say(&format!("no configuration; it would be read from `{}`", usual.display()))
+        }
     }
     if unfinished > 0 {
         let runs = if unfinished == 1 { "run" } else { "runs" };
@@ -56,15 +61,21 @@ fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, unfinished
     // Where no other command would look for it by itself.
     let is_usual = url.ends_with(&format!(":{}", address::PORT));
     if data != Path::new(address::DATA) && !is_usual {
-        output::say(&format!("other commands find it with `--server {url}`, or `export ISONOMY_SERVER={url}`"));
+        output::say(&format!(
+            "other commands find it with `--server {url}`, or `export ISONOMY_SERVER={url}`"
+        ));
     }
 }
 
 fn log(filter: &str) -> Outcome<()> {
     let filter = EnvFilter::try_new(filter).map_err(|cause| {
-        Failure::usage(format!("`--log {filter}` is not a filter: {cause}"))
-            .hint("write a level such as `info`, or levels by room such as `warn,isonomy_engine=debug`")
+        Failure::usage(format!("`--log {filter}` is not a filter: {cause}")).hint(
+            "write a level such as `info`, or levels by room such as `warn,isonomy_engine=debug`",
+        )
     })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     log.try_init().map_err(|cause| Failure::internal(format!("cannot start the log: {cause}")))
 }

@@ -26,11 +26,15 @@ pub fn perform(cli: Cli) -> Outcome {
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => runtime::site()?.block_on(dev::dev(args)),
-        Command::Run(args) if args.local => runtime::site()?.block_on(run::run_local(&global, *args)),
+        Command::Run(args) if args.local => {
+            runtime::site()?.block_on(run::run_local(&global, *args))
+        }
         Command::Run(args) => runtime::client()?.block_on(run::run(&global, *args)),
         Command::Runs(args) => runtime::client()?.block_on(runs::runs(&global, args)),
         Command::Apply(args) => runtime::client()?.block_on(apply::apply(&global, args)),
-        Command::Workflows(args) => runtime::client()?.block_on(workflows::workflows(&global, args)),
+        Command::Workflows(args) => {
+            runtime::client()?.block_on(workflows::workflows(&global, args))
+        }
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
     }
 }
@@ -41,7 +45,10 @@ fn api(global: &Global) -> Outcome<Api> {
 }
 
 /// Which part of a list was asked for: a page, or all pages one by one.
-async fn pages<T>(page: &PageArgs, mut read: impl AsyncFnMut(Part) -> Outcome<Page<T>>) -> Outcome<Page<T>> {
+async fn pages<T>(
+    page: &PageArgs,
+    mut read: impl AsyncFnMut(Part) -> Outcome<Page<T>>,
+) -> Outcome<Page<T>> {
     if !page.all {
         return read(Part { limit: page.limit, cursor: page.cursor.clone() }).await;
     }
@@ -60,6 +67,8 @@ async fn pages<T>(page: &PageArgs, mut read: impl AsyncFnMut(Part) -> Outcome<Pa
 /// Says how to get the next page, if there is one.
 fn say_next(next: Option<&str>) {
     if let Some(next) = next {
-        output::say(&format!("there are more: add `--cursor {next}` for the next page, or `--all`"));
+        output::say(&format!(
+            "there are more: add `--cursor {next}` for the next page, or `--all`"
+        ));
     }
 }

@@ -38,7 +38,10 @@ impl Target {
         let text = target.to_string_lossy();
         let looks_like_file = text == "-"
             || text.contains(std::path::MAIN_SEPARATOR)
-            || matches!(target.extension().and_then(|extension| extension.to_str()), Some("yaml" | "yml" | "json"));
+            || matches!(
+                target.extension().and_then(|extension| extension.to_str()),
+                Some("yaml" | "yml" | "json")
+            );
         if looks_like_file || target.is_file() {
             return Ok(Self::File(target.to_owned()));
         }
@@ -66,9 +69,9 @@ pub async fn run(global: &Global, args: RunArgs) -> Outcome {
             output::say(&format!("the run goes on; follow it with {}", follow::again(&api, run)));
             Ok(Exit::Interrupted)
         }
-        Stop::Stands(state) => {
+        Stop::Stands(_) => {
             let hint = format!("see {}", follow::command(&api, "show", run));
-            end(&api, run, state, args.output, &hint).await
+            end(&api, run, args.output, &hint).await
         }
     }
 }
@@ -89,9 +92,10 @@ pub async fn run_local(global: &Global, args: RunArgs) -> Outcome {
         }
         match stop {
             Stop::Interrupted => Ok(Exit::Cancelled),
-            Stop::Stands(state) => {
-                let hint = "the journal of a local run is not kept; run it on a site to look into it";
-                end(&api, start.run, state, args.output, hint).await
+            Stop::Stands(_) => {
+                let hint =
+                    "the journal of a local run is not kept; run it on a site to look into it";
+                end(&api, start.run, args.output, hint).await
             }
         }
     };
@@ -123,7 +127,9 @@ impl Start {
         let (namespace, name, revision) = match &self.target {
             Target::Name(name) => (api.namespace.clone(), name.clone(), args.revision.clone()),
             Target::File(_) if args.revision.is_some() => {
-                return Err(Failure::usage("`--revision` is for a stored workflow, and a file is its own revision"));
+                return Err(Failure::usage(
+                    "`--revision` is for a stored workflow, and a file is its own revision",
+                ));
             }
             Target::File(file) => apply_file(api, file, args).await?,
         };
@@ -152,14 +158,22 @@ impl Start {
     }
 }
 
-async fn apply_file(api: &Api, file: &Path, args: &RunArgs) -> Outcome<(Namespace, WorkflowName, Option<String>)> {
+async fn apply_file(
+    api: &Api,
+    file: &Path,
+    args: &RunArgs,
+) -> Outcome<(Namespace, WorkflowName, Option<String>)> {
     let document = document::read(file)?;
     let applied = apply::send(api, &document, false, args.reason.clone()).await?;
     apply::say_warnings(&applied);
     let (namespace, name) = document.target(&api.namespace);
     if !args.local {
-        let (change, revision) = (apply::word(applied.change), super::workflows::short(&applied.revision));
-        output::say(&format!("applied {namespace}/{name} {}: {change}, {revision}", applied.version));
+        let (change, revision) =
+            (apply::word(applied.change), super::workflows::short(&applied.revision));
+        output::say(&format!(
+            "applied {namespace}/{name} {}: {change}, {revision}",
+            applied.version
+        ));
     }
     Ok((namespace, name, Some(applied.revision)))
 }
@@ -183,14 +197,14 @@ async fn watch(api: &mut Api, run: RunId, interrupt: &mut Interrupt, lines: bool
 }
 
 /// Prints what the run gave, or tells what became of it.
-async fn end(api: &Api, run: RunId, state: RunState, format: Option<Format>, hint: &str) -> Outcome {
+async fn end(api: &Api, run: RunId, format: Option<Format>, hint: &str) -> Outcome {
     let format = format.unwrap_or(Format::Json);
     let detail = api.run_show(run).await?;
-    if state == RunState::Completed {
+    if detail.view.state == RunState::Completed.as_str() {
         let output = detail.output.as_ref().unwrap_or(&Value::Null);
         output::show(format, output, || value_text(output))?;
     }
-    verdict(&detail, state, hint)
+    verdict(&detail, hint)
 }
 
 /// A string as it is, anything else as JSON.
@@ -202,12 +216,19 @@ pub fn value_text(value: &Value) -> String {
 }
 
 /// What a run's state means for a script; what is not well is told as a failure.
-pub fn verdict(detail: &RunDetail, state: RunState, hint: &str) -> Outcome {
+pub fn verdict(detail: &RunDetail, hint: &str) -> Outcome {
     let run = &detail.view.run;
+    let state: RunState = detail.view.state.parse().map_err(|_| {
+        Failure::internal("the site named a state that this version does not know")
+            .hint("are site and command line of the same version?")
+    })?;
     match state {
-        RunState::Completed => Ok(Exit::Ok),
+        // Somebody has retried it meanwhile.
         RunState::Pending | RunState::Running | RunState::Waiting => Ok(Exit::Ok),
-        RunState::Cancelled => Err(Failure::new(Exit::Cancelled, format!("{run} was cancelled")).hint(hint)),
+        RunState::Completed => Ok(Exit::Ok),
+        RunState::Cancelled => {
+            Err(Failure::new(Exit::Cancelled, format!("{run} was cancelled")).hint(hint))
+        }
         RunState::Suspended => {
             let why = detail.view.suspended.as_deref().unwrap_or("nobody said why");
             Err(Failure::internal(format!("{run} is suspended: {why}")).hint(hint))
@@ -247,9 +268,14 @@ mod tests {
     /// Mutation: take every word for a file, or look for a file of every name.
     #[test]
     fn a_target_is_a_file_where_it_looks_like_one() {
-        for (text, is_file) in
-            [("hello", false), ("hello.yaml", true), ("./hello", true), ("a/b", true), ("-", true), ("x.json", true)]
-        {
+        for (text, is_file) in [
+            ("hello", false),
+            ("hello.yaml", true),
+            ("./hello", true),
+            ("a/b", true),
+            ("-", true),
+            ("x.json", true),
+        ] {
             let target = Target::parse(Path::new(text)).expect("a target");
             assert_eq!(matches!(target, Target::File(_)), is_file, "{text}");
         }

@@ -5,7 +5,9 @@ use wire::{RunEventView, RunView};
 
 use super::{api, pages, run, say_next};
 use crate::api::RunFilter;
-use crate::args::{Global, RunsArgs, RunsChange, RunsCommand, RunsEvents, RunsFollow, RunsList, RunsShow};
+use crate::args::{
+    Global, RunsArgs, RunsChange, RunsCommand, RunsEvents, RunsFollow, RunsList, RunsShow,
+};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::fault;
@@ -31,7 +33,11 @@ pub async fn runs(global: &Global, args: RunsArgs) -> Outcome {
 
 async fn list(global: &Global, args: RunsList) -> Outcome {
     let since = args.since.map(|since| when::since(&since, SystemClock.now())).transpose()?;
-    let filter = RunFilter { workflow: args.workflow.map(|name| name.to_string()), states: args.state, since };
+    let filter = RunFilter {
+        workflow: args.workflow.map(|name| name.to_string()),
+        states: args.state,
+        since,
+    };
     let api = api(global)?;
     let page = pages(&args.page, async |part| api.run_list(&filter, &part).await).await?;
     output::show(args.output.output, &page, || list_text(&page.items))?;
@@ -49,7 +55,11 @@ fn list_text(views: &[RunView]) -> String {
             view.state.clone(),
             when::age(&view.created_at, now),
             when::took(&view.created_at, Some(&end)),
-            view.error.as_ref().map(fault::title).or_else(|| view.suspended.clone()).unwrap_or_default(),
+            view.error
+                .as_ref()
+                .map(fault::title)
+                .or_else(|| view.suspended.clone())
+                .unwrap_or_default(),
         ]
     });
     output::table(&["run", "workflow", "state", "age", "took", "error"], rows)
@@ -72,9 +82,9 @@ async fn follow(global: &Global, args: RunsFollow) -> Outcome {
             output::say(&format!("follow it again with {}", follow::again(&api, args.run)));
             Ok(Exit::Interrupted)
         }
-        Stop::Stands(state) => {
+        Stop::Stands(_) => {
             let detail = api.run_show(args.run).await?;
-            run::verdict(&detail, state, &format!("see {}", follow::command(&api, "show", args.run)))
+            run::verdict(&detail, &format!("see {}", follow::command(&api, "show", args.run)))
         }
     }
 }
@@ -89,7 +99,10 @@ async fn retry(global: &Global, args: RunsChange) -> Outcome {
     let api = api(global)?;
     api.run_retry(args.run, args.reason).await?;
     let again = follow::again(&api, args.run);
-    output::say(&format!("{} goes on from the task that faulted; follow it with {again}", args.run));
+    output::say(&format!(
+        "{} goes on from the task that faulted; follow it with {again}",
+        args.run
+    ));
     Ok(Exit::Ok)
 }
 
@@ -103,7 +116,10 @@ async fn events(global: &Global, args: RunsEvents) -> Outcome {
     }
     output::show(args.output.output, &page, || events_text(&page.items))?;
     if let (Some(_), Some(last)) = (&page.next, page.items.last()) {
-        output::say(&format!("there are more: add `--after {}` for the next page, or `--all`", last.sequence));
+        output::say(&format!(
+            "there are more: add `--after {}` for the next page, or `--all`",
+            last.sequence
+        ));
     }
     Ok(Exit::Ok)
 }

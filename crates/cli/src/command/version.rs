@@ -38,7 +38,9 @@ pub async fn version(global: &Global, args: OutputArgs) -> Outcome {
 fn text(versions: &Versions, address: &str) -> String {
     let Versions { client, site } = versions;
     let site = match site {
-        Some(site) => format!("{} at {address}, workflow language {}", site.version, site.dsl.join(", ")),
+        Some(site) => {
+            format!("{} at {address}, workflow language {}", site.version, site.dsl.join(", "))
+        }
         None => format!("none at {address}"),
     };
     format!("{} {}\nsite: {site}", client.name, client.version)

@@ -4,7 +4,9 @@ use base::{Clock as _, SystemClock};
 use wire::{WorkflowDetail, WorkflowView};
 
 use super::{api, pages, say_next};
-use crate::args::{Global, WorkflowsArgs, WorkflowsCommand, WorkflowsDelete, WorkflowsList, WorkflowsShow};
+use crate::args::{
+    Global, WorkflowsArgs, WorkflowsCommand, WorkflowsDelete, WorkflowsList, WorkflowsShow,
+};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output;
@@ -62,7 +64,10 @@ fn show_text(detail: &WorkflowDetail) -> String {
 async fn delete(global: &Global, args: WorkflowsDelete) -> Outcome {
     let api = api(global)?;
     api.workflow_delete(&args.name, args.reason.as_deref()).await?;
-    output::say(&format!("deleted {}/{}; applying it again brings it back", api.namespace, args.name));
+    output::say(&format!(
+        "deleted {}/{}; applying it again brings it back",
+        api.namespace, args.name
+    ));
     Ok(Exit::Ok)
 }
 

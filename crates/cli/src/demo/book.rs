@@ -42,7 +42,9 @@ pub struct Held {
 /// What the caller gets to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Booked { referral: String },
+    Booked {
+        referral: String,
+    },
     Refused,
     Nothing,
     /// Nothing, and the connection stays open until the caller is gone.
@@ -62,7 +64,9 @@ impl Book {
         let entry = self.keys.entry(key.to_owned()).or_default();
         entry.requests += 1;
         // The first one that finds its effect not yet done, so that it is done and unanswered.
-        let hold = self.held.is_none() && entry.effects.is_empty() && self.hold_at.is_some_and(|at| number >= at);
+        let hold = self.held.is_none()
+            && entry.effects.is_empty()
+            && self.hold_at.is_some_and(|at| number >= at);
         if !hold && number.is_multiple_of(REFUSED_EVERY) {
             self.refused += 1;
             return Answer::Refused;

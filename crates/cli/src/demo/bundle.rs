@@ -33,7 +33,8 @@ impl Folder {
         let failed = |cause| Failure::internal(format!("cannot write the demo's files: {cause}"));
         let folder = tempfile::Builder::new().prefix("isonomy-demo-").tempdir().map_err(failed)?;
         fs::write(folder.path().join("intake.csv"), INTAKE).map_err(failed)?;
-        fs::write(folder.path().join("site.yaml"), SITE.replace(SERVICE, service)).map_err(failed)?;
+        fs::write(folder.path().join("site.yaml"), SITE.replace(SERVICE, service))
+            .map_err(failed)?;
         Ok(Self(folder))
     }
 
@@ -66,7 +67,9 @@ impl Folder {
     /// Removes it now, and says what is in the way.
     pub fn remove(self) -> Outcome<()> {
         let path = self.path().display().to_string();
-        self.0.close().map_err(|cause| Failure::internal(format!("cannot remove the demo's folder `{path}`: {cause}")))
+        self.0.close().map_err(|cause| {
+            Failure::internal(format!("cannot remove the demo's folder `{path}`: {cause}"))
+        })
     }
 }
 
@@ -90,7 +93,9 @@ mod tests {
     /// Mutation: move the service to another port in `site.yaml` alone.
     #[test]
     fn the_example_is_whole_and_the_configuration_names_the_demos_service() {
-        assert!(input()["model"]["features"].as_array().is_some_and(|features| features.len() == 30));
+        assert!(
+            input()["model"]["features"].as_array().is_some_and(|features| features.len() == 30)
+        );
         let folder = Folder::lay_out("http://127.0.0.1:1234").expect("a temporary folder");
         let config = fs::read_to_string(folder.config()).expect("it was written");
         assert!(config.contains("to: http://127.0.0.1:1234\n"), "{config}");

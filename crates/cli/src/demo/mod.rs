@@ -10,6 +10,7 @@ mod service;
 mod site;
 mod story;
 mod truth;
+mod waits;
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -27,6 +28,7 @@ use self::bundle::Folder;
 use self::promise::{Evidence, Kill, Totals};
 use self::service::Service;
 use self::site::Site;
+use self::waits::Waits;
 use crate::address::Address;
 use crate::api::Api;
 use crate::exit::Exit;
@@ -109,26 +111,31 @@ struct Stage {
 impl Stage {
     /// Returns the three lines of what was proved.
     async fn play(&mut self) -> Outcome<String> {
-        let truth = truth::truth(bundle::CASES, bundle::INTAKE, &bundle::model(), bundle::THRESHOLD);
+        let truth =
+            truth::truth(bundle::CASES, bundle::INTAKE, &bundle::model(), bundle::THRESHOLD);
         output::write(&story::title(truth.rows, truth.cases))?;
         output::write(&story::service_up(&self.service.url()))?;
         let site = self.site_start().await?;
         output::write(&story::site_up(site.pid, &site.url))?;
-        let mut api = Api::new(Address::File(self.folder.address()), name(Namespace::parse(NAMESPACE)))?;
+        let mut api =
+            Api::new(Address::File(self.folder.address()), name(Namespace::parse(NAMESPACE)))?;
         let began = Instant::now();
         let run = start(&api).await?;
-        let (state, kill) = self.watch(&mut api, run).await?;
+        let mut waits = Waits::default();
+        let (state, kill) = self.watch(&mut api, run, &mut waits).await?;
         let seconds = began.elapsed().as_secs_f64();
 
         let detail = api.run_show(run).await?;
         let evidence = evidence(state, &detail, self.service.book(), kill);
         if let Some(totals) = &evidence.totals {
-            output::write(&story::totals(totals, seconds))?;
+            output::write(&story::totals(totals, seconds, evidence.retries, &waits.words()))?;
         }
         output::write(&story::book(&evidence.book))?;
         let broken = promise::broken(&evidence, &truth);
         match (&evidence.totals, &evidence.kill) {
-            (Some(totals), Some(kill)) if broken.is_empty() => Ok(story::proved(&evidence, totals, kill)),
+            (Some(totals), Some(kill)) if broken.is_empty() => {
+                Ok(story::proved(&evidence, totals, kill))
+            }
             _ => Err(not_as_promised(&broken, &detail)),
         }
     }
@@ -139,13 +146,19 @@ impl Stage {
     }
 
     /// Follows the run to its end, over the death of its server.
-    async fn watch(&mut self, api: &mut Api, run: RunId) -> Outcome<(RunState, Option<Kill>)> {
+    async fn watch(
+        &mut self,
+        api: &mut Api,
+        run: RunId,
+        waits: &mut Waits,
+    ) -> Outcome<(RunState, Option<Kill>)> {
         let progress = Progress::default();
         // The signals that matter are heard further out; the follower only wants to be told of some.
         let mut interrupt = Interrupt::typed()?;
         let mut follower = Follower::new(run, true);
         let followed = follower.follow(api, &mut interrupt, |event| {
             progress.tell(event);
+            waits.tell(event);
             Ok(())
         });
         tokio::pin!(followed);
@@ -188,7 +201,11 @@ impl Stage {
             None => true,
         };
         self.folder.remove()?;
-        if stopped { Ok(()) } else { Err(Failure::new(Exit::Faulted, "the site did not stop as it should")) }
+        if stopped {
+            Ok(())
+        } else {
+            Err(Failure::new(Exit::Faulted, "the site did not stop as it should"))
+        }
     }
 }
 
@@ -201,7 +218,10 @@ async fn start(api: &Api) -> Outcome<RunId> {
         reason: Some("the demo".to_owned()),
     };
     let workflow = name(WorkflowName::parse(WORKFLOW));
-    let applied = api.workflow_apply(&api.namespace, &workflow, &apply).await.map_err(|error| api.explain(error))?;
+    let applied = api
+        .workflow_apply(&api.namespace, &workflow, &apply)
+        .await
+        .map_err(|error| api.explain(error))?;
     let run = RunId::new(SystemClock.now(), &SystemRandom);
     let start = RunStart {
         workflow: WORKFLOW.to_owned(),
@@ -243,8 +263,9 @@ impl Progress {
     fn tell(&self, event: &FollowEvent) {
         let mut shown = self.0.borrow_mut();
         let bar = shown.get_or_insert_with(|| {
-            let style = ProgressStyle::with_template("  {wide_bar}  row {pos} of {len}  {msg}");
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style.expect("our own template"))
+            let style = ProgressStyle::with_template("  {bar:40}  {pos} of {len} cases  {msg}");
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+                .with_style(style.expect("our own template"))
         });
         match event.kind.as_str() {
             "iteration" => {

@@ -57,7 +57,8 @@ pub struct Evidence {
 #[must_use]
 pub fn broken(evidence: &Evidence, truth: &Truth) -> Vec<String> {
     let mut broken = Broken(Vec::new());
-    broken.unless(evidence.state == RunState::Completed, || format!("the run is {}", evidence.state));
+    broken
+        .unless(evidence.state == RunState::Completed, || format!("the run is {}", evidence.state));
     match &evidence.totals {
         Some(totals) => totals_hold(totals, truth, &mut broken),
         None => broken.unless(false, || "the run gave no totals".into()),
@@ -87,7 +88,11 @@ fn totals_hold(totals: &Totals, truth: &Truth, broken: &mut Broken) {
     broken.same("rows read", totals.read, truth.rows);
     broken.same("broken rows", rows, truth.broken.iter().copied().collect());
     broken.same("cases screened", totals.screened, truth.cases);
-    broken.same("rows read less those broken", totals.read.saturating_sub(totals.broken.len() as u64), totals.screened);
+    broken.same(
+        "rows read less those broken",
+        totals.read.saturating_sub(totals.broken.len() as u64),
+        totals.screened,
+    );
     broken.same("cases referred", totals.referred, truth.referred.len() as u64);
     for found in ["csv", "schema"] {
         let any = totals.broken.iter().any(|row| row.found == found);
@@ -95,7 +100,9 @@ fn totals_hold(totals: &Totals, truth: &Truth, broken: &mut Broken) {
     }
     broken.same("the held-out half", totals.held_out, truth.held_out);
     let accuracy = totals.held_out.accuracy;
-    broken.unless(accuracy >= ACCURACY_MIN, || format!("the model is right in {accuracy} of the held-out half"));
+    broken.unless(accuracy >= ACCURACY_MIN, || {
+        format!("the model is right in {accuracy} of the held-out half")
+    });
 }
 
 fn effects_hold(book: &Book, truth: &Truth, broken: &mut Broken) {
@@ -113,7 +120,9 @@ fn effects_hold(book: &Book, truth: &Truth, broken: &mut Broken) {
     broken.unless(referred == truth.referred, || {
         let missing: Vec<_> = truth.referred.difference(&referred).collect();
         let extra: Vec<_> = referred.difference(&truth.referred).collect();
-        format!("the service lacks rows {missing:?}, and has rows {extra:?} that nobody should refer")
+        format!(
+            "the service lacks rows {missing:?}, and has rows {extra:?} that nobody should refer"
+        )
     });
     let repeated = book.entries().any(|(_, entry)| entry.requests > 1 && entry.effects.len() == 1);
     broken.unless(repeated, || "no key had several requests and one effect".into());
@@ -147,7 +156,8 @@ mod tests {
     }
 
     fn good() -> Evidence {
-        let row = |row, found: &str| BrokenRow { row, found: found.into(), reason: "it is odd".into() };
+        let row =
+            |row, found: &str| BrokenRow { row, found: found.into(), reason: "it is odd".into() };
         let mut book = Book::new(Some(2));
         for (key, row) in [("a", 1), ("b", 3), ("b", 3)] {
             book.take(key, row);
@@ -192,13 +202,19 @@ mod tests {
         );
         check(|_, totals| totals.referred = 3, "cases referred: 3, and it should be 2");
         check(|_, totals| totals.broken[1].row = 3, "broken rows: [2, 3], and it should be [2, 4]");
-        check(|_, totals| totals.broken[1].found = "csv".into(), "no broken row was found by schema");
+        check(
+            |_, totals| totals.broken[1].found = "csv".into(),
+            "no broken row was found by schema",
+        );
     }
 
     /// Mutation: count effects without looking for whom they were.
     #[test]
     fn a_case_that_is_referred_twice_under_two_keys_is_noticed() {
-        check(|evidence, _| assert!(matches!(evidence.book.take("c", 3), Answer::Booked { .. })), "the case in row 3 was referred 2 times");
+        check(
+            |evidence, _| assert!(matches!(evidence.book.take("c", 3), Answer::Booked { .. })),
+            "the case in row 3 was referred 2 times",
+        );
         check(
             |evidence, _| assert!(matches!(evidence.book.take("c", 4), Answer::Booked { .. })),
             "the service lacks rows [], and has rows [4] that nobody should refer",

@@ -51,7 +51,9 @@ struct Referral {
 impl Service {
     /// Listens on this machine; port 0 is any free one.
     pub async fn start(port: u16, book: Book) -> Outcome<Self> {
-        let failed = |cause| Failure::internal(format!("cannot start the referral service on port {port}: {cause}"));
+        let failed = |cause| {
+            Failure::internal(format!("cannot start the referral service on port {port}: {cause}"))
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let desk = Arc::new(Desk { book: Mutex::new(book), held: Notify::new() });
@@ -83,22 +85,36 @@ impl Desk {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Unanswered> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Unanswered> {
         if request.method() != Method::POST || request.uri().path() != "/referrals" {
             return Ok(response(StatusCode::NOT_FOUND, r#"{"wanted":"POST /referrals"}"#.into()));
         }
-        let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok()).map(str::to_owned);
+        let key = request
+            .headers()
+            .get("idempotency-key")
+            .and_then(|key| key.to_str().ok())
+            .map(str::to_owned);
         let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-        let referral = body.ok().and_then(|body| serde_json::from_slice::<Referral>(&body.to_bytes()).ok());
+        let referral =
+            body.ok().and_then(|body| serde_json::from_slice::<Referral>(&body.to_bytes()).ok());
         let (Some(key), Some(Referral { row })) = (key, referral) else {
-            return Ok(response(StatusCode::BAD_REQUEST, r#"{"wanted":"an Idempotency-Key, and a row"}"#.into()));
+            return Ok(response(
+                StatusCode::BAD_REQUEST,
+                r#"{"wanted":"an Idempotency-Key, and a row"}"#.into(),
+            ));
         };
         let answer = self.book().take(&key, row);
         match answer {
-            Answer::Booked { referral } => {
-                Ok(response(StatusCode::OK, serde_json::json!({ "referral": referral, "row": row }).to_string()))
+            Answer::Booked { referral } => Ok(response(
+                StatusCode::OK,
+                serde_json::json!({ "referral": referral, "row": row }).to_string(),
+            )),
+            Answer::Refused => {
+                Ok(response(StatusCode::SERVICE_UNAVAILABLE, r#"{"busy":true}"#.into()))
             }
-            Answer::Refused => Ok(response(StatusCode::SERVICE_UNAVAILABLE, r#"{"busy":true}"#.into())),
             Answer::Nothing => Err(Unanswered),
             Answer::Held => {
                 self.held.notify_one();
@@ -185,7 +201,10 @@ mod tests {
         let ok = "HTTP/1.1 200 OK";
         let busy = "HTTP/1.1 503 Service Unavailable";
         assert_eq!(heard, [ok, ok, ok, ok, ok, ok, busy, ok, ok, ok, ""]);
-        assert_eq!(service.book().entries().filter(|(_, entry)| entry.effects.len() == 1).count(), 10);
+        assert_eq!(
+            service.book().entries().filter(|(_, entry)| entry.effects.len() == 1).count(),
+            10
+        );
     }
 
     /// Mutation: book a referral for whatever is asked.

@@ -38,19 +38,25 @@ pub struct Site {
 impl Site {
     pub async fn start(folder: &Folder) -> Outcome<Self> {
         let failed = |cause| Failure::internal(format!("cannot start the demo's site: {cause}"));
-        let log = OpenOptions::new().create(true).append(true).open(folder.log()).map_err(failed)?;
+        let log =
+            OpenOptions::new().create(true).append(true).open(folder.log()).map_err(failed)?;
         let mut child = command(folder, log).map_err(failed)?.spawn().map_err(failed)?;
         let pid = child.id().ok_or_else(|| Failure::internal("the demo's site ended at once"))?;
-        let stdout = child.stdout.take().ok_or_else(|| Failure::internal("the demo's site has no stdout"))?;
+        let stdout = child
+            .stdout
+            .take()
+            .ok_or_else(|| Failure::internal("the demo's site has no stdout"))?;
         let mut said = BufReader::new(stdout);
         let mut line = String::new();
         let read = timeout(START_TIMEOUT, said.read_line(&mut line)).await;
-        let told = matches!(read, Ok(Ok(_))).then(|| line.trim_end().strip_prefix(LISTENING)).flatten();
+        let told =
+            matches!(read, Ok(Ok(_))).then(|| line.trim_end().strip_prefix(LISTENING)).flatten();
         match told {
             Some(url) => Ok(Self { pid, url: url.to_owned(), child, _said: said }),
             None => {
                 end(&mut child).await;
-                Err(Failure::internal("the demo's site did not come up").hint(format!("it said:\n{}", last_words(folder))))
+                Err(Failure::internal("the demo's site did not come up")
+                    .hint(format!("it said:\n{}", last_words(folder))))
             }
         }
     }

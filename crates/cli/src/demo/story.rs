@@ -10,7 +10,7 @@ use super::truth::HeldOut;
 pub fn title(rows: u64, cases: u64) -> String {
     format!(
         "Tumour screening at one clinic: {cases} real cases in a file of {rows} rows, one durable run,\n\
-         and a server that is killed in the middle of it.\n"
+         and a server that is killed in the middle of it.\n\n"
     )
 }
 
@@ -26,7 +26,9 @@ pub fn site_up(pid: u32, url: &str) -> String {
 }
 
 pub fn run_started(run: &str, version: &str, revision: &str) -> String {
-    format!("The run has begun: {run}\n  of clinic/tumour-screening {version}, revision {revision}.\n")
+    format!(
+        "The run has begun: {run}\n  of clinic/tumour-screening {version}, revision {revision}.\n\n"
+    )
 }
 
 pub fn killed(held: &Held, pid: u32) -> String {
@@ -38,35 +40,47 @@ pub fn killed(held: &Held, pid: u32) -> String {
 }
 
 pub fn site_again(pid: u32, url: &str) -> String {
-    format!("The site is started again on the same store: pid {pid}, {url}. The run goes on.\n")
+    format!("The site is started again on the same store: pid {pid}, {url}. The run goes on.\n\n")
 }
 
 /// What the run itself gave.
-pub fn totals(totals: &Totals, seconds: f64) -> String {
+pub fn totals(totals: &Totals, seconds: f64, retries: u64, waits: &str) -> String {
     let mut text = format!("The run has completed after {seconds:.1} s. Its own totals:\n\n");
     let (read, broken) = (totals.read, totals.broken.len());
-    let _ = writeln!(text, "  rows read    {read:>4}  =  {} cases + {broken} broken rows:", totals.screened);
+    let _ = writeln!(
+        text,
+        "  rows read    {read:>4}  =  {} cases + {broken} broken rows:",
+        totals.screened
+    );
     for row in &totals.broken {
-        let _ = writeln!(text, "    row {:>4}   by {:<6}  {}", row.row, row.found, row.reason);
+        let _ =
+            writeln!(text, "    row {:>4}   by {:<6}  {}", row.row, row.found, reason(&row.reason));
     }
-    let _ = writeln!(text, "  referred     {:>4}  cases at risk\n", totals.referred);
+    let _ = writeln!(text, "  referred     {:>4}  cases at risk", totals.referred);
+    let _ = writeln!(text, "  tried again  {retries:>4}  times: {waits}\n");
     text.push_str(&held_out(&totals.held_out));
     text
 }
 
+/// What a schema complains of, without saying each time that a schema does.
+fn reason(reason: &str) -> &str {
+    reason.rsplit_once("schema: ").map_or(reason, |(_, what)| what)
+}
+
 fn held_out(half: &HeldOut) -> String {
-    format!(
-        "  On the {} cases that the model has not seen   malignant   benign\n    \
-         referred                                   {:>9} {:>8}\n    \
-         not referred                               {:>9} {:>8}\n    \
-         accuracy {:.1} %\n",
-        half.cases,
-        half.true_positives,
-        half.false_positives,
-        half.false_negatives,
-        half.true_negatives,
-        half.accuracy * 100.0,
-    )
+    let line = |name: &str, malignant: &str, benign: &str| {
+        format!("{name:<49}{malignant:>9}{benign:>9}\n")
+    };
+    let counts = |name: &str, malignant: u64, benign: u64| {
+        line(name, &malignant.to_string(), &benign.to_string())
+    };
+    line(
+        &format!("  On the {} cases that the model has not seen", half.cases),
+        "malignant",
+        "benign",
+    ) + &counts("    referred", half.true_positives, half.false_positives)
+        + &counts("    not referred", half.false_negatives, half.true_negatives)
+        + &format!("    accuracy {:.1} %\n\n", half.accuracy * 100.0)
 }
 
 /// What the service outside has seen.
@@ -78,8 +92,9 @@ pub fn book(book: &Book) -> String {
         *requests += u64::from(entry.requests);
         *effects += entry.effects.len() as u64;
     }
+    let at_the_kill = if book.held().is_some() { ", 1 at the kill" } else { "" };
     let mut text = format!(
-        "The service's own book, of {} requests ({} refused, {} without an answer, 1 at the kill):\n\n  \
+        "The service's own book, of {} requests ({} refused, {} without an answer{at_the_kill}):\n\n  \
          idempotency keys         keys  requests  effects\n",
         book.requests(),
         book.refused(),
@@ -90,7 +105,8 @@ pub fn book(book: &Book) -> String {
     };
     let mut all = (0, 0, 0);
     for (times, group) in by_requests {
-        let name = if times == 1 { "asked for once".into() } else { format!("asked for {times} times") };
+        let name =
+            if times == 1 { "asked for once".into() } else { format!("asked for {times} times") };
         line(&name, group);
         all = (all.0 + group.0, all.1 + group.1, all.2 + group.2);
     }
@@ -98,7 +114,7 @@ pub fn book(book: &Book) -> String {
     if let Some((held, entry)) = book.held().and_then(|held| Some((held, book.entry(&held.key)?))) {
         let _ = writeln!(
             text,
-            "\n  The key of the kill, {}: requests {}, effects {}.",
+            "\n  The key of the kill, {}: requests {}, effects {}.\n",
             held.key,
             entry.requests,
             entry.effects.len()
@@ -149,6 +165,7 @@ The service's own book, of 5 requests (0 refused, 0 without an answer, 1 at the 
     together                  3         5        3
 
   The key of the kill, c: requests 3, effects 1.
+
 ";
         assert_eq!(book(&kept), expected);
     }

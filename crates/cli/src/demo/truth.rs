@@ -66,13 +66,15 @@ pub fn truth(cases: &str, intake: &[u8], model: &Value, threshold: f64) -> Truth
         }
     }
     let held_out = &mut truth.held_out;
-    held_out.accuracy = (held_out.true_positives + held_out.true_negatives) as f64 / held_out.cases as f64;
+    held_out.accuracy =
+        (held_out.true_positives + held_out.true_negatives) as f64 / held_out.cases as f64;
     truth
 }
 
 impl Truth {
     fn count(&mut self, case: &str, model: &Model, threshold: f64) {
-        let mut numbers: Vec<f64> = case.split(',').filter_map(|field| field.parse().ok()).collect();
+        let mut numbers: Vec<f64> =
+            case.split(',').filter_map(|field| field.parse().ok()).collect();
         let malignant = numbers.pop() == Some(0.0);
         let positive = model.risk(&numbers) >= threshold;
         self.cases += 1;
@@ -96,7 +98,9 @@ impl Truth {
 impl Model {
     fn risk(&self, values: &[f64]) -> f64 {
         let terms = self.features.iter().zip(values);
-        let sum: f64 = terms.map(|(feature, value)| feature.weight * (value - feature.mean) / feature.scale).sum();
+        let sum: f64 = terms
+            .map(|(feature, value)| feature.weight * (value - feature.mean) / feature.scale)
+            .sum();
         1.0 / (1.0 + (-self.bias - sum).exp())
     }
 }
@@ -111,7 +115,8 @@ mod tests {
     /// Mutation: count a spoiled row as a case, take the odd half, or class 1 for malignant.
     #[test]
     fn rows_cases_and_halves_are_told_apart() {
-        let model = json!({ "bias": 0.0, "features": [{ "mean": 10.0, "scale": 2.0, "weight": 1.0 }] });
+        let model =
+            json!({ "bias": 0.0, "features": [{ "mean": 10.0, "scale": 2.0, "weight": 1.0 }] });
         let cases = "head\n12,0\n8,1\n11,1\n14,0\n";
         let intake = b"head\n12,0\n-8,1\n8,1\n11,1\n\xff\n14,0\n";
         let truth = truth(cases, intake, &model, 0.5);

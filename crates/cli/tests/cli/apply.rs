@@ -17,7 +17,11 @@ fn one_document_that_is_not_valid_keeps_all_from_being_applied() {
     let ended = home.run(&["apply", "-f", "flows", "--yes"]).ends_with(2);
     assert!(ended.stderr.contains("--> flows/b.yaml:7:5"), "{}", ended.stderr);
     assert!(ended.stderr.contains("--> flows/deep/c.yaml:"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("error: 2 of 3 documents are not valid; nothing was applied"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("error: not valid: 2 of 3 documents; nothing was applied"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(home.run(&["workflows", "-o", "json"]).json(), json!({"items": []}));
 }
 
@@ -29,9 +33,10 @@ fn without_a_terminal_it_wants_yes() {
     let dev = home.dev();
     let refused = home.run(&["apply", "-f", "a.yaml"]).ends_with(2);
     assert!(refused.stderr.contains("new     default/a  1.0.0"), "{}", refused.stderr);
-    assert!(refused.stderr.contains(&format!("1 changes at {}", dev.url)), "{}", refused.stderr);
+    assert!(refused.stderr.contains(&format!("1 change at {}", dev.url)), "{}", refused.stderr);
     assert!(refused.stderr.contains("pass `--yes`"), "{}", refused.stderr);
-    let planned = home.run(&["apply", "-f", "a.yaml", "--dry-run", "-o", "json"]).ends_with(0).json();
+    let planned =
+        home.run(&["apply", "-f", "a.yaml", "--dry-run", "-o", "json"]).ends_with(0).json();
     assert_eq!(planned["items"][0]["change"], "new");
     assert_eq!(home.run(&["workflows", "-o", "json"]).json(), json!({"items": []}));
     let applied = home.run(&["apply", "-f", "a.yaml", "--yes"]).ends_with(0);
@@ -81,7 +86,8 @@ fn what_is_no_workflow_is_skipped_and_doubles_are_refused() {
     assert!(refused.stderr.contains("are both the workflow `default/a`"), "{}", refused.stderr);
     home.run(&["apply", "-f", "missing", "--yes"]).ends_with(2);
     home.run(&["apply", "-f", "flows/site.yaml", "--yes"]).ends_with(2);
-    let piped = home.run_with_stdin(&["apply", "-f", "-", "--yes"], &document("piped", SET)).ends_with(0);
+    let piped =
+        home.run_with_stdin(&["apply", "-f", "-", "--yes"], &document("piped", SET)).ends_with(0);
     assert!(piped.stdout.starts_with("default/piped new"), "{}", piped.stdout);
 }
 

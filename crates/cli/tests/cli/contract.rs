@@ -15,7 +15,10 @@ fn the_json_of_every_list_and_show_is_a_contract() {
         "  - greet:\n      set: {{ greeting: '${{ \"Hello, \" + .name }}' }}\n  - fetch:\n      call: http\n      with: {{ method: post, endpoint: {}/x, body: {{ a: 1 }} }}\n",
         world.url
     );
-    home.write("hello.yaml", &document("hello", "  - greet:\n      set: { greeting: '${ .name }' }\n"));
+    home.write(
+        "hello.yaml",
+        &document("hello", "  - greet:\n      set: { greeting: '${ .name }' }\n"),
+    );
     home.write("fault.yaml", &document("fault", &tasks));
     let _dev = home.dev();
     let mut masked = Masked { world: world.url.clone(), names: HashMap::new() };
@@ -26,7 +29,12 @@ fn the_json_of_every_list_and_show_is_a_contract() {
     };
     check("apply-dry-run.json", &["apply", "-f", "hello.yaml", "--dry-run", "-o", "json"], 0);
     check("apply.json", &["apply", "-f", "hello.yaml", "--yes", "-o", "json"], 0);
-    let hello = check("run.json", &["run", "hello", "-i", "name=Ada", "--tag", "a=b", "--label", "health", "--reason", "why"], 0).run_id();
+    let hello = check(
+        "run.json",
+        &["run", "hello", "-i", "name=Ada", "--tag", "a=b", "--label", "health", "--reason", "why"],
+        0,
+    )
+    .run_id();
     let fault = check("run-faulted.json", &["run", "fault.yaml", "-i", "name=Ada"], 1).run_id();
     check("runs-list.json", &["runs", "list", "-o", "json"], 0);
     check("runs-list-page.json", &["runs", "-o", "json", "--limit", "1"], 0);
@@ -64,7 +72,9 @@ impl Masked {
     }
 
     fn word(&mut self, word: &str) -> String {
-        let hex = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hex = |text: &str, length: usize| {
+            text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
         // A key of YAML has its colon in the word.
         let (word, end) = word.strip_suffix(':').map_or((word, ""), |word| (word, ":"));
         let kind = if let Some(rest) = word.strip_prefix("run_").filter(|rest| rest.len() >= 36) {
@@ -76,8 +86,8 @@ impl Masked {
             "DIGEST"
         } else if word.len() == 55 && word.starts_with("00-") {
             return format!("TRACE{end}");
-        } else if hex(word, 64) || hex(word, 32) {
-            "HEX"
+        } else if let Some((key, answers)) = word.rsplit_once('-').filter(|(key, _)| hex(key, 32)) {
+            return format!("{}-{answers}{end}", self.number("KEY", key));
         } else if hex(word, 16) && word.bytes().any(|byte| byte.is_ascii_digit()) {
             return format!("CONTROL{end}");
         } else {

@@ -19,7 +19,11 @@ fn ctrl_c_leaves_the_run_alone() {
     process.signal(Signal::INT);
     let ended = process.end().ends_with(130);
     let run = ended.run_id();
-    assert!(ended.stderr.contains(&format!("follow it with `isonomy runs follow {run}`")), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("follow it with `isonomy runs follow {run}`")),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stdout.is_empty());
 
     let mut process = home.start(&["runs", "follow", &run]);
@@ -40,7 +44,10 @@ fn a_follower_goes_on_when_a_killed_site_is_back() {
     });
     home.allow(&world.url);
     let call = |name: &str, path: &str| {
-        format!("  - {name}:\n      call: http\n      with: {{ method: get, endpoint: {}{path} }}\n", world.url)
+        format!(
+            "  - {name}:\n      call: http\n      with: {{ method: get, endpoint: {}{path} }}\n",
+            world.url
+        )
     };
     let tasks = [call("before", "/a"), call("hang", "/hang")].concat();
     home.write("hang.yaml", &document("hang", &tasks));
@@ -55,7 +62,11 @@ fn a_follower_goes_on_when_a_killed_site_is_back() {
 
     let _dev = home.dev();
     let second = world.request();
-    assert_eq!((first.path.as_str(), &first.key), ("/hang", &second.key), "the effect is the same one");
+    assert_eq!(
+        (first.path.as_str(), &first.key),
+        ("/hang", &second.key),
+        "the effect is the same one"
+    );
     home.run(&["runs", "cancel", &run]).ends_with(0);
     let ended = follower.end().ends_with(8);
     let told = |what: &str| ended.stderr.lines().filter(|line| line.contains(what)).count();
@@ -81,12 +92,17 @@ fn a_site_that_stays_away_is_given_up() {
 #[test]
 fn followed_as_json_there_is_one_object_a_line() {
     let home = Home::new();
-    home.write("two.yaml", &document("two", "  - a:\n      set: { x: 1 }\n  - b:\n      set: { y: 2 }\n"));
+    home.write(
+        "two.yaml",
+        &document("two", "  - a:\n      set: { x: 1 }\n  - b:\n      set: { y: 2 }\n"),
+    );
     let _dev = home.dev();
     let run = home.run(&["run", "two.yaml"]).ends_with(0).run_id();
     let ended = home.run(&["runs", "follow", &run, "-o", "json"]).ends_with(0);
-    let events: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
-    let kinds: Vec<&str> = events.iter().map(|event| event["kind"].as_str().expect("a kind")).collect();
+    let events: Vec<Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+    let kinds: Vec<&str> =
+        events.iter().map(|event| event["kind"].as_str().expect("a kind")).collect();
     assert_eq!(kinds, ["started", "completed", "started", "completed", "state"]);
     assert_eq!(events[4]["state"], "completed");
 }

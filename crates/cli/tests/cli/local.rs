@@ -13,7 +13,13 @@ fn a_local_run_needs_no_site_and_leaves_nothing_behind() {
     let ended = home.run(&["run", "a.yaml", "--local", "-i", "n=1"]).ends_with(0);
     assert_eq!(ended.stdout, "{\n  \"x\": 2\n}\n");
     assert!(ended.stderr.is_empty(), "{}", ended.stderr);
-    home.write("raise.yaml", &document("b", "  - a:\n      raise: { error: { type: https://example.com/e, status: 400 } }\n"));
+    home.write(
+        "raise.yaml",
+        &document(
+            "b",
+            "  - a:\n      raise: { error: { type: https://example.com/e, status: 400 } }\n",
+        ),
+    );
     home.run(&["run", "raise.yaml", "--local"]).ends_with(1);
     home.run(&["run", "stored", "--local"]).ends_with(2);
     assert!(home.temporary_files().is_empty(), "{:?}", home.temporary_files());
@@ -25,11 +31,15 @@ fn a_local_run_needs_no_site_and_leaves_nothing_behind() {
 fn a_local_run_obeys_its_configuration() {
     let home = Home::new();
     let world = World::new(|_| Answer::Json("{\"ok\": true}".to_owned()));
-    let tasks = format!("  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}/x }}\n", world.url);
+    let tasks = format!(
+        "  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}/x }}\n",
+        world.url
+    );
     home.write("fetch.yaml", &document("fetch", &tasks));
     home.run(&["run", "fetch.yaml", "--local"]).ends_with(3);
     home.allow(&world.url);
-    let ended = home.run(&["run", "fetch.yaml", "--local", "--config", ".isonomy/site.yaml"]).ends_with(0);
+    let ended =
+        home.run(&["run", "fetch.yaml", "--local", "--config", ".isonomy/site.yaml"]).ends_with(0);
     assert_eq!(ended.json(), serde_json::json!({"ok": true}));
 }
 
@@ -39,10 +49,14 @@ fn an_interrupt_cancels_a_local_run() {
     let home = Home::new();
     let world = World::new(|_| Answer::Silence);
     home.allow(&world.url);
-    let tasks = format!("  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}/x }}\n", world.url);
+    let tasks = format!(
+        "  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}/x }}\n",
+        world.url
+    );
     home.write("fetch.yaml", &document("fetch", &tasks));
     for signal in [Signal::INT, Signal::TERM] {
-        let process = home.start(&["run", "fetch.yaml", "--local", "--config", ".isonomy/site.yaml"]);
+        let process =
+            home.start(&["run", "fetch.yaml", "--local", "--config", ".isonomy/site.yaml"]);
         world.request();
         process.signal(signal);
         let ended = process.end().ends_with(8);

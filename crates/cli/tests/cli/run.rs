@@ -5,28 +5,38 @@ use serde_json::json;
 use crate::support::world::{Answer, World};
 use crate::support::{Home, document, find_run};
 
-const ECHO: &str = "  - say:\n      call: echo:1.0.0@default\n      with: '${ . }'\n";
+const ECHO: &str = "  - say:\n      set: '${ . }'\n";
 
 /// Mutation: print talk on stdout, quote text, or drop a part of the input.
 #[test]
 fn the_output_alone_is_on_stdout_in_the_form_asked_for() {
     let home = Home::new();
     home.write("echo.yaml", &document("echo", ECHO));
-    home.write("text.yaml", &document("text", "  - a:\n      set: { t: \"two\\nlines\" }\n      output: { as: .t }\n"));
+    home.write(
+        "text.yaml",
+        &document("text", "  - a:\n      set: { t: \"two\\nlines\" }\n      output: { as: .t }\n"),
+    );
     home.write("input.json", "{\"a\": {\"b\": 1}, \"list\": [1, 2]}");
     let _dev = home.dev();
     let check = |args: &[&str], stdout: &str| {
         let ended = home.run(args).ends_with(0);
         assert_eq!(ended.stdout, stdout, "{args:?}");
     };
-    check(&["run", "echo.yaml", "-i", "name=Ada", "-i", "n=3"], "{\n  \"name\": \"Ada\",\n  \"n\": 3\n}\n");
-    check(&["run", "echo", "-i", "@input.json", "-i", "a.c=x", "-o", "yaml"], "a:\n  b: 1\n  c: x\nlist:\n  - 1\n  - 2\n");
+    check(
+        &["run", "echo.yaml", "-i", "name=Ada", "-i", "n=3"],
+        "{\n  \"name\": \"Ada\",\n  \"n\": 3\n}\n",
+    );
+    check(
+        &["run", "echo", "-i", "@input.json", "-i", "a.c=x", "-o", "yaml"],
+        "a:\n  b: 1\n  c: x\nlist:\n- 1\n- 2\n",
+    );
     check(&["run", "echo"], "{}\n");
     check(&["run", "text.yaml"], "\"two\\nlines\"\n");
     check(&["run", "text", "-o", "text"], "two\nlines\n");
     let ended = home.run_with_stdin(&["run", "echo", "-i", "-"], "[true, null]").ends_with(0);
     assert_eq!(ended.json(), json!([true, null]));
-    let ended = home.run_with_stdin(&["run", "-", "-i", "x=1"], &document("piped", ECHO)).ends_with(0);
+    let ended =
+        home.run_with_stdin(&["run", "-", "-i", "x=1"], &document("piped", ECHO)).ends_with(0);
     assert_eq!(ended.json(), json!({"x": 1}));
     assert!(ended.stderr.contains("applied default/piped 1.0.0: new, b3:"), "{}", ended.stderr);
 }
@@ -35,7 +45,10 @@ fn the_output_alone_is_on_stdout_in_the_form_asked_for() {
 #[test]
 fn a_files_own_namespace_wins() {
     let home = Home::new();
-    home.write("own.yaml", &document("own", ECHO).replace("namespace: default", "namespace: clinic"));
+    home.write(
+        "own.yaml",
+        &document("own", ECHO).replace("namespace: default", "namespace: clinic"),
+    );
     let _dev = home.dev();
     let run = home.run(&["run", "own.yaml", "-n", "other"]).ends_with(0).run_id();
     home.run(&["-n", "clinic", "runs", "show", &run]).ends_with(0);
@@ -58,7 +71,10 @@ fn detached_it_prints_the_id_and_leaves() {
     home.write("other.yaml", &document("other", ECHO));
     let other = home.run(&["run", "other.yaml", "--detach", "--id", &run]).ends_with(2);
     assert!(other.stderr.contains("[RUN-002]"), "{}", other.stderr);
-    assert_eq!(home.run(&["runs", "-o", "json"]).json()["items"].as_array().expect("a list").len(), 1);
+    assert_eq!(
+        home.run(&["runs", "-o", "json"]).json()["items"].as_array().expect("a list").len(),
+        1
+    );
     home.run(&["runs", "cancel", &run, "--reason", "enough"]).ends_with(0);
 }
 
@@ -72,9 +88,21 @@ fn a_fault_is_told_with_task_place_and_hint() {
     let ended = home.run(&["run", "raise.yaml"]).ends_with(1);
     let run = ended.run_id();
     assert!(ended.stdout.is_empty());
-    assert!(ended.stderr.contains(&format!("error: {run} faulted: Sold out (410): nothing is left\n")), "{}", ended.stderr);
-    assert!(ended.stderr.contains("--> task `complain` at /do/0/complain of default/raise 1.0.0"), "{}", ended.stderr);
-    assert!(ended.stderr.ends_with(&format!("hint: see `isonomy runs show {run}`\n")), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("error: {run} faulted: Sold out (410): nothing is left\n")),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("--> task `complain` at /do/0/complain of default/raise 1.0.0"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.ends_with(&format!("hint: see `isonomy runs show {run}`\n")),
+        "{}",
+        ended.stderr
+    );
 }
 
 /// Mutation: let a denial of the gate end like any fault, or one of the other side like a denial.
@@ -83,14 +111,21 @@ fn a_denial_of_the_gate_ends_with_three_and_a_servers_with_one() {
     let home = Home::new();
     let world = World::new(|_| Answer::Status(403));
     let call = |name: &str, path: &str| {
-        let tasks = format!("  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}{path} }}\n", world.url);
+        let tasks = format!(
+            "  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}{path} }}\n",
+            world.url
+        );
         home.write(&format!("{name}.yaml"), &document(name, &tasks));
     };
     call("fetch", "/x");
     let dev = home.dev();
     let ended = home.run(&["run", "fetch.yaml"]).ends_with(3);
     assert!(ended.stderr.contains("Denied by policy (403)"), "{}", ended.stderr);
-    assert!(ended.stderr.contains(&format!("destination: {}", world.url)), "the line to add: {}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&format!("destination: {}", world.url)),
+        "the line to add: {}",
+        ended.stderr
+    );
     dev.stop();
     home.allow(&world.url);
     let _dev = home.dev();
@@ -111,7 +146,11 @@ fn what_is_not_there_or_not_valid_is_wrong_usage() {
     home.run(&["run", "not a name"]).ends_with(2);
     home.run(&["run", "missing", "-i", "nothing"]).ends_with(2);
     let bad = home.run(&["run", "bad.yaml"]).ends_with(2);
-    assert!(bad.stderr.starts_with("error[WF-") && bad.stderr.contains("--> bad.yaml:7:5"), "{}", bad.stderr);
+    assert!(
+        bad.stderr.starts_with("error[WF-") && bad.stderr.contains("--> bad.yaml:7:5"),
+        "{}",
+        bad.stderr
+    );
     for file in ["nameless.yaml", "broken.yaml"] {
         let refused = home.run(&["run", file]).ends_with(2);
         assert!(refused.stderr.contains(&format!("--> {file}:")), "{}", refused.stderr);

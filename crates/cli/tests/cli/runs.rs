@@ -36,7 +36,8 @@ fn lists_are_filtered_and_paged() {
 
     let page = home.run(&["runs", "--limit", "3"]).ends_with(0);
     assert_eq!(page.stdout.lines().count(), 4, "{}", page.stdout);
-    let cursor = page.stderr.split('`').nth(1).expect("a command").split(' ').nth(1).expect("a cursor");
+    let cursor =
+        page.stderr.split('`').nth(1).expect("a command").split(' ').nth(1).expect("a cursor");
     let rest = home.run(&["runs", "--limit", "3", "--cursor", cursor]).ends_with(0);
     assert_eq!((rest.stdout.lines().count(), rest.stderr.as_str()), (2, ""), "{}", rest.stdout);
     assert!(page.stdout.contains("Broken (400)"), "newest first: {}", page.stdout);
@@ -54,14 +55,21 @@ fn retry_goes_on_from_the_task_that_faulted() {
     });
     home.allow(&world.url);
     let call = |name: &str| {
-        format!("  - {name}:\n      call: http\n      with: {{ method: post, endpoint: {}/{name} }}\n", world.url)
+        format!(
+            "  - {name}:\n      call: http\n      with: {{ method: post, endpoint: {}/{name} }}\n",
+            world.url
+        )
     };
     home.write("two.yaml", &document("two", &[call("a"), call("b")].concat()));
     let _dev = home.dev();
     let ended = home.run(&["run", "two.yaml"]).ends_with(1);
     let run = ended.run_id();
     let shown = home.run(&["runs", "show", &run]).ends_with(0).stdout;
-    assert!(shown.find("faulted task `b` at /do/1/b").expect("the fault") < shown.find("\ntasks\n").expect("the tasks"), "{shown}");
+    assert!(
+        shown.find("faulted task `b` at /do/1/b").expect("the fault")
+            < shown.find("\ntasks\n").expect("the tasks"),
+        "{shown}"
+    );
 
     is_well.store(true, Ordering::SeqCst);
     let said = home.run(&["runs", "retry", &run, "--reason", "it is well again"]).ends_with(0);
@@ -72,7 +80,12 @@ fn retry_goes_on_from_the_task_that_faulted() {
     let refused = home.run(&["runs", "retry", &run]).ends_with(2);
     assert!(refused.stderr.contains("[RUN-0"), "{}", refused.stderr);
     let events = home.run(&["runs", "events", &run, "-o", "json"]).ends_with(0).json();
-    let kinds: Vec<&str> = events["items"].as_array().expect("a list").iter().filter_map(|event| event["kind"].as_str()).collect();
+    let kinds: Vec<&str> = events["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|event| event["kind"].as_str())
+        .collect();
     assert!(kinds.contains(&"retried"), "{kinds:?}");
 }
 
@@ -82,7 +95,10 @@ fn cancel_cuts_off_a_call_in_flight() {
     let home = Home::new();
     let world = World::new(|_| Answer::Silence);
     home.allow(&world.url);
-    let tasks = format!("  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}/x }}\n", world.url);
+    let tasks = format!(
+        "  - fetch:\n      call: http\n      with: {{ method: get, endpoint: {}/x }}\n",
+        world.url
+    );
     home.write("fetch.yaml", &document("fetch", &tasks));
     let _dev = home.dev();
     let run = home.run(&["run", "fetch.yaml", "--detach"]).ends_with(0).run_id();
@@ -100,11 +116,15 @@ fn cancel_cuts_off_a_call_in_flight() {
 #[test]
 fn events_come_in_pages() {
     let home = Home::new();
-    home.write("e.yaml", &document("e", &"  - NAME:\n      call: echo:1.0.0@default\n".replace("NAME", "a")));
+    home.write(
+        "e.yaml",
+        &document("e", &"  - NAME:\n      call: echo:1.0.0@default\n".replace("NAME", "a")),
+    );
     let _dev = home.dev();
     let run = home.run(&["run", "e.yaml"]).ends_with(0).run_id();
     let sequences = |args: &[&str]| {
-        let ended = home.run(&[&["runs", "events", &run, "-o", "json"], args].concat()).ends_with(0);
+        let ended =
+            home.run(&[&["runs", "events", &run, "-o", "json"], args].concat()).ends_with(0);
         let items = ended.json()["items"].as_array().expect("a list").clone();
         items.iter().map(|event| event["sequence"].as_u64().expect("a number")).collect::<Vec<_>>()
     };

@@ -41,7 +41,10 @@ fn an_address_elsewhere_is_refused() {
 fn a_site_that_is_not_there_is_unreachable() {
     let home = Home::new();
     // A port that was free a moment ago, and that nobody listens on.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|free| free.local_addr())
+        .expect("a port")
+        .port();
     let server = format!("http://127.0.0.1:{port}");
     home.write("x.yaml", &crate::support::document("x", "  - a:\n      set: {}\n"));
     for args in [
@@ -60,9 +63,16 @@ fn a_site_that_is_not_there_is_unreachable() {
     }
     home.write(".isonomy/address", &server);
     let ended = home.run(&["runs"]).ends_with(6);
-    assert!(ended.stderr.contains("`.isonomy/address`, which a site that was killed leaves behind"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("`.isonomy/address`, which a site that was killed leaves behind"),
+        "{}",
+        ended.stderr
+    );
     let version = home.run(&["version"]).ends_with(0);
-    assert_eq!(version.stdout, format!("isonomy {}\nsite: none at {server}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version.stdout,
+        format!("isonomy {}\nsite: none at {server}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 /// Mutation: take any server for a site.

@@ -6,7 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 fn demo(arguments: &[&str], folder: &Path, temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_isonomy"));
-    command.arg("demo").args(arguments).current_dir(folder).env("TMPDIR", temporary).stdin(Stdio::null());
+    command
+        .arg("demo")
+        .args(arguments)
+        .current_dir(folder)
+        .env("TMPDIR", temporary)
+        .stdin(Stdio::null());
     command
 }
 
@@ -31,8 +36,12 @@ impl Place {
 
     /// Files and processes: everything of the demo's names its temporary folder.
     fn left_behind(&self) -> Vec<String> {
-        let files = [&self.folder, &self.temporary].map(|folder| fs::read_dir(folder).expect("a folder"));
-        let files = files.into_iter().flatten().map(|file| file.expect("an entry").path().display().to_string());
+        let files =
+            [&self.folder, &self.temporary].map(|folder| fs::read_dir(folder).expect("a folder"));
+        let files = files
+            .into_iter()
+            .flatten()
+            .map(|file| file.expect("an entry").path().display().to_string());
         files.chain(processes(&self.temporary.path().display().to_string())).collect()
     }
 }
@@ -82,9 +91,11 @@ fn an_interrupted_demo_puts_everything_away() {
     use std::io::{BufRead as _, BufReader};
 
     let place = Place::new();
-    let mut child = place.demo(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut child =
+        place.demo(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut told = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
-    let begun = told.by_ref().map_while(Result::ok).any(|line| line.starts_with("The run has begun"));
+    let begun =
+        told.by_ref().map_while(Result::ok).any(|line| line.starts_with("The run has begun"));
     assert!(begun, "the demo ended before its run began");
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// After this a test hangs, on however slow a machine.
-const HANG: Duration = Duration::from_secs(120);
+pub const HANG: Duration = Duration::from_secs(120);
 
 /// A folder to work in, with nothing from outside.
 pub struct Home {
@@ -215,6 +215,13 @@ impl Lines {
         }
     }
 
+    /// The lines from here on, to be read elsewhere.
+    pub fn take(&mut self) -> Self {
+        let (_, none) = channel();
+        let lines = std::mem::replace(&mut self.lines, none);
+        Self { what: self.what, lines, seen: Vec::new() }
+    }
+
     /// Everything, from its beginning to its end.
     fn rest(&mut self) -> String {
         while self.next().is_some() {}
@@ -224,7 +231,9 @@ impl Lines {
 
 impl Dev {
     fn of(mut process: Process) -> Self {
-        let Some(first) = process.stdout.next() else { panic!("dev did not start: {}", process.stderr.rest()) };
+        let Some(first) = process.stdout.next() else {
+            panic!("dev did not start: {}", process.stderr.rest())
+        };
         let url = first.strip_prefix("listening on ").expect("the address comes first").to_owned();
         Self { process, url }
     }
@@ -266,7 +275,9 @@ pub fn find_run(text: &str) -> Option<String> {
 
 /// A document with this name and these tasks, written as YAML below `do:`.
 pub fn document(name: &str, tasks: &str) -> String {
-    format!("document:\n  dsl: '1.0.3'\n  namespace: default\n  name: {name}\n  version: 1.0.0\ndo:\n{tasks}")
+    format!(
+        "document:\n  dsl: '1.0.3'\n  namespace: default\n  name: {name}\n  version: 1.0.0\ndo:\n{tasks}"
+    )
 }
 
 /// Compares with a stored text; `UPDATE=1` stores it.

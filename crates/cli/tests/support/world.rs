@@ -1,7 +1,6 @@
 //! The world outside: an HTTP server in the test's own process, which outlives every site and counts
 //! requests and effects by idempotency key.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -33,23 +32,31 @@ pub struct World {
     pub url: String,
     requests: Receiver<Request>,
     closed: Receiver<Request>,
-    effects: Arc<Mutex<BTreeMap<String, Effect>>>,
+    effects: Arc<Mutex<Vec<Effect>>>,
 }
 
-/// What happened under one idempotency key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What happened under one idempotency key: one effect, however many requests carry it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effect {
-    pub requests: u32,
+    pub key: String,
     pub path: String,
+    pub requests: u32,
 }
 
 impl World {
     pub fn new(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::remembering(move |request, _| answer(request))
+    }
+
+    /// One whose answer depends on the effects so far, this request's included.
+    pub fn remembering(
+        answer: impl Fn(&Request, &[Effect]) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (came, requests) = channel();
         let (went, closed) = channel();
-        let effects = Arc::new(Mutex::new(BTreeMap::new()));
+        let effects = Arc::new(Mutex::new(Vec::new()));
         let served = Served { answer: Box::new(answer), came, went, effects: Arc::clone(&effects) };
         let served = Arc::new(served);
         std::thread::spawn(move || {
@@ -72,30 +79,40 @@ impl World {
         self.closed.recv_timeout(HANG).expect("a close in time")
     }
 
-    /// By idempotency key. One key is one effect, however many requests carry it.
-    pub fn effects(&self) -> BTreeMap<String, Effect> {
+    /// In the order of their first requests.
+    pub fn effects(&self) -> Vec<Effect> {
         self.effects.lock().expect("no thread panicked").clone()
     }
 }
 
+/// Sees what was there before this request, too.
+type Decide = dyn Fn(&Request, &[Effect]) -> Answer + Send + Sync;
+
 struct Served {
-    answer: Box<dyn Fn(&Request) -> Answer + Send + Sync>,
+    answer: Box<Decide>,
     came: Sender<Request>,
     went: Sender<Request>,
-    effects: Arc<Mutex<BTreeMap<String, Effect>>>,
+    effects: Arc<Mutex<Vec<Effect>>>,
 }
 
 impl Served {
+    fn count(&self, request: &Request) -> Answer {
+        let mut effects = self.effects.lock().expect("no thread panicked");
+        match effects.iter_mut().find(|effect| effect.key == request.key) {
+            Some(effect) => effect.requests += 1,
+            None => {
+                let (key, path) = (request.key.clone(), request.path.clone());
+                effects.push(Effect { key, path, requests: 1 });
+            }
+        }
+        (self.answer)(request, &effects)
+    }
+
     fn connection(&self, stream: TcpStream) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut stream = stream;
         while let Some(request) = read(&mut reader)? {
-            let mut effects = self.effects.lock().expect("no thread panicked");
-            let effect = effects.entry(request.key.clone()).or_default();
-            effect.requests += 1;
-            effect.path.clone_from(&request.path);
-            drop(effects);
-            let answer = (self.answer)(&request);
+            let answer = self.count(&request);
             // Nobody may wait for it any more.
             let _ = self.came.send(request.clone());
             let (status, body) = match answer {

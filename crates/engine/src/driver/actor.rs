@@ -61,6 +61,7 @@ struct Actor {
     in_flight: HashMap<EffectNo, AbortHandle>,
     evaluating: HashMap<EvaluationNo, AbortHandle>,
     timers: BTreeSet<(Timestamp, TimerNo)>,
+    timer_times: HashMap<TimerNo, Timestamp>,
     awaiting: Vec<oneshot::Sender<Ended>>,
     live: Option<broadcast::Sender<Update>>,
     updates: Vec<Update>,
@@ -194,6 +195,7 @@ impl Actor {
             in_flight: HashMap::new(),
             evaluating: HashMap::new(),
             timers: BTreeSet::new(),
+            timer_times: HashMap::new(),
             awaiting: Vec::new(),
             live: None,
             updates: Vec::new(),
@@ -292,6 +294,7 @@ impl Actor {
         let now = self.driver.now();
         while let Some(&(at, timer)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, timer));
+            self.timer_times.remove(&timer);
             self.take(Happened::TimerFired { timer });
         }
     }
@@ -472,8 +475,13 @@ impl Actor {
                 Effect::Evaluate(no, evaluate) => self.evaluate(no, evaluate),
                 Effect::WakeAt(timer, at) => {
                     self.timers.insert((at, timer));
+                    self.timer_times.insert(timer, at);
                 }
-                Effect::Forget(timer) => self.timers.retain(|(_, other)| *other != timer),
+                Effect::Forget(timer) => {
+                    if let Some(at) = self.timer_times.remove(&timer) {
+                        self.timers.remove(&(at, timer));
+                    }
+                }
                 Effect::Abandon(effect) => {
                     if let Some(task) = self.in_flight.remove(&effect) {
                         task.abort();
@@ -482,6 +490,7 @@ impl Actor {
                 Effect::End => {
                     self.evaluating.drain().for_each(|(_, task)| task.abort());
                     self.timers.clear();
+                    self.timer_times.clear();
                 }
             }
         }

@@ -42,8 +42,11 @@ pub(super) async fn follow(
     let tasks = driver.0.tasks.clone();
     tasks.spawn(async move {
         let stopping = driver.0.stopping.clone();
+        let heard = sender.clone();
         tokio::select! {
             () = stopping.cancelled() => {}
+            // A run may say nothing for days; who has left must not keep it in memory so long.
+            () = heard.closed() => {}
             () = feed(&driver, row, after, sender) => {}
         }
     });

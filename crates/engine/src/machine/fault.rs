@@ -1,5 +1,7 @@
 //! Errors rise from the task that raised them, through its parents, to whoever catches them.
 
+use std::collections::HashSet;
+
 use base::Fault;
 use store::RunState;
 
@@ -65,31 +67,50 @@ impl Machine {
 
     /// Removes all that is below `node` and abandons what it was doing.
     pub(super) fn drop_children(&mut self, node: &mut Node) {
-        let mut doomed = std::mem::take(&mut node.children);
-        while let Some(id) = doomed.pop() {
-            let Some(child) = self.arena.take(id) else { continue };
+        let below = self.below(std::mem::take(&mut node.children));
+        for id in &below {
+            let Some(child) = self.arena.take(*id) else { continue };
             self.release_waits(&child);
             if child.children.is_empty() && !child.is_faulted() {
                 self.note(&child, NoteKind::Cancelled);
             }
-            doomed.extend(&child.children);
-            self.ready.retain(|ready| *ready != id);
-            self.evaluations.retain(|_, (waiting, _)| *waiting != id);
-            self.arena.release(id);
+            self.arena.release(*id);
         }
+        self.forget(&below);
     }
 
     /// Stops all that goes on below `node`, and keeps it: a retry may go on from there.
     pub(super) fn halt_children(&mut self, node: &Node) {
-        let mut halted = node.children.clone();
-        while let Some(id) = halted.pop() {
-            let Some(child) = self.arena.take(id) else { continue };
+        let below = self.below(node.children.clone());
+        for id in &below {
+            let Some(child) = self.arena.take(*id) else { continue };
             self.release_waits(&child);
-            halted.extend(&child.children);
-            self.ready.retain(|ready| *ready != id);
-            self.evaluations.retain(|_, (waiting, _)| *waiting != id);
-            self.arena.put(id, child);
+            self.arena.put(*id, child);
         }
+        self.forget(&below);
+    }
+
+    /// These nodes and all their descendants.
+    fn below(&self, children: Vec<NodeId>) -> Vec<NodeId> {
+        let mut all = children;
+        let mut next = 0;
+        while let Some(id) = all.get(next).copied() {
+            if let Some(node) = self.arena.get(id) {
+                all.extend(&node.children);
+            }
+            next += 1;
+        }
+        all
+    }
+
+    /// Nothing of these nodes is ready or evaluated any more.
+    fn forget(&mut self, nodes: &[NodeId]) {
+        if nodes.is_empty() {
+            return;
+        }
+        let gone: HashSet<NodeId> = nodes.iter().copied().collect();
+        self.ready.retain(|ready| !gone.contains(ready));
+        self.evaluations.retain(|_, (waiting, _)| !gone.contains(waiting));
     }
 
     /// Abandons the effect and clears the timers that a node itself waits for.

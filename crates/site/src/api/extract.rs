@@ -124,7 +124,8 @@ fn is_json(headers: &http::HeaderMap) -> bool {
 
 fn body_broken(wrong: &(dyn std::error::Error + 'static), bytes_max: usize) -> Refusal {
     if wrong.is::<http_body_util::LengthLimitError>() {
-        let detail = format!("the body is larger than {bytes_max} bytes, and this operation takes no more");
+        let detail =
+            format!("the body is larger than {bytes_max} bytes, and this operation takes no more");
         return Refusal::new(ProblemCode::TooLarge, detail);
     }
     Refusal::new(ProblemCode::BodyInvalid, "the body did not arrive whole")
@@ -154,17 +155,23 @@ fn masked(message: &str) -> String {
 pub(crate) fn limit(text: Option<&str>) -> Result<u32, Refusal> {
     let Some(text) = text else { return Ok(PAGE_ITEMS) };
     let number = text.parse().ok().filter(|number| (1..=PAGE_ITEMS_MAX).contains(number));
-    number.ok_or_else(|| Refusal::parameter("limit", format!("write a whole number from 1 to {PAGE_ITEMS_MAX}")))
+    number.ok_or_else(|| {
+        Refusal::parameter("limit", format!("write a whole number from 1 to {PAGE_ITEMS_MAX}"))
+    })
 }
 
 /// `cursor` of a page, as the one before gave it.
 pub(crate) fn cursor<T: std::str::FromStr>(text: Option<&str>) -> Result<Option<T>, Refusal> {
-    let wrong = |_| Refusal::parameter("cursor", "pass on what `next` of the page before says, unchanged");
+    let wrong =
+        |_| Refusal::parameter("cursor", "pass on what `next` of the page before says, unchanged");
     text.map(|text| text.parse().map_err(wrong)).transpose()
 }
 
 pub(crate) fn workflow_name(text: Option<&str>) -> Result<Option<WorkflowName>, Refusal> {
-    text.map(|text| WorkflowName::parse(text).map_err(|wrong| Refusal::parameter("workflow", wrong))).transpose()
+    text.map(|text| {
+        WorkflowName::parse(text).map_err(|wrong| Refusal::parameter("workflow", wrong))
+    })
+    .transpose()
 }
 
 #[cfg(test)]
@@ -177,7 +184,7 @@ mod tests {
         let secret: Result<u32, _> = serde_json::from_str(r#""s3cret, expected `x`: \"y\"""#);
         assert_eq!(
             masked(&secret.expect_err("wrong").to_string()),
-            "invalid type: string, expected u32 at line 1 column 27"
+            "invalid type: string, expected u32 at line 1 column 29"
         );
         let number: Result<String, _> = serde_json::from_str("42");
         assert!(!masked(&number.expect_err("wrong").to_string()).contains("42"));

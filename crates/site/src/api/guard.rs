@@ -50,7 +50,10 @@ async fn answer(request: Request, next: Next, timeout: Duration) -> Response {
         Ok(Ok(response)) => response,
         Ok(Err(_panic)) => internal().into_response(),
         Err(_elapsed) => {
-            let detail = format!("no answer within {} seconds; send the body faster, or ask for less", timeout.as_secs());
+            let detail = format!(
+                "no answer within {} seconds; send the body faster, or ask for less",
+                timeout.as_secs()
+            );
             Refusal::new(ProblemCode::TooSlow, detail).into_response()
         }
     }
@@ -72,7 +75,9 @@ fn is_ours(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         _ => return refuse("send exactly one `host` header"),
     };
     if !is_local(host) || uri.authority().is_some_and(|authority| !is_local(authority.as_str())) {
-        return refuse("this API answers to 127.0.0.1, localhost and [::1] only; use one of them in the address");
+        return refuse(
+            "this API answers to 127.0.0.1, localhost and [::1] only; use one of them in the address",
+        );
     }
     let mut origins = headers.get_all(ORIGIN).iter();
     let own = |origin: &HeaderValue| {
@@ -150,11 +155,19 @@ mod tests {
     fn no_page_of_another_origin_may_ask() {
         let host = ("host", "localhost:7474");
         check(&[host, ("origin", "http://localhost:7474")], true);
-        for origin in ["null", "https://localhost:7474", "http://localhost:3000", "http://evil.example", "http://127.0.0.1:7474"] {
+        for origin in [
+            "null",
+            "https://localhost:7474",
+            "http://localhost:3000",
+            "http://evil.example",
+            "http://127.0.0.1:7474",
+        ] {
             check(&[host, ("origin", origin)], false);
         }
         check(&[host, ("origin", "http://localhost:7474"), ("origin", "null")], false);
-        for (site, expected) in [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)] {
+        for (site, expected) in
+            [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)]
+        {
             check(&[host, ("sec-fetch-site", site)], expected);
         }
     }

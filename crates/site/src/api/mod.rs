@@ -25,7 +25,11 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(site::site_openapi))
         .routes(routes!(site::site_metrics))
         .routes(routes!(workflow::workflow_list))
-        .routes(routes!(workflow::workflow_show, workflow::workflow_apply, workflow::workflow_delete))
+        .routes(routes!(
+            workflow::workflow_show,
+            workflow::workflow_apply,
+            workflow::workflow_delete
+        ))
         .routes(routes!(run::run_list, run::run_start))
         .routes(routes!(run::run_show))
         .routes(routes!(run::run_cancel))

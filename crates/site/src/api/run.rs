@@ -17,7 +17,9 @@ use serde::Deserialize;
 use store::{RunState, Sequence};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::IntoParams;
-use wire::{FollowEvent, Page, Problem, RunCommand, RunDetail, RunEventView, RunResult, RunStart, RunView};
+use wire::{
+    FollowEvent, Page, Problem, RunCommand, RunDetail, RunEventView, RunResult, RunStart, RunView,
+};
 
 use super::extract::{Body, InNamespace, OfRun, Query, cursor, limit, workflow_name};
 use crate::caller::Caller;
@@ -207,7 +209,9 @@ pub(super) async fn run_events(
 ) -> Result<Json<Page<RunEventView>>, Refusal> {
     let limit = limit(asked.limit.as_deref())?;
     let after = match (asked.after, asked.cursor) {
-        (Some(_), Some(_)) => return Err(Refusal::parameter("cursor", "pass either `after` or `cursor`")),
+        (Some(_), Some(_)) => {
+            return Err(Refusal::parameter("cursor", "pass either `after` or `cursor`"));
+        }
         (after, cursor) => sequence("after", after.or(cursor).as_deref())?,
     };
     Ok(Json(site.0.runs.events(&namespace, run, after, limit).await?))
@@ -273,7 +277,8 @@ fn sse(batch: &Batch) -> Bytes {
 
 fn states(text: Option<&str>) -> Result<Vec<RunState>, Refusal> {
     let Some(text) = text else { return Ok(Vec::new()) };
-    let states: Result<Vec<RunState>, _> = text.split(',').map(|state| state.trim().parse()).collect();
+    let states: Result<Vec<RunState>, _> =
+        text.split(',').map(|state| state.trim().parse()).collect();
     let mut states = states.map_err(|wrong| Refusal::parameter("state", wrong))?;
     states.sort();
     states.dedup();
@@ -285,7 +290,10 @@ fn since(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
         return Ok(at);
     }
     let ago = spec::duration::parse_iso_duration(text).map_err(|_| {
-        Refusal::parameter("since", "write a time such as `2027-01-15T08:00:00Z`, or how long ago, such as `PT1H`")
+        Refusal::parameter(
+            "since",
+            "write a time such as `2027-01-15T08:00:00Z`, or how long ago, such as `PT1H`",
+        )
     })?;
     let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
     Ok(Timestamp::from_millis(now.as_millis().saturating_sub(millis)))
@@ -294,7 +302,8 @@ fn since(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
 fn wait(text: Option<&str>) -> Result<Duration, Refusal> {
     let Some(text) = text else { return Ok(Duration::ZERO) };
     let seconds = text.parse().ok().filter(|seconds| *seconds <= WAIT_SECONDS_MAX);
-    let wrong = || Refusal::parameter("wait", format!("write whole seconds from 0 to {WAIT_SECONDS_MAX}"));
+    let wrong =
+        || Refusal::parameter("wait", format!("write whole seconds from 0 to {WAIT_SECONDS_MAX}"));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
 
@@ -302,7 +311,9 @@ fn sequence(name: &str, text: Option<&str>) -> Result<Sequence, Refusal> {
     let Some(text) = text else { return Ok(Sequence::ZERO) };
     // The store counts with one bit less.
     let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
-    number.map(Sequence).ok_or_else(|| Refusal::parameter(name, "write the sequence of a record: a whole number"))
+    number
+        .map(Sequence)
+        .ok_or_else(|| Refusal::parameter(name, "write the sequence of a record: a whole number"))
 }
 
 #[cfg(test)]
@@ -328,7 +339,15 @@ mod tests {
     /// Mutation: put the id on every event of a batch, or leave a silent record without one.
     #[test]
     fn only_the_last_event_of_a_record_carries_its_id() {
-        let empty = Batch { sequence: Sequence(7), events: Vec::new() };
-        assert_eq!(&sse(&empty)[..], b"id: 7\n\n");
+        let batch = |count: usize| {
+            let event = crate::follow::state_event(Sequence(7), "now", RunState::Running);
+            let frame = sse(&Batch { sequence: Sequence(7), events: vec![event; count] });
+            let text = String::from_utf8(frame.to_vec()).expect("text");
+            let field = |line: &str| line.split(": ").next().unwrap_or_default().to_owned();
+            text.lines().map(field).collect::<Vec<_>>()
+        };
+        assert_eq!(batch(0), ["id", ""]);
+        assert_eq!(batch(1), ["id", "data", ""]);
+        assert_eq!(batch(3), ["data", "", "data", "", "id", "data", ""]);
     }
 }

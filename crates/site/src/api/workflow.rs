@@ -6,7 +6,9 @@ use base::limits::DOCUMENT_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use wire::{Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail, WorkflowView};
+use wire::{
+    Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail, WorkflowView,
+};
 
 use super::extract::{Body, InNamespace, OfWorkflow, Query, cursor, limit};
 use crate::caller::Caller;
@@ -77,7 +79,8 @@ pub(super) async fn workflow_show(
     Query(query): Query<ShowQuery>,
 ) -> Result<Json<WorkflowDetail>, Refusal> {
     let revision = query.revision.map(|text| text.parse()).transpose();
-    let revision = revision.map_err(|wrong: base::digest::DigestError| Refusal::parameter("revision", wrong))?;
+    let revision = revision
+        .map_err(|wrong: base::digest::DigestError| Refusal::parameter("revision", wrong))?;
     Ok(Json(site.0.workflows.show(&key, revision).await?))
 }
 

@@ -17,12 +17,13 @@ async fn a_wrong_request_is_a_problem_of_the_callers() {
     place.given("greet", GREET).await;
     let run = format!("{RUNS}/{RUN}");
     let long = "x".repeat(300);
-    let deep = format!(r#"{{"workflow":"greet","input":{}1{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    let deep =
+        format!(r#"{{"workflow":"greet","input":{}1{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
     for (method, path, body, code) in [
         ("GET", "/", "", "API-003"),
         ("GET", "/api/v1", "", "API-003"),
         ("GET", "/api/v1/health/", "", "API-003"),
-        ("GET", "/api/v1/namespaces//runs", "", "API-003"),
+        ("GET", "/api/v1/namespaces//runs", "", "API-002"),
         ("GET", "/api/v1/namespaces/default/runs/../../x", "", "API-003"),
         ("POST", "/api/v1/health", "{}", "API-008"),
         ("DELETE", RUNS, "", "API-008"),
@@ -119,7 +120,9 @@ async fn a_page_in_a_browser_cannot_use_the_api() {
     let none = place.get(RUNS).await.json();
     assert_eq!(none["items"], json!([]), "nothing was started");
     let own = format!("http://{}", place.address);
-    let reply = place.send("POST", RUNS, &[("origin", &own), ("sec-fetch-site", "same-origin")], body).await;
+    let reply = place
+        .send("POST", RUNS, &[("origin", &own), ("sec-fetch-site", "same-origin")], body)
+        .await;
     assert_eq!(reply.status, 201);
     place.stop().await;
 }
@@ -135,13 +138,19 @@ async fn what_is_too_large_is_not_read() {
     let path = format!("{RUNS}/{RUN}/cancel");
     let reply = place.send("POST", &path, &[], &body[..20 * 1024]).await;
     assert_eq!((reply.status, reply.problem().as_str()), (413, "API-004"));
-    let text = document("default", "greet", "1.0.0", &format!("  - a: {{set: {{x: '{}'}}}}", "y".repeat(4 * 1024 * 1024)));
+    let text = document(
+        "default",
+        "greet",
+        "1.0.0",
+        &format!("  - a: {{set: {{x: '{}'}}}}", "y".repeat(4 * 1024 * 1024)),
+    );
     let reply = place.apply("default", "greet", &text).await;
     assert_eq!((reply.status, reply.problem().as_str()), (422, "WFL-001"));
     assert_eq!(reply.json()["findings"][0]["code"], "WF-001");
 
     let many: Vec<(String, String)> = (0..200).map(|n| (format!("x-{n}"), "1".into())).collect();
-    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let many: Vec<(&str, &str)> =
+        many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(place.send("GET", "/api/v1/health", &many, b"").await.status, 431);
     let wide = "x".repeat(100 * 1024);
     assert_eq!(place.send("GET", "/api/v1/health", &[("x-wide", &wide)], b"").await.status, 431);

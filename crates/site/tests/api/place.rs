@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::{IncarnationId, SystemClock, SystemRandom, Timestamp};
-use serde_json::Value;
 use isonomy_site::{Config, Parts, Site};
+use serde_json::Value;
 use store::Store;
 use store::memory::MemoryStore;
 use store_sqlite::{OpenOptions, SqliteStore};
@@ -92,11 +92,23 @@ impl Place {
         Reply::parse(&answer)
     }
 
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         self.raw(&self.request(method, path, headers, body)).await
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Vec<u8> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
         let has = |name: &str| headers.iter().any(|(found, _)| *found == name);
         if !has("host") {
@@ -215,7 +227,11 @@ impl Reply {
         let code = problem["code"].as_str().expect("a code");
         assert_eq!(problem["type"], format!("urn:isonomy:problem:{code}"));
         for field in ["title", "detail"] {
-            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{}", self.text());
+            assert!(
+                problem[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{}",
+                self.text()
+            );
         }
         code.to_owned()
     }

@@ -24,7 +24,10 @@ fn the_committed_description_is_the_apis() {
         fs::write(&file, &now).expect("written");
     }
     let committed = fs::read_to_string(&file).expect("docs/reference/openapi.json");
-    assert!(committed == now, "the API has changed: run this test once with UPDATE=1 and look at the difference");
+    assert!(
+        committed == now,
+        "the API has changed: run this test once with UPDATE=1 and look at the difference"
+    );
 }
 
 /// Mutation: add a code without telling its cause and the way out.
@@ -65,14 +68,26 @@ fn every_operation_is_in_the_reference() {
 /// Mutation: forget a field, or accept what the page does not name.
 #[test]
 fn the_example_of_the_configuration_page_is_a_configuration() {
-    let text = fs::read_to_string(reference("configuration.md")).expect("docs/reference/configuration.md");
-    let example = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    let config = isonomy_site::Config::parse(example, "site.yaml", Path::new("/etc/isonomy")).expect("the example");
+    let text =
+        fs::read_to_string(reference("configuration.md")).expect("docs/reference/configuration.md");
+    let example = text
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an example");
+    let config = isonomy_site::Config::parse(example, "site.yaml", Path::new("/etc/isonomy"))
+        .expect("the example");
     assert_ne!(config.egress, gateway::EgressMap::default());
     for field in example.lines().filter_map(|line| line.split(':').next()) {
         let field = field.trim().trim_start_matches("- ").trim_start_matches('#').trim();
         if !field.is_empty() && field.chars().all(char::is_alphanumeric) {
-            assert!(text.contains(&format!("`{field}`")) || text.contains(&format!(".{field}`")), "{field} is not explained");
+            let forms = [
+                format!("`{field}`"),
+                format!(".{field}`"),
+                format!("`{field}."),
+                format!(".{field}."),
+            ];
+            assert!(forms.iter().any(|form| text.contains(form)), "{field} is not explained");
         }
     }
 }
@@ -88,7 +103,10 @@ async fn the_site_describes_itself() {
     assert!(health["incarnation"].as_str().expect("an id").starts_with("inc_"));
     let version = place.get("/api/v1/version").await.json();
     assert_eq!((&version["name"], &version["semantics"]), (&json!("isonomy"), &json!(1)));
-    assert_eq!(place.get("/api/v1/openapi.json").await.body, isonomy_site::openapi_json().into_bytes());
+    assert_eq!(
+        place.get("/api/v1/openapi.json").await.body,
+        isonomy_site::openapi_json().into_bytes()
+    );
     let metrics = place.get("/metrics").await;
     let text = String::from_utf8(metrics.body).expect("text");
     let started = "isonomy_http_requests_total{method=\"POST\",route=\"/api/v1/namespaces/{namespace}/runs\",status=\"201\"} 1";

@@ -45,7 +45,11 @@ impl Server {
 
 /// `/ok` answers, `/flaky` answers 503 to every first and second of three, `/hang` never answers,
 /// `/bad` answers 400.
-async fn answer(mut stream: TcpStream, events: mpsc::UnboundedSender<Event>, asked: Arc<AtomicU32>) {
+async fn answer(
+    mut stream: TcpStream,
+    events: mpsc::UnboundedSender<Event>,
+    asked: Arc<AtomicU32>,
+) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {

@@ -161,7 +161,7 @@ impl fmt::Display for Denial {
             Reason::NoRule => write!(
                 f,
                 "no rule of the site's egress map allows `{destination}`; to allow it, add to the site's configuration:\n\
-                 egress:\n  - destination: {destination}\n    allow: true"
+                 spec:\n  egress:\n    - destination: {destination}\n      allow: true"
             ),
             Reason::Forbidden => {
                 write!(
@@ -258,7 +258,7 @@ mod tests {
             &map,
             "https://other.org:8443/secret?token=1",
             "no rule of the site's egress map allows `https://other.org:8443`; to allow it, add to the site's configuration:\n\
-             egress:\n  - destination: https://other.org:8443\n    allow: true",
+             spec:\n  egress:\n    - destination: https://other.org:8443\n      allow: true",
         );
     }
 

@@ -23,9 +23,6 @@ use crate::workflow::Workflows;
 /// The product, as it names itself.
 const NAME: &str = "isonomy";
 
-/// Versions of the workflow language that are understood.
-const DSL: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
-
 /// What a site is made of.
 pub struct Parts {
     pub store: Arc<dyn Store>,
@@ -175,7 +172,7 @@ const fn goes_on(state: RunState) -> bool {
 
 /// `$runtime`, as the language describes it.
 fn runtime(site: &str) -> base::Value {
-    let features = DSL.iter().map(|version| string(version)).collect();
+    let features = spec::DSL_VERSIONS.iter().map(|version| string(version)).collect();
     object([
         ("name", string(NAME)),
         ("version", string(env!("CARGO_PKG_VERSION"))),
@@ -187,7 +184,7 @@ pub(crate) fn version() -> Version {
     Version {
         name: NAME.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        dsl: DSL.map(str::to_owned).to_vec(),
+        dsl: spec::DSL_VERSIONS.map(str::to_owned).to_vec(),
         semantics: SEMANTICS,
     }
 }

@@ -18,5 +18,5 @@ mod yaml;
 pub use catalog::{Catalog, Manifest};
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Location};
-pub use read::{Read, read};
+pub use read::{DSL_VERSIONS, Read, read};
 pub use revision::{Reference, ReferenceKind, ReferenceTo};

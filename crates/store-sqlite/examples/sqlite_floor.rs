@@ -18,7 +18,7 @@ fn main() -> Outcome<()> {
     let [seconds, batch, folder] = arguments.as_slice() else {
         return Err("usage: sqlite_floor SECONDS BATCH FOLDER".into());
     };
-    let (time, batch) = (Duration::from_secs(seconds.parse()?), batch.parse::<u64>()?);
+    let (time, batch) = (Duration::from_secs(seconds.parse()?), batch.parse::<i64>()?);
     // Its own folder on the disk that is asked about, gone afterwards.
     let folder = tempfile::tempdir_in(folder)?;
     let db = Connection::open(folder.path().join("floor.db"))?;
@@ -28,7 +28,7 @@ fn main() -> Outcome<()> {
     let mut insert = db.prepare("INSERT INTO steps (workflow, step, output) VALUES ('wf', ?1, ?2)")?;
     let output = vec![0x5a_u8; ROW_BYTES];
     let start = Instant::now();
-    let mut commits = 0_u64;
+    let mut commits = 0_i64;
     while start.elapsed() < time {
         db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for step in 0..batch {

@@ -196,11 +196,11 @@ fn outside(path: &str) -> String {
         relative => ("/path/to/folder".to_owned(), relative.components().next()),
     };
     let entry = match named {
-        Some(name) => format!("  - name: {}\n    path: {folder}", name.as_os_str().display()),
-        None => format!("  - path: {folder}"),
+        Some(name) => format!("    - name: {}\n      path: {folder}", name.as_os_str().display()),
+        None => format!("    - path: {folder}"),
     };
     format!(
-        "no folder of the site's configuration allows `{path}`; to allow it, add:\nfiles:\n{entry}"
+        "no folder of the site's configuration allows `{path}`; to allow it, add:\nspec:\n  files:\n{entry}"
     )
 }
 
@@ -272,7 +272,7 @@ mod tests {
         place.check(
             "in.csv",
             "GATE-004 no folder of the site's configuration allows `in.csv`; to allow it, add:\n\
-             files:\n  - name: in.csv\n    path: /path/to/folder",
+             spec:\n  files:\n    - name: in.csv\n      path: /path/to/folder",
         );
     }
 
@@ -292,7 +292,7 @@ mod tests {
         place.check(
             &beside,
             &format!(
-                "GATE-004 no folder of the site's configuration allows `{beside}`; to allow it, add:\nfiles:\n  - path: {}",
+                "GATE-004 no folder of the site's configuration allows `{beside}`; to allow it, add:\nspec:\n  files:\n    - path: {}",
                 place.path("data-2")
             ),
         );

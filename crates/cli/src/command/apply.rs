@@ -142,7 +142,9 @@ fn confirmed(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
     if from_stdin || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         let changes = counted(changes, "change");
         return Err(Failure::usage(format!("nobody is there to confirm {changes} at {address}"))
-            .hint("pass `--yes` to apply them without being asked, or `--dry-run` to only see them"));
+            .hint(
+                "pass `--yes` to apply them without being asked, or `--dry-run` to only see them",
+            ));
     }
     let mut stderr = io::stderr().lock();
     let asked = write!(stderr, "apply {} to {address}? [y/N] ", counted(changes, "change"))

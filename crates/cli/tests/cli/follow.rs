@@ -34,7 +34,7 @@ fn ctrl_c_leaves_the_run_alone() {
     home.run(&["runs", "cancel", &run]).ends_with(0);
 }
 
-/// Mutation: do not connect again, tell a record twice, or forget the new address.
+/// Mutation: do not connect again, tell a record or a state twice, or forget the new address.
 #[test]
 fn a_follower_goes_on_when_a_killed_site_is_back() {
     let home = Home::new();
@@ -72,6 +72,7 @@ fn a_follower_goes_on_when_a_killed_site_is_back() {
     let told = |what: &str| ended.stderr.lines().filter(|line| line.contains(what)).count();
     assert_eq!(told("completed   before"), 1, "{}", ended.stderr);
     assert_eq!(told("scheduled   hang"), 1, "{}", ended.stderr);
+    assert_eq!(told("state       running"), 1, "{}", ended.stderr);
 }
 
 /// Mutation: give up at the first try, or never.

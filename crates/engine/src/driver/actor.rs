@@ -77,7 +77,7 @@ enum On {
 
 /// Decides the start, writes it down together with the run's row, and lets the run go.
 pub(super) async fn start(
-    driver: &Driver,
+    driver: Driver,
     workflow: Arc<Workflow>,
     started: Started,
     ended: oneshot::Sender<Ended>,

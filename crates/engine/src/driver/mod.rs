@@ -187,7 +187,9 @@ impl Driver {
             traceparent: start.traceparent,
         };
         let (ended, receiver) = oneshot::channel();
-        actor::start(self, workflow, started, ended).await?;
+        // On a task of its own: an asker who leaves must not break off the commit.
+        let start = actor::start(self.clone(), workflow, started, ended);
+        self.0.tasks.spawn(start).await.unwrap_or(Err(StartError::Stopping))?;
         Ok(receiver)
     }
 

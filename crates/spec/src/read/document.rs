@@ -15,7 +15,7 @@ use super::fields::{Item, quoted};
 use super::list::ListKind;
 
 /// Versions of the language that are read. They differ in what they add, not in what it means.
-const DSL_VERSIONS: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
+pub const DSL_VERSIONS: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
 
 const KNOWN: [&str; 8] =
     ["document", "input", "use", "do", "timeout", "output", "schedule", "evaluate"];

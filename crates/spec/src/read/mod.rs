@@ -16,6 +16,8 @@ mod reusable;
 mod shape;
 mod task;
 
+pub use document::DSL_VERSIONS;
+
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;

@@ -207,7 +207,7 @@ async fn a_denial_is_an_authorization_error_that_keeps_the_key() {
     let address = server.address();
     let expected = format!(
         "authorization Denied by policy (403): GATE-001: no rule of the site's egress map allows `{address}`; to allow it, add to \
-         the site's configuration:\negress:\n  - destination: {address}\n    allow: true (Unknown)"
+         the site's configuration:\nspec:\n  egress:\n    - destination: {address}\n      allow: true (Unknown)"
     );
     assert_eq!(said(&performed), expected);
     let decision = performed.decision.expect("the gate was asked");

@@ -148,7 +148,9 @@ mod tests {
     fn a_function_has_name_version_and_catalog() {
         let echo = FunctionRef::parse("echo:1.0.0@default").expect("a function");
         assert_eq!(echo.to_string(), "echo:1.0.0@default");
-        for bad in ["echo", "echo:1.0.0", "echo@default", ":1@default", "echo:@default", "https://x:1@y"] {
+        for bad in
+            ["echo", "echo:1.0.0", "echo@default", ":1@default", "echo:@default", "https://x:1@y"]
+        {
             assert_eq!(FunctionRef::parse(bad), None, "{bad}");
         }
     }

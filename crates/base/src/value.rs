@@ -259,7 +259,8 @@ impl Serialize for Ref<'_> {
             }
             Value::Obj(map) => {
                 let mut out = serializer.serialize_map(Some(map.len()))?;
-                map.iter().try_for_each(|(key, item)| out.serialize_entry(&Ref(key), &Ref(item)))?;
+                map.iter()
+                    .try_for_each(|(key, item)| out.serialize_entry(&Ref(key), &Ref(item)))?;
                 out.end()
             }
         }
@@ -290,7 +291,16 @@ mod tests {
     #[test]
     fn json_survives_reading_and_writing() {
         for text in [
-            "null", "true", "-7", "1.5", "0.1", "1e+300", "18446744073709551615", "\"ä\\n\"", "[]", "{}",
+            "null",
+            "true",
+            "-7",
+            "1.5",
+            "0.1",
+            "1e+300",
+            "18446744073709551615",
+            "\"ä\\n\"",
+            "[]",
+            "{}",
             r#"{"b":[1,2,{"a":null}],"a":"x"}"#,
         ] {
             assert_eq!(round(text), text);

@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn a_key_is_the_activation_without_attempts() {
         let run = RunId::from_uuid(uuid());
-        let key = |activation: &Activation, definite| IdempotencyKey::new(run, activation, definite);
+        let key =
+            |activation: &Activation, definite| IdempotencyKey::new(run, activation, definite);
         let guard = Activation::root().task("loop", 1).iteration(12).task("guard", 1);
         let first = guard.attempt(1).task("pay", 1);
         let third = guard.attempt(3).task("pay", 1).again(2);

@@ -45,9 +45,17 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happened {
     Started(Box<Started>),
-    Performed { effect: EffectNo, performed: Performed },
-    Evaluated { evaluation: EvaluationNo, result: Result<Value, Fault> },
-    TimerFired { timer: TimerNo },
+    Performed {
+        effect: EffectNo,
+        performed: Performed,
+    },
+    Evaluated {
+        evaluation: EvaluationNo,
+        result: Result<Value, Fault>,
+    },
+    TimerFired {
+        timer: TimerNo,
+    },
     CancelRequested(By),
     RetryRequested(By),
     /// The budget of pure steps of one record was used up, and the run goes on.
@@ -117,13 +125,36 @@ impl std::fmt::Debug for Seed {
 /// What follows from it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decided {
-    Scheduled { effect: EffectNo, activation: Activation, key: IdempotencyKey, what: String },
-    Evaluating { evaluation: EvaluationNo, activation: Activation },
-    TimerSet { timer: TimerNo, activation: Activation, at: Timestamp, purpose: TimerPurpose },
+    Scheduled {
+        effect: EffectNo,
+        activation: Activation,
+        key: IdempotencyKey,
+        what: String,
+    },
+    Evaluating {
+        evaluation: EvaluationNo,
+        activation: Activation,
+    },
+    TimerSet {
+        timer: TimerNo,
+        activation: Activation,
+        at: Timestamp,
+        purpose: TimerPurpose,
+    },
     /// No longer of interest: a loser of a race, or cut off by a timeout, a fault or a cancel.
-    Abandoned { effect: EffectNo },
-    Caught { activation: Activation, fault: Fault },
-    Retrying { activation: Activation, attempt: u32, at: Timestamp, fault: Fault },
+    Abandoned {
+        effect: EffectNo,
+    },
+    Caught {
+        activation: Activation,
+        fault: Fault,
+    },
+    Retrying {
+        activation: Activation,
+        attempt: u32,
+        at: Timestamp,
+        fault: Fault,
+    },
     Ended(Ended),
 }
 

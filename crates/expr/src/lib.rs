@@ -123,7 +123,13 @@ impl Expr {
 
     fn unparsed(text: &str) -> Self {
         let variables = guard::variables(text);
-        Self(Arc::new(Parsed { text: text.into(), variables, term: None, is_part: false, is_parsed: false }))
+        Self(Arc::new(Parsed {
+            text: text.into(),
+            variables,
+            term: None,
+            is_part: false,
+            is_parsed: false,
+        }))
     }
 
     #[must_use]

@@ -24,8 +24,11 @@ fn main() -> Outcome<()> {
     let db = Connection::open(folder.path().join("floor.db"))?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    db.execute_batch("CREATE TABLE steps (id INTEGER PRIMARY KEY, workflow TEXT, step INTEGER, output BLOB)")?;
-    let mut insert = db.prepare("INSERT INTO steps (workflow, step, output) VALUES ('wf', ?1, ?2)")?;
+    db.execute_batch(
+        "CREATE TABLE steps (id INTEGER PRIMARY KEY, workflow TEXT, step INTEGER, output BLOB)",
+    )?;
+    let mut insert =
+        db.prepare("INSERT INTO steps (workflow, step, output) VALUES ('wf', ?1, ?2)")?;
     let output = vec![0x5a_u8; ROW_BYTES];
     let start = Instant::now();
     let mut commits = 0_i64;
@@ -38,6 +41,9 @@ fn main() -> Outcome<()> {
         commits += 1;
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("{{\"rows\": {}, \"commits\": {commits}, \"seconds\": {seconds:.6}}}", commits * batch);
+    println!(
+        "{{\"rows\": {}, \"commits\": {commits}, \"seconds\": {seconds:.6}}}",
+        commits * batch
+    );
     Ok(())
 }

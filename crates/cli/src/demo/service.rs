@@ -117,7 +117,6 @@ impl Desk {
             }
             Answer::Nothing => Err(Unanswered),
             Answer::Held => {
-                
                 pending::<Infallible>().await;
                 Err(Unanswered)
             }

@@ -333,7 +333,9 @@ impl Actor {
                 None => self.awaiting.push(answer),
             },
             Command::Follow(answer) => {
-                let live = self.live.get_or_insert_with(|| broadcast::channel(Live::UPDATES_WAITING_MAX).0);
+                let live = self
+                    .live
+                    .get_or_insert_with(|| broadcast::channel(Live::UPDATES_WAITING_MAX).0);
                 let updates = live.subscribe();
                 answer.send(Live { after: self.durable, updates }).ok();
             }
@@ -371,7 +373,10 @@ impl Actor {
     /// wait for the next commit: nothing outside has come of them.
     async fn record(&mut self, alone: bool) -> Result<(), CommitError> {
         let only_evaluates = |effect: &Effect| matches!(effect, Effect::Evaluate(..));
-        let can_wait = self.unwritten.iter().all(|record| matches!(record.happened, Happened::Evaluated { .. }))
+        let can_wait = self
+            .unwritten
+            .iter()
+            .all(|record| matches!(record.happened, Happened::Evaluated { .. }))
             && self.undone.iter().all(only_evaluates)
             && self.unwritten.len() < PENDING_MAX
             && !self.machine.is_unfinished();
@@ -454,9 +459,8 @@ impl Actor {
 
     /// Until when the run may be put away: it only waits, long enough, and nobody looks on.
     fn away_until(&self, now: Timestamp, alone: bool) -> Option<Timestamp> {
-        let watched = !alone
-            || self.awaiting.iter().any(|asker| !asker.is_closed())
-            || self.live_count() > 0;
+        let watched =
+            !alone || self.awaiting.iter().any(|asker| !asker.is_closed()) || self.live_count() > 0;
         let wake = self.machine.wake_at().filter(|at| at.since(now) > KEEP_WAITING_MAX);
         wake.filter(|_| !watched && self.machine.state() == RunState::Waiting)
     }

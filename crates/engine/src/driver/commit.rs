@@ -81,7 +81,9 @@ pub(super) fn row_of_start(started: &Started, now: Timestamp) -> RunRow {
 pub(super) fn put_ops(ops: &mut Vec<Op>, run: RunId, records: &[Record]) {
     for record in records {
         let Encoded { bytes, blobs } = record.encode();
-        ops.extend(blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }));
+        ops.extend(
+            blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }),
+        );
         ops.push(Op::JournalAppend { run, sequence: record.sequence, record: bytes.into() });
     }
 }

@@ -19,8 +19,8 @@ mod waker;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Clock, Digest, Random, RunId, Timestamp, Value};
 use base::name::WorkflowKey;
+use base::{Clock, Digest, Random, RunId, Timestamp, Value};
 use spec::Catalog;
 use store::{CommitError, RunRow, RunState, Sequence, Store, StoreError};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -229,7 +229,11 @@ impl Driver {
     }
 
     /// What can be told of a run from its beginning, then live until it ends.
-    pub async fn follow(&self, run: RunId, after: Sequence) -> Result<mpsc::Receiver<Update>, CommandError> {
+    pub async fn follow(
+        &self,
+        run: RunId,
+        after: Sequence,
+    ) -> Result<mpsc::Receiver<Update>, CommandError> {
         let row = self.row(run).await?;
         follow::follow(self.clone(), row, after).await
     }

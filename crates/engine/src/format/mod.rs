@@ -20,8 +20,8 @@ use store::{BlobId, BlobRef};
 pub use outcome::{Counts, Facts, OUTCOME_TYPE, Outcome, OutcomeError};
 pub use record::{RECORD_TYPE, RecordDoc};
 pub(crate) use snapshot as snapshot_doc;
-pub(crate) use snapshot::SnapshotDoc;
 pub use snapshot::SNAPSHOT_TYPE;
+pub(crate) use snapshot::SnapshotDoc;
 
 /// The version that this binary writes, of every document.
 pub const VERSION: u32 = 1;
@@ -40,7 +40,9 @@ pub enum FormatError {
     Syntax(String),
     #[error("expected a document of type `{expected}`, found `{found}`")]
     Type { expected: &'static str, found: String },
-    #[error("written by a newer version ({found}; this binary reads up to {VERSION}): use that binary or a later one")]
+    #[error(
+        "written by a newer version ({found}; this binary reads up to {VERSION}): use that binary or a later one"
+    )]
     Newer { found: u32 },
     #[error("blob {0} is missing")]
     BlobMissing(BlobId),

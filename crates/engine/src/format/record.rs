@@ -41,8 +41,13 @@ enum HappenedDoc {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Decision>,
     },
-    Evaluated { evaluation: EvaluationNo, result: ResultDoc },
-    TimerFired { timer: TimerNo },
+    Evaluated {
+        evaluation: EvaluationNo,
+        result: ResultDoc,
+    },
+    TimerFired {
+        timer: TimerNo,
+    },
     CancelRequested(By),
     Retried(By),
     Continued,
@@ -77,12 +82,35 @@ struct StartedDoc {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum DecidedDoc {
-    Scheduled { effect: EffectNo, activation: Activation, key: IdempotencyKey, what: String },
-    Evaluating { evaluation: EvaluationNo, activation: Activation },
-    TimerSet { timer: TimerNo, activation: Activation, at: Timestamp, purpose: TimerPurpose },
-    Abandoned { effect: EffectNo },
-    Caught { activation: Activation, fault: Fault },
-    Retrying { activation: Activation, attempt: u32, at: Timestamp, fault: Fault },
+    Scheduled {
+        effect: EffectNo,
+        activation: Activation,
+        key: IdempotencyKey,
+        what: String,
+    },
+    Evaluating {
+        evaluation: EvaluationNo,
+        activation: Activation,
+    },
+    TimerSet {
+        timer: TimerNo,
+        activation: Activation,
+        at: Timestamp,
+        purpose: TimerPurpose,
+    },
+    Abandoned {
+        effect: EffectNo,
+    },
+    Caught {
+        activation: Activation,
+        fault: Fault,
+    },
+    Retrying {
+        activation: Activation,
+        attempt: u32,
+        at: Timestamp,
+        fault: Fault,
+    },
     Ended {
         state: RunState,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,7 +137,8 @@ impl From<&Seed> for SeedDoc {
 impl SeedDoc {
     pub(crate) fn into_seed(self) -> Result<Seed, FormatError> {
         let digest: Result<Digest, _> = format!("b3:{}", self.0).parse();
-        let digest = digest.map_err(|_| FormatError::Syntax("`seed` is not 64 hexadecimal digits".to_owned()))?;
+        let digest = digest
+            .map_err(|_| FormatError::Syntax("`seed` is not 64 hexadecimal digits".to_owned()))?;
         Ok(Seed::from_bytes(*digest.as_bytes()))
     }
 }

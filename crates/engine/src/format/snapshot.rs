@@ -254,7 +254,10 @@ pub(crate) enum ActionDoc {
         output: OutputDoc,
         redirect: bool,
     },
-    Function { function: String, input: ValueRef },
+    Function {
+        function: String,
+        input: ValueRef,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]

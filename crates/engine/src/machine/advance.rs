@@ -2,9 +2,9 @@
 
 use base::{ErrorType, Fault, Value};
 
+use super::Machine;
 use super::evaluate::Halt;
 use super::node::{Body, Exit, Node, NodeId, Phase};
-use super::Machine;
 use crate::record::{NoteKind, TimerPurpose};
 
 /// What a phase leads to.
@@ -13,7 +13,10 @@ pub(super) enum Next {
     Again,
     /// Nothing more until something happens, or until a child is done.
     Block,
-    Done { output: Value, exit: Option<Exit> },
+    Done {
+        output: Value,
+        exit: Option<Exit>,
+    },
     /// An error from below that this node does not catch goes on upwards.
     Rise(Fault),
 }
@@ -115,7 +118,9 @@ impl Machine {
         let workflow = self.workflow.clone();
         let shape = node.task.map_or(&workflow.output, |no| &workflow.task(no).output);
         let output = match &shape.shape {
-            Some(template) => self.expressions(node).with_raw_output(&raw).template(template, &raw)?,
+            Some(template) => {
+                self.expressions(node).with_raw_output(&raw).template(template, &raw)?
+            }
             None => raw,
         };
         if let Some(schema) = &shape.schema {
@@ -131,7 +136,8 @@ impl Machine {
         let workflow = self.workflow.clone();
         if let Some(export) = node.task.map(|no| &workflow.task(no).export) {
             if let Some(template) = &export.shape {
-                let context = self.expressions(node).with_output(&output).template(template, &output)?;
+                let context =
+                    self.expressions(node).with_output(&output).template(template, &output)?;
                 if let Some(schema) = &export.schema {
                     schema.check(&context).map_err(|wrong| invalid("exported context", &wrong))?;
                 }
@@ -150,5 +156,8 @@ impl Machine {
 }
 
 fn invalid(what: &str, wrong: &str) -> Halt {
-    Halt::Fault(Fault::new(ErrorType::Validation, format!("the {what} does not fit its schema: {wrong}")))
+    Halt::Fault(Fault::new(
+        ErrorType::Validation,
+        format!("the {what} does not fit its schema: {wrong}"),
+    ))
 }

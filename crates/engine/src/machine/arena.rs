@@ -89,7 +89,8 @@ impl Arena {
 
     #[must_use]
     pub fn from_parts(nodes: Vec<Option<Node>>, free: Vec<u32>) -> Self {
-        let place = |node: Option<Node>| node.map_or(Place::Free, |node| Place::Node(Box::new(node)));
+        let place =
+            |node: Option<Node>| node.map_or(Place::Free, |node| Place::Node(Box::new(node)));
         Self { places: nodes.into_iter().map(place).collect(), free }
     }
 }

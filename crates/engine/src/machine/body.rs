@@ -6,10 +6,10 @@ use base::value::kind;
 use base::{ErrorType, Fault, Value};
 use spec::tree::{Case, For, Fork, Raise, TaskKind, TaskNo};
 
+use super::Machine;
 use super::advance::Next;
 use super::evaluate::Halt;
 use super::node::{Body, Branches, Exit, Guard, GuardStage, Loop, Node, NodeId, Phase, Seq};
-use super::Machine;
 use crate::activation::Activation;
 use crate::record::{NoteKind, TimerPurpose};
 
@@ -68,7 +68,12 @@ impl Machine {
         }
     }
 
-    fn sequence_begin(&mut self, id: NodeId, node: &mut Node, list: &[TaskNo]) -> Result<Next, Halt> {
+    fn sequence_begin(
+        &mut self,
+        id: NodeId,
+        node: &mut Node,
+        list: &[TaskNo],
+    ) -> Result<Next, Halt> {
         let Some(first) = list.first() else {
             let output = node.input.clone();
             return Ok(to_output(node, output, None));

@@ -22,7 +22,9 @@ impl Machine {
             Endpoint::Expr(expr) => {
                 let value = expressions.value(expr, input)?;
                 let uri = as_str(&value).map(str::to_owned);
-                uri.ok_or_else(|| configuration(&format!("the endpoint is {}, not a URI", kind(&value))))?
+                uri.ok_or_else(|| {
+                    configuration(&format!("the endpoint is {}, not a URI", kind(&value)))
+                })?
             }
         };
         let headers = pairs(&mut expressions, call.headers.as_ref(), input, "headers")?;
@@ -39,7 +41,11 @@ impl Machine {
         }))
     }
 
-    pub(super) fn function_action(&mut self, node: &Node, call: &FunctionCall) -> Result<Action, Halt> {
+    pub(super) fn function_action(
+        &mut self,
+        node: &Node,
+        call: &FunctionCall,
+    ) -> Result<Action, Halt> {
         let input = match &call.with {
             Some(with) => self.expressions(node).template(with, &node.input)?,
             None => object([]),

@@ -151,7 +151,9 @@ impl Expressions {
             Text::Expr(expr) => {
                 let value = self.value(expr, input)?;
                 let text = as_str(&value).map(str::to_owned);
-                text.ok_or_else(|| failed(expr, &format!("gives {}, not a string", kind(&value))).into())
+                text.ok_or_else(|| {
+                    failed(expr, &format!("gives {}, not a string", kind(&value))).into()
+                })
             }
         }
     }
@@ -162,7 +164,8 @@ impl Expressions {
             DurationOf::Expr(expr) => {
                 let value = self.value(expr, input)?;
                 let duration = spec::duration::duration_from_value(&value);
-                duration.map_err(|wrong| failed(expr, &format!("gives no duration: {wrong}")).into())
+                duration
+                    .map_err(|wrong| failed(expr, &format!("gives no duration: {wrong}")).into())
             }
         }
     }

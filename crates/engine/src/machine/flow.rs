@@ -5,9 +5,9 @@ use base::value::array;
 use spec::tree::{Flow, TaskKind, TaskList, TaskNo};
 use store::RunState;
 
+use super::Machine;
 use super::body::Birth;
 use super::node::{Body, Exit, GuardStage, Node, NodeId, Phase, Seq};
-use super::Machine;
 use crate::activation::Activation;
 use crate::record::NoteKind;
 

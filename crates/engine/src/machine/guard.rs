@@ -4,11 +4,11 @@ use base::value::from_serialize;
 use base::{Duration, Fault, Value};
 use spec::tree::{Backoff, Catch, ErrorFilter, Retry, TaskKind, Try};
 
+use super::Machine;
 use super::advance::Next;
 use super::body::{Birth, to_output};
 use super::evaluate::{Expressions, Halt};
 use super::node::{Body, Guard, GuardStage, Node, NodeId, Phase, Seq};
-use super::Machine;
 use crate::activation::Activation;
 use crate::record::{Decided, NoteKind, TimerPurpose};
 
@@ -33,14 +33,19 @@ impl Guard {
 }
 
 impl Machine {
-    pub(super) fn guard_next(&mut self, id: NodeId, node: &mut Node, task: &Try) -> Result<Next, Halt> {
+    pub(super) fn guard_next(
+        &mut self,
+        id: NodeId,
+        node: &mut Node,
+        task: &Try,
+    ) -> Result<Next, Halt> {
         let Phase::Body(Body::Try(guard)) = &node.phase else { unreachable!("chosen by `body`") };
         match guard.stage.clone() {
             GuardStage::Next => self.attempt_begin(id, node, task),
             GuardStage::Matching { seq, fault } => self.guard_match(id, node, task, seq, fault),
-            GuardStage::Body { .. }
-            | GuardStage::Delaying { .. }
-            | GuardStage::Catching { .. } => Ok(Next::Block),
+            GuardStage::Body { .. } | GuardStage::Delaying { .. } | GuardStage::Catching { .. } => {
+                Ok(Next::Block)
+            }
         }
     }
 
@@ -76,7 +81,8 @@ impl Machine {
         fault: Fault,
     ) -> Result<Next, Halt> {
         let error = from_serialize(&fault);
-        let mut expressions = self.expressions(node).with_variable(&task.catch.variable, error.clone());
+        let mut expressions =
+            self.expressions(node).with_variable(&task.catch.variable, error.clone());
         if !takes(&task.catch, &fault, &error, &mut expressions)? {
             guard_passes(node, seq);
             return Ok(Next::Rise(fault));
@@ -209,7 +215,9 @@ impl Machine {
         node.definite += 1;
         let place = place_of(&node.activation);
         let Some(id) = self.counting_guard(node) else { return };
-        if let Some(Phase::Body(Body::Try(guard))) = self.arena.get_mut(id).map(|node| &mut node.phase) {
+        if let Some(Phase::Body(Body::Try(guard))) =
+            self.arena.get_mut(id).map(|node| &mut node.phase)
+        {
             *guard.definite.entry(place).or_insert(0) += 1;
         }
     }

@@ -203,7 +203,9 @@ impl Machine {
             Happened::TimerFired { timer } if !self.timers.contains_key(timer) => {
                 Err(Misfit::TimerUnknown(*timer))
             }
-            Happened::Evaluated { evaluation, .. } if !self.evaluations.contains_key(evaluation) => {
+            Happened::Evaluated { evaluation, .. }
+                if !self.evaluations.contains_key(evaluation) =>
+            {
                 Err(Misfit::EvaluationUnknown(*evaluation))
             }
             Happened::Performed { .. }
@@ -313,7 +315,8 @@ impl Machine {
     fn cancel(&mut self) {
         let waiting: Vec<NodeId> = self.arena.ids();
         for id in waiting {
-            if let Some(node) = self.arena.get(id).filter(|node| node.children.is_empty()).cloned() {
+            if let Some(node) = self.arena.get(id).filter(|node| node.children.is_empty()).cloned()
+            {
                 self.note(&node, NoteKind::Cancelled);
             }
         }

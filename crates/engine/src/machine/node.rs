@@ -58,11 +58,20 @@ pub enum Phase {
     Input,
     Body(Body),
     /// `output.as`, then `output.schema`.
-    Output { raw: Value, flow: Option<Exit> },
+    Output {
+        raw: Value,
+        flow: Option<Exit>,
+    },
     /// `export.as`, then `export.schema`.
-    Export { output: Value, flow: Option<Exit> },
+    Export {
+        output: Value,
+        flow: Option<Exit>,
+    },
     /// It faulted, and nothing has caught it (yet). `was` is where it faulted.
-    Faulted { fault: Fault, was: Box<Phase> },
+    Faulted {
+        fault: Fault,
+        was: Box<Phase>,
+    },
 }
 
 /// How a task left, where that is not by its own `then`.
@@ -81,8 +90,15 @@ pub enum Body {
     For(Loop),
     Try(Guard),
     Fork(Branches),
-    Wait { timer: TimerNo, until: Timestamp },
-    Effect { effect: EffectNo, key: IdempotencyKey, action: Arc<Action> },
+    Wait {
+        timer: TimerNo,
+        until: Timestamp,
+    },
+    Effect {
+        effect: EffectNo,
+        key: IdempotencyKey,
+        action: Arc<Action>,
+    },
 }
 
 /// Progress in a list of tasks.
@@ -118,11 +134,22 @@ pub struct Guard {
 pub enum GuardStage {
     /// An attempt is to begin.
     Next,
-    Body { seq: Seq, limit: Option<Timeout> },
+    Body {
+        seq: Seq,
+        limit: Option<Timeout>,
+    },
     /// An error came up: is it caught, and what then?
-    Matching { seq: Seq, fault: Fault },
-    Delaying { timer: TimerNo, until: Timestamp },
-    Catching { seq: Seq },
+    Matching {
+        seq: Seq,
+        fault: Fault,
+    },
+    Delaying {
+        timer: TimerNo,
+        until: Timestamp,
+    },
+    Catching {
+        seq: Seq,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

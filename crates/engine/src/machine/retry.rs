@@ -79,7 +79,9 @@ impl Machine {
     fn is_leaf(&self, node: &Node) -> bool {
         match node.task.map(|no| &self.workflow.task(no).kind) {
             None
-            | Some(TaskKind::Do(_) | TaskKind::For(_) | TaskKind::Fork(_) | TaskKind::Try(_)) => false,
+            | Some(TaskKind::Do(_) | TaskKind::For(_) | TaskKind::Fork(_) | TaskKind::Try(_)) => {
+                false
+            }
             Some(
                 TaskKind::Set(_)
                 | TaskKind::Switch(_)

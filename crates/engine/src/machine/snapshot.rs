@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use base::name::WorkflowKey;
 use base::Value;
+use base::name::WorkflowKey;
 use spec::tree::{TaskNo, Workflow};
 use store::BlobId;
 
@@ -63,7 +63,10 @@ impl Machine {
             variables: evaluate
                 .variables
                 .iter()
-                .map(|(name, value)| VariableDoc { name: name.to_string(), value: values.put(value) })
+                .map(|(name, value)| VariableDoc {
+                    name: name.to_string(),
+                    value: values.put(value),
+                })
                 .collect(),
         });
         let evaluations = evaluations.collect();
@@ -117,8 +120,11 @@ impl Machine {
         let mut machine = Self::new(workflow.clone());
         machine.header = Some(Arc::new(take.header(doc.header)?));
         machine.context = take.value(doc.context)?;
-        let nodes: Result<Vec<Option<Node>>, SnapshotError> =
-            doc.nodes.into_iter().map(|node| node.map(|node| take.node(node)).transpose()).collect();
+        let nodes: Result<Vec<Option<Node>>, SnapshotError> = doc
+            .nodes
+            .into_iter()
+            .map(|node| node.map(|node| take.node(node)).transpose())
+            .collect();
         machine.arena = Arena::from_parts(nodes?, doc.free);
         machine.ready = doc.ready.into_iter().map(NodeId).collect::<VecDeque<_>>();
         machine.timers = doc.timers.into_iter().map(timer).collect();
@@ -222,7 +228,11 @@ fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
             definite: guard.definite.clone().into_iter().collect(),
         }),
         Body::Fork(state) => BodyDoc::Fork {
-            outputs: state.outputs.iter().map(|one| one.as_ref().map(|one| values.put(one))).collect(),
+            outputs: state
+                .outputs
+                .iter()
+                .map(|one| one.as_ref().map(|one| values.put(one)))
+                .collect(),
         },
         Body::Wait { timer, until } => BodyDoc::Wait { timer: *timer, until: *until },
         Body::Effect { effect, key, action } => BodyDoc::Effect {
@@ -242,7 +252,9 @@ fn stage_doc(stage: &GuardStage) -> StageDoc {
         GuardStage::Matching { seq, fault } => {
             StageDoc::Matching { seq: seq_doc(seq), fault: fault.clone() }
         }
-        GuardStage::Delaying { timer, until } => StageDoc::Delaying { timer: *timer, until: *until },
+        GuardStage::Delaying { timer, until } => {
+            StageDoc::Delaying { timer: *timer, until: *until }
+        }
         GuardStage::Catching { seq } => StageDoc::Catching { seq: seq_doc(seq) },
     }
 }

@@ -168,7 +168,8 @@ fn world_after(case: &Case, prefix: &[Record], unrecorded: bool) -> World {
             let at = asked.iter().position(|p: &engine::effect::Perform| p.effect == *effect);
             world.act(&asked.remove(at.expect("an answer follows a question")));
         }
-        let step = replay(&mut machine, Sequence(one.sequence.0 - 1), one).expect("a prefix replays");
+        let step =
+            replay(&mut machine, Sequence(one.sequence.0 - 1), one).expect("a prefix replays");
         asked.extend(step.effects.into_iter().filter_map(|effect| match effect {
             Effect::Perform(perform) => Some(perform),
             _ => None,
@@ -233,7 +234,8 @@ async fn a_run_goes_on_from_every_prefix_as_if_nothing_had_happened() {
             for unrecorded in [false, true] {
                 let world = world_after(case, prefix, unrecorded);
                 let (output, books) = resumed(case, prefix, world).await;
-                let place = format!("{}, {length} of {last} records, unrecorded: {unrecorded}", case.name);
+                let place =
+                    format!("{}, {length} of {last} records, unrecorded: {unrecorded}", case.name);
                 assert_eq!(output, whole.output, "{place}");
                 assert_eq!(books.effects, whole.books.effects, "{place}");
             }
@@ -254,8 +256,11 @@ async fn every_journal_replays_to_what_it_said() {
             let after = Sequence(record.sequence.0 - 1);
             replay(&mut machine, after, record).expect("a journal replays");
         }
-        let decided: Vec<&Decided> = whole.records.iter().flat_map(|record| &record.decided).collect();
-        let Some(Decided::Ended(ended)) = decided.last() else { panic!("a journal ends with the end") };
+        let decided: Vec<&Decided> =
+            whole.records.iter().flat_map(|record| &record.decided).collect();
+        let Some(Decided::Ended(ended)) = decided.last() else {
+            panic!("a journal ends with the end")
+        };
         assert_eq!(machine.ended(), Some(ended));
     }
 }

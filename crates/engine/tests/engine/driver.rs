@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use base::value::{array, string};
 use base::RunId;
+use base::value::{array, string};
 use engine::driver::{CommandError, Start, StartError};
 use engine::effect::{Perform, Performed, Performer};
 use futures::FutureExt;
@@ -157,7 +157,8 @@ do:
         again.push(update.sequence.0);
     }
     assert_eq!(again, (4..=last).collect::<Vec<u64>>());
-    let completed = notes.iter().filter(|note| matches!(note.what, engine::record::NoteKind::Completed { .. }));
+    let completed =
+        notes.iter().filter(|note| matches!(note.what, engine::record::NoteKind::Completed { .. }));
     assert_eq!(completed.count(), 11);
 }
 
@@ -190,7 +191,8 @@ async fn a_long_run_is_taken_up_from_its_snapshot() {
     put_revision(&*store, body).await;
     let driver = open(store.clone(), World::default()).await;
     let items: Vec<_> = (0..2_500).map(base::value::int).collect();
-    let order = Start { input: base::value::object([("items", array(items))]), ..start(body, "{}") };
+    let order =
+        Start { input: base::value::object([("items", array(items))]), ..start(body, "{}") };
     let run = order.run;
     let ended = driver.start(order).await.expect("starts").await.expect("ends");
     assert_eq!(ended.state, RunState::Completed);

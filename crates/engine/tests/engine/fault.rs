@@ -11,7 +11,10 @@ fn an_error_says_where_it_was_raised() {
     let body = "do: [{outer: {do: [{bang: {raise: {error: {type: 'https://example.com/e', status: 418, title: '${ .t }', detail: d}}}}]}}]";
     let walk = Walk::run(body, r#"{"t":"teapot"}"#);
     let fault = walk.fault();
-    assert_eq!((fault.status, fault.title.as_deref(), fault.detail.as_deref()), (418, Some("teapot"), Some("d")));
+    assert_eq!(
+        (fault.status, fault.title.as_deref(), fault.detail.as_deref()),
+        (418, Some("teapot"), Some("d"))
+    );
     assert_eq!(fault.instance.as_deref(), Some("/do/0/outer/do/0/bang"));
     let ended = walk.machine.ended().expect("ended");
     assert_eq!(ended.activation.as_ref().map(ToString::to_string).as_deref(), Some("/outer/bang"));
@@ -32,8 +35,18 @@ fn a_guard_catches_what_its_filter_and_conditions_say() {
         (format!("{{{handler}}}"), true),
         (format!("{{errors: {{with: {{status: 503}}}}, {handler}}}"), true),
         (format!("{{errors: {{with: {{status: 404}}}}, {handler}}}"), false),
-        (format!("{{errors: {{with: {{type: 'https://open-workflow-specification.org/dsl/errors/types/communication'}}}}, {handler}}}"), true),
-        (format!("{{errors: {{with: {{type: 'https://open-workflow-specification.org/spec/1.0.0/errors/timeout'}}}}, {handler}}}"), false),
+        (
+            format!(
+                "{{errors: {{with: {{type: 'https://open-workflow-specification.org/dsl/errors/types/communication'}}}}, {handler}}}"
+            ),
+            true,
+        ),
+        (
+            format!(
+                "{{errors: {{with: {{type: 'https://open-workflow-specification.org/spec/1.0.0/errors/timeout'}}}}, {handler}}}"
+            ),
+            false,
+        ),
         (format!("{{errors: {{with: {{title: Away}}}}, {handler}}}"), true),
         (format!("{{errors: {{with: {{title: Home}}}}, {handler}}}"), false),
         (format!("{{errors: {{with: {{detail: other}}}}, {handler}}}"), false),
@@ -82,12 +95,17 @@ fn retries_wait_as_their_backoff_says_and_end_at_the_limit() {
     let (constant, walk) = delays("{delay: PT1S, limit: {attempt: {count: 3}}}", "flaky/9");
     assert_eq!(constant, [1000, 1000, 1000]);
     assert_eq!(walk.fault().status, 503);
-    let (linear, walk) = delays("{delay: PT1S, backoff: {linear: {}}, limit: {attempt: {count: 9}}}", "flaky/3");
+    let (linear, walk) =
+        delays("{delay: PT1S, backoff: {linear: {}}, limit: {attempt: {count: 9}}}", "flaky/3");
     assert_eq!(linear, [1000, 2000, 3000]);
     assert_eq!(walk.output(), r#"{"after":4}"#);
-    let (exponential, _) = delays("{delay: PT1S, backoff: {exponential: {}}, limit: {attempt: {count: 9}}}", "flaky/4");
+    let (exponential, _) = delays(
+        "{delay: PT1S, backoff: {exponential: {}}, limit: {attempt: {count: 9}}}",
+        "flaky/4",
+    );
     assert_eq!(exponential, [1000, 2000, 4000, 8000]);
-    let (limited, walk) = delays("{delay: PT1S, backoff: {exponential: {}}, limit: {duration: PT5S}}", "flaky/9");
+    let (limited, walk) =
+        delays("{delay: PT1S, backoff: {exponential: {}}, limit: {duration: PT5S}}", "flaky/9");
     assert_eq!(limited, [1000, 2000]);
     assert_eq!(walk.fault().status, 503);
     let (never, _) = delays("{when: '$error.status == 404', delay: PT1S}", "flaky/9");
@@ -99,7 +117,10 @@ fn retries_wait_as_their_backoff_says_and_end_at_the_limit() {
 /// Mutation: take the jitter from outside the run's seed, or from another range.
 #[test]
 fn jitter_lies_in_its_range_and_is_the_same_at_every_replay() {
-    let (delays, _) = delays("{delay: PT1S, jitter: {from: PT0.1S, to: PT0.5S}, limit: {attempt: {count: 9}}}", "flaky/6");
+    let (delays, _) = delays(
+        "{delay: PT1S, jitter: {from: PT0.1S, to: PT0.5S}, limit: {attempt: {count: 9}}}",
+        "flaky/6",
+    );
     assert!(delays.iter().all(|delay| (1100..=1500).contains(delay)), "{delays:?}");
     assert!(delays.iter().collect::<std::collections::BTreeSet<_>>().len() > 1, "{delays:?}");
 }
@@ -136,14 +157,18 @@ fn an_error_in_a_handler_rises() {
 /// Mutation: let the timed-out call answer later, or do not clear the timer of a task that is done.
 #[test]
 fn a_timeout_cuts_a_task_off_and_can_be_caught() {
-    let call = "{timeout: {after: PT3S}, call: http, with: {method: get, endpoint: 'http://world/hang'}}";
+    let call =
+        "{timeout: {after: PT3S}, call: http, with: {method: get, endpoint: 'http://world/hang'}}";
     let walk = Walk::run(&format!("do: [{{slow: {call}}}]"), "{}");
     assert_eq!(walk.fault().kind(), ErrorType::Timeout);
     assert_eq!(walk.now, START.plus(Duration::from_secs(3)));
     assert!(walk.performs.is_empty(), "the call was abandoned");
-    let body = format!("do: [{{t: {{try: [{{slow: {call}}}], catch: {{do: [{{late: {{set: {{late: true}}}}}}]}}}}}}]");
+    let body = format!(
+        "do: [{{t: {{try: [{{slow: {call}}}], catch: {{do: [{{late: {{set: {{late: true}}}}}}]}}}}}}]"
+    );
     check(&body, "{}", r#"{"late":true}"#);
-    let quick = Walk::run("timeout: {after: PT1H}\ndo: [{a: {timeout: {after: PT1M}, set: {x: 1}}}]", "{}");
+    let quick =
+        Walk::run("timeout: {after: PT1H}\ndo: [{a: {timeout: {after: PT1M}, set: {x: 1}}}]", "{}");
     assert!(quick.timers.is_empty());
     let whole = Walk::run("timeout: {after: PT2S}\ndo: [{nap: {wait: PT1H}}]", "{}");
     assert_eq!(whole.fault().kind(), ErrorType::Timeout);

@@ -6,7 +6,11 @@ use base::value::to_json_string;
 /// Mutation: let `set` merge into its input in place of replacing it.
 #[test]
 fn set_replaces_the_data() {
-    check("do: [{a: {set: {b: '${ .x }', c: [1, '${ .x + 1 }']}}}]", r#"{"x":1}"#, r#"{"b":1,"c":[1,2]}"#);
+    check(
+        "do: [{a: {set: {b: '${ .x }', c: [1, '${ .x + 1 }']}}}]",
+        r#"{"x":1}"#,
+        r#"{"b":1,"c":[1,2]}"#,
+    );
 }
 
 /// Mutation: swap the order of input, body, output.
@@ -137,7 +141,9 @@ do:
 ";
     let walk = Walk::run(body, "{}");
     assert_eq!(walk.output(), r#"{"did":"me"}"#);
-    let abandoned = walk.decided().filter(|decided| matches!(decided, engine::record::Decided::Abandoned { .. }));
+    let abandoned = walk
+        .decided()
+        .filter(|decided| matches!(decided, engine::record::Decided::Abandoned { .. }));
     assert_eq!(abandoned.count(), 1);
     assert!(walk.timers.is_empty() && walk.performs.is_empty());
 }
@@ -145,7 +151,10 @@ do:
 /// Mutation: take the time of the wait from somewhere else than the record.
 #[test]
 fn a_wait_lasts_as_long_as_it_says() {
-    let walk = Walk::run("do: [{nap: {wait: {minutes: 1, seconds: 5}}}, {then: {set: {at: '${ $task.startedAt.epoch.milliseconds }'}}}]", "{}");
+    let walk = Walk::run(
+        "do: [{nap: {wait: {minutes: 1, seconds: 5}}}, {then: {set: {at: '${ $task.startedAt.epoch.milliseconds }'}}}]",
+        "{}",
+    );
     let at = crate::walk::START.plus(base::Duration::from_secs(65)).as_millis();
     assert_eq!(walk.output(), format!(r#"{{"at":{at}}}"#));
     let expressed = Walk::run("do: [{nap: {wait: '${ .for }'}}]", r#"{"for":"PT2S"}"#);
@@ -155,7 +164,8 @@ fn a_wait_lasts_as_long_as_it_says() {
 /// Mutation: do not run the branches' tasks against the fork's input.
 #[test]
 fn a_call_gets_its_arguments_evaluated() {
-    let body = "do: [{ask: {call: 'echo:1.0.0@default', with: {n: '${ .n }', list: [1, '${ .n * 2 }']}}}]";
+    let body =
+        "do: [{ask: {call: 'echo:1.0.0@default', with: {n: '${ .n }', list: [1, '${ .n * 2 }']}}}]";
     check(body, r#"{"n":4}"#, r#"{"n":4,"list":[1,8]}"#);
 }
 
@@ -171,7 +181,8 @@ fn an_endpoint_is_filled_from_the_input() {
 /// Mutation: pass a value where the schema says otherwise, or name the value in the message.
 #[test]
 fn schemas_are_checked_at_every_position() {
-    let schema = "{schema: {document: {type: object, required: [n], properties: {n: {type: integer}}}}}";
+    let schema =
+        "{schema: {document: {type: object, required: [n], properties: {n: {type: integer}}}}}";
     for body in [
         format!("input: {schema}\ndo: [{{a: {{set: {{n: 1}}}}}}]"),
         format!("do: [{{a: {{input: {schema}, set: {{n: 1}}}}}}]"),
@@ -196,7 +207,8 @@ do:
 ";
     let walk = Walk::run(body, r#"{"n":0}"#);
     assert_eq!(walk.output(), r#"{"n":5000}"#);
-    let yields = walk.records.iter().filter(|record| record.happened == engine::record::Happened::Continued);
+    let yields =
+        walk.records.iter().filter(|record| record.happened == engine::record::Happened::Continued);
     assert!(yields.count() >= 2);
 }
 

@@ -33,7 +33,8 @@ fn folder(version: u32) -> PathBuf {
 
 /// Every document that a run of all kinds makes, by file name.
 fn samples() -> BTreeMap<String, Vec<u8>> {
-    let mut walk = Walk::start(BODY, r#"{"n":1,"big":"BIG"}"#.replace("BIG", &"x".repeat(20_000)).as_str());
+    let mut walk =
+        Walk::start(BODY, r#"{"n":1,"big":"BIG"}"#.replace("BIG", &"x".repeat(20_000)).as_str());
     while walk.machine.ended().is_none() && walk.records.len() < 9 && walk.turn() {}
     let frozen = walk.machine.freeze();
     let mut walk = walk.finish();
@@ -78,7 +79,8 @@ fn this_binary_writes_what_the_samples_show() {
         }
     }
     for (name, bytes) in &samples {
-        let stored = std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let stored =
+            std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let (stored, now) = (String::from_utf8_lossy(&stored), String::from_utf8_lossy(bytes));
         assert_eq!(stored, now, "{name}");
     }
@@ -89,7 +91,9 @@ fn this_binary_writes_what_the_samples_show() {
 fn this_binary_reads_every_version_since_the_first() {
     for version in 1..=VERSION {
         let folder = folder(version);
-        let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let read = |name: &str| {
+            std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        };
         let mut blobs = Blobs::new();
         let (mut records, mut snapshots) = (0, 0);
         let mut names: Vec<String> = std::fs::read_dir(&folder)

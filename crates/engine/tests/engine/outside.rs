@@ -8,7 +8,10 @@ use crate::walk::Walk;
 const OUT: &str = "limit(1; repeat(1))";
 
 fn evaluations(walk: &Walk) -> usize {
-    walk.records.iter().filter(|record| matches!(record.happened, Happened::Evaluated { .. })).count()
+    walk.records
+        .iter()
+        .filter(|record| matches!(record.happened, Happened::Evaluated { .. }))
+        .count()
 }
 
 /// Mutation: forget the results of a phase between two evaluations, or keep them for the next one.

@@ -72,7 +72,9 @@ fn every_kind_of_doctoring_is_noticed() {
     assert_eq!(ended, Diverged::Decided { sequence: sequence(3) });
 }
 
-async fn suspended(bytes: Vec<Vec<u8>>) -> (Arc<store_sqlite::SqliteStore>, String, tempfile::TempDir) {
+async fn suspended(
+    bytes: Vec<Vec<u8>>,
+) -> (Arc<store_sqlite::SqliteStore>, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open_store(folder.path());
     put_revision(&*store, BODY).await;
@@ -97,7 +99,8 @@ async fn suspended(bytes: Vec<Vec<u8>>) -> (Arc<store_sqlite::SqliteStore>, Stri
     store.commit(ops, Preconditions::none()).await.expect("written");
     let world = World::default();
     let driver = open(store.clone(), world.clone()).await;
-    let refused = driver.cancel(started.run, by("operator")).await.expect_err("the run stands still");
+    let refused =
+        driver.cancel(started.run, by("operator")).await.expect_err("the run stands still");
     assert!(matches!(refused, CommandError::Suspended(..)), "{refused}");
     driver.stop().await;
     let row = store.run_get(started.run).await.expect("read").expect("there");
@@ -128,7 +131,10 @@ async fn a_newer_record_suspends_the_run() {
     let bytes = journal()[0].encode().bytes;
     let text = String::from_utf8(bytes).expect("text").replace(r#""v":1,"#, r#""v":2,"#);
     let (_, reason, _folder) = suspended(vec![text.into_bytes()]).await;
-    assert!(reason.starts_with("journal-unreadable: ") && reason.contains("newer version"), "{reason}");
+    assert!(
+        reason.starts_with("journal-unreadable: ") && reason.contains("newer version"),
+        "{reason}"
+    );
     let (_, garbage, _folder) = suspended(vec![b"\x00\xffnonsense".to_vec()]).await;
     assert!(garbage.starts_with("journal-unreadable: "), "{garbage}");
 }

@@ -30,7 +30,8 @@ do:
 /// Mutation: lose the count of definite responses when a task begins anew.
 #[test]
 fn a_retry_after_a_definite_answer_is_a_new_effect() {
-    let body = "do: [{breaks: {call: http, with: {method: post, endpoint: 'http://world/bad-then-ok'}}}]";
+    let body =
+        "do: [{breaks: {call: http, with: {method: post, endpoint: 'http://world/bad-then-ok'}}}]";
     let mut walk = Walk::run(body, "{}");
     walk.feed(Happened::RetryRequested(by("operator")));
     assert_eq!(walk.finish().output(), r#"{"did":"later"}"#);
@@ -81,10 +82,12 @@ fn a_cancelled_run_is_over() {
     let step = walk.feed(Happened::CancelRequested(by("operator")));
     assert_eq!(walk.machine.state(), RunState::Cancelled);
     assert!(walk.timers.is_empty() && walk.performs.is_empty());
-    let cancelled: Vec<_> = step.notes.iter().filter(|note| note.what == NoteKind::Cancelled).collect();
+    let cancelled: Vec<_> =
+        step.notes.iter().filter(|note| note.what == NoteKind::Cancelled).collect();
     assert_eq!(cancelled.len(), 2);
     walk.replayed();
-    let refused = |happened| walk.machine.clone().handle(walk.now, &happened).expect_err("the run is over");
+    let refused =
+        |happened| walk.machine.clone().handle(walk.now, &happened).expect_err("the run is over");
     assert_eq!(refused(Happened::CancelRequested(by("x"))), Misfit::Ended(RunState::Cancelled));
     assert_eq!(refused(Happened::RetryRequested(by("x"))), Misfit::NotFaulted(RunState::Cancelled));
 }
@@ -100,6 +103,9 @@ fn what_does_not_fit_changes_nothing() {
     let late = Happened::Performed { effect, performed };
     assert_eq!(walk.machine.handle(walk.now, &late), Err(Misfit::EffectUnknown(effect)));
     let timer = engine::record::TimerNo(9);
-    assert_eq!(walk.machine.handle(walk.now, &Happened::TimerFired { timer }), Err(Misfit::TimerUnknown(timer)));
+    assert_eq!(
+        walk.machine.handle(walk.now, &Happened::TimerFired { timer }),
+        Err(Misfit::TimerUnknown(timer))
+    );
     assert!(walk.machine == before);
 }

@@ -13,7 +13,9 @@ use crate::walk::{by, document, started, value, workflow};
 use crate::world::{Echo, Outside};
 
 pub fn open_store(folder: &Path) -> Arc<SqliteStore> {
-    Arc::new(SqliteStore::open(folder, store_sqlite::OpenOptions::default()).expect("the store opens"))
+    Arc::new(
+        SqliteStore::open(folder, store_sqlite::OpenOptions::default()).expect("the store opens"),
+    )
 }
 
 pub async fn open(store: Arc<dyn Store>, performer: impl Performer) -> Driver {
@@ -39,7 +41,10 @@ pub async fn put_revision(store: &dyn Store, body: &str) {
         created_at: crate::walk::START,
         text: document(body).into_bytes().into(),
     };
-    store.commit(vec![Op::RevisionPut(row)], Preconditions::none()).await.expect("the store writes");
+    store
+        .commit(vec![Op::RevisionPut(row)], Preconditions::none())
+        .await
+        .expect("the store writes");
 }
 
 /// The same run each time: same id, so that keys can be compared.

@@ -133,7 +133,11 @@ impl Walk {
         }
         let thawed = Machine::from_snapshot(self.workflow.clone(), &frozen.bytes, &blobs)
             .expect("a snapshot that was just written");
-        assert!(thawed == self.machine, "a snapshot changed the machine:\n{thawed:#?}\n{:#?}", self.machine);
+        assert!(
+            thawed == self.machine,
+            "a snapshot changed the machine:\n{thawed:#?}\n{:#?}",
+            self.machine
+        );
         self.machine = thawed;
     }
 
@@ -189,7 +193,12 @@ impl Walk {
 
     pub fn fault(&self) -> &Fault {
         let ended = self.machine.ended().expect("the run has ended");
-        assert_eq!(ended.state, RunState::Faulted, "{:?}", ended.output.as_ref().map(to_json_string));
+        assert_eq!(
+            ended.state,
+            RunState::Faulted,
+            "{:?}",
+            ended.output.as_ref().map(to_json_string)
+        );
         ended.fault.as_ref().expect("a faulted run has an error")
     }
 

@@ -52,7 +52,9 @@ impl World {
                 books.effects.insert(key, 1);
                 return Some(done(input.clone()));
             }
-            Action::Http(request) => request.uri.strip_prefix("http://world").expect("our world").to_owned(),
+            Action::Http(request) => {
+                request.uri.strip_prefix("http://world").expect("our world").to_owned()
+            }
         };
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match parts.as_slice() {

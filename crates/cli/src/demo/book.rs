@@ -152,6 +152,7 @@ mod tests {
         assert_eq!(book.held(), Some(&Held { request: 3, key: "b".into(), row: 2 }));
         assert_eq!(book.entry("b").expect("it was asked for").effects, [2]);
         assert_eq!(book.take("b", 2), booked(2));
+        assert_eq!(book.take("c", 3), booked(3));
         assert_eq!(book.entry("b").expect("it was asked for").effects, [2]);
     }
 }

@@ -117,6 +117,7 @@ impl Desk {
             }
             Answer::Nothing => Err(Unanswered),
             Answer::Held => {
+                self.held.notify_one();
                 pending::<Infallible>().await;
                 Err(Unanswered)
             }

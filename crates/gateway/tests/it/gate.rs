@@ -72,7 +72,7 @@ async fn what_no_rule_allows_never_reaches_the_server() {
     assert!(!ruling.allowed);
     assert_eq!(ruling.destination, server.address());
     let error = answer.result.expect_err("denied").to_string();
-    let line = format!("egress:\n  - destination: {}\n    allow: true", server.address());
+    let line = format!("  egress:\n    - destination: {}\n      allow: true", server.address());
     assert!(error.ends_with(&line), "{error}");
     assert!(!error.contains("secret"), "{error}");
     assert!(server.seen().is_empty());

@@ -108,7 +108,7 @@ async fn a_file_outside_is_denied_and_a_missing_one_is_not_found() {
     assert_eq!(
         said(&outside),
         "authorization Denied by policy (403): GATE-004: no folder of the site's configuration allows `/etc/passwd`; to allow it, \
-         add:\nfiles:\n  - path: /etc (Unknown)"
+         add:\nspec:\n  files:\n    - path: /etc (Unknown)"
     );
     let decision = outside.decision.expect("the gate was asked");
     assert_eq!((decision.allowed, &*decision.rule), (false, "no entry of files matches"));

@@ -13,7 +13,7 @@ const FOLDER_VARIABLE: &str = "ISONOMY_CONFORMANCE";
 /// The files of a folder as (name, text); `None`, and a word about it, where there is no folder.
 fn files(path: &str) -> Option<Vec<(String, String)>> {
     let root = std::env::var_os(FOLDER_VARIABLE)
-        .map_or_else(|| folder("../../../shared/conformance"), PathBuf::from);
+        .map_or_else(|| folder("../../..").join("shared/conformance"), PathBuf::from);
     let path = root.join("open-workflow").join(path);
     let Ok(files) = std::fs::read_dir(&path) else {
         eprintln!("skipped: no {}; name the folder in {FOLDER_VARIABLE}", path.display());

@@ -176,21 +176,8 @@ impl Machine {
         let workflow = self.workflow.clone();
         let activation = birth.base.task(&workflow.task(birth.task).name, birth.visit);
         self.traced("begin", activation.as_str());
-        let child = Node {
-            parent: Some(id),
-            task: Some(birth.task),
-            activation,
-            variables: birth.variables,
-            raw_input: birth.input.clone(),
-            input: birth.input,
-            started_at: self.now,
-            timeout: None,
-            phase: Phase::Condition,
-            evaluated: Vec::new(),
-            children: Vec::new(),
-            time: 1,
-            definite: 0,
-        };
+        let (variables, input) = (birth.variables, birth.input);
+        let child = Node::new(Some(id), Some(birth.task), activation, variables, input, self.now);
         let place = self.arena.reserve();
         self.arena.put(place, Box::new(child));
         node.children.push(place);

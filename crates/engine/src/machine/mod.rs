@@ -246,21 +246,8 @@ impl Machine {
         }));
         let root = self.arena.reserve();
         debug_assert_eq!(root, NodeId::ROOT);
-        let node = Node {
-            parent: None,
-            task: None,
-            activation: Activation::root(),
-            variables: scope::Variables::default(),
-            raw_input: started.input.clone(),
-            input: started.input.clone(),
-            started_at: self.now,
-            timeout: None,
-            phase: Phase::Condition,
-            evaluated: Vec::new(),
-            children: Vec::new(),
-            time: 1,
-            definite: 0,
-        };
+        let (variables, input) = (scope::Variables::default(), started.input.clone());
+        let node = Node::new(None, None, Activation::root(), variables, input, self.now);
         self.arena.put(root, Box::new(node));
         self.ready.push_back(root);
     }

@@ -158,6 +158,33 @@ pub struct Branches {
 }
 
 impl Node {
+    /// A node that has done nothing yet.
+    #[must_use]
+    pub fn new(
+        parent: Option<NodeId>,
+        task: Option<TaskNo>,
+        activation: Activation,
+        variables: Variables,
+        input: Value,
+        started_at: Timestamp,
+    ) -> Self {
+        Self {
+            parent,
+            task,
+            activation,
+            variables,
+            raw_input: input.clone(),
+            input,
+            started_at,
+            timeout: None,
+            phase: Phase::Condition,
+            evaluated: Vec::new(),
+            children: Vec::new(),
+            time: 1,
+            definite: 0,
+        }
+    }
+
     #[must_use]
     pub fn is_faulted(&self) -> bool {
         matches!(self.phase, Phase::Faulted { .. })

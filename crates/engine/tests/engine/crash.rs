@@ -13,7 +13,7 @@ use engine::replay::replay;
 use spec::tree::TaskKind;
 use store::{Op, Preconditions, RunRow, RunState, Sequence, Store};
 
-use crate::site::{open, open_store, put_revision, start};
+use crate::site::{open, open_store, put_revision, site, start};
 use crate::walk::{by, started, workflow};
 use crate::world::{Books, World};
 
@@ -140,11 +140,8 @@ struct Undisturbed {
 }
 
 async fn undisturbed(case: &Case) -> Undisturbed {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, case.body).await;
     let world = World::default();
-    let driver = open(store.clone(), world.clone()).await;
+    let (store, driver, _folder) = site(case.body, world.clone()).await;
     let order = start(case.body, case.input);
     let run = order.run;
     let ended = driver.start(order).await.expect("the run starts").await.expect("the run ends");
@@ -271,11 +268,8 @@ async fn every_journal_replays_to_what_it_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_survives_a_crash() {
     let body = "do: [{breaks: {call: http, with: {method: post, endpoint: 'http://world/bad-then-ok'}}}, {nap: {wait: PT0.01S}}]";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
     let world = World::default();
-    let driver = open(store.clone(), world.clone()).await;
+    let (store, driver, _folder) = site(body, world.clone()).await;
     let order = start(body, "{}");
     let run = order.run;
     let ended = driver.start(order).await.expect("starts").await.expect("ends");

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use store::{RunState, Sequence, Store};
 use tokio::sync::mpsc;
 
-use crate::site::{open, open_store, put_revision, start};
+use crate::site::{open, site, start};
 use crate::walk::by;
 use crate::world::World;
 
@@ -43,11 +43,8 @@ const HANGS: &str = "do: [{h: {call: http, with: {method: get, endpoint: 'http:/
 /// Mutation: let the task of an abandoned effect go on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancel_reaches_a_call_in_flight() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, HANGS).await;
     let (sender, mut events) = mpsc::unbounded_channel();
-    let driver = open(store.clone(), Watched(sender)).await;
+    let (_store, driver, _folder) = site(HANGS, Watched(sender)).await;
     let order = start(HANGS, "{}");
     let run = order.run;
     let ended = driver.start(order).await.expect("starts");
@@ -65,11 +62,8 @@ async fn cancel_reaches_a_call_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn starting_twice_starts_once() {
     let body = "do: [{a: {call: 'echo:1.0.0@default', with: {}}}]";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
     let world = World::default();
-    let driver = open(store.clone(), world.clone()).await;
+    let (_store, driver, _folder) = site(body, world.clone()).await;
     driver.start(start(body, "{}")).await.expect("starts").await.expect("ends");
     let second = driver.start(start(body, "{}")).await;
     assert!(matches!(second, Err(StartError::Exists(_))));
@@ -82,10 +76,7 @@ async fn starting_twice_starts_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sleeping_run_costs_no_memory_and_wakes() {
     let body = "do: [{nap: {wait: PT3S}}, {done: {set: {awake: true}}}]";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
-    let driver = open(store.clone(), World::default()).await;
+    let (store, driver, _folder) = site(body, World::default()).await;
     let order = start(body, "{}");
     let run = order.run;
     // Nobody waits for its end, so it may be put away.
@@ -107,12 +98,9 @@ async fn a_sleeping_run_costs_no_memory_and_wakes() {
 /// Mutation: leave out what was in flight at the stop, or do it under another key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_leaves_the_rest_to_the_next_start() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
     let body = "do: [{h: {timeout: {after: PT1H}, call: http, with: {method: get, endpoint: 'http://world/ok/x'}}}]";
-    put_revision(&*store, body).await;
     let (sender, mut events) = mpsc::unbounded_channel();
-    let driver = open(store.clone(), Watched(sender)).await;
+    let (store, driver, _folder) = site(body, Watched(sender)).await;
     let order = start(body, "{}");
     let run = order.run;
     let _ended = driver.start(order).await.expect("starts");
@@ -134,10 +122,7 @@ async fn a_follower_sees_every_record_once_and_in_order() {
 do:
   - each: {for: {in: '${ [1,2,3,4,5] }'}, do: [{call: {call: 'echo:1.0.0@default', with: {n: '${ $item }'}}}, {nap: {wait: PT0.005S}}]}
 ";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
-    let driver = open(store.clone(), World::default()).await;
+    let (_store, driver, _folder) = site(body, World::default()).await;
     let order = start(body, "{}");
     let run = order.run;
     let ended = driver.start(order).await.expect("starts");
@@ -166,10 +151,7 @@ do:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_values_stand_beside_the_journal_and_come_back() {
     let body = "do: [{a: {call: 'echo:1.0.0@default', with: {big: '${ .big }'}}}, {nap: {wait: PT0.01S}}, {b: {set: {n: '${ .big | length }'}}}]";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
-    let driver = open(store.clone(), World::default()).await;
+    let (store, driver, _folder) = site(body, World::default()).await;
     let big = array(vec![string(&"x".repeat(1000)); 3_000]);
     let order = Start { input: base::value::object([("big", big)]), ..start(body, "{}") };
     let run = order.run;
@@ -186,10 +168,7 @@ async fn large_values_stand_beside_the_journal_and_come_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_run_is_taken_up_from_its_snapshot() {
     let body = "do: [{each: {for: {in: .items}, do: [{call: {call: 'echo:1.0.0@default', with: {n: '${ $item }'}}}]}}]";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
-    let driver = open(store.clone(), World::default()).await;
+    let (store, driver, _folder) = site(body, World::default()).await;
     let items: Vec<_> = (0..2_500).map(base::value::int).collect();
     let order =
         Start { input: base::value::object([("items", array(items))]), ..start(body, "{}") };
@@ -211,10 +190,7 @@ async fn a_long_run_is_taken_up_from_its_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_says_nothing_but_the_closed_list() {
     let body = "do: [{secret-task: {raise: {error: {type: 'https://example.com/hidden', status: 400, title: hidden, detail: hidden}}}}]";
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open_store(folder.path());
-    put_revision(&*store, body).await;
-    let driver = open(store.clone(), World::default()).await;
+    let (store, driver, _folder) = site(body, World::default()).await;
     let order = start(body, r#"{"patient":"hidden"}"#);
     let revision = order.revision.to_string();
     driver.start(order).await.expect("starts").await.expect("ends");

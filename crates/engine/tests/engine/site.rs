@@ -47,6 +47,18 @@ pub async fn put_revision(store: &dyn Store, body: &str) {
         .expect("the store writes");
 }
 
+/// A driver on a store of its own that knows the workflow. The folder goes with what is returned.
+pub async fn site(
+    body: &str,
+    performer: impl Performer,
+) -> (Arc<SqliteStore>, Driver, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_store(folder.path());
+    put_revision(&*store, body).await;
+    let driver = open(store.clone(), performer).await;
+    (store, driver, folder)
+}
+
 /// The same run each time: same id, so that keys can be compared.
 pub fn start(body: &str, input: &str) -> Start {
     let started = started(&workflow(body), input);

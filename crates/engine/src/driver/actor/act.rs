@@ -1,0 +1,91 @@
+//! Acting on what is durable, and telling of it.
+
+use futures::FutureExt;
+
+use super::Actor;
+use crate::effect::{Action, Evaluate, Perform};
+use crate::failpoint;
+use crate::machine::Effect;
+use crate::record::{EvaluationNo, Happened};
+
+impl Actor {
+    /// Does what the commit has made durable.
+    pub(super) fn act(&mut self) {
+        for effect in std::mem::take(&mut self.undone) {
+            match effect {
+                Effect::Perform(perform) => self.perform(perform),
+                Effect::Evaluate(no, evaluate) => self.evaluate(no, evaluate),
+                Effect::WakeAt(timer, at) => {
+                    self.timers.insert((at, timer));
+                    self.timer_times.insert(timer, at);
+                }
+                Effect::Forget(timer) => {
+                    if let Some(at) = self.timer_times.remove(&timer) {
+                        self.timers.remove(&(at, timer));
+                    }
+                }
+                Effect::Abandon(effect) => {
+                    if let Some(task) = self.in_flight.remove(&effect) {
+                        task.abort();
+                    }
+                }
+                Effect::End => {
+                    self.evaluating.drain().for_each(|(_, task)| task.abort());
+                    self.timers.clear();
+                    self.timer_times.clear();
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, perform: Perform) {
+        let effect = perform.effect;
+        let quick = matches!(*perform.action, Action::Function { .. });
+        let mut work = self.driver.0.parts.performer.perform(perform);
+        let happens = self.happens.clone();
+        // Most functions are done at once; a task of their own would only cost time.
+        if quick && let Some(performed) = (&mut work).now_or_never() {
+            failpoint::pass(failpoint::AFTER_ACT);
+            happens.send(Happened::Performed { effect, performed }).ok();
+            return;
+        }
+        let in_flight = self.driver.0.in_flight.clone();
+        let task = tokio::spawn(async move {
+            let _turn = in_flight.acquire_owned().await;
+            let performed = work.await;
+            failpoint::pass(failpoint::AFTER_ACT);
+            happens.send(Happened::Performed { effect, performed }).ok();
+        });
+        self.in_flight.insert(effect, task.abort_handle());
+    }
+
+    fn evaluate(&mut self, evaluation: EvaluationNo, evaluate: Evaluate) {
+        let work = self.driver.0.parts.evaluator.evaluate(evaluate);
+        let happens = self.happens.clone();
+        let task = tokio::spawn(async move {
+            let result = work.await;
+            happens.send(Happened::Evaluated { evaluation, result }).ok();
+        });
+        self.evaluating.insert(evaluation, task.abort_handle());
+    }
+
+    /// Tells whoever follows, waits or has asked: what they hear of is durable.
+    pub(super) fn tell(&mut self) {
+        if !self.unwritten.is_empty() {
+            return;
+        }
+        self.answers.drain(..).for_each(|answer| {
+            answer.send(Ok(())).ok();
+        });
+        if let Some(live) = &self.live {
+            self.updates.drain(..).for_each(|update| {
+                live.send(update).ok();
+            });
+        }
+        if let Some(ended) = self.machine.ended() {
+            self.awaiting.drain(..).for_each(|answer| {
+                answer.send(ended.clone()).ok();
+            });
+        }
+    }
+}

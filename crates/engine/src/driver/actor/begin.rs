@@ -1,0 +1,119 @@
+//! How a run comes into memory: it is started, or taken up from its journal.
+
+use std::sync::Arc;
+
+use base::RunId;
+use spec::tree::Workflow;
+use store::{CommitError, RunRow, RunState, Sequence};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Actor;
+use crate::driver::commit::{Summary, row_of_start};
+use crate::driver::load::{LoadError, Loaded, load};
+use crate::driver::{COMMANDS_WAITING_MAX, Command, CommandError, Driver, StartError};
+use crate::machine::Machine;
+use crate::record::{Ended, Happened, Started};
+
+/// Decides the start, writes it down together with the run's row, and lets the run go.
+pub(in crate::driver) async fn start(
+    driver: Driver,
+    workflow: Arc<Workflow>,
+    started: Started,
+    ended: oneshot::Sender<Ended>,
+) -> Result<(), StartError> {
+    let now = driver.now();
+    let row = row_of_start(&started, now);
+    let summary = Summary::of_start(&started);
+    let loaded =
+        Loaded { machine: Machine::new(workflow), last: Sequence::ZERO, since_snapshot: 0 };
+    let mut actor = Actor::new(driver.clone(), row, summary, loaded);
+    actor.awaiting.push(ended);
+    let run = actor.run;
+    actor.decide(now, Happened::Started(Box::new(started))).expect("a new machine can be started");
+    let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+    // Before the commit: a command that comes right after it must find the run.
+    match driver.0.actors().entry(run) {
+        std::collections::hash_map::Entry::Occupied(_) => return Err(StartError::Exists(run)),
+        std::collections::hash_map::Entry::Vacant(place) => place.insert(sender),
+    };
+    if let Err(error) = actor.commit(true).await {
+        driver.0.actors().remove(&run);
+        return Err(match error {
+            CommitError::RunExists(run) => StartError::Exists(run),
+            other => StartError::Commit(other),
+        });
+    }
+    driver.0.tasks.spawn(actor.live(commands));
+    Ok(())
+}
+
+/// Takes a run up from its journal and lets it go on.
+pub(in crate::driver) async fn resume(
+    driver: Driver,
+    run: RunId,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let taken = take_up(&driver, run).await;
+    match taken {
+        Ok(Some((row, summary, loaded))) => {
+            let mut actor = Actor::new(driver, row, summary, loaded);
+            actor.undone = actor.machine.outstanding();
+            actor.live(commands).await;
+        }
+        Ok(None) => {
+            driver.0.actors().remove(&run);
+            refuse(&mut commands, || CommandError::Missing(run));
+        }
+        Err(what) => {
+            tracing::error!(%run, error = what, "the run cannot go on");
+            driver.0.actors().remove(&run);
+            refuse(&mut commands, || CommandError::Suspended(run, what.clone()));
+        }
+    }
+}
+
+type TakenUp = Option<(RunRow, Summary, Loaded)>;
+
+async fn take_up(driver: &Driver, run: RunId) -> Result<TakenUp, String> {
+    let parts = &driver.0.parts;
+    let _turn = driver.0.loading.acquire().await.map_err(|closed| closed.to_string())?;
+    let row = parts.store.run_get(run).await.map_err(|error| error.to_string())?;
+    let Some(row) = row else { return Ok(None) };
+    let summary = Summary::decode(&row.summary).map_err(|error| error.to_string())?;
+    match load(parts, &driver.0.revisions, &row).await {
+        Ok(loaded) => Ok(Some((row, summary, loaded))),
+        Err(error) => {
+            suspend(driver, row, summary, &error).await;
+            Err(error.to_string())
+        }
+    }
+}
+
+/// A run whose journal cannot be followed stands still, and says why. Its journal is not touched.
+async fn suspend(driver: &Driver, mut row: RunRow, mut summary: Summary, error: &LoadError) {
+    if matches!(error, LoadError::Store(_)) || row.state.has_ended() {
+        return;
+    }
+    row.state = RunState::Suspended;
+    row.wake_at = None;
+    row.updated_at = driver.now();
+    summary.suspended = Some(format!("{}: {error}", error.code()));
+    row.summary = summary.encode();
+    let ops = vec![store::Op::RunUpdate(row)];
+    if let Err(error) = driver.0.parts.store.commit(ops, driver.owned()).await {
+        tracing::error!(%error, "cannot write down that a run is suspended");
+    }
+}
+
+pub(super) fn refuse(commands: &mut mpsc::Receiver<Command>, error: impl Fn() -> CommandError) {
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        match command {
+            Command::Cancel(_, answer) | Command::Retry(_, answer) => {
+                answer.send(Err(error())).ok();
+            }
+            // Their askers see the channel close.
+            Command::Await(_) | Command::Follow(_) | Command::Wake => {}
+        }
+    }
+}

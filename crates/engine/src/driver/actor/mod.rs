@@ -1,0 +1,285 @@
+//! One run in memory: decide, record, act, in this order, until it ends or only waits.
+//!
+//! Here is the loop. How a run comes into memory is in `begin`, writing down in `write`, acting and
+//! telling in `act`.
+
+mod act;
+mod begin;
+mod write;
+
+use std::collections::{BTreeSet, HashMap};
+
+use base::{RunId, Timestamp};
+use store::{RunRow, RunState, Sequence};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use super::commit::Summary;
+use super::follow::{Live, Update};
+use super::load::Loaded;
+use super::{Command, CommandError, Driver};
+use crate::effect::EffectNo;
+use crate::machine::{Effect, Machine, Misfit, Step};
+use crate::record::{Ended, EvaluationNo, Happened, Record, TimerNo};
+
+use begin::refuse;
+pub(super) use begin::{resume, start};
+
+/// A run that waits longer than this is put away, so that sleeping runs cost no memory.
+const KEEP_WAITING_MAX: base::Duration = base::Duration::from_millis(1_000);
+
+/// Things that happened and are decided on in one commit.
+const BATCH_MAX: usize = 64;
+
+/// What in-flight effects get to finish at shutdown.
+const STOP_GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Longest sleep for a timer; a clock that was set is noticed after this.
+const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(600);
+
+struct Actor {
+    driver: Driver,
+    run: RunId,
+    row: RunRow,
+    summary: Summary,
+    machine: Machine,
+    /// The last record that is durable.
+    durable: Sequence,
+    /// The last record that was decided.
+    last: Sequence,
+    since_snapshot: u64,
+    unwritten: Vec<Record>,
+    /// The last commit has left the run to the waker.
+    asleep: bool,
+    /// What the unwritten records ask for; done after the commit.
+    undone: Vec<Effect>,
+    happened: mpsc::UnboundedReceiver<Happened>,
+    happens: mpsc::UnboundedSender<Happened>,
+    in_flight: HashMap<EffectNo, AbortHandle>,
+    evaluating: HashMap<EvaluationNo, AbortHandle>,
+    timers: BTreeSet<(Timestamp, TimerNo)>,
+    timer_times: HashMap<TimerNo, Timestamp>,
+    awaiting: Vec<oneshot::Sender<Ended>>,
+    live: Option<broadcast::Sender<Update>>,
+    updates: Vec<Update>,
+    /// Somebody waits for the next commit.
+    answers: Vec<oneshot::Sender<Result<(), CommandError>>>,
+}
+
+/// Whether the actor goes on.
+enum On {
+    Go,
+    Stop,
+}
+
+impl Actor {
+    fn new(driver: Driver, row: RunRow, summary: Summary, loaded: Loaded) -> Self {
+        let (happens, happened) = mpsc::unbounded_channel();
+        Self {
+            driver,
+            run: row.run,
+            row,
+            summary,
+            machine: loaded.machine,
+            durable: loaded.last,
+            last: loaded.last,
+            since_snapshot: loaded.since_snapshot,
+            unwritten: Vec::new(),
+            asleep: false,
+            undone: Vec::new(),
+            happened,
+            happens,
+            in_flight: HashMap::new(),
+            evaluating: HashMap::new(),
+            timers: BTreeSet::new(),
+            timer_times: HashMap::new(),
+            awaiting: Vec::new(),
+            live: None,
+            updates: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
+        let stopping = self.driver.0.stopping.clone();
+        let mut on = self.done_with_commit(&commands);
+        while !stopping.is_cancelled() {
+            if let On::Stop = on {
+                self.leave(&mut commands);
+                return;
+            }
+            on = self.turn(&mut commands).await;
+        }
+        self.wind_down().await;
+        self.leave(&mut commands);
+        refuse(&mut commands, || CommandError::Stopping);
+    }
+
+    /// Waits for something to happen, decides, records, acts.
+    async fn turn(&mut self, commands: &mut mpsc::Receiver<Command>) -> On {
+        if self.machine.is_unfinished() {
+            let now = self.driver.now();
+            self.decide(now, Happened::Continued).ok();
+            tokio::task::yield_now().await;
+        } else {
+            let sleep = self.sleep();
+            let stopping = self.driver.0.stopping.clone();
+            tokio::select! {
+                () = stopping.cancelled() => return On::Go,
+                Some(happened) = self.happened.recv() => self.take(happened),
+                Some(command) = commands.recv() => self.obey(command),
+                () = tokio::time::sleep(sleep), if !self.timers.is_empty() => self.fire(),
+            }
+        }
+        for _ in 1..BATCH_MAX {
+            let Ok(happened) = self.happened.try_recv() else { break };
+            self.take(happened);
+        }
+        let alone = commands.is_empty();
+        if let Err(error) = self.record(alone).await {
+            tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
+            self.answers.clear();
+            return On::Stop;
+        }
+        self.done_with_commit(commands)
+    }
+
+    /// Acts on what is durable, tells of it, and leaves where nothing is left to do.
+    fn done_with_commit(&mut self, commands: &mpsc::Receiver<Command>) -> On {
+        self.act();
+        self.tell();
+        let at_rest = self.machine.ended().is_some() || self.asleep;
+        // Followers of a run that has ended find the rest in its journal.
+        if at_rest && self.unwritten.is_empty() { self.put_away(commands) } else { On::Go }
+    }
+
+    /// Leaves memory, unless a command has come meanwhile.
+    fn put_away(&self, commands: &mpsc::Receiver<Command>) -> On {
+        let mut actors = self.driver.0.actors();
+        if !commands.is_empty() {
+            return On::Go;
+        }
+        actors.remove(&self.run);
+        drop(actors);
+        self.driver.0.rewake.notify_one();
+        On::Stop
+    }
+
+    fn leave(&self, commands: &mut mpsc::Receiver<Command>) {
+        let mut actors = self.driver.0.actors();
+        commands.close();
+        // Another actor may have been made for the run since this one was put away.
+        if actors.get(&self.run).is_some_and(mpsc::Sender::is_closed) {
+            actors.remove(&self.run);
+        }
+    }
+
+    fn live_count(&self) -> usize {
+        self.live.as_ref().map_or(0, broadcast::Sender::receiver_count)
+    }
+
+    fn sleep(&self) -> std::time::Duration {
+        let now = self.driver.now();
+        let next = self.timers.first().map(|(at, _)| at.since(now).as_std());
+        // A waiting run that was kept for somebody is looked at again: he may have left.
+        let waits = !self.asleep && self.machine.state() == RunState::Waiting;
+        let longest = if waits { KEEP_WAITING_MAX.as_std() } else { SLEEP_MAX };
+        next.unwrap_or(SLEEP_MAX).min(longest)
+    }
+
+    fn fire(&mut self) {
+        let now = self.driver.now();
+        while let Some(&(at, timer)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, timer));
+            self.timer_times.remove(&timer);
+            self.take(Happened::TimerFired { timer });
+        }
+    }
+
+    fn take(&mut self, happened: Happened) {
+        match &happened {
+            Happened::Performed { effect, .. } => {
+                self.in_flight.remove(effect);
+            }
+            Happened::Evaluated { evaluation, .. } => {
+                self.evaluating.remove(evaluation);
+            }
+            _ => {}
+        }
+        let now = self.driver.now();
+        if let Err(misfit) = self.decide(now, happened) {
+            tracing::debug!(run = %self.run, %misfit, "dropped a late result");
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.driver.now();
+        match command {
+            Command::Cancel(by, answer) => {
+                let decided = self.decide(now, Happened::CancelRequested(by));
+                self.answer_after_commit(decided, answer);
+            }
+            Command::Retry(by, answer) => {
+                let decided = self.decide(now, Happened::RetryRequested(by));
+                self.answer_after_commit(decided, answer);
+            }
+            Command::Await(answer) => match self.machine.ended() {
+                Some(ended) => {
+                    answer.send(ended.clone()).ok();
+                }
+                None => self.awaiting.push(answer),
+            },
+            Command::Follow(answer) => {
+                let live = self
+                    .live
+                    .get_or_insert_with(|| broadcast::channel(Live::UPDATES_WAITING_MAX).0);
+                let updates = live.subscribe();
+                answer.send(Live { after: self.durable, updates }).ok();
+            }
+            Command::Wake => {}
+        }
+    }
+
+    fn answer_after_commit(
+        &mut self,
+        decided: Result<(), Misfit>,
+        answer: oneshot::Sender<Result<(), CommandError>>,
+    ) {
+        match decided {
+            Ok(()) => self.answers.push(answer),
+            Err(misfit) => {
+                answer.send(Err(misfit.into())).ok();
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Timestamp, happened: Happened) -> Result<(), Misfit> {
+        let Step { decided, effects, notes, control, .. } = self.machine.handle(now, &happened)?;
+        self.last = self.last.next();
+        self.since_snapshot += 1;
+        self.undone.extend(effects);
+        if self.live_count() > 0 {
+            let state = self.machine.state();
+            self.updates.push(Update { sequence: self.last, at: now, state, notes });
+        }
+        self.unwritten.push(Record { sequence: self.last, at: now, happened, decided, control });
+        Ok(())
+    }
+
+    /// Shutdown: results that come within the grace are written down; nothing new is begun.
+    async fn wind_down(&mut self) {
+        let grace = tokio::time::sleep(STOP_GRACE);
+        tokio::pin!(grace);
+        while !self.in_flight.is_empty() {
+            tokio::select! {
+                () = &mut grace => break,
+                Some(happened) = self.happened.recv() => self.take(happened),
+            }
+        }
+        self.in_flight.drain().for_each(|(_, task)| task.abort());
+        self.evaluating.drain().for_each(|(_, task)| task.abort());
+        if let Err(error) = self.record(false).await {
+            tracing::error!(run = %self.run, %error, "cannot write down the last results");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Writing a run down: records, row, snapshot and outcome in one commit.
+
+use base::Timestamp;
+use store::{CommitError, RunRow, RunState, Sequence};
+
+use super::{Actor, KEEP_WAITING_MAX};
+use crate::driver::commit::{put_ops, put_snapshot};
+use crate::failpoint;
+use crate::machine::Effect;
+use crate::record::Happened;
+
+/// Records that may wait for the next commit: results of expressions need no commit of their own.
+const PENDING_MAX: usize = 256;
+
+/// Records after which a snapshot is taken.
+const SNAPSHOT_RECORDS: u64 = 1_000;
+
+/// How long to wait for room on a full disk before trying again.
+const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Actor {
+    /// Writes down what must be durable before anything else happens. Results of expressions alone
+    /// wait for the next commit: nothing outside has come of them.
+    pub(super) async fn record(&mut self, alone: bool) -> Result<(), CommitError> {
+        let only_evaluates = |effect: &Effect| matches!(effect, Effect::Evaluate(..));
+        let can_wait = self
+            .unwritten
+            .iter()
+            .all(|record| matches!(record.happened, Happened::Evaluated { .. }))
+            && self.undone.iter().all(only_evaluates)
+            && self.unwritten.len() < PENDING_MAX
+            && !self.machine.is_unfinished();
+        let rests = !self.asleep && self.away_until(self.driver.now(), alone).is_some();
+        if (self.unwritten.is_empty() || can_wait) && !rests {
+            return Ok(());
+        }
+        loop {
+            match self.commit(alone).await {
+                Err(CommitError::Full) => {
+                    tracing::error!(run = %self.run, "the disk is full; the run waits for room");
+                    tokio::select! {
+                        () = self.driver.0.stopping.cancelled() => return Err(CommitError::Full),
+                        () = tokio::time::sleep(FULL_RETRY) => {}
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) async fn commit(&mut self, alone: bool) -> Result<(), CommitError> {
+        failpoint::pass(failpoint::BEFORE_COMMIT);
+        let now = self.unwritten.last().map_or_else(|| self.driver.now(), |record| record.at);
+        let row = self.next_row(now, alone);
+        let is_new = self.durable == Sequence::ZERO;
+        let mut ops = Vec::with_capacity(self.unwritten.len() + 3);
+        if is_new {
+            ops.push(store::Op::RunCreate(row.clone()));
+        } else if row != self.row {
+            ops.push(store::Op::RunUpdate(row.clone()));
+        }
+        put_ops(&mut ops, self.run, &self.unwritten);
+        if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
+            let frozen = self.machine.freeze();
+            put_snapshot(&mut ops, self.run, self.last, frozen);
+        }
+        if let Some(outcome) = self.outcome(&row) {
+            ops.push(outcome);
+        }
+        let mut preconditions = self.driver.owned();
+        if !is_new {
+            preconditions.run = Some((self.run, self.durable));
+        }
+        self.driver.0.parts.store.commit(ops, preconditions).await?;
+        failpoint::pass(failpoint::AFTER_COMMIT);
+        if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
+            self.since_snapshot = 0;
+        }
+        if row.wake_at.is_some() || self.row.wake_at.is_some() {
+            self.driver.0.rewake.notify_one();
+        }
+        self.asleep = row.wake_at.is_some();
+        self.row = row;
+        self.durable = self.last;
+        self.unwritten.clear();
+        Ok(())
+    }
+
+    /// The run's row after what is about to be written.
+    fn next_row(&mut self, now: Timestamp, alone: bool) -> RunRow {
+        let mut row = self.row.clone();
+        row.state = self.machine.state();
+        self.awaiting.retain(|asker| !asker.is_closed());
+        row.wake_at = self.away_until(now, alone);
+        row.ended_at = None;
+        if let Some(ended) = self.machine.ended() {
+            row.ended_at = Some(now);
+            self.summary.close(ended);
+            row.summary = self.summary.encode();
+        } else if self.row.state.has_ended() {
+            self.summary.reopen();
+            row.summary = self.summary.encode();
+        }
+        if row != self.row {
+            row.updated_at = now;
+        }
+        row
+    }
+
+    /// Until when the run may be put away: it only waits, long enough, and nobody looks on.
+    fn away_until(&self, now: Timestamp, alone: bool) -> Option<Timestamp> {
+        let watched =
+            !alone || self.awaiting.iter().any(|asker| !asker.is_closed()) || self.live_count() > 0;
+        let wake = self.machine.wake_at().filter(|at| at.since(now) > KEEP_WAITING_MAX);
+        wake.filter(|_| !watched && self.machine.state() == RunState::Waiting)
+    }
+
+    fn outcome(&self, row: &RunRow) -> Option<store::Op> {
+        let just_ended = row.ended_at.is_some() && self.row.ended_at.is_none();
+        let ended = self.machine.ended().filter(|_| just_ended)?;
+        Some(self.machine.outcome_op(row, ended))
+    }
+}

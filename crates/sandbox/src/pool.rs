@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::child::EVALUATE;
-use crate::process::{Evaluator, Silence};
+use crate::process::{End, Evaluator, Silence};
 use crate::protocol::{Answer, REQUEST_BYTES_MAX};
 
 /// What a child may use of memory: an expression over a 64 MiB input needs several times as much
@@ -203,10 +203,11 @@ impl Pool {
     }
 
     async fn serve(&self, request: &[u8]) -> Evaluation {
-        // A process may have died between two requests. Once is chance; the second is new.
-        let mut died_idle = false;
+        // A process may have been killed by somebody else, idle or at work. Once is chance; the
+        // second is new.
+        let mut again = false;
         loop {
-            let mut evaluator = match self.evaluator(died_idle).await {
+            let mut evaluator = match self.evaluator(again).await {
                 Ok(evaluator) => evaluator,
                 Err(error) => return Evaluation { result: Err(error), pid: None },
             };
@@ -223,14 +224,23 @@ impl Pool {
                     }
                     read(&answer)
                 }
-                Ok(Err(Silence::NotSent)) if !died_idle => {
-                    died_idle = true;
+                Ok(Err(Silence::NotSent)) if !again => {
+                    again = true;
                     continue;
                 }
-                Ok(Err(Silence::NotSent | Silence::Died)) => {
-                    self.0.killed.fetch_add(1, Ordering::Relaxed);
-                    Err(PoolError::Failed(evaluator.post_mortem().await.to_owned()))
-                }
+                Ok(Err(Silence::NotSent | Silence::Died)) => match evaluator.post_mortem().await {
+                    End::FromOutside if !again => {
+                        again = true;
+                        continue;
+                    }
+                    End::FromOutside => Err(PoolError::Unavailable(
+                        "its processes are killed by somebody else".to_owned(),
+                    )),
+                    End::ByExpression(what) => {
+                        self.0.killed.fetch_add(1, Ordering::Relaxed);
+                        Err(PoolError::Failed(what.to_owned()))
+                    }
+                },
                 Ok(Err(Silence::TooMuch)) => {
                     self.0.killed.fetch_add(1, Ordering::Relaxed);
                     evaluator.kill().await;

@@ -1,10 +1,13 @@
 //! One evaluator process, as its parent sees it.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::child::EXIT_PANICKED;
 use crate::pool::PoolConfig;
@@ -89,16 +92,34 @@ impl Evaluator {
     }
 
     /// How a process that has closed its output ended.
-    pub(crate) async fn post_mortem(mut self) -> &'static str {
+    pub(crate) async fn post_mortem(mut self) -> End {
         // It may have closed its output without ending, so nothing is left to chance.
-        let _ = self.child.start_kill();
-        match self.child.wait().await {
+        let Ok(ended) = timeout(END_MAX, self.child.wait()).await else {
+            let _ = self.child.kill().await;
+            return End::ByExpression(TOO_MUCH);
+        };
+        match ended {
+            Ok(status) if status.signal() == Some(SIGKILL) => End::FromOutside,
             Ok(status) if status.code() == Some(EXIT_PANICKED) => {
-                "the expression asked for more than an evaluator can hold"
+                End::ByExpression("the expression asked for more than an evaluator can hold")
             }
-            Ok(_) | Err(_) => {
-                "the expression needed more memory or stack than an expression may use"
-            }
+            Ok(_) | Err(_) => End::ByExpression(TOO_MUCH),
         }
     }
 }
+
+/// How a process came to its end without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Whatever exceeds its own limits ends by an abort or a fault, never by this signal: somebody
+    /// else has sent it, and the expression cannot help it.
+    FromOutside,
+    ByExpression(&'static str),
+}
+
+const TOO_MUCH: &str = "the expression needed more memory or stack than an expression may use";
+
+const SIGKILL: i32 = 9;
+
+/// A process whose output has ended is about to end itself.
+const END_MAX: Duration = Duration::from_secs(1);

@@ -258,3 +258,25 @@ async fn a_program_that_is_no_evaluator_is_unavailable() {
     let other = Pool::new(PoolConfig { args: vec!["--help".into()], ..config() });
     assert!(matches!(other.evaluate("1", &Value::Null, &[]).await, Err(PoolError::Unavailable(_))));
 }
+
+/// Mutation: blame the expression for a signal that somebody else has sent.
+#[tokio::test]
+async fn a_process_killed_at_work_by_somebody_else_is_replaced_unnoticed() {
+    let pool = Pool::new(PoolConfig { children: 1, deadline: NEVER, ..config() });
+    let slow = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.evaluate_traced("last(range(1e7))", &Value::Null, &[]).await }
+    });
+    let at_work = loop {
+        if let Some(pid) = pool.stats().busy.first() {
+            break *pid;
+        }
+        tokio::task::yield_now().await;
+    };
+    let kill = std::process::Command::new("kill").args(["-9", &at_work.to_string()]).status();
+    assert!(kill.expect("a `kill`").success());
+    let evaluation = slow.await.expect("no panic");
+    assert_eq!(evaluation.result.expect("a value"), int(9_999_999));
+    assert_ne!(evaluation.pid, Some(at_work));
+    assert_eq!(pool.stats().killed, 0);
+}

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the standard types live in what we write. What we read may use any base in [`BASES`].
+/// Where the standard types live in what we write. What we read may use any known base.
 pub const BASE: &str = "https://open-workflow-specification.org/spec/1.0.0/errors/";
 
 /// Addresses under which documents in the wild name the standard error types. The project was

@@ -6,6 +6,7 @@ mod contract;
 mod dev;
 mod follow;
 mod local;
+mod promise;
 mod run;
 mod runs;
 #[path = "../support/mod.rs"]

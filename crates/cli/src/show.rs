@@ -155,7 +155,7 @@ mod tests {
             "run": "run_1", "namespace": "default", "workflow": "hello", "version": "1.0.0", "revision": "b3:12",
             "state": "faulted", "createdAt": "2027-01-15T08:00:00.000Z", "updatedAt": "2027-01-15T08:00:01.500Z",
             "endedAt": "2027-01-15T08:00:01.500Z", "error": error, "tags": [["site", "a"]], "labels": [],
-            "priority": 0, "traceparent": "00", "startedBy": "ada",
+            "priority": 0, "traceparent": "00", "startedBy": "ada", "owner": "ada",
             "usage": {"records": 4, "tasks": 2, "effects": 2, "retries": 1, "costMicros": 0},
             "input": {"n": 1}, "faulted": task, "tasks": [task], "tasksOmitted": 3,
             "by": {"actor": "ada", "reason": "a\u{1b}try"}, "sequence": 4,

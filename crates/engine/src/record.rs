@@ -79,6 +79,8 @@ pub struct Started {
     pub version: String,
     pub input: Value,
     pub by: By,
+    /// Whose run it is: a person or a team. Whoever starts it, until namespaces have owners.
+    pub owner: String,
     pub semantics: u32,
     /// `$runtime`.
     pub runtime: Value,

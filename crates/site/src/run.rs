@@ -112,13 +112,15 @@ impl Runs {
         };
         let random = &*self.random;
         let run = order.run.unwrap_or_else(|| RunId::new(self.clock.now(), random));
+        let by = caller.because(order.reason)?;
         let start = Start {
             run,
             key: order.key,
             revision: head.revision,
             version: head.version,
             input: order.input,
-            by: caller.because(order.reason)?,
+            owner: by.actor.clone(),
+            by,
             labels: order.labels,
             tags: order.tags,
             priority: order.priority,

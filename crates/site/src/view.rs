@@ -32,6 +32,7 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         priority: 0,
         traceparent: String::new(),
         started_by: String::new(),
+        owner: String::new(),
         usage: RunUsage::default(),
     };
     if let Some(summary) = summary {
@@ -43,6 +44,7 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         view.priority = summary.priority;
         view.traceparent = summary.traceparent;
         view.started_by = summary.started_by;
+        view.owner = summary.owner;
         view.usage = usage_view(summary.usage);
     }
     view

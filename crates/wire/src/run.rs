@@ -74,6 +74,8 @@ pub struct RunView {
     pub priority: i32,
     pub traceparent: String,
     pub started_by: String,
+    /// Whose run it is.
+    pub owner: String,
     pub usage: RunUsage,
 }
 

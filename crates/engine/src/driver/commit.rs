@@ -21,6 +21,8 @@ pub struct Summary {
     pub priority: i32,
     pub traceparent: String,
     pub started_by: String,
+    #[serde(default)]
+    pub owner: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     #[serde(default)]
@@ -39,6 +41,7 @@ impl Summary {
             priority: started.priority,
             traceparent: started.traceparent.clone(),
             started_by: started.by.actor.clone(),
+            owner: started.owner.clone(),
             fault: None,
             usage: Usage::default(),
             suspended: None,

@@ -69,6 +69,7 @@ struct StartedDoc {
     version: String,
     input: Payload,
     by: By,
+    owner: String,
     semantics: u32,
     runtime: Json,
     /// 64 hexadecimal digits.
@@ -225,6 +226,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             version: started.version.clone(),
             input: Payload::new(&started.input, blobs),
             by: started.by.clone(),
+            owner: started.owner.clone(),
             semantics: started.semantics,
             runtime: Json(started.runtime.clone()),
             seed: SeedDoc::from(&started.seed),
@@ -277,6 +279,7 @@ impl StartedDoc {
             version: self.version,
             input: self.input.into_value(blobs)?,
             by: self.by,
+            owner: self.owner,
             semantics: self.semantics,
             runtime: self.runtime.0,
             seed: self.seed.into_seed()?,

@@ -69,6 +69,7 @@ pub fn start(body: &str, input: &str) -> Start {
         version: started.version,
         input: started.input,
         by: by("tester"),
+        owner: "tester".to_owned(),
         labels: Vec::new(),
         tags: Vec::new(),
         priority: 0,

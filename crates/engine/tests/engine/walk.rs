@@ -52,6 +52,7 @@ pub fn started(workflow: &Workflow, input: &str) -> Started {
         version: workflow.document.version.clone(),
         input: value(input),
         by: by("tester"),
+        owner: "tester".to_owned(),
         semantics: SEMANTICS,
         runtime: value(r#"{"name":"isonomy","version":"test","metadata":{}}"#),
         seed: Seed::from_bytes([7; 32]),

@@ -12,6 +12,10 @@ pub struct Timestamp(i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Duration(u64);
 
+/// The last millisecond that has a text: late in the year 9999. Later times would not survive being
+/// written down.
+const MILLIS_MAX: i64 = 253_402_207_200_999;
+
 impl Timestamp {
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
@@ -25,7 +29,8 @@ impl Timestamp {
 
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(duration.0).unwrap_or(i64::MAX)))
+        let sum = self.0.saturating_add(i64::try_from(duration.0).unwrap_or(i64::MAX));
+        Self(sum.min(MILLIS_MAX))
     }
 
     /// How long after `earlier`; zero if it is not after.
@@ -139,7 +144,9 @@ mod tests {
         let at = Timestamp::from_millis(1_800_000_000_120);
         assert_eq!(at.to_string(), "2027-01-15T08:00:00.120Z");
         assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
-        assert_eq!(at.plus(Duration::from_millis(u64::MAX)).as_millis(), i64::MAX);
+        let last = at.plus(Duration::from_millis(u64::MAX));
+        assert_eq!(last.as_millis(), MILLIS_MAX);
+        assert_eq!(Timestamp::parse(&last.to_string()), Some(last));
         assert_eq!(at.since(at.plus(Duration::from_secs(1))), Duration::ZERO);
     }
 }

@@ -23,6 +23,8 @@ pub enum ValueError {
     Bytes,
     #[error("nested deeper than {VALUE_DEPTH_MAX} levels")]
     Depth,
+    #[error("larger than {0} bytes")]
+    TooLarge(usize),
     #[error("a number is not finite, and JSON cannot say that")]
     NotFinite,
 }
@@ -55,6 +57,37 @@ pub fn to_json_string(value: &Value) -> String {
 /// Refuses what an expression can compute but JSON cannot say.
 pub fn check(value: &Value) -> Result<(), ValueError> {
     check_to(value, VALUE_DEPTH_MAX)
+}
+
+/// Refuses what is nested too deep or whose JSON text would be longer than `bytes_max`. Values share
+/// their parts, so a small one in memory can have an endless text; this stops as soon as it knows.
+pub fn fits(value: &Value, bytes_max: usize) -> Result<(), ValueError> {
+    let mut left = bytes_max;
+    weigh(value, VALUE_DEPTH_MAX, &mut left, bytes_max)
+}
+
+fn weigh(value: &Value, depth_left: usize, left: &mut usize, max: usize) -> Result<(), ValueError> {
+    // A number or a separator is a few bytes; text is at least as long as its bytes.
+    let own = match value {
+        Value::BStr(bytes) | Value::TStr(bytes) => bytes.len() + 2,
+        Value::Null | Value::Bool(_) | Value::Num(_) | Value::Arr(_) | Value::Obj(_) => 2,
+    };
+    *left = left.checked_sub(own).ok_or(ValueError::TooLarge(max))?;
+    let below = || depth_left.checked_sub(1).ok_or(ValueError::Depth);
+    match value {
+        Value::Arr(items) => {
+            let below = below()?;
+            items.iter().try_for_each(|item| weigh(item, below, left, max))
+        }
+        Value::Obj(map) => {
+            let below = below()?;
+            map.iter().try_for_each(|(key, item)| {
+                weigh(key, below, left, max)?;
+                weigh(item, below, left, max)
+            })
+        }
+        Value::Null | Value::Bool(_) | Value::Num(_) | Value::BStr(_) | Value::TStr(_) => Ok(()),
+    }
 }
 
 /// The same value in the form that reading its JSON text would give, so that a recorded value equals
@@ -319,6 +352,17 @@ mod tests {
         let nested = (0..200).fold(Value::Null, |inner, _| array(vec![inner]));
         assert_eq!(check(&nested), Err(ValueError::Depth));
         assert_eq!(check(&Value::Num(Num::Float(f64::INFINITY))), Err(ValueError::NotFinite));
+    }
+
+    /// Mutation: count a shared part once, or walk to the end before saying no.
+    #[test]
+    fn a_small_value_with_an_endless_text_is_refused_at_once() {
+        let doubled = (0..90).fold(int(1), |inner, _| array(vec![inner.clone(), inner]));
+        assert_eq!(fits(&doubled, 1_000_000), Err(ValueError::TooLarge(1_000_000)));
+        let deep = (0..101).fold(int(1), |inner, _| array(vec![inner]));
+        assert_eq!(fits(&deep, 1_000_000), Err(ValueError::Depth));
+        assert_eq!(fits(&object([("a", string("xyz"))]), 12), Ok(()));
+        assert_eq!(fits(&object([("a", string("xyz"))]), 9), Err(ValueError::TooLarge(9)));
     }
 
     /// Mutation: leave decimals or large integers as they are.

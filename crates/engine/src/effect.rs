@@ -105,7 +105,24 @@ pub trait Evaluator: Send + Sync + 'static {
     fn evaluate(&self, expression: Evaluate) -> BoxFuture<'static, Result<Value, Fault>>;
 }
 
+/// The error of a value that cannot be recorded: nested too deep, or too large.
+#[must_use]
+pub fn too_large(value: &Value) -> Option<Fault> {
+    let wrong = base::value::fits(value, base::limits::VALUE_BYTES_MAX).err()?;
+    let fault = Fault::new(base::ErrorType::Runtime, format!("the value is {wrong}"));
+    Some(fault.with_title("Value too large"))
+}
+
 impl Performed {
+    /// With an error in place of a value that could not be read back from the journal.
+    #[must_use]
+    pub fn recordable(self) -> Self {
+        match self.result.as_ref().ok().and_then(too_large) {
+            Some(fault) => Self { result: Err(fault), ..self },
+            None => self,
+        }
+    }
+
     #[must_use]
     pub fn fault(fault: Fault, certainty: Certainty) -> Self {
         Self { result: Err(fault), certainty, decision: None }

@@ -54,8 +54,8 @@ impl Runs {
 
     async fn walk(&self, row: &RunRow, walker: &mut Walker) -> Result<(), LoadError> {
         let mut walk = self.driver.walk(row).await?;
-        while let Some(page) = walk.next().await? {
-            page.iter().for_each(|walked| walker.see(walked));
+        while let Some(walked) = walk.next().await? {
+            walker.see(&walked);
             // A long journal leaves room for others between its pages.
             tokio::task::yield_now().await;
         }

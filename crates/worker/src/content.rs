@@ -21,7 +21,11 @@ pub(crate) fn decode(body: &[u8], content_type: Option<&str>) -> Result<Value, V
         return Ok(Value::Null);
     }
     Ok(match Media::of(content_type) {
-        Media::Json => parse(body)?,
+        Media::Json => {
+            let value = parse(body)?;
+            base::value::check(&value)?;
+            value
+        }
         Media::Text { latin1: true } => {
             string(&body.iter().map(|byte| char::from(*byte)).collect::<String>())
         }

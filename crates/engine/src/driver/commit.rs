@@ -99,9 +99,7 @@ pub(super) fn put_snapshot(ops: &mut Vec<Op>, run: RunId, sequence: Sequence, fr
 
 impl Machine {
     /// The outcome of a run that has just ended: a row of the outbox.
-    pub(super) fn outcome_op(&self, row: &RunRow, ended: &Ended) -> Op {
-        let number = self.outcome_number();
-        let at = row.ended_at.unwrap_or(row.updated_at);
+    pub(super) fn outcome_op(&self, row: &RunRow, ended: &Ended, number: u32, at: Timestamp) -> Op {
         let usage = ended.usage;
         let outcome = Outcome::new(&Facts {
             run: row.run,

@@ -72,6 +72,8 @@ async fn feed(driver: &Driver, row: RunRow, mut after: Sequence, sender: mpsc::S
         loop {
             match live.updates.recv().await {
                 Ok(update) if update.sequence <= after => {}
+                // Something was decided before anybody listened; it is in the journal by now.
+                Ok(update) if update.sequence > after.next() => break,
                 Ok(update) => {
                     after = update.sequence;
                     let ended = update.state.has_ended();
@@ -117,13 +119,11 @@ async fn walk_past(
     sender: &mpsc::Sender<Update>,
 ) -> Result<Option<(Sequence, bool)>, LoadError> {
     let mut walk = Walk::open(&driver.0.parts, &driver.0.revisions, row).await?;
-    while let Some(page) = walk.next().await? {
-        for Walked { record, step, state } in page {
-            let (sequence, at, notes) = (record.sequence, record.at, step.notes);
-            let update = Update { sequence, at, state, notes };
-            if sequence > after && sender.send(update).await.is_err() {
-                return Ok(None);
-            }
+    while let Some(Walked { record, step, state }) = walk.next().await? {
+        let (sequence, at, notes) = (record.sequence, record.at, step.notes);
+        let update = Update { sequence, at, state, notes };
+        if sequence > after && sender.send(update).await.is_err() {
+            return Ok(None);
         }
     }
     Ok(Some((walk.last.max(after), walk.machine.state().has_ended())))

@@ -1,5 +1,7 @@
 //! A run from its journal: the newest snapshot, and every record after it.
 
+use std::collections::VecDeque;
+
 use base::Digest;
 use base::name::WorkflowKey;
 use store::{BlobId, Entry, RunRow, RunState, Sequence, Store, StoreError};
@@ -69,19 +71,17 @@ pub(super) async fn load(
         }
     };
     let from = last;
-    while let Some(page) = page(&*parts.store, row, last).await? {
-        for record in page {
-            replay(&mut machine, last, &record)?;
-            last = record.sequence;
-        }
+    let mut records = Records::after(&*parts.store, row, last);
+    while let Some(record) = records.next().await? {
+        replay(&mut machine, last, &record)?;
+        last = record.sequence;
     }
     Ok(Loaded { machine, last, since_snapshot: last.0 - from.0 })
 }
 
-/// A walk through a run's whole journal, from its first record.
+/// A walk through a run's whole journal, record by record.
 pub struct Walk<'a> {
-    parts: &'a Parts,
-    row: &'a RunRow,
+    records: Records<'a>,
     pub machine: Machine,
     pub last: Sequence,
 }
@@ -101,38 +101,40 @@ impl<'a> Walk<'a> {
         row: &'a RunRow,
     ) -> Result<Self, LoadError> {
         let machine = Machine::new(revisions.get(parts, &row.key, row.revision).await?);
-        Ok(Self { parts, row, machine, last: Sequence::ZERO })
+        let records = Records::after(&*parts.store, row, Sequence::ZERO);
+        Ok(Self { records, machine, last: Sequence::ZERO })
     }
 
-    /// Some more records; `None` at the journal's end.
-    pub async fn next(&mut self) -> Result<Option<Vec<Walked>>, LoadError> {
-        let Some(page) = page(&*self.parts.store, self.row, self.last).await? else {
-            return Ok(None);
-        };
-        let mut walked = Vec::with_capacity(page.len());
-        for record in page {
-            let step = replay(&mut self.machine, self.last, &record)?;
-            self.last = record.sequence;
-            walked.push(Walked { record, step, state: self.machine.state() });
-        }
-        Ok(Some(walked))
+    /// The next record; `None` at the journal's end.
+    pub async fn next(&mut self) -> Result<Option<Walked>, LoadError> {
+        let Some(record) = self.records.next().await? else { return Ok(None) };
+        let step = replay(&mut self.machine, self.last, &record)?;
+        self.last = record.sequence;
+        Ok(Some(Walked { record, step, state: self.machine.state() }))
     }
 }
 
-async fn page(
-    store: &dyn Store,
-    row: &RunRow,
-    after: Sequence,
-) -> Result<Option<Vec<Record>>, LoadError> {
-    let entries = store.journal_read(row.run, after, PAGE).await?;
-    if entries.is_empty() {
-        return Ok(None);
+/// The records of a journal, one at a time: many are read at once, but only one holds its values.
+struct Records<'a> {
+    store: &'a dyn Store,
+    row: &'a RunRow,
+    last: Sequence,
+    read: VecDeque<Entry>,
+}
+
+impl<'a> Records<'a> {
+    fn after(store: &'a dyn Store, row: &'a RunRow, last: Sequence) -> Self {
+        Self { store, row, last, read: VecDeque::new() }
     }
-    let mut records = Vec::with_capacity(entries.len());
-    for entry in entries {
-        records.push(record(store, &entry).await?);
+
+    async fn next(&mut self) -> Result<Option<Record>, LoadError> {
+        if self.read.is_empty() {
+            self.read = self.store.journal_read(self.row.run, self.last, PAGE).await?.into();
+        }
+        let Some(entry) = self.read.pop_front() else { return Ok(None) };
+        self.last = entry.sequence;
+        record(self.store, &entry).await.map(Some)
     }
-    Ok(Some(records))
 }
 
 /// One entry of a journal, with its blobs.

@@ -206,16 +206,20 @@ impl Driver {
 
     /// The run's end, which may have come long ago.
     pub async fn ended(&self, run: RunId) -> Result<Ended, CommandError> {
-        let row = self.row(run).await?;
-        if !row.state.has_ended() {
+        loop {
+            let row = self.row(run).await?;
+            if row.state.has_ended() || row.state == RunState::Suspended {
+                let loaded = self.load(run).await?;
+                return loaded.machine.ended().cloned().ok_or(CommandError::Stopping);
+            }
             let (sender, receiver) = oneshot::channel();
             self.0.send(self, run, Command::Await(sender))?;
             if let Ok(ended) = receiver.await {
                 return Ok(ended);
             }
+            // The run was put away just then; it is taken up again.
+            tokio::task::yield_now().await;
         }
-        let loaded = self.load(run).await?;
-        loaded.machine.ended().cloned().ok_or(CommandError::Stopping)
     }
 
     /// The run as its journal has it now.
@@ -287,6 +291,10 @@ impl Inner {
             return Err(CommandError::Stopping);
         }
         let mut actors = self.actors();
+        // An actor that has gone without a word is replaced.
+        if actors.get(&run).is_some_and(mpsc::Sender::is_closed) {
+            actors.remove(&run);
+        }
         let sender = actors.entry(run).or_insert_with(|| {
             let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
             self.tasks.spawn(actor::resume(driver.clone(), run, commands));

@@ -10,7 +10,7 @@ pub(crate) mod snapshot;
 
 use std::collections::BTreeMap;
 
-use base::limits::{VALUE_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
+use base::limits::VALUE_INLINE_BYTES_MAX;
 use base::value::{Json, ValueError, parse, to_json};
 use base::{Digest, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -122,12 +122,6 @@ impl Payload {
 /// Reads a blob's bytes as the value that they are.
 pub fn blob_value(blob: BlobId, bytes: &[u8]) -> Result<Value, FormatError> {
     parse(bytes).map_err(|cause| FormatError::BlobDamaged { blob, cause })
-}
-
-/// Whether a value may be recorded at all.
-#[must_use]
-pub fn value_fits(bytes: usize) -> bool {
-    bytes <= VALUE_BYTES_MAX
 }
 
 #[derive(Deserialize)]

@@ -25,6 +25,10 @@ impl Machine {
     /// Moves a node on until it blocks, is done, or faults.
     pub(super) fn advance(&mut self, id: NodeId, budget: &mut u32) {
         let Some(mut node) = self.arena.take(id) else { return };
+        if node.evaluating.is_some() {
+            self.arena.put(id, node);
+            return;
+        }
         loop {
             if *budget == 0 {
                 self.arena.put(id, node);
@@ -50,7 +54,7 @@ impl Machine {
                     return;
                 }
                 Err(Halt::Outside(evaluate)) => {
-                    self.evaluation_request(id, &node, evaluate);
+                    self.evaluation_request(id, &mut node, evaluate);
                     self.arena.put(id, node);
                     return;
                 }

@@ -23,7 +23,7 @@ impl Machine {
             (Body::For(_), Some(TaskKind::For(task))) => self.loop_next(id, node, task),
             (Body::Try(_), Some(TaskKind::Try(task))) => self.guard_next(id, node, task),
             (Body::Fork(_), Some(TaskKind::Fork(fork))) => {
-                self.fork_settle(node, fork.compete);
+                self.fork_settle(node, fork.compete)?;
                 Ok(if matches!(node.phase, Phase::Body(_)) { Next::Block } else { Next::Again })
             }
             // These go on when a child, a timer or an effect is done.

@@ -14,7 +14,7 @@ use spec::tree::{DurationOf, Task, Template, Text, Workflow};
 use super::node::{Node, NodeId};
 use super::scope::moment;
 use super::{Effect, Header, Machine};
-use crate::effect::Evaluate;
+use crate::effect::{Evaluate, too_large};
 use crate::record::{Decided, EvaluationNo};
 
 /// Why a phase did not get to its end.
@@ -68,7 +68,7 @@ impl Machine {
         Expressions { seen, results: node.evaluated.clone().into_iter() }
     }
 
-    pub(super) fn evaluation_request(&mut self, id: NodeId, node: &Node, evaluate: Evaluate) {
+    pub(super) fn evaluation_request(&mut self, id: NodeId, node: &mut Node, evaluate: Evaluate) {
         self.evaluation_last.0 += 1;
         let evaluation = self.evaluation_last;
         self.traced("evaluate", node.activation.as_str());
@@ -77,11 +77,14 @@ impl Machine {
         self.step.decided.push(Decided::Evaluating { evaluation, activation });
         self.step.effects.push(Effect::Evaluate(evaluation, evaluate.clone()));
         self.evaluations.insert(evaluation, (id, evaluate));
+        node.evaluating = Some(evaluation);
     }
 
     pub(super) fn evaluated(&mut self, evaluation: EvaluationNo, result: &Result<Value, Fault>) {
         let (id, _) = self.evaluations.remove(&evaluation).expect("checked by `fits`");
-        if let Some(node) = self.arena.get_mut(id) {
+        let Some(node) = self.arena.get_mut(id) else { return };
+        if node.evaluating == Some(evaluation) {
+            node.evaluating = None;
             node.evaluated.push(result.clone());
             self.ready.push_back(id);
         }
@@ -126,19 +129,28 @@ impl Expressions {
         self.value(expr, input).map(|value| is_true(&value))
     }
 
+    /// What a template composes is weighed: each part may be small, and the whole endless.
     pub(super) fn template(&mut self, template: &Template, input: &Value) -> Result<Value, Halt> {
+        let value = self.compose(template, input)?;
+        match template {
+            Template::Array(_) | Template::Object(_) => weighed(value),
+            Template::Constant(_) | Template::Expr(_) => Ok(value),
+        }
+    }
+
+    fn compose(&mut self, template: &Template, input: &Value) -> Result<Value, Halt> {
         match template {
             Template::Constant(value) => Ok(value.clone()),
             Template::Expr(expr) => self.value(expr, input),
             Template::Array(items) => {
                 let items: Result<Vec<Value>, Halt> =
-                    items.iter().map(|item| self.template(item, input)).collect();
+                    items.iter().map(|item| self.compose(item, input)).collect();
                 items.map(array)
             }
             Template::Object(fields) => {
                 let mut values = Vec::with_capacity(fields.len());
                 for (name, field) in fields {
-                    values.push((&**name, self.template(field, input)?));
+                    values.push((&**name, self.compose(field, input)?));
                 }
                 Ok(object(values))
             }
@@ -169,6 +181,10 @@ impl Expressions {
             }
         }
     }
+}
+
+pub(super) fn weighed(value: Value) -> Result<Value, Halt> {
+    too_large(&value).map_or(Ok(value), |fault| Err(fault.into()))
 }
 
 fn failed(expr: &Expr, what: &str) -> Fault {

@@ -24,6 +24,9 @@ impl Machine {
         let was = Box::new(std::mem::replace(&mut node.phase, Phase::Condition));
         node.phase = Phase::Faulted { fault: fault.clone(), was };
         node.evaluated.clear();
+        if let Some(evaluation) = node.evaluating.take() {
+            self.evaluations.remove(&evaluation);
+        }
         self.arena.put(id, node);
         self.rise(id, fault);
     }
@@ -111,6 +114,11 @@ impl Machine {
         let gone: HashSet<NodeId> = nodes.iter().copied().collect();
         self.ready.retain(|ready| !gone.contains(ready));
         self.evaluations.retain(|_, (waiting, _)| !gone.contains(waiting));
+        for id in nodes {
+            if let Some(node) = self.arena.get_mut(*id) {
+                node.evaluating = None;
+            }
+        }
     }
 
     /// Abandons the effect and clears the timers that a node itself waits for.
@@ -146,7 +154,11 @@ impl Machine {
         effects.into_iter().for_each(|effect| self.abandon(effect));
         let timers: Vec<_> = self.timers.keys().copied().collect();
         timers.into_iter().for_each(|timer| self.timer_clear(timer));
-        self.evaluations.clear();
+        for (id, _) in std::mem::take(&mut self.evaluations).into_values() {
+            if let Some(node) = self.arena.get_mut(id) {
+                node.evaluating = None;
+            }
+        }
         self.ready.clear();
     }
 }

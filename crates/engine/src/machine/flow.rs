@@ -7,6 +7,7 @@ use store::RunState;
 
 use super::Machine;
 use super::body::Birth;
+use super::evaluate::{Halt, weighed};
 use super::node::{Body, Exit, GuardStage, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
 use crate::record::NoteKind;
@@ -102,11 +103,11 @@ impl Machine {
 
     /// Completes a fork that has all that it waits for. A branch that has faulted keeps it open:
     /// the fault decides.
-    pub(super) fn fork_settle(&mut self, node: &mut Node, compete: bool) {
-        let Phase::Body(Body::Fork(state)) = &node.phase else { return };
+    pub(super) fn fork_settle(&mut self, node: &mut Node, compete: bool) -> Result<(), Halt> {
+        let Phase::Body(Body::Fork(state)) = &node.phase else { return Ok(()) };
         let faulted = |child: &NodeId| self.arena.get(*child).is_some_and(Node::is_faulted);
         if node.children.iter().any(faulted) {
-            return;
+            return Ok(());
         }
         let raw = if compete {
             state.outputs.iter().flatten().next().cloned()
@@ -114,9 +115,11 @@ impl Machine {
             let all: Option<Vec<Value>> = state.outputs.iter().cloned().collect();
             all.map(array)
         };
-        let Some(raw) = raw else { return };
+        let Some(raw) = raw else { return Ok(()) };
+        let raw = weighed(raw)?;
         self.drop_children(node);
         node.phase = Phase::Output { raw, flow: None };
+        Ok(())
     }
 }
 

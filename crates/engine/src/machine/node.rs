@@ -12,7 +12,7 @@ use spec::tree::TaskNo;
 use super::scope::Variables;
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, EffectNo};
-use crate::record::TimerNo;
+use crate::record::{EvaluationNo, TimerNo};
 
 /// Place of a node in the run's arena. Reused after the node has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,8 @@ pub struct Node {
     pub phase: Phase,
     /// Results of expressions of this phase that were evaluated outside, in order.
     pub evaluated: Vec<Result<Value, Fault>>,
+    /// The result that the phase waits for. While it does, nothing moves the node.
+    pub evaluating: Option<EvaluationNo>,
     pub children: Vec<NodeId>,
     /// How often a person had this task done again, plus one.
     pub time: u32,
@@ -179,6 +181,7 @@ impl Node {
             timeout: None,
             phase: Phase::Condition,
             evaluated: Vec::new(),
+            evaluating: None,
             children: Vec::new(),
             time: 1,
             definite: 0,

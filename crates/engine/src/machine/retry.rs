@@ -54,6 +54,8 @@ impl Machine {
             }
             Body::Try(mut guard) => {
                 guard.stage = match guard.stage {
+                    // The attempt was cut off, and its error was not caught: a new one begins.
+                    GuardStage::Body { .. } if node.children.is_empty() => GuardStage::Next,
                     GuardStage::Body { seq, limit } => {
                         let again = |limit: super::node::Timeout| {
                             self.timeout_set(id, node, TimerPurpose::AttemptTimeout, limit.after)

@@ -132,6 +132,11 @@ impl Machine {
         let evaluations: Result<BTreeMap<_, _>, SnapshotError> =
             doc.evaluations.into_iter().map(|doc| take.evaluation(doc)).collect();
         machine.evaluations = evaluations?;
+        for (no, (id, _)) in &machine.evaluations {
+            if let Some(node) = machine.arena.get_mut(*id) {
+                node.evaluating = Some(*no);
+            }
+        }
         machine.effect_last = doc.effect_last;
         machine.timer_last = doc.timer_last;
         machine.evaluation_last = doc.evaluation_last;
@@ -355,6 +360,8 @@ impl Taken<'_> {
             timeout: doc.timeout.map(timeout),
             phase: self.phase(doc.phase)?,
             evaluated: evaluated?,
+            // Set from the list of evaluations.
+            evaluating: None,
             children: doc.children.into_iter().map(NodeId).collect(),
             time: doc.time,
             definite: doc.definite,

@@ -204,3 +204,40 @@ async fn an_outcome_says_nothing_but_the_closed_list() {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
+
+/// Mutation: write an outcome only where the row had not ended before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_has_its_outcome() {
+    let body = "do: [{bang: {raise: {error: {type: 'https://example.com/e', status: 400}}}}]";
+    let (store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    driver.start(order).await.expect("starts").await.expect("ends");
+    for _ in 0..2 {
+        driver.retry(run, by("operator")).await.expect("a faulted run can be retried");
+    }
+    let outcomes = store.outcome_list(0, 10).await.expect("read");
+    assert_eq!(outcomes.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+/// Mutation: look for commands only when nothing is left to compute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_computes_for_ever_can_be_cancelled() {
+    let body =
+        "do: [{count: {set: {n: '${ (.n // 0) + 1 }'}}, }, {again: {set: '${ . }', then: count}}]";
+    let (_store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("starts");
+    driver.cancel(run, by("operator")).await.expect("it hears the command");
+    assert_eq!(ended.await.expect("ends").state, RunState::Cancelled);
+}
+
+/// Mutation: look for timers only when nothing is left to compute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_computes_for_ever_is_cut_off_by_its_timeout() {
+    let body = "timeout: {after: PT0.05S}\ndo: [{count: {set: {n: '${ (.n // 0) + 1 }'}}}, {again: {set: '${ . }', then: count}}]";
+    let (_store, driver, _folder) = site(body, World::default()).await;
+    let ended = driver.start(start(body, "{}")).await.expect("starts").await.expect("ends");
+    assert_eq!(ended.fault.expect("a fault").kind(), base::ErrorType::Timeout);
+}

@@ -199,3 +199,47 @@ do:
     let cancelled = walk.notes.iter().filter(|note| note.what == NoteKind::Cancelled);
     assert_eq!(cancelled.map(|note| note.task.to_string()).collect::<Vec<_>>(), ["hangs"]);
 }
+
+/// Mutation: let what is below a timed-out container go on, or lose it before a retry.
+#[test]
+fn a_containers_timeout_halts_what_is_below_it() {
+    let group = "{timeout: {after: PT2S}, do: [{first: {call: http, with: {method: post, endpoint: 'http://world/ok/first'}}}, {both: {fork: {branches: [{hangs: {call: http, with: {method: get, endpoint: 'http://world/hang'}}}, {naps: {wait: PT3S}}, {asks: {wait: PT1S}}]}}}]}";
+    let mut walk = Walk::run(&format!("do: [{{group: {group}}}]"), "{}");
+    assert_eq!(walk.fault().kind(), ErrorType::Timeout);
+    assert!(walk.performs.is_empty() && walk.timers.is_empty());
+    assert_eq!(walk.now, START.plus(Duration::from_secs(2)));
+    walk.feed(engine::record::Happened::RetryRequested(crate::walk::by("operator")));
+    let walk = walk.finish();
+    assert_eq!(walk.fault().kind(), ErrorType::Timeout, "the call still hangs");
+    let first = walk.world.books().effects.len();
+    assert_eq!(first, 1, "what was done is not done again");
+    let body = format!(
+        "do: [{{t: {{try: [{{group: {group}}}], catch: {{do: [{{late: {{set: {{late: true}}}}}}, {{nap: {{wait: PT9S}}}}]}}}}}}]"
+    );
+    let caught = Walk::run(&body, "{}");
+    assert_eq!(caught.output(), r#"{"late":true}"#);
+    assert_eq!(caught.now, START.plus(Duration::from_secs(11)));
+    assert!(caught.begun().contains(&"/t.catch/nap".to_owned()), "{:?}", caught.begun());
+}
+
+/// Mutation: leave a loser's timer set.
+#[test]
+fn a_loser_leaves_no_timer_behind() {
+    let body = "do: [{race: {fork: {compete: true, branches: [{naps: {wait: PT5S}}, {tries: {try: [{slow: {wait: PT7S}}], catch: {retry: {limit: {attempt: {count: 1, duration: PT6S}}}}}}, {wins: {set: {w: 1}}}]}}}, {nap: {wait: PT1S}}]";
+    let walk = Walk::start(body, "{}");
+    assert_eq!(walk.timers.len(), 1, "{:?}", walk.timers);
+    assert_eq!(walk.finish().output(), r#"{"w":1}"#);
+}
+
+/// Mutation: let a composed value grow past every limit.
+#[test]
+fn a_value_that_could_not_be_read_back_is_an_error_that_can_be_caught() {
+    let body = "
+do:
+  - t:
+      try:
+        - grow: {for: {in: '${ [range(120)] }'}, do: [{wrap: {fork: {branches: [{a: {set: '${ . }'}}]}}}]}
+      catch: {do: [{ok: {set: {title: '${ $error.title }', at: '${ $error.instance }'}}}]}
+";
+    check(body, r#"{"n":1}"#, r#"{"title":"Value too large","at":"/do/0/t/try/0/grow/do/0/wrap"}"#);
+}

@@ -65,3 +65,44 @@ do:
     assert_eq!(walk.output(), r#"{"n":2}"#);
     assert_eq!(evaluations(&walk), 3);
 }
+
+/// Mutation: advance a node that waits for a result, or take a result for another expression's.
+#[test]
+fn every_result_belongs_to_the_expression_that_asked_for_it() {
+    let body = "
+do:
+  - a: {set: {n: 1}}
+  - b: {set: {n: 2}}
+  - each:
+      for: {in: '${ [1, 2] }'}
+      while: 'limit(1; repeat(30))'
+      do: [{one: {set: {n: '${ $item }'}}}, {two: {set: {n: '${ .n }'}}}]
+output: {as: {x: '${ limit(1; repeat(11)) }', y: '${ limit(1; repeat(12)) }', z: '${ limit(1; repeat(13)) }'}}
+";
+    let walk = Walk::run(body, "{}");
+    assert_eq!(walk.output(), r#"{"x":11,"y":12,"z":13}"#);
+    assert_eq!(evaluations(&walk), 5);
+}
+
+/// Mutation: keep the evaluation of a branch that has lost, or of a task that was cut off.
+#[test]
+fn what_is_evaluated_for_somebody_who_has_gone_is_dropped() {
+    let body = "
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - asks: {set: {a: '${ limit(1; repeat(11)) }'}}
+          - wins: {set: {b: 1}}
+  - then: {set: {c: '${ limit(1; repeat(12)) }'}}
+";
+    let mut walk = Walk::start(body, "{}");
+    let late = walk.evaluates.pop_front().expect("the loser has asked");
+    let refused = walk.machine.clone().handle(
+        walk.now,
+        &Happened::Evaluated { evaluation: late.0, result: Ok(base::value::int(11)) },
+    );
+    assert_eq!(refused, Err(engine::machine::Misfit::EvaluationUnknown(late.0)));
+    assert_eq!(walk.finish().output(), r#"{"c":12}"#);
+}

@@ -109,3 +109,26 @@ fn what_does_not_fit_changes_nothing() {
     );
     assert!(walk.machine == before);
 }
+
+/// Mutation: keep the guard of an attempt that was cut off waiting for nobody.
+#[test]
+fn a_retry_after_an_uncaught_attempt_timeout_begins_a_new_attempt() {
+    let body = "do: [{t: {try: [{nap: {wait: PT9S}}], catch: {errors: {with: {status: 503}}, retry: {limit: {attempt: {count: 1, duration: PT5S}}}}}}]";
+    let mut walk = Walk::run(body, "{}");
+    assert_eq!(walk.fault().status, 408);
+    walk.feed(Happened::RetryRequested(by("operator")));
+    let walk = walk.finish();
+    assert_eq!(walk.fault().status, 408, "it was tried again, and took as long again");
+    assert!(walk.begun().contains(&"/t!2/nap".to_owned()), "{:?}", walk.begun());
+}
+
+/// Mutation: let a wait beyond the last writable time keep its number.
+#[test]
+fn a_timer_beyond_all_times_replays() {
+    let mut walk = Walk::start(
+        "timeout: {after: {days: 9999999}}\ndo: [{nap: {wait: {days: 9999999}}}]",
+        "{}",
+    );
+    walk.feed(Happened::CancelRequested(by("operator")));
+    walk.replayed();
+}

@@ -46,13 +46,14 @@ impl Actor {
         // Most functions are done at once; a task of their own would only cost time.
         if quick && let Some(performed) = (&mut work).now_or_never() {
             failpoint::pass(failpoint::AFTER_ACT);
+            let performed = performed.recordable();
             happens.send(Happened::Performed { effect, performed }).ok();
             return;
         }
         let in_flight = self.driver.0.in_flight.clone();
         let task = tokio::spawn(async move {
             let _turn = in_flight.acquire_owned().await;
-            let performed = work.await;
+            let performed = work.await.recordable();
             failpoint::pass(failpoint::AFTER_ACT);
             happens.send(Happened::Performed { effect, performed }).ok();
         });

@@ -118,8 +118,15 @@ impl Actor {
     /// Waits for something to happen, decides, records, acts.
     async fn turn(&mut self, commands: &mut mpsc::Receiver<Command>) -> On {
         if self.machine.is_unfinished() {
-            let now = self.driver.now();
-            self.decide(now, Happened::Continued).ok();
+            // A run that only computes hears commands and timers between two records.
+            while let Ok(command) = commands.try_recv() {
+                self.obey(command);
+            }
+            self.fire();
+            if self.machine.is_unfinished() {
+                let now = self.driver.now();
+                self.decide(now, Happened::Continued).ok();
+            }
             tokio::task::yield_now().await;
         } else {
             let sleep = self.sleep();
@@ -136,7 +143,7 @@ impl Actor {
             self.take(happened);
         }
         let alone = commands.is_empty();
-        if let Err(error) = self.record(alone).await {
+        if let Err(error) = self.record(alone, commands).await {
             tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
             self.answers.clear();
             return On::Stop;
@@ -165,7 +172,10 @@ impl Actor {
         On::Stop
     }
 
-    fn leave(&self, commands: &mut mpsc::Receiver<Command>) {
+    fn leave(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        // Whoever takes the run up next does these again, and not beside us.
+        self.in_flight.drain().for_each(|(_, task)| task.abort());
+        self.evaluating.drain().for_each(|(_, task)| task.abort());
         let mut actors = self.driver.0.actors();
         commands.close();
         // Another actor may have been made for the run since this one was put away.
@@ -227,13 +237,17 @@ impl Actor {
                 Some(ended) => {
                     answer.send(ended.clone()).ok();
                 }
-                None => self.awaiting.push(answer),
+                None => {
+                    self.asleep = false;
+                    self.awaiting.push(answer);
+                }
             },
             Command::Follow(answer) => {
                 let live = self
                     .live
                     .get_or_insert_with(|| broadcast::channel(Live::UPDATES_WAITING_MAX).0);
                 let updates = live.subscribe();
+                self.asleep = false;
                 answer.send(Live { after: self.durable, updates }).ok();
             }
             Command::Wake => {}
@@ -278,7 +292,8 @@ impl Actor {
         }
         self.in_flight.drain().for_each(|(_, task)| task.abort());
         self.evaluating.drain().for_each(|(_, task)| task.abort());
-        if let Err(error) = self.record(false).await {
+        let (_, mut none) = mpsc::channel(1);
+        if let Err(error) = self.record(false, &mut none).await {
             tracing::error!(run = %self.run, %error, "cannot write down the last results");
         }
     }

@@ -2,12 +2,14 @@
 
 use base::Timestamp;
 use store::{CommitError, RunRow, RunState, Sequence};
+use tokio::sync::mpsc;
 
 use super::{Actor, KEEP_WAITING_MAX};
+use crate::driver::Command;
 use crate::driver::commit::{put_ops, put_snapshot};
 use crate::failpoint;
 use crate::machine::Effect;
-use crate::record::Happened;
+use crate::record::{Decided, Ended, Happened};
 
 /// Records that may wait for the next commit: results of expressions need no commit of their own.
 const PENDING_MAX: usize = 256;
@@ -15,13 +17,17 @@ const PENDING_MAX: usize = 256;
 /// Records after which a snapshot is taken.
 const SNAPSHOT_RECORDS: u64 = 1_000;
 
-/// How long to wait for room on a full disk before trying again.
-const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+/// How long to wait after a full disk or a failed write before trying again.
+const WRITE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Actor {
     /// Writes down what must be durable before anything else happens. Results of expressions alone
     /// wait for the next commit: nothing outside has come of them.
-    pub(super) async fn record(&mut self, alone: bool) -> Result<(), CommitError> {
+    pub(super) async fn record(
+        &mut self,
+        alone: bool,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<(), CommitError> {
         let only_evaluates = |effect: &Effect| matches!(effect, Effect::Evaluate(..));
         let can_wait = self
             .unwritten
@@ -36,11 +42,13 @@ impl Actor {
         }
         loop {
             match self.commit(alone).await {
-                Err(CommitError::Full) => {
-                    tracing::error!(run = %self.run, "the disk is full; the run waits for room");
+                Err(error @ (CommitError::Full | CommitError::Write(_))) => {
+                    tracing::error!(run = %self.run, %error, "the run waits until it can be written");
                     tokio::select! {
-                        () = self.driver.0.stopping.cancelled() => return Err(CommitError::Full),
-                        () = tokio::time::sleep(FULL_RETRY) => {}
+                        () = self.driver.0.stopping.cancelled() => return Err(error),
+                        // A cancel ends the run, and for ending it there is always room.
+                        Some(command) = commands.recv() => self.obey(command),
+                        () = tokio::time::sleep(WRITE_RETRY) => {}
                     }
                 }
                 other => return other,
@@ -64,9 +72,7 @@ impl Actor {
             let frozen = self.machine.freeze();
             put_snapshot(&mut ops, self.run, self.last, frozen);
         }
-        if let Some(outcome) = self.outcome(&row) {
-            ops.push(outcome);
-        }
+        self.put_outcomes(&mut ops, &row);
         let mut preconditions = self.driver.owned();
         if !is_new {
             preconditions.run = Some((self.run, self.durable));
@@ -93,6 +99,10 @@ impl Actor {
         self.awaiting.retain(|asker| !asker.is_closed());
         row.wake_at = self.away_until(now, alone);
         row.ended_at = None;
+        if self.row.state == RunState::Suspended {
+            self.summary.suspended = None;
+            row.summary = self.summary.encode();
+        }
         if let Some(ended) = self.machine.ended() {
             row.ended_at = Some(now);
             self.summary.close(ended);
@@ -115,9 +125,21 @@ impl Actor {
         wake.filter(|_| !watched && self.machine.state() == RunState::Waiting)
     }
 
-    fn outcome(&self, row: &RunRow) -> Option<store::Op> {
-        let just_ended = row.ended_at.is_some() && self.row.ended_at.is_none();
-        let ended = self.machine.ended().filter(|_| just_ended)?;
-        Some(self.machine.outcome_op(row, ended))
+    /// One outcome for each end that is about to be written: a retry may fault again at once.
+    fn put_outcomes(&self, ops: &mut Vec<store::Op>, row: &RunRow) {
+        let ends: Vec<(Timestamp, &Ended)> = self
+            .unwritten
+            .iter()
+            .flat_map(|record| record.decided.iter().map(move |decided| (record.at, decided)))
+            .filter_map(|(at, decided)| match decided {
+                Decided::Ended(ended) => Some((at, ended)),
+                _ => None,
+            })
+            .collect();
+        let next = self.machine.outcome_number() + u32::from(self.machine.ended().is_some());
+        let first = next.saturating_sub(u32::try_from(ends.len()).unwrap_or(u32::MAX));
+        for ((at, ended), number) in ends.into_iter().zip(first..) {
+            ops.push(self.machine.outcome_op(row, ended, number, at));
+        }
     }
 }

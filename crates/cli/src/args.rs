@@ -89,8 +89,8 @@ pub struct RunArgs {
     /// Print the run's id and leave
     #[arg(long)]
     pub detach: bool,
-    /// Run in this process, on a store that is gone afterwards; needs no site
-    #[arg(long, conflicts_with_all = ["detach", "server"])]
+    /// Run in this process, on a store that is gone afterwards; needs no site and asks none
+    #[arg(long, conflicts_with = "detach")]
     pub local: bool,
     /// With --local: the site's configuration
     #[arg(long, requires = "local", value_name = "FILE")]

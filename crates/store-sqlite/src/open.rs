@@ -98,6 +98,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     folder::make(data).map_err(on_folder)?;
     let lock = Lock::take(data)?;
     let file = data.join(DATABASE_FILE);
+    refuse_emptied(&file)?;
     folder::touch(&file).map_err(|cause| OpenError::Folder { path: file.clone(), cause })?;
     folder::sync(data).map_err(on_folder)?;
 
@@ -125,6 +126,18 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
         readers.push(reader);
     }
     Ok(Opened { lock, writer, readers, incarnation, epoch, tail })
+}
+
+/// SQLite takes an empty file for a new one and forgets the log beside it. No start of ours leaves
+/// the two like that: somebody has emptied the file.
+fn refuse_emptied(file: &Path) -> Result<(), OpenError> {
+    let bytes = |file: &Path| std::fs::metadata(file).map_or(0, |found| found.len());
+    let log = file.with_file_name(format!("{DATABASE_FILE}-wal"));
+    if bytes(file) == 0 && bytes(&log) > 0 {
+        let cause = "it is empty, and its write-ahead log is not".to_owned();
+        return Err(OpenError::Corrupt { file: file.to_owned(), cause });
+    }
+    Ok(())
 }
 
 fn connect(file: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {

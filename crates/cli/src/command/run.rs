@@ -255,6 +255,10 @@ fn place(detail: &RunDetail) -> Option<String> {
             many => format!(", {many} attempts"),
         };
         let after = if took.is_empty() { String::new() } else { format!(" after {took}{tries}") };
+        // An error of the run itself (its input, its output, its time) belongs to no task.
+        if task.task.is_empty() {
+            return Some(format!("the run itself {of}{after}"));
+        }
         return Some(format!("task `{}` at {} {of}{after}", task.task, task.location));
     }
     let location = fault::instance(view.error.as_ref()?)?;

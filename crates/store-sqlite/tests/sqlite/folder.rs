@@ -181,3 +181,19 @@ fn a_folder_that_cannot_be_used_is_an_error_that_names_it() {
     assert!(matches!(error, OpenError::Folder { .. }), "{error}");
     assert!(error.to_string().contains("file/data"), "{error}");
 }
+
+/// Mutation: take an emptied file for a new store.
+#[tokio::test]
+async fn an_emptied_file_beside_its_log_is_refused() {
+    let folder = folder();
+    let store = open(folder.path());
+    let create = vec![Op::RunCreate(row(1))];
+    store.commit(create, Preconditions::none()).await.expect("it is new");
+    let log = std::fs::read(folder.path().join("isonomy.db-wal")).expect("a log");
+    drop(store);
+    // As a kill leaves it: the log is still there.
+    std::fs::write(folder.path().join(DATABASE_FILE), b"").expect("emptied");
+    std::fs::write(folder.path().join("isonomy.db-wal"), log).expect("put back");
+    let error = refused(folder.path());
+    assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+}

@@ -112,6 +112,8 @@ impl Actor {
             row.summary = self.summary.encode();
         }
         if row != self.row {
+            self.summary.usage = self.machine.usage();
+            row.summary = self.summary.encode();
             row.updated_at = now;
         }
         row

@@ -243,3 +243,23 @@ do:
 ";
     check(body, r#"{"n":1}"#, r#"{"title":"Value too large","at":"/do/0/t/try/0/grow/do/0/wrap"}"#);
 }
+
+/// Mutation: let what is below a timed-out container go on while its guard makes up its mind.
+#[test]
+fn nothing_goes_on_below_a_container_that_was_cut_off() {
+    let body = "
+do:
+  - t:
+      try:
+        - group:
+            timeout: {after: PT2S}
+            do: [{both: {fork: {branches: [{hangs: {call: http, with: {method: get, endpoint: 'http://world/hang'}}}, {naps: {wait: PT3S}}]}}}]
+      catch: {when: 'limit(1; repeat(30))', do: [{ok: {set: {ok: true}}}]}
+";
+    let mut walk = Walk::start(body, "{}");
+    while walk.evaluates.is_empty() {
+        assert!(walk.turn());
+    }
+    assert!(walk.performs.is_empty() && walk.timers.is_empty());
+    assert_eq!(walk.finish().output(), r#"{"ok":true}"#);
+}

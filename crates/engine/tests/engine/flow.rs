@@ -227,3 +227,29 @@ fn descriptors_say_who_and_where() {
     assert_eq!(get("kind"), r#""${ $task.name }""#);
     assert!(get("run").starts_with(r#""run_"#));
 }
+
+/// Mutation: give a loop's variables to the first task of an iteration only.
+#[test]
+fn every_task_of_an_iteration_sees_its_variables() {
+    let body = "
+do:
+  - each:
+      for: {each: x, at: i, in: '${ [7, 8] }'}
+      do: [{one: {set: {n: '${ $x }'}}}, {two: {set: {n: '${ .n }', x: '${ $x }', i: '${ $i }'}}}]
+";
+    check(body, "{}", r#"{"n":8,"x":8,"i":1}"#);
+}
+
+/// Mutation: forget what is ready elsewhere when a race is over.
+#[test]
+fn the_end_of_a_race_touches_nothing_beside_it() {
+    let body = "
+do:
+  - both:
+      fork:
+        branches:
+          - race: {fork: {compete: true, branches: [{a: {set: {a: 1}}}, {b: {do: [{c: {set: {c: 1}}}, {d: {set: {d: 1}}}]}}]}}
+          - beside: {do: [{e: {set: {e: 1}}}, {f: {do: [{g: {set: {g: 1}}}]}}, {h: {set: {h: 1}}}]}
+";
+    check(body, "{}", r#"[{"a":1},{"h":1}]"#);
+}

@@ -298,7 +298,7 @@ mod tests {
     /// Mutation: take a subcommand out, or leave it out of the reference.
     #[test]
     fn every_command_and_option_is_in_the_reference() {
-        let reference = include_str!("../../../docs/reference/commands.md");
+        let reference = include_str!("../../../../docs/reference/commands.md");
         let mut missing = Vec::new();
         look_up(&Cli::command(), "isonomy", reference, &mut missing);
         assert_eq!(missing, Vec::<String>::new());

@@ -98,7 +98,7 @@ impl Clients {
     }
 
     async fn client(&self, kind: Kind) -> Result<reqwest::Client, SendError> {
-        let slot = &self.made[usize::from(kind.tls) * 2 + usize::from(kind.open)];
+        let slot = &self.made[slot(kind)];
         if let Some(client) = slot.get() {
             return Ok(client.clone());
         }
@@ -110,6 +110,11 @@ impl Clients {
         )?;
         Ok(slot.get_or_init(|| client).clone())
     }
+}
+
+/// One place for each kind: a guarded request must never get the open client.
+fn slot(kind: Kind) -> usize {
+    usize::from(kind.tls) * 2 + usize::from(kind.open)
 }
 
 fn build(kind: Kind, idle_timeout: Duration) -> reqwest::Result<reqwest::Client> {
@@ -205,4 +210,32 @@ fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 pub(crate) fn cause(error: &reqwest::Error) -> String {
     let innermost = std::iter::successors(error.source(), |error| (*error).source()).last();
     innermost.map_or_else(|| "the client gave up".to_owned(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: let two kinds share a client.
+    #[test]
+    fn each_kind_of_request_has_a_client_of_its_own() {
+        let kinds = [(false, false), (false, true), (true, false), (true, true)];
+        let slots = kinds.map(|(tls, open)| slot(Kind { tls, open }));
+        assert_eq!(slots, [0, 1, 2, 3]);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] GuardedAddress);
+
+    /// Mutation: look only at the outermost error.
+    #[test]
+    fn a_guarded_address_is_found_however_deep_it_lies() {
+        let address: IpAddr = "169.254.169.254".parse().expect("an address");
+        let outer = Outer(GuardedAddress(address));
+        let found: Option<&GuardedAddress> = find(&outer);
+        assert_eq!(found.map(|found| found.0), Some(address));
+        let other = std::io::Error::other("else");
+        assert!(find::<GuardedAddress>(&other).is_none());
+    }
 }

@@ -203,6 +203,17 @@ mod tests {
         .expect("good rules")
     }
 
+    /// Mutation: keep the grant's `allowed` in the denial that takes it back.
+    #[test]
+    fn a_name_that_leads_to_a_guarded_address_is_a_denial_in_the_record_too() {
+        let ruling =
+            Ruling { allowed: true, rule: "rule 3".into(), destination: "https://a".into() };
+        let grant = Grant { ruling, route: Route::Direct { named: false } };
+        let denial = Denial::guarded(&grant, "169.254.169.254".parse().expect("an address"));
+        assert!(!denial.ruling.allowed);
+        assert_eq!((&*denial.ruling.rule, denial.code()), ("rule 3", Code::Guarded));
+    }
+
     fn check(map: &EgressMap, address: &str, expected: &str) {
         let namespace = Namespace::parse("lab").expect("a name");
         let run = RunId::from_uuid(uuid());

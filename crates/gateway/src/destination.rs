@@ -131,6 +131,10 @@ mod tests {
             let destination = Destination::parse(address).expect(address);
             assert_eq!(destination.to_string(), written, "{address}");
         }
+        let ports =
+            ["http://h", "https://h"].map(|text| Destination::parse(text).expect(text).port);
+        assert_eq!(ports, [80, 443]);
+        assert_eq!((Scheme::Http.default_port(), Scheme::Https.default_port()), (80, 443));
     }
 
     /// Mutation: accept any scheme.

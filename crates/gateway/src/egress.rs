@@ -320,6 +320,17 @@ mod tests {
         }
     }
 
+    /// Mutation: allow one rule more or less than the limit, or only refuse exactly one more.
+    #[test]
+    fn there_are_no_more_rules_than_the_limit() {
+        let many = |count: usize| EgressMap::parse(vec![rule("https://a.example"); count]);
+        assert!(many(RULES_MAX).is_ok());
+        for count in [RULES_MAX + 1, RULES_MAX + 2] {
+            let error = many(count).expect_err("too many");
+            assert_eq!((error.number, &error.what), (RULES_MAX + 1, &EgressMistake::TooMany));
+        }
+    }
+
     /// Mutation: skip any of the checks in `Rule::parse` or `Pattern::parse`.
     #[test]
     fn a_wrong_rule_is_named_with_what_to_write() {

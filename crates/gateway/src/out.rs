@@ -193,6 +193,21 @@ mod tests {
         assert_eq!(said, expected);
     }
 
+    /// Mutation: let a default replace what the author wrote, or leave it out.
+    #[test]
+    fn a_default_header_gives_way_to_the_authors() {
+        let mut request = OutRequest::new("put", "https://h/a", &[]).expect("a request");
+        request.header("x-a", "author").expect("a header");
+        request.header_default(HeaderName::from_static("x-a"), "default").expect("a header");
+        request.header_default(HeaderName::from_static("x-b"), "default").expect("a header");
+        let value = |name: &str| {
+            let values = request.headers().get_all(name).iter();
+            values.map(|value| value.to_str().expect("text")).collect::<Vec<_>>()
+        };
+        assert_eq!((value("x-a"), value("x-b")), (vec!["author"], vec!["default"]));
+        assert_eq!(request.method(), "put");
+    }
+
     /// Mutation: drop any check in `new` or `header`, or show a header's value.
     #[test]
     fn what_is_no_request_is_refused_before_the_gate_is_asked() {

@@ -98,6 +98,13 @@ mod tests {
         assert_eq!(bytewise, expected);
     }
 
+    /// Mutation: take an id with a NUL in it, which no header could carry back.
+    #[test]
+    fn an_id_that_cannot_be_sent_back_is_ignored() {
+        let events = all(&mut SseParser::default(), b"id: 1\nid: 2\0\ndata: x\n\n");
+        assert_eq!(events, [(Some("1".to_owned()), "message".to_owned(), "x".to_owned())]);
+    }
+
     /// Mutation: look at the line alone, or at the data alone.
     #[test]
     fn an_endless_event_is_refused() {

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::server::{Reply, Server, dead_port, reply};
 
-fn allow(destination: &str) -> EgressRule {
+pub fn allow(destination: &str) -> EgressRule {
     EgressRule { destination: destination.into(), allow: true, ..EgressRule::default() }
 }
 
@@ -26,11 +26,11 @@ fn gate_with(rules: Vec<EgressRule>, limits: Limits) -> Gate {
     Gate::new(EgressMap::parse(rules).expect("good rules"), limits)
 }
 
-fn gate(rules: Vec<EgressRule>) -> Gate {
+pub fn gate(rules: Vec<EgressRule>) -> Gate {
     gate_with(rules, Limits::default())
 }
 
-async fn ask(gate: &Gate, request: OutRequest) -> Answer {
+pub async fn ask(gate: &Gate, request: OutRequest) -> Answer {
     let namespace = Namespace::parse("lab").expect("a name");
     let caller = Caller {
         namespace: &namespace,
@@ -54,11 +54,11 @@ async fn no_handshake() -> u16 {
     port
 }
 
-fn get(uri: &str) -> OutRequest {
+pub fn get(uri: &str) -> OutRequest {
     OutRequest::new("GET", uri, &[]).expect("a request")
 }
 
-async fn fails(gate: &Gate, request: OutRequest) -> OutError {
+pub async fn fails(gate: &Gate, request: OutRequest) -> OutError {
     ask(gate, request).await.result.expect_err("it fails")
 }
 
@@ -159,9 +159,10 @@ async fn it_is_known_whether_a_request_can_have_arrived() {
     // A label of 70 characters: no resolver asks the network about it.
     let unknown = format!("http://{}", "x".repeat(70));
     let gate = gate(vec![allow(&dead), allow(&tls), allow(&unknown), allow("http://127.0.0.1:*")]);
-    for address in [&dead, &tls, &unknown] {
+    for (address, why) in [(&dead, "refused"), (&tls, ""), (&unknown, "")] {
         let error = fails(&gate, get(address)).await;
         assert!(matches!(error, OutError::NotSent { .. }), "{address}: {error:?}");
+        assert!(error.to_string().contains(why), "{address}: {error}");
     }
     for half in [
         "",
@@ -176,6 +177,17 @@ async fn it_is_known_whether_a_request_can_have_arrived() {
     }
 }
 
+/// Mutation: resolve a name to nothing.
+#[tokio::test]
+async fn a_name_is_resolved() {
+    let server = Server::start(|_, _| reply("200 OK", &[], "here")).await;
+    for rule in ["http://localhost:*", "http://*:*"] {
+        let gate = gate(vec![allow(rule)]);
+        let answer = ask(&gate, get(&format!("http://localhost:{}", server.port))).await;
+        assert_eq!(&*answer.result.expect(rule).body, b"here", "{rule}");
+    }
+}
+
 /// Mutation: look only at the announced length, or only at what came.
 #[tokio::test]
 async fn an_endless_body_is_refused() {
@@ -184,7 +196,7 @@ async fn an_endless_body_is_refused() {
     })
     .await;
     let streamed = Server::start(|_, _| {
-        Reply::Hang([b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 1001]].concat())
+        Reply::Hang([b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; 1002]].concat())
     })
     .await;
     let exact = Server::start(|_, _| reply("200 OK", &[], &"x".repeat(1000))).await;

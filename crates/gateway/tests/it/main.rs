@@ -3,3 +3,4 @@
 mod gate;
 mod operator;
 mod server;
+mod tls;

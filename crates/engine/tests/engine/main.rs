@@ -15,5 +15,6 @@ mod outside;
 mod replay;
 mod retry;
 mod site;
+mod snapshot;
 mod walk;
 mod world;

@@ -10,13 +10,15 @@ mod near;
 mod node;
 mod problems;
 pub mod read;
+pub mod resolved;
 pub mod revision;
 pub mod schema;
 pub mod tree;
 mod yaml;
 
-pub use catalog::{Catalog, Manifest};
+pub use catalog::{Catalog, Lookup, Manifest};
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Location};
 pub use read::{DSL_VERSIONS, Read, read};
+pub use resolved::{Resolved, ResolvedError};
 pub use revision::{Reference, ReferenceKind, ReferenceTo};

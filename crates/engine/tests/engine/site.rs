@@ -40,6 +40,7 @@ pub async fn put_revision(store: &dyn Store, body: &str) {
         version: started.version,
         created_at: crate::walk::START,
         text: document(body).into_bytes().into(),
+        resolved: Default::default(),
     };
     store
         .commit(vec![Op::RevisionPut(row)], Preconditions::none())

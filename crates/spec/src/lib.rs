@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod duration;
 mod near;
 mod node;
+mod openapi;
 mod problems;
 pub mod read;
 pub mod resolved;

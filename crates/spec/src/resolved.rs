@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
-use base::{Digest, Value};
 use base::value::{as_object, as_str, get, object, string};
+use base::{Digest, Value};
 
 use crate::catalog::{Catalog, Lookup, Manifest};
 
@@ -68,7 +68,8 @@ impl Resolved {
             return Err(wrong("it was written by a newer version"));
         }
         let texts = |field: &str| -> Result<Vec<(String, String)>, ResolvedError> {
-            let map = get(&value, field).and_then(as_object).ok_or_else(|| wrong("a part is missing"))?;
+            let map =
+                get(&value, field).and_then(as_object).ok_or_else(|| wrong("a part is missing"))?;
             let text = |value: &Value| as_str(value).map(str::to_owned);
             map.iter()
                 .map(|(name, value)| text(name).zip(text(value)))

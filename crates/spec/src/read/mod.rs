@@ -10,7 +10,10 @@ mod duration;
 mod error;
 mod expression;
 mod fields;
+mod function;
 mod list;
+mod openapi;
+mod resource;
 mod retry;
 mod reusable;
 mod shape;
@@ -33,6 +36,7 @@ use crate::tree::{Task, Workflow};
 use crate::yaml;
 
 use self::fields::Item;
+use self::function::Functions;
 use self::list::Astray;
 use self::reusable::Reusables;
 
@@ -59,6 +63,7 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         catalog,
         problems,
         reusables: Reusables::default(),
+        functions: Functions::default(),
         tasks: Vec::new(),
         names: Vec::new(),
         exports: Vec::new(),
@@ -84,6 +89,7 @@ struct Reader<'a> {
     catalog: &'a dyn Catalog,
     problems: Problems,
     reusables: Reusables<'a>,
+    functions: Functions,
     /// By number; `None` while it is being read, or where it has an error.
     tasks: Vec<Option<Task>>,
     /// By task number.

@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
     /// The hint for a call of something that there is not.
     pub(super) fn near_function(&self, name: &str) -> Option<String> {
         let names: Vec<&str> = self.reusables.functions().map(|entry| &*entry.key).collect();
-        near::hint(name, names.into_iter())
+        near::hint(name, names)
     }
 }
 

@@ -20,8 +20,9 @@ pub const DENIED: &str = "Denied by policy";
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
     pub namespace: &'a Namespace,
-    pub run: RunId,
-    /// The activation's text.
+    /// `None` where the site itself asks, to resolve what a document refers to.
+    pub run: Option<RunId>,
+    /// The activation's text; empty where the site itself asks.
     pub activation: &'a str,
     /// Labels of all data that the run has read. No rule reads them yet.
     pub labels: &'a [String],
@@ -217,7 +218,8 @@ mod tests {
     fn check(map: &EgressMap, address: &str, expected: &str) {
         let namespace = Namespace::parse("lab").expect("a name");
         let run = RunId::from_uuid(uuid());
-        let caller = Caller { namespace: &namespace, run, activation: "/a", labels: &[] };
+        let caller =
+            Caller { namespace: &namespace, run: Some(run), activation: "/a", labels: &[] };
         let destination = Destination::parse(address).expect(address);
         let said = match decide(map, &Crossing { caller, what: What::Egress(&destination) }) {
             Ok(Grant { ruling, route }) => {

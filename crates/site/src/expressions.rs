@@ -125,6 +125,11 @@ impl<'a> Walk<'a> {
             TaskKind::Wait(duration) => self.duration(Some(duration)),
             TaskKind::Http(call) => self.http(call),
             TaskKind::Function(call) => call.with.iter().for_each(|it| self.template(it)),
+            TaskKind::Custom(call) => call.with.iter().for_each(|it| self.template(it)),
+            TaskKind::OpenApi(call) => {
+                call.parameters.iter().for_each(|it| self.template(&it.value));
+                call.body.iter().for_each(|it| self.template(&it.value));
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod config;
 mod detail;
 mod evaluate;
 mod expressions;
+mod fetch;
 mod follow;
 mod journal;
 mod metrics;

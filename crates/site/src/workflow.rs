@@ -292,6 +292,7 @@ impl Plan {
                 version: self.version.clone(),
                 created_at: at,
                 text: self.text.clone().into(),
+                resolved: Default::default(),
             }),
             Op::WorkflowPut(WorkflowRow {
                 key: key.clone(),

@@ -19,6 +19,7 @@ pub enum ReferenceKind {
     Workflow,
     Schema,
     Script,
+    OpenApi,
 }
 
 impl ReferenceKind {
@@ -29,6 +30,7 @@ impl ReferenceKind {
             Self::Workflow => "workflow",
             Self::Schema => "schema",
             Self::Script => "script",
+            Self::OpenApi => "openapi",
         }
     }
 }

@@ -160,6 +160,7 @@ impl<'db> Applier<'db> {
                     row.version,
                     row.created_at.as_millis(),
                     row.text.as_ref(),
+                    row.resolved.as_ref(),
                 ])?;
                 Ok(())
             }

@@ -24,6 +24,7 @@ fn revision_row(row: &Row<'_>) -> rusqlite::Result<RevisionRow> {
         version: row.get(3)?,
         created_at: convert::time(row, 4)?,
         text: convert::bytes(row, 5)?,
+        resolved: convert::bytes(row, 6)?,
     })
 }
 

@@ -25,4 +25,7 @@ pub struct RevisionRow {
     pub created_at: Timestamp,
     /// The document's text, as it was applied.
     pub text: Bytes,
+    /// What the text refers to and what that was when it was applied, in the form of `spec`; empty
+    /// where it refers to nothing.
+    pub resolved: Bytes,
 }

@@ -114,7 +114,7 @@ impl Performer for Worker {
 pub(crate) fn caller(effect: &Perform) -> Caller<'_> {
     Caller {
         namespace: &effect.namespace,
-        run: effect.run,
+        run: Some(effect.run),
         activation: effect.activation.as_str(),
         labels: &effect.labels,
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Digest;
 use base::name::WorkflowKey;
+use spec::resolved::{Around, Resolved};
 use spec::tree::Workflow;
 
 use super::{LoadError, Parts};
@@ -30,7 +31,10 @@ impl Revisions {
         let row = row.ok_or_else(|| LoadError::RevisionMissing(key.clone(), revision))?;
         let unreadable = |what: String| LoadError::RevisionUnreadable(key.clone(), revision, what);
         let text = std::str::from_utf8(&row.text).map_err(|wrong| unreadable(wrong.to_string()))?;
-        let read = spec::read(text, &*parts.catalog).map_err(|wrong| {
+        let resolved =
+            Resolved::decode(&row.resolved).map_err(|wrong| unreadable(wrong.to_string()))?;
+        let around = Around { catalog: &*parts.catalog, resolved: &resolved };
+        let read = spec::read(text, &around).map_err(|wrong| {
             unreadable(wrong.first().map_or_else(String::new, |first| first.message.clone()))
         })?;
         let workflow = Arc::new(read.workflow);

@@ -65,6 +65,12 @@ impl Machine {
                 self.schedule(id, node, action);
                 Ok(Next::Block)
             }
+            TaskKind::OpenApi(call) => {
+                let action = self.openapi_action(node, call)?;
+                self.schedule(id, node, action);
+                Ok(Next::Block)
+            }
+            TaskKind::Custom(call) => self.custom_begin(id, node, call),
         }
     }
 

@@ -159,7 +159,7 @@ impl Action {
     }
 }
 
-fn configuration(what: &str) -> Halt {
+pub(super) fn configuration(what: &str) -> Halt {
     Halt::Fault(Fault::new(ErrorType::Configuration, what))
 }
 
@@ -185,7 +185,7 @@ fn fill(parts: &[UriPart], input: &Value) -> Result<String, Halt> {
 }
 
 /// A value as one segment of a URI: whatever is not unreserved is percent-encoded.
-fn encode(text: &str, uri: &mut String) {
+pub(super) fn encode(text: &str, uri: &mut String) {
     use std::fmt::Write as _;
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -196,7 +196,7 @@ fn encode(text: &str, uri: &mut String) {
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::TStr(_) => as_str(value).map(str::to_owned),
         Value::Num(_) | Value::Bool(_) => Some(to_json_string(value)),

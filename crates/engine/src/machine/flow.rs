@@ -149,6 +149,9 @@ fn current_list(workflow: &spec::tree::Workflow, node: &Node) -> Option<(TaskLis
         (Body::Sequence(_), Some(TaskKind::Do(list))) => {
             Some((list.clone(), node.activation.clone()))
         }
+        (Body::Sequence(_), Some(TaskKind::Custom(call))) => {
+            Some((TaskList(vec![call.body]), node.activation.clone()))
+        }
         (Body::For(state), Some(TaskKind::For(task))) => {
             Some((task.body.clone(), node.activation.iteration(state.index)))
         }

@@ -23,6 +23,7 @@ mod guard;
 pub mod node;
 mod retry;
 mod scope;
+mod service;
 mod snapshot;
 mod timer;
 

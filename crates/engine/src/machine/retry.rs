@@ -81,16 +81,21 @@ impl Machine {
     fn is_leaf(&self, node: &Node) -> bool {
         match node.task.map(|no| &self.workflow.task(no).kind) {
             None
-            | Some(TaskKind::Do(_) | TaskKind::For(_) | TaskKind::Fork(_) | TaskKind::Try(_)) => {
-                false
-            }
+            | Some(
+                TaskKind::Do(_)
+                | TaskKind::For(_)
+                | TaskKind::Fork(_)
+                | TaskKind::Try(_)
+                | TaskKind::Custom(_),
+            ) => false,
             Some(
                 TaskKind::Set(_)
                 | TaskKind::Switch(_)
                 | TaskKind::Raise(_)
                 | TaskKind::Wait(_)
                 | TaskKind::Http(_)
-                | TaskKind::Function(_),
+                | TaskKind::Function(_)
+                | TaskKind::OpenApi(_),
             ) => true,
         }
     }

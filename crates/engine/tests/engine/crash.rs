@@ -23,7 +23,7 @@ struct Case {
     input: &'static str,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -68,6 +68,17 @@ do:
         - second: {call: http, with: {method: post, endpoint: 'http://world/attempt/2'}}
       catch: {retry: {delay: PT0.001S, backoff: {exponential: {}}, limit: {attempt: {count: 5}}}}
   - after: {call: 'echo:1.0.0@default', with: {after: '${ .after }'}}
+",
+    },
+    Case {
+        name: "functions and operations",
+        input: r#"{"n":1}"#,
+        body: "
+use: {functions: {both: {do: [{one: {call: 'http://docs/function.yaml', with: {n: '${ .n }'}}}, {two: {call: http, with: {method: post, endpoint: 'http://world/ok/two'}}}]}}}
+do:
+  - first: {call: both, with: {n: '${ .n }'}}
+  - order: {call: openapi, with: {document: {endpoint: 'http://docs/openapi.yaml'}, operationId: order, parameters: {item: lamp, tag: x}}}
+  - again: {call: both, with: {n: 2}}
 ",
     },
     Case {

@@ -14,6 +14,7 @@ mod golden;
 mod outside;
 mod replay;
 mod retry;
+mod service;
 mod site;
 mod snapshot;
 mod walk;

@@ -10,7 +10,7 @@ use store::{Op, Preconditions, RevisionRow, Store};
 use store_sqlite::SqliteStore;
 
 use crate::walk::{by, document, started, value, workflow};
-use crate::world::{Echo, Outside};
+use crate::world::{Echo, Outside, RESOURCES};
 
 pub fn open_store(folder: &Path) -> Arc<SqliteStore> {
     Arc::new(
@@ -40,11 +40,16 @@ pub async fn put_revision(store: &dyn Store, body: &str) {
         version: started.version,
         created_at: crate::walk::START,
         text: document(body).into_bytes().into(),
+        resolved: spec::Resolved { resources: resources(), ..Default::default() }.encode().into(),
     };
     store
         .commit(vec![Op::RevisionPut(row)], Preconditions::none())
         .await
         .expect("the store writes");
+}
+
+fn resources() -> std::collections::BTreeMap<String, Arc<str>> {
+    RESOURCES.into_iter().map(|(uri, text)| (uri.to_owned(), text.into())).collect()
 }
 
 /// A driver on a store of its own that knows the workflow. The folder goes with what is returned.

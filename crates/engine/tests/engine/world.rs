@@ -9,7 +9,7 @@ use base::{Digest, ErrorType, Fault, Value};
 use engine::effect::{Action, Certainty, Evaluate, Evaluator, Perform, Performed, Performer};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use spec::{Catalog, Manifest};
+use spec::{Catalog, Lookup, Manifest};
 
 /// What happened out there, by idempotency key. Survives every crash of the engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -158,4 +158,44 @@ impl Catalog for Echo {
     fn names(&self) -> Vec<FunctionRef> {
         FunctionRef::parse("echo:1.0.0@default").into_iter().collect()
     }
+
+    fn resource(&self, uri: &str) -> Lookup<Arc<str>> {
+        match RESOURCES.iter().find(|(found, _)| *found == uri) {
+            Some((_, text)) => Lookup::Found((*text).into()),
+            None => Lookup::Missing("nothing is there".to_owned()),
+        }
+    }
 }
+
+/// What lies behind the addresses of this world.
+pub const RESOURCES: [(&str, &str); 2] = [
+    (
+        "http://docs/openapi.yaml",
+        "openapi: 3.0.3
+servers: [{url: 'http://world'}]
+paths:
+  /ok/{item}:
+    parameters: [{name: item, in: path, required: true}]
+    post:
+      operationId: order
+      parameters:
+        - {name: tag, in: query}
+        - {name: ids, in: query, explode: false}
+        - {name: x-team, in: header}
+        - {name: session, in: cookie}
+      requestBody: {content: {application/json: {}}}
+  /ok/form:
+    post: {operationId: form, requestBody: {content: {application/x-www-form-urlencoded: {}}}}
+  /ok/text:
+    post: {operationId: text, requestBody: {content: {text/plain: {}}}}
+",
+    ),
+    (
+        "http://docs/function.yaml",
+        "input: {schema: {document: {type: object, required: [n]}}}
+do:
+  - ask: {call: http, with: {method: post, endpoint: 'http://world/ok/f', body: {n: '${ .n }'}}}
+  - add: {set: {n: '${ $task.name }'}}
+",
+    ),
+];

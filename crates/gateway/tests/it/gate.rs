@@ -34,7 +34,7 @@ pub async fn ask(gate: &Gate, request: OutRequest) -> Answer {
     let namespace = Namespace::parse("lab").expect("a name");
     let caller = Caller {
         namespace: &namespace,
-        run: RunId::from_uuid(uuid::Uuid::from_u128(7)),
+        run: Some(RunId::from_uuid(uuid::Uuid::from_u128(7))),
         activation: "/fetch",
         labels: &[],
     };
@@ -286,7 +286,7 @@ fn a_function_of_the_catalog_has_a_permit_too() {
     let echo = FunctionRef::parse("echo:1.0.0@default").expect("a function");
     let namespace = Namespace::parse("lab").expect("a name");
     let run = RunId::from_uuid(uuid::Uuid::from_u128(7));
-    let caller = Caller { namespace: &namespace, run, activation: "/a", labels: &[] };
+    let caller = Caller { namespace: &namespace, run: Some(run), activation: "/a", labels: &[] };
     let permit = gate.function(caller, &echo).expect("allowed");
     assert_eq!(permit.function(), &echo);
     let ruling = permit.into_ruling();

@@ -31,27 +31,36 @@ impl<'a> Reader<'a> {
         let code = match name {
             "http" => {
                 let Some(with) = with else {
-                    self.report(
-                        Code::MissingProperty,
-                        item.at,
-                        "the property `with` is missing",
-                        None,
-                    );
+                    self.missing_with(item);
                     return None;
                 };
                 return self.http(with, within.around).map(TaskKind::Http);
             }
-            "openapi" => Code::NotYetOpenApi,
+            "openapi" => {
+                let Some(with) = with else {
+                    self.missing_with(item);
+                    return None;
+                };
+                return self.openapi(with, within.around);
+            }
             "grpc" => Code::NotYetGrpc,
             "asyncapi" => Code::NotYetAsyncApi,
             "a2a" => Code::NotYetA2a,
             "mcp" => Code::NotYetMcp,
             _ => {
+                if let Some(call) = self.custom_call(item, name, with, within.around) {
+                    return call;
+                }
                 return self.function(item, name, with, within.around).map(TaskKind::Function);
             }
         };
         self.not_yet(code, item.node.at, &format!("`call: {name}`"));
         None
+    }
+
+    fn missing_with(&mut self, item: Item<'a>) {
+        let message = "the property `with` is missing";
+        self.report(Code::MissingProperty, item.at, message, None);
     }
 
     fn http(&mut self, with: Item<'a>, around: &Around) -> Option<HttpCall> {
@@ -199,10 +208,8 @@ impl<'a> Reader<'a> {
             let hint = "branch with `switch`, one call in each case";
             let message = "the name of a function cannot be an expression";
             self.report(Code::ComputedReference, at, message, Some(hint.into()));
-        } else if self.reusables.functions.contains(name) {
-            self.not_yet(Code::NotYetFunctions, at, "a call of a function in `use.functions`");
-        } else if elsewhere || name.contains("://") {
-            self.not_yet(Code::NotYetCatalogs, at, "a catalog other than `default`");
+        } else if let Some(function) = parsed.as_ref().filter(|_| elsewhere) {
+            self.unknown_catalog(item, function);
         } else {
             let manifest = parsed.as_ref().and_then(|function| self.catalog.function(function));
             if manifest.is_none() {
@@ -216,7 +223,8 @@ impl<'a> Reader<'a> {
     fn unknown_function(&mut self, item: Item<'a>, name: &str) {
         let names: Vec<String> = self.catalog.names().iter().map(ToString::to_string).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).chain(["http"]).collect();
-        let hint = near::hint(name, names.iter().copied()).unwrap_or_else(|| {
+        let own = self.near_function(name);
+        let hint = own.or_else(|| near::hint(name, names.iter().copied())).unwrap_or_else(|| {
             format!("there are {}", quoted(&names[..names.len().min(NAMES_SHOWN_MAX)]))
         });
         let message = match FunctionRef::parse(name) {
@@ -255,7 +263,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn http_output(name: &str) -> HttpOutput {
+pub(super) fn http_output(name: &str) -> HttpOutput {
     match name {
         "raw" => HttpOutput::Raw,
         "response" => HttpOutput::Response,
@@ -270,7 +278,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// An absolute HTTP address with `{name}` places. The error is a message and the way out.
-fn uri_template(text: &str) -> Result<Vec<UriPart>, (String, &'static str)> {
+pub(super) fn uri_template(text: &str) -> Result<Vec<UriPart>, (String, &'static str)> {
     let lower = text.to_ascii_lowercase();
     let Some(rest) = ["https://", "http://"].iter().find_map(|scheme| lower.strip_prefix(scheme))
     else {

@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn report_astray(&mut self) {
+    pub(super) fn report_astray(&mut self) {
         for astray in std::mem::take(&mut self.astray) {
             let elsewhere = self.names.iter().find(|task| task.name == astray.target);
             let hint = match elsewhere {

@@ -33,6 +33,13 @@ pub(super) struct Siblings {
     kind: ListKind,
 }
 
+impl Siblings {
+    /// Of a task that stands in no list: a function's body.
+    pub(super) fn alone() -> Self {
+        Self { positions: HashMap::new(), kind: ListKind::Steps }
+    }
+}
+
 /// A flow to a name that is not in its list.
 #[derive(Debug)]
 pub(super) struct Astray {

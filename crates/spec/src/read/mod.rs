@@ -10,7 +10,10 @@ mod duration;
 mod error;
 mod expression;
 mod fields;
+mod function;
 mod list;
+mod openapi;
+mod resource;
 mod retry;
 mod reusable;
 mod shape;
@@ -28,11 +31,12 @@ use crate::catalog::Catalog;
 use crate::code::{Code, Severity};
 use crate::diagnostic::{Diagnostic, Location};
 use crate::problems::Problems;
-use crate::revision::{Reference, revision};
+use crate::revision::{Reference, ReferenceTo, revision};
 use crate::tree::{Task, Workflow};
 use crate::yaml;
 
 use self::fields::Item;
+use self::function::Functions;
 use self::list::Astray;
 use self::reusable::Reusables;
 
@@ -44,6 +48,8 @@ pub struct Read {
     pub warnings: Vec<Diagnostic>,
     /// All that it refers to, sorted, each once.
     pub references: Vec<Reference>,
+    /// What nobody has looked up yet. A document that has some can be judged, and not run.
+    pub unresolved: Vec<ReferenceTo>,
 }
 
 /// Reads a workflow. On failure everything that is wrong comes back, in the order of the document,
@@ -57,14 +63,16 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         catalog,
         problems,
         reusables: Reusables::default(),
+        functions: Functions::default(),
         tasks: Vec::new(),
         names: Vec::new(),
         exports: Vec::new(),
         astray: Vec::new(),
         references: BTreeSet::new(),
+        unresolved: BTreeSet::new(),
     };
     let workflow = reader.workflow(&root);
-    let Reader { problems, references, .. } = reader;
+    let Reader { problems, references, unresolved, .. } = reader;
     let has_errors = problems.has_errors();
     let list = problems.into_list(Some(&root));
     let Some(workflow) = workflow.filter(|_| !has_errors) else {
@@ -73,13 +81,15 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
     };
     let references: Vec<Reference> = references.into_iter().collect();
     let revision = revision(text, &references);
-    Ok(Read { workflow, revision, warnings: list, references })
+    let unresolved = unresolved.into_iter().collect();
+    Ok(Read { workflow, revision, warnings: list, references, unresolved })
 }
 
 struct Reader<'a> {
     catalog: &'a dyn Catalog,
     problems: Problems,
     reusables: Reusables<'a>,
+    functions: Functions,
     /// By number; `None` while it is being read, or where it has an error.
     tasks: Vec<Option<Task>>,
     /// By task number.
@@ -89,6 +99,7 @@ struct Reader<'a> {
     /// Flows to tasks that are not in the list; reported when all tasks are known.
     astray: Vec<Astray>,
     references: BTreeSet<Reference>,
+    unresolved: BTreeSet<ReferenceTo>,
 }
 
 /// What is known of a task even if it has an error.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::code::Code;
 use crate::near;
-use crate::node::Kind;
+use crate::node::Entry;
 use crate::problems::shown;
 
 use super::Reader;
@@ -34,14 +34,35 @@ impl Shelf {
 #[derive(Debug, Default)]
 pub(super) struct Reusables<'a> {
     shelved: BTreeMap<(Shelf, &'a str), Reusable<'a>>,
-    /// Names in `use.functions`: such a call is not there yet, rather than wrong.
-    pub(super) functions: BTreeSet<&'a str>,
+    functions: &'a [Entry],
+    catalogs: &'a [Entry],
+    catalogs_used: BTreeSet<&'a str>,
 }
 
 #[derive(Debug)]
 struct Reusable<'a> {
     item: Item<'a>,
     used: bool,
+}
+
+impl<'a> Reusables<'a> {
+    pub(super) fn function(&self, name: &str) -> Option<&'a Entry> {
+        self.functions.iter().find(|entry| &*entry.key == name)
+    }
+
+    pub(super) fn functions(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        self.functions.iter()
+    }
+
+    pub(super) fn catalog(&mut self, name: &str) -> Option<Item<'a>> {
+        let entry = self.catalogs.iter().find(|entry| &*entry.key == name)?;
+        self.catalogs_used.insert(&entry.key);
+        Some(entry.into())
+    }
+
+    pub(super) fn catalogs(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.catalogs.iter().map(|entry| &*entry.key)
+    }
 }
 
 const KNOWN: [&str; 8] = [
@@ -63,18 +84,19 @@ impl<'a> Reader<'a> {
         };
         for (key, code) in [
             ("authentications", Code::NotYetAuthentication),
-            ("catalogs", Code::NotYetCatalogs),
             ("extensions", Code::NotYetExtensions),
-            ("functions", Code::NotYetFunctions),
             ("secrets", Code::NotYetSecrets),
         ] {
             if let Some(item) = fields.get(key) {
                 self.not_yet(code, item.at, &format!("`use.{key}`"));
             }
         }
-        if let Some(Kind::Map(entries)) = fields.get("functions").map(|item| &item.node.kind) {
-            self.reusables.functions = entries.iter().map(|entry| &*entry.key).collect();
-        }
+        let entries = |reader: &mut Self, key| match fields.get(key) {
+            Some(item) => reader.entries(item).unwrap_or_default(),
+            None => &[],
+        };
+        self.reusables.functions = entries(self, "functions");
+        self.reusables.catalogs = entries(self, "catalogs");
         for shelf in Shelf::ALL {
             let entries = fields.get(shelf.name()).and_then(|item| self.entries(item));
             for entry in entries.unwrap_or_default() {
@@ -113,8 +135,28 @@ impl<'a> Reader<'a> {
         None
     }
 
+    fn unused_catalogs(&mut self) {
+        for entry in self.reusables.catalogs {
+            if !self.reusables.catalogs_used.contains(&*entry.key) {
+                let message = format!("nothing uses `use.catalogs.{}`", shown(&entry.key));
+                self.report(
+                    Code::Unused,
+                    entry.key_at,
+                    message,
+                    Some("use it or remove it".into()),
+                );
+                if let Some(fields) = self.fields(entry.into(), &["endpoint"]) {
+                    let endpoint = self.require(&fields, "endpoint");
+                    endpoint.and_then(|item| self.address(item));
+                }
+            }
+        }
+    }
+
     /// What nothing uses is read as well, so that its errors do not wait for its first use.
     pub(super) fn read_unused(&mut self) {
+        self.unused_functions();
+        self.unused_catalogs();
         let unused = self.reusables.shelved.iter().filter(|(_, reusable)| !reusable.used);
         let unused: Vec<_> =
             unused.map(|((shelf, name), reusable)| (*shelf, *name, reusable.item)).collect();

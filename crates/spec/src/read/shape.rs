@@ -1,6 +1,7 @@
 //! `input`, `output`, `export` and their schemas.
 
 use crate::code::Code;
+use crate::revision::ReferenceKind;
 use crate::schema::Schema;
 use crate::tree::{Input, Output};
 
@@ -56,9 +57,16 @@ impl<'a> Reader<'a> {
                 );
             }
         }
-        if let Some(resource) = fields.get("resource") {
-            self.not_yet(Code::NotYetResource, resource.at, "a schema from an external resource");
-            return None;
+        if let Some(item) = fields.get("resource") {
+            let resource = self.external(item, ReferenceKind::Schema).ok()??;
+            let document = self.parsed(&resource)?.value();
+            return match Schema::compile(&document) {
+                Ok(schema) => Some(schema),
+                Err(why) => {
+                    self.resource_invalid(&resource, &format!("not a valid JSON Schema: {why}"));
+                    None
+                }
+            };
         }
         let document = self.require(&fields, "document")?;
         match Schema::compile(&document.node.value()) {

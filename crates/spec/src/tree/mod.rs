@@ -4,6 +4,8 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+mod service;
+
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
@@ -11,6 +13,8 @@ use base::{Duration, Value};
 use expr::Expr;
 
 use crate::schema::Schema;
+
+pub use service::{CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody};
 
 /// The number of a task in its revision, in document order (parents before children).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +82,27 @@ pub struct Task {
     pub kind: TaskKind,
 }
 
+impl Task {
+    /// A task that hands on what it gets.
+    pub(crate) fn nothing(no: TaskNo, name: Arc<str>) -> Self {
+        let nothing = base::value::object([]);
+        Self {
+            no,
+            location: name.clone(),
+            name,
+            condition: None,
+            input: Input::default(),
+            output: Output::default(),
+            export: Output::default(),
+            timeout: None,
+            then: Flow::Continue,
+            metadata: nothing.clone(),
+            definition: nothing,
+            kind: TaskKind::Do(TaskList::default()),
+        }
+    }
+}
+
 /// `input: {schema, from}`.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -117,11 +142,13 @@ pub enum TaskKind {
     Wait(DurationOf),
     Http(HttpCall),
     Function(FunctionCall),
+    OpenApi(OpenApiCall),
+    Custom(CustomCall),
 }
 
 impl TaskKind {
     /// Every kind of task, so that a test can see whether it covers them all.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 12] = [
         "do",
         "set",
         "switch",
@@ -132,6 +159,8 @@ impl TaskKind {
         "wait",
         "call http",
         "call function",
+        "call openapi",
+        "call custom",
     ];
 
     #[must_use]
@@ -147,6 +176,8 @@ impl TaskKind {
             Self::Wait(_) => Self::NAMES[7],
             Self::Http(_) => Self::NAMES[8],
             Self::Function(_) => Self::NAMES[9],
+            Self::OpenApi(_) => Self::NAMES[10],
+            Self::Custom(_) => Self::NAMES[11],
         }
     }
 }

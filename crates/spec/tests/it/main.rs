@@ -7,10 +7,11 @@ mod hostile;
 mod language;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base::name::FunctionRef;
 use base::{Digest, value};
-use isonomy_spec::{Catalog, Diagnostic, Manifest, Read};
+use isonomy_spec::{Catalog, Diagnostic, Lookup, Manifest, Read};
 
 /// Two functions, one of which wants to know what it is given.
 struct Functions;
@@ -38,7 +39,34 @@ impl Catalog for Functions {
             .filter_map(FunctionRef::parse)
             .collect()
     }
+
+    fn resource(&self, uri: &str) -> Lookup<Arc<str>> {
+        let Some(path) = uri.strip_prefix("https://t.example/") else { return Lookup::NotAsked };
+        match RESOURCES.iter().find(|(found, _)| *found == path) {
+            Some((_, text)) => Lookup::Found((*text).into()),
+            None => Lookup::Missing("the server answered 404 Not Found".to_owned()),
+        }
+    }
 }
+
+/// What lies behind the addresses of `t.example`. Nobody has looked behind any other.
+const RESOURCES: [(&str, &str); 5] = [
+    ("catalog/functions/log/1.0.0/function.yaml", "set: { logged: '${ .message }' }"),
+    ("broken.yaml", "set: [unclosed"),
+    ("not-a-task.yaml", "title: a page\n"),
+    ("schema-of-nothing.json", r#"{"type": "nothing"}"#),
+    (
+        "openapi.yaml",
+        "openapi: 3.0.0
+servers: [{ url: 'https://pets.example' }]
+paths:
+  /pets/{id}:
+    parameters: [{ name: id, in: path, required: true }]
+    get: { operationId: getPet, parameters: [{ name: color, in: query }] }
+    put: { operationId: putPet, requestBody: { required: true, content: { application/json: {} } } }
+",
+    ),
+];
 
 fn read(text: &str) -> Result<Read, Vec<Diagnostic>> {
     isonomy_spec::read(text, &Functions)

@@ -1,2 +1,2 @@
-SELECT namespace, name, revision, version, created_at, text
+SELECT namespace, name, revision, version, created_at, text, resolved
 FROM revisions WHERE namespace = ?1 AND name = ?2 AND revision = ?3

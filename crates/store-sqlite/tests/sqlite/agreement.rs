@@ -64,6 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
             version: version.to_string(),
             created_at: at(version),
             text: Bytes::from_static(b"text"),
+            resolved: Bytes::from_static(b"resolved"),
         })),
         1 => (0..3_usize).prop_map(|name| Op::WorkflowDelete { key: key(KEYS[name]), at: at(8) }),
     ]

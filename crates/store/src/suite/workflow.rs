@@ -13,6 +13,7 @@ fn revision(name: &str, version: &str) -> RevisionRow {
         version: version.to_owned(),
         created_at: at(1),
         text: Bytes::from(format!("text of {name} {version}")),
+        resolved: Bytes::from(format!("resolved of {name} {version}")),
     }
 }
 

@@ -1,0 +1,67 @@
+//! Calls of what is described elsewhere: functions that are tasks, operations of OpenAPI documents.
+
+use std::sync::Arc;
+
+use super::{HttpOutput, TaskNo, Template, UriPart};
+
+/// `call: NAME` of a function that is itself a task: from `use.functions`, a catalog or an address.
+#[derive(Debug)]
+pub struct CustomCall {
+    /// For people: the name or the address.
+    pub name: Arc<str>,
+    /// The function's input; `None` is an empty object.
+    pub with: Option<Template>,
+    pub body: TaskNo,
+}
+
+/// `call: openapi`: an HTTP request whose form the OpenAPI document gives.
+#[derive(Debug)]
+pub struct OpenApiCall {
+    /// Upper case.
+    pub method: String,
+    /// The places are filled from the parameters in the path.
+    pub address: Vec<UriPart>,
+    pub parameters: Vec<Parameter>,
+    pub body: Option<RequestBody>,
+    pub output: HttpOutput,
+    pub redirect: bool,
+}
+
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: Arc<str>,
+    pub place: Place,
+    pub required: bool,
+    pub list: ListStyle,
+    pub value: Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+    Cookie,
+}
+
+/// How a list of values is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListStyle {
+    /// The name once for each.
+    Repeated,
+    Joined(char),
+}
+
+#[derive(Debug)]
+pub struct RequestBody {
+    pub encoding: Encoding,
+    pub content_type: Arc<str>,
+    pub value: Template,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Json,
+    Form,
+    Text,
+}

@@ -80,6 +80,10 @@ codes! {
     UnknownFunction = "WF-031": "a call of a function that does not exist",
     FunctionInput = "WF-032": "arguments that the function does not accept",
     ComputedReference = "WF-033": "a reference that contains an expression",
+    UnknownBranch = "WF-080": "a branch waits for one that is not there",
+    BranchCycle = "WF-081": "branches that wait for each other",
+    CompetingGraph = "WF-082": "branches that race cannot wait for one another",
+    EvaluationLanguage = "WF-083": "a language of expressions that is not supported",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",
@@ -90,20 +94,18 @@ codes! {
     NotYetA2a = "WF-107": "`call: a2a` is not there yet",
     NotYetMcp = "WF-108": "`call: mcp` is not there yet",
     NotYetFunctions = "WF-109": "`use.functions` is not there yet",
-    NotYetExtensions = "WF-110": "`use.extensions` is not there yet",
     NotYetSecrets = "WF-111": "secrets are not there yet",
     NotYetAuthentication = "WF-112": "authentication is not there yet",
     NotYetCatalogs = "WF-113": "catalogs other than `default` are not there yet",
     NotYetSchedule = "WF-114": "`schedule` is not there yet",
     NotYetResource = "WF-115": "external resources are not there yet",
     NotYetAuthorization = "WF-116": "`$authorization` is not there yet",
-    NotYetCatchThen = "WF-117": "`catch.then` is not there yet",
-    NotYetEvaluation = "WF-118": "this way of evaluating expressions is not there yet",
     // 200 to 299: warnings.
     Unreachable = "WF-201": "a task that is never reached",
     ConcurrentExport = "WF-202": "two branches of one fork export",
     Unused = "WF-203": "something in `use` that nothing uses",
     TextExpression = "WF-204": "`${ }` inside text is not evaluated",
+    UselessExtension = "WF-215": "an extension that does nothing",
 }
 
 impl Code {

@@ -70,7 +70,10 @@ impl Machine {
         match &node.phase {
             Phase::Condition => self.condition(id, node),
             Phase::Input => self.input(node),
+            Phase::Extend => self.extend(node),
+            Phase::Before { .. } => self.before(id, node),
             Phase::Body(_) => self.body(id, node),
+            Phase::After { .. } => self.after(id, node),
             Phase::Output { .. } => self.output(node),
             Phase::Export { .. } => self.export(node),
             Phase::Faulted { .. } => Ok(Next::Block),
@@ -112,13 +115,18 @@ impl Machine {
         }
         self.usage.tasks += u64::from(node.task.is_some());
         self.note(node, NoteKind::Started { input: node.input.clone() });
-        node.phase = Phase::Body(Body::Begin);
+        let is_extended = self.is_extended(node.task);
+        node.phase = if is_extended { Phase::Extend } else { Phase::Body(Body::Begin) };
         Ok(Next::Again)
     }
 
     fn output(&mut self, node: &mut Node) -> Result<Next, Halt> {
         let Phase::Output { raw, flow } = &node.phase else { unreachable!("chosen by `phase`") };
         let (raw, flow) = (raw.clone(), *flow);
+        if let Some(extension) = node.next_after() {
+            node.phase = Phase::After { extension, raw, flow, seq: None };
+            return Ok(Next::Again);
+        }
         let workflow = self.workflow.clone();
         let shape = node.task.map_or(&workflow.output, |no| &workflow.task(no).output);
         let output = match &shape.shape {

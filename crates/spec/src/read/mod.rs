@@ -9,7 +9,9 @@ mod document;
 mod duration;
 mod error;
 mod expression;
+mod extension;
 mod fields;
+mod graph;
 mod list;
 mod retry;
 mod reusable;
@@ -62,6 +64,8 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         exports: Vec::new(),
         astray: Vec::new(),
         references: BTreeSet::new(),
+        is_extension: false,
+        is_loose: false,
     };
     let workflow = reader.workflow(&root);
     let Reader { problems, references, .. } = reader;
@@ -89,6 +93,10 @@ struct Reader<'a> {
     /// Flows to tasks that are not in the list; reported when all tasks are known.
     astray: Vec<Astray>,
     references: BTreeSet<Reference>,
+    /// The tasks that are read now belong to an extension.
+    is_extension: bool,
+    /// `evaluate.mode`: whatever can be read as an expression is one.
+    is_loose: bool,
 }
 
 /// What is known of a task even if it has an error.

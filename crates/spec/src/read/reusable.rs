@@ -64,7 +64,6 @@ impl<'a> Reader<'a> {
         for (key, code) in [
             ("authentications", Code::NotYetAuthentication),
             ("catalogs", Code::NotYetCatalogs),
-            ("extensions", Code::NotYetExtensions),
             ("functions", Code::NotYetFunctions),
             ("secrets", Code::NotYetSecrets),
         ] {

@@ -5,6 +5,7 @@ mod apply;
 mod contract;
 mod dev;
 mod follow;
+mod graph;
 mod local;
 mod promise;
 mod run;

@@ -202,12 +202,31 @@ pub(crate) enum PhaseDoc {
     Condition,
     Input,
     Extend,
-    Before { at: u32, seq: Option<SeqDoc> },
+    Before {
+        at: u32,
+        seq: Option<SeqDoc>,
+    },
     Body(BodyDoc),
-    After { extension: u32, value: ValueRef, exit: Option<ExitDoc>, seq: Option<SeqDoc> },
-    Output { value: ValueRef, exit: Option<ExitDoc> },
-    Export { value: ValueRef, exit: Option<ExitDoc> },
-    Faulted { fault: Fault, was: Box<PhaseDoc> },
+    After {
+        extension: u32,
+        value: ValueRef,
+        exit: Option<ExitDoc>,
+        seq: Option<SeqDoc>,
+    },
+    Output {
+        value: ValueRef,
+        exit: Option<ExitDoc>,
+    },
+    Export {
+        #[serde(default)]
+        raw: Option<ValueRef>,
+        value: ValueRef,
+        exit: Option<ExitDoc>,
+    },
+    Faulted {
+        fault: Fault,
+        was: Box<PhaseDoc>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]

@@ -131,6 +131,12 @@ impl Expressions {
         self
     }
 
+    /// From here on `$input` is this.
+    pub(super) fn on_input(&mut self, input: &Value) -> &mut Self {
+        self.seen.input = Some(input.clone());
+        self
+    }
+
     /// `while` sees the loop's variables and what the last iteration left.
     pub(super) fn in_loop(mut self, variables: &super::scope::Variables, data: &Value) -> Self {
         self.seen.variables = variables.clone();

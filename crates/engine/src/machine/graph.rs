@@ -26,7 +26,8 @@ impl Machine {
         if node.children.iter().filter_map(of).any(Node::is_faulted) {
             return Ok(());
         }
-        let begun: HashSet<_> = node.children.iter().filter_map(of).filter_map(|it| it.task).collect();
+        let begun: HashSet<_> =
+            node.children.iter().filter_map(of).filter_map(|it| it.task).collect();
         let Phase::Body(Body::Fork(state)) = &node.phase else { return Ok(()) };
         let workflow = self.workflow.clone();
         let mut births = Vec::new();

@@ -93,6 +93,7 @@ pub enum Phase {
     },
     /// `export.as`, then `export.schema`.
     Export {
+        raw: Value,
         output: Value,
         flow: Option<Exit>,
     },

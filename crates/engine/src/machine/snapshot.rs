@@ -217,9 +217,11 @@ fn phase_doc(phase: &Phase, values: &mut Values) -> PhaseDoc {
         Phase::Output { raw, flow } => {
             PhaseDoc::Output { value: values.put(raw), exit: exit_doc(*flow) }
         }
-        Phase::Export { output, flow } => {
-            PhaseDoc::Export { value: values.put(output), exit: exit_doc(*flow) }
-        }
+        Phase::Export { raw, output, flow } => PhaseDoc::Export {
+            raw: Some(values.put(raw)),
+            value: values.put(output),
+            exit: exit_doc(*flow),
+        },
         Phase::Faulted { fault, was } => {
             PhaseDoc::Faulted { fault: fault.clone(), was: Box::new(phase_doc(was, values)) }
         }
@@ -415,9 +417,11 @@ impl Taken<'_> {
             PhaseDoc::Output { value, exit: flow } => {
                 Phase::Output { raw: self.value(value)?, flow: exit(flow) }
             }
-            PhaseDoc::Export { value, exit: flow } => {
-                Phase::Export { output: self.value(value)?, flow: exit(flow) }
-            }
+            PhaseDoc::Export { raw, value, exit: flow } => Phase::Export {
+                raw: self.value(raw.unwrap_or(value))?,
+                output: self.value(value)?,
+                flow: exit(flow),
+            },
             PhaseDoc::Faulted { fault, was } => {
                 Phase::Faulted { fault, was: Box::new(self.phase(*was)?) }
             }

@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
             let message = format!("no task is extended by `{}`", shown(&entry.key));
             let hint = "`extend` names a kind of task that this document does not have";
             self.report(Code::UselessExtension, entry.key_at, message, Some(hint.into()));
-        } else if before.0.is_empty() && after.0.is_empty() {
+        } else if is_empty(fields.get("before")) && is_empty(fields.get("after")) {
             let message = format!("the extension `{}` does nothing", shown(&entry.key));
             let hint = "give it tasks under `before` or `after`";
             self.report(Code::UselessExtension, entry.key_at, message, Some(hint.into()));
@@ -66,4 +66,8 @@ impl<'a> Reader<'a> {
         };
         self.task_list(item, &format!("{prefix}/{key}"), &Around::default(), ListKind::Steps)
     }
+}
+
+fn is_empty(list: Option<Item<'_>>) -> bool {
+    list.is_none_or(|list| matches!(&list.node.kind, Kind::Seq(items) if items.is_empty()))
 }

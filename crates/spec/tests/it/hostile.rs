@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use crate::read;
 
-const SEEDS: [&str; 3] = [
+const SEEDS: [&str; 4] = [
+    include_str!("seeds/around.yaml"),
     include_str!("seeds/everything.yaml"),
     include_str!("seeds/flow.json"),
     include_str!("seeds/aliases.yaml"),

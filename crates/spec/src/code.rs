@@ -84,6 +84,7 @@ codes! {
     BranchCycle = "WF-081": "branches that wait for each other",
     CompetingGraph = "WF-082": "branches that race cannot wait for one another",
     EvaluationLanguage = "WF-083": "a language of expressions that is not supported",
+    ManyExtensions = "WF-084": "more extensions than a document may have",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",

@@ -125,8 +125,7 @@ fn take(scenario: &mut Scenario, step: &str, block: Option<String>) -> Result<()
 
 fn property(step: &str, block: Option<String>) -> Result<Option<Expect>, String> {
     if let Some(list) = step.strip_prefix("the workflow output should have properties ") {
-        let quoted =
-            list.split(", ").map(|word| Some(word.strip_prefix('\'')?.strip_suffix('\'')?));
+        let quoted = list.split(", ").map(|word| word.strip_prefix('\'')?.strip_suffix('\''));
         let paths: Option<Vec<String>> = quoted.map(|path| path.map(str::to_owned)).collect();
         return Ok(paths.map(Expect::Has));
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::record::Happened;
+use engine::record::{Decided, Happened};
 
 use crate::walk::{Walk, by, check};
 
@@ -249,6 +249,66 @@ do:
 ";
     let walk = Walk::run(body, "{}");
     assert_eq!(walk.output(), r#"{"stopped":"one"}"#);
+}
+
+/// Mutation: lose the way that a switch chose while an extension looks at its output, or follow it
+/// where the switch was not done.
+#[test]
+fn a_switch_goes_where_its_case_says_unless_it_is_replaced() {
+    let body = "
+use:
+  extensions:
+    - look: {extend: switch, after: [{x: {set: {seen: '${ . }'}}}]}
+    - replace: {extend: switch, when: .replace, before: [{x: {set: {replaced: true}, then: exit}}]}
+do:
+  - choose: {switch: [{a: {then: chosen}}], then: other}
+  - never: {set: {wrong: true}}
+  - chosen: {set: {chosen: true}, then: end}
+  - other: {set: {other: '${ . }'}, then: end}
+";
+    check(body, r#"{"replace":false}"#, r#"{"chosen":true}"#);
+    check(body, r#"{"replace":true}"#, r#"{"other":{"replaced":true}}"#);
+}
+
+/// Mutation: leave what an extension of a cancelled branch asked for in flight.
+#[test]
+fn a_loser_of_a_race_takes_its_extensions_with_it() {
+    let body = "
+use:
+  extensions:
+    - slow: {extend: call, before: [{hang: {call: http, with: {method: get, endpoint: 'http://world/hang'}}}]}
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - loses: {call: 'echo:1.0.0@default', with: {never: true}}
+          - wins: {wait: PT1S}
+  - after: {set: {n: 1}}
+";
+    let walk = Walk::run(body, "{}");
+    assert_eq!(walk.output(), r#"{"n":1}"#);
+    let abandoned = walk.decided().filter(|it| matches!(it, Decided::Abandoned { .. })).count();
+    assert_eq!(abandoned, 1);
+}
+
+/// Mutation: forget the results of expressions that were evaluated outside, or whom an extension
+/// extends, while one is.
+#[test]
+fn an_extension_may_ask_outside() {
+    let body = "
+use:
+  extensions:
+    - slow:
+        extend: set
+        when: limit(1; repeat(10)) == 10
+        before: [{x: {set: {at: '${ limit(1; repeat(11)) }', of: '${ $task.name }'}, export: {as: {was: '${ . }', n: '${ limit(1; repeat(12)) }'}}}}]
+do:
+  - one: {set: {n: '${ limit(1; repeat(13)) }'}, output: {as: {was: '${ . }', n: '${ limit(1; repeat(14)) }'}}}
+output: {as: '${ [., $context] }'}
+";
+    let output = r#"[{"was":{"n":13},"n":14},{"was":{"at":11,"of":"one"},"n":12}]"#;
+    check(body, "{}", output);
 }
 
 /// Mutation: forget the extended task's visits, loops or gotos within a list.

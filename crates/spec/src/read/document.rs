@@ -136,8 +136,11 @@ impl<'a> Reader<'a> {
 
     fn report_astray(&mut self) {
         for astray in std::mem::take(&mut self.astray) {
-            let elsewhere = self.names.iter().find(|task| task.name == astray.target);
+            let is_shown = !self.problems.is_full();
+            let mut named = self.names.iter().filter(|_| is_shown);
+            let elsewhere = named.find(|task| task.name == astray.target);
             let hint = match elsewhere {
+                None if !is_shown => None,
                 Some(task) => Some(format!(
                     "`{}` is in another list, and a flow stays in its own",
                     task.location

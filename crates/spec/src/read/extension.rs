@@ -10,6 +10,9 @@ use super::expression::{Around, Position};
 use super::fields::{Fields, Item};
 use super::list::ListKind;
 
+/// Extensions of one document. All that extend a task's kind are asked in one step of its run.
+const EXTENSIONS_MAX: usize = 100;
+
 impl<'a> Reader<'a> {
     /// The extensions within `use`, which itself was read before the tasks.
     pub(super) fn extensions_of(&self, item: Item<'a>) -> Option<Item<'a>> {
@@ -24,6 +27,12 @@ impl<'a> Reader<'a> {
         let Kind::Seq(items) = &item.node.kind else {
             return self.wrong_type(item, "a list of named extensions");
         };
+        if items.len() > EXTENSIONS_MAX {
+            let message = format!("more than {EXTENSIONS_MAX} extensions");
+            let hint = "one extension can do the work of several that extend the same tasks";
+            self.report(Code::ManyExtensions, item.at, message, Some(hint.into()));
+            return None;
+        }
         let mut read = Vec::new();
         self.is_extension = true;
         for (index, node) in items.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! Forks as graphs: a branch with `metadata.after` begins when the named branches have completed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::code::Code;
 use crate::near;
@@ -11,7 +11,11 @@ use crate::tree::TaskList;
 use super::Reader;
 use super::fields::Item;
 
-/// What is not a graph after all. The first thing wrong stands for those that follow from it.
+/// Exporting branches of one graph that are compared with each other, each pair by a walk through
+/// the graph. Whoever exports in more of them has read the first warnings.
+const EXPORTS_COMPARED_MAX: usize = 20;
+
+/// What is known of a branch before the graph is.
 struct Branch<'a> {
     name: &'a str,
     after: Option<Item<'a>>,
@@ -49,7 +53,7 @@ impl<'a> Reader<'a> {
         let Kind::Seq(names) = &item.node.kind else {
             return self.wrong_type(item, "a list of names of branches");
         };
-        let mut after = Vec::new();
+        let (mut after, mut seen) = (Vec::new(), HashSet::new());
         let mut is_good = true;
         for node in names.iter() {
             let item = Item::of(node);
@@ -58,11 +62,13 @@ impl<'a> Reader<'a> {
                 continue;
             };
             match places.get(name) {
-                Some(place) if after.contains(place) => {}
-                Some(place) => after.push(*place),
+                Some(place) if seen.insert(*place) => after.push(*place),
+                Some(_) => {}
                 None => {
-                    let hint = near::hint(name, places.keys().copied())
-                        .unwrap_or_else(|| "name branches of the same fork".into());
+                    let near = (!self.problems.is_full())
+                        .then(|| near::hint(name, places.keys().copied()))
+                        .flatten();
+                    let hint = near.unwrap_or_else(|| "name branches of the same fork".into());
                     let message = format!(
                         "`{}` waits for `{}`, but no branch of this fork has that name",
                         shown(branch.name),
@@ -95,8 +101,10 @@ impl<'a> Reader<'a> {
             self.warn_of_concurrent_exports(branches);
             return;
         }
-        let exporting: Vec<usize> =
-            (0..branches.0.len()).filter(|at| self.export_in(branches, *at).is_some()).collect();
+        let exporting: Vec<usize> = (0..branches.0.len())
+            .filter(|at| self.export_in(branches, *at).is_some())
+            .take(EXPORTS_COMPARED_MAX)
+            .collect();
         for (index, at) in exporting.iter().enumerate() {
             let before = exporting[..index]
                 .iter()

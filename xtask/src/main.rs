@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, fit, licence, test};
+use xtask::{bench, conformance, fit, licence, test};
 
 const USAGE: &str = "\
 cargo xtask test [--fast]          everything that must pass before a change goes in;
                                    --fast leaves out the documentation and the licences
 cargo xtask bench engine [--secs N] [--repeats N]
                                    durable steps per second through the HTTP API, beside SQLite alone
+cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
 cargo xtask licences               the licences of everything that is linked in or needed to build
 cargo xtask fit                    fits the model of the tumour-screening example again
 ";
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
         },
         ["bench", "engine", flags @ ..] => match bench::Options::parse(flags) {
             Ok(options) => bench::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["conformance", flags @ ..] => match conformance::Options::parse(flags) {
+            Ok(options) => conformance::run(&options),
             Err(wrong) => return usage(&wrong),
         },
         ["licences"] => licence::run(),

@@ -10,7 +10,7 @@ pub const BASE: &str = "https://open-workflow-specification.org/spec/1.0.0/error
 
 /// Addresses under which documents in the wild name the standard error types. The project was
 /// renamed, and its own conformance kit uses a third form.
-const BASES: [&str; 6] = [
+pub const BASES: [&str; 6] = [
     BASE,
     "https://open-workflow-specification.org/dsl/errors/types/",
     "https://open-workflow-specification.org/errors/types/",

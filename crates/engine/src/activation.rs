@@ -9,6 +9,7 @@
 //! /poll#3                               the third visit of `poll` by a backward `then`
 //! /guard!2.catch/undo                   in the handler of `guard`
 //! /score*2                              `score` done again by `runs retry`
+//! /score.before0/log                    before `score`, by the first extension
 //! ```
 
 use std::fmt;
@@ -66,11 +67,26 @@ impl Activation {
         Self(format!("{}.catch", self.0).into())
     }
 
+    /// The tasks of the n-th extension before this one; the first extension is 0.
+    #[must_use]
+    pub fn before(&self, extension: u32) -> Self {
+        Self(format!("{}.before{extension}", self.0).into())
+    }
+
+    /// The tasks of the n-th extension after this one.
+    #[must_use]
+    pub fn after(&self, extension: u32) -> Self {
+        Self(format!("{}.after{extension}", self.0).into())
+    }
+
     /// The n-th time that a person had this task done; the first is not marked. Replaces an earlier
     /// mark: names are escaped, so the last `*` can only be one.
     #[must_use]
     pub fn again(&self, time: u32) -> Self {
-        let first = self.0.rsplit_once('*').map_or(&*self.0, |(first, _)| first);
+        // One further up belongs to the task that this one extends.
+        let name = self.0.rfind('/').unwrap_or(0);
+        let mark = self.0[name..].rfind('*').map_or(self.0.len(), |at| name + at);
+        let first = &self.0[..mark];
         if time <= 1 { Self(first.into()) } else { Self(format!("{first}*{time}").into()) }
     }
 
@@ -158,6 +174,13 @@ mod tests {
             root.task("a.catch", 1).task("b", 1),
             root.task("a", 1).again(2),
             root.task("a*2", 1),
+            root.task("a", 1).before(0).task("b", 1),
+            root.task("a", 1).before(1).task("b", 1),
+            root.task("a", 1).after(0).task("b", 1),
+            root.task("a.before0", 1).task("b", 1),
+            root.task("a", 1).again(2).before(0).task("b", 1),
+            root.task("a", 1).again(2).before(0).task("b", 1).again(2),
+            root.task("a", 1).again(3).before(0).task("b", 1).again(2),
             root.task("a/b", 1),
             root.task("a", 1).task("b", 1),
         ];

@@ -56,6 +56,7 @@ struct Parsed {
     /// Its result is a part of what it reads, and so needs no check.
     is_part: bool,
     is_parsed: bool,
+    is_loose: bool,
 }
 
 /// Why an expression is not one.
@@ -118,7 +119,14 @@ impl Expr {
         let variables = names::resolve(text, &parsed)?;
         let term = lower::lower(text, &parsed, &variables);
         let is_part = term.as_ref().is_some_and(is_part);
-        Ok(Self(Arc::new(Parsed { text: text.into(), variables, term, is_part, is_parsed: true })))
+        Ok(Self(Arc::new(Parsed {
+            text: text.into(),
+            variables,
+            term,
+            is_part,
+            is_parsed: true,
+            is_loose: false,
+        })))
     }
 
     fn unparsed(text: &str) -> Self {
@@ -129,7 +137,27 @@ impl Expr {
             term: None,
             is_part: false,
             is_parsed: false,
+            is_loose: false,
         }))
+    }
+
+    /// The same, as text that may be an expression: whoever evaluates it takes the text itself
+    /// where it fails ([`Expr::is_loose`]).
+    #[must_use]
+    pub fn or_its_text(self) -> Self {
+        let Parsed { text, variables, term, is_part, is_parsed, .. } = match Arc::try_unwrap(self.0)
+        {
+            Ok(parsed) => parsed,
+            // Shared already; what is shared stays as it is.
+            Err(shared) => return Self(shared),
+        };
+        Self(Arc::new(Parsed { text, variables, term, is_part, is_parsed, is_loose: true }))
+    }
+
+    /// Whether its text is the value where it fails.
+    #[must_use]
+    pub fn is_loose(&self) -> bool {
+        self.0.is_loose
     }
 
     #[must_use]

@@ -81,6 +81,7 @@ fn unparsed(workflow: &Workflow) -> Vec<Found<'_>> {
     walk.input(&workflow.input);
     walk.output(&workflow.output);
     walk.duration(workflow.timeout.as_ref());
+    workflow.extensions.iter().filter_map(|it| it.when.as_ref()).for_each(|it| walk.expr(it));
     for task in &workflow.tasks {
         walk.at = &task.location;
         walk.task(task);

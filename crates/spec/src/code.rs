@@ -85,6 +85,11 @@ codes! {
     FunctionCycle = "WF-047": "a function that calls itself",
     UnknownOperation = "WF-048": "an operation that the OpenAPI document does not have",
     OperationParameter = "WF-049": "parameters that do not fit the operation",
+    UnknownBranch = "WF-080": "a branch waits for one that is not there",
+    BranchCycle = "WF-081": "branches that wait for each other",
+    CompetingGraph = "WF-082": "branches that race cannot wait for one another",
+    EvaluationLanguage = "WF-083": "a language of expressions that is not supported",
+    ManyExtensions = "WF-084": "more extensions than a document may have",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",
@@ -93,18 +98,16 @@ codes! {
     NotYetAsyncApi = "WF-106": "`call: asyncapi` is not there yet",
     NotYetA2a = "WF-107": "`call: a2a` is not there yet",
     NotYetMcp = "WF-108": "`call: mcp` is not there yet",
-    NotYetExtensions = "WF-110": "`use.extensions` is not there yet",
     NotYetSecrets = "WF-111": "secrets are not there yet",
     NotYetAuthentication = "WF-112": "authentication is not there yet",
     NotYetSchedule = "WF-114": "`schedule` is not there yet",
     NotYetAuthorization = "WF-116": "`$authorization` is not there yet",
-    NotYetCatchThen = "WF-117": "`catch.then` is not there yet",
-    NotYetEvaluation = "WF-118": "this way of evaluating expressions is not there yet",
     // 200 to 299: warnings.
     Unreachable = "WF-201": "a task that is never reached",
     ConcurrentExport = "WF-202": "two branches of one fork export",
     Unused = "WF-203": "something in `use` that nothing uses",
     TextExpression = "WF-204": "`${ }` inside text is not evaluated",
+    UselessExtension = "WF-215": "an extension that does nothing",
 }
 
 impl Code {

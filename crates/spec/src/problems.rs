@@ -52,6 +52,11 @@ impl Problems {
         !self.errors.is_empty()
     }
 
+    /// Whether no further error is shown, so that no hint is worth its time.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= PROBLEMS_MAX
+    }
+
     /// Errors and warnings in the order of the document, each with its pointer.
     pub(crate) fn into_list(self, root: Option<&Node>) -> Vec<Diagnostic> {
         let mut list = self.errors;

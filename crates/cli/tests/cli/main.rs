@@ -6,6 +6,7 @@ mod contract;
 mod dev;
 mod follow;
 mod guide;
+mod graph;
 mod local;
 mod promise;
 mod run;

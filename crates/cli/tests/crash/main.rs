@@ -145,7 +145,82 @@ const FILES: Case = Case {
 ",
 };
 
-const CASES: [Case; 4] = [STEPS, TRIES, BRANCHES, FILES];
+const EXTENDED: Case = Case {
+    name: "extended",
+    is_ordered: true,
+    tasks: "
+  - ask:
+      call: http
+      with: { method: post, endpoint: WORLD/ask }
+  - mocked:
+      call: http
+      with: { method: post, endpoint: WORLD/mocked }
+  - careful:
+      try:
+        - complain:
+            raise: { error: { type: https://example.com/errors/own, status: 418 } }
+      catch:
+        do:
+          - note:
+              set: { noted: '${ . }' }
+        then: last
+  - never:
+      set: { wrong: true }
+  - last:
+      call: http
+      with: { method: post, endpoint: WORLD/last, body: '${ . }' }
+use:
+  extensions:
+    - log:
+        extend: call
+        before:
+          - log:
+              call: http
+              with: { method: post, endpoint: WORLD/before, body: '${ $task.name }' }
+        after:
+          - log:
+              call: http
+              with: { method: post, endpoint: WORLD/after, body: '${ $task.output }' }
+    - mock:
+        extend: call
+        when: $task.name == \"mocked\"
+        before:
+          - answer:
+              call: http
+              with: { method: post, endpoint: WORLD/answer }
+              then: exit
+",
+};
+
+const GRAPH: Case = Case {
+    name: "graph",
+    is_ordered: false,
+    tasks: "
+  - all:
+      fork:
+        branches:
+          - a:
+              call: http
+              with: { method: post, endpoint: WORLD/a }
+          - b:
+              do:
+                - pause:
+                    wait: PT0.01S
+                - call:
+                    call: http
+                    with: { method: post, endpoint: WORLD/b }
+          - c:
+              metadata: { after: [a] }
+              call: http
+              with: { method: post, endpoint: WORLD/c, body: '${ . }' }
+          - d:
+              metadata: { after: [a, b] }
+              call: http
+              with: { method: post, endpoint: WORLD/d, body: '${ . }' }
+",
+};
+
+const CASES: [Case; 6] = [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -310,6 +385,18 @@ fn forks_and_races_survive_every_kill() {
 #[test]
 fn files_and_foreign_expressions_survive_every_kill() {
     survives_every_kill(&FILES);
+}
+
+/// Mutation: as at [`survives_every_kill`].
+#[test]
+fn extensions_and_handlers_survive_every_kill() {
+    survives_every_kill(&EXTENDED);
+}
+
+/// Mutation: as at [`survives_every_kill`].
+#[test]
+fn graphs_survive_every_kill() {
+    survives_every_kill(&GRAPH);
 }
 
 /// Mutation: add a kind of task and no case for it.

@@ -141,6 +141,14 @@ pub(crate) struct NodeDoc {
     pub children: Vec<u32>,
     pub time: u32,
     pub definite: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended: Option<ExtendedDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ExtendedDoc {
+    pub applied: Vec<u32>,
+    pub definite: Vec<(u64, u32)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -193,10 +201,32 @@ pub(crate) struct EndedDoc {
 pub(crate) enum PhaseDoc {
     Condition,
     Input,
+    Extend,
+    Before {
+        at: u32,
+        seq: Option<SeqDoc>,
+    },
     Body(BodyDoc),
-    Output { value: ValueRef, exit: Option<ExitDoc> },
-    Export { value: ValueRef, exit: Option<ExitDoc> },
-    Faulted { fault: Fault, was: Box<PhaseDoc> },
+    After {
+        extension: u32,
+        value: ValueRef,
+        exit: Option<ExitDoc>,
+        seq: Option<SeqDoc>,
+    },
+    Output {
+        value: ValueRef,
+        exit: Option<ExitDoc>,
+    },
+    Export {
+        #[serde(default)]
+        raw: Option<ValueRef>,
+        value: ValueRef,
+        exit: Option<ExitDoc>,
+    },
+    Faulted {
+        fault: Fault,
+        was: Box<PhaseDoc>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,6 +234,7 @@ pub(crate) enum PhaseDoc {
 pub(crate) enum ExitDoc {
     Case(u32),
     Skipped,
+    Caught,
 }
 
 #[derive(Serialize, Deserialize)]

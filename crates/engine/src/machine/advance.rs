@@ -69,8 +69,11 @@ impl Machine {
     fn phase(&mut self, id: NodeId, node: &mut Node) -> Result<Next, Halt> {
         match &node.phase {
             Phase::Condition => self.condition(id, node),
-            Phase::Input => self.input(node),
+            Phase::Input => self.input(id, node),
+            Phase::Extend => self.extend(node),
+            Phase::Before { .. } => self.before(id, node),
             Phase::Body(_) => self.body(id, node),
+            Phase::After { .. } => self.after(id, node),
             Phase::Output { .. } => self.output(node),
             Phase::Export { .. } => self.export(node),
             Phase::Faulted { .. } => Ok(Next::Block),
@@ -80,13 +83,11 @@ impl Machine {
     fn condition(&mut self, id: NodeId, node: &mut Node) -> Result<Next, Halt> {
         let workflow = self.workflow.clone();
         let task = node.task.map(|no| workflow.task(no));
-        let timeout = task.map_or(&workflow.timeout, |task| &task.timeout);
-        if timeout.is_none() && task.is_none_or(|task| task.condition.is_none()) {
-            node.phase = Phase::Input;
-            return Ok(Next::Again);
-        }
+        let condition = task.and_then(|task| task.condition.as_ref());
+        // A task's own timeout may read its input, and waits for that.
+        let timeout = if task.is_none() { workflow.timeout.as_ref() } else { None };
         let mut expressions = self.expressions(node);
-        if let Some(condition) = task.and_then(|task| task.condition.as_ref())
+        if let Some(condition) = condition
             && !expressions.truth(condition, &node.raw_input)?
         {
             self.traced("skip", node.activation.as_str());
@@ -101,47 +102,63 @@ impl Machine {
         Ok(Next::Again)
     }
 
-    fn input(&mut self, node: &mut Node) -> Result<Next, Halt> {
+    fn input(&mut self, id: NodeId, node: &mut Node) -> Result<Next, Halt> {
         let workflow = self.workflow.clone();
-        let input = node.task.map_or(&workflow.input, |no| &workflow.task(no).input);
+        let task = node.task.map(|no| workflow.task(no));
+        let input = task.map_or(&workflow.input, |task| &task.input);
         if let Some(schema) = &input.schema {
             schema.check(&node.raw_input).map_err(|wrong| invalid("input", &wrong))?;
         }
-        if let Some(from) = &input.from {
-            node.input = self.expressions(node).template(from, &node.raw_input)?;
+        let timeout = task.and_then(|task| task.timeout.as_ref());
+        if input.from.is_some() || timeout.is_some() {
+            let mut expressions = self.expressions(node);
+            if let Some(from) = &input.from {
+                node.input = expressions.template(from, &node.raw_input)?;
+            }
+            if let Some(timeout) = timeout {
+                let after = expressions.on_input(&node.input).duration(timeout, &node.input)?;
+                node.timeout = Some(self.timeout_set(id, node, TimerPurpose::Timeout, after));
+            }
         }
-        self.usage.tasks += u64::from(node.task.is_some());
+        self.usage.tasks += u64::from(task.is_some());
         self.note(node, NoteKind::Started { input: node.input.clone() });
-        node.phase = Phase::Body(Body::Begin);
+        let is_extended = self.is_extended(node.task);
+        node.phase = if is_extended { Phase::Extend } else { Phase::Body(Body::Begin) };
         Ok(Next::Again)
     }
 
     fn output(&mut self, node: &mut Node) -> Result<Next, Halt> {
         let Phase::Output { raw, flow } = &node.phase else { unreachable!("chosen by `phase`") };
         let (raw, flow) = (raw.clone(), *flow);
+        if let Some(extension) = node.next_after() {
+            node.phase = Phase::After { extension, raw, flow, seq: None };
+            return Ok(Next::Again);
+        }
         let workflow = self.workflow.clone();
         let shape = node.task.map_or(&workflow.output, |no| &workflow.task(no).output);
         let output = match &shape.shape {
             Some(template) => {
                 self.expressions(node).with_raw_output(&raw).template(template, &raw)?
             }
-            None => raw,
+            None => raw.clone(),
         };
         if let Some(schema) = &shape.schema {
             schema.check(&output).map_err(|wrong| invalid("output", &wrong))?;
         }
-        node.phase = Phase::Export { output, flow };
+        node.phase = Phase::Export { raw, output, flow };
         Ok(Next::Again)
     }
 
     fn export(&mut self, node: &mut Node) -> Result<Next, Halt> {
-        let Phase::Export { output, flow } = &node.phase else { unreachable!("chosen by `phase`") };
-        let (output, exit) = (output.clone(), *flow);
+        let Phase::Export { raw, output, flow } = &node.phase else {
+            unreachable!("chosen by `phase`")
+        };
+        let (raw, output, exit) = (raw.clone(), output.clone(), *flow);
         let workflow = self.workflow.clone();
         if let Some(export) = node.task.map(|no| &workflow.task(no).export) {
             if let Some(template) = &export.shape {
-                let context =
-                    self.expressions(node).with_output(&output).template(template, &output)?;
+                let expressions = self.expressions(node).with_raw_output(&raw);
+                let context = expressions.with_output(&output).template(template, &output)?;
                 if let Some(schema) = &export.schema {
                     schema.check(&context).map_err(|wrong| invalid("exported context", &wrong))?;
                 }

@@ -24,7 +24,13 @@ impl Machine {
             (Body::Try(_), Some(TaskKind::Try(task))) => self.guard_next(id, node, task),
             (Body::Fork(_), Some(TaskKind::Fork(fork))) => {
                 self.fork_settle(node, fork.compete)?;
-                Ok(if matches!(node.phase, Phase::Body(_)) { Next::Block } else { Next::Again })
+                if !matches!(node.phase, Phase::Body(_)) {
+                    return Ok(Next::Again);
+                }
+                if fork.after.iter().any(|after| !after.is_empty()) {
+                    self.fork_go_on(id, node, fork)?;
+                }
+                Ok(Next::Block)
             }
             // These go on when a child, a timer or an effect is done.
             _ => Ok(Next::Block),
@@ -128,11 +134,7 @@ impl Machine {
         }
         let outputs = vec![None; branches.len()];
         node.phase = Phase::Body(Body::Fork(Branches { outputs }));
-        let base = node.activation.clone();
-        for branch in branches {
-            let (variables, input) = (node.variables.clone(), node.input.clone());
-            self.spawn(id, node, Birth { task: *branch, visit: 1, base: &base, variables, input });
-        }
+        self.fork_go_on(id, node, fork)?;
         Ok(Next::Block)
     }
 

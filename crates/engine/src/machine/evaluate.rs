@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use base::value::{array, as_str, is_true, kind, normal, object, string};
+use base::value::{array, as_object, as_str, is_true, kind, normal, object, string};
 use base::{Duration, ErrorType, Fault, Value};
 use expr::{Expr, Scope, Stop};
 use spec::tree::{DurationOf, Task, Template, Text, Workflow};
 
-use super::node::{Node, NodeId};
+use super::node::{Node, NodeId, Phase};
 use super::scope::moment;
 use super::{Effect, Header, Machine};
 use crate::effect::{Evaluate, too_large};
@@ -48,6 +48,27 @@ struct Seen {
     raw_output: Option<Value>,
     started_at: base::Timestamp,
     extra: Option<(Arc<str>, Value)>,
+    /// The task whose extension asks, where one does.
+    extended: Option<Descriptor>,
+}
+
+/// What the descriptor of a task is made of.
+struct Descriptor {
+    task: spec::tree::TaskNo,
+    raw_input: Value,
+    raw_output: Option<Value>,
+    started_at: base::Timestamp,
+}
+
+impl Descriptor {
+    fn of_extended(node: &Node) -> Option<Self> {
+        let raw_output = match &node.phase {
+            Phase::After { raw, .. } => Some(raw.clone()),
+            _ => None,
+        };
+        let (raw_input, started_at) = (node.raw_input.clone(), node.started_at);
+        Some(Self { task: node.task?, raw_input, raw_output, started_at })
+    }
 }
 
 impl Machine {
@@ -64,8 +85,16 @@ impl Machine {
             raw_output: None,
             started_at: node.started_at,
             extra: None,
+            extended: self.extended_of(node),
         };
         Expressions { seen, results: node.evaluated.clone().into_iter() }
+    }
+
+    /// Only tasks of extensions look for whom they extend.
+    fn extended_of(&self, node: &Node) -> Option<Descriptor> {
+        let task = self.workflow.task(node.task?);
+        let extended = task.is_extension.then(|| self.extended_by(node)).flatten()?;
+        Descriptor::of_extended(extended)
     }
 
     pub(super) fn evaluation_request(&mut self, id: NodeId, node: &mut Node, evaluate: Evaluate) {
@@ -102,10 +131,22 @@ impl Expressions {
         self
     }
 
+    /// From here on `$input` is this.
+    pub(super) fn on_input(&mut self, input: &Value) -> &mut Self {
+        self.seen.input = Some(input.clone());
+        self
+    }
+
     /// `while` sees the loop's variables and what the last iteration left.
     pub(super) fn in_loop(mut self, variables: &super::scope::Variables, data: &Value) -> Self {
         self.seen.variables = variables.clone();
         self.seen.input = Some(data.clone());
+        self
+    }
+
+    /// `when` of an extension sees the task as the extension's tasks will.
+    pub(super) fn of_extended(mut self, node: &Node) -> Self {
+        self.seen.extended = Descriptor::of_extended(node);
         self
     }
 
@@ -115,6 +156,13 @@ impl Expressions {
     }
 
     pub(super) fn value(&mut self, expr: &Expr, input: &Value) -> Result<Value, Halt> {
+        match self.evaluate(expr, input) {
+            Err(Halt::Fault(_)) if expr.is_loose() => Ok(string(expr.text())),
+            result => result,
+        }
+    }
+
+    fn evaluate(&mut self, expr: &Expr, input: &Value) -> Result<Value, Halt> {
         match expr.evaluate(input, &self.seen) {
             Ok(value) => normal(value).map_err(|wrong| failed(expr, &wrong.to_string()).into()),
             Err(Stop::Failed(what)) => Err(failed(expr, &what).into()),
@@ -162,10 +210,13 @@ impl Expressions {
             Text::Fixed(text) => Ok(text.to_string()),
             Text::Expr(expr) => {
                 let value = self.value(expr, input)?;
-                let text = as_str(&value).map(str::to_owned);
-                text.ok_or_else(|| {
-                    failed(expr, &format!("gives {}, not a string", kind(&value))).into()
-                })
+                match as_str(&value) {
+                    Some(text) => Ok(text.to_owned()),
+                    None if expr.is_loose() => Ok(expr.text().to_owned()),
+                    None => {
+                        Err(failed(expr, &format!("gives {}, not a string", kind(&value))).into())
+                    }
+                }
             }
         }
     }
@@ -207,17 +258,20 @@ impl Seen {
     }
 
     fn task(&self) -> Option<Value> {
-        let task: &Task = self.workflow.task(self.task?);
-        let mut fields = vec![
-            ("name", string(&task.name)),
-            ("reference", string(&task.location)),
-            ("definition", task.definition.clone()),
-            ("input", self.raw_input.clone()),
-            ("startedAt", moment(self.started_at)),
-        ];
-        if let Some(output) = &self.raw_output {
-            fields.push(("output", output.clone()));
-        }
+        let Some(extended) = &self.extended else {
+            let (task, output) = (self.workflow.task(self.task?), self.raw_output.as_ref());
+            let input = &self.raw_input;
+            return Some(object(descriptor(task, input, output, self.started_at)));
+        };
+        let Descriptor { task, raw_input, raw_output, started_at } = extended;
+        let task = self.workflow.task(*task);
+        // Beside its descriptor, an extended task shows what it is: `$task.call`, `$task.with`.
+        let mut fields: Vec<(&str, Value)> = as_object(&task.definition)
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((as_str(name)?, value.clone())))
+            .collect();
+        fields.extend(descriptor(task, raw_input, raw_output.as_ref(), *started_at));
         Some(object(fields))
     }
 
@@ -229,6 +283,25 @@ impl Seen {
             ("startedAt", moment(self.header.started_at)),
         ])
     }
+}
+
+fn descriptor(
+    task: &Task,
+    input: &Value,
+    output: Option<&Value>,
+    started_at: base::Timestamp,
+) -> Vec<(&'static str, Value)> {
+    let mut fields = vec![
+        ("name", string(&task.name)),
+        ("reference", string(&task.location)),
+        ("definition", task.definition.clone()),
+        ("input", input.clone()),
+        ("startedAt", moment(started_at)),
+    ];
+    if let Some(output) = output {
+        fields.push(("output", output.clone()));
+    }
+    fields
 }
 
 impl Scope for Seen {

@@ -8,7 +8,7 @@ use store::RunState;
 use super::Machine;
 use super::body::Birth;
 use super::evaluate::{Halt, weighed};
-use super::node::{Body, Exit, GuardStage, Node, NodeId, Phase, Seq};
+use super::node::{Body, Exit, Guard, GuardStage, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
 use crate::record::NoteKind;
 
@@ -43,6 +43,9 @@ impl Machine {
             (Some(Exit::Case(number)), TaskKind::Switch(cases)) => {
                 cases[number as usize].then.clone()
             }
+            (Some(Exit::Caught), TaskKind::Try(guard)) => {
+                guard.catch.then.clone().unwrap_or_else(|| task.then.clone())
+            }
             // A task that was not done has no say in what follows it.
             (Some(Exit::Skipped), _) => Flow::Continue,
             _ => task.then.clone(),
@@ -64,6 +67,7 @@ impl Machine {
         let workflow = self.workflow.clone();
         let kind = node.task.map(|no| &workflow.task(no).kind);
         match (&node.phase, kind) {
+            _ if node.is_extending() => self.extension_goes_on(id, &mut node, output, &flow),
             // Advancing the fork will see whether that was all it waits for.
             (Phase::Body(Body::Fork(_)), Some(TaskKind::Fork(fork))) => {
                 branch_done(&mut node, &fork.branches, task, output);
@@ -131,12 +135,16 @@ fn branch_done(node: &mut Node, branches: &TaskList, task: TaskNo, output: Value
 }
 
 fn list_done(node: &mut Node, output: Value) {
-    if let Phase::Body(Body::For(state)) = &mut node.phase {
-        state.index += 1;
-        state.data = output;
-        state.seq = None;
-    } else {
-        node.phase = Phase::Output { raw: output, flow: None };
+    match &mut node.phase {
+        Phase::Body(Body::For(state)) => {
+            state.index += 1;
+            state.data = output;
+            state.seq = None;
+        }
+        Phase::Body(Body::Try(Guard { stage: GuardStage::Catching { .. }, .. })) => {
+            node.phase = Phase::Output { raw: output, flow: Some(Exit::Caught) };
+        }
+        _ => node.phase = Phase::Output { raw: output, flow: None },
     }
 }
 
@@ -183,7 +191,7 @@ fn current_seq(node: &mut Node) -> Option<&mut Seq> {
 
 impl Seq {
     /// The next task and its visit, or `None` where the list is done.
-    fn next(&mut self, flow: &Flow, len: usize) -> Option<(u32, u32)> {
+    pub(super) fn next(&mut self, flow: &Flow, len: usize) -> Option<(u32, u32)> {
         let index = match flow {
             Flow::Continue => self.index + 1,
             Flow::Goto(index) => {

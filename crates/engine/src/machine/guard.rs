@@ -8,7 +8,7 @@ use super::Machine;
 use super::advance::Next;
 use super::body::{Birth, to_output};
 use super::evaluate::{Expressions, Halt};
-use super::node::{Body, Guard, GuardStage, Node, NodeId, Phase, Seq};
+use super::node::{Body, Exit, Guard, GuardStage, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
 use crate::record::{Decided, NoteKind, TimerPurpose};
 
@@ -98,7 +98,8 @@ impl Machine {
             self.retry_later(id, node, delay, fault);
             return Ok(Next::Block);
         }
-        let exhausted = task.catch.retry.is_some() && task.catch.body.is_none();
+        let is_handled = task.catch.body.is_some() || task.catch.then.is_some();
+        let exhausted = task.catch.retry.is_some() && !is_handled;
         if exhausted {
             // Tried again as often as allowed, and nobody handles what is left.
             return Err(fault.into());
@@ -117,7 +118,7 @@ impl Machine {
     ) -> Result<Next, Halt> {
         let Some(first) = task.catch.body.as_ref().and_then(|body| body.0.first()) else {
             let output = node.input.clone();
-            return Ok(to_output(node, output, None));
+            return Ok(to_output(node, output, Some(Exit::Caught)));
         };
         node.variables = node.variables.with(&task.catch.variable, error);
         let Phase::Body(Body::Try(guard)) = &mut node.phase else {
@@ -204,9 +205,13 @@ impl Machine {
     /// How many definite responses were recorded for the effect that this node would make.
     pub(super) fn definite(&self, node: &Node) -> u32 {
         let place = place_of(&node.activation);
-        let counted = self.counting_guard(node).and_then(|id| match &self.arena.get(id)?.phase {
-            Phase::Body(Body::Try(guard)) => Some(guard.definite.get(&place).copied().unwrap_or(0)),
-            _ => None,
+        let counted = self.counting(node).and_then(|id| {
+            let above = self.arena.get(id)?;
+            let counts = match &above.phase {
+                Phase::Body(Body::Try(guard)) => &guard.definite,
+                _ => &above.extended.as_ref()?.definite,
+            };
+            Some(counts.get(&place).copied().unwrap_or(0))
         });
         counted.unwrap_or(node.definite)
     }
@@ -214,22 +219,28 @@ impl Machine {
     pub(super) fn count_definite(&mut self, node: &mut Node) {
         node.definite += 1;
         let place = place_of(&node.activation);
-        let Some(id) = self.counting_guard(node) else { return };
-        if let Some(Phase::Body(Body::Try(guard))) =
-            self.arena.get_mut(id).map(|node| &mut node.phase)
-        {
-            *guard.definite.entry(place).or_insert(0) += 1;
+        let Some(above) = self.counting(node).and_then(|id| self.arena.get_mut(id)) else { return };
+        let counts = match &mut above.phase {
+            Phase::Body(Body::Try(guard)) => Some(&mut guard.definite),
+            _ => above.extension_counts(),
+        };
+        if let Some(counts) = counts {
+            *counts.entry(place).or_insert(0) += 1;
         }
     }
 
-    /// The outermost guard around a node that may try again: it outlives all repetitions inside.
-    fn counting_guard(&self, node: &Node) -> Option<NodeId> {
+    /// The outermost node around this one that may have it done again, as another node: a guard that
+    /// tries again, or an extended task, which a person may have done again. It outlives all
+    /// repetitions inside.
+    fn counting(&self, node: &Node) -> Option<NodeId> {
         let mut found = None;
         let mut next = node.parent;
         while let Some(id) = next {
             let above = self.arena.get(id)?;
             let kind = above.task.map(|no| &self.workflow.task(no).kind);
-            if let Some(TaskKind::Try(task)) = kind
+            if above.is_extending() {
+                found = Some(id);
+            } else if let Some(TaskKind::Try(task)) = kind
                 && task.catch.retry.is_some()
             {
                 found = Some(id);

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `node` says what a node is, `advance` moves one through its phases, `body` begins each kind of
-//! task, `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
+//! task, `extension` does what others want done around it, `graph` begins the branches of a fork,
+//! `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
 //! makes requests, `evaluate` works out expressions. Nothing here reads a clock, a random number or
 //! the outside; the driver does that and writes it down first.
 
@@ -17,8 +18,10 @@ mod arena;
 mod body;
 mod call;
 mod evaluate;
+mod extension;
 mod fault;
 mod flow;
+mod graph;
 mod guard;
 pub mod node;
 mod retry;

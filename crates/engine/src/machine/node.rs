@@ -44,6 +44,17 @@ pub struct Node {
     pub time: u32,
     /// Definite responses to this node's effect, where no enclosing retry counts them.
     pub definite: u32,
+    /// The extensions that apply, while they do.
+    pub extended: Option<Box<Extended>>,
+}
+
+/// What an extended task knows of its extensions, by their numbers in the document.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extended {
+    /// Those whose lists after are still to be done, from the last one on.
+    pub applied: Vec<u32>,
+    /// Definite responses to effects of extensions, by key without its count.
+    pub definite: BTreeMap<u64, u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +69,23 @@ pub enum Phase {
     Condition,
     /// `input.schema`, then `input.from`.
     Input,
+    /// Which extensions apply.
+    Extend,
+    /// Tasks of extensions before the task itself.
+    Before {
+        /// Place in the list of those that apply.
+        at: u32,
+        /// `None` between two extensions.
+        seq: Option<Seq>,
+    },
     Body(Body),
+    /// Tasks of an extension after the task itself.
+    After {
+        extension: u32,
+        raw: Value,
+        flow: Option<Exit>,
+        seq: Option<Seq>,
+    },
     /// `output.as`, then `output.schema`.
     Output {
         raw: Value,
@@ -66,6 +93,7 @@ pub enum Phase {
     },
     /// `export.as`, then `export.schema`.
     Export {
+        raw: Value,
         output: Value,
         flow: Option<Exit>,
     },
@@ -82,6 +110,8 @@ pub enum Exit {
     /// A switch case chose the way: its number.
     Case(u32),
     Skipped,
+    /// An error was caught, and handled.
+    Caught,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -185,6 +215,7 @@ impl Node {
             children: Vec::new(),
             time: 1,
             definite: 0,
+            extended: None,
         }
     }
 

@@ -27,7 +27,9 @@ impl Machine {
         node.evaluated.clear();
         if let Phase::Faulted { was, .. } = &mut node.phase {
             let was = std::mem::replace(&mut **was, Phase::Condition);
-            if self.is_leaf(node) {
+            // Where its extensions were at work, they go on, as the children of any container do.
+            let is_extending = matches!(was, Phase::Before { .. } | Phase::After { .. });
+            if self.is_leaf(node) && !is_extending {
                 node.time += 1;
                 node.activation = node.activation.again(node.time);
                 node.started_at = self.now;

@@ -13,15 +13,16 @@ use store::BlobId;
 
 use super::arena::Arena;
 use super::node::{
-    Body, Branches, Exit, Guard, GuardStage, Loop, Node, NodeId, Phase, Seq, Timeout,
+    Body, Branches, Exit, Extended, Guard, GuardStage, Loop, Node, NodeId, Phase, Seq, Timeout,
 };
 use super::scope::Variables;
 use super::timer::Timer;
 use super::{Header, Machine, Step};
 use crate::effect::{Action, Evaluate, HttpRequest};
 use crate::format::snapshot_doc::{
-    ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, GuardDoc, HeaderDoc, NodeDoc, PhaseDoc,
-    ResultRef, SeqDoc, StageDoc, TimeoutDoc, TimerDoc, ValueRef, Values, VariableDoc,
+    ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, ExtendedDoc, GuardDoc, HeaderDoc,
+    NodeDoc, PhaseDoc, ResultRef, SeqDoc, StageDoc, TimeoutDoc, TimerDoc, ValueRef, Values,
+    VariableDoc,
 };
 use crate::format::{Blobs, Encoded, FormatError, SnapshotDoc};
 use crate::record::{Control, Ended, EvaluationNo, TimerNo};
@@ -116,7 +117,8 @@ impl Machine {
         blobs: &Blobs,
     ) -> Result<Self, SnapshotError> {
         let (doc, values) = SnapshotDoc::parse(bytes)?.open(blobs)?;
-        let take = Taken { values: &values, tasks: workflow.tasks.len() };
+        let (tasks, extensions) = (workflow.tasks.len(), workflow.extensions.len());
+        let take = Taken { values: &values, tasks, extensions };
         let mut machine = Self::new(workflow.clone());
         machine.header = Some(Arc::new(take.header(doc.header)?));
         machine.context = take.value(doc.context)?;
@@ -180,6 +182,10 @@ fn node_doc(node: &Node, values: &mut Values) -> NodeDoc {
         children: node.children.iter().map(|id| id.0).collect(),
         time: node.time,
         definite: node.definite,
+        extended: node.extended.as_ref().map(|extended| ExtendedDoc {
+            applied: extended.applied.clone(),
+            definite: extended.definite.clone().into_iter().collect(),
+        }),
     }
 }
 
@@ -191,6 +197,7 @@ fn exit_doc(exit: Option<Exit>) -> Option<ExitDoc> {
     exit.map(|exit| match exit {
         Exit::Case(number) => ExitDoc::Case(number),
         Exit::Skipped => ExitDoc::Skipped,
+        Exit::Caught => ExitDoc::Caught,
     })
 }
 
@@ -198,13 +205,23 @@ fn phase_doc(phase: &Phase, values: &mut Values) -> PhaseDoc {
     match phase {
         Phase::Condition => PhaseDoc::Condition,
         Phase::Input => PhaseDoc::Input,
+        Phase::Extend => PhaseDoc::Extend,
+        Phase::Before { at, seq } => PhaseDoc::Before { at: *at, seq: seq.as_ref().map(seq_doc) },
         Phase::Body(body) => PhaseDoc::Body(body_doc(body, values)),
+        Phase::After { extension, raw, flow, seq } => PhaseDoc::After {
+            extension: *extension,
+            value: values.put(raw),
+            exit: exit_doc(*flow),
+            seq: seq.as_ref().map(seq_doc),
+        },
         Phase::Output { raw, flow } => {
             PhaseDoc::Output { value: values.put(raw), exit: exit_doc(*flow) }
         }
-        Phase::Export { output, flow } => {
-            PhaseDoc::Export { value: values.put(output), exit: exit_doc(*flow) }
-        }
+        Phase::Export { raw, output, flow } => PhaseDoc::Export {
+            raw: Some(values.put(raw)),
+            value: values.put(output),
+            exit: exit_doc(*flow),
+        },
         Phase::Faulted { fault, was } => {
             PhaseDoc::Faulted { fault: fault.clone(), was: Box::new(phase_doc(was, values)) }
         }
@@ -285,6 +302,7 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
 struct Taken<'a> {
     values: &'a [Value],
     tasks: usize,
+    extensions: usize,
 }
 
 type Back<T> = Result<T, SnapshotError>;
@@ -365,20 +383,45 @@ impl Taken<'_> {
             children: doc.children.into_iter().map(NodeId).collect(),
             time: doc.time,
             definite: doc.definite,
+            extended: doc.extended.map(|extended| self.extended(extended)).transpose()?,
         })
+    }
+
+    fn extended(&self, doc: ExtendedDoc) -> Back<Box<Extended>> {
+        let applied: Back<Vec<u32>> =
+            doc.applied.into_iter().map(|number| self.extension(number)).collect();
+        Ok(Box::new(Extended { applied: applied?, definite: doc.definite.into_iter().collect() }))
+    }
+
+    fn extension(&self, number: u32) -> Back<u32> {
+        if number as usize >= self.extensions {
+            let what = "it names an extension that the revision does not have";
+            return Err(SnapshotError::Revision(what));
+        }
+        Ok(number)
     }
 
     fn phase(&self, doc: PhaseDoc) -> Back<Phase> {
         Ok(match doc {
             PhaseDoc::Condition => Phase::Condition,
             PhaseDoc::Input => Phase::Input,
+            PhaseDoc::Extend => Phase::Extend,
+            PhaseDoc::Before { at, seq: place } => Phase::Before { at, seq: place.map(seq) },
             PhaseDoc::Body(body) => Phase::Body(self.body(body)?),
+            PhaseDoc::After { extension, value, exit: flow, seq: place } => Phase::After {
+                extension: self.extension(extension)?,
+                raw: self.value(value)?,
+                flow: exit(flow),
+                seq: place.map(seq),
+            },
             PhaseDoc::Output { value, exit: flow } => {
                 Phase::Output { raw: self.value(value)?, flow: exit(flow) }
             }
-            PhaseDoc::Export { value, exit: flow } => {
-                Phase::Export { output: self.value(value)?, flow: exit(flow) }
-            }
+            PhaseDoc::Export { raw, value, exit: flow } => Phase::Export {
+                raw: self.value(raw.unwrap_or(value))?,
+                output: self.value(value)?,
+                flow: exit(flow),
+            },
             PhaseDoc::Faulted { fault, was } => {
                 Phase::Faulted { fault, was: Box::new(self.phase(*was)?) }
             }
@@ -439,6 +482,7 @@ fn exit(doc: Option<ExitDoc>) -> Option<Exit> {
     doc.map(|doc| match doc {
         ExitDoc::Case(number) => Exit::Case(number),
         ExitDoc::Skipped => Exit::Skipped,
+        ExitDoc::Caught => Exit::Caught,
     })
 }
 

@@ -23,7 +23,7 @@ struct Case {
     input: &'static str,
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -129,6 +129,48 @@ do:
   - late:
       try: [{slow: {timeout: {after: PT0.005S}, call: http, with: {method: get, endpoint: 'http://world/hang'}}}]
       catch: {do: [{gave: {set: {up: '${ $error.status }'}}}]}
+",
+    },
+    Case {
+        name: "extensions",
+        input: "{}",
+        body: "
+use:
+  extensions:
+    - log:
+        extend: call
+        when: '$task.name | startswith(\"ask\")'
+        before: [{log: {call: http, with: {method: post, endpoint: 'http://world/ok/before', body: {at: '${ $task.reference }'}}}}]
+        after: [{log: {call: http, with: {method: post, endpoint: 'http://world/ok/after', body: {got: '${ $task.output }'}}}}]
+    - mock:
+        extend: call
+        when: $task.name == \"askMocked\"
+        before: [{one: {set: {n: 1}}}, {answer: {call: 'echo:1.0.0@default', with: {mocked: '${ .n }'}, then: exit}}]
+do:
+  - ask: {call: http, with: {method: post, endpoint: 'http://world/ok/asked'}}
+  - askMocked: {call: http, with: {method: post, endpoint: 'http://world/hang'}}
+  - guard:
+      try: [{askBad: {call: http, with: {method: post, endpoint: 'http://world/attempt/1'}}}]
+      catch: {retry: {delay: PT0.001S, limit: {attempt: {count: 2}}}}
+  - careful:
+      try: [{bad: {raise: {error: {type: 'https://example.com/e', status: 409}}}}]
+      catch: {do: [{note: {set: {noted: true}}}], then: last}
+  - never: {set: {wrong: true}}
+  - last: {call: 'echo:1.0.0@default', with: {last: '${ . }'}}
+",
+    },
+    Case {
+        name: "graph",
+        input: "{}",
+        body: "
+do:
+  - all:
+      fork:
+        branches:
+          - a: {call: http, with: {method: post, endpoint: 'http://world/ok/a'}}
+          - b: {do: [{nap: {wait: PT0.001S}}, {call: {call: http, with: {method: post, endpoint: 'http://world/ok/b'}}}]}
+          - c: {metadata: {after: [a]}, call: http, with: {method: post, endpoint: 'http://world/ok/c', body: '${ . }'}}
+          - d: {metadata: {after: [a, b]}, call: 'echo:1.0.0@default', with: {in: '${ . }'}}
 ",
     },
     Case {

@@ -6,11 +6,16 @@
 //! every journal that these tests make.
 
 mod activation;
+mod arguments;
 mod crash;
 mod driver;
+mod error_type;
+mod extension;
 mod fault;
 mod flow;
 mod golden;
+mod graph;
+mod loose;
 mod outside;
 mod replay;
 mod retry;

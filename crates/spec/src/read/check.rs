@@ -2,6 +2,7 @@
 //! each other's export.
 
 use crate::code::Code;
+use crate::diagnostic::Location;
 use crate::tree::{Flow, Task, TaskKind, TaskList};
 
 use super::Reader;
@@ -40,25 +41,31 @@ impl Reader<'_> {
     }
 
     pub(super) fn warn_of_concurrent_exports(&mut self, branches: &TaskList) {
-        // A branch's tasks have the numbers from its own up to the next branch's.
-        let starts: Vec<usize> = branches.0.iter().map(|no| no.0 as usize).collect();
-        let ends = starts.iter().copied().skip(1).chain([self.exports.len()]);
-        let exports: Vec<_> = starts
-            .iter()
-            .zip(ends)
-            .filter_map(|(start, end)| self.exports[*start..end].iter().flatten().next().copied())
-            .collect();
+        let exports: Vec<_> =
+            (0..branches.0.len()).filter_map(|at| self.export_in(branches, at)).collect();
         let [first, others @ ..] = &exports[..] else {
             return;
         };
         for at in others {
-            let message = format!(
-                "another branch of this fork exports as well, in line {}; whichever ends last wins",
-                first.line
-            );
-            let hint = "export once, after the fork, from its output";
-            self.report(Code::ConcurrentExport, *at, message, Some(hint.into()));
+            self.warn_of_racing_export(*first, *at);
         }
+    }
+
+    /// Where a branch exports first, if it does.
+    pub(super) fn export_in(&self, branches: &TaskList, at: usize) -> Option<Location> {
+        // A branch's tasks have the numbers from its own up to the next branch's.
+        let start = branches.0[at].0 as usize;
+        let end = branches.0.get(at + 1).map_or(self.exports.len(), |next| next.0 as usize);
+        self.exports[start..end].iter().flatten().next().copied()
+    }
+
+    pub(super) fn warn_of_racing_export(&mut self, first: Location, second: Location) {
+        let message = format!(
+            "another branch of this fork exports as well, in line {}; whichever ends last wins",
+            first.line
+        );
+        let hint = "export once, after the fork, from its output";
+        self.report(Code::ConcurrentExport, second, message, Some(hint.into()));
     }
 }
 
@@ -80,11 +87,14 @@ fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
             }
         }
         TaskKind::Raise(_) => {}
+        TaskKind::Try(guard) => {
+            go(&task.then);
+            guard.catch.then.iter().for_each(go);
+        }
         TaskKind::Do(_)
         | TaskKind::Set(_)
         | TaskKind::For(_)
         | TaskKind::Fork(_)
-        | TaskKind::Try(_)
         | TaskKind::Wait(_)
         | TaskKind::Http(_)
         | TaskKind::Function(_)

@@ -24,8 +24,8 @@ impl<'a> Reader<'a> {
     pub(super) fn workflow(&mut self, root: &'a Node) -> Option<Workflow> {
         let top = self.fields(Item::of(root), &KNOWN)?;
         let around = Around::default();
-        self.shelve(top.get("use"));
         self.evaluate(top.get("evaluate"));
+        self.shelve(top.get("use"));
         if let Some(schedule) = top.get("schedule") {
             self.not_yet(Code::NotYetSchedule, schedule.at, "`schedule`");
         }
@@ -36,6 +36,8 @@ impl<'a> Reader<'a> {
         let body = self
             .require(&top, "do")
             .map(|item| self.task_list(item, "/do", &around, ListKind::Steps));
+        let extensions = top.get("use").and_then(|item| self.extensions_of(item));
+        let extensions = self.extensions(extensions);
         self.report_astray();
         self.read_unused();
         let tasks: Option<Vec<_>> = std::mem::take(&mut self.tasks).into_iter().collect();
@@ -46,6 +48,7 @@ impl<'a> Reader<'a> {
             timeout,
             body: body?,
             tasks: tasks?,
+            extensions: extensions?,
             definition: root.value(),
         })
     }
@@ -122,23 +125,22 @@ impl<'a> Reader<'a> {
         if let Some(item) = fields.get("language")
             && let Some(language) = self.text(item).filter(|text| *text != "jq")
         {
-            self.not_yet(
-                Code::NotYetEvaluation,
-                item.node.at,
-                &format!("the expression language `{}`", shown(language)),
-            );
+            let message = format!("expressions in `{}` cannot be evaluated", shown(language));
+            let hint = "write them in jq, and leave `language` out";
+            self.report(Code::EvaluationLanguage, item.node.at, message, Some(hint.into()));
         }
-        if let Some(item) = fields.get("mode")
-            && self.one_of(item, &["strict", "loose"]) == Some("loose")
-        {
-            self.not_yet(Code::NotYetEvaluation, item.node.at, "the mode `loose`");
+        if let Some(item) = fields.get("mode") {
+            self.is_loose = self.one_of(item, &["strict", "loose"]) == Some("loose");
         }
     }
 
     pub(super) fn report_astray(&mut self) {
         for astray in std::mem::take(&mut self.astray) {
-            let elsewhere = self.names.iter().find(|task| task.name == astray.target);
+            let is_shown = !self.problems.is_full();
+            let mut named = self.names.iter().filter(|_| is_shown);
+            let elsewhere = named.find(|task| task.name == astray.target);
             let hint = match elsewhere {
+                None if !is_shown => None,
                 Some(task) => Some(format!(
                     "`{}` is in another list, and a flow stays in its own",
                     task.location

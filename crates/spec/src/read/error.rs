@@ -1,6 +1,5 @@
 //! Errors: raising, trying, catching.
 
-use crate::code::Code;
 use crate::node::Kind;
 use crate::tree::{Catch, ErrorFilter, Raise, TaskKind, Text, Try};
 
@@ -94,11 +93,11 @@ impl<'a> Reader<'a> {
         let prefix = format!("{}/catch/do", within.location);
         let body =
             fields.get("do").map(|item| self.task_list(item, &prefix, &inner, ListKind::Steps));
-        if let Some(then) = fields.get("then") {
-            self.not_yet(Code::NotYetCatchThen, then.at, "`catch.then`");
-            return None;
-        }
-        Some(Catch { filter: filter?, variable: variable?, when, except_when, retry, body })
+        let then = match fields.get("then") {
+            Some(item) => Some(self.flow(item, within.siblings)?),
+            None => None,
+        };
+        Some(Catch { filter: filter?, variable: variable?, when, except_when, retry, body, then })
     }
 
     fn error_filter(&mut self, item: Item<'a>) -> Option<ErrorFilter> {

@@ -133,6 +133,9 @@ impl<'a> Reader<'a> {
             return expression.map(Text::Expr);
         }
         let text = self.text(item)?;
+        if let Some(expression) = self.loose(text, Position::Task, around) {
+            return Some(Text::Expr(expression));
+        }
         self.warn_of_expression_in_text(item, text);
         Some(Text::Fixed(text.into()))
     }
@@ -162,6 +165,9 @@ impl<'a> Reader<'a> {
             Kind::Str(scalar) => {
                 if let Some(expression) = self.marked(item, position, around) {
                     return expression.map(Template::Expr);
+                }
+                if let Some(expression) = self.loose(&scalar.text, position, around) {
+                    return Some(Template::Expr(expression));
                 }
                 self.warn_of_expression_in_text(item, &scalar.text);
             }
@@ -194,6 +200,20 @@ impl<'a> Reader<'a> {
             Kind::Null | Kind::Bool(_) | Kind::Int(_) | Kind::Number(_) => {}
         }
         Some(Template::Constant(item.node.value()))
+    }
+
+    /// In the mode `loose`: text that is an expression without saying so. Text that cannot be one,
+    /// or that reads what is not there, is text.
+    fn loose(&self, text: &str, position: Position, around: &Around) -> Option<Expr> {
+        if !self.is_loose {
+            return None;
+        }
+        let expression = Expr::parse(text).ok().filter(Expr::is_parsed)?;
+        let mut names = expression.variables().iter();
+        let is_here = names.all(|name| {
+            position.arguments().contains(&&**name) || around.names.iter().any(|it| it == name)
+        });
+        is_here.then(|| expression.or_its_text())
     }
 
     fn warn_of_expression_in_text(&mut self, item: Item<'a>, text: &str) {

@@ -152,6 +152,8 @@ impl<'a> Reader<'a> {
             astray: Vec::new(),
             references: std::mem::take(&mut self.references),
             unresolved: std::mem::take(&mut self.unresolved),
+            is_extension: self.is_extension,
+            is_loose: false,
         };
         let no = other.function_body(&entry, format!("{uri}#").into());
         other.report_astray();

@@ -30,13 +30,15 @@ pub(super) enum ListKind {
 /// What a task knows of the list that it stands in.
 pub(super) struct Siblings {
     positions: HashMap<Rc<str>, u32>,
+    /// Shared with every flow that goes astray in this list.
+    names: Rc<[Rc<str>]>,
     kind: ListKind,
 }
 
 impl Siblings {
     /// Of a task that stands in no list: a function's body.
     pub(super) fn alone() -> Self {
-        Self { positions: HashMap::new(), kind: ListKind::Steps }
+        Self { positions: HashMap::new(), names: Vec::new().into(), kind: ListKind::Steps }
     }
 }
 
@@ -45,7 +47,7 @@ impl Siblings {
 pub(super) struct Astray {
     pub(super) at: Location,
     pub(super) target: Rc<str>,
-    pub(super) siblings: Vec<Rc<str>>,
+    pub(super) siblings: Rc<[Rc<str>]>,
 }
 
 impl<'a> Reader<'a> {
@@ -126,7 +128,8 @@ impl<'a> Reader<'a> {
             };
             self.report(Code::TaskName, entry.key_at, wrong, None);
         }
-        Siblings { positions, kind }
+        let names = entries.iter().map(|(_, entry)| entry.key.clone()).collect();
+        Siblings { positions, names, kind }
     }
 
     /// `then`.
@@ -161,8 +164,8 @@ impl<'a> Reader<'a> {
         }
         let position = siblings.positions.get(target).copied();
         if position.is_none() {
-            let names = siblings.positions.keys().cloned().collect();
-            self.astray.push(Astray { at, target: target.into(), siblings: names });
+            let siblings = siblings.names.clone();
+            self.astray.push(Astray { at, target: target.into(), siblings });
         }
         position.map(Flow::Goto)
     }

@@ -9,8 +9,10 @@ mod document;
 mod duration;
 mod error;
 mod expression;
+mod extension;
 mod fields;
 mod function;
+mod graph;
 mod list;
 mod openapi;
 mod resource;
@@ -70,6 +72,8 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         astray: Vec::new(),
         references: BTreeSet::new(),
         unresolved: BTreeSet::new(),
+        is_extension: false,
+        is_loose: false,
     };
     let workflow = reader.workflow(&root);
     let Reader { problems, references, unresolved, .. } = reader;
@@ -100,6 +104,10 @@ struct Reader<'a> {
     astray: Vec<Astray>,
     references: BTreeSet<Reference>,
     unresolved: BTreeSet<ReferenceTo>,
+    /// The tasks that are read now belong to an extension.
+    is_extension: bool,
+    /// `evaluate.mode`: whatever can be read as an expression is one.
+    is_loose: bool,
 }
 
 /// What is known of a task even if it has an error.

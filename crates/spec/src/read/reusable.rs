@@ -84,7 +84,6 @@ impl<'a> Reader<'a> {
         };
         for (key, code) in [
             ("authentications", Code::NotYetAuthentication),
-            ("extensions", Code::NotYetExtensions),
             ("secrets", Code::NotYetSecrets),
         ] {
             if let Some(item) = fields.get(key) {

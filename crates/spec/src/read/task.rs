@@ -95,6 +95,7 @@ impl<'a> Reader<'a> {
             then: then?,
             metadata: metadata?,
             definition: entry.value.value(),
+            is_extension: self.is_extension,
             kind: kind?,
         })
     }
@@ -261,9 +262,10 @@ impl<'a> Reader<'a> {
             None => Some(false),
         };
         let prefix = format!("{}/fork/branches", within.location);
-        let branches = self.require(&fields, "branches")?;
-        let branches = self.task_list(branches, &prefix, within.around, ListKind::Branches);
-        self.warn_of_concurrent_exports(&branches);
-        Some(TaskKind::Fork(Fork { branches, compete: compete? }))
+        let item = self.require(&fields, "branches")?;
+        let branches = self.task_list(item, &prefix, within.around, ListKind::Branches);
+        let after = self.graph(item, compete == Some(true))?;
+        self.warn_of_racing_exports(&branches, &after);
+        Some(TaskKind::Fork(Fork { branches, compete: compete?, after }))
     }
 }

@@ -5,6 +5,7 @@
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
 mod service;
+mod extension;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use expr::Expr;
 use crate::schema::Schema;
 
 pub use service::{CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody};
+pub use extension::{Extends, Extension};
 
 /// The number of a task in its revision, in document order (parents before children).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +30,7 @@ pub struct Workflow {
     pub timeout: Option<DurationOf>,
     pub body: TaskList,
     pub tasks: Vec<Task>,
+    pub extensions: Vec<Extension>,
     /// The document as a value, for `$workflow.definition`.
     pub definition: Value,
 }
@@ -79,6 +82,8 @@ pub struct Task {
     pub metadata: Value,
     /// The task's definition as the document has it, for `$task.definition`.
     pub definition: Value,
+    /// Whether it belongs to an extension. Such a task is not extended itself.
+    pub is_extension: bool,
     pub kind: TaskKind,
 }
 
@@ -99,6 +104,7 @@ impl Task {
             metadata: nothing.clone(),
             definition: nothing,
             kind: TaskKind::Do(TaskList::default()),
+            is_extension: false,
         }
     }
 }
@@ -207,6 +213,8 @@ pub struct Fork {
     pub branches: TaskList,
     /// The first to complete wins and the rest is cancelled.
     pub compete: bool,
+    /// For each branch, which others must have completed before it begins.
+    pub after: Vec<Vec<u32>>,
 }
 
 #[derive(Debug)]
@@ -225,6 +233,8 @@ pub struct Catch {
     pub except_when: Option<Expr>,
     pub retry: Option<Retry>,
     pub body: Option<TaskList>,
+    /// Where the flow goes after the error was caught, in place of the try task's own `then`.
+    pub then: Option<Flow>,
 }
 
 #[derive(Debug, Default)]

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use crate::read;
 
-const SEEDS: [&str; 3] = [
+const SEEDS: [&str; 4] = [
+    include_str!("seeds/around.yaml"),
     include_str!("seeds/everything.yaml"),
     include_str!("seeds/flow.json"),
     include_str!("seeds/aliases.yaml"),
@@ -125,6 +126,37 @@ fn a_large_document_is_read_in_little_time() {
     }
     let read = read(&text).expect("valid");
     assert_eq!(read.workflow.tasks.len(), 30_000);
+}
+
+/// Mutation: look for the nearest name of every name that leads nowhere, or keep the names of the
+/// list with each of them.
+#[test]
+fn a_large_document_that_is_wrong_everywhere_is_read_in_little_time() {
+    let mut steps = format!("{HEAD}do:\n");
+    let mut graph = format!("{HEAD}do:\n  - fan:\n      fork:\n        branches:\n");
+    for number in 0..4_000 {
+        writeln!(steps, "  - t{number}: {{set: {{a: 1}}, then: x{number}}}").expect("a string");
+        let after = format!("metadata: {{after: [x{number}]}}");
+        writeln!(graph, "          - b{number}: {{set: {{a: 1}}, {after}}}").expect("a string");
+    }
+    assert_eq!(codes(&steps), [Code::UnknownTask, Code::TooMany]);
+    assert_eq!(codes(&graph), [Code::UnknownBranch, Code::TooMany]);
+}
+
+/// Mutation: compare every pair of exporting branches, or walk the graph once for each name.
+#[test]
+fn a_large_graph_is_read_in_little_time() {
+    let mut text = format!(
+        "{HEAD}do:\n  - fan:\n      fork:\n        branches:\n          - b0: {{set: {{a: 1}}}}\n"
+    );
+    for number in 1..5_000 {
+        let after = format!("metadata: {{after: [b{}, b0]}}", number - 1);
+        writeln!(text, "          - b{number}: {{set: {{a: 1}}, {after}, export: {{as: .}}}}")
+            .expect("a string");
+    }
+    assert!(read(&text).expect("valid").warnings.is_empty());
+    let cycle = text.replace("b0: {set: {a: 1}}", "b0: {set: {a: 1}, metadata: {after: [b4999]}}");
+    assert_eq!(codes(&cycle), [Code::BranchCycle]);
 }
 
 /// Mutation: raise a limit above what the stack carries.

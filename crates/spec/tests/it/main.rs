@@ -1,5 +1,6 @@
 //! The reader from outside: documents in, trees and diagnostics out.
 
+mod around;
 mod codes;
 mod examples;
 mod gallery;

@@ -23,6 +23,7 @@ mod workflow;
 
 pub use api::openapi_json;
 pub use config::{Config, ConfigError};
+pub use evaluate::Evaluators;
 pub use metrics::StoreFigures;
 pub use serve::ServeError;
 pub use site::{Parts, Site, SiteError};

@@ -6,7 +6,7 @@ pub mod catalog;
 pub mod code;
 pub mod diagnostic;
 pub mod duration;
-mod near;
+pub mod near;
 mod node;
 mod problems;
 pub mod read;

@@ -80,6 +80,10 @@ codes! {
     UnknownFunction = "WF-031": "a call of a function that does not exist",
     FunctionInput = "WF-032": "arguments that the function does not accept",
     ComputedReference = "WF-033": "a reference that contains an expression",
+    ScheduleEmpty = "WF-090": "a schedule that starts nothing",
+    Cron = "WF-091": "a cron expression that is not valid",
+    ScheduleInterval = "WF-092": "an interval that a schedule cannot have",
+    ReadWithoutOn = "WF-093": "`read` in a schedule without events",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",
@@ -94,7 +98,7 @@ codes! {
     NotYetSecrets = "WF-111": "secrets are not there yet",
     NotYetAuthentication = "WF-112": "authentication is not there yet",
     NotYetCatalogs = "WF-113": "catalogs other than `default` are not there yet",
-    NotYetSchedule = "WF-114": "`schedule` is not there yet",
+    NotYetSchedule = "WF-114": "`schedule.on` is not there yet",
     NotYetResource = "WF-115": "external resources are not there yet",
     NotYetAuthorization = "WF-116": "`$authorization` is not there yet",
     NotYetCatchThen = "WF-117": "`catch.then` is not there yet",
@@ -104,6 +108,8 @@ codes! {
     ConcurrentExport = "WF-202": "two branches of one fork export",
     Unused = "WF-203": "something in `use` that nothing uses",
     TextExpression = "WF-204": "`${ }` inside text is not evaluated",
+    MissedUnused = "WF-220": "`missed` in a schedule without times",
+    ScheduleInput = "WF-221": "a scheduled run whose input its schema refuses",
 }
 
 impl Code {

@@ -4,6 +4,7 @@
 
 pub mod catalog;
 pub mod code;
+pub mod cron;
 pub mod diagnostic;
 pub mod duration;
 pub mod near;

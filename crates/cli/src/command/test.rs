@@ -92,6 +92,8 @@ impl Trial {
                 took_ms: played.took.as_millis(),
                 unused_stubs: unused(case, &played),
                 findings,
+                started: played.started,
+                calls: played.calls,
                 compared,
             });
         }

@@ -337,6 +337,10 @@ fn stub(found: Spanned<StubDoc>) -> Result<Stub, Mistake> {
     let one = AnswerDoc { output, error, never, after };
     let answers = match answers {
         None => Answers::Always(answer(one, line)?),
+        Some(each) if each.is_empty() => {
+            let what = "`answers` is empty".to_owned();
+            return Err(Mistake { line, what, hint: Some("leave the stub out, or say an answer") });
+        }
         Some(each) => {
             if one.output.is_some() || one.error.is_some() || one.never || one.after.is_some() {
                 let what = "a stub has either one answer or `answers`".to_owned();

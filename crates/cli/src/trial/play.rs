@@ -35,7 +35,7 @@ use crate::runtime;
 const SKIPPED_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Real time for one case. What takes longer goes round and round.
-const REAL_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const REAL_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Skipped time between two looks at a run that goes on: short at first, long for one that sleeps.
 const LOOK_FIRST: Duration = Duration::from_millis(1);
@@ -210,10 +210,11 @@ async fn gather(
     let row = row(store, run).await?;
     let mut started = Vec::new();
     let mut walk = driver.walk(&row).await.map_err(broken)?;
-    while let Some(walked) = walk.next().await.map_err(broken)? {
+    while started.len() < STARTED_KEPT_MAX
+        && let Some(walked) = walk.next().await.map_err(broken)?
+    {
         for note in walked.step.notes {
-            let is_start = matches!(note.what, NoteKind::Started { .. });
-            if is_start && !note.task.is_empty() && started.len() < STARTED_KEPT_MAX {
+            if matches!(note.what, NoteKind::Started { .. }) && !note.task.is_empty() {
                 started.push(note.task.to_string());
             }
         }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::diff;
 use super::judge::Finding;
+use super::stub::Call;
 use crate::output;
 
 /// What `-o json` gives. A stable contract.
@@ -42,6 +43,9 @@ pub struct CaseReport {
     /// Skipped time from the run's begin to its end.
     pub took_ms: u64,
     pub findings: Vec<Finding>,
+    /// Names of tasks in the order in which they began.
+    pub started: Vec<String>,
+    pub calls: Vec<Call>,
     /// Tasks or calls of the case's own stubs that nothing asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unused_stubs: Vec<String>,

@@ -13,6 +13,7 @@ mod fields;
 mod list;
 mod retry;
 mod reusable;
+mod schedule;
 mod shape;
 mod task;
 

@@ -4,6 +4,8 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+pub mod schedule;
+
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
@@ -22,6 +24,7 @@ pub struct Workflow {
     pub input: Input,
     pub output: Output,
     pub timeout: Option<DurationOf>,
+    pub schedule: Option<schedule::Schedule>,
     pub body: TaskList,
     pub tasks: Vec<Task>,
     /// The document as a value, for `$workflow.definition`.

@@ -15,6 +15,7 @@ mod journal;
 mod metrics;
 mod refusal;
 mod run;
+mod schedule;
 mod serve;
 mod site;
 mod start;

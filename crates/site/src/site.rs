@@ -9,6 +9,8 @@ use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::Gate;
 use store::{RunState, Store, StoreError};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::{Health, Version};
 use worker::{Catalog, Worker};
@@ -18,6 +20,7 @@ use crate::evaluate::Evaluators;
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
 use crate::run::Runs;
+use crate::schedule::Schedules;
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -44,6 +47,8 @@ pub(crate) struct Inner {
     pub runs: Runs,
     pub requests: Requests,
     pub closing: CancellationToken,
+    /// Until the site has stopped.
+    scheduling: Mutex<Option<JoinHandle<()>>>,
     driver: Driver,
     store: Arc<dyn Store>,
     gate: Arc<Gate>,
@@ -92,11 +97,15 @@ impl Site {
             random,
             closing.clone(),
         );
+        let schedules =
+            Schedules::new(Arc::clone(&store), workflows.clone(), runs.clone(), Arc::clone(&clock));
+        let scheduling = tokio::spawn(schedules.run(closing.clone()));
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
             requests: Requests::default(),
             closing,
+            scheduling: Mutex::new(Some(scheduling)),
             driver,
             store,
             gate,
@@ -122,6 +131,10 @@ impl Site {
     /// done by the next start.
     pub async fn stop(&self) {
         self.0.closing.cancel();
+        // Nothing new begins once the runs are asked to stop.
+        if let Some(scheduling) = self.0.scheduling.lock().await.take() {
+            scheduling.await.ok();
+        }
         self.0.driver.stop().await;
     }
 

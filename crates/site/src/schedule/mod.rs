@@ -7,6 +7,8 @@
 
 mod definition;
 mod due;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::HashMap;

@@ -459,3 +459,62 @@ fn expected_error(doc: ExpectErrorDoc) -> Value {
     let said = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(said.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = include_str!("../../../../docs/reference/test-file.schema.json");
+
+    /// Mutation: add a field to the reader and not to the schema, or the other way round.
+    #[test]
+    fn the_schema_and_the_reader_take_the_same_files() {
+        let schema = base::value::parse(SCHEMA.as_bytes()).expect("JSON");
+        let schema = spec::schema::Schema::compile(&schema).expect("a schema");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("x.yaml"), "").expect("written");
+        let file = folder.path().join("x.test.yaml");
+        let case = |rest: &str| format!("cases: [{{name: a, {rest}}}]");
+        let stub = |rest: &str| case(&format!("stubs: [{{{rest}}}]"));
+        let expect = |rest: &str| case(&format!("expect: {{{rest}}}"));
+        for (text, is_right) in [
+            ("cases: [{name: a}]".to_owned(), true),
+            ("workflow: x.yaml\nat: 2030-01-01T00:00:00Z\nstubs: [{task: a, output: null}]\ncases: [{name: a, at: 2030-01-01T00:00:00Z, input: null}]".to_owned(), true),
+            (stub("task: a, location: /do, call: GET x, with: {}, output: 1, after: PT1S"), true),
+            (stub("call: 'a:1@default', error: {type: timeout, status: 1, title: a, detail: b}"), true),
+            (stub("task: a, never: true, after: {seconds: 1}"), true),
+            (stub("task: a, answers: [{output: 1}, {error: {}, after: PT1S}, {never: true}]"), true),
+            (expect("state: faulted, output: 1, includes: 1, order: [a], never: [a], takes: PT1S"), true),
+            (expect("error: {type: a, status: 1, title: a, detail: b, instance: c}"), true),
+            (expect("calls: [{task: a, location: b, call: 'a *', with: 1, times: 0}]"), true),
+            ("cases: []".to_owned(), false),
+            ("stubs: []".to_owned(), false),
+            ("cases: [{}]".to_owned(), false),
+            ("other: 1\ncases: [{name: a}]".to_owned(), false),
+            (case("other: 1"), false),
+            (stub("output: 1"), false),
+            (stub("task: a"), false),
+            (stub("task: a, output: 1, error: {}"), false),
+            (stub("task: a, output: 1, other: 1"), false),
+            (stub("task: a, answers: []"), false),
+            (stub("task: a, answers: [{}]"), false),
+            (stub("task: a, answers: [{output: 1, task: b}]"), false),
+            (stub("task: a, output: 1, answers: [{output: 1}]"), false),
+            (stub("task: a, output: 1, after: soon"), false),
+            (stub("task: a, error: {code: 1}"), false),
+            (expect("state: running"), false),
+            (expect("order: a"), false),
+            (expect("calls: [{times: 1}]"), false),
+            (expect("calls: [{task: a, output: 1}]"), false),
+            (expect("takes: 5"), false),
+            (expect("error: {code: 1}"), false),
+        ] {
+            fs::write(&file, &text).expect("written");
+            let read = read(&file);
+            assert_eq!(read.is_ok(), is_right, "the reader and {text}: {read:?}");
+            let value: Value = serde_saphyr::from_str(&text).expect("YAML");
+            let checked = schema.check(&from_serde(&value));
+            assert_eq!(checked.is_ok(), is_right, "the schema and {text}: {checked:?}");
+        }
+    }
+}

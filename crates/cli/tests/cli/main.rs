@@ -11,4 +11,5 @@ mod run;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+mod trial;
 mod usage;

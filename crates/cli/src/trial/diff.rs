@@ -1,6 +1,6 @@
 //! What differs between two values, line by line of their JSON text, as `diff -u` shows it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Lines around a difference that say where it is.
 const AROUND: usize = 2;
@@ -24,7 +24,7 @@ pub fn values(expected: &Value, got: &Value) -> Vec<String> {
     lines(&text(expected), &text(got))
 }
 
-/// Indented JSON with sorted keys: the order of keys says nothing.
+/// Indented JSON with sorted keys: the order of keys says nothing, and `1.0` is `1`.
 fn text(value: &Value) -> String {
     serde_json::to_string_pretty(&sorted(value)).unwrap_or_default()
 }
@@ -39,7 +39,20 @@ fn sorted(value: &Value) -> Value {
             ))
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Number(number) => Value::Number(plain(number)),
         scalar => scalar.clone(),
+    }
+}
+
+/// A number without a fraction as a whole one.
+fn plain(number: &Number) -> Number {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT_MAX => {
+            // Every such number is exact as an integer.
+            Number::from(float as i64)
+        }
+        _ => number.clone(),
     }
 }
 
@@ -149,7 +162,7 @@ mod tests {
                 "  }"
             ]
         );
-        assert_eq!(values(&json!(1), &json!(1)), Vec::<String>::new());
+        assert_eq!(values(&json!([1.0, 2]), &json!([1, 2])), Vec::<String>::new());
         assert_eq!(values(&json!("a"), &json!(null)), ["- \"a\"", "+ null"]);
     }
 

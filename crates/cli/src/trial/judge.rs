@@ -149,12 +149,15 @@ fn call(expected: &ExpectCall, played: &Played) -> Option<Finding> {
     if is_met {
         return None;
     }
-    let wanted = match times {
-        Some(1) => "once".to_owned(),
-        Some(times) => format!("{times} times"),
-        None => "at least once".to_owned(),
+    let often = |times: usize| match times {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{times} times"),
     };
-    let mut message = format!("expected {} {wanted}, and it was {count} times", named(which));
+    let wanted = times.map_or_else(|| "at least once".to_owned(), often);
+    let mut message =
+        format!("expected {} {wanted}, and it was made {}", named(which), often(count));
     if played.calls_omitted > 0 {
         message.push_str(" among those that were kept");
     }

@@ -34,6 +34,9 @@ use crate::runtime;
 /// Skipped time after which a run that has not ended never will. A year, and a leap day.
 const SKIPPED_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
+const NEVER_DONE: &str =
+    "not done after a year of skipped time: something is waited for that never comes";
+
 /// Real time for one case. What takes longer goes round and round.
 const REAL_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -169,9 +172,7 @@ async fn ended(store: &dyn Store, clock: &dyn Clock, run: RunId) -> Outcome<Opti
             return Ok(None);
         }
         if clock.now().since(began) >= SKIPPED_MAX {
-            let what =
-                "not done after a year of skipped time: something is waited for that never comes";
-            return Ok(Some(what.to_owned()));
+            return Ok(Some(NEVER_DONE.to_owned()));
         }
         tokio::time::sleep(look.as_std()).await;
         look = look.saturating_mul(2).min(LOOK_LAST);
@@ -220,6 +221,12 @@ async fn gather(
         }
     }
     let mut problem = problem.or(asked.problem);
+    // The last thing that was asked is mostly what was not answered.
+    if let (Some(problem), Some(last)) = (&mut problem, asked.calls.last())
+        && problem == NEVER_DONE
+    {
+        problem.push_str(&format!("\nthe last call: task `{}`, `{}`", last.task, last.call));
+    }
     let ended = match row.state {
         RunState::Suspended => {
             let why = Summary::decode(&row.summary).ok().and_then(|summary| summary.suspended);

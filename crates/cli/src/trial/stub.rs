@@ -117,10 +117,11 @@ impl Stubs {
         match &self.0.stubs[at].answers {
             Answers::Always(answer) => Some(Ok(answer.clone())),
             Answers::Each(answers) => Some(answers.get(before).cloned().ok_or_else(|| {
+                let count = answers.len();
+                let answers = if count == 1 { "answer" } else { "answers" };
                 format!(
-                    "the stub of task `{}` has {} answers, and is asked once more",
-                    call.task,
-                    answers.len()
+                    "task `{}` asks for `{}`, and its stub has given its {count} {answers}",
+                    call.task, call.call
                 )
             })),
         }

@@ -176,9 +176,9 @@ do:
       for: {in: '${ [1] }'}
       do:
         - 'a/b.c':
-            try: [{same: {set: {}}}]
-            catch: {do: [{same: {set: {}}}]}
-  - fan: {fork: {branches: [{same: {set: {}}}]}}
+            try: [{same: {set: {a: 1}}}]
+            catch: {do: [{same: {set: {a: 1}}}]}
+  - fan: {fork: {branches: [{same: {set: {a: 1}}}]}}
 ";
 
     /// Mutation: forget the mark of the handler, or do not undo the escapes of a name.

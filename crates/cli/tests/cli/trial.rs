@@ -14,7 +14,7 @@ const TASKS: &str = "
   - nap: { wait: P30D }
   - post:
       call: http
-      with: { method: post, endpoint: 'https://b.example/x?k=v', headers: { a: b }, body: { n: '${ .total }' } }
+      with: { method: post, endpoint: 'https://b.example/x', query: { k: v }, headers: { a: b }, body: { n: '${ .total }' } }
       output: { as: '${ {got: ., seven: (.id | test(\"7\"))} }' }
   - say: { call: 'echo:1.0.0@default', with: { all: '${ . }' } }
 ";
@@ -124,7 +124,7 @@ fn two_revisions_are_shown_side_by_side() {
     golden("test-compared.txt", &by_file.stdout);
     let _dev = home.dev();
     let applied = home.run(&["apply", "-f", "other.yaml", "--yes", "-o", "json"]).ends_with(0);
-    let revision = applied.json()[0]["revision"].as_str().expect("a digest").to_owned();
+    let revision = applied.json()["items"][0]["revision"].as_str().expect("a digest").to_owned();
     let stored = home.run(&[&order[..], &[&revision]].concat()).ends_with(0);
     assert_eq!(
         stored.stdout,

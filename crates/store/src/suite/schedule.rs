@@ -26,7 +26,7 @@ pub async fn a_schedule_is_replaced_as_a_whole(store: &dyn Store) {
     let first = schedule("lab/intake", "every", Some(5));
     put(store, vec![Op::SchedulePut(first.clone())]).await;
     let found = store.schedule_get(key("lab/intake")).await.expect("reads");
-    assert_eq!(found, [first.clone()]);
+    assert_eq!(found, std::slice::from_ref(&first));
     let moved = ScheduleRow {
         definition: Bytes::from_static(b"other"),
         since: at(2),

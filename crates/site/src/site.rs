@@ -47,7 +47,8 @@ pub(crate) struct Inner {
     pub runs: Runs,
     pub requests: Requests,
     pub closing: CancellationToken,
-    /// Until the site has stopped.
+    schedules: Schedules,
+    /// While schedules are kept.
     scheduling: Mutex<Option<JoinHandle<()>>>,
     driver: Driver,
     store: Arc<dyn Store>,
@@ -99,13 +100,13 @@ impl Site {
         );
         let schedules =
             Schedules::new(Arc::clone(&store), workflows.clone(), runs.clone(), Arc::clone(&clock));
-        let scheduling = tokio::spawn(schedules.run(closing.clone()));
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
             requests: Requests::default(),
             closing,
-            scheduling: Mutex::new(Some(scheduling)),
+            schedules,
+            scheduling: Mutex::default(),
             driver,
             store,
             gate,
@@ -125,6 +126,16 @@ impl Site {
     #[must_use]
     pub fn resumed(&self) -> u64 {
         self.0.resumed
+    }
+
+    /// Begins runs by schedule from now on. A site of one command does not: who tries a workflow out
+    /// does not want it to go on by itself.
+    pub async fn keep_schedules(&self) {
+        let mut scheduling = self.0.scheduling.lock().await;
+        if scheduling.is_none() {
+            let kept = self.0.schedules.clone().run(self.0.closing.clone());
+            *scheduling = Some(tokio::spawn(kept));
+        }
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

@@ -181,7 +181,15 @@ impl Schedules {
 
     /// Begins the run of a row whose time has come, and writes down when the next one is.
     async fn keep(&self, row: &ScheduleRow, now: Timestamp) -> Result<(), String> {
-        let definition = Definition::decode(&row.definition).map_err(|error| error.to_string())?;
+        let definition = match Definition::decode(&row.definition) {
+            Ok(definition) => definition,
+            Err(error) => {
+                // It stands still until somebody applies the workflow again.
+                let after = ScheduleRow { next_at: None, ..row.clone() };
+                self.advance(row, after).await.map_err(|refusal| format!("{refusal:?}"))?;
+                return Err(error.to_string());
+            }
+        };
         let Some(due) = due::due(&definition, row, now) else { return Ok(()) };
         if due.has_missed {
             tracing::warn!(workflow = %row.key, trigger = row.trigger, missed = definition.missed.name(), "times were missed");

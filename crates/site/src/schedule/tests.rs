@@ -51,7 +51,9 @@ impl Place {
             random: Arc::new(SystemRandom),
             store_figures: None,
         };
-        Site::open(parts).await.expect("a site")
+        let site = Site::open(parts).await.expect("a site");
+        site.keep_schedules().await;
+        site
     }
 
     /// Minutes since the start for which runs were begun, in order.
@@ -237,5 +239,35 @@ async fn many_schedules_of_one_time_are_all_kept() {
     assert_eq!(place.begun().await.len(), 1_201);
     let rows = place.store.schedule_list(None, 2_000).await.expect("reads");
     assert!(rows.iter().all(|row| row.fired_at == Some(at) && row.next_at > Some(at)));
+    site.stop().await;
+}
+
+/// Mutation: keep schedules without being asked to, or try an unreadable one for ever.
+#[tokio::test(start_paused = true)]
+async fn nothing_begins_where_schedules_are_not_kept_or_cannot_be_read() {
+    let place = Place::new();
+    let parts = Parts {
+        store: Arc::new(place.store.reopen()),
+        config: Config::default(),
+        program: PathBuf::from("/nonexistent"),
+        clock: place.clock.clone(),
+        random: Arc::new(SystemRandom),
+        store_figures: None,
+    };
+    let site = Site::open(parts).await.expect("a site");
+    apply(&site, "1.0.0", "{every: PT10M}", QUICK).await;
+    sleep(31 * MINUTE).await;
+    assert!(place.begun().await.is_empty());
+    site.stop().await;
+
+    let row = ScheduleRow { definition: b"junk".to_vec().into(), ..place.row().await };
+    let owner = place.store.reopen();
+    owner.commit(vec![Op::SchedulePut(row)], Preconditions::none()).await.expect("written");
+    let site = place.open().await;
+    sleep(MINUTE).await;
+    assert_eq!(place.row().await.next_at, None, "it stands still");
+    apply(&site, "1.0.1", "{every: PT10M}", "{a: {set: {b: 2}}}").await;
+    sleep(11 * MINUTE).await;
+    assert_eq!(place.begun().await, [42], "applied again it begins again");
     site.stop().await;
 }

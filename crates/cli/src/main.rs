@@ -19,6 +19,7 @@ mod progress;
 mod runtime;
 mod serve;
 mod show;
+mod trial;
 mod when;
 
 use std::process::ExitCode;

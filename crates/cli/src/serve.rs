@@ -62,6 +62,11 @@ impl Serving {
         self.site.resumed()
     }
 
+    /// Begins runs by schedule while it serves.
+    pub async fn keep_schedules(&self) {
+        self.site.keep_schedules().await;
+    }
+
     /// Answers until `stop`; then lets what is in flight end for a moment, writes it down, and
     /// closes the store.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Outcome<()> {

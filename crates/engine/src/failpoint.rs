@@ -11,6 +11,9 @@ pub const AFTER_COMMIT: &str = "after-commit";
 /// Done, and its result not yet written down.
 pub const AFTER_ACT: &str = "after-act";
 
+/// A scheduled run is started, and its schedule does not know yet.
+pub const AFTER_SCHEDULED: &str = "after-scheduled";
+
 #[cfg(not(feature = "failpoints"))]
 pub fn pass(_name: &str) {}
 

@@ -36,6 +36,11 @@ impl Caller {
         Ok(Self { actor: text.to_owned() })
     }
 
+    /// The site itself, which starts what its schedules say.
+    pub(crate) fn of_site(actor: &str) -> Self {
+        Self { actor: actor.to_owned() }
+    }
+
     pub(crate) fn because(&self, reason: Option<String>) -> Result<By, Refusal> {
         Ok(By { actor: self.actor.clone(), reason: reason_of(reason)? })
     }

@@ -10,14 +10,20 @@ use futures::future::BoxFuture;
 use sandbox::{Pool, PoolConfig, PoolError};
 use wire::ProblemCode;
 
-use crate::config::Expressions;
+use crate::config::{Config, Expressions};
 use crate::refusal::Refusal;
 
 /// The processes that evaluate what is not on the closed list. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Evaluators(Pool);
+pub struct Evaluators(Pool);
 
 impl Evaluators {
+    /// As a site without a configuration has them.
+    #[must_use]
+    pub fn usual(program: PathBuf) -> Self {
+        Self::new(program, Config::default().expressions)
+    }
+
     /// Starts nothing yet. `program` is this binary itself, as a file.
     pub(crate) fn new(program: PathBuf, config: Expressions) -> Self {
         let Expressions { children, deadline, memory_bytes } = config;

@@ -16,6 +16,7 @@ mod journal;
 mod metrics;
 mod refusal;
 mod run;
+mod schedule;
 mod serve;
 mod site;
 mod start;
@@ -24,6 +25,7 @@ mod workflow;
 
 pub use api::openapi_json;
 pub use config::{Config, ConfigError};
+pub use evaluate::Evaluators;
 pub use metrics::StoreFigures;
 pub use serve::ServeError;
 pub use site::{Parts, Site, SiteError};

@@ -9,6 +9,8 @@ use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::Gate;
 use store::{RunState, Store, StoreError};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::{Health, Version};
 use worker::{Catalog, Worker};
@@ -18,6 +20,7 @@ use crate::evaluate::Evaluators;
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
 use crate::run::Runs;
+use crate::schedule::Schedules;
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -44,6 +47,9 @@ pub(crate) struct Inner {
     pub runs: Runs,
     pub requests: Requests,
     pub closing: CancellationToken,
+    schedules: Schedules,
+    /// While schedules are kept.
+    scheduling: Mutex<Option<JoinHandle<()>>>,
     driver: Driver,
     store: Arc<dyn Store>,
     gate: Arc<Gate>,
@@ -92,11 +98,15 @@ impl Site {
             random,
             closing.clone(),
         );
+        let schedules =
+            Schedules::new(Arc::clone(&store), workflows.clone(), runs.clone(), Arc::clone(&clock));
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
             requests: Requests::default(),
             closing,
+            schedules,
+            scheduling: Mutex::default(),
             driver,
             store,
             gate,
@@ -118,10 +128,24 @@ impl Site {
         self.0.resumed
     }
 
+    /// Begins runs by schedule from now on. A site of one command does not: who tries a workflow out
+    /// does not want it to go on by itself.
+    pub async fn keep_schedules(&self) {
+        let mut scheduling = self.0.scheduling.lock().await;
+        if scheduling.is_none() {
+            let kept = self.0.schedules.clone().run(self.0.closing.clone());
+            *scheduling = Some(tokio::spawn(kept));
+        }
+    }
+
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
     /// done by the next start.
     pub async fn stop(&self) {
         self.0.closing.cancel();
+        // Nothing new begins once the runs are asked to stop.
+        if let Some(scheduling) = self.0.scheduling.lock().await.take() {
+            scheduling.await.ok();
+        }
         self.0.driver.stop().await;
     }
 

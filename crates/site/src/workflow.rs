@@ -6,18 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{Clock, Digest};
 use engine::record::By;
+use spec::tree::schedule::Schedule;
 use spec::{Diagnostic, Read, Severity};
-use store::{CommitError, Op, Preconditions, RevisionRow, Store, WorkflowRow};
+use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
 use wire::{
     Finding, Page, ProblemCode, RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange,
     WorkflowDetail, WorkflowView,
 };
+
+use tokio::sync::Notify;
 
 use crate::caller::Caller;
 use crate::change::{ChangeKind, change_op};
 use crate::evaluate::Evaluators;
 use crate::expressions;
 use crate::refusal::{Refusal, finished, internal};
+use crate::schedule;
 
 /// Heads of workflows in memory. One is a hundred bytes, and a site has tens of workflows.
 const HEADS_KEPT_MAX: usize = 1_024;
@@ -42,6 +46,8 @@ struct Inner {
     heads: Mutex<Heads>,
     /// One change at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
+    /// Told whenever a schedule has changed.
+    schedules_changed: Arc<Notify>,
 }
 
 /// What a new run of a workflow takes.
@@ -66,7 +72,16 @@ impl Workflows {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (heads, changing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self(Arc::new(Inner { store, catalog, evaluators, clock, heads, changing }))
+        let schedules_changed = Arc::default();
+        Self(Arc::new(Inner {
+            store,
+            catalog,
+            evaluators,
+            clock,
+            heads,
+            changing,
+            schedules_changed,
+        }))
     }
 
     /// The current revision.
@@ -138,7 +153,13 @@ impl Workflows {
             view.updated_at = shown.created_at.to_string();
         }
         let text = String::from_utf8_lossy(&shown.text).into_owned();
-        Ok(WorkflowDetail { view, text, revisions: revisions.iter().map(revision_view).collect() })
+        let schedule = self.0.store.schedule_get(key.clone()).await?;
+        Ok(WorkflowDetail {
+            view,
+            text,
+            revisions: revisions.iter().map(revision_view).collect(),
+            schedule: schedule.iter().map(schedule::view).collect(),
+        })
     }
 
     /// Reads a document and makes it the workflow's current revision.
@@ -170,6 +191,7 @@ impl Workflows {
             text,
             source,
             warnings,
+            schedule: read.workflow.schedule,
         };
         let workflows = self.clone();
         finished(async move { workflows.carry_out(plan, &by, dry_run).await }).await
@@ -190,8 +212,10 @@ impl Workflows {
             let at = workflows.0.clock.now();
             let change =
                 change_op(ChangeKind::WorkflowDeleted, &key, None, Some(row.revision), &by, at);
-            let result =
-                workflows.commit(vec![Op::WorkflowDelete { key: key.clone(), at }, change]).await;
+            let kept = workflows.0.store.schedule_get(key.clone()).await?;
+            let mut ops = vec![Op::WorkflowDelete { key: key.clone(), at }, change];
+            ops.extend(schedule::ops(&key, None, &kept, at));
+            let result = workflows.commit(ops).await;
             workflows.heads_forget(&key);
             result
         })
@@ -232,9 +256,14 @@ impl Workflows {
             warnings.push(plan.same_version());
         }
         if !dry_run && change != WorkflowChange::Unchanged {
-            let result = self.commit(plan.ops(previous, by, self.0.clock.now())).await;
+            let now = self.0.clock.now();
+            let kept = self.0.store.schedule_get(plan.key.clone()).await?;
+            let mut ops = plan.ops(previous, by, now);
+            ops.extend(schedule::ops(&plan.key, plan.schedule.as_ref(), &kept, now));
+            let result = self.commit(ops).await;
             self.heads_forget(&plan.key);
             result?;
+            self.0.schedules_changed.notify_one();
         }
         Ok(WorkflowApplied {
             namespace: plan.key.namespace.to_string(),
@@ -245,6 +274,26 @@ impl Workflows {
             previous: previous.map(|revision| revision.to_string()),
             warnings,
         })
+    }
+
+    /// Told whenever a schedule has changed.
+    pub(crate) fn schedules_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.schedules_changed)
+    }
+
+    /// Replaces a trigger's row, unless it is another one by now. Says whether it did.
+    pub(crate) async fn schedule_advance(
+        &self,
+        before: &ScheduleRow,
+        after: ScheduleRow,
+    ) -> Result<bool, Refusal> {
+        let _turn = self.0.changing.lock().await;
+        let kept = self.0.store.schedule_get(before.key.clone()).await?;
+        if !kept.contains(before) {
+            return Ok(false);
+        }
+        self.commit(vec![Op::SchedulePut(after)]).await?;
+        Ok(true)
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<(), Refusal> {
@@ -280,6 +329,7 @@ struct Plan {
     text: String,
     source: String,
     warnings: Vec<Finding>,
+    schedule: Option<Schedule>,
 }
 
 impl Plan {

@@ -90,6 +90,10 @@ codes! {
     CompetingGraph = "WF-082": "branches that race cannot wait for one another",
     EvaluationLanguage = "WF-083": "a language of expressions that is not supported",
     ManyExtensions = "WF-084": "more extensions than a document may have",
+    ScheduleEmpty = "WF-090": "a schedule that starts nothing",
+    Cron = "WF-091": "a cron expression that is not valid",
+    ScheduleInterval = "WF-092": "an interval that a schedule cannot have",
+    ReadWithoutOn = "WF-093": "`read` in a schedule without events",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",
@@ -100,7 +104,7 @@ codes! {
     NotYetMcp = "WF-108": "`call: mcp` is not there yet",
     NotYetSecrets = "WF-111": "secrets are not there yet",
     NotYetAuthentication = "WF-112": "authentication is not there yet",
-    NotYetSchedule = "WF-114": "`schedule` is not there yet",
+    NotYetSchedule = "WF-114": "`schedule.on` is not there yet",
     NotYetAuthorization = "WF-116": "`$authorization` is not there yet",
     // 200 to 299: warnings.
     Unreachable = "WF-201": "a task that is never reached",
@@ -108,6 +112,8 @@ codes! {
     Unused = "WF-203": "something in `use` that nothing uses",
     TextExpression = "WF-204": "`${ }` inside text is not evaluated",
     UselessExtension = "WF-215": "an extension that does nothing",
+    MissedUnused = "WF-220": "`missed` in a schedule without times",
+    ScheduleInput = "WF-221": "a scheduled run whose input its schema refuses",
 }
 
 impl Code {

@@ -4,9 +4,10 @@
 
 pub mod catalog;
 pub mod code;
+pub mod cron;
 pub mod diagnostic;
 pub mod duration;
-mod near;
+pub mod near;
 mod node;
 mod openapi;
 mod problems;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use base::limits::BLOB_ROW_BYTES_MAX;
 use base::{RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
-use store::{BlobId, CommitError, Op, Preconditions, RunRow, Sequence};
+use store::{BlobId, CommitError, Op, Preconditions, RunRow, ScheduleRow, Sequence};
 
 use crate::convert::{code, int};
 use crate::heads::{Head, Heads};
@@ -59,6 +59,8 @@ struct Statements<'db> {
     revision_put: Statement<'db>,
     outcome_put: Statement<'db>,
     change_append: Statement<'db>,
+    schedule_put: Statement<'db>,
+    schedule_delete: Statement<'db>,
 }
 
 impl<'db> Applier<'db> {
@@ -84,6 +86,8 @@ impl<'db> Applier<'db> {
             revision_put: db.prepare(include_str!("sql/revision_put.sql"))?,
             outcome_put: db.prepare(include_str!("sql/outcome_put.sql"))?,
             change_append: db.prepare(include_str!("sql/change_append.sql"))?,
+            schedule_put: db.prepare(include_str!("sql/schedule_put.sql"))?,
+            schedule_delete: db.prepare(include_str!("sql/schedule_delete.sql"))?,
         };
         Ok(Self {
             db,
@@ -199,7 +203,27 @@ impl<'db> Applier<'db> {
                 self.statements.change_append.execute(params![at, actor, change])?;
                 Ok(())
             }
+            Op::SchedulePut(row) => self.schedule_put(row),
+            Op::ScheduleDelete { key, trigger } => {
+                let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+                self.statements.schedule_delete.execute(params![namespace, name, trigger])?;
+                Ok(())
+            }
         }
+    }
+
+    fn schedule_put(&mut self, row: &ScheduleRow) -> Result<(), Refusal> {
+        self.statements.schedule_put.execute(params![
+            row.key.namespace.as_str(),
+            row.key.name.as_str(),
+            row.trigger,
+            row.definition.as_ref(),
+            row.since.as_millis(),
+            row.next_at.map(Timestamp::as_millis),
+            row.fired_at.map(Timestamp::as_millis),
+            row.run.as_ref().map(|run| run.as_uuid().as_bytes()),
+        ])?;
+        Ok(())
     }
 
     fn run_create(&mut self, row: &RunRow) -> Result<(), Refusal> {

@@ -17,6 +17,7 @@ mod open;
 mod outcome;
 mod reader;
 mod run;
+mod schedule;
 mod stats;
 mod tail;
 mod workflow;
@@ -38,7 +39,7 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
     Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
-    RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
+    RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -263,5 +264,25 @@ impl Store for SqliteStore {
 
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>> {
         self.ask("list changes", move |db| change::list(db, after, limit))
+    }
+
+    fn schedule_get(&self, key: WorkflowKey) -> Answer<'_, Vec<ScheduleRow>> {
+        self.ask("read the schedule of a workflow", move |db| schedule::get(db, &key))
+    }
+
+    fn schedule_list(
+        &self,
+        after: Option<(WorkflowKey, String)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ScheduleRow>> {
+        self.ask("list schedules", move |db| schedule::list(db, after.as_ref(), limit))
+    }
+
+    fn schedule_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<ScheduleRow>> {
+        self.ask("list due schedules", move |db| schedule::due(db, now, limit))
+    }
+
+    fn schedule_next(&self) -> Answer<'_, Option<Timestamp>> {
+        self.ask("find the next schedule", schedule::next)
     }
 }

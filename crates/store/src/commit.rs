@@ -4,7 +4,7 @@ use base::name::WorkflowKey;
 use base::{RunId, Timestamp};
 use bytes::Bytes;
 
-use crate::{BlobId, OutcomeRow, RevisionRow, RunRow, Sequence, WorkflowRow};
+use crate::{BlobId, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow};
 
 /// Everything that can be written.
 #[derive(Debug, Clone)]
@@ -33,6 +33,10 @@ pub enum Op {
     OutcomePut(OutcomeRow),
     /// A line in the record of changes: who did what, when and why.
     ChangeAppend { at: Timestamp, actor: String, change: Bytes },
+    /// One trigger of a workflow, as it stands; replaces the one of that name.
+    SchedulePut(ScheduleRow),
+    /// Harmless where there is none.
+    ScheduleDelete { key: WorkflowKey, trigger: String },
 }
 
 /// What must be true for the commit to happen.

@@ -10,6 +10,7 @@ mod journal;
 pub mod memory;
 mod outcome;
 mod run;
+mod schedule;
 pub mod suite;
 mod workflow;
 
@@ -18,6 +19,7 @@ pub use commit::{CommitError, Op, Preconditions};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
+pub use schedule::ScheduleRow;
 pub use workflow::{RevisionRow, WorkflowRow};
 
 use base::name::WorkflowKey;
@@ -89,4 +91,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes after `after`, oldest first.
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>>;
+
+    /// The triggers of a workflow, by name.
+    fn schedule_get(&self, key: WorkflowKey) -> Answer<'_, Vec<ScheduleRow>>;
+    /// All, by workflow and trigger, after `after`.
+    fn schedule_list(
+        &self,
+        after: Option<(WorkflowKey, String)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ScheduleRow>>;
+    /// Triggers whose `next_at` has come, earliest first, then by workflow and trigger.
+    fn schedule_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<ScheduleRow>>;
+    /// The earliest `next_at`.
+    fn schedule_next(&self) -> Answer<'_, Option<Timestamp>>;
 }

@@ -14,7 +14,7 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
     Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
-    RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
+    RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -36,6 +36,7 @@ struct Kept {
     revisions: HashMap<WorkflowKey, Vec<RevisionRow>>,
     outcomes: Vec<OutcomeRow>,
     changes: Vec<ChangeRow>,
+    schedules: BTreeMap<(WorkflowKey, String), ScheduleRow>,
 }
 
 #[derive(Debug)]
@@ -138,7 +139,10 @@ impl Kept {
                     return Err(CommitError::BlobDiffers(*blob));
                 }
             }
-            Op::RevisionPut(_) | Op::ChangeAppend { .. } => {}
+            Op::RevisionPut(_)
+            | Op::ChangeAppend { .. }
+            | Op::SchedulePut(_)
+            | Op::ScheduleDelete { .. } => {}
             Op::WorkflowPut(row) => {
                 staged.workflows.insert(row.key.clone(), true);
             }
@@ -205,6 +209,12 @@ impl Kept {
             Op::ChangeAppend { at, actor, change } => {
                 let position = self.changes.len() as u64 + 1;
                 self.changes.push(ChangeRow { position, at, actor, change });
+            }
+            Op::SchedulePut(row) => {
+                self.schedules.insert((row.key.clone(), row.trigger.clone()), row);
+            }
+            Op::ScheduleDelete { key, trigger } => {
+                self.schedules.remove(&(key, trigger));
             }
         }
     }
@@ -369,5 +379,35 @@ impl Store for MemoryStore {
             let rows = kept.changes.iter().filter(|row| row.position > after);
             page(rows.cloned(), limit)
         })
+    }
+
+    fn schedule_get(&self, key: WorkflowKey) -> Answer<'_, Vec<ScheduleRow>> {
+        self.ask(|kept| kept.schedules.values().filter(|row| row.key == key).cloned().collect())
+    }
+
+    fn schedule_list(
+        &self,
+        after: Option<(WorkflowKey, String)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ScheduleRow>> {
+        self.ask(|kept| {
+            let rows = kept.schedules.iter();
+            let rows = rows.filter(|(name, _)| after.as_ref().is_none_or(|after| *name > after));
+            page(rows.map(|(_, row)| row.clone()), limit)
+        })
+    }
+
+    fn schedule_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<ScheduleRow>> {
+        self.ask(|kept| {
+            let is_due = |row: &&ScheduleRow| row.next_at.is_some_and(|at| at <= now);
+            let mut due: Vec<&ScheduleRow> = kept.schedules.values().filter(is_due).collect();
+            // Stable: those of one time stay in the order of their names.
+            due.sort_by_key(|row| row.next_at);
+            page(due.into_iter().cloned(), limit)
+        })
+    }
+
+    fn schedule_next(&self) -> Answer<'_, Option<Timestamp>> {
+        self.ask(|kept| kept.schedules.values().filter_map(|row| row.next_at).min())
     }
 }

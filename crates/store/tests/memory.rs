@@ -36,6 +36,7 @@ fn every_case_of_the_suite_is_in_the_list() {
         ("journal", include_str!("../src/suite/journal.rs")),
         ("outcome", include_str!("../src/suite/outcome.rs")),
         ("run", include_str!("../src/suite/run.rs")),
+        ("schedule", include_str!("../src/suite/schedule.rs")),
         ("workflow", include_str!("../src/suite/workflow.rs")),
     ];
     let mut written = Vec::new();

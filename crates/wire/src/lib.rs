@@ -17,7 +17,8 @@ pub use run::{
 };
 pub use site::{Health, Version};
 pub use workflow::{
-    RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail, WorkflowView,
+    RevisionView, ScheduleView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
+    WorkflowView,
 };
 
 /// Header in which a local client says who acts. A claim, not a proof: the API listens on loopback

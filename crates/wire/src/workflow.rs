@@ -63,6 +63,9 @@ pub struct WorkflowDetail {
     pub text: String,
     /// Newest first, at most 100.
     pub revisions: Vec<RevisionView>,
+    /// What begins runs of it by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ScheduleView>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -71,4 +74,24 @@ pub struct RevisionView {
     pub revision: String,
     pub version: String,
     pub created_at: String,
+}
+
+/// One trigger of a workflow's schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScheduleView {
+    /// `every`, `cron` or `after`.
+    pub trigger: String,
+    /// The interval, or the cron expression.
+    pub when: String,
+    /// `skip`, `once` or `all`: what becomes of times at which the site was down.
+    pub missed: String,
+    /// Missing while the end of the last run is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<String>,
+    /// The last time that began a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<String>,
 }

@@ -42,6 +42,7 @@ pub async fn dev(args: DevArgs) -> Outcome {
             std::process::exit(i32::from(Exit::Interrupted.code()));
         });
     };
+    serving.keep_schedules().await;
     serving.serve(stop).await?;
     Ok(Exit::Ok)
 }

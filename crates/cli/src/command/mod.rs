@@ -4,6 +4,7 @@ pub mod apply;
 pub mod dev;
 pub mod run;
 pub mod runs;
+pub mod test;
 pub mod version;
 pub mod workflows;
 
@@ -35,6 +36,7 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Workflows(args) => {
             runtime::client()?.block_on(workflows::workflows(&global, args))
         }
+        Command::Test(args) => test::test(&global, &args),
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
     }
 }

@@ -1,7 +1,7 @@
 //! `isonomy workflows`: what is stored.
 
 use base::{Clock as _, SystemClock};
-use wire::{WorkflowDetail, WorkflowView};
+use wire::{ScheduleView, WorkflowDetail, WorkflowView};
 
 use super::{api, pages, say_next};
 use crate::args::{
@@ -50,15 +50,32 @@ fn show_text(detail: &WorkflowDetail) -> String {
         let age = when::age(&revision.created_at, now);
         vec![revision.revision.clone(), revision.version.clone(), age, current.to_owned()]
     });
+    let schedule = detail.schedule.iter().map(|it| format!("schedule  {}\n", schedule_text(it)));
     format!(
-        "workflow  {}/{}\nversion   {}\nrevision  {}\n\n{}\n\n{}",
+        "workflow  {}/{}\nversion   {}\nrevision  {}\n{}\n{}\n\n{}",
         detail.view.namespace,
         detail.view.workflow,
         output::harmless(&detail.view.version),
         detail.view.revision,
+        output::harmless(&schedule.collect::<String>()),
         output::table(&["revision", "version", "age", ""], rows),
         output::harmless(&detail.text),
     )
+}
+
+fn schedule_text(schedule: &ScheduleView) -> String {
+    let ScheduleView { trigger, when, missed, next_at, last_at, last_run } = schedule;
+    let mut text = format!("{trigger} {when}");
+    match (next_at, last_run) {
+        (Some(next), _) => text.push_str(&format!(", next {next}")),
+        (None, Some(run)) => text.push_str(&format!(", next after the end of {run}")),
+        (None, None) => {}
+    }
+    text.extend(last_at.as_ref().map(|last| format!(", last {last}")));
+    if trigger != "after" {
+        text.push_str(&format!(", missed: {missed}"));
+    }
+    text
 }
 
 async fn delete(global: &Global, args: WorkflowsDelete) -> Outcome {

@@ -13,4 +13,5 @@ mod run;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+mod trial;
 mod usage;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use engine::failpoint::{AFTER_ACT, AFTER_COMMIT, BEFORE_COMMIT};
 use spec::tree::TaskKind;
 
+mod schedule;
 #[path = "../support/mod.rs"]
 mod support;
 

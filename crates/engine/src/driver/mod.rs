@@ -17,7 +17,7 @@ mod revision;
 mod waker;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::name::WorkflowKey;
 use base::{Clock, Digest, Random, RunId, Timestamp, Value};
@@ -69,9 +69,13 @@ struct Inner {
     loading: Semaphore,
     /// A run was put away, or one that was due has moved on.
     rewake: Notify,
+    on_end: OnceLock<OnEnd>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
+
+/// Whoever wants to hear that a run has ended.
+type OnEnd = Box<dyn Fn(RunId) + Send + Sync>;
 
 /// What can be asked of a run in progress.
 enum Command {
@@ -139,6 +143,7 @@ impl Driver {
             in_flight: Arc::new(Semaphore::new(EFFECTS_IN_FLIGHT_MAX)),
             loading: Semaphore::new(LOADING_MAX),
             rewake: Notify::new(),
+            on_end: OnceLock::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }));
@@ -263,6 +268,11 @@ impl Driver {
     #[must_use]
     pub fn active(&self) -> usize {
         self.0.actors().len()
+    }
+
+    /// Calls `tell` whenever the end of a run has become durable. Once: a second one is not heard.
+    pub fn on_end(&self, tell: impl Fn(RunId) + Send + Sync + 'static) {
+        self.0.on_end.set(Box::new(tell)).ok();
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

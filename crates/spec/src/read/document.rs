@@ -26,13 +26,11 @@ impl<'a> Reader<'a> {
         let around = Around::default();
         self.evaluate(top.get("evaluate"));
         self.shelve(top.get("use"));
-        if let Some(schedule) = top.get("schedule") {
-            self.not_yet(Code::NotYetSchedule, schedule.at, "`schedule`");
-        }
         let document = self.require(&top, "document").and_then(|item| self.document(item));
         let input = self.input(top.get("input"), Position::WorkflowInput, &around);
         let output = self.output(top.get("output"), Position::WorkflowOutput, &around);
         let timeout = self.timeout(top.get("timeout"), Position::WorkflowInput, &around);
+        let schedule = self.schedule(top.get("schedule"), input.as_ref());
         let body = self
             .require(&top, "do")
             .map(|item| self.task_list(item, "/do", &around, ListKind::Steps));
@@ -46,6 +44,7 @@ impl<'a> Reader<'a> {
             input: input?,
             output: output?,
             timeout,
+            schedule: schedule?,
             body: body?,
             tasks: tasks?,
             extensions: extensions?,

@@ -18,6 +18,7 @@ mod openapi;
 mod resource;
 mod retry;
 mod reusable;
+mod schedule;
 mod shape;
 mod task;
 

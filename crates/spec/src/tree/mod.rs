@@ -6,6 +6,7 @@
 
 mod service;
 mod extension;
+pub mod schedule;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub struct Workflow {
     pub input: Input,
     pub output: Output,
     pub timeout: Option<DurationOf>,
+    pub schedule: Option<schedule::Schedule>,
     pub body: TaskList,
     pub tasks: Vec<Task>,
     pub extensions: Vec<Extension>,

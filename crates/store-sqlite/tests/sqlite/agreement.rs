@@ -8,8 +8,8 @@ use sqlite::SqliteStore;
 use store::memory::MemoryStore;
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState, Sequence, Store,
-    WorkflowRow,
+    Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
+    Store, WorkflowRow,
 };
 
 use crate::{folder, open, sqlite};
@@ -21,6 +21,20 @@ enum Step {
 }
 
 const KEYS: [&str; 3] = ["lab/intake", "lab/press", "plant/intake"];
+
+const TRIGGERS: [&str; 2] = ["every", "cron"];
+
+fn schedule((name, trigger, next_at): (usize, usize, Option<i64>)) -> Op {
+    Op::SchedulePut(ScheduleRow {
+        key: key(KEYS[name]),
+        trigger: TRIGGERS[trigger].to_owned(),
+        definition: Bytes::from_static(b"definition"),
+        since: at(1),
+        next_at: next_at.map(at),
+        fired_at: None,
+        run: next_at.is_none().then(|| run_id(3)),
+    })
+}
 
 fn run_row() -> impl Strategy<Value = RunRow> {
     (0..4_u64, 0..7_usize, 0..3_usize, prop::option::of(0..9_i64)).prop_map(
@@ -67,6 +81,11 @@ fn op() -> impl Strategy<Value = Op> {
             resolved: Bytes::from_static(b"resolved"),
         })),
         1 => (0..3_usize).prop_map(|name| Op::WorkflowDelete { key: key(KEYS[name]), at: at(8) }),
+        2 => (0..3_usize, 0..2_usize, prop::option::of(0..9_i64)).prop_map(schedule),
+        1 => (0..3_usize, 0..2_usize).prop_map(|(name, trigger)| Op::ScheduleDelete {
+            key: key(KEYS[name]),
+            trigger: TRIGGERS[trigger].to_owned(),
+        }),
     ]
 }
 
@@ -109,6 +128,9 @@ async fn told(store: &dyn Store) -> String {
         say(format!("{:?}", store.workflow_get(key(name)).await.expect("reads")));
         say(format!("{:?}", store.revision_list(key(name), 9).await.expect("reads")));
     }
+    say(format!("{:?}", store.schedule_list(None, 9).await.expect("reads")));
+    say(format!("{:?}", store.schedule_due(at(5), 2).await.expect("reads")));
+    say(format!("{:?}", store.schedule_next().await.expect("reads")));
     for row in store.outcome_list(0, 99).await.expect("reads") {
         say(format!("{:?}", OutcomeRow { position: 0, ..row }));
     }

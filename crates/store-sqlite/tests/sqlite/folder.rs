@@ -80,13 +80,34 @@ fn a_newer_store_is_refused_and_left_alone() {
     drop(open(folder.path()));
     let file = folder.path().join(DATABASE_FILE);
     let db = Connection::open(&file).expect("opens");
-    db.execute("UPDATE meta SET value = 7 WHERE key = 'schema'", []).expect("changes");
+    db.execute("UPDATE meta SET value = 700 WHERE key = 'schema'", []).expect("changes");
     drop(db);
     let before = std::fs::read(&file).expect("reads");
     let error = refused(folder.path());
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 700, .. }), "{error}");
     assert!(error.to_string().contains("use a newer program"), "{error}");
     assert!(std::fs::read(&file).expect("reads") == before, "the file is untouched");
+}
+
+/// Mutation: leave a script out, or write the number of a version whose script has not run.
+#[tokio::test]
+async fn an_older_store_keeps_its_rows_and_gets_the_new_tables() {
+    let folder = folder();
+    let db = Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
+    db.execute_batch(include_str!("../../src/sql/schema_1.sql")).expect("the first version");
+    db.execute_batch(
+        "INSERT INTO meta VALUES ('schema', 1), ('epoch', 4), ('folded', 0),
+             ('incarnation', x'0190000000007000800000000000000a');
+         INSERT INTO changes (at, actor, change) VALUES (1, 'ada', x'00');",
+    )
+    .expect("writes");
+    drop(db);
+    let store = open(folder.path());
+    assert_eq!(store.epoch(), 5);
+    assert_eq!(store.change_list(0, 9).await.expect("reads").len(), 1);
+    assert_eq!(store.schedule_list(None, 9).await.expect("reads"), []);
+    drop(store);
+    drop(open(folder.path()));
 }
 
 /// Mutation: `expect` anything of what the file says.

@@ -9,6 +9,7 @@ pub mod commit;
 pub mod journal;
 pub mod outcome;
 pub mod run;
+pub mod schedule;
 pub mod workflow;
 
 use base::name::WorkflowKey;
@@ -51,6 +52,11 @@ macro_rules! suite_cases {
             run::due_runs_come_earliest_first,
             run::only_runs_that_may_be_woken_are_due,
             run::runs_are_counted_by_state,
+            schedule::a_schedule_is_replaced_as_a_whole,
+            schedule::one_trigger_is_deleted_without_the_others,
+            schedule::due_schedules_come_earliest_first,
+            schedule::without_a_schedule_nothing_is_next,
+            schedule::schedules_are_listed_by_key_and_in_pages,
             workflow::a_revision_never_changes,
             workflow::revisions_are_listed_newest_first,
             workflow::a_deleted_workflow_is_a_tombstone_until_applied_again,

@@ -85,6 +85,11 @@ impl Actor {
         if row.wake_at.is_some() || self.row.wake_at.is_some() {
             self.driver.0.rewake.notify_one();
         }
+        if row.ended_at.is_some()
+            && let Some(tell) = self.driver.0.on_end.get()
+        {
+            tell(self.run);
+        }
         self.asleep = row.wake_at.is_some();
         self.row = row;
         self.durable = self.last;

@@ -1,0 +1,206 @@
+//! `isonomy test`: an author's tests of a workflow, without a site and without the world.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::Digest;
+
+use crate::args::Global;
+use crate::args::test::TestArgs;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::runtime;
+use crate::trial::file::{self, Case, TestFile, Which};
+use crate::trial::judge::{compare, judge};
+use crate::trial::play::{Played, Player};
+use crate::trial::report::{CaseReport, Compared, FileReport, Other, Report};
+use crate::trial::subject::Subject;
+
+/// Test files of one command; a folder above all others was most likely a mistake.
+const FILES_MAX: usize = 1_000;
+
+/// Folders within folders; a link that leads back ends here.
+const FOLDER_DEPTH_MAX: usize = 20;
+
+pub fn test(global: &Global, args: &TestArgs) -> Outcome {
+    let mut paths = Vec::new();
+    for path in &args.file {
+        find(path, &mut paths)?;
+    }
+    if args.compare.is_some() && paths.len() > 1 {
+        return Err(Failure::usage("`--compare` is for the tests of one workflow")
+            .hint("name one test file"));
+    }
+    // Everything that is wrong with the files is said before anything is run.
+    let mut trials = Vec::new();
+    for path in &paths {
+        trials.push(Trial::read(global, path, args)?);
+    }
+    if trials.iter().all(|trial| trial.cases().next().is_none()) {
+        return Err(Failure::usage("no case has such a name").hint("leave `--case` out"));
+    }
+    let player = Player::new()?;
+    let mut report = Report::default();
+    for trial in &trials {
+        report.add(trial.run(&player)?);
+    }
+    output::show(args.output.output, &report, || report.text())?;
+    Ok(if report.failed == 0 { Exit::Ok } else { Exit::Faulted })
+}
+
+/// A test file with its workflow, and the one to compare with.
+struct Trial {
+    file: TestFile,
+    subject: Arc<Subject>,
+    other: Option<Arc<Subject>>,
+    only: Option<String>,
+}
+
+impl Trial {
+    fn read(global: &Global, path: &Path, args: &TestArgs) -> Outcome<Self> {
+        let file = file::read(path)?;
+        let subject = Subject::read(&file.workflow)?;
+        subject.check(&file)?;
+        let other = args.compare.as_deref().map(|other| self::other(global, other, &subject));
+        let other = other.transpose()?.map(Arc::new);
+        Ok(Self { file, subject: Arc::new(subject), other, only: args.case.clone() })
+    }
+
+    fn cases(&self) -> impl Iterator<Item = &Case> {
+        let is_wanted = |case: &&Case| match &self.only {
+            Some(only) => case.name.contains(only.as_str()),
+            None => true,
+        };
+        self.file.cases.iter().filter(is_wanted)
+    }
+
+    fn run(&self, player: &Player) -> Outcome<FileReport> {
+        let mut cases = Vec::new();
+        for case in self.cases() {
+            let played = player.play(&self.subject, case)?;
+            let findings = judge(case, &played);
+            let compared = match &self.other {
+                Some(other) => Some(compared(case, &player.play(other, case)?, &played)),
+                None => None,
+            };
+            cases.push(CaseReport {
+                name: case.name.clone(),
+                line: case.line,
+                passed: findings.is_empty(),
+                took_ms: played.took.as_millis(),
+                unused_stubs: unused(case, &played),
+                findings,
+                started: played.started,
+                calls: played.calls,
+                compared,
+            });
+        }
+        Ok(FileReport {
+            file: self.file.path.display().to_string(),
+            workflow: self.subject.source.clone(),
+            revision: self.subject.revision.to_string(),
+            other: self.other.as_ref().map(|other| Other {
+                source: other.source.clone(),
+                revision: other.revision.to_string(),
+            }),
+            cases,
+        })
+    }
+}
+
+fn compared(case: &Case, other: &Played, played: &Played) -> Compared {
+    let findings = judge(case, other);
+    Compared { passed: findings.is_empty(), findings, differences: compare(other, played) }
+}
+
+/// A file, or a revision of the workflow that a site has.
+fn other(global: &Global, named: &str, subject: &Subject) -> Outcome<Subject> {
+    let Ok(revision) = named.parse::<Digest>() else {
+        return Subject::read(Path::new(named));
+    };
+    let revision = revision.to_string();
+    let mut api = super::api(global)?;
+    api.namespace = subject.key.namespace.clone();
+    let detail = runtime::client()?
+        .block_on(api.workflow_show(&subject.key.name, Some(revision.as_str())))?;
+    Subject::parse(format!("{} {revision}", subject.key), detail.text)
+}
+
+fn unused(case: &Case, played: &Played) -> Vec<String> {
+    let own = case.stubs.iter().zip(&played.asked).take(case.own_stubs);
+    own.filter(|(_, asked)| **asked == 0).map(|(stub, _)| named(&stub.which)).collect()
+}
+
+fn named(which: &Which) -> String {
+    let Which { task, location, call, with: _ } = which;
+    let parts = [task, location, call].into_iter().flatten();
+    parts.map(|part| format!("`{part}`")).collect::<Vec<_>>().join(" ")
+}
+
+fn find(path: &Path, found: &mut Vec<PathBuf>) -> Outcome<()> {
+    if path.is_dir() {
+        let before = found.len();
+        find_below(path, 0, found)?;
+        if found.len() == before {
+            let what = format!("there is no test file in `{}`", path.display());
+            return Err(Failure::usage(what).hint(
+                "a test file lies beside its workflow: `intake.test.yaml` beside `intake.yaml`",
+            ));
+        }
+        return Ok(());
+    }
+    if file::is_test_file(path) {
+        return add(path.to_owned(), found);
+    }
+    match file::beside(path) {
+        Some(beside) => add(beside, found),
+        None if !path.is_file() => {
+            Err(Failure::usage(format!("there is no file `{}`", path.display())))
+        }
+        None => {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("NAME");
+            let what = format!("there are no tests of `{}`", path.display());
+            Err(Failure::usage(what).hint(format!(
+                "write them into `{stem}.test.yaml` beside it; docs/reference/test-files.md says how"
+            )))
+        }
+    }
+}
+
+fn add(path: PathBuf, found: &mut Vec<PathBuf>) -> Outcome<()> {
+    if found.len() == FILES_MAX {
+        return Err(Failure::usage(format!("there are more than {FILES_MAX} test files"))
+            .hint("test the folders below one by one"));
+    }
+    if !found.contains(&path) {
+        found.push(path);
+    }
+    Ok(())
+}
+
+fn find_below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
+    let wrong =
+        |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
+    if depth > FOLDER_DEPTH_MAX {
+        return Err(Failure::usage(format!(
+            "`{}` lies more than {FOLDER_DEPTH_MAX} folders deep",
+            folder.display()
+        )));
+    }
+    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(wrong)?.collect();
+    let mut paths: Vec<PathBuf> = entries.map_err(wrong)?.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden {
+            continue;
+        } else if path.is_dir() {
+            find_below(&path, depth + 1, found)?;
+        } else if file::is_test_file(&path) {
+            add(path, found)?;
+        }
+    }
+    Ok(())
+}

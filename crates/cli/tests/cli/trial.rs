@@ -1,0 +1,213 @@
+//! `isonomy test`: the real binary on real files, without any site.
+
+use std::path::Path;
+
+use crate::support::{Home, document, golden};
+
+const TASKS: &str = "
+  - fetch:
+      try:
+        - get: { call: http, with: { method: get, endpoint: 'https://a.example/orders/{id}' } }
+      catch:
+        errors: { with: { status: 503 } }
+        retry: { delay: PT10S, backoff: { exponential: {} }, limit: { attempt: { count: 5 } } }
+  - nap: { wait: P30D }
+  - post:
+      call: http
+      with: { method: post, endpoint: 'https://b.example/x', query: { k: v }, headers: { a: b }, body: { n: '${ .total }' } }
+      output: { as: '${ {got: ., seven: (.id | test(\"7\"))} }' }
+  - say: { call: 'echo:1.0.0@default', with: { all: '${ . }' } }
+";
+
+const TESTS: &str = "
+stubs:
+  - call: POST https://b.example/*
+    output: { id: '7' }
+cases:
+  - name: an order comes through
+    input: { id: 3 }
+    stubs:
+      - task: get
+        answers:
+          - error: { status: 503 }
+          - error: { status: 503 }
+            after: PT1S
+          - output: { total: 12 }
+    expect:
+      output: { all: { seven: true, got: { id: '7' } } }
+      includes: { all: { seven: true } }
+      order: [get, get, get, nap, post, say]
+      never: []
+      calls:
+        - { task: get, times: 3, with: { endpoint: 'https://a.example/orders/3' } }
+        - { location: /do/2/post, with: { body: { n: 12.0 }, headers: { a: b }, query: { k: v } } }
+        - { call: 'echo:*', times: 1 }
+      takes: P30DT31S
+  - name: a lasting refusal is an error
+    input: { id: 4 }
+    stubs: [{ location: /do/0/fetch/try/0/get, error: { status: 404, title: Not Found } }]
+    expect:
+      error: { type: 'https://serverlessworkflow.io/spec/1.0.0/errors/communication', status: 404, instance: /do/0/fetch/try/0/get }
+";
+
+const WRONG: &str = "
+cases:
+  - name: everything differs
+    input: { id: 3 }
+    stubs:
+      - { task: get, output: { total: 13 } }
+      - { task: post, output: { id: '7' } }
+      - { task: nap, output: {} }
+    expect:
+      output: { all: { seven: true, got: { id: '8' } }, more: 2 }
+      includes: { all: { seven: false } }
+      order: [get, post, nap]
+      never: [say]
+      calls:
+        - { task: post, with: { body: { n: 12 } } }
+        - { task: get, times: 2 }
+      takes: PT1S
+  - name: a stub is missing
+    input: { id: 3 }
+  - name: a stub is asked too often
+    input: { id: 3 }
+    stubs: [{ task: get, answers: [{ error: { status: 503 } }] }]
+  - name: another error
+    input: { id: 3 }
+    stubs: [{ task: get, error: { status: 404, detail: gone } }]
+    expect: { error: { status: 500, detail: gone } }
+  - name: no error
+    stubs: [{ task: get, error: { status: 404 } }]
+  - name: nothing comes
+    input: { id: 3 }
+    stubs: [{ task: get, never: true }]
+";
+
+fn home(tests: &str) -> Home {
+    let home = Home::new();
+    home.write("intake.yaml", &document("intake", TASKS).replace("do:\n\n", "do:\n"));
+    home.write("intake.test.yaml", tests);
+    home
+}
+
+/// Mutation: let time pass, answer by the wrong stub, or compare anything of `expect` loosely.
+#[test]
+fn what_is_as_expected_passes() {
+    let home = home(TESTS);
+    for target in ["intake.yaml", "intake.test.yaml", "."] {
+        let ended = home.run(&["test", target]).ends_with(0);
+        assert!(ended.stdout.ends_with("2 passed, 0 failed\n"), "{}", ended.stdout);
+    }
+    let one = home.run(&["test", ".", "--case", "order"]).ends_with(0);
+    assert!(one.stdout.ends_with("1 passed, 0 failed\n"), "{}", one.stdout);
+}
+
+/// Mutation: leave out, or swap the sides of, any kind of finding.
+#[test]
+fn what_differs_is_shown_and_fails() {
+    let home = home(WRONG);
+    golden("test-failed.txt", &home.run(&["test", "intake.yaml"]).ends_with(1).stdout);
+    golden(
+        "test-failed.json",
+        &home.run(&["test", "intake.yaml", "-o", "json"]).ends_with(1).stdout,
+    );
+}
+
+/// Mutation: compare with the same workflow, or let the other one decide the exit code.
+#[test]
+fn two_revisions_are_shown_side_by_side() {
+    let home = home(TESTS);
+    let other = document("intake", TASKS).replace("do:\n\n", "do:\n");
+    home.write("other.yaml", &other.replace("P30D", "P1D").replace("seven:", "eight:"));
+    let order = ["test", "intake.yaml", "--case", "order", "--compare"];
+    let by_file = home.run(&[&order[..], &["other.yaml"]].concat()).ends_with(0);
+    golden("test-compared.txt", &by_file.stdout);
+    let _dev = home.dev();
+    let applied = home.run(&["apply", "-f", "other.yaml", "--yes", "-o", "json"]).ends_with(0);
+    let revision = applied.json()["items"][0]["revision"].as_str().expect("a digest").to_owned();
+    let stored = home.run(&[&order[..], &[&revision]].concat()).ends_with(0);
+    assert_eq!(
+        stored.stdout,
+        by_file.stdout.replace("- other.yaml ", &format!("- default/intake {revision} "))
+    );
+    home.run(&["test", "other.yaml"]).ends_with(2);
+    home.write("other.test.yaml", TESTS);
+    let failed = home.run(&["test", "other.yaml", "--compare", "intake.yaml"]).ends_with(1);
+    assert!(failed.stdout.contains("the other one passes"), "{}", failed.stdout);
+}
+
+/// Mutation: run what can be run of a wrong file, or give another exit code.
+#[test]
+fn a_wrong_file_is_refused_at_its_place_before_anything_runs() {
+    let home = home(TESTS);
+    for (tests, said) in [
+        ("", "intake.test.yaml:1:1: "),
+        ("a: [", "intake.test.yaml:1:"),
+        ("cases: []", "there is no case in it\n  --> intake.test.yaml:1"),
+        ("cases:\n  - name: a\n    expct: {}", "intake.test.yaml:3:5: unknown field `expct`"),
+        (
+            "cases:\n  - name: a\n  - name: a",
+            "the case `a` stands at line 2 already\n  --> intake.test.yaml:3",
+        ),
+        ("cases:\n  - {name: a, at: soon}", "`at` of the case `a` is not a time"),
+        ("cases:\n  - {name: a, stubs: [{output: 1}]}", "it is not said which effect is meant"),
+        ("cases:\n  - {name: a, stubs: [{task: get}]}", "an answer is exactly one of"),
+        (
+            "cases:\n  - {name: a, stubs: [{task: get, output: 1, never: true}]}",
+            "an answer is exactly one of",
+        ),
+        ("cases:\n  - {name: a, stubs: [{task: get, answers: []}]}", "`answers` is empty"),
+        (
+            "cases:\n  - {name: a, stubs: [{task: get, output: 1, answers: [{output: 1}]}]}",
+            "either one answer or `answers`",
+        ),
+        (
+            "cases:\n  - {name: a, stubs: [{task: get, output: 1, after: soon}]}",
+            "`after` is not a duration",
+        ),
+        ("cases:\n  - {name: a, stubs: [{call: nonsense, output: 1}]}", "`call` names no call"),
+        ("cases:\n  - {name: a, stubs: [{task: gett, output: 1}]}", "hint: did you mean `get`?"),
+        (
+            "cases:\n  - {name: a, stubs: [{location: /do/0/get, output: 1}]}",
+            "has no task at `/do/0/get`",
+        ),
+        ("cases:\n  - {name: a, expect: {order: [fetsh]}}", "hint: did you mean `fetch`?"),
+        ("cases:\n  - {name: a, expect: {never: [x]}}", "hint: its tasks are `fetch`, `get`"),
+        ("cases:\n  - {name: a, expect: {calls: [{task: x}]}}", "has no task `x`"),
+        ("cases:\n  - {name: a, expect: {state: done}}", "`state` is none in which a run ends"),
+        ("workflow: none.yaml\ncases:\n  - {name: a}", "cannot read the document `none.yaml`"),
+    ] {
+        home.write("intake.test.yaml", tests);
+        let ended = home.run(&["test", "intake.test.yaml"]).ends_with(2);
+        assert!(ended.stderr.contains(said), "{tests}\n{}", ended.stderr);
+        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+    }
+    home.write("intake.test.yaml", TESTS);
+    home.write("empty/x.yaml", "a: 1");
+    home.write("alone.test.yaml", TESTS);
+    for (args, said) in [
+        (&["test", "none.yaml"][..], "there is no file `none.yaml`"),
+        (&["test", "empty"], "there is no test file in `empty`"),
+        (&["test", "empty/x.yaml"], "there are no tests of `empty/x.yaml`"),
+        (&["test", "alone.test.yaml"], "there is no workflow `alone.yaml` beside it"),
+        (&["test", "intake.yaml", "--case", "zzz"], "no case has such a name"),
+        (&["test"], "Usage:"),
+    ] {
+        let ended = home.run(args).ends_with(2);
+        assert!(ended.stderr.contains(said), "{args:?}\n{}", ended.stderr);
+    }
+    home.write("intake.yaml", "document: {dsl: 1.0.3}\ndo: []\n");
+    let ended = home.run(&["test", "intake.yaml"]).ends_with(2);
+    assert!(ended.stderr.contains("error[WF-010]"), "{}", ended.stderr);
+}
+
+/// Mutation: break a shipped example, or what its tests rely on.
+#[test]
+fn the_tests_of_the_examples_pass() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let home = Home::new();
+    let path = examples.display().to_string();
+    let report = home.run(&["test", &path, "-o", "json"]).ends_with(0).json();
+    assert!(report["passed"].as_u64() >= Some(5), "{report}");
+    assert!(report["files"].as_array().is_some_and(|files| files.len() >= 2), "{report}");
+}

@@ -4,7 +4,7 @@ use base::name::WorkflowKey;
 use base::{RunId, Timestamp};
 use bytes::Bytes;
 
-use crate::{BlobId, OutcomeRow, RevisionRow, RunRow, Sequence, WorkflowRow};
+use crate::{BlobId, EventRow, OutcomeRow, RevisionRow, RunRow, Sequence, WorkflowRow};
 
 /// Everything that can be written.
 #[derive(Debug, Clone)]
@@ -33,6 +33,9 @@ pub enum Op {
     OutcomePut(OutcomeRow),
     /// A line in the record of changes: who did what, when and why.
     ChangeAppend { at: Timestamp, actor: String, change: Bytes },
+    /// The first one stays where an event of that namespace, source and id is there already. The
+    /// oldest events go where more are kept than [`crate::EventLimits`] allows.
+    EventAppend(EventRow),
 }
 
 /// What must be true for the commit to happen.

@@ -6,6 +6,7 @@
 
 mod change;
 mod commit;
+mod event;
 mod journal;
 pub mod memory;
 mod outcome;
@@ -15,6 +16,7 @@ mod workflow;
 
 pub use change::ChangeRow;
 pub use commit::{CommitError, Op, Preconditions};
+pub use event::{EventLimits, EventQuery, EventRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
@@ -89,4 +91,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes after `after`, oldest first.
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>>;
+
+    fn event_list(&self, query: EventQuery) -> Answer<'_, Vec<EventRow>>;
+    /// The position of the newest event of all namespaces, 0 where there never was one. Whoever has
+    /// committed an event finds it covered.
+    fn event_last(&self) -> u64;
 }

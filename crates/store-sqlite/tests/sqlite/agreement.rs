@@ -8,8 +8,8 @@ use sqlite::SqliteStore;
 use store::memory::MemoryStore;
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState, Sequence, Store,
-    WorkflowRow,
+    EventQuery, EventRow, Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState,
+    Sequence, Store, WorkflowRow,
 };
 
 use crate::{folder, open, sqlite};
@@ -65,6 +65,7 @@ fn op() -> impl Strategy<Value = Op> {
             created_at: at(version),
             text: Bytes::from_static(b"text"),
         })),
+        2 => (0..4_u64).prop_map(|n| Op::EventAppend(store::suite::event::event(n))),
         1 => (0..3_usize).prop_map(|name| Op::WorkflowDelete { key: key(KEYS[name]), at: at(8) }),
     ]
 }
@@ -107,6 +108,10 @@ async fn told(store: &dyn Store) -> String {
     for name in KEYS {
         say(format!("{:?}", store.workflow_get(key(name)).await.expect("reads")));
         say(format!("{:?}", store.revision_list(key(name), 9).await.expect("reads")));
+    }
+    let events = EventQuery::of(key("lab/x").namespace, 99);
+    for row in store.event_list(events).await.expect("reads") {
+        say(format!("{:?}", EventRow { position: 0, ..row }));
     }
     for row in store.outcome_list(0, 99).await.expect("reads") {
         say(format!("{:?}", OutcomeRow { position: 0, ..row }));

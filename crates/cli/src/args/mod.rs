@@ -1,5 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
+pub mod events;
+
 use std::path::PathBuf;
 
 use base::{Namespace, RunId, WorkflowName};
@@ -50,6 +52,10 @@ pub enum Command {
     Workflows(WorkflowsArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
+    /// Send an event, so that workflows that listen to it go on
+    Emit(events::EmitArgs),
+    /// List and follow events
+    Events(events::EventsArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -14,7 +14,7 @@ use super::record::SeedDoc;
 use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::EffectNo;
-use crate::record::{EvaluationNo, TimerNo, TimerPurpose, Usage};
+use crate::record::{EvaluationNo, ListenerNo, TimerNo, TimerPurpose, Usage};
 
 pub const SNAPSHOT_TYPE: &str = "isonomy.snapshot";
 
@@ -111,6 +111,12 @@ pub(crate) struct SnapshotDoc {
     pub retries: u32,
     pub control: u64,
     pub now: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<(ListenerNo, u32)>,
+    #[serde(default)]
+    pub listener_last: ListenerNo,
+    #[serde(default)]
+    pub emitted: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,6 +222,33 @@ pub(crate) enum BodyDoc {
     Fork { outputs: Vec<Option<ValueRef>> },
     Wait { timer: TimerNo, until: Timestamp },
     Effect { effect: EffectNo, key: IdempotencyKey, action: ActionDoc },
+    Listen(ListeningDoc),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ListeningDoc {
+    pub listener: ListenerNo,
+    pub emitted: u64,
+    pub after: u64,
+    pub met: Vec<u32>,
+    pub until: Vec<u32>,
+    pub keys: Vec<VariableDoc>,
+    pub expected: Vec<Option<ValueRef>>,
+    pub outputs: ValueRef,
+    pub consumed: u64,
+    pub bytes: u64,
+    pub stage: ListenStageDoc,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ListenStageDoc {
+    Listening,
+    Taken { item: ValueRef },
+    Iterating { item: ValueRef, seq: SeqDoc },
+    Shaping { item: ValueRef, raw: ValueRef },
+    Exporting { item: ValueRef, output: ValueRef },
+    Checking,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -26,6 +26,7 @@ impl Machine {
                 self.fork_settle(node, fork.compete)?;
                 Ok(if matches!(node.phase, Phase::Body(_)) { Next::Block } else { Next::Again })
             }
+            (Body::Listen(_), Some(TaskKind::Listen(task))) => self.listen_next(id, node, task),
             // These go on when a child, a timer or an effect is done.
             _ => Ok(Next::Block),
         }
@@ -65,6 +66,8 @@ impl Machine {
                 self.schedule(id, node, action);
                 Ok(Next::Block)
             }
+            TaskKind::Emit(emit) => self.emit(node, emit),
+            TaskKind::Listen(task) => self.listen_begin(id, node, task),
         }
     }
 

@@ -8,7 +8,8 @@ use store::RunState;
 use super::Machine;
 use super::body::Birth;
 use super::evaluate::{Halt, weighed};
-use super::node::{Body, Exit, GuardStage, Node, NodeId, Phase, Seq};
+use super::listen::{event_variables, index_of, to_stage};
+use super::node::{Body, Exit, GuardStage, ListenStage, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
 use crate::record::NoteKind;
 
@@ -97,6 +98,12 @@ impl Machine {
                 let index = base::value::int(i64::try_from(state.index).unwrap_or(i64::MAX));
                 node.variables.with(&task.each, item).with(&task.at, index)
             }
+            (Phase::Body(Body::Listen(listening)), Some(TaskKind::Listen(task))) => {
+                match &listening.stage {
+                    ListenStage::Iterating { item, .. } => event_variables(node, task, item),
+                    _ => node.variables.clone(),
+                }
+            }
             _ => node.variables.clone(),
         }
     }
@@ -135,6 +142,10 @@ fn list_done(node: &mut Node, output: Value) {
         state.index += 1;
         state.data = output;
         state.seq = None;
+    } else if let Phase::Body(Body::Listen(listening)) = &mut node.phase {
+        if let ListenStage::Iterating { item, .. } = listening.stage.clone() {
+            to_stage(node, ListenStage::Shaping { item, raw: output });
+        }
     } else {
         node.phase = Phase::Output { raw: output, flow: None };
     }
@@ -159,6 +170,10 @@ fn current_list(workflow: &spec::tree::Workflow, node: &Node) -> Option<(TaskLis
                 _ => Some((task.body.clone(), base)),
             }
         }
+        (Body::Listen(_), Some(TaskKind::Listen(task))) => {
+            let body = task.each.as_ref()?.body.clone();
+            Some((body, node.activation.iteration(index_of(node))))
+        }
         _ => None,
     }
 }
@@ -173,6 +188,14 @@ fn current_seq(node: &mut Node) -> Option<&mut Seq> {
             | GuardStage::Matching { seq, .. }
             | GuardStage::Catching { seq } => Some(seq),
             GuardStage::Next | GuardStage::Delaying { .. } => None,
+        },
+        Body::Listen(listening) => match &mut listening.stage {
+            ListenStage::Iterating { seq, .. } => Some(seq),
+            ListenStage::Listening
+            | ListenStage::Taken { .. }
+            | ListenStage::Shaping { .. }
+            | ListenStage::Exporting { .. }
+            | ListenStage::Checking => None,
         },
         Body::Begin | Body::Fork(_) | Body::Wait { .. } | Body::Effect { .. } => None,
     }

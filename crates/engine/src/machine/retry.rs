@@ -74,6 +74,7 @@ impl Machine {
                 };
                 node.phase = Phase::Body(Body::Try(guard));
             }
+            Body::Listen(listening) => self.listen_as(id, node, *listening),
             Body::Begin | Body::Sequence(_) | Body::For(_) | Body::Fork(_) => {}
         }
     }
@@ -81,16 +82,21 @@ impl Machine {
     fn is_leaf(&self, node: &Node) -> bool {
         match node.task.map(|no| &self.workflow.task(no).kind) {
             None
-            | Some(TaskKind::Do(_) | TaskKind::For(_) | TaskKind::Fork(_) | TaskKind::Try(_)) => {
-                false
-            }
+            | Some(
+                TaskKind::Do(_)
+                | TaskKind::For(_)
+                | TaskKind::Fork(_)
+                | TaskKind::Try(_)
+                | TaskKind::Listen(_),
+            ) => false,
             Some(
                 TaskKind::Set(_)
                 | TaskKind::Switch(_)
                 | TaskKind::Raise(_)
                 | TaskKind::Wait(_)
                 | TaskKind::Http(_)
-                | TaskKind::Function(_),
+                | TaskKind::Function(_)
+                | TaskKind::Emit(_),
             ) => true,
         }
     }

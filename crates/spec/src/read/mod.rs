@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod duration;
 mod error;
+mod event;
 mod expression;
 mod fields;
 mod list;

@@ -4,6 +4,8 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+mod event;
+
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
@@ -11,6 +13,10 @@ use base::{Duration, Value};
 use expr::Expr;
 
 use crate::schema::Schema;
+
+pub use event::{
+    Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
+};
 
 /// The number of a task in its revision, in document order (parents before children).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,11 +123,13 @@ pub enum TaskKind {
     Wait(DurationOf),
     Http(HttpCall),
     Function(FunctionCall),
+    Emit(Emit),
+    Listen(Listen),
 }
 
 impl TaskKind {
     /// Every kind of task, so that a test can see whether it covers them all.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 12] = [
         "do",
         "set",
         "switch",
@@ -132,6 +140,8 @@ impl TaskKind {
         "wait",
         "call http",
         "call function",
+        "emit",
+        "listen",
     ];
 
     #[must_use]
@@ -147,6 +157,8 @@ impl TaskKind {
             Self::Wait(_) => Self::NAMES[7],
             Self::Http(_) => Self::NAMES[8],
             Self::Function(_) => Self::NAMES[9],
+            Self::Emit(_) => Self::NAMES[10],
+            Self::Listen(_) => Self::NAMES[11],
         }
     }
 }

@@ -201,6 +201,10 @@ struct Tasks<'a> {
 impl Tasks<'_> {
     fn note(&mut self, note: &Note) {
         match &note.what {
+            NoteKind::Started { .. } if self.is_retry() => {
+                self.tell(note, "resumed", "resumedAt", None);
+                self.status(note, RunState::Running);
+            }
             NoteKind::Started { .. } => {
                 self.tell(note, "created", "createdAt", None);
                 self.tell(note, "started", "startedAt", None);
@@ -224,12 +228,11 @@ impl Tasks<'_> {
                 self.tell(note, "retried", "retriedAt", None);
                 self.status(note, RunState::Waiting);
             }
+            // Suspended is what a person does; who waits is waiting.
             NoteKind::Waiting { .. } | NoteKind::Listening => {
-                self.tell(note, "suspended", "suspendedAt", None);
                 self.status(note, RunState::Waiting);
             }
             NoteKind::Received { .. } => {
-                self.tell(note, "resumed", "resumedAt", None);
                 self.status(note, RunState::Running);
             }
             NoteKind::Iteration { .. }
@@ -239,6 +242,11 @@ impl Tasks<'_> {
             | NoteKind::Emitted { .. }
             | NoteKind::Listened { .. } => {}
         }
+    }
+
+    /// A person has the run go on: the first tasks of the record go on, too.
+    fn is_retry(&self) -> bool {
+        matches!(self.said.happened, Happened::RetryRequested(_)) && self.number == 0
     }
 
     fn status(&mut self, note: &Note, status: RunState) {

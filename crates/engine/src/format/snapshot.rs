@@ -113,10 +113,18 @@ pub(crate) struct SnapshotDoc {
     pub now: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<(ListenerNo, u32)>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_none_yet")]
     pub listener_last: ListenerNo,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub emitted: u64,
+}
+
+fn is_none_yet(last: &ListenerNo) -> bool {
+    last.0 == 0
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]

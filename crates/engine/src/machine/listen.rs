@@ -64,6 +64,12 @@ impl Machine {
             .is_some_and(|(_, listening, _)| listening.stage == ListenStage::Listening)
     }
 
+    /// Listeners of the run, in the order of their beginning.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<ListenerNo> {
+        self.listeners.keys().copied().collect()
+    }
+
     /// Which events can matter to the run's listeners.
     #[must_use]
     pub fn interest(&self) -> Interest {

@@ -8,9 +8,11 @@
 mod activation;
 mod crash;
 mod driver;
+mod event;
 mod fault;
 mod flow;
 mod golden;
+mod listen;
 mod outside;
 mod replay;
 mod retry;

@@ -151,7 +151,7 @@ async fn a_wrong_document_is_refused_with_every_place() {
     let problem = refused.json();
     let findings = problem["findings"].as_array().expect("findings");
     let codes: Vec<_> = findings.iter().map(|it| it["code"].as_str().expect("a code")).collect();
-    assert!(codes.contains(&"WF-012") && codes.contains(&"WF-102"), "{problem}");
+    assert!(codes.contains(&"WF-012") && codes.contains(&"WF-103"), "{problem}");
     assert!(
         findings[0]["rendered"].as_str().expect("a text").contains("--> document:3:"),
         "{problem}"

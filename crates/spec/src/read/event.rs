@@ -27,6 +27,9 @@ const ATTRIBUTES: [&str; 8] =
 /// The version of CloudEvents that events are written in.
 const SPECVERSION: &str = "1.0";
 
+/// Regular expressions in one document. Each takes memory for as long as the revision is loaded.
+const PATTERNS_MAX: u32 = 500;
+
 /// The ways of listening.
 const STRATEGIES: [&str; 3] = ["one", "any", "all"];
 
@@ -264,6 +267,13 @@ impl<'a> Reader<'a> {
         }
         match &item.node.kind {
             Kind::Str(scalar) if Pattern::is_meant(&scalar.text) => {
+                self.patterns += 1;
+                if self.patterns > PATTERNS_MAX {
+                    let hint = "several alternatives are one expression: `a|b`";
+                    let message = format!("more than {PATTERNS_MAX} regular expressions");
+                    self.report(Code::EventPattern, item.node.at, message, Some(hint.into()));
+                    return None;
+                }
                 match Pattern::new(&scalar.text) {
                     Ok(pattern) => Some(Matcher::Pattern(pattern)),
                     Err(why) => {

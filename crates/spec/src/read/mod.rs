@@ -63,6 +63,7 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         exports: Vec::new(),
         astray: Vec::new(),
         references: BTreeSet::new(),
+        patterns: 0,
     };
     let workflow = reader.workflow(&root);
     let Reader { problems, references, .. } = reader;
@@ -90,6 +91,8 @@ struct Reader<'a> {
     /// Flows to tasks that are not in the list; reported when all tasks are known.
     astray: Vec<Astray>,
     references: BTreeSet<Reference>,
+    /// Regular expressions that were compiled.
+    patterns: u32,
 }
 
 /// What is known of a task even if it has an error.

@@ -86,14 +86,16 @@ pub struct Pattern {
 }
 
 /// What a compiled pattern may take. A filter names a handful of alternatives.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
+const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
 impl Pattern {
     /// The error is what is wrong, in one line.
     pub fn new(text: &str) -> Result<Self, String> {
         // Compiled alone first, so that the text cannot close the group around it.
         let compile = |text: &str| {
-            regex::RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build().map_err(one_line)
+            let mut builder = regex::RegexBuilder::new(text);
+            builder.size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+            builder.build().map_err(one_line)
         };
         compile(text)?;
         let regex = compile(&format!("^(?:{text})$"))?;

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use engine::failpoint::{AFTER_ACT, AFTER_COMMIT, BEFORE_COMMIT};
 use spec::tree::TaskKind;
 
+mod events;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -145,7 +146,35 @@ const FILES: Case = Case {
 ",
 };
 
-const CASES: [Case; 4] = [STEPS, TRIES, BRANCHES, FILES];
+const SENDING: Case = Case {
+    name: "sending",
+    is_ordered: false,
+    tasks: "
+  - both:
+      fork:
+        branches:
+          - hear:
+              listen:
+                to: { any: [ { with: { type: step } } ], until: '${ length == 2 }' }
+              foreach:
+                do:
+                  - heard:
+                      call: http
+                      with: { method: post, endpoint: WORLD/heard, body: '${ $item }' }
+                output: { as: '${ $item }' }
+          - tell:
+              for: { each: i, in: '[1, 2]' }
+              do:
+                - tell:
+                    call: http
+                    with: { method: post, endpoint: WORLD/tell }
+                - send:
+                    emit: { event: { with: { type: step, data: { i: '${ $i }' } } } }
+                    output: { as: '${ .data }' }
+",
+};
+
+const CASES: [Case; 5] = [STEPS, TRIES, BRANCHES, FILES, SENDING];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -310,6 +339,12 @@ fn forks_and_races_survive_every_kill() {
 #[test]
 fn files_and_foreign_expressions_survive_every_kill() {
     survives_every_kill(&FILES);
+}
+
+/// Mutation: as at [`survives_every_kill`]; or give an emitted event another id after a crash.
+#[test]
+fn emitting_and_listening_survive_every_kill() {
+    survives_every_kill(&SENDING);
 }
 
 /// Mutation: add a kind of task and no case for it.

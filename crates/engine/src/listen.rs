@@ -14,6 +14,9 @@ use spec::tree::{Correlation, Filter, Matcher, ReadAs, Strategy, Until};
 use crate::effect::Evaluate;
 use crate::event::Incoming;
 
+/// Correlations by name.
+pub type Keys = Vec<(Arc<str>, Value)>;
+
 /// Which of a listener's filters an event met.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Met {
@@ -22,7 +25,7 @@ pub struct Met {
     /// Its place in its list; 0 where the list is empty and every event is taken.
     pub filter: u32,
     /// Correlations that this event decides for the others.
-    pub keys: Vec<(Arc<str>, Value)>,
+    pub keys: Keys,
 }
 
 /// What a listener has taken so far.
@@ -33,7 +36,7 @@ pub struct Progress {
     /// The same for `until`.
     pub until: BTreeSet<u32>,
     /// Correlations, decided by their first event.
-    pub keys: Vec<(Arc<str>, Value)>,
+    pub keys: Keys,
     /// What correlations expect, in the order of [`expectations`]; `None` for those that do not say.
     pub expected: Vec<Option<Value>>,
 }
@@ -136,11 +139,7 @@ impl Question<'_> {
     }
 
     /// `None` where the event is not one for this filter, else the correlations that it decides.
-    fn meets(
-        &mut self,
-        filter: &Filter,
-        slots: usize,
-    ) -> Result<Option<Vec<(Arc<str>, Value)>>, Evaluate> {
+    fn meets(&mut self, filter: &Filter, slots: usize) -> Result<Option<Keys>, Evaluate> {
         // The life of runs is told to those who ask for it by type.
         let asks = filter.with.iter().any(|(name, _)| &**name == "type");
         if self.incoming.is_lifecycle() && !asks {
@@ -154,7 +153,7 @@ impl Question<'_> {
                 return Ok(None);
             }
         }
-        let mut keys: Vec<(Arc<str>, Value)> = Vec::new();
+        let mut keys = Keys::new();
         for (correlation, slot) in filter.correlate.iter().zip(slots..) {
             let envelope = self.incoming.event.envelope();
             let Some(found) = self.evaluate(&correlation.from, envelope)? else { return Ok(None) };

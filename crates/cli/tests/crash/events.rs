@@ -63,33 +63,6 @@ impl Place {
         self.home.start(&["run", "hear.yaml", "--id", RUN])
     }
 
-    /// Waits until the run listens, then sends its events; each until the site has it.
-    fn send(&self) {
-        let kind = "io.serverlessworkflow.workflow.correlation-started.v1";
-        let follow = ["events", "follow", "--type", kind, "--after", "0", "-o", "json"];
-        for _ in 0..TRIES_MAX {
-            let mut follower = self.home.start(&follow);
-            if follower.stdout.next().is_some() {
-                break;
-            }
-        }
-        for n in 1..=EVENTS {
-            self.emit("step", n, 0);
-            self.emit("step", n, i64::from(n));
-        }
-        self.emit("enough", 1, 1);
-    }
-
-    fn emit(&self, kind: &str, id: u32, n: i64) {
-        let (id, data) = (format!("{kind}-{id}-{n}"), format!("{{\"n\": {n}}}"));
-        for _ in 0..TRIES_MAX {
-            if self.home.run(&["emit", kind, "--id", &id, "-d", &data]).code == 0 {
-                return;
-            }
-        }
-        panic!("the event {id} was never taken in");
-    }
-
     fn seen(&self, ended: &Ended) -> Seen {
         let effects = self.world.effects();
         let effects = effects.into_iter().map(|effect| (effect.path, effect.key)).collect();
@@ -97,11 +70,38 @@ impl Place {
     }
 }
 
+/// Waits until the run listens, then sends its events; each until the site has it.
+fn send(home: &Home) {
+    let kind = "io.serverlessworkflow.workflow.correlation-started.v1";
+    let follow = ["events", "follow", "--type", kind, "--after", "0", "-o", "json"];
+    for _ in 0..TRIES_MAX {
+        let mut follower = home.start(&follow);
+        if follower.stdout.next().is_some() {
+            break;
+        }
+    }
+    for n in 1..=EVENTS {
+        emit(home, "step", n, 0);
+        emit(home, "step", n, i64::from(n));
+    }
+    emit(home, "enough", 1, 1);
+}
+
+fn emit(home: &Home, kind: &str, id: u32, n: i64) {
+    let (id, data) = (format!("{kind}-{id}-{n}"), format!("{{\"n\": {n}}}"));
+    for _ in 0..TRIES_MAX {
+        if home.run(&["emit", kind, "--id", &id, "-d", &data]).code == 0 {
+            return;
+        }
+    }
+    panic!("the event {id} was never taken in");
+}
+
 fn undisturbed() -> Seen {
     let place = Place::new();
     let dev = place.home.dev();
     let run = place.run();
-    place.send();
+    send(&place.home);
     let ended = run.end().ends_with(0);
     let seen = place.seen(&ended);
     dev.stop().ends_with(0);
@@ -121,9 +121,8 @@ fn disturbed(failpoint: &str, pass: u32) -> Option<Seen> {
         let (tell, news) = channel();
         let reached = tell.clone();
         scope.spawn(move || reached.send(is_told(lines, failpoint)));
-        scope.spawn(|| {
-            place.send();
-        });
+        let home = &place.home;
+        scope.spawn(move || send(home));
         scope.spawn(move || {
             first.end();
             // The site goes on to live, and its lines would never end.

@@ -16,3 +16,7 @@ pub const VALUE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// A workflow document.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// One event, as JSON. Brokers guarantee 64 KiB; a megabyte lets a document travel and keeps a page of
+/// events small.
+pub const EVENT_BYTES_MAX: usize = 1024 * 1024;

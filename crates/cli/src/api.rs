@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version,
-    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
+    ACTOR_HEADER, EventView, EventsAccepted, Page, RunCommand, RunDetail, RunEventView, RunStart,
+    RunView, Version, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
 };
 
 use crate::address::Address;
@@ -41,6 +41,26 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     pub states: Vec<String>,
     pub since: Option<String>,
+}
+
+/// Which events.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    pub kind: Option<String>,
+    pub source: Option<String>,
+    pub subject: Option<String>,
+    pub run: Option<RunId>,
+    pub since: Option<String>,
+    pub oldest: bool,
+}
+
+impl EventQuery {
+    fn add_to(&self, query: &mut Query) {
+        query.add("type", self.kind.as_deref());
+        query.add("source", self.source.as_deref());
+        query.add("subject", self.subject.as_deref());
+        query.add("run", self.run.map(|run| run.to_string()).as_deref());
+    }
 }
 
 impl Api {
@@ -166,6 +186,33 @@ impl Api {
         self.client
             .events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after)
             .await
+    }
+
+    pub async fn event_send(&self, event: &Value) -> Outcome<EventsAccepted> {
+        let path = self.path("events", &Query::default());
+        let mut headers = vec![("content-type", "application/cloudevents+json")];
+        headers.extend(actor().map(|actor| (ACTOR_HEADER, actor)));
+        let sent = self.client.send("POST", &path, Some(event), &headers).await;
+        sent.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
+    }
+
+    pub async fn event_list(&self, which: &EventQuery, part: &Part) -> Outcome<Page<EventView>> {
+        let mut query = part.query();
+        which.add_to(&mut query);
+        query.add("since", which.since.as_deref());
+        query.add("order", which.oldest.then_some("oldest"));
+        self.ask(self.path("events", &query)).await
+    }
+
+    /// A stream of `EventView`s, behind the one with that cursor.
+    pub async fn event_follow(
+        &self,
+        which: &EventQuery,
+        after: Option<&str>,
+    ) -> Result<Events, OperatorError> {
+        let mut query = Query::default();
+        which.add_to(&mut query);
+        self.client.events(&self.path("events/follow", &query), after).await
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {

@@ -94,7 +94,9 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::RunMissing
         | ProblemCode::RunExists
         | ProblemCode::RunEnded
-        | ProblemCode::RunNotFaulted => Exit::Usage,
+        | ProblemCode::RunNotFaulted
+        | ProblemCode::EventInvalid
+        | ProblemCode::EventMediaType => Exit::Usage,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded
         | ProblemCode::Stopping

@@ -59,6 +59,18 @@ fn merge(before: &mut Map<String, Value>, value: Map<String, Value>) {
     }
 }
 
+/// The data of an event: JSON, `@FILE`, or `-` for stdin.
+pub fn data(text: &str) -> Outcome<Value> {
+    if text == "-" || text.starts_with('@') {
+        return read_part(text);
+    }
+    // The text is not repeated: it may hold a secret.
+    serde_json::from_str(text).map_err(|cause| {
+        Failure::usage(format!("the data after `-d` is not JSON: {cause}"))
+            .hint("a text is written with quotes: `-d '\"text\"'`")
+    })
+}
+
 fn read_part(part: &str) -> Outcome<Value> {
     if part == "-" {
         let mut text = String::new();

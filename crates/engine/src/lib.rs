@@ -7,8 +7,11 @@
 pub mod activation;
 pub mod driver;
 pub mod effect;
+pub mod event;
 pub mod failpoint;
 pub mod format;
+pub mod lifecycle;
+pub mod listen;
 pub mod machine;
 pub mod record;
 pub mod replay;

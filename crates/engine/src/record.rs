@@ -28,6 +28,11 @@ pub struct TimerNo(pub u64);
 )]
 pub struct EvaluationNo(pub u64);
 
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct ListenerNo(pub u64);
+
 /// Digest of the control state after a record, chained over the whole journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Control(pub u64);
@@ -60,6 +65,36 @@ pub enum Happened {
     RetryRequested(By),
     /// The budget of pure steps of one record was used up, and the run goes on.
     Continued,
+    /// A listener has taken an event. Its position is the listener's cursor from here on.
+    Received(Box<Received>),
+}
+
+/// An event in the hands of a listener, with all that was decided about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Received {
+    pub listener: ListenerNo,
+    /// Whether it met a filter of `until`.
+    pub until: bool,
+    /// Which filter of its list.
+    pub filter: u32,
+    /// Correlations that it decided.
+    pub keys: Vec<(Arc<str>, Value)>,
+    pub position: u64,
+    /// The whole event.
+    pub event: Value,
+}
+
+impl Record {
+    /// The newest event that the site knew when a listener began in this record.
+    #[must_use]
+    pub fn event_last(&self) -> Option<u64> {
+        let positions = self.decided.iter().filter_map(|decided| match decided {
+            Decided::Listening { after, .. } => Some(*after),
+            _ => None,
+        });
+        // One that a retry takes up again is behind the newest.
+        positions.max()
+    }
 }
 
 /// Who asked for a change, and why.
@@ -158,6 +193,18 @@ pub enum Decided {
         fault: Fault,
     },
     Ended(Ended),
+    /// Events behind this position are listened to.
+    Listening {
+        listener: ListenerNo,
+        activation: Activation,
+        after: u64,
+    },
+    /// The event is in the commit of this record.
+    Emitted {
+        activation: Activation,
+        id: String,
+        kind: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,14 +248,47 @@ pub struct Note {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoteKind {
-    Started { input: Value },
-    Iteration { index: u64, count: u64 },
-    Scheduled { effect: EffectNo, key: IdempotencyKey, what: String },
-    Waiting { until: Timestamp },
-    Retrying { attempt: u32, until: Timestamp, fault: Fault },
-    Caught { fault: Fault },
-    Completed { output: Value },
+    Started {
+        input: Value,
+    },
+    Iteration {
+        index: u64,
+        count: u64,
+    },
+    Scheduled {
+        effect: EffectNo,
+        key: IdempotencyKey,
+        what: String,
+    },
+    Waiting {
+        until: Timestamp,
+    },
+    Retrying {
+        attempt: u32,
+        until: Timestamp,
+        fault: Fault,
+    },
+    Caught {
+        fault: Fault,
+    },
+    Completed {
+        output: Value,
+    },
     Skipped,
-    Faulted { fault: Fault },
+    Faulted {
+        fault: Fault,
+    },
     Cancelled,
+    Emitted {
+        id: String,
+        kind: String,
+    },
+    Listening,
+    Received {
+        kind: String,
+    },
+    /// A listener has all that it wanted. `keys` are its correlations.
+    Listened {
+        keys: Vec<(Arc<str>, Value)>,
+    },
 }

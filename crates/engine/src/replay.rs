@@ -28,6 +28,9 @@ pub fn replay(machine: &mut Machine, after: Sequence, record: &Record) -> Result
     if sequence != after.next() {
         return Err(Diverged::Order { wanted: after.next(), found: sequence });
     }
+    if let Some(event_last) = record.event_last() {
+        machine.knows(event_last);
+    }
     let step = machine
         .handle(record.at, &record.happened)
         .map_err(|cause| Diverged::Misfit { sequence, cause })?;

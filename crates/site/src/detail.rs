@@ -99,6 +99,7 @@ struct Task {
 enum TaskState {
     Running,
     Waiting { until: Timestamp },
+    Listening,
     Completed,
     Skipped,
     Faulted,
@@ -136,7 +137,8 @@ impl Walker {
             | Happened::TimerFired { .. }
             | Happened::CancelRequested(_)
             | Happened::RetryRequested(_)
-            | Happened::Continued => {}
+            | Happened::Continued
+            | Happened::Received(_) => {}
         }
         record.decided.iter().for_each(|decided| self.attempt(at, decided));
         walked.step.notes.iter().for_each(|note| self.note(at, note));
@@ -183,6 +185,10 @@ impl Walker {
                 task.end(at, TaskState::Completed);
                 task.output = Some(output.clone());
                 task.fault = None;
+            }
+            NoteKind::Listening => task.state = TaskState::Listening,
+            NoteKind::Received { .. } | NoteKind::Emitted { .. } | NoteKind::Listened { .. } => {
+                task.state = TaskState::Running;
             }
             NoteKind::Skipped => task.end(at, TaskState::Skipped),
             NoteKind::Faulted { fault } => {
@@ -368,7 +374,7 @@ impl Task {
 
     fn is_over(&self) -> bool {
         match self.state {
-            TaskState::Running | TaskState::Waiting { .. } => false,
+            TaskState::Running | TaskState::Waiting { .. } | TaskState::Listening => false,
             TaskState::Completed
             | TaskState::Skipped
             | TaskState::Faulted
@@ -409,7 +415,7 @@ impl TaskState {
     const fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
-            Self::Waiting { .. } => "waiting",
+            Self::Waiting { .. } | Self::Listening => "waiting",
             Self::Completed => "completed",
             Self::Skipped => "skipped",
             Self::Faulted => "faulted",

@@ -4,8 +4,8 @@
 use base::name::WorkflowKey;
 use expr::{Expr, SyntaxError};
 use spec::tree::{
-    Catch, DurationOf, Endpoint, For, HttpCall, Input, Output, Retry, Task, TaskKind, Template,
-    Text, Workflow,
+    Catch, DurationOf, Endpoint, For, HttpCall, Input, Matcher, Output, Retry, Strategy, Task,
+    TaskKind, Template, Text, Until, Workflow,
 };
 use spec::{Code, Diagnostic, Location, Severity};
 use wire::Finding;
@@ -131,6 +131,17 @@ impl<'a> Walk<'a> {
                 call.parameters.iter().for_each(|it| self.template(&it.value));
                 call.body.iter().for_each(|it| self.template(&it.value));
             }
+            TaskKind::Emit(emit) => {
+                let attributes = emit.attributes.iter().map(|(_, value)| value);
+                attributes.chain(&emit.data).for_each(|it| self.template(it));
+            }
+            TaskKind::Listen(task) => {
+                self.strategy(&task.to);
+                if let Some(each) = &task.each {
+                    self.output(&each.output);
+                    self.output(&each.export);
+                }
+            }
         }
     }
 
@@ -154,6 +165,30 @@ impl<'a> Walk<'a> {
         let (from, to) = jitter.as_ref().map_or((None, None), |(from, to)| (Some(from), Some(to)));
         for length in [delay.as_ref(), attempt_duration.as_ref(), duration.as_ref(), from, to] {
             self.duration(length);
+        }
+    }
+
+    fn strategy(&mut self, strategy: &'a Strategy) {
+        for filter in strategy.filters() {
+            filter.with.iter().for_each(|(_, matcher)| self.matcher(matcher));
+            for correlation in &filter.correlate {
+                self.expr(&correlation.from);
+                correlation.expect.iter().for_each(|it| self.template(it));
+            }
+        }
+        if let Strategy::Any { until: Until::Condition(condition), .. } = strategy {
+            self.expr(condition);
+        }
+        if let Some(until) = strategy.until() {
+            self.strategy(until);
+        }
+    }
+
+    fn matcher(&mut self, matcher: &'a Matcher) {
+        match matcher {
+            Matcher::Equal(_) | Matcher::Pattern(_) => {}
+            Matcher::Expr(expr) => self.expr(expr),
+            Matcher::Object(fields) => fields.iter().for_each(|(_, field)| self.matcher(field)),
         }
     }
 

@@ -157,7 +157,12 @@ fn note_event(sequence: Sequence, at: &str, state: RunState, note: &Note) -> Fol
         NoteKind::Caught { fault } | NoteKind::Faulted { fault } => {
             event.error = Some(fault_view(fault))
         }
+        NoteKind::Emitted { kind, .. } | NoteKind::Received { kind } => {
+            event.what = Some(kind.clone());
+        }
         NoteKind::Started { .. }
+        | NoteKind::Listening
+        | NoteKind::Listened { .. }
         | NoteKind::Completed { .. }
         | NoteKind::Skipped
         | NoteKind::Cancelled => {}
@@ -177,5 +182,9 @@ fn kind(what: &NoteKind) -> &'static str {
         NoteKind::Skipped => "skipped",
         NoteKind::Faulted { .. } => "faulted",
         NoteKind::Cancelled => "cancelled",
+        NoteKind::Emitted { .. } => "emitted",
+        NoteKind::Listening => "listening",
+        NoteKind::Received { .. } => "received",
+        NoteKind::Listened { .. } => "listened",
     }
 }

@@ -9,6 +9,7 @@ mod change;
 mod config;
 mod detail;
 mod evaluate;
+mod event;
 mod expressions;
 mod fetch;
 mod follow;

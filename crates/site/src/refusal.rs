@@ -122,7 +122,8 @@ impl From<Misfit> for Refusal {
             | Misfit::StartedAlready
             | Misfit::EffectUnknown(_)
             | Misfit::TimerUnknown(_)
-            | Misfit::EvaluationUnknown(_) => ProblemCode::Internal,
+            | Misfit::EvaluationUnknown(_)
+            | Misfit::ListenerUnknown(_) => ProblemCode::Internal,
         };
         Self::new(code, misfit.to_string())
     }

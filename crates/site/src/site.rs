@@ -84,6 +84,7 @@ impl Site {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             runtime: runtime(&config.name),
+            lifecycle: config.lifecycle,
         })
         .await
         .map_err(SiteError::Resume)?;

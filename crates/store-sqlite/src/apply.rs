@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use base::limits::BLOB_ROW_BYTES_MAX;
 use base::{RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
-use store::{BlobId, CommitError, Op, Preconditions, RunRow, ScheduleRow, Sequence};
+use store::{
+    BlobId, CommitError, EventLimits, EventRow, Op, Preconditions, RunRow, ScheduleRow, Sequence,
+};
 
 use crate::convert::{code, int};
 use crate::heads::{Head, Heads};
@@ -41,8 +43,21 @@ pub(crate) struct Applier<'db> {
     /// Rows of this batch that the tail does not know yet.
     pub(crate) appended: Vec<Appended>,
     next_position: i64,
+    pub(crate) events: Events,
     statements: Statements<'db>,
 }
+
+/// What the writer knows of the events.
+#[derive(Default)]
+pub(crate) struct Events {
+    /// Position of the newest one, with those of this batch.
+    pub(crate) last: u64,
+    pub(crate) limits: EventLimits,
+}
+
+/// Appends between two looks at whether old events must go. A look takes up to 64 of them away, so
+/// that it keeps up with any writer.
+const EVENTS_PRUNED_EVERY: u64 = 16;
 
 struct Statements<'db> {
     run_create: Statement<'db>,
@@ -61,6 +76,8 @@ struct Statements<'db> {
     change_append: Statement<'db>,
     schedule_put: Statement<'db>,
     schedule_delete: Statement<'db>,
+    event_append: Statement<'db>,
+    event_prune: Statement<'db>,
 }
 
 impl<'db> Applier<'db> {
@@ -88,6 +105,8 @@ impl<'db> Applier<'db> {
             change_append: db.prepare(include_str!("sql/change_append.sql"))?,
             schedule_put: db.prepare(include_str!("sql/schedule_put.sql"))?,
             schedule_delete: db.prepare(include_str!("sql/schedule_delete.sql"))?,
+            event_append: db.prepare(include_str!("sql/event_append.sql"))?,
+            event_prune: db.prepare(include_str!("sql/event_prune.sql"))?,
         };
         Ok(Self {
             db,
@@ -96,6 +115,7 @@ impl<'db> Applier<'db> {
             heads: Heads::default(),
             appended: Vec::new(),
             next_position: last.unwrap_or(0) + 1,
+            events: Events::default(),
             statements,
         })
     }
@@ -103,19 +123,21 @@ impl<'db> Applier<'db> {
     /// Applies one command. After an error the caller rolls the rows back; what is kept in memory
     /// is as before already.
     pub(crate) fn command(&mut self, ops: &[Op], wanted: &Preconditions) -> Result<(), Refusal> {
-        let mark = self.appended.len();
+        let (mark, event_last) = (self.appended.len(), self.events.last);
         let result = self.admit(wanted).and_then(|()| ops.iter().try_for_each(|op| self.op(op)));
         if result.is_ok() {
             self.heads.keep();
         } else {
             self.heads.put_back();
+            self.events.last = event_last;
             self.forget(mark);
         }
         result
     }
 
     /// The whole batch was rolled back.
-    pub(crate) fn batch_failed(&mut self) {
+    pub(crate) fn batch_failed(&mut self, event_last: u64) {
+        self.events.last = event_last;
         self.heads.clear();
         self.forget(0);
     }
@@ -209,6 +231,7 @@ impl<'db> Applier<'db> {
                 self.statements.schedule_delete.execute(params![namespace, name, trigger])?;
                 Ok(())
             }
+            Op::EventAppend(row) => self.event_append(row),
         }
     }
 
@@ -285,6 +308,30 @@ impl<'db> Applier<'db> {
         self.next_position += 1;
         self.appended.push(Appended { position, run: head.id, sequence: sequence.0 });
         self.heads.set(run, Head { last: sequence.0, ..head });
+        Ok(())
+    }
+
+    fn event_append(&mut self, row: &EventRow) -> Result<(), Refusal> {
+        let put = self.statements.event_append.execute(params![
+            row.namespace.as_str(),
+            row.source,
+            row.id,
+            row.kind,
+            row.subject,
+            row.run.as_ref().map(|run| run.as_uuid().as_bytes().as_slice()),
+            int(row.number),
+            row.at.as_millis(),
+            row.event.as_ref(),
+        ])?;
+        if put == 0 {
+            return Ok(());
+        }
+        self.events.last = u64::try_from(self.db.last_insert_rowid()).unwrap_or(0);
+        if self.events.last.is_multiple_of(EVENTS_PRUNED_EVERY) {
+            let EventLimits { events, bytes } = self.events.limits;
+            let prune = &mut self.statements.event_prune;
+            prune.execute(params![int(self.events.last), int(events), int(bytes)])?;
+        }
         Ok(())
     }
 

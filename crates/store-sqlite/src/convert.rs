@@ -22,7 +22,7 @@ pub(crate) fn uint(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(number).map_err(|_| damaged(column, Type::Integer, "a negative number"))
 }
 
-fn damaged(column: usize, kind: Type, what: &'static str) -> rusqlite::Error {
+pub(crate) fn damaged(column: usize, kind: Type, what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(Damaged(what)))
 }
 

@@ -10,6 +10,7 @@ mod ballast;
 mod blob;
 mod change;
 mod convert;
+mod event;
 mod folder;
 mod heads;
 mod journal;
@@ -28,6 +29,7 @@ pub use stats::StoreStats;
 
 use std::convert::Infallible;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -38,8 +40,9 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
-    RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, Entry, EventQuery, EventRow, Op, OutcomeRow,
+    Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store,
+    WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -60,6 +63,8 @@ pub struct SqliteStore {
     blobs: Arc<BlobFiles>,
     tail: Arc<Mutex<Tail>>,
     counters: Arc<Counters>,
+    /// Position of the newest event that is committed.
+    event_last: Arc<AtomicU64>,
     /// `None` only while this is dropped.
     commits: Option<mpsc::Sender<Command>>,
     /// Done when the writer has ended.
@@ -78,11 +83,14 @@ impl SqliteStore {
         let blobs = BlobFiles::open(data, Arc::clone(&counters), options.on_fatal)
             .map_err(|cause| OpenError::Folder { path: data.join("blobs"), cause })?;
         let tail = Arc::new(Mutex::new(opened.tail));
+        let event_last = Arc::new(AtomicU64::new(opened.event_last));
         let desk = Desk {
             epoch: opened.epoch,
             tail: Arc::clone(&tail),
             counters: Arc::clone(&counters),
             ballast: Ballast::open(data),
+            event_last: Arc::clone(&event_last),
+            event_limits: options.events,
             on_fatal: options.on_fatal,
         };
         let (commits, queue) = mpsc::channel(QUEUE_COMMITS_MAX);
@@ -108,6 +116,7 @@ impl SqliteStore {
             blobs: Arc::new(blobs),
             tail,
             counters,
+            event_last,
             commits: Some(commits),
             ended: ended.shared(),
             writer: Some(writer),
@@ -284,5 +293,13 @@ impl Store for SqliteStore {
 
     fn schedule_next(&self) -> Answer<'_, Option<Timestamp>> {
         self.ask("find the next schedule", schedule::next)
+    }
+
+    fn event_list(&self, query: EventQuery) -> Answer<'_, Vec<EventRow>> {
+        self.ask("list events", move |db| event::list(db, &query))
+    }
+
+    fn event_last(&self) -> u64 {
+        self.event_last.load(Ordering::Acquire)
     }
 }

@@ -7,6 +7,8 @@ use base::{Clock as _, IncarnationId, SystemClock, SystemRandom};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
+use store::EventLimits;
+
 use crate::ballast;
 use crate::folder::{self, Lock};
 use crate::tail::{self, Tail};
@@ -15,10 +17,11 @@ use crate::tail::{self, Tail};
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
+    include_str!("sql/schema_event.sql"),
 ];
 
 /// How long a connection waits for a foreign process that holds the file.
@@ -37,6 +40,8 @@ const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
 pub struct OpenOptions {
     /// Connections that answer questions, each with a thread.
     pub readers: usize,
+    /// Events that are kept.
+    pub events: EventLimits,
     /// Called when a write or fsync has failed, with what happened. Must end the process, since
     /// nobody knows what the disk holds.
     pub on_fatal: fn(String) -> !,
@@ -44,7 +49,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { readers: 2, on_fatal: abort }
+        Self { readers: 2, events: EventLimits::default(), on_fatal: abort }
     }
 }
 
@@ -87,6 +92,7 @@ pub(crate) struct Opened {
     pub(crate) incarnation: IncarnationId,
     pub(crate) epoch: u64,
     pub(crate) tail: Tail,
+    pub(crate) event_last: u64,
 }
 
 /// Opens the folder; on a full disk with the room of the ballast, so that runs can be ended.
@@ -122,6 +128,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     migrate(&mut writer, found).map_err(failed)?;
     let (incarnation, epoch) = own(&mut writer).map_err(failed)?;
     let tail = read_tail(&writer, &file)?;
+    let event_last = crate::event::last(&writer).map_err(failed)?;
 
     let mut readers = Vec::new();
     for _ in 0..options.readers.max(1) {
@@ -129,7 +136,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
         reader.pragma_update(None, "query_only", true).map_err(failed)?;
         readers.push(reader);
     }
-    Ok(Opened { lock, writer, readers, incarnation, epoch, tail })
+    Ok(Opened { lock, writer, readers, incarnation, epoch, tail, event_last })
 }
 
 /// SQLite takes an empty file for a new one and forgets the log beside it. No start of ours leaves

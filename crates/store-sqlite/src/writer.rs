@@ -4,14 +4,15 @@
 //! What a command does to the tables is in `apply`. A failed fsync ends the process: what the disk
 //! holds is unknown then, and only a fresh start reads what is really there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode, Statement, ffi, params};
-use store::{CommitError, Op, Preconditions};
+use store::{CommitError, EventLimits, Op, Preconditions};
 use tokio::sync::mpsc;
 
-use crate::apply::{Applier, Refusal};
+use crate::apply::{Applier, Events, Refusal};
 use crate::ballast::{Ballast, may_use_ballast};
 use crate::stats::Counters;
 use crate::tail::{self, Tail};
@@ -62,6 +63,9 @@ pub(crate) struct Desk {
     pub(crate) tail: Arc<Mutex<Tail>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ballast: Ballast,
+    /// Position of the newest event, for everyone who asks.
+    pub(crate) event_last: Arc<AtomicU64>,
+    pub(crate) event_limits: EventLimits,
     pub(crate) on_fatal: fn(String) -> !,
 }
 
@@ -122,7 +126,9 @@ type Answers = Vec<Result<(), CommitError>>;
 
 impl<'db> Writer<'db> {
     fn prepare(db: &'db Connection, desk: Desk) -> rusqlite::Result<Self> {
-        let applier = Applier::prepare(db, desk.epoch, Arc::clone(&desk.tail))?;
+        let event_last = desk.event_last.load(Ordering::Acquire);
+        let mut applier = Applier::prepare(db, desk.epoch, Arc::clone(&desk.tail))?;
+        applier.events = Events { last: event_last, limits: desk.event_limits };
         let transaction = Transaction {
             begin: db.prepare("BEGIN IMMEDIATE")?,
             commit: db.prepare("COMMIT")?,
@@ -192,7 +198,7 @@ impl<'db> Writer<'db> {
                 // An error here is that of the transaction again; the next BEGIN would show it.
                 let _ = self.db.execute_batch("ROLLBACK");
             }
-            self.applier.batch_failed();
+            self.applier.batch_failed(self.desk.event_last.load(Ordering::Acquire));
         }
         result
     }
@@ -220,6 +226,7 @@ impl<'db> Writer<'db> {
         tail.extend(&self.applier.appended)
             .expect("the applier takes only the sequence that follows");
         drop(tail);
+        self.desk.event_last.store(self.applier.events.last, Ordering::Release);
         self.applier.appended.clear();
         self.applier.heads.shrink();
         Ok(answers)
@@ -365,6 +372,7 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::ChangeAppend { change, .. } => change.len(),
         Op::SchedulePut(row) => row.definition.len(),
         Op::ScheduleDelete { .. } => 0,
+        Op::EventAppend(row) => row.event.len(),
     };
     ops.iter().map(one).sum()
 }

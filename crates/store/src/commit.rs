@@ -4,7 +4,9 @@ use base::name::WorkflowKey;
 use base::{RunId, Timestamp};
 use bytes::Bytes;
 
-use crate::{BlobId, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow};
+use crate::{
+    BlobId, EventRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow,
+};
 
 /// Everything that can be written.
 #[derive(Debug, Clone)]
@@ -37,6 +39,9 @@ pub enum Op {
     SchedulePut(ScheduleRow),
     /// Harmless where there is none.
     ScheduleDelete { key: WorkflowKey, trigger: String },
+    /// The first one stays where an event of that namespace, source and id is there already. The
+    /// oldest events go where more are kept than [`crate::EventLimits`] allows.
+    EventAppend(EventRow),
 }
 
 /// What must be true for the commit to happen.

@@ -6,6 +6,7 @@
 
 mod change;
 mod commit;
+mod event;
 mod journal;
 pub mod memory;
 mod outcome;
@@ -16,6 +17,7 @@ mod workflow;
 
 pub use change::ChangeRow;
 pub use commit::{CommitError, Op, Preconditions};
+pub use event::{EventLimits, EventQuery, EventRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
@@ -104,4 +106,8 @@ pub trait Store: Send + Sync + 'static {
     fn schedule_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<ScheduleRow>>;
     /// The earliest `next_at`.
     fn schedule_next(&self) -> Answer<'_, Option<Timestamp>>;
+    fn event_list(&self, query: EventQuery) -> Answer<'_, Vec<EventRow>>;
+    /// The position of the newest event of all namespaces, 0 where there never was one. Whoever has
+    /// committed an event finds it covered.
+    fn event_last(&self) -> u64;
 }

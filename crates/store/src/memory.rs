@@ -4,7 +4,7 @@
 //! that. A commit is decided first and applied after, so that a refused one leaves nothing.
 
 use std::collections::btree_map::Entry as Place;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::name::WorkflowKey;
@@ -13,8 +13,9 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
-    RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, Entry, EventLimits, EventQuery, EventRow, Op,
+    OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
+    Snapshot, Store, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -37,6 +38,17 @@ struct Kept {
     outcomes: Vec<OutcomeRow>,
     changes: Vec<ChangeRow>,
     schedules: BTreeMap<(WorkflowKey, String), ScheduleRow>,
+    events: Events,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    limits: EventLimits,
+    rows: VecDeque<EventRow>,
+    /// Namespace, source and id of those that are kept.
+    known: HashSet<(Namespace, String, String)>,
+    bytes: u64,
+    last: u64,
 }
 
 #[derive(Debug)]
@@ -54,6 +66,13 @@ impl MemoryStore {
     pub fn new(incarnation: IncarnationId) -> Self {
         let kept = Kept { epoch: 1, ..Kept::default() };
         Self { kept: Arc::new(Mutex::new(kept)), incarnation, epoch: 1 }
+    }
+
+    /// Keeps as many events as `limits` say.
+    #[must_use]
+    pub fn with_event_limits(self, limits: EventLimits) -> Self {
+        self.kept().events.limits = limits;
+        self
     }
 
     /// Opens the same content again, as after a crash: every commit by an earlier opening is
@@ -142,7 +161,8 @@ impl Kept {
             Op::RevisionPut(_)
             | Op::ChangeAppend { .. }
             | Op::SchedulePut(_)
-            | Op::ScheduleDelete { .. } => {}
+            | Op::ScheduleDelete { .. }
+            | Op::EventAppend(_) => {}
             Op::WorkflowPut(row) => {
                 staged.workflows.insert(row.key.clone(), true);
             }
@@ -216,12 +236,54 @@ impl Kept {
             Op::ScheduleDelete { key, trigger } => {
                 self.schedules.remove(&(key, trigger));
             }
+            Op::EventAppend(row) => self.events.append(row),
         }
     }
 
     fn run_mut(&mut self, run: RunId) -> &mut Run {
         self.runs.get_mut(&run).expect("admitted only where the run exists")
     }
+}
+
+impl Events {
+    fn append(&mut self, row: EventRow) {
+        let key = (row.namespace.clone(), row.source.clone(), row.id.clone());
+        if !self.known.insert(key) {
+            return;
+        }
+        self.last += 1;
+        self.bytes += row.event.len() as u64;
+        self.rows.push_back(EventRow { position: self.last, ..row });
+        let EventLimits { events, bytes } = self.limits;
+        while self.rows.len() as u64 > events || self.bytes > bytes {
+            // The newest one stays, however large.
+            let Some(oldest) = self.rows.pop_front_if(|row| row.position < self.last) else {
+                return;
+            };
+            self.bytes -= oldest.event.len() as u64;
+            self.known.remove(&(oldest.namespace, oldest.source, oldest.id));
+        }
+    }
+
+    fn list(&self, query: &EventQuery) -> Vec<EventRow> {
+        let rows = self.rows.iter().filter(|row| event_matches(query, row)).cloned();
+        if query.newest_first { page(rows.rev(), query.limit) } else { page(rows, query.limit) }
+    }
+}
+
+fn event_matches(query: &EventQuery, row: &EventRow) -> bool {
+    let same = |wanted: &Option<String>, found: Option<&String>| {
+        wanted.as_ref().is_none_or(|wanted| found == Some(wanted))
+    };
+    query.namespace == row.namespace
+        && row.position > query.after
+        && query.before.is_none_or(|before| row.position < before)
+        && (query.kinds.is_empty() || query.kinds.contains(&row.kind))
+        && query.kind_prefix.as_ref().is_none_or(|prefix| row.kind.starts_with(prefix))
+        && same(&query.source, Some(&row.source))
+        && same(&query.subject, row.subject.as_ref())
+        && query.run.is_none_or(|run| row.run == Some(run))
+        && query.since.is_none_or(|since| row.at >= since)
 }
 
 impl Run {
@@ -409,5 +471,13 @@ impl Store for MemoryStore {
 
     fn schedule_next(&self) -> Answer<'_, Option<Timestamp>> {
         self.ask(|kept| kept.schedules.values().filter_map(|row| row.next_at).min())
+    }
+
+    fn event_list(&self, query: EventQuery) -> Answer<'_, Vec<EventRow>> {
+        self.ask(|kept| kept.events.list(&query))
+    }
+
+    fn event_last(&self) -> u64 {
+        self.kept().events.last
     }
 }

@@ -33,6 +33,7 @@ fn every_case_of_the_suite_is_in_the_list() {
     let nouns = [
         ("blob", include_str!("../src/suite/blob.rs")),
         ("commit", include_str!("../src/suite/commit.rs")),
+        ("event", include_str!("../src/suite/event.rs")),
         ("journal", include_str!("../src/suite/journal.rs")),
         ("outcome", include_str!("../src/suite/outcome.rs")),
         ("run", include_str!("../src/suite/run.rs")),

@@ -3,12 +3,14 @@
 //! Domain types live in their own rooms; the conversions are where the two worlds may differ next
 //! year. Every field here is stable: it may be added to, not changed.
 
+pub mod event;
 pub mod page;
 pub mod problem;
 pub mod run;
 pub mod site;
 pub mod workflow;
 
+pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use run::{

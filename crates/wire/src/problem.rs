@@ -77,10 +77,16 @@ pub enum ProblemCode {
     /// A mistake in this program.
     #[serde(rename = "INT-001")]
     Internal,
+    /// Something that was sent as an event is not one.
+    #[serde(rename = "EVT-001")]
+    EventInvalid,
+    /// The body is not declared as an event.
+    #[serde(rename = "EVT-002")]
+    EventMediaType,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -104,6 +110,8 @@ impl ProblemCode {
         Self::DiskFull,
         Self::StoreFailed,
         Self::Internal,
+        Self::EventInvalid,
+        Self::EventMediaType,
     ];
 
     #[must_use]
@@ -132,6 +140,8 @@ impl ProblemCode {
             Self::DiskFull => "STO-001",
             Self::StoreFailed => "STO-002",
             Self::Internal => "INT-001",
+            Self::EventInvalid => "EVT-001",
+            Self::EventMediaType => "EVT-002",
         }
     }
 
@@ -161,6 +171,8 @@ impl ProblemCode {
             Self::DiskFull => "The disk is full",
             Self::StoreFailed => "The store failed",
             Self::Internal => "A mistake in this program",
+            Self::EventInvalid => "Not an event",
+            Self::EventMediaType => "The body is not declared as an event",
         }
     }
 
@@ -168,7 +180,10 @@ impl ProblemCode {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::BodyInvalid | Self::ParameterInvalid | Self::WorkflowMismatch => 400,
+            Self::BodyInvalid
+            | Self::ParameterInvalid
+            | Self::WorkflowMismatch
+            | Self::EventInvalid => 400,
             Self::ForeignOrigin => 403,
             Self::NoSuchOperation
             | Self::WorkflowMissing
@@ -178,7 +193,7 @@ impl ProblemCode {
             Self::TooSlow => 408,
             Self::RunExists | Self::RunEnded | Self::RunNotFaulted | Self::RunSuspended => 409,
             Self::TooLarge => 413,
-            Self::NotJson => 415,
+            Self::NotJson | Self::EventMediaType => 415,
             Self::WorkflowInvalid => 422,
             Self::RunBusy | Self::Overloaded => 429,
             Self::StoreFailed | Self::Internal => 500,

@@ -1,5 +1,6 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
+pub mod events;
 pub mod test;
 
 use std::path::PathBuf;
@@ -54,6 +55,10 @@ pub enum Command {
     Test(test::TestArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
+    /// Send an event, so that workflows that listen to it go on
+    Emit(events::EmitArgs),
+    /// List and follow events
+    Events(events::EventsArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod dev;
+pub mod events;
 pub mod run;
 pub mod runs;
 pub mod test;
@@ -38,6 +39,8 @@ pub fn perform(cli: Cli) -> Outcome {
         }
         Command::Test(args) => test::test(&global, &args),
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
+        Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
+        Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),
     }
 }
 

@@ -81,7 +81,10 @@ fn the_guide_shows_what_happens() {
     let shop = shop();
     home.write(
         "site.yaml",
-        &format!("spec:\n  egress:\n    - destination: https://shop.example\n      to: {}\n", shop.url),
+        &format!(
+            "spec:\n  egress:\n    - destination: https://shop.example\n      to: {}\n",
+            shop.url
+        ),
     );
     let mut shown: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut commands = 0;
@@ -89,7 +92,8 @@ fn the_guide_shows_what_happens() {
     let all = blocks(&text);
     for block in &all {
         let name = block.lines.first().and_then(|line| line.strip_prefix("# "));
-        if let Some(name) = name.filter(|name| block.language == "yaml" && name.ends_with(".yaml")) {
+        if let Some(name) = name.filter(|name| block.language == "yaml" && name.ends_with(".yaml"))
+        {
             home.write(name, &format!("{}\n", block.lines.join("\n")));
         }
     }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use engine::failpoint::{AFTER_ACT, AFTER_COMMIT, BEFORE_COMMIT};
 use spec::tree::TaskKind;
 
+mod events;
 mod schedule;
 #[path = "../support/mod.rs"]
 mod support;
@@ -221,7 +222,35 @@ const GRAPH: Case = Case {
 ",
 };
 
-const CASES: [Case; 6] = [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH];
+const SENDING: Case = Case {
+    name: "sending",
+    is_ordered: false,
+    tasks: "
+  - both:
+      fork:
+        branches:
+          - hear:
+              listen:
+                to: { any: [ { with: { type: step } } ], until: '${ length == 2 }' }
+              foreach:
+                do:
+                  - heard:
+                      call: http
+                      with: { method: post, endpoint: WORLD/heard, body: '${ $item }' }
+                output: { as: '${ $item }' }
+          - tell:
+              for: { each: i, in: '[1, 2]' }
+              do:
+                - tell:
+                    call: http
+                    with: { method: post, endpoint: WORLD/tell }
+                - send:
+                    emit: { event: { with: { type: step, data: { i: '${ $i }' } } } }
+                    output: { as: '${ .data }' }
+",
+};
+
+const CASES: [Case; 7] = [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -400,9 +429,15 @@ fn graphs_survive_every_kill() {
     survives_every_kill(&GRAPH);
 }
 
+/// Mutation: as at [`survives_every_kill`]; or give an emitted event another id after a crash.
+#[test]
+fn emitting_and_listening_survive_every_kill() {
+    survives_every_kill(&SENDING);
+}
+
 /// Mutation: add a kind of task and no case for it.
 #[test]
 fn every_kind_of_task_is_killed() {
     let covered: BTreeSet<_> = CASES.iter().flat_map(Case::kinds).collect();
-    assert_eq!(covered, TaskKind::NAMES.into_iter().collect());
+    assert_eq!(covered, TaskKind::NAMES.iter().copied().collect());
 }

@@ -6,6 +6,9 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::load::{LoadError, Walk, Walked};
 use super::{Command, CommandError, Driver};
+use crate::event::Event;
+use crate::lifecycle::{self, Said, Subject};
+use crate::machine::Machine;
 use crate::record::Note;
 
 /// What one record meant, for people.
@@ -16,6 +19,21 @@ pub struct Update {
     /// The run's state after it.
     pub state: RunState,
     pub notes: Vec<Note>,
+    /// The same as events, in the language's own shapes.
+    pub life: Vec<Event>,
+}
+
+impl Update {
+    /// What a record says that was walked to. `before` is the run's state before it.
+    #[must_use]
+    pub fn of_walked(row: &RunRow, machine: &Machine, walked: Walked, before: RunState) -> Self {
+        let Walked { record, step, state } = walked;
+        let version = &*machine.workflow().document.version;
+        let subject = Subject { run: row.run, key: &row.key, version };
+        let said = Said::of(&record, &step.notes, machine.ended());
+        let life = lifecycle::of_record(&subject, &said, &step.emitted, before, state);
+        Self { sequence: record.sequence, at: record.at, state, notes: step.notes, life }
+    }
 }
 
 /// A subscription to a run in memory.
@@ -119,9 +137,11 @@ async fn walk_past(
     sender: &mpsc::Sender<Update>,
 ) -> Result<Option<(Sequence, bool)>, LoadError> {
     let mut walk = Walk::open(&driver.0.parts, &driver.0.revisions, row).await?;
-    while let Some(Walked { record, step, state }) = walk.next().await? {
-        let (sequence, at, notes) = (record.sequence, record.at, step.notes);
-        let update = Update { sequence, at, state, notes };
+    let mut before = RunState::Pending;
+    while let Some(walked) = walk.next().await? {
+        let sequence = walked.record.sequence;
+        let update = Update::of_walked(row, &walk.machine, walked, before);
+        before = update.state;
         if sequence > after && sender.send(update).await.is_err() {
             return Ok(None);
         }

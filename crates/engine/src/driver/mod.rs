@@ -11,6 +11,7 @@
 
 mod actor;
 mod commit;
+mod event;
 mod follow;
 mod load;
 mod revision;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::effect::{Evaluator, Performer};
+use crate::lifecycle::Lifecycle;
 use crate::machine::Misfit;
 use crate::record::{By, Ended, SEMANTICS, Seed, Started};
 pub use commit::Summary;
@@ -55,6 +57,7 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// `$runtime`.
     pub runtime: Value,
+    pub lifecycle: Lifecycle,
 }
 
 /// Runs runs. Cheap to clone.
@@ -72,6 +75,7 @@ struct Inner {
     on_end: OnceLock<OnEnd>,
     stopping: CancellationToken,
     tasks: TaskTracker,
+    ears: event::Ears,
 }
 
 /// Whoever wants to hear that a run has ended.
@@ -146,6 +150,7 @@ impl Driver {
             on_end: OnceLock::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            ears: event::Ears::new(),
         }));
         driver.resume().await?;
         driver.0.tasks.spawn(waker::run(driver.clone()));

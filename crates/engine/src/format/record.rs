@@ -10,8 +10,8 @@ use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Certainty, Decision, EffectNo, Performed};
 use crate::record::{
-    By, Control, Decided, Ended, EvaluationNo, Happened, Record, Seed, Started, TimerNo,
-    TimerPurpose, Usage,
+    By, Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Received, Record, Seed,
+    Started, TimerNo, TimerPurpose, Usage,
 };
 
 pub const RECORD_TYPE: &str = "isonomy.record";
@@ -51,6 +51,20 @@ enum HappenedDoc {
     CancelRequested(By),
     Retried(By),
     Continued,
+    Received {
+        listener: ListenerNo,
+        #[serde(default, skip_serializing_if = "is_false")]
+        until: bool,
+        filter: u32,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<(String, Json)>,
+        position: u64,
+        event: Payload,
+    },
+}
+
+fn is_false(truth: &bool) -> bool {
+    !truth
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -122,6 +136,17 @@ enum DecidedDoc {
         activation: Option<Activation>,
         usage: Usage,
     },
+    Listening {
+        listener: ListenerNo,
+        activation: Activation,
+        after: u64,
+    },
+    Emitted {
+        activation: Activation,
+        id: String,
+        #[serde(rename = "type")]
+        kind: String,
+    },
 }
 
 /// A seed as it stands in a document: 64 hexadecimal digits.
@@ -175,7 +200,8 @@ impl RecordDoc {
         let happened = match &self.happened {
             HappenedDoc::Started(started) => started.input.blob(),
             HappenedDoc::Performed { result: ResultDoc::Ok(payload), .. }
-            | HappenedDoc::Evaluated { result: ResultDoc::Ok(payload), .. } => payload.blob(),
+            | HappenedDoc::Evaluated { result: ResultDoc::Ok(payload), .. }
+            | HappenedDoc::Received { event: payload, .. } => payload.blob(),
             _ => None,
         };
         let decided = self.decided.iter().filter_map(|decided| match decided {
@@ -248,6 +274,18 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
         Happened::CancelRequested(by) => HappenedDoc::CancelRequested(by.clone()),
         Happened::RetryRequested(by) => HappenedDoc::Retried(by.clone()),
         Happened::Continued => HappenedDoc::Continued,
+        Happened::Received(received) => HappenedDoc::Received {
+            listener: received.listener,
+            until: received.until,
+            filter: received.filter,
+            keys: received
+                .keys
+                .iter()
+                .map(|(name, value)| (name.to_string(), Json(value.clone())))
+                .collect(),
+            position: received.position,
+            event: Payload::new(&received.event, blobs),
+        },
     }
 }
 
@@ -266,6 +304,16 @@ impl HappenedDoc {
             Self::CancelRequested(by) => Happened::CancelRequested(by),
             Self::Retried(by) => Happened::RetryRequested(by),
             Self::Continued => Happened::Continued,
+            Self::Received { listener, until, filter, keys, position, event } => {
+                Happened::Received(Box::new(Received {
+                    listener,
+                    until,
+                    filter,
+                    keys: keys.into_iter().map(|(name, value)| (name.into(), value.0)).collect(),
+                    position,
+                    event: event.into_value(blobs)?,
+                }))
+            }
         })
     }
 }
@@ -314,6 +362,10 @@ fn decided_doc(decided: &Decided, blobs: &mut NewBlobs) -> DecidedDoc {
             activation,
             usage,
         },
+        Decided::Listening { listener, activation, after } => {
+            DecidedDoc::Listening { listener, activation, after }
+        }
+        Decided::Emitted { activation, id, kind } => DecidedDoc::Emitted { activation, id, kind },
     }
 }
 
@@ -341,6 +393,10 @@ impl DecidedDoc {
                 activation,
                 usage,
             }),
+            Self::Listening { listener, activation, after } => {
+                Decided::Listening { listener, activation, after }
+            }
+            Self::Emitted { activation, id, kind } => Decided::Emitted { activation, id, kind },
         })
     }
 }

@@ -14,7 +14,7 @@ use super::record::SeedDoc;
 use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::EffectNo;
-use crate::record::{EvaluationNo, TimerNo, TimerPurpose, Usage};
+use crate::record::{EvaluationNo, ListenerNo, TimerNo, TimerPurpose, Usage};
 
 pub const SNAPSHOT_TYPE: &str = "isonomy.snapshot";
 
@@ -111,6 +111,20 @@ pub(crate) struct SnapshotDoc {
     pub retries: u32,
     pub control: u64,
     pub now: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<(ListenerNo, u32)>,
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub listener_last: ListenerNo,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub emitted: u64,
+}
+
+fn is_none_yet(last: &ListenerNo) -> bool {
+    last.0 == 0
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -247,6 +261,33 @@ pub(crate) enum BodyDoc {
     Fork { outputs: Vec<Option<ValueRef>> },
     Wait { timer: TimerNo, until: Timestamp },
     Effect { effect: EffectNo, key: IdempotencyKey, action: ActionDoc },
+    Listen(ListeningDoc),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ListeningDoc {
+    pub listener: ListenerNo,
+    pub emitted: u64,
+    pub after: u64,
+    pub met: Vec<u32>,
+    pub until: Vec<u32>,
+    pub keys: Vec<VariableDoc>,
+    pub expected: Vec<Option<ValueRef>>,
+    pub outputs: ValueRef,
+    pub consumed: u64,
+    pub bytes: u64,
+    pub stage: ListenStageDoc,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ListenStageDoc {
+    Listening,
+    Taken { item: ValueRef },
+    Iterating { item: ValueRef, seq: SeqDoc },
+    Shaping { item: ValueRef, raw: ValueRef },
+    Exporting { item: ValueRef, output: ValueRef },
+    Checking,
 }
 
 #[derive(Serialize, Deserialize)]

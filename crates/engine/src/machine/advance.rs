@@ -176,7 +176,7 @@ impl Machine {
     }
 }
 
-fn invalid(what: &str, wrong: &str) -> Halt {
+pub(super) fn invalid(what: &str, wrong: &str) -> Halt {
     Halt::Fault(Fault::new(
         ErrorType::Validation,
         format!("the {what} does not fit its schema: {wrong}"),

@@ -32,6 +32,7 @@ impl Machine {
                 }
                 Ok(Next::Block)
             }
+            (Body::Listen(_), Some(TaskKind::Listen(task))) => self.listen_next(id, node, task),
             // These go on when a child, a timer or an effect is done.
             _ => Ok(Next::Block),
         }
@@ -77,6 +78,8 @@ impl Machine {
                 Ok(Next::Block)
             }
             TaskKind::Custom(call) => self.custom_begin(id, node, call),
+            TaskKind::Emit(emit) => self.emit(node, emit),
+            TaskKind::Listen(task) => self.listen_begin(id, node, task),
         }
     }
 

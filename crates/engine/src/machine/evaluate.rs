@@ -150,6 +150,12 @@ impl Expressions {
         self
     }
 
+    /// With results that are at hand instead of the node's.
+    pub(super) fn with_results(mut self, results: Vec<Result<Value, Fault>>) -> Self {
+        self.results = results.into_iter();
+        self
+    }
+
     pub(super) fn with_variable(mut self, name: &Arc<str>, value: Value) -> Self {
         self.seen.extra = Some((name.clone(), value));
         self

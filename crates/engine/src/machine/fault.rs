@@ -20,6 +20,9 @@ impl Machine {
         if let Some(timeout) = node.timeout {
             self.timer_clear(timeout.timer);
         }
+        if let Phase::Body(Body::Listen(listening)) = &node.phase {
+            self.unlisten(listening.listener);
+        }
         self.note(&node, NoteKind::Faulted { fault: fault.clone() });
         let was = Box::new(std::mem::replace(&mut node.phase, Phase::Condition));
         node.phase = Phase::Faulted { fault: fault.clone(), was };
@@ -129,6 +132,7 @@ impl Machine {
         match &node.phase {
             Phase::Body(Body::Wait { timer, .. }) => self.timer_clear(*timer),
             Phase::Body(Body::Effect { effect, .. }) => self.abandon(*effect),
+            Phase::Body(Body::Listen(listening)) => self.unlisten(listening.listener),
             Phase::Body(Body::Try(guard)) => match &guard.stage {
                 GuardStage::Body { limit: Some(limit), .. } => self.timer_clear(limit.timer),
                 GuardStage::Delaying { timer, .. } => self.timer_clear(*timer),
@@ -154,6 +158,8 @@ impl Machine {
         effects.into_iter().for_each(|effect| self.abandon(effect));
         let timers: Vec<_> = self.timers.keys().copied().collect();
         timers.into_iter().for_each(|timer| self.timer_clear(timer));
+        let listeners: Vec<_> = self.listeners.keys().copied().collect();
+        listeners.into_iter().for_each(|listener| self.unlisten(listener));
         for (id, _) in std::mem::take(&mut self.evaluations).into_values() {
             if let Some(node) = self.arena.get_mut(id) {
                 node.evaluating = None;

@@ -8,7 +8,8 @@ use store::RunState;
 use super::Machine;
 use super::body::Birth;
 use super::evaluate::{Halt, weighed};
-use super::node::{Body, Exit, Guard, GuardStage, Node, NodeId, Phase, Seq};
+use super::listen::{event_variables, index_of, to_stage};
+use super::node::{Body, Exit, Guard, GuardStage, ListenStage, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
 use crate::record::NoteKind;
 
@@ -101,6 +102,12 @@ impl Machine {
                 let index = base::value::int(i64::try_from(state.index).unwrap_or(i64::MAX));
                 node.variables.with(&task.each, item).with(&task.at, index)
             }
+            (Phase::Body(Body::Listen(listening)), Some(TaskKind::Listen(task))) => {
+                match &listening.stage {
+                    ListenStage::Iterating { item, .. } => event_variables(node, task, item),
+                    _ => node.variables.clone(),
+                }
+            }
             _ => node.variables.clone(),
         }
     }
@@ -144,6 +151,11 @@ fn list_done(node: &mut Node, output: Value) {
         Phase::Body(Body::Try(Guard { stage: GuardStage::Catching { .. }, .. })) => {
             node.phase = Phase::Output { raw: output, flow: Some(Exit::Caught) };
         }
+        Phase::Body(Body::Listen(listening)) => {
+            if let ListenStage::Iterating { item, .. } = listening.stage.clone() {
+                to_stage(node, ListenStage::Shaping { item, raw: output });
+            }
+        }
         _ => node.phase = Phase::Output { raw: output, flow: None },
     }
 }
@@ -170,6 +182,10 @@ fn current_list(workflow: &spec::tree::Workflow, node: &Node) -> Option<(TaskLis
                 _ => Some((task.body.clone(), base)),
             }
         }
+        (Body::Listen(_), Some(TaskKind::Listen(task))) => {
+            let body = task.each.as_ref()?.body.clone();
+            Some((body, node.activation.iteration(index_of(node))))
+        }
         _ => None,
     }
 }
@@ -184,6 +200,14 @@ fn current_seq(node: &mut Node) -> Option<&mut Seq> {
             | GuardStage::Matching { seq, .. }
             | GuardStage::Catching { seq } => Some(seq),
             GuardStage::Next | GuardStage::Delaying { .. } => None,
+        },
+        Body::Listen(listening) => match &mut listening.stage {
+            ListenStage::Iterating { seq, .. } => Some(seq),
+            ListenStage::Listening
+            | ListenStage::Taken { .. }
+            | ListenStage::Shaping { .. }
+            | ListenStage::Exporting { .. }
+            | ListenStage::Checking => None,
         },
         Body::Begin | Body::Fork(_) | Body::Wait { .. } | Body::Effect { .. } => None,
     }

@@ -10,19 +10,21 @@
 //! `node` says what a node is, `advance` moves one through its phases, `body` begins each kind of
 //! task, `extension` does what others want done around it, `graph` begins the branches of a fork,
 //! `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
-//! makes requests, `evaluate` works out expressions. Nothing here reads a clock, a random number or
+//! makes requests, `emit` and `listen` deal with events, `evaluate` works out expressions. Nothing here reads a clock, a random number or
 //! the outside; the driver does that and writes it down first.
 
 mod advance;
 mod arena;
 mod body;
 mod call;
+mod emit;
 mod evaluate;
 mod extension;
 mod fault;
 mod flow;
 mod graph;
 mod guard;
+mod listen;
 pub mod node;
 mod retry;
 mod scope;
@@ -42,10 +44,13 @@ use store::RunState;
 use crate::activation::Activation;
 use crate::effect::{EffectNo, Evaluate, Perform};
 use crate::record::{
-    Control, Decided, Ended, EvaluationNo, Happened, Note, NoteKind, Seed, Started, TimerNo, Usage,
+    Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Note, NoteKind, Seed, Started,
+    TimerNo, Usage,
 };
 use arena::Arena;
-use node::{Body, Node, NodeId, Phase};
+pub use emit::Emitted;
+pub use listen::{LISTENER_BYTES_MAX, LISTENER_EVENTS_MAX, Offered};
+use node::{Body, ListenStage, Node, NodeId, Phase};
 pub use snapshot::SnapshotError;
 use timer::Timer;
 
@@ -65,15 +70,21 @@ pub struct Machine {
     timers: BTreeMap<TimerNo, Timer>,
     effects: BTreeMap<EffectNo, NodeId>,
     evaluations: BTreeMap<EvaluationNo, (NodeId, Evaluate)>,
+    listeners: BTreeMap<ListenerNo, NodeId>,
     effect_last: EffectNo,
     timer_last: TimerNo,
     evaluation_last: EvaluationNo,
+    listener_last: ListenerNo,
+    /// Events that the run has emitted.
+    emitted: u64,
     ended: Option<Ended>,
     usage: Usage,
     /// How often the run was retried by a person.
     retries: u32,
     control: Control,
     now: Timestamp,
+    /// The newest event that the site knows. Given before each record, like the time.
+    event_last: u64,
     step: Step,
     trace: blake3::Hasher,
 }
@@ -97,6 +108,8 @@ pub struct Step {
     pub decided: Vec<Decided>,
     pub effects: Vec<Effect>,
     pub notes: Vec<Note>,
+    /// To be committed with the record.
+    pub emitted: Vec<Emitted>,
     pub control: Control,
     /// The budget of steps was used up: record this, then feed [`Happened::Continued`].
     pub unfinished: bool,
@@ -110,6 +123,9 @@ pub enum Effect {
     WakeAt(TimerNo, Timestamp),
     Forget(TimerNo),
     Abandon(EffectNo),
+    /// Offer events behind this position to the listener, and behind none that it has taken.
+    Listen(ListenerNo, u64),
+    Unlisten(ListenerNo),
     End,
 }
 
@@ -122,6 +138,8 @@ impl PartialEq for Effect {
             (Self::WakeAt(a, at), Self::WakeAt(b, bt)) => (a, at) == (b, bt),
             (Self::Forget(a), Self::Forget(b)) => a == b,
             (Self::Abandon(a), Self::Abandon(b)) => a == b,
+            (Self::Listen(a, at), Self::Listen(b, bt)) => (a, at) == (b, bt),
+            (Self::Unlisten(a), Self::Unlisten(b)) => a == b,
             (Self::End, Self::End) => true,
             _ => false,
         }
@@ -146,6 +164,8 @@ pub enum Misfit {
     TimerUnknown(TimerNo),
     #[error("evaluation {} is not awaited", .0.0)]
     EvaluationUnknown(EvaluationNo),
+    #[error("listener {} takes no event now", .0.0)]
+    ListenerUnknown(ListenerNo),
 }
 
 impl Machine {
@@ -160,14 +180,18 @@ impl Machine {
             timers: BTreeMap::new(),
             effects: BTreeMap::new(),
             evaluations: BTreeMap::new(),
+            listeners: BTreeMap::new(),
             effect_last: EffectNo::default(),
             timer_last: TimerNo::default(),
             evaluation_last: EvaluationNo::default(),
+            listener_last: ListenerNo::default(),
+            emitted: 0,
             ended: None,
             usage: Usage::default(),
             retries: 0,
             control: Control::default(),
             now: Timestamp::from_millis(0),
+            event_last: 0,
             step: Step::default(),
             trace: blake3::Hasher::new(),
         }
@@ -185,6 +209,7 @@ impl Machine {
             Happened::CancelRequested(_) => self.cancel(),
             Happened::RetryRequested(_) => self.thaw(),
             Happened::Continued => {}
+            Happened::Received(received) => self.received(received),
         }
         self.run_ready();
         Ok(self.finish())
@@ -212,7 +237,11 @@ impl Machine {
             {
                 Err(Misfit::EvaluationUnknown(*evaluation))
             }
+            Happened::Received(received) if !self.accepts(received.listener) => {
+                Err(Misfit::ListenerUnknown(received.listener))
+            }
             Happened::Performed { .. }
+            | Happened::Received(_)
             | Happened::Evaluated { .. }
             | Happened::TimerFired { .. }
             | Happened::CancelRequested(_)
@@ -319,12 +348,17 @@ impl Machine {
         match (&self.header, &self.ended) {
             (None, _) => RunState::Pending,
             (_, Some(ended)) => ended.state,
-            (_, None) if self.wake_at().is_some() && self.is_idle() => RunState::Waiting,
+            (_, None) if self.is_waiting() && self.is_idle() => RunState::Waiting,
             (_, None) => RunState::Running,
         }
     }
 
-    /// Nothing is in flight; only a timer can move the run.
+    /// A time or an event can move the run.
+    fn is_waiting(&self) -> bool {
+        !self.timers.is_empty() || self.is_listening()
+    }
+
+    /// Nothing is in flight; only a timer or an event can move the run.
     fn is_idle(&self) -> bool {
         self.effects.is_empty() && self.evaluations.is_empty() && self.ready.is_empty()
     }
@@ -383,7 +417,13 @@ impl Machine {
             .iter()
             .map(|(no, (_, evaluate))| Effect::Evaluate(*no, evaluate.clone()));
         let timers = self.timers.iter().map(|(no, timer)| Effect::WakeAt(*no, timer.at));
-        effects.chain(evaluations).chain(timers).collect()
+        let listeners = self.listeners.iter().filter_map(|(no, id)| {
+            let node = self.arena.get(*id)?;
+            let Phase::Body(Body::Listen(listening)) = &node.phase else { return None };
+            let listens = listening.stage == ListenStage::Listening;
+            listens.then_some(Effect::Listen(*no, listening.after))
+        });
+        effects.chain(evaluations).chain(timers).chain(listeners).collect()
     }
 
     /// Whether the run yielded and wants [`Happened::Continued`].
@@ -403,8 +443,10 @@ impl PartialEq for Machine {
             && self.timers == other.timers
             && self.effects == other.effects
             && self.evaluations.keys().eq(other.evaluations.keys())
+            && self.listeners == other.listeners
             && (self.effect_last, self.timer_last, self.evaluation_last)
                 == (other.effect_last, other.timer_last, other.evaluation_last)
+            && (self.listener_last, self.emitted) == (other.listener_last, other.emitted)
             && self.ended == other.ended
             && (self.usage, self.retries) == (other.usage, other.retries)
             && (self.control, self.now) == (other.control, other.now)

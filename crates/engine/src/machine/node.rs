@@ -12,7 +12,8 @@ use spec::tree::TaskNo;
 use super::scope::Variables;
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, EffectNo};
-use crate::record::{EvaluationNo, TimerNo};
+use crate::listen::Progress;
+use crate::record::{EvaluationNo, ListenerNo, TimerNo};
 
 /// Place of a node in the run's arena. Reused after the node has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,6 +132,7 @@ pub enum Body {
         key: IdempotencyKey,
         action: Arc<Action>,
     },
+    Listen(Box<Listening>),
 }
 
 /// Progress in a list of tasks.
@@ -187,6 +189,39 @@ pub enum GuardStage {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Branches {
     pub outputs: Vec<Option<Value>>,
+}
+
+/// A listener, and what it has taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listening {
+    pub listener: ListenerNo,
+    /// Events that the run had emitted when it began: those are not for it.
+    pub emitted: u64,
+    /// Position of the newest event that it has taken, or behind which it began.
+    pub after: u64,
+    pub progress: Progress,
+    /// The output so far.
+    pub outputs: Arc<Vec<Value>>,
+    pub consumed: u64,
+    /// Bytes of the outputs.
+    pub bytes: u64,
+    pub stage: ListenStage,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ListenStage {
+    /// The next event is awaited.
+    Listening,
+    /// An event was taken.
+    Taken { item: Value },
+    /// `foreach.do` is at work.
+    Iterating { item: Value, seq: Seq },
+    /// `foreach.output`.
+    Shaping { item: Value, raw: Value },
+    /// `foreach.export`.
+    Exporting { item: Value, output: Value },
+    /// Was it the last one?
+    Checking,
 }
 
 impl Node {

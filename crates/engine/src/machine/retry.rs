@@ -76,6 +76,7 @@ impl Machine {
                 };
                 node.phase = Phase::Body(Body::Try(guard));
             }
+            Body::Listen(listening) => self.listen_as(id, node, *listening),
             Body::Begin | Body::Sequence(_) | Body::For(_) | Body::Fork(_) => {}
         }
     }
@@ -88,7 +89,8 @@ impl Machine {
                 | TaskKind::For(_)
                 | TaskKind::Fork(_)
                 | TaskKind::Try(_)
-                | TaskKind::Custom(_),
+                | TaskKind::Custom(_)
+                | TaskKind::Listen(_),
             ) => false,
             Some(
                 TaskKind::Set(_)
@@ -97,7 +99,8 @@ impl Machine {
                 | TaskKind::Wait(_)
                 | TaskKind::Http(_)
                 | TaskKind::Function(_)
-                | TaskKind::OpenApi(_),
+                | TaskKind::OpenApi(_)
+                | TaskKind::Emit(_),
             ) => true,
         }
     }

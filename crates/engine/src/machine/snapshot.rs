@@ -13,7 +13,8 @@ use store::BlobId;
 
 use super::arena::Arena;
 use super::node::{
-    Body, Branches, Exit, Extended, Guard, GuardStage, Loop, Node, NodeId, Phase, Seq, Timeout,
+    Body, Branches, Exit, Extended, Guard, GuardStage, ListenStage, Listening, Loop, Node, NodeId,
+    Phase, Seq, Timeout,
 };
 use super::scope::Variables;
 use super::timer::Timer;
@@ -21,10 +22,11 @@ use super::{Header, Machine, Step};
 use crate::effect::{Action, Evaluate, HttpRequest};
 use crate::format::snapshot_doc::{
     ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, ExtendedDoc, GuardDoc, HeaderDoc,
-    NodeDoc, PhaseDoc, ResultRef, SeqDoc, StageDoc, TimeoutDoc, TimerDoc, ValueRef, Values,
-    VariableDoc,
+    ListenStageDoc, ListeningDoc, NodeDoc, PhaseDoc, ResultRef, SeqDoc, StageDoc, TimeoutDoc,
+    TimerDoc, ValueRef, Values, VariableDoc,
 };
 use crate::format::{Blobs, Encoded, FormatError, SnapshotDoc};
+use crate::listen::Progress;
 use crate::record::{Control, Ended, EvaluationNo, TimerNo};
 
 /// Why a snapshot cannot be taken up.
@@ -102,6 +104,9 @@ impl Machine {
             retries: self.retries,
             control: self.control.0,
             now: self.now,
+            listeners: self.listeners.iter().map(|(no, id)| (*no, id.0)).collect(),
+            listener_last: self.listener_last,
+            emitted: self.emitted,
         }
         .encode(values)
     }
@@ -147,6 +152,9 @@ impl Machine {
         machine.retries = doc.retries;
         machine.control = Control(doc.control);
         machine.now = doc.now;
+        machine.listeners = doc.listeners.into_iter().map(|(no, id)| (no, NodeId(id))).collect();
+        machine.listener_last = doc.listener_last;
+        machine.emitted = doc.emitted;
         machine.step = Step::default();
         Ok(machine)
     }
@@ -262,6 +270,49 @@ fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
             key: key.clone(),
             action: action_doc(action, values),
         },
+        Body::Listen(listening) => BodyDoc::Listen(listening_doc(listening, values)),
+    }
+}
+
+fn listening_doc(listening: &Listening, values: &mut Values) -> ListeningDoc {
+    let progress = &listening.progress;
+    ListeningDoc {
+        listener: listening.listener,
+        emitted: listening.emitted,
+        after: listening.after,
+        met: progress.met.iter().copied().collect(),
+        until: progress.until.iter().copied().collect(),
+        keys: progress
+            .keys
+            .iter()
+            .map(|(name, value)| VariableDoc { name: name.to_string(), value: values.put(value) })
+            .collect(),
+        expected: progress
+            .expected
+            .iter()
+            .map(|value| value.as_ref().map(|value| values.put(value)))
+            .collect(),
+        outputs: values.put(&Value::Arr(listening.outputs.clone())),
+        consumed: listening.consumed,
+        bytes: listening.bytes,
+        stage: listen_stage_doc(&listening.stage, values),
+    }
+}
+
+fn listen_stage_doc(stage: &ListenStage, values: &mut Values) -> ListenStageDoc {
+    match stage {
+        ListenStage::Listening => ListenStageDoc::Listening,
+        ListenStage::Taken { item } => ListenStageDoc::Taken { item: values.put(item) },
+        ListenStage::Iterating { item, seq } => {
+            ListenStageDoc::Iterating { item: values.put(item), seq: seq_doc(seq) }
+        }
+        ListenStage::Shaping { item, raw } => {
+            ListenStageDoc::Shaping { item: values.put(item), raw: values.put(raw) }
+        }
+        ListenStage::Exporting { item, output } => {
+            ListenStageDoc::Exporting { item: values.put(item), output: values.put(output) }
+        }
+        ListenStage::Checking => ListenStageDoc::Checking,
     }
 }
 
@@ -455,6 +506,52 @@ impl Taken<'_> {
             BodyDoc::Effect { effect, key, action } => {
                 Body::Effect { effect, key, action: Arc::new(self.action(action)?) }
             }
+            BodyDoc::Listen(doc) => Body::Listen(Box::new(self.listening(doc)?)),
+        })
+    }
+
+    fn listening(&self, doc: ListeningDoc) -> Back<Listening> {
+        let Value::Arr(outputs) = self.value(doc.outputs)? else {
+            return Err(SnapshotError::Revision("a listener's output is no array"));
+        };
+        let keys: Back<Vec<_>> =
+            doc.keys.into_iter().map(|key| Ok((key.name.into(), self.value(key.value)?))).collect();
+        let expected: Back<Vec<_>> = doc
+            .expected
+            .into_iter()
+            .map(|value| value.map(|value| self.value(value)).transpose())
+            .collect();
+        Ok(Listening {
+            listener: doc.listener,
+            emitted: doc.emitted,
+            after: doc.after,
+            progress: Progress {
+                met: doc.met.into_iter().collect(),
+                until: doc.until.into_iter().collect(),
+                keys: keys?,
+                expected: expected?,
+            },
+            outputs,
+            consumed: doc.consumed,
+            bytes: doc.bytes,
+            stage: self.listen_stage(doc.stage)?,
+        })
+    }
+
+    fn listen_stage(&self, doc: ListenStageDoc) -> Back<ListenStage> {
+        Ok(match doc {
+            ListenStageDoc::Listening => ListenStage::Listening,
+            ListenStageDoc::Taken { item } => ListenStage::Taken { item: self.value(item)? },
+            ListenStageDoc::Iterating { item, seq: at } => {
+                ListenStage::Iterating { item: self.value(item)?, seq: seq(at) }
+            }
+            ListenStageDoc::Shaping { item, raw } => {
+                ListenStage::Shaping { item: self.value(item)?, raw: self.value(raw)? }
+            }
+            ListenStageDoc::Exporting { item, output } => {
+                ListenStage::Exporting { item: self.value(item)?, output: self.value(output)? }
+            }
+            ListenStageDoc::Checking => ListenStage::Checking,
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::{SystemClock, SystemRandom};
 use engine::driver::{Driver, Parts, Start};
 use engine::effect::Performer;
+use engine::lifecycle::Lifecycle;
 use store::{Op, Preconditions, RevisionRow, Store};
 use store_sqlite::SqliteStore;
 
@@ -27,6 +28,7 @@ pub async fn open(store: Arc<dyn Store>, performer: impl Performer) -> Driver {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         runtime: value(r#"{"name":"isonomy","version":"test","metadata":{}}"#),
+        lifecycle: Lifecycle::default(),
     };
     Driver::open(parts).await.expect("the driver opens")
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use base::value::{parse, to_json_string};
 use base::{Digest, Fault, RunId, Timestamp, Value};
 use engine::effect::Perform;
+use engine::event::{Defaults, Event, Incoming};
 use engine::format::{Blobs, RecordDoc, blob_value};
-use engine::machine::{Effect, Machine, Step};
+use engine::machine::{Effect, Machine, Offered, Step};
 use engine::record::{
     By, Decided, Happened, Note, NoteKind, Record, SEMANTICS, Seed, Started, TimerNo,
 };
@@ -73,6 +74,8 @@ pub struct Walk {
     pub performs: VecDeque<Perform>,
     pub evaluates: VecDeque<(engine::record::EvaluationNo, engine::effect::Evaluate)>,
     pub timers: BTreeSet<(Timestamp, TimerNo)>,
+    /// Everything that has come, in its order.
+    pub events: Vec<Incoming>,
     workflow: Arc<Workflow>,
 }
 
@@ -88,6 +91,7 @@ impl Walk {
             performs: VecDeque::new(),
             evaluates: VecDeque::new(),
             timers: BTreeSet::new(),
+            events: Vec::new(),
             workflow: workflow.clone(),
         };
         walk.feed(Happened::Started(Box::new(started(&workflow, input))));
@@ -96,7 +100,12 @@ impl Walk {
 
     /// Feeds one thing, and takes record and machine through their bytes.
     pub fn feed(&mut self, happened: Happened) -> Step {
+        self.machine.knows(self.events.len() as u64);
         let step = self.machine.handle(self.now, &happened).expect("what happens fits");
+        for emitted in &step.emitted {
+            let run = Some(started(&self.workflow, "{}").run);
+            self.arrived(emitted.event.clone(), run, emitted.number);
+        }
         let sequence = Sequence(self.records.len() as u64 + 1);
         let (decided, control) = (step.decided.clone(), step.control);
         let record = Record { sequence, at: self.now, happened, decided, control };
@@ -122,8 +131,50 @@ impl Walk {
             }
             Effect::Forget(timer) => self.timers.retain(|(_, other)| *other != timer),
             Effect::Abandon(effect) => self.performs.retain(|perform| perform.effect != effect),
-            Effect::End => {}
+            // Listeners are asked one by one, see `event_turn`.
+            Effect::Listen(..) | Effect::Unlisten(_) | Effect::End => {}
         }
+    }
+
+    fn arrived(&mut self, event: Event, run: Option<RunId>, number: u64) {
+        let position = self.events.len() as u64 + 1;
+        let kind = event.kind().into();
+        self.events.push(Incoming { position, kind, run, number, event });
+    }
+
+    /// An event comes, and nobody looks at it yet.
+    pub fn comes(&mut self, json: &str) {
+        let id = (self.events.len() + 1).to_string();
+        let defaults = Defaults { id: &|| id.clone(), source: Some("/outside"), time: self.now };
+        let event = Event::parse(&value(json), &defaults).expect("a test's own event");
+        self.arrived(event, None, 0);
+    }
+
+    /// An event comes, and whoever listens deals with it.
+    pub fn event(&mut self, json: &str) {
+        self.comes(json);
+        while self.event_turn() {}
+    }
+
+    /// Has the first listener that takes an event take it.
+    pub fn event_turn(&mut self) -> bool {
+        for listener in self.machine.listeners() {
+            for incoming in &self.events {
+                let mut results = Vec::new();
+                let received = loop {
+                    match self.machine.offer(listener, incoming, &results) {
+                        Offered::Ignored => break None,
+                        Offered::Taken(received) => break Some(received),
+                        Offered::Ask(evaluate) => results.push(Outside::answer(&evaluate)),
+                    }
+                };
+                if let Some(received) = received {
+                    self.feed(Happened::Received(received));
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn through_snapshot(&mut self) {
@@ -144,6 +195,9 @@ impl Walk {
 
     /// One thing that can happen next: an answer, else the earliest timer. `false` where nothing can.
     pub fn turn(&mut self) -> bool {
+        if self.event_turn() {
+            return true;
+        }
         if let Some((evaluation, evaluate)) = self.evaluates.pop_front() {
             let result = Outside::answer(&evaluate);
             self.feed(Happened::Evaluated { evaluation, result });
@@ -236,4 +290,12 @@ pub fn through_bytes(record: &Record) -> Record {
 #[track_caller]
 pub fn check(body: &str, input: &str, output: &str) {
     assert_eq!(Walk::run(body, input).output(), to_json_string(&value(output)));
+}
+
+/// An event from outside at this position.
+pub fn incoming(position: u64, json: &str) -> Incoming {
+    let id = position.to_string();
+    let defaults = Defaults { id: &|| id.clone(), source: Some("/outside"), time: START };
+    let event = Event::parse(&value(json), &defaults).expect("a test's own event");
+    Incoming { position, kind: event.kind().into(), run: None, number: 0, event }
 }

@@ -14,6 +14,7 @@ use utoipa::OpenApi;
     tags(
         (name = "workflows", description = "Stored definitions, by namespace and name."),
         (name = "runs", description = "Executions of workflows."),
+        (name = "events", description = "CloudEvents, in and out."),
         (name = "site", description = "The site itself.")
     )
 )]

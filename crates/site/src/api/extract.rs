@@ -122,7 +122,7 @@ fn is_json(headers: &http::HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
 }
 
-fn body_broken(wrong: &(dyn std::error::Error + 'static), bytes_max: usize) -> Refusal {
+pub(super) fn body_broken(wrong: &(dyn std::error::Error + 'static), bytes_max: usize) -> Refusal {
     if wrong.is::<http_body_util::LengthLimitError>() {
         let detail =
             format!("the body is larger than {bytes_max} bytes, and this operation takes no more");

@@ -2,6 +2,7 @@
 //! and turn the answer back.
 
 mod doc;
+mod event;
 mod extract;
 mod guard;
 mod run;
@@ -36,6 +37,8 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(run::run_retry))
         .routes(routes!(run::run_events))
         .routes(routes!(run::run_follow))
+        .routes(routes!(event::event_list, event::event_accept))
+        .routes(routes!(event::event_follow))
 }
 
 pub(crate) fn router(site: Site) -> Router {

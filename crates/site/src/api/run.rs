@@ -285,7 +285,7 @@ fn states(text: Option<&str>) -> Result<Vec<RunState>, Refusal> {
     Ok(states)
 }
 
-fn since(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
+pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
     if let Some(at) = Timestamp::parse(text) {
         return Ok(at);
     }

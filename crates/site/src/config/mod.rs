@@ -3,10 +3,13 @@
 //! A file is read once, at the start. Everything in it is optional, and without a file nothing is
 //! allowed out and no folder may be read.
 
+mod events;
+
 use std::path::{Path, PathBuf};
 
 use base::Duration;
 use base::name::Namespace;
+use engine::lifecycle::Lifecycle;
 use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -40,6 +43,8 @@ pub struct Config {
     pub gate: gateway::Limits,
     /// Files that functions read at once.
     pub files_at_once: usize,
+    /// Which events are written about the life of runs.
+    pub lifecycle: Lifecycle,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -74,6 +79,7 @@ impl Default for Config {
             expressions: Expressions::default(),
             gate: gateway::Limits::default(),
             files_at_once: worker::Config::default().files_max,
+            lifecycle: Lifecycle::default(),
         }
     }
 }
@@ -148,6 +154,7 @@ struct Spec {
     files: Vec<Spanned<Folder>>,
     expressions: Pool,
     limits: Limits,
+    events: events::Events,
 }
 
 #[derive(Default, Deserialize)]
@@ -192,6 +199,7 @@ impl Reader<'_> {
                 1..=64,
                 defaults.files_at_once,
             )?,
+            lifecycle: self.lifecycle(&spec.events)?,
         })
     }
 

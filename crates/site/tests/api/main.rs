@@ -1,6 +1,7 @@
 //! The site as a client sees it: a real server, real requests, both stores.
 
 mod documents;
+mod events;
 mod follow;
 mod hostile;
 mod place;

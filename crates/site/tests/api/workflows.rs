@@ -144,14 +144,14 @@ async fn a_wrong_document_is_refused_with_every_place() {
         "default",
         "greet",
         "1.0.0",
-        "  - a: {set: {x: 1}, then: nowhere}\n  - b: {emit: {}}",
+        "  - a: {set: {x: 1}, then: nowhere}\n  - b: {call: grpc, with: {}}",
     );
     let refused = place.apply("default", "greet", &wrong).await;
     assert_eq!((refused.status, refused.problem().as_str()), (422, "WFL-001"));
     let problem = refused.json();
     let findings = problem["findings"].as_array().expect("findings");
     let codes: Vec<_> = findings.iter().map(|it| it["code"].as_str().expect("a code")).collect();
-    assert!(codes.contains(&"WF-012") && codes.contains(&"WF-102"), "{problem}");
+    assert!(codes.contains(&"WF-012") && codes.contains(&"WF-105"), "{problem}");
     assert!(
         findings[0]["rendered"].as_str().expect("a text").contains("--> document:3:"),
         "{problem}"

@@ -100,5 +100,6 @@ fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
         | TaskKind::Function(_)
         | TaskKind::OpenApi(_)
         | TaskKind::Custom(_) => go(&task.then),
+        TaskKind::Emit(_) | TaskKind::Listen(_) => go(&task.then),
     }
 }

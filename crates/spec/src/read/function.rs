@@ -154,6 +154,7 @@ impl<'a> Reader<'a> {
             unresolved: std::mem::take(&mut self.unresolved),
             is_extension: self.is_extension,
             is_loose: false,
+            patterns: std::mem::take(&mut self.patterns),
         };
         let no = other.function_body(&entry, format!("{uri}#").into());
         other.report_astray();
@@ -163,6 +164,7 @@ impl<'a> Reader<'a> {
         self.exports = std::mem::take(&mut other.exports);
         self.references = std::mem::take(&mut other.references);
         self.unresolved = std::mem::take(&mut other.unresolved);
+        self.patterns = std::mem::take(&mut other.patterns);
         let errors = other.problems.has_errors();
         match no.filter(|_| !errors) {
             Some(no) => Ok(no),

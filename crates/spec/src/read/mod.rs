@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod duration;
 mod error;
+mod event;
 mod expression;
 mod extension;
 mod fields;
@@ -75,6 +76,7 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         unresolved: BTreeSet::new(),
         is_extension: false,
         is_loose: false,
+        patterns: 0,
     };
     let workflow = reader.workflow(&root);
     let Reader { problems, references, unresolved, .. } = reader;
@@ -109,6 +111,8 @@ struct Reader<'a> {
     is_extension: bool,
     /// `evaluate.mode`: whatever can be read as an expression is one.
     is_loose: bool,
+    /// Regular expressions that were compiled.
+    patterns: u32,
 }
 
 /// What is known of a task even if it has an error.

@@ -82,10 +82,9 @@ impl<'a> Reader<'a> {
         let Some(fields) = item.and_then(|item| self.fields(item, &KNOWN)) else {
             return;
         };
-        for (key, code) in [
-            ("authentications", Code::NotYetAuthentication),
-            ("secrets", Code::NotYetSecrets),
-        ] {
+        for (key, code) in
+            [("authentications", Code::NotYetAuthentication), ("secrets", Code::NotYetSecrets)]
+        {
             if let Some(item) = fields.get(key) {
                 self.not_yet(code, item.at, &format!("`use.{key}`"));
             }

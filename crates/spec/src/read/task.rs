@@ -156,17 +156,14 @@ impl<'a> Reader<'a> {
                 let prefix = format!("{}/do", within.location);
                 Some(TaskKind::Do(self.task_list(item, &prefix, within.around, ListKind::Steps)))
             }
+            "emit" => self.emit(item, within.around).map(TaskKind::Emit),
+            "listen" => self.listen(item, fields.get("foreach"), within).map(TaskKind::Listen),
             later => self.later(later, item.at),
         }
     }
 
     fn later(&mut self, kind: &str, at: Location) -> Option<TaskKind> {
-        let code = match kind {
-            "listen" => Code::NotYetListen,
-            "emit" => Code::NotYetEmit,
-            _ => Code::NotYetRun,
-        };
-        self.not_yet(code, at, &format!("`{kind}`"));
+        self.not_yet(Code::NotYetRun, at, &format!("`{kind}`"));
         None
     }
 

@@ -4,9 +4,10 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
-mod service;
+mod event;
 mod extension;
 pub mod schedule;
+mod service;
 
 use std::sync::Arc;
 
@@ -16,8 +17,11 @@ use expr::Expr;
 
 use crate::schema::Schema;
 
-pub use service::{CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody};
+pub use event::{
+    Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
+};
 pub use extension::{Extends, Extension};
+pub use service::{CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody};
 
 /// The number of a task in its revision, in document order (parents before children).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,42 +156,41 @@ pub enum TaskKind {
     Function(FunctionCall),
     OpenApi(OpenApiCall),
     Custom(CustomCall),
+    Emit(Emit),
+    Listen(Listen),
 }
 
-impl TaskKind {
-    /// Every kind of task, so that a test can see whether it covers them all.
-    pub const NAMES: [&'static str; 12] = [
-        "do",
-        "set",
-        "switch",
-        "for",
-        "fork",
-        "try",
-        "raise",
-        "wait",
-        "call http",
-        "call function",
-        "call openapi",
-        "call custom",
-    ];
+macro_rules! kinds {
+    ($($variant:ident: $name:literal,)*) => {
+        impl TaskKind {
+            /// Every kind of task, so that a test can see whether it covers them all.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
 
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Do(_) => Self::NAMES[0],
-            Self::Set(_) => Self::NAMES[1],
-            Self::Switch(_) => Self::NAMES[2],
-            Self::For(_) => Self::NAMES[3],
-            Self::Fork(_) => Self::NAMES[4],
-            Self::Try(_) => Self::NAMES[5],
-            Self::Raise(_) => Self::NAMES[6],
-            Self::Wait(_) => Self::NAMES[7],
-            Self::Http(_) => Self::NAMES[8],
-            Self::Function(_) => Self::NAMES[9],
-            Self::OpenApi(_) => Self::NAMES[10],
-            Self::Custom(_) => Self::NAMES[11],
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
         }
-    }
+    };
+}
+
+kinds! {
+    Do: "do",
+    Set: "set",
+    Switch: "switch",
+    For: "for",
+    Fork: "fork",
+    Try: "try",
+    Raise: "raise",
+    Wait: "wait",
+    Http: "call http",
+    Function: "call function",
+    OpenApi: "call openapi",
+    Custom: "call custom",
+    Emit: "emit",
+    Listen: "listen",
 }
 
 #[derive(Debug)]

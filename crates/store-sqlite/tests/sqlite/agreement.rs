@@ -8,8 +8,8 @@ use sqlite::SqliteStore;
 use store::memory::MemoryStore;
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
-    Store, WorkflowRow,
+    EventQuery, EventRow, Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState,
+    ScheduleRow, Sequence, Store, WorkflowRow,
 };
 
 use crate::{folder, open, sqlite};
@@ -80,6 +80,7 @@ fn op() -> impl Strategy<Value = Op> {
             text: Bytes::from_static(b"text"),
             resolved: Bytes::from_static(b"resolved"),
         })),
+        2 => (0..4_u64).prop_map(|n| Op::EventAppend(store::suite::event::event(n))),
         1 => (0..3_usize).prop_map(|name| Op::WorkflowDelete { key: key(KEYS[name]), at: at(8) }),
         2 => (0..3_usize, 0..2_usize, prop::option::of(0..9_i64)).prop_map(schedule),
         1 => (0..3_usize, 0..2_usize).prop_map(|(name, trigger)| Op::ScheduleDelete {
@@ -131,6 +132,10 @@ async fn told(store: &dyn Store) -> String {
     say(format!("{:?}", store.schedule_list(None, 9).await.expect("reads")));
     say(format!("{:?}", store.schedule_due(at(5), 2).await.expect("reads")));
     say(format!("{:?}", store.schedule_next().await.expect("reads")));
+    let events = EventQuery::of(key("lab/x").namespace, 99);
+    for row in store.event_list(events).await.expect("reads") {
+        say(format!("{:?}", EventRow { position: 0, ..row }));
+    }
     for row in store.outcome_list(0, 99).await.expect("reads") {
         say(format!("{:?}", OutcomeRow { position: 0, ..row }));
     }

@@ -5,6 +5,7 @@ mod batches;
 mod blob;
 mod crash;
 mod disk;
+mod event;
 mod folder;
 mod plan;
 

@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod commit;
+pub mod event;
 pub mod journal;
 pub mod outcome;
 pub mod run;
@@ -61,6 +62,10 @@ macro_rules! suite_cases {
             workflow::revisions_are_listed_newest_first,
             workflow::a_deleted_workflow_is_a_tombstone_until_applied_again,
             workflow::workflows_are_listed_by_key_and_in_pages,
+            event::an_event_is_kept_once,
+            event::events_are_listed_in_the_order_of_their_commits,
+            event::a_list_of_events_is_filtered,
+            event::a_refused_commit_leaves_no_event,
         }
     };
 }

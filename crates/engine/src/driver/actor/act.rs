@@ -29,7 +29,10 @@ impl Actor {
                         task.abort();
                     }
                 }
+                Effect::Listen(listener, after) => self.ear.listen(listener, after),
+                Effect::Unlisten(listener) => self.ear.unlisten(listener),
                 Effect::End => {
+                    self.ear.close();
                     self.evaluating.drain().for_each(|(_, task)| task.abort());
                     self.timers.clear();
                     self.timer_times.clear();

@@ -11,6 +11,7 @@ use super::Actor;
 use crate::driver::commit::{Summary, row_of_start};
 use crate::driver::load::{LoadError, Loaded, load};
 use crate::driver::{COMMANDS_WAITING_MAX, Command, CommandError, Driver, StartError};
+use crate::lifecycle::{Lifecycle, Subject};
 use crate::machine::Machine;
 use crate::record::{Ended, Happened, Started};
 
@@ -99,10 +100,31 @@ async fn suspend(driver: &Driver, mut row: RunRow, mut summary: Summary, error: 
     row.updated_at = driver.now();
     summary.suspended = Some(format!("{}: {error}", error.code()));
     row.summary = summary.encode();
-    let ops = vec![store::Op::RunUpdate(row)];
-    if let Err(error) = driver.0.parts.store.commit(ops, driver.owned()).await {
-        tracing::error!(%error, "cannot write down that a run is suspended");
+    let mut ops = vec![store::Op::RunUpdate(row.clone())];
+    let events: Vec<_> =
+        suspended_event(driver, &row, &summary.version, true).into_iter().collect();
+    ops.extend(events.iter().cloned().map(store::Op::EventAppend));
+    match driver.0.parts.store.commit(ops, driver.owned()).await {
+        Ok(()) => driver.0.ears.raise(&events),
+        Err(error) => tracing::error!(%error, "cannot write down that a run is suspended"),
     }
+}
+
+/// That a run stands still, or goes on again, where the site tells of it.
+pub(super) fn suspended_event(
+    driver: &Driver,
+    row: &RunRow,
+    version: &str,
+    suspended: bool,
+) -> Option<store::EventRow> {
+    if driver.0.parts.lifecycle == Lifecycle::None {
+        return None;
+    }
+    let at = row.updated_at;
+    let subject = Subject { run: row.run, key: &row.key, version };
+    // The journal stands still meanwhile, so the time tells one from another.
+    let event = subject.suspended(suspended, &at.as_millis().to_string(), at);
+    Some(event.row(&row.key.namespace, Some(row.run), 0, at))
 }
 
 pub(super) fn refuse(commands: &mut mpsc::Receiver<Command>, error: impl Fn() -> CommandError) {

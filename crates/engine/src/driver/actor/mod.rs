@@ -1,16 +1,17 @@
 //! One run in memory: decide, record, act, in this order, until it ends or only waits.
 //!
 //! Here is the loop. How a run comes into memory is in `begin`, writing down in `write`, acting and
-//! telling in `act`.
+//! telling in `act`, listening in `hear`.
 
 mod act;
 mod begin;
+mod hear;
 mod write;
 
 use std::collections::{BTreeSet, HashMap};
 
 use base::{RunId, Timestamp};
-use store::{RunRow, RunState, Sequence};
+use store::{EventRow, RunRow, RunState, Sequence};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -19,11 +20,13 @@ use super::follow::{Live, Update};
 use super::load::Loaded;
 use super::{Command, CommandError, Driver};
 use crate::effect::EffectNo;
-use crate::machine::{Effect, Machine, Misfit, Step};
-use crate::record::{Ended, EvaluationNo, Happened, Record, TimerNo};
+use crate::lifecycle::{self, Lifecycle, Said, Subject};
+use crate::machine::{Effect, Emitted, Machine, Misfit, Step};
+use crate::record::{Ended, EvaluationNo, Happened, Note, Record, TimerNo};
 
 use begin::refuse;
 pub(super) use begin::{resume, start};
+use hear::{Ear, Heard};
 
 /// A run that waits longer than this is put away, so that sleeping runs cost no memory.
 const KEEP_WAITING_MAX: base::Duration = base::Duration::from_millis(1_000);
@@ -64,6 +67,10 @@ struct Actor {
     updates: Vec<Update>,
     /// Somebody waits for the next commit.
     answers: Vec<oneshot::Sender<Result<(), CommandError>>>,
+    /// Events of the unwritten records.
+    events: Vec<EventRow>,
+    ear: Ear,
+    hears: mpsc::UnboundedReceiver<(u64, Heard)>,
 }
 
 /// Whether the actor goes on.
@@ -75,6 +82,7 @@ enum On {
 impl Actor {
     fn new(driver: Driver, row: RunRow, summary: Summary, loaded: Loaded) -> Self {
         let (happens, happened) = mpsc::unbounded_channel();
+        let (ear, hears) = Ear::new();
         Self {
             driver,
             run: row.run,
@@ -97,6 +105,9 @@ impl Actor {
             live: None,
             updates: Vec::new(),
             answers: Vec::new(),
+            events: Vec::new(),
+            ear,
+            hears,
         }
     }
 
@@ -128,20 +139,29 @@ impl Actor {
                 self.decide(now, Happened::Continued).ok();
             }
             tokio::task::yield_now().await;
+        } else if self.has_events() {
+            while let Ok(command) = commands.try_recv() {
+                self.obey(command);
+            }
+            self.fire();
         } else {
             let sleep = self.sleep();
+            let notify = std::sync::Arc::clone(&self.ear.notify);
             let stopping = self.driver.0.stopping.clone();
             tokio::select! {
                 () = stopping.cancelled() => return On::Go,
                 Some(happened) = self.happened.recv() => self.take(happened),
                 Some(command) = commands.recv() => self.obey(command),
                 () = tokio::time::sleep(sleep), if !self.timers.is_empty() => self.fire(),
+                Some((generation, heard)) = self.hears.recv() => self.heard(generation, heard),
+                () = notify.notified(), if self.ear.is_listening() => self.read_events(),
             }
         }
         for _ in 1..BATCH_MAX {
             let Ok(happened) = self.happened.try_recv() else { break };
             self.take(happened);
         }
+        self.offer_events();
         let alone = commands.is_empty();
         if let Err(error) = self.record(alone, commands).await {
             tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
@@ -155,6 +175,7 @@ impl Actor {
     fn done_with_commit(&mut self, commands: &mpsc::Receiver<Command>) -> On {
         self.act();
         self.tell();
+        self.hear();
         let at_rest = self.machine.ended().is_some() || self.asleep;
         // Followers of a run that has ended find the rest in its journal.
         if at_rest && self.unwritten.is_empty() { self.put_away(commands) } else { On::Go }
@@ -176,6 +197,9 @@ impl Actor {
         // Whoever takes the run up next does these again, and not beside us.
         self.in_flight.drain().for_each(|(_, task)| task.abort());
         self.evaluating.drain().for_each(|(_, task)| task.abort());
+        if self.ear.is_listening() {
+            self.driver.0.ears.unlisten(self.run);
+        }
         let mut actors = self.driver.0.actors();
         commands.close();
         // Another actor may have been made for the run since this one was put away.
@@ -192,7 +216,9 @@ impl Actor {
         let now = self.driver.now();
         let next = self.timers.first().map(|(at, _)| at.since(now).as_std());
         // A waiting run that was kept for somebody is looked at again: he may have left.
-        let waits = !self.asleep && self.machine.state() == RunState::Waiting;
+        let waits = !self.asleep
+            && self.machine.state() == RunState::Waiting
+            && !self.machine.is_listening();
         let longest = if waits { KEEP_WAITING_MAX.as_std() } else { SLEEP_MAX };
         next.unwrap_or(SLEEP_MAX).min(longest)
     }
@@ -268,16 +294,46 @@ impl Actor {
     }
 
     fn decide(&mut self, now: Timestamp, happened: Happened) -> Result<(), Misfit> {
-        let Step { decided, effects, notes, control, .. } = self.machine.handle(now, &happened)?;
+        let before = self.machine.state();
+        self.machine.knows(self.driver.0.parts.store.event_last());
+        let Step { decided, effects, notes, emitted, control, .. } =
+            self.machine.handle(now, &happened)?;
         self.last = self.last.next();
+        self.told_by_events(now, &happened, &notes, &emitted);
         self.since_snapshot += 1;
         self.undone.extend(effects);
         if self.live_count() > 0 {
             let state = self.machine.state();
-            self.updates.push(Update { sequence: self.last, at: now, state, notes });
+            let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
+            let subject = Subject { run: self.run, key, version };
+            let (sequence, ended) = (self.last, self.machine.ended());
+            let said = Said { sequence, at: now, happened: &happened, notes: &notes, ended };
+            let life = lifecycle::of_record(&subject, &said, &emitted, before, state);
+            self.updates.push(Update { sequence, at: now, state, notes, life });
         }
         self.unwritten.push(Record { sequence: self.last, at: now, happened, decided, control });
         Ok(())
+    }
+
+    /// The events of a record: those that it emits, and what is told of the run's life.
+    fn told_by_events(
+        &mut self,
+        at: Timestamp,
+        happened: &Happened,
+        notes: &[Note],
+        emitted: &[Emitted],
+    ) {
+        let (run, namespace) = (self.run, &self.row.key.namespace);
+        let row = |event: &Emitted| event.event.row(namespace, Some(run), event.number, at);
+        self.events.extend(emitted.iter().map(row));
+        if self.driver.0.parts.lifecycle == Lifecycle::None {
+            return;
+        }
+        let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
+        let subject = Subject { run, key, version };
+        let said = Said { sequence: self.last, at, happened, notes, ended: self.machine.ended() };
+        let told = lifecycle::of_run(&subject, &said);
+        self.events.extend(told.iter().map(|event| event.row(namespace, Some(run), 0, at)));
     }
 
     /// Shutdown: results that come within the grace are written down; nothing new is begun.

@@ -4,6 +4,7 @@ use base::Timestamp;
 use store::{CommitError, RunRow, RunState, Sequence};
 use tokio::sync::mpsc;
 
+use super::begin::suspended_event;
 use super::{Actor, KEEP_WAITING_MAX};
 use crate::driver::Command;
 use crate::driver::commit::{put_ops, put_snapshot};
@@ -68,6 +69,8 @@ impl Actor {
             ops.push(store::Op::RunUpdate(row.clone()));
         }
         put_ops(&mut ops, self.run, &self.unwritten);
+        self.told_of_row(&row, now);
+        ops.extend(self.events.iter().cloned().map(store::Op::EventAppend));
         if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
             let frozen = self.machine.freeze();
             put_snapshot(&mut ops, self.run, self.last, frozen);
@@ -79,6 +82,8 @@ impl Actor {
         }
         self.driver.0.parts.store.commit(ops, preconditions).await?;
         failpoint::pass(failpoint::AFTER_COMMIT);
+        self.driver.0.ears.raise(&self.events);
+        self.events.clear();
         if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
             self.since_snapshot = 0;
         }
@@ -95,6 +100,16 @@ impl Actor {
         self.durable = self.last;
         self.unwritten.clear();
         Ok(())
+    }
+
+    /// A run that stood still goes on again.
+    fn told_of_row(&mut self, row: &RunRow, now: Timestamp) {
+        if self.row.state == RunState::Suspended && row.state != RunState::Suspended {
+            let row = RunRow { updated_at: now, ..row.clone() };
+            let event = suspended_event(&self.driver, &row, &self.summary.version, false);
+            // A commit that is tried again tells it once: the id is the same.
+            self.events.extend(event);
+        }
     }
 
     /// The run's row after what is about to be written.
@@ -129,6 +144,8 @@ impl Actor {
         let watched =
             !alone || self.awaiting.iter().any(|asker| !asker.is_closed()) || self.live_count() > 0;
         let wake = self.machine.wake_at().filter(|at| at.since(now) > KEEP_WAITING_MAX);
+        // A listening run stays: the next event finds it here.
+        let watched = watched || self.machine.is_listening();
         wake.filter(|_| !watched && self.machine.state() == RunState::Waiting)
     }
 

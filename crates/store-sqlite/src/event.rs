@@ -1,0 +1,87 @@
+//! Reading events.
+
+use base::{Namespace, RunId, Timestamp};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
+use store::{EventQuery, EventRow};
+
+use crate::convert::{self, int, uint};
+
+pub(crate) fn last(db: &Connection) -> rusqlite::Result<u64> {
+    db.query_row(include_str!("sql/event_last.sql"), [], |row| uint(row, 0))
+}
+
+pub(crate) fn list(db: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<EventRow>> {
+    if query.kinds.is_empty() {
+        let sql = if query.newest_first {
+            include_str!("sql/event_list_newest.sql")
+        } else {
+            include_str!("sql/event_list.sql")
+        };
+        return rows(db, sql, query, None);
+    }
+    let sql = if query.newest_first {
+        include_str!("sql/event_list_by_type_newest.sql")
+    } else {
+        include_str!("sql/event_list_by_type.sql")
+    };
+    // A page of each type, then the first page of their union: each through the index.
+    let mut kinds = query.kinds.clone();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let mut found = Vec::new();
+    for kind in kinds {
+        found.extend(rows(db, sql, query, Some(&kind))?);
+    }
+    found.sort_by_key(|row| row.position);
+    if query.newest_first {
+        found.reverse();
+    }
+    found.truncate(query.limit as usize);
+    Ok(found)
+}
+
+fn rows(
+    db: &Connection,
+    sql: &str,
+    query: &EventQuery,
+    kind: Option<&str>,
+) -> rusqlite::Result<Vec<EventRow>> {
+    let namespace = query.namespace.as_str();
+    let (after, before) = (int(query.after), int(query.before.unwrap_or(u64::MAX)));
+    let run = query.run.as_ref().map(|run| run.as_uuid().as_bytes().as_slice());
+    let since = query.since.map(Timestamp::as_millis);
+    let mut values: Vec<&dyn ToSql> = vec![
+        &namespace,
+        &after,
+        &before,
+        &query.kind_prefix,
+        &query.source,
+        &query.subject,
+        &run,
+        &since,
+        &query.limit,
+    ];
+    if let Some(kind) = &kind {
+        values.push(kind);
+    }
+    db.prepare_cached(sql)?.query_map(params_from_iter(values), event_row)?.collect()
+}
+
+fn event_row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
+    let run: Option<[u8; 16]> = row.get(6)?;
+    let namespace: String = row.get(1)?;
+    let namespace = Namespace::parse(&namespace)
+        .map_err(|_| convert::damaged(1, rusqlite::types::Type::Text, "not a namespace"))?;
+    Ok(EventRow {
+        position: uint(row, 0)?,
+        namespace,
+        source: row.get(2)?,
+        id: row.get(3)?,
+        kind: row.get(4)?,
+        subject: row.get(5)?,
+        run: run.map(|bytes| RunId::from_uuid(uuid::Uuid::from_bytes(bytes))),
+        number: uint(row, 7)?,
+        at: convert::time(row, 8)?,
+        event: convert::bytes(row, 9)?,
+    })
+}

@@ -12,3 +12,5 @@ pub mod format;
 pub mod machine;
 pub mod record;
 pub mod replay;
+pub mod sealed;
+pub mod secret;

@@ -51,6 +51,8 @@ pub struct Expr(Arc<Parsed>);
 struct Parsed {
     text: Arc<str>,
     variables: Box<[Arc<str>]>,
+    /// Which fields of them, where that is known.
+    fields: Box<[(Arc<str>, Option<Arc<str>>)]>,
     /// Nothing if it is not on the closed list.
     term: Option<Term>,
     /// Its result is a part of what it reads, and so needs no check.
@@ -115,16 +117,18 @@ impl Expr {
 
     fn parse_here(text: &str) -> Result<Self, SyntaxError> {
         let parsed = syntax::parse(text)?;
-        let variables = names::resolve(text, &parsed)?;
+        let names::Free { variables, fields } = names::resolve(text, &parsed)?;
         let term = lower::lower(text, &parsed, &variables);
         let is_part = term.as_ref().is_some_and(is_part);
-        Ok(Self(Arc::new(Parsed { text: text.into(), variables, term, is_part, is_parsed: true })))
+        let text = text.into();
+        Ok(Self(Arc::new(Parsed { text, variables, fields, term, is_part, is_parsed: true })))
     }
 
     fn unparsed(text: &str) -> Self {
         let variables = guard::variables(text);
         Self(Arc::new(Parsed {
             text: text.into(),
+            fields: variables.iter().map(|name| (name.clone(), None)).collect(),
             variables,
             term: None,
             is_part: false,
@@ -141,6 +145,13 @@ impl Expr {
     #[must_use]
     pub fn variables(&self) -> &[Arc<str>] {
         &self.0.variables
+    }
+
+    /// The only fields of a variable that it reads; nothing where it may read all of it.
+    #[must_use]
+    pub fn fields_of(&self, variable: &str) -> Option<Vec<&str>> {
+        let fields = self.0.fields.iter().filter(|(name, _)| &**name == variable);
+        fields.map(|(_, field)| field.as_deref()).collect()
     }
 
     /// Whether it is known to be an expression. One that is not was too large to be parsed here.

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::effect::{Evaluator, Performer};
 use crate::machine::Misfit;
 use crate::record::{By, Ended, SEMANTICS, Seed, Started};
+use crate::secret::Secrets;
 pub use commit::Summary;
 pub use follow::Update;
 pub use load::{LoadError, Loaded, Walk, Walked, record, started};
@@ -51,6 +52,7 @@ pub struct Parts {
     pub performer: Arc<dyn Performer>,
     pub evaluator: Arc<dyn Evaluator>,
     pub catalog: Arc<dyn Catalog + Send + Sync>,
+    pub secrets: Arc<dyn Secrets>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// `$runtime`.
@@ -172,6 +174,11 @@ impl Driver {
             return Err(StartError::Stopping);
         }
         let workflow = self.0.revisions.get(&self.0.parts, &start.key, start.revision).await?;
+        let names = &workflow.secrets;
+        let secrets = match names.is_empty() {
+            true => Vec::new(),
+            false => self.0.parts.secrets.versions(&start.key.namespace, names).await,
+        };
         let started = Started {
             run: start.run,
             key: start.key,
@@ -187,6 +194,7 @@ impl Driver {
             tags: start.tags,
             priority: start.priority,
             traceparent: start.traceparent,
+            secrets,
         };
         let (ended, receiver) = oneshot::channel();
         // On a task of its own: an asker who leaves must not break off the commit.

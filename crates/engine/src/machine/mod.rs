@@ -20,9 +20,11 @@ mod evaluate;
 mod fault;
 mod flow;
 mod guard;
+mod late;
 pub mod node;
 mod retry;
 mod scope;
+mod seal;
 mod snapshot;
 mod timer;
 
@@ -31,7 +33,7 @@ use std::sync::Arc;
 
 use base::name::WorkflowKey;
 use base::value::object;
-use base::{Fault, RunId, Timestamp, Value};
+use base::{Fault, RunId, SecretName, SecretVersion, Timestamp, Value};
 use spec::tree::Workflow;
 use store::RunState;
 
@@ -40,6 +42,7 @@ use crate::effect::{EffectNo, Evaluate, Perform};
 use crate::record::{
     Control, Decided, Ended, EvaluationNo, Happened, Note, NoteKind, Seed, Started, TimerNo, Usage,
 };
+use crate::secret::SecretUse;
 use arena::Arena;
 use node::{Body, Node, NodeId, Phase};
 pub use snapshot::SnapshotError;
@@ -80,6 +83,8 @@ struct Header {
     run: RunId,
     key: WorkflowKey,
     labels: Arc<[String]>,
+    /// What the workflow names, each in the version that the run was started with.
+    secrets: Arc<[SecretUse]>,
     traceparent: Arc<str>,
     seed: Seed,
     input: Value,
@@ -238,6 +243,7 @@ impl Machine {
             run: started.run,
             key: started.key.clone(),
             labels: started.labels.clone().into(),
+            secrets: secret_uses(&self.workflow, &started.secrets),
             traceparent: started.traceparent.as_str().into(),
             seed: started.seed,
             input: started.input.clone(),
@@ -387,6 +393,12 @@ impl Machine {
     pub fn is_unfinished(&self) -> bool {
         self.ended.is_none() && !self.ready.is_empty()
     }
+}
+
+/// What a workflow may read, each in the version that its run was started with.
+fn secret_uses(workflow: &Workflow, frozen: &[(SecretName, SecretVersion)]) -> Arc<[SecretUse]> {
+    let version = |name| frozen.iter().find(|(known, _)| known == name).map(|(_, version)| *version);
+    workflow.secrets.iter().map(|name| (name.clone(), version(name))).collect()
 }
 
 /// Two machines are equal when they would decide everything alike from here on.

@@ -12,6 +12,7 @@ use spec::tree::{TaskNo, Workflow};
 use store::BlobId;
 
 use super::arena::Arena;
+use super::late;
 use super::node::{
     Body, Branches, Exit, Guard, GuardStage, Loop, Node, NodeId, Phase, Seq, Timeout,
 };
@@ -46,6 +47,11 @@ impl Machine {
             namespace: header.key.namespace.clone(),
             workflow: header.key.name.clone(),
             labels: header.labels.to_vec(),
+            secrets: header
+                .secrets
+                .iter()
+                .filter_map(|(name, version)| Some((name.clone(), (*version)?)))
+                .collect(),
             traceparent: header.traceparent.to_string(),
             seed: (&header.seed).into(),
             input: values.put(&header.input),
@@ -116,7 +122,7 @@ impl Machine {
         blobs: &Blobs,
     ) -> Result<Self, SnapshotError> {
         let (doc, values) = SnapshotDoc::parse(bytes)?.open(blobs)?;
-        let take = Taken { values: &values, tasks: workflow.tasks.len() };
+        let take = Taken { values: &values, tasks: workflow.tasks.len(), workflow: &workflow };
         let mut machine = Self::new(workflow.clone());
         machine.header = Some(Arc::new(take.header(doc.header)?));
         machine.context = take.value(doc.context)?;
@@ -278,6 +284,7 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
         Action::Function { function, input } => {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
         }
+        Action::Sealed(sealed) => late::sealed_doc(sealed, values),
     }
 }
 
@@ -285,6 +292,7 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
 struct Taken<'a> {
     values: &'a [Value],
     tasks: usize,
+    workflow: &'a Workflow,
 }
 
 type Back<T> = Result<T, SnapshotError>;
@@ -300,6 +308,7 @@ impl Taken<'_> {
             run: doc.run,
             key: WorkflowKey { namespace: doc.namespace, name: doc.workflow },
             labels: doc.labels.into(),
+            secrets: super::secret_uses(self.workflow, &doc.secrets),
             traceparent: doc.traceparent.into(),
             seed: doc.seed.into_seed()?,
             input: self.value(doc.input)?,
@@ -426,6 +435,10 @@ impl Taken<'_> {
                 let function = base::FunctionRef::parse(&function)
                     .ok_or(SnapshotError::Revision("a function has no valid name"))?;
                 Action::Function { function, input: self.value(input)? }
+            }
+            ActionDoc::Sealed { call, parts, authentication } => {
+                let look = |at| self.value(at);
+                Action::Sealed(Box::new(late::sealed(call, parts, authentication, &look)?))
             }
         })
     }

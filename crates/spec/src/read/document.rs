@@ -38,6 +38,7 @@ impl<'a> Reader<'a> {
             .map(|item| self.task_list(item, "/do", &around, ListKind::Steps));
         self.report_astray();
         self.read_unused();
+        self.report_unused_secrets();
         let tasks: Option<Vec<_>> = std::mem::take(&mut self.tasks).into_iter().collect();
         Some(Workflow {
             document: document?,
@@ -46,6 +47,7 @@ impl<'a> Reader<'a> {
             timeout,
             body: body?,
             tasks: tasks?,
+            secrets: self.secret_names(),
             definition: root.value(),
         })
     }

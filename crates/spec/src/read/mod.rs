@@ -3,6 +3,7 @@
 //!
 //! From here on the document is a tree with places (`node`); what comes out is the typed tree.
 
+mod authentication;
 mod call;
 mod check;
 mod document;
@@ -13,6 +14,7 @@ mod fields;
 mod list;
 mod retry;
 mod reusable;
+mod secret;
 mod shape;
 mod task;
 
@@ -35,6 +37,7 @@ use crate::yaml;
 use self::fields::Item;
 use self::list::Astray;
 use self::reusable::Reusables;
+use self::secret::Secrets;
 
 /// A document that can be run.
 #[derive(Debug)]
@@ -57,6 +60,7 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         catalog,
         problems,
         reusables: Reusables::default(),
+        secrets: Secrets::default(),
         tasks: Vec::new(),
         names: Vec::new(),
         exports: Vec::new(),
@@ -80,6 +84,7 @@ struct Reader<'a> {
     catalog: &'a dyn Catalog,
     problems: Problems,
     reusables: Reusables<'a>,
+    secrets: Secrets<'a>,
     /// By number; `None` while it is being read, or where it has an error.
     tasks: Vec<Option<Task>>,
     /// By task number.

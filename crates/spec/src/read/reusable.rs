@@ -17,16 +17,19 @@ pub(super) enum Shelf {
     Errors,
     Retries,
     Timeouts,
+    Authentications,
 }
 
 impl Shelf {
-    const ALL: [Self; 3] = [Self::Errors, Self::Retries, Self::Timeouts];
+    const ALL: [Self; 4] =
+        [Self::Errors, Self::Retries, Self::Timeouts, Self::Authentications];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Errors => "errors",
             Self::Retries => "retries",
             Self::Timeouts => "timeouts",
+            Self::Authentications => "authentications",
         }
     }
 }
@@ -62,11 +65,9 @@ impl<'a> Reader<'a> {
             return;
         };
         for (key, code) in [
-            ("authentications", Code::NotYetAuthentication),
             ("catalogs", Code::NotYetCatalogs),
             ("extensions", Code::NotYetExtensions),
             ("functions", Code::NotYetFunctions),
-            ("secrets", Code::NotYetSecrets),
         ] {
             if let Some(item) = fields.get(key) {
                 self.not_yet(code, item.at, &format!("`use.{key}`"));
@@ -75,6 +76,7 @@ impl<'a> Reader<'a> {
         if let Some(Kind::Map(entries)) = fields.get("functions").map(|item| &item.node.kind) {
             self.reusables.functions = entries.iter().map(|entry| &*entry.key).collect();
         }
+        self.secrets(fields.get("secrets"));
         for shelf in Shelf::ALL {
             let entries = fields.get(shelf.name()).and_then(|item| self.entries(item));
             for entry in entries.unwrap_or_default() {
@@ -126,6 +128,7 @@ impl<'a> Reader<'a> {
                 Shelf::Errors => drop(self.raise_inline(item, &around)),
                 Shelf::Retries => drop(self.retry_inline(item, &around)),
                 Shelf::Timeouts => drop(self.timeout_inline(item, Position::Task, &around)),
+                Shelf::Authentications => drop(self.authentication_inline(item, &around)),
             }
         }
     }

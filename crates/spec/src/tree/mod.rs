@@ -4,13 +4,16 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+mod authentication;
+
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
-use base::{Duration, Value};
+use base::{Duration, SecretName, Value};
 use expr::Expr;
 
 use crate::schema::Schema;
+pub use authentication::{Authentication, Scheme};
 
 /// The number of a task in its revision, in document order (parents before children).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +27,8 @@ pub struct Workflow {
     pub timeout: Option<DurationOf>,
     pub body: TaskList,
     pub tasks: Vec<Task>,
+    /// What `use.secrets` names, sorted.
+    pub secrets: Vec<SecretName>,
     /// The document as a value, for `$workflow.definition`.
     pub definition: Value,
 }
@@ -259,6 +264,7 @@ pub struct HttpCall {
     /// Upper case.
     pub method: String,
     pub endpoint: Endpoint,
+    pub authentication: Option<Authentication>,
     pub headers: Option<Template>,
     pub query: Option<Template>,
     pub body: Option<Template>,

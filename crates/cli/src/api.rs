@@ -4,13 +4,14 @@
 
 use std::sync::OnceLock;
 
-use base::{Namespace, RunId, WorkflowName};
+use base::{Namespace, RunId, SecretName, WorkflowName};
 use gateway::operator::{Client, Events, OperatorError, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version,
+    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet,
+    SecretView, Version,
     WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
 };
 
@@ -166,6 +167,30 @@ impl Api {
         self.client
             .events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after)
             .await
+    }
+
+    pub async fn secret_list(&self, part: &Part) -> Outcome<Page<SecretView>> {
+        self.ask(self.path("secrets", &part.query())).await
+    }
+
+    pub async fn secret_set(
+        &self,
+        name: &SecretName,
+        value: Value,
+        reason: Option<String>,
+    ) -> Outcome<SecretChanged> {
+        let path = self.path(&format!("secrets/{name}"), &Query::default());
+        let set = SecretSet { value, reason };
+        let reply = self.call("PUT", &path, Some(&set)).await.and_then(|reply| reply.json());
+        reply.map_err(|error| self.explain(error))
+    }
+
+    pub async fn secret_delete(&self, name: &SecretName, reason: Option<&str>) -> Outcome<()> {
+        let mut query = Query::default();
+        query.add("reason", reason);
+        let path = self.path(&format!("secrets/{name}"), &query);
+        self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
+        Ok(())
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {

@@ -94,13 +94,18 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::RunMissing
         | ProblemCode::RunExists
         | ProblemCode::RunEnded
-        | ProblemCode::RunNotFaulted => Exit::Usage,
+        | ProblemCode::RunNotFaulted
+        | ProblemCode::SecretMissing
+        | ProblemCode::SecretElsewhere
+        | ProblemCode::SecretLimit
+        | ProblemCode::SecretsOff => Exit::Usage,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded
         | ProblemCode::Stopping
         | ProblemCode::TooSlow
         | ProblemCode::RunBusy => Exit::Unreachable,
         ProblemCode::RunSuspended
+        | ProblemCode::SecretsUnreadable
         | ProblemCode::DiskFull
         | ProblemCode::StoreFailed
         | ProblemCode::Internal => Exit::Internal,

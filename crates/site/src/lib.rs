@@ -15,6 +15,7 @@ mod journal;
 mod metrics;
 mod refusal;
 mod run;
+mod secret;
 mod serve;
 mod site;
 mod start;

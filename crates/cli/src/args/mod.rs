@@ -1,5 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
+pub mod secrets;
+
 use std::path::PathBuf;
 
 use base::{Namespace, RunId, WorkflowName};
@@ -48,6 +50,8 @@ pub enum Command {
     Apply(ApplyArgs),
     /// List, show and delete workflows
     Workflows(WorkflowsArgs),
+    /// Set, list and delete the secrets that workflows use
+    Secrets(secrets::SecretsArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
 }

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod dev;
 pub mod run;
 pub mod runs;
+pub mod secrets;
 pub mod version;
 pub mod workflows;
 
@@ -35,6 +36,7 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Workflows(args) => {
             runtime::client()?.block_on(workflows::workflows(&global, args))
         }
+        Command::Secrets(args) => runtime::client()?.block_on(secrets::secrets(&global, args)),
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
     }
 }

@@ -5,6 +5,7 @@ mod doc;
 mod extract;
 mod guard;
 mod run;
+mod secret;
 mod site;
 mod workflow;
 
@@ -36,6 +37,8 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(run::run_retry))
         .routes(routes!(run::run_events))
         .routes(routes!(run::run_follow))
+        .routes(routes!(secret::secret_list))
+        .routes(routes!(secret::secret_set, secret::secret_delete))
 }
 
 pub(crate) fn router(site: Site) -> Router {

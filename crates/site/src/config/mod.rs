@@ -3,6 +3,8 @@
 //! A file is read once, at the start. Everything in it is optional, and without a file nothing is
 //! allowed out and no folder may be read.
 
+mod secrets;
+
 use std::path::{Path, PathBuf};
 
 use base::Duration;
@@ -40,6 +42,8 @@ pub struct Config {
     pub gate: gateway::Limits,
     /// Files that functions read at once.
     pub files_at_once: usize,
+    /// Where secrets come from; the folder of their files is the site's own.
+    pub secrets: ::secrets::Config,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -74,6 +78,7 @@ impl Default for Config {
             expressions: Expressions::default(),
             gate: gateway::Limits::default(),
             files_at_once: worker::Config::default().files_max,
+            secrets: ::secrets::Config::default(),
         }
     }
 }
@@ -148,6 +153,7 @@ struct Spec {
     files: Vec<Spanned<Folder>>,
     expressions: Pool,
     limits: Limits,
+    secrets: secrets::Secrets,
 }
 
 #[derive(Default, Deserialize)]
@@ -187,6 +193,7 @@ impl Reader<'_> {
             folders: self.folders(spec.files)?,
             expressions: self.expressions(&spec.expressions)?,
             gate: self.limits(&spec.limits)?,
+            secrets: self.secrets(&spec.secrets)?,
             files_at_once: self.number(
                 spec.limits.files_at_once.as_ref(),
                 1..=64,

@@ -57,6 +57,7 @@ impl Place {
             store,
             config,
             program: PathBuf::from("/nonexistent"),
+            secrets: None,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: None,

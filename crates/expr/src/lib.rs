@@ -254,3 +254,36 @@ impl Part {
         matches!(self.step, Step::Key(_) | Step::All)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&[&str]>) {
+        let expr = Expr::parse(text).expect(text);
+        assert_eq!(expr.fields_of("secrets").as_deref(), expected, "{text}");
+    }
+
+    /// Mutation: take the field of another variable, of a shadowed one, or of a computed key.
+    #[test]
+    fn the_fields_that_are_read_are_known_where_they_are_written_down() {
+        check(".a", Some(&[]));
+        check("$secrets.a + $secrets.b.c", Some(&["a", "b"]));
+        check(r#"$secrets["a-b"]? // $secrets."c d""#, Some(&["a-b", "c d"]));
+        check(r#""x \($secrets.a)""#, Some(&["a"]));
+        check(r#""$secrets.a""#, Some(&[]));
+        check("$secrets", None);
+        check("$secrets | .a", None);
+        check("$secrets.a, $secrets[.name]", None);
+        check(r#"$secrets["a\(.x)"]"#, None);
+        check("$secrets.a as $secrets | $secrets.b", Some(&["a"]));
+        check("$context.a", Some(&[]));
+    }
+
+    /// Mutation: call a text that was not parsed free of variables.
+    #[test]
+    fn a_text_that_is_not_parsed_may_read_all() {
+        let long = format!("$secrets.a + \"{}\"", "x".repeat(20_000));
+        check(&long, None);
+    }
+}

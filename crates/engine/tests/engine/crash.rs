@@ -23,7 +23,7 @@ struct Case {
     input: &'static str,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -118,6 +118,17 @@ do:
   - late:
       try: [{slow: {timeout: {after: PT0.005S}, call: http, with: {method: get, endpoint: 'http://world/hang'}}}]
       catch: {do: [{gave: {set: {up: '${ $error.status }'}}}]}
+",
+    },
+    Case {
+        name: "sealed",
+        input: r#"{"n":1}"#,
+        body: "
+use: {secrets: [key, login]}
+do:
+  - post: {call: http, with: {method: post, endpoint: {uri: 'http://world/ok/x', authentication: {basic: {use: login}}}, headers: {x: '${ $secrets.key }'}, body: {n: '${ .n }', out: '${ limit(1; repeat(1)) }', deep: ['${ [$secrets.key, .n] }']}}}
+  - computed: {call: http, with: {method: get, endpoint: '${ \"http://world/ok/\" + ($secrets.key | ltrimstr(\"sealed-\")) }'}}
+  - say: {call: 'echo:1.0.0@default', with: {length: '${ $secrets.key | length }', did: '${ .did }'}}
 ",
     },
     Case {

@@ -14,6 +14,7 @@ mod golden;
 mod outside;
 mod replay;
 mod retry;
+mod sealed;
 mod site;
 mod walk;
 mod world;

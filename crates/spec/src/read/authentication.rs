@@ -7,7 +7,6 @@ use expr::Expr;
 
 use crate::code::Code;
 use crate::node::Kind;
-use crate::problems::shown;
 use crate::tree::{Authentication, Scheme, Template, UriPart};
 
 use super::Reader;
@@ -294,7 +293,7 @@ impl<'a> Reader<'a> {
     fn stringy(&mut self, item: Item<'a>) -> Option<()> {
         let text = self.text(item)?;
         if text.is_empty() {
-            return self.wrong_value(item, format!("`{}` is empty here", shown(text)), None);
+            return self.wrong_value(item, "the text is empty", None);
         }
         Some(())
     }

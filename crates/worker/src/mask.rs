@@ -42,18 +42,7 @@ impl Mask {
         }
         let json = base::value::to_json_string(&string(text));
         let json = json.trim_matches('"').to_owned();
-        let lower = percent(text, false).to_ascii_lowercase();
-        let spellings = [
-            text.to_owned(),
-            percent(text, false),
-            percent(text, true),
-            lower,
-            json,
-            STANDARD.encode(text),
-            // As a host it is in lower case.
-            text.to_ascii_lowercase(),
-        ];
-        for spelling in spellings {
+        for spelling in [text.to_owned(), json, STANDARD.encode(text)] {
             if !self.0.contains(&spelling) {
                 self.0.push(spelling);
             }
@@ -63,9 +52,22 @@ impl Mask {
     }
 
     pub(crate) fn text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret, MASK) } else { text }
-        })
+        let mut masked = String::with_capacity(text.len());
+        let (mut kept, mut at) = (0, 0);
+        while at < text.len() {
+            let ends = self.0.iter().filter_map(|secret| stands_at(text.as_bytes(), at, secret));
+            match ends.max() {
+                // A secret begins and ends with whole characters, and so does what is left.
+                Some(end) => {
+                    masked.push_str(text.get(kept..at).unwrap_or_default());
+                    masked.push_str(MASK);
+                    (kept, at) = (end, end);
+                }
+                None => at += 1,
+            }
+        }
+        masked.push_str(text.get(kept..).unwrap_or_default());
+        masked
     }
 
     pub(crate) fn value(&self, value: &Value) -> Value {
@@ -98,6 +100,26 @@ impl Mask {
     }
 }
 
+/// Where a secret that begins at `at` ends, whatever of it is percent-encoded or in another case:
+/// addresses are written in many ways.
+fn stands_at(text: &[u8], at: usize, secret: &str) -> Option<usize> {
+    let mut end = at;
+    for byte in secret.bytes() {
+        let found = *text.get(end)?;
+        if found.eq_ignore_ascii_case(&byte) || (byte == b' ' && found == b'+') {
+            end += 1;
+            continue;
+        }
+        let hex = text.get(end + 1..end + 3).filter(|_| found == b'%')?;
+        let code = u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
+        if code != byte {
+            return None;
+        }
+        end += 3;
+    }
+    Some(end)
+}
+
 /// Percent-encoded as a part of an address; in a form a space is `+`.
 pub(crate) fn percent(text: &str, form: bool) -> String {
     let mut out = String::with_capacity(text.len());
@@ -125,12 +147,16 @@ mod tests {
     fn a_secret_is_found_in_every_spelling() {
         let mut mask = Mask::default();
         mask.add(&base::value::parse(br#"{"a":["p&ss \"w","pass"],"n":4711,"s":"ab"}"#).expect("json"));
-        for text in ["x p&ss \"w y", "p%26ss%20%22w", "p%26ss+%22w", "p&ss \\\"w", "cCZzcyAidw==", "pass", "4711"] {
+        for text in ["x p&ss \"w y", "p%26ss%20%22w", "p%26ss+%22w", "P&SS%20%22w", "p&ss \\\"w", "cCZzcyAidw==", "pass", "4711"] {
             let masked = mask.text(text);
             assert!(masked.contains(MASK), "{text}");
-            assert!(!masked.contains("ss"), "{text}: {masked}");
+            assert!(!masked.to_ascii_lowercase().contains("ss"), "{text}: {masked}");
         }
-        assert_eq!(mask.text("about"), "about");
+        for plain in ["about", "", "%", "p%26s", "äöü pas"] {
+            assert_eq!(mask.text(plain), plain);
+        }
+        mask.add_text("grün+é");
+        assert_eq!(mask.text("ä grün+é%41 gr%C3%BCn+%c3%a9ö"), "ä ***%41 ***ö");
         let fault = mask.fault(Fault::new(ErrorType::Runtime, "no pass").with_title("pass"));
         assert_eq!((fault.title.as_deref(), fault.detail.as_deref()), (Some("***"), Some("no ***")));
     }

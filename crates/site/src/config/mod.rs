@@ -410,6 +410,19 @@ mod tests {
                 "spec:\n  expressions: {deadline: PT0S}",
                 "site.yaml:2:27: write a duration above zero",
             ),
+            ("spec:\n  secrets: {versions: 0}", "site.yaml:2:22: write a number from 1 to 100"),
+            (
+                "spec:\n  secrets:\n    environment: [{name: a/b, variable: X}]",
+                "site.yaml:3:19: this is not the name of a secret",
+            ),
+            (
+                "spec:\n  secrets:\n    commands: [{name: a, argv: []}]",
+                "site.yaml:3:16: `argv` is a program and its arguments",
+            ),
+            (
+                "spec:\n  secrets:\n    environment: [{name: a, variable: X}]\n    commands: [{name: a, argv: [x]}]",
+                "site.yaml:4:16: another entry provides this secret already",
+            ),
             ("spec: [", "site.yaml:1:"),
             ("spec:\n  limits: {requests: -1}", "site.yaml:2:22: "),
             ("a: 1\n---\nb: 2", "site.yaml:1:1: unknown field `a`"),

@@ -10,9 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet,
-    SecretView, Version,
-    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
+    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, SecretChanged,
+    SecretSet, SecretView, Version, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
 };
 
 use crate::address::Address;

@@ -41,7 +41,10 @@ pub struct Perform {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Http(HttpRequest),
-    Function { function: FunctionRef, input: Value },
+    Function {
+        function: FunctionRef,
+        input: Value,
+    },
     /// With parts that only the performer may know. It becomes one of the others there.
     Sealed(Box<Sealed>),
 }

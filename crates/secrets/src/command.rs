@@ -37,8 +37,8 @@ pub(crate) async fn run(command: &Command) -> Result<String, CommandError> {
     drop(group);
     let seconds = command.deadline.as_secs();
     let Ok(ended) = ended else { return Err(CommandError::Deadline { program, seconds }) };
-    let (bytes, status) =
-        ended.map_err(|error| CommandError::Start { program: program.clone(), why: error.kind() })?;
+    let (bytes, status) = ended
+        .map_err(|error| CommandError::Start { program: program.clone(), why: error.kind() })?;
     if bytes.len() > SECRET_BYTES_MAX {
         return Err(CommandError::TooLarge { program });
     }
@@ -120,7 +120,10 @@ mod tests {
         assert_eq!(said(&["printf", " a$HOME \\n\\n"]).await, " a$HOME \n");
         assert_eq!(said(&["env"]).await.lines().count(), 1);
         assert_eq!(said(&["printf", ""]).await, "the command `printf` wrote nothing, or no UTF-8");
-        assert_eq!(said(&["false", "s3cret"]).await, "the command `false` ended with exit status: 1");
+        assert_eq!(
+            said(&["false", "s3cret"]).await,
+            "the command `false` ended with exit status: 1"
+        );
         assert_eq!(
             said(&["/nonexistent/x"]).await,
             "the command `/nonexistent/x` cannot be started: entity not found"

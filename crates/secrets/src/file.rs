@@ -362,7 +362,10 @@ mod tests {
         assert!(!place.files.delete(&place.namespace, &place.name).expect("gone already"));
         assert_eq!(place.files.list(&place.namespace).expect("a list"), []);
         assert_eq!((place.get(4), place.set("e")), (None, 5));
-        assert_eq!(place.files.newest(&place.namespace, &place.name).expect("one"), Some(SecretVersion(5)));
+        assert_eq!(
+            place.files.newest(&place.namespace, &place.name).expect("one"),
+            Some(SecretVersion(5))
+        );
     }
 
     /// Mutation: create a folder or a file with the modes of the system.
@@ -377,7 +380,9 @@ mod tests {
     /// Mutation: look at the modes of files only, or of folders only.
     #[test]
     fn what_others_can_reach_is_refused() {
-        for (below, mode) in [("", 0o750), ("lab", 0o701), ("lab/key", 0o770), ("lab/key/1.json", 0o640)] {
+        for (below, mode) in
+            [("", 0o750), ("lab", 0o701), ("lab/key", 0o770), ("lab/key/1.json", 0o640)]
+        {
             let place = place(2);
             place.set("a");
             let path = place.path(below);

@@ -11,7 +11,7 @@ mod vault;
 pub use command::CommandError;
 pub use file::FileError;
 pub use vault::{
-    Command, Config, Entry, Environment, Provider, ReadError, SetError, Vault, VERSIONS_KEPT,
+    Command, Config, Entry, Environment, Provider, ReadError, SetError, VERSIONS_KEPT, Vault,
 };
 
 /// The largest secret, as JSON. A key or a certificate chain is some kilobytes.

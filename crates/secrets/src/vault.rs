@@ -208,8 +208,7 @@ impl Vault {
             }
         };
         let environment = self.0.config.environment.keys();
-        let mut entries: Vec<Entry> =
-            environment.filter_map(of(Provider::Environment)).collect();
+        let mut entries: Vec<Entry> = environment.filter_map(of(Provider::Environment)).collect();
         entries.extend(self.0.config.commands.keys().filter_map(of(Provider::Command)));
         if let Some(files) = self.0.files.clone() {
             let space = namespace.clone();
@@ -305,8 +304,11 @@ mod tests {
             folder,
             versions_kept: Some(2),
             environment: [(key("path"), environment)].into(),
-            commands: [(key("said"), command("{\"a\": 1}", true)), (key("bad"), command("x", true))]
-                .into(),
+            commands: [
+                (key("said"), command("{\"a\": 1}", true)),
+                (key("bad"), command("x", true)),
+            ]
+            .into(),
         })
     }
 
@@ -331,7 +333,10 @@ mod tests {
         let vault = vault(Some(folder.path().join("secrets")));
         assert_eq!(read(&vault, "said", None).await, "{\"a\":1}");
         assert_eq!(read(&vault, "said", Some(3)).await, "{\"a\":1}");
-        assert_eq!(read(&vault, "bad", None).await, "it is not the JSON that the configuration says it is");
+        assert_eq!(
+            read(&vault, "bad", None).await,
+            "it is not the JSON that the configuration says it is"
+        );
         let path = std::env::var("PATH").expect("tests have one");
         assert_eq!(read(&vault, "path", None).await, base::value::to_json_string(&string(&path)));
         assert_eq!(read(&vault, "other", None).await, "there is no such secret");
@@ -342,7 +347,10 @@ mod tests {
         let listed = vault.list(&namespace).await.expect("a list");
         let listed: Vec<(&str, &str)> =
             listed.iter().map(|it| (it.name.as_str(), it.provider.name())).collect();
-        assert_eq!(listed, [("bad", "command"), ("own", "file"), ("path", "environment"), ("said", "command")]);
+        assert_eq!(
+            listed,
+            [("bad", "command"), ("own", "file"), ("path", "environment"), ("said", "command")]
+        );
         let other = Namespace::parse("other").expect("a name");
         assert_eq!(vault.list(&other).await.expect("a list"), []);
         assert!(vault.read(&other, &key("own").1, None).await.is_err(), "of another namespace");
@@ -360,13 +368,17 @@ mod tests {
         assert_eq!(read(&vault, "own", None).await, "\"c\"");
         assert!(read(&vault, "own", Some(1)).await.starts_with("version 1 is gone"));
         let (namespace, name) = key("own");
-        assert_eq!(vault.versions(&namespace, &[name.clone(), key("said").1]).await, [(name.clone(), SecretVersion(3))]);
+        assert_eq!(
+            vault.versions(&namespace, &[name.clone(), key("said").1]).await,
+            [(name.clone(), SecretVersion(3))]
+        );
         let at = Timestamp::from_millis(5);
-        let refused: Result<_, SetError> =
-            vault.set(&namespace, &name, string("d"), at, async |version| {
+        let refused: Result<_, SetError> = vault
+            .set(&namespace, &name, string("d"), at, async |version| {
                 assert_eq!(version, SecretVersion(4));
                 Err(SetError::NoFolder)
-            }).await;
+            })
+            .await;
         assert!(refused.is_err());
         assert_eq!(read(&vault, "own", None).await, "\"c\"");
     }

@@ -83,9 +83,7 @@ impl Catalog {
     /// The functions of this binary.
     #[must_use]
     pub fn shipped() -> Self {
-        Self {
-            entries: SHIPPED.into_iter().map(entry).collect(),
-        }
+        Self { entries: SHIPPED.into_iter().map(entry).collect() }
     }
 
     pub(crate) fn find(&self, function: &FunctionRef) -> Option<Found<'_>> {

@@ -96,7 +96,11 @@ impl Mask {
             destination: self.text(&decision.destination),
             ..decision
         });
-        Performed { result: performed.result.map_err(|fault| self.fault(fault)), decision, ..performed }
+        Performed {
+            result: performed.result.map_err(|fault| self.fault(fault)),
+            decision,
+            ..performed
+        }
     }
 }
 
@@ -146,8 +150,19 @@ mod tests {
     #[test]
     fn a_secret_is_found_in_every_spelling() {
         let mut mask = Mask::default();
-        mask.add(&base::value::parse(br#"{"a":["p&ss \"w","pass"],"n":4711,"s":"ab"}"#).expect("json"));
-        for text in ["x p&ss \"w y", "p%26ss%20%22w", "p%26ss+%22w", "P&SS%20%22w", "p&ss \\\"w", "cCZzcyAidw==", "pass", "4711"] {
+        mask.add(
+            &base::value::parse(br#"{"a":["p&ss \"w","pass"],"n":4711,"s":"ab"}"#).expect("json"),
+        );
+        for text in [
+            "x p&ss \"w y",
+            "p%26ss%20%22w",
+            "p%26ss+%22w",
+            "P&SS%20%22w",
+            "p&ss \\\"w",
+            "cCZzcyAidw==",
+            "pass",
+            "4711",
+        ] {
             let masked = mask.text(text);
             assert!(masked.contains(MASK), "{text}");
             assert!(!masked.to_ascii_lowercase().contains("ss"), "{text}: {masked}");
@@ -158,6 +173,9 @@ mod tests {
         mask.add_text("grün+é");
         assert_eq!(mask.text("ä grün+é%41 gr%C3%BCn+%c3%a9ö"), "ä ***%41 ***ö");
         let fault = mask.fault(Fault::new(ErrorType::Runtime, "no pass").with_title("pass"));
-        assert_eq!((fault.title.as_deref(), fault.detail.as_deref()), (Some("***"), Some("no ***")));
+        assert_eq!(
+            (fault.title.as_deref(), fault.detail.as_deref()),
+            (Some("***"), Some("no ***"))
+        );
     }
 }

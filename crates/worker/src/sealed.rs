@@ -23,12 +23,7 @@ fn untouched(fault: Fault) -> Performed {
     Performed::fault(fault, Certainty::Unknown)
 }
 
-async fn open(
-    worker: &Worker,
-    effect: &Perform,
-    sealed: &Sealed,
-    mask: &mut Mask,
-) -> Performed {
+async fn open(worker: &Worker, effect: &Perform, sealed: &Sealed, mask: &mut Mask) -> Performed {
     let secrets = match secrets(worker, effect, sealed, mask).await {
         Ok(secrets) => secrets,
         Err(fault) => return untouched(fault),

@@ -12,9 +12,7 @@ use wire::SecretView;
 
 use super::{api, pages, say_next};
 use crate::args::Global;
-use crate::args::secrets::{
-    SecretsArgs, SecretsCommand, SecretsDelete, SecretsList, SecretsSet,
-};
+use crate::args::secrets::{SecretsArgs, SecretsCommand, SecretsDelete, SecretsList, SecretsSet};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;

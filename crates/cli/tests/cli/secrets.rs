@@ -246,7 +246,8 @@ fn a_missing_secret_faults_the_task_until_it_is_set() {
 fn examples() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let named = std::env::var_os("ISONOMY_CONFORMANCE").map(PathBuf::from);
-    let places = [named, Some(root.join("testing/conformance")), Some(root.join("../shared/conformance"))];
+    let places =
+        [named, Some(root.join("testing/conformance")), Some(root.join("../shared/conformance"))];
     let below = |place: PathBuf| place.join("open-workflow/examples");
     places.into_iter().flatten().map(below).find(|place| place.is_dir())
 }
@@ -258,7 +259,8 @@ fn the_specifications_examples_of_authentication_run_against_a_stand_in() {
         eprintln!("skipped: the specification's examples are not at hand");
         return;
     };
-    let world = World::new(|request| match &*request.path {
+    let world = World::new(|request| {
+        match &*request.path {
         "/realms/fake-authority/.well-known/openid-configuration" => Answer::Json(
             r#"{"issuer":"http://keycloak/realms/fake-authority","token_endpoint":"http://keycloak/token"}"#.to_owned(),
         ),
@@ -272,6 +274,7 @@ fn the_specifications_examples_of_authentication_run_against_a_stand_in() {
             Answer::Json(format!("{:?}", request.authorization))
         }
         _ => Answer::Status(401),
+    }
     });
     let home = Home::new();
     allow(&home, &world);
@@ -287,7 +290,8 @@ fn the_specifications_examples_of_authentication_run_against_a_stand_in() {
         count += 1;
         let file = entry.path().display().to_string();
         let ended = home.run(&["run", &file, "-i", "petId=1", "-i", "token=mine"]).ends_with(0);
-        let wanted = if name.contains("bearer") || name.contains("reusable") { "mine" } else { "given" };
+        let wanted =
+            if name.contains("bearer") || name.contains("reusable") { "mine" } else { "given" };
         assert_eq!(ended.json(), format!("Bearer {wanted}"), "{name}");
     }
     assert_eq!(count, 7);

@@ -47,7 +47,10 @@ fn late_doc(late: &Late, values: &mut Values) -> LateDoc {
             LateDoc::Array(items.iter().map(|item| late_doc(item, values)).collect())
         }
         Late::Object(fields) => LateDoc::Object(
-            fields.iter().map(|(name, field)| (name.to_string(), late_doc(field, values))).collect(),
+            fields
+                .iter()
+                .map(|(name, field)| (name.to_string(), late_doc(field, values)))
+                .collect(),
         ),
     }
 }

@@ -397,7 +397,8 @@ impl Machine {
 
 /// What a workflow may read, each in the version that its run was started with.
 fn secret_uses(workflow: &Workflow, frozen: &[(SecretName, SecretVersion)]) -> Arc<[SecretUse]> {
-    let version = |name| frozen.iter().find(|(known, _)| known == name).map(|(_, version)| *version);
+    let version =
+        |name| frozen.iter().find(|(known, _)| known == name).map(|(_, version)| *version);
     workflow.secrets.iter().map(|name| (name.clone(), version(name))).collect()
 }
 

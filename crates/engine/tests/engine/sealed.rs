@@ -96,8 +96,17 @@ fn a_replay_that_seals_something_else_is_noticed() {
     let usual = control(BODY, r#"{"n":3}"#);
     assert_eq!(usual, control(BODY, r#"{"n":3}"#));
     assert_ne!(usual, control(BODY, r#"{"n":4}"#));
-    assert_ne!(usual, control(&BODY.replace("token: '${ $secrets.key", "token: '${ $secrets.login"), r#"{"n":3}"#));
-    assert_ne!(usual, control(&BODY.replace("'${ $secrets.login }'", "'${ $secrets.key }'"), r#"{"n":3}"#));
+    assert_ne!(
+        usual,
+        control(
+            &BODY.replace("token: '${ $secrets.key", "token: '${ $secrets.login"),
+            r#"{"n":3}"#
+        )
+    );
+    assert_ne!(
+        usual,
+        control(&BODY.replace("'${ $secrets.login }'", "'${ $secrets.key }'"), r#"{"n":3}"#)
+    );
 }
 
 /// Mutation: call a missing secret anything but an `authorization` error 403.

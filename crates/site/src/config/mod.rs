@@ -410,7 +410,7 @@ mod tests {
                 "spec:\n  expressions: {deadline: PT0S}",
                 "site.yaml:2:27: write a duration above zero",
             ),
-            ("spec:\n  secrets: {versions: 0}", "site.yaml:2:22: write a number from 1 to 100"),
+            ("spec:\n  secrets: {versions: 0}", "site.yaml:2:23: write a number from 1 to 100"),
             (
                 "spec:\n  secrets:\n    environment: [{name: a/b, variable: X}]",
                 "site.yaml:3:19: this is not the name of a secret",

@@ -53,7 +53,8 @@ type Key = (Namespace, SecretName);
 
 impl Reader<'_> {
     pub(super) fn secrets(&self, found: &Secrets) -> Result<secrets::Config, ConfigError> {
-        let kept = self.number(found.versions.as_ref(), 1..=VERSIONS_MAX, secrets::VERSIONS_KEPT)?;
+        let kept =
+            self.number(found.versions.as_ref(), 1..=VERSIONS_MAX, secrets::VERSIONS_KEPT)?;
         let mut environment = BTreeMap::new();
         for entry in &found.environment {
             let FromEnvironment { namespace, name, variable, json } = &entry.value;
@@ -73,7 +74,8 @@ impl Reader<'_> {
             let is_plain = |part: &String| !part.contains('\0');
             let has_program = argv.first().is_some_and(|program| !program.is_empty());
             if !has_program || argv.len() > ARGUMENTS_MAX || !argv.iter().all(is_plain) {
-                let what = format!("`argv` is a program and its arguments, {ARGUMENTS_MAX} at most");
+                let what =
+                    format!("`argv` is a program and its arguments, {ARGUMENTS_MAX} at most");
                 return Err(self.wrong(entry, what));
             }
             let usual = Duration::from_secs(Command::DEADLINE.as_secs());

@@ -57,11 +57,7 @@ impl Place {
     }
 
     /// One that keeps secrets in that folder.
-    pub async fn keeping(
-        store: Arc<dyn Store>,
-        config: Config,
-        secrets: Option<PathBuf>,
-    ) -> Self {
+    pub async fn keeping(store: Arc<dyn Store>, config: Config, secrets: Option<PathBuf>) -> Self {
         let site = Site::open(Parts {
             store,
             config,

@@ -35,7 +35,10 @@ async fn a_secret_is_written_listed_and_deleted_and_each_change_is_recorded() {
         assert_eq!(page["items"][0]["versions"], json!([1, 2]));
         assert_eq!(page["next"], "key");
         let rest = place.get(&format!("{SECRETS}?cursor=key")).await.json();
-        assert_eq!((rest["items"].as_array().map(Vec::len), &rest["next"]), (Some(1), &json!(null)));
+        assert_eq!(
+            (rest["items"].as_array().map(Vec::len), &rest["next"]),
+            (Some(1), &json!(null))
+        );
         let elsewhere = place.get("/api/v1/namespaces/lab/secrets").await.json();
         assert_eq!(elsewhere["items"], json!([]));
         let path = format!("{SECRETS}/key?reason=over");
@@ -51,7 +54,14 @@ async fn a_secret_is_written_listed_and_deleted_and_each_change_is_recorded() {
             .map(|row| {
                 let doc: serde_json::Value = serde_json::from_slice(&row.change).expect("JSON");
                 let text = |name: &str| doc[name].as_str().unwrap_or("-").to_owned();
-                format!("{} {} {} {} {}", row.actor, text("change"), text("secret"), doc["version"], text("reason"))
+                format!(
+                    "{} {} {} {} {}",
+                    row.actor,
+                    text("change"),
+                    text("secret"),
+                    doc["version"],
+                    text("reason")
+                )
             })
             .collect();
         assert_eq!(

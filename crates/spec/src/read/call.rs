@@ -11,7 +11,8 @@ use crate::problems::shown;
 use crate::revision::{Reference, ReferenceKind, ReferenceTo};
 use crate::schema::Schema;
 use crate::tree::{
-    Authentication, Endpoint, FunctionCall, HttpCall, HttpOutput, Scheme, TaskKind, Template, UriPart,
+    Authentication, Endpoint, FunctionCall, HttpCall, HttpOutput, Scheme, TaskKind, Template,
+    UriPart,
 };
 
 use super::Reader;
@@ -76,8 +77,9 @@ impl<'a> Reader<'a> {
             None => None,
         };
         let position = position_of(authentication.as_ref());
-        let endpoint =
-            self.require(&fields, "endpoint").and_then(|item| self.endpoint(item, position, around));
+        let endpoint = self
+            .require(&fields, "endpoint")
+            .and_then(|item| self.endpoint(item, position, around));
         let headers =
             fields.get("headers").and_then(|item| self.pairs(item, "headers", position, around));
         let query = fields

@@ -21,8 +21,7 @@ pub(super) enum Shelf {
 }
 
 impl Shelf {
-    const ALL: [Self; 4] =
-        [Self::Errors, Self::Retries, Self::Timeouts, Self::Authentications];
+    const ALL: [Self; 4] = [Self::Errors, Self::Retries, Self::Timeouts, Self::Authentications];
 
     const fn name(self) -> &'static str {
         match self {

@@ -45,7 +45,9 @@ impl<'a> Reader<'a> {
                 Code::SecretName,
                 item.at,
                 message,
-                Some("put what belongs together into one secret: its value may be an object".into()),
+                Some(
+                    "put what belongs together into one secret: its value may be an object".into(),
+                ),
             );
             return;
         }

@@ -37,7 +37,10 @@ pub(crate) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let values = headers.get_all(WWW_AUTHENTICATE).iter();
     let texts = values.filter_map(|value: &HeaderValue| value.to_str().ok());
     let texts = texts.filter(|text| text.len() <= CHALLENGE_BYTES_MAX);
-    texts.flat_map(schemes).filter_map(|(_, parameters)| parse(&parameters)).max_by_key(|it| it.hash)
+    texts
+        .flat_map(schemes)
+        .filter_map(|(_, parameters)| parse(&parameters))
+        .max_by_key(|it| it.hash)
 }
 
 /// The value of the `Authorization` header, behind `Digest `.
@@ -102,7 +105,8 @@ fn escaped(text: &str) -> String {
 type Parameters = Vec<(String, String)>;
 
 fn parse(parameters: &Parameters) -> Option<Challenge> {
-    let find = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, it)| it.clone());
+    let find =
+        |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, it)| it.clone());
     let algorithm = find("algorithm").unwrap_or_else(|| "MD5".to_owned()).to_ascii_lowercase();
     let (name, is_session) = match algorithm.strip_suffix("-sess") {
         Some(name) => (name, true),
@@ -220,7 +224,9 @@ mod tests {
         assert!(md5.contains(r#"response="8ca523f5e9506fed4657c9700eebdbec""#), "{md5}");
         let both = response(&RFC);
         assert!(
-            both.contains(r#"response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1""#),
+            both.contains(
+                r#"response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1""#
+            ),
             "{both}"
         );
         assert!(both.contains("algorithm=SHA-256, ") && both.contains("opaque=\"FQhe/"), "{both}");
@@ -229,7 +235,8 @@ mod tests {
     /// Mutation: take another scheme's parameters, or answer what cannot be answered.
     #[test]
     fn a_challenge_is_found_among_others_and_only_if_it_can_be_answered() {
-        let found = of(&[r#"Basic realm="x", Digest realm="a \"b\"", nonce=abc, Bearer error="y""#]);
+        let found =
+            of(&[r#"Basic realm="x", Digest realm="a \"b\"", nonce=abc, Bearer error="y""#]);
         let found = found.expect("a challenge");
         assert_eq!((&*found.realm, &*found.nonce, found.qop), ("a \"b\"", "abc", false));
         for none in [
@@ -244,6 +251,10 @@ mod tests {
         ] {
             assert_eq!(of(&[none]), None, "{none}");
         }
-        assert!(of(&[r#"Digest realm="x", nonce="y", algorithm=MD5-sess, qop=auth"#]).expect("one").is_session);
+        assert!(
+            of(&[r#"Digest realm="x", nonce="y", algorithm=MD5-sess, qop=auth"#])
+                .expect("one")
+                .is_session
+        );
     }
 }

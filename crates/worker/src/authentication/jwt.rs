@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn an_assertion_of_a_key_verifies_with_its_public_half() {
         let random = SystemRandom::new();
-        let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
+        let der =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
         let text = format!(
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             STANDARD.encode(der.as_ref())
@@ -154,17 +155,25 @@ mod tests {
         let token = with_key(&text, &CLAIMS).expect("signed");
         let (unsigned, _, signature) = parts(&token);
         assert!(unsigned.starts_with(&URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","typ":"JWT"}"#)));
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &random);
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_ref(), &random);
         let public = pair.expect("a key").public_key().as_ref().to_vec();
         let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
         public.verify(unsigned.as_bytes(), &signature).expect("our own signature");
 
         let edwards = Ed25519KeyPair::generate_pkcs8(&random).expect("a key");
         let text = text.replace(&STANDARD.encode(der.as_ref()), &STANDARD.encode(edwards.as_ref()));
-        assert!(with_key(&text, &CLAIMS).expect("signed").starts_with(&URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA""#)[..16]));
+        assert!(
+            with_key(&text, &CLAIMS)
+                .expect("signed")
+                .starts_with(&URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA""#)[..16])
+        );
         assert_eq!(with_key("a.b.c", &CLAIMS).as_deref(), Ok("a.b.c"));
         assert_eq!(with_key("a.b", &CLAIMS), Err(KeyError::NoKey));
-        assert_eq!(with_key("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", &CLAIMS), Err(KeyError::Key));
+        assert_eq!(
+            with_key("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", &CLAIMS),
+            Err(KeyError::Key)
+        );
     }
 
     /// Mutation: read the head of the token, or fail on one that is no JWT.

@@ -122,9 +122,11 @@ impl<'a> Fields<'a> {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match as_str(value) {
                 Some(text) => Ok(Some(text.to_owned())),
-                None => {
-                    Err(self.wrong(&format!("`{}{name}` is {}, not a string", self.at(), kind(value))))
-                }
+                None => Err(self.wrong(&format!(
+                    "`{}{name}` is {}, not a string",
+                    self.at(),
+                    kind(value)
+                ))),
             },
         }
     }
@@ -242,15 +244,45 @@ mod tests {
         check(Scheme::Basic, r#"{"username":"a","password":"s3cret"}"#, "ok");
         check(Scheme::Basic, r#""{\"username\":\"a\",\"password\":\"s3cret\"}""#, "ok");
         check(Scheme::Bearer, r#""s3cret""#, "ok");
-        check(Scheme::Basic, r#""s3cret""#, "the authentication `basic`: it has no properties: a secret for it is an object");
-        check(Scheme::Digest, r#"{"username":"a"}"#, "the authentication `digest`: `password` is missing");
-        check(Scheme::Basic, r#"{"username":"a","password":4711}"#, "the authentication `basic`: `password` is a number, not a string");
-        let oauth = |rest: &str| format!(r#"{{"authority":"http://a","grant":"client_credentials",{rest}}}"#);
+        check(
+            Scheme::Basic,
+            r#""s3cret""#,
+            "the authentication `basic`: it has no properties: a secret for it is an object",
+        );
+        check(
+            Scheme::Digest,
+            r#"{"username":"a"}"#,
+            "the authentication `digest`: `password` is missing",
+        );
+        check(
+            Scheme::Basic,
+            r#"{"username":"a","password":4711}"#,
+            "the authentication `basic`: `password` is a number, not a string",
+        );
+        let oauth = |rest: &str| {
+            format!(r#"{{"authority":"http://a","grant":"client_credentials",{rest}}}"#)
+        };
         check(Scheme::OAuth2, &oauth(r#""client":{"id":"i","secret":"s3cret"}"#), "ok");
         check(Scheme::Oidc, &oauth(r#""client":{"authentication":"none"}"#), "ok");
-        check(Scheme::OAuth2, &oauth(r#""client":{"id":"i"}"#), "the authentication `oauth2`: `client.secret` is missing");
-        check(Scheme::OAuth2, &oauth(r#""client":{"secret":"s3cret"}"#), "the authentication `oauth2`: `client.id` is missing");
-        check(Scheme::OAuth2, &oauth(r#""scopes":"s3cret","client":{"authentication":"none"}"#), "the authentication `oauth2`: `scopes` is not a list of strings");
-        check(Scheme::Oidc, r#"{"authority":"http://a","grant":"s3cret"}"#, "the authentication `oidc`: `grant` is not one of the language's");
+        check(
+            Scheme::OAuth2,
+            &oauth(r#""client":{"id":"i"}"#),
+            "the authentication `oauth2`: `client.secret` is missing",
+        );
+        check(
+            Scheme::OAuth2,
+            &oauth(r#""client":{"secret":"s3cret"}"#),
+            "the authentication `oauth2`: `client.id` is missing",
+        );
+        check(
+            Scheme::OAuth2,
+            &oauth(r#""scopes":"s3cret","client":{"authentication":"none"}"#),
+            "the authentication `oauth2`: `scopes` is not a list of strings",
+        );
+        check(
+            Scheme::Oidc,
+            r#"{"authority":"http://a","grant":"s3cret"}"#,
+            "the authentication `oidc`: `grant` is not one of the language's",
+        );
     }
 }

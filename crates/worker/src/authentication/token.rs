@@ -164,7 +164,9 @@ async fn ask(
     }
     let text = |name: &str| get(&body, name).and_then(as_str).filter(|text| !text.is_empty());
     let Some(token) = text("access_token") else {
-        return Err(refused(format!("the answer of the token endpoint of `{destination}` has no `access_token`")));
+        return Err(refused(format!(
+            "the answer of the token endpoint of `{destination}` has no `access_token`"
+        )));
     };
     let scheme = match text("token_type") {
         None => "Bearer",
@@ -172,13 +174,17 @@ async fn ask(
         // In a token exchange, a token that is no access token.
         Some(kind) if kind.eq_ignore_ascii_case("n_a") => "Bearer",
         Some(_) => {
-            return Err(refused(format!("the token endpoint of `{destination}` gives a type of token that is not `Bearer`")));
+            return Err(refused(format!(
+                "the token endpoint of `{destination}` gives a type of token that is not `Bearer`"
+            )));
         }
     };
     if !policy.issuers.is_empty() {
         let issuer = [Some(token), text("id_token")].into_iter().flatten().find_map(jwt::issuer);
         if !issuer.is_some_and(|issuer| policy.issuers.contains(&issuer)) {
-            return Err(refused(format!("the token of `{destination}` does not say that it comes from one of `issuers`")));
+            return Err(refused(format!(
+                "the token of `{destination}` does not say that it comes from one of `issuers`"
+            )));
         }
     }
     let lifetime = get(&body, "expires_in").and_then(|value| {
@@ -340,7 +346,9 @@ async fn sent(out: OutRequest, asking: &Asking<'_>) -> Result<OutResponse, Unaut
 fn body(response: &OutResponse, destination: &str) -> Result<Value, Unauthenticated> {
     let is_good = response.status.is_success();
     if response.body.len() > ANSWER_BYTES_MAX {
-        let detail = format!("the token endpoint of `{destination}` answers with more than {ANSWER_BYTES_MAX} bytes");
+        let detail = format!(
+            "the token endpoint of `{destination}` answers with more than {ANSWER_BYTES_MAX} bytes"
+        );
         return Err(refused(detail));
     }
     match base::value::parse(&response.body) {
@@ -364,10 +372,8 @@ fn failed(response: &OutResponse, body: &Value, destination: &str) -> Unauthenti
 }
 
 fn as_form(parameters: &Parameters) -> String {
-    let pairs: Vec<String> = parameters
-        .iter()
-        .map(|(name, value)| format!("{name}={}", percent(value, true)))
-        .collect();
+    let pairs: Vec<String> =
+        parameters.iter().map(|(name, value)| format!("{name}={}", percent(value, true))).collect();
     pairs.join("&")
 }
 
@@ -390,7 +396,9 @@ mod tests {
     /// Mutation: use a token up to its last second, or throw a short-lived one away at once.
     #[test]
     fn a_token_is_renewed_before_its_end_and_not_in_the_first_half_of_its_life() {
-        for (seconds, useful) in [(3_600, 3_570), (60, 30), (10, 5), (0, 0), (-5, 0), (i64::MAX, 365 * 86_400 - 30)] {
+        for (seconds, useful) in
+            [(3_600, 3_570), (60, 30), (10, 5), (0, 0), (-5, 0), (i64::MAX, 365 * 86_400 - 30)]
+        {
             let at = until(Timestamp::from_millis(0), seconds).as_millis() / 1_000;
             assert_eq!(at, useful, "{seconds}");
         }
@@ -399,7 +407,8 @@ mod tests {
     /// Mutation: leave a `&` as it is, or write the last of several audiences only.
     #[test]
     fn parameters_are_a_form_or_an_object() {
-        let parameters: Parameters = vec![("a", "x&y z*".into()), ("audience", "1".into()), ("audience", "2".into())];
+        let parameters: Parameters =
+            vec![("a", "x&y z*".into()), ("audience", "1".into()), ("audience", "2".into())];
         assert_eq!(as_form(&parameters), "a=x%26y+z*&audience=1&audience=2");
         assert_eq!(as_json(&parameters), br#"{"a":"x&y z*","audience":["1","2"]}"#);
     }

@@ -58,7 +58,8 @@ fn request(input: &Value, reach: &Reach) -> Result<OutRequest, OutError> {
         None => message,
     };
     let encoded = content::encode(&body);
-    let (bytes, _) = encoded.map_err(|_| OutError::Invalid("the message is not JSON".to_owned()))?;
+    let (bytes, _) =
+        encoded.map_err(|_| OutError::Invalid("the message is not JSON".to_owned()))?;
     out.header_default(CONTENT_TYPE, "application/json")?;
     Ok(out.with_body(bytes))
 }

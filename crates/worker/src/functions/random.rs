@@ -30,7 +30,10 @@ impl Function for Random {
 fn random(input: &Value, random: &dyn base::Random) -> Value {
     if let Some(items) = get(input, "of").and_then(as_array) {
         let at = below(items.len() as u64, random);
-        return usize::try_from(at).ok().and_then(|at| items.get(at).cloned()).unwrap_or(Value::Null);
+        return usize::try_from(at)
+            .ok()
+            .and_then(|at| items.get(at).cloned())
+            .unwrap_or(Value::Null);
     }
     if let Some(count) = get(input, "bytes").and_then(as_i64) {
         return string(&hex(usize::try_from(count).unwrap_or(0), random));
@@ -102,7 +105,11 @@ mod tests {
             (r#"{"min":1,"max":6}"#, 0, "1"),
             (r#"{"min":1,"max":6}"#, 5, "6"),
             (r#"{"min":6,"max":1}"#, 6, "1"),
-            (r#"{"min":-9223372036854775808,"max":9223372036854775807}"#, u64::MAX, "9223372036854775807"),
+            (
+                r#"{"min":-9223372036854775808,"max":9223372036854775807}"#,
+                u64::MAX,
+                "9223372036854775807",
+            ),
             (r#"{"of":["a","b"]}"#, 3, "\"b\""),
             (r#"{"of":[]}"#, 3, "null"),
             (r#"{"bytes":3}"#, 0x0102_0304_0506_0708, "\"010203\""),

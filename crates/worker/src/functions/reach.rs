@@ -35,7 +35,9 @@ pub(crate) struct Granted {
 }
 
 impl Granted {
-    pub(crate) fn parse(capabilities: &Capabilities) -> Result<Self, gateway::egress::EgressMistake> {
+    pub(crate) fn parse(
+        capabilities: &Capabilities,
+    ) -> Result<Self, gateway::egress::EgressMistake> {
         let destinations = capabilities.destinations.iter().map(String::as_str);
         Ok(Self {
             destinations: Destinations::parse(destinations)?,
@@ -111,8 +113,12 @@ mod tests {
     use crate::folders::Folder;
 
     fn reach(folder: &std::path::Path, files: Vec<FileAccess>, destinations: &[&str]) -> Reach {
-        let everything = EgressRule { destination: "http://*:*".into(), allow: true, ..EgressRule::default() };
-        let gate = Gate::new(EgressMap::parse(vec![everything]).expect("a rule"), gateway::Limits::default());
+        let everything =
+            EgressRule { destination: "http://*:*".into(), allow: true, ..EgressRule::default() };
+        let gate = Gate::new(
+            EgressMap::parse(vec![everything]).expect("a rule"),
+            gateway::Limits::default(),
+        );
         let name = Some("data".to_owned());
         let folders = Folders::new(vec![Folder { name, path: folder.to_owned() }]);
         let world = World {

@@ -55,8 +55,16 @@ async fn basic_and_bearer_are_said_at_once() {
     let server = Server::start(|_, _| reply("200 OK", &[], "")).await;
     let (site, uri) = (Site::new(), server.address());
     for (scheme, properties, expected) in [
-        (Scheme::Basic, r#""${ $secrets.login }""#, format!("Basic {}", STANDARD.encode("ada:pass-word&2"))),
-        (Scheme::Basic, r#"{"username":"a","password":"b"}"#, format!("Basic {}", STANDARD.encode("a:b"))),
+        (
+            Scheme::Basic,
+            r#""${ $secrets.login }""#,
+            format!("Basic {}", STANDARD.encode("ada:pass-word&2")),
+        ),
+        (
+            Scheme::Basic,
+            r#"{"username":"a","password":"b"}"#,
+            format!("Basic {}", STANDARD.encode("a:b")),
+        ),
         (Scheme::Bearer, r#"{"token":"token-9"}"#, "Bearer token-9".to_owned()),
         (Scheme::Bearer, r#""${ $secrets.key }""#, "Bearer s3cret key/1".to_owned()),
     ] {
@@ -71,7 +79,8 @@ async fn basic_and_bearer_are_said_at_once() {
 /// Mutation: answer with the first request, or answer for ever.
 #[tokio::test]
 async fn digest_answers_the_challenge_once() {
-    let challenge = ("WWW-Authenticate", r#"Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256"#);
+    let challenge =
+        ("WWW-Authenticate", r#"Digest realm="r", nonce="n", qop="auth", algorithm=SHA-256"#);
     let server = Server::start(move |request, _| {
         let ok = request.contains("/yes") && request.contains("authorization: Digest ");
         if ok { reply("200 OK", &[], "") } else { reply("401 Unauthorized", &[challenge], "") }
@@ -99,7 +108,8 @@ async fn a_token_is_kept_until_shortly_before_its_end() {
     let server = place("\"300\"").await;
     let site = Site::new();
     let ask = async |rest: &str| {
-        let performed = site.authenticated(&server.address(), Scheme::OAuth2, &oauth(&server, rest)).await;
+        let performed =
+            site.authenticated(&server.address(), Scheme::OAuth2, &oauth(&server, rest)).await;
         assert!(performed.result.is_ok(), "{performed:?}");
         bearer(&server.seen().pop().expect("a request")).to_owned()
     };
@@ -112,7 +122,10 @@ async fn a_token_is_kept_until_shortly_before_its_end() {
     let seen = server.seen();
     let posts = seen.iter().filter(|it| it.starts_with("POST /realm/oauth2/token ")).count();
     assert_eq!((posts, seen.len()), (3, 7));
-    assert_eq!(form(&seen[0]), "grant_type=client_credentials&client_id=me&client_secret=s3cret+key%2F1");
+    assert_eq!(
+        form(&seen[0]),
+        "grant_type=client_credentials&client_id=me&client_secret=s3cret+key%2F1"
+    );
 }
 
 /// Mutation: send the secret where the method says something else, or forget a parameter.
@@ -180,7 +193,10 @@ async fn a_refreshed_token_is_used_for_the_next_refresh() {
         server.address()
     );
     for _ in 0..2 {
-        site.authenticated(&server.address(), Scheme::OAuth2, &properties).await.result.expect("sent");
+        site.authenticated(&server.address(), Scheme::OAuth2, &properties)
+            .await
+            .result
+            .expect("sent");
         site.clock.forward(60);
     }
     let seen = server.seen();
@@ -210,16 +226,20 @@ async fn oidc_finds_its_token_endpoint() {
 async fn a_kept_token_that_is_refused_is_replaced_once() {
     let server = Server::start(|request, n| {
         if request.starts_with("POST / ") {
-            let good = request.contains("Bearer token-1") && n < 4 || request.contains("Bearer token-5");
-            return if good { reply("200 OK", &[], "") } else { reply("401 Unauthorized", &[], "") };
+            let good =
+                request.contains("Bearer token-1") && n < 4 || request.contains("Bearer token-5");
+            return if good {
+                reply("200 OK", &[], "")
+            } else {
+                reply("401 Unauthorized", &[], "")
+            };
         }
         reply("200 OK", &[JSON], &format!(r#"{{"access_token":"token-{n}","expires_in":300}}"#))
     })
     .await;
     let site = Site::new();
-    let ask = async || {
-        site.authenticated(&server.address(), Scheme::OAuth2, &oauth(&server, "")).await
-    };
+    let ask =
+        async || site.authenticated(&server.address(), Scheme::OAuth2, &oauth(&server, "")).await;
     // 1: token, 2 and 3: good; 4: refused, 5: another token, 6: good.
     assert!(ask().await.result.is_ok() && ask().await.result.is_ok() && ask().await.result.is_ok());
     assert_eq!(server.seen().len(), 6);
@@ -234,13 +254,23 @@ async fn a_kept_token_that_is_refused_is_replaced_once() {
 async fn errors_of_a_token_endpoint_are_told_apart_and_never_repeat_it() {
     let json = &[JSON][..];
     for (status, headers, body, expected) in [
-        ("401 No", json, r#"{"error":"invalid_client","error_description":"s3cret key/1"}"#, "authentication 401 (invalid_client)"),
+        (
+            "401 No",
+            json,
+            r#"{"error":"invalid_client","error_description":"s3cret key/1"}"#,
+            "authentication 401 (invalid_client)",
+        ),
         ("400 No", json, r#"{"error":"s3cret key/1"}"#, "authentication 401 answered 400"),
         ("400 No", &[], "s3cret key/1", "authentication 401 answered 400"),
         ("503 Later", &[], "", "communication 503 answered 503"),
         ("200 OK", &[], "s3cret key/1", "authentication 401 not JSON"),
         ("200 OK", json, "{}", "authentication 401 `access_token`"),
-        ("200 OK", json, r#"{"access_token":"x","token_type":"mac"}"#, "authentication 401 `Bearer`"),
+        (
+            "200 OK",
+            json,
+            r#"{"access_token":"x","token_type":"mac"}"#,
+            "authentication 401 `Bearer`",
+        ),
     ] {
         let server = Server::start(move |_, _| reply(status, headers, body)).await;
         let performed =
@@ -248,7 +278,12 @@ async fn errors_of_a_token_endpoint_are_told_apart_and_never_repeat_it() {
         // The request itself was not made, so the next attempt carries the same key.
         assert_eq!(performed.certainty, Certainty::Unknown);
         let fault = performed.result.expect_err(expected);
-        let said = format!("{} {} {}", fault.kind().name(), fault.status, fault.detail.unwrap_or_default());
+        let said = format!(
+            "{} {} {}",
+            fault.kind().name(),
+            fault.status,
+            fault.detail.unwrap_or_default()
+        );
         let (kind, part) = expected.split_at(expected.match_indices(' ').nth(1).expect("two").0);
         assert!(said.starts_with(kind) && said.contains(part.trim()), "{expected}: {said}");
         assert!(!said.contains("s3cret"), "{said}");
@@ -260,11 +295,8 @@ async fn errors_of_a_token_endpoint_are_told_apart_and_never_repeat_it() {
 async fn every_token_request_asks_the_gate() {
     let server = place("300").await;
     let dead = format!("127.0.0.1:{}", dead_port().await);
-    let rule = EgressRule {
-        destination: format!("http://{dead}"),
-        allow: true,
-        ..EgressRule::default()
-    };
+    let rule =
+        EgressRule { destination: format!("http://{dead}"), allow: true, ..EgressRule::default() };
     let site = Site::with(vec![rule], Config::default());
     let uri = format!("http://{dead}/");
     let performed = site.authenticated(&uri, Scheme::OAuth2, &oauth(&server, "")).await;

@@ -78,7 +78,10 @@ async fn notify_posts_to_a_webhook_through_the_gate() {
     assert_eq!((decision.allowed, decision.destination), (true, server.address()));
     notify(r#"{"level":3}"#).await.result.expect("sent");
     let failed = notify(r#""x""#).await;
-    assert_eq!((failed.result.expect_err("500").status, failed.certainty), (500, Certainty::Unknown));
+    assert_eq!(
+        (failed.result.expect_err("500").status, failed.certainty),
+        (500, Certainty::Unknown)
+    );
     assert_eq!(notify(r#""x""#).await.result.expect_err("not followed").status, 302);
     let seen = server.seen();
     let has = |at: usize, part: &str| assert!(seen[at].contains(part), "{part} in {}", seen[at]);

@@ -4,7 +4,7 @@ mod authentication;
 mod file;
 mod functions;
 mod http;
+mod sealed;
 #[path = "../../../gateway/tests/it/server.rs"]
 mod server;
-mod sealed;
 mod site;

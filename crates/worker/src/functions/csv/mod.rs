@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::value::{array, as_array, as_i64, as_str, get, int, object, string};
 use base::{ErrorType, Fault, Value};
-use gateway::decide::DENIED;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::Permit;
+use gateway::decide::DENIED;
 
 use self::records::{Next, Records};
 use self::rows::{Columns, Shape};

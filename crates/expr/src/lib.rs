@@ -52,7 +52,7 @@ struct Parsed {
     text: Arc<str>,
     variables: Box<[Arc<str>]>,
     /// Which fields of them, where that is known.
-    fields: Box<[(Arc<str>, Option<Arc<str>>)]>,
+    fields: Box<[names::FieldRead]>,
     /// Nothing if it is not on the closed list.
     term: Option<Term>,
     /// Its result is a part of what it reads, and so needs no check.

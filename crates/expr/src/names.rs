@@ -46,9 +46,11 @@ pub(crate) fn is_refused(name: &str) -> bool {
 pub(crate) struct Free {
     /// Names of the variables that it reads but does not bind, without `$`, sorted.
     pub variables: Box<[Arc<str>]>,
-    /// Where only one field of a variable is read (`$name.field`), that field, else nothing.
-    pub fields: Box<[(Arc<str>, Option<Arc<str>>)]>,
+    pub fields: Box<[FieldRead]>,
 }
+
+/// A variable and, where only one field of it is read (`$name.field`), that field.
+pub(crate) type FieldRead = (Arc<str>, Option<Arc<str>>);
 
 pub(crate) fn resolve(text: &str, term: &Term<&str>) -> Result<Free, SyntaxError> {
     let (free, fields) = (BTreeSet::new(), BTreeSet::new());

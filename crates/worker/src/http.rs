@@ -63,7 +63,7 @@ pub(crate) async fn perform_sealed(
 /// The request itself was not done, so the next attempt carries the same key.
 pub(crate) fn without(unauthenticated: Unauthenticated) -> Performed {
     let Unauthenticated { fault, ruling } = unauthenticated;
-    let decision = ruling.map(decision);
+    let decision = ruling.map(|ruling| decision(*ruling));
     Performed { decision, ..Performed::fault(fault, Certainty::Unknown) }
 }
 

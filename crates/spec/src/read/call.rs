@@ -72,10 +72,8 @@ impl<'a> Reader<'a> {
         let known_here: Vec<&str> = known.into_iter().chain(["uri", "url"]).collect();
         let fields = self.fields(with, &known_here)?;
         let method = self.require(&fields, "method").and_then(|item| self.method(item));
-        let authentication = match fields.get("endpoint").and_then(authentication_of) {
-            Some(item) => Some(self.authentication(item, around)),
-            None => None,
-        };
+        let authentication = fields.get("endpoint").and_then(authentication_of);
+        let authentication = authentication.map(|item| self.authentication(item, around));
         let position = position_of(authentication.as_ref());
         let endpoint = self
             .require(&fields, "endpoint")

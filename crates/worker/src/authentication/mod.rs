@@ -61,7 +61,7 @@ impl Authorization {
 #[derive(Debug)]
 pub(crate) struct Unauthenticated {
     pub(crate) fault: Fault,
-    pub(crate) ruling: Option<Ruling>,
+    pub(crate) ruling: Option<Box<Ruling>>,
 }
 
 impl From<Fault> for Unauthenticated {

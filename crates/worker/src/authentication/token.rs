@@ -9,7 +9,7 @@ use base::value::{as_i64, as_str, get, object, string, to_json};
 use base::{ErrorType, Fault, Namespace, Timestamp, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gateway::{OutRequest, OutResponse, Ruling};
+use gateway::{OutRequest, OutResponse};
 use http::HeaderName;
 use http::header::{ACCEPT, CONTENT_TYPE};
 
@@ -339,7 +339,7 @@ async fn sent(out: OutRequest, asking: &Asking<'_>) -> Result<OutResponse, Unaut
         let fault = Fault::new(ErrorType::Communication, detail).with_status(503);
         return Err(fault.with_title("Unreachable").into());
     };
-    let ruling: Option<Ruling> = answer.ruling;
+    let ruling = answer.ruling.map(Box::new);
     answer.result.map_err(|error| Unauthenticated { fault: fault_of(&error), ruling })
 }
 

@@ -246,8 +246,11 @@ fn a_missing_secret_faults_the_task_until_it_is_set() {
 fn examples() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let named = std::env::var_os("ISONOMY_CONFORMANCE").map(PathBuf::from);
-    let places =
-        [named, Some(root.join("testing/conformance")), Some(root.join("../shared/conformance"))];
+    let places = [
+        named,
+        Some(root.join("testing/conformance")),
+        Some(root.join("..").join("shared").join("conformance")),
+    ];
     let below = |place: PathBuf| place.join("open-workflow/examples");
     places.into_iter().flatten().map(below).find(|place| place.is_dir())
 }

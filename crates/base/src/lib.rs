@@ -9,6 +9,7 @@ pub mod fault;
 pub mod id;
 pub mod limits;
 pub mod name;
+pub mod secret;
 pub mod time;
 pub mod value;
 
@@ -17,5 +18,6 @@ pub use digest::Digest;
 pub use fault::{ErrorType, Fault};
 pub use id::{EventId, IncarnationId, RunId};
 pub use name::{FunctionRef, Namespace, WorkflowKey, WorkflowName};
+pub use secret::{SecretName, SecretVersion};
 pub use time::{Duration, Timestamp};
 pub use value::Value;

@@ -4,14 +4,15 @@
 
 use std::sync::OnceLock;
 
-use base::{Namespace, RunId, WorkflowName};
+use base::{Namespace, RunId, SecretName, WorkflowName};
 use gateway::operator::{Client, Events, OperatorError, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
     ACTOR_HEADER, EventView, EventsAccepted, Page, RunCommand, RunDetail, RunEventView, RunStart,
-    RunView, Version, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
+    RunView, SecretChanged, SecretSet, SecretView, Version, WorkflowApplied, WorkflowApply,
+    WorkflowDetail, WorkflowView,
 };
 
 use crate::address::Address;
@@ -213,6 +214,30 @@ impl Api {
         let mut query = Query::default();
         which.add_to(&mut query);
         self.client.events(&self.path("events/follow", &query), after).await
+    }
+
+    pub async fn secret_list(&self, part: &Part) -> Outcome<Page<SecretView>> {
+        self.ask(self.path("secrets", &part.query())).await
+    }
+
+    pub async fn secret_set(
+        &self,
+        name: &SecretName,
+        value: Value,
+        reason: Option<String>,
+    ) -> Outcome<SecretChanged> {
+        let path = self.path(&format!("secrets/{name}"), &Query::default());
+        let set = SecretSet { value, reason };
+        let reply = self.call("PUT", &path, Some(&set)).await.and_then(|reply| reply.json());
+        reply.map_err(|error| self.explain(error))
+    }
+
+    pub async fn secret_delete(&self, name: &SecretName, reason: Option<&str>) -> Outcome<()> {
+        let mut query = Query::default();
+        query.add("reason", reason);
+        let path = self.path(&format!("secrets/{name}"), &query);
+        self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
+        Ok(())
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {

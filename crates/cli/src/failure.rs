@@ -96,13 +96,18 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::RunEnded
         | ProblemCode::RunNotFaulted
         | ProblemCode::EventInvalid
-        | ProblemCode::EventMediaType => Exit::Usage,
+        | ProblemCode::EventMediaType
+        | ProblemCode::SecretMissing
+        | ProblemCode::SecretElsewhere
+        | ProblemCode::SecretLimit
+        | ProblemCode::SecretsOff => Exit::Usage,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded
         | ProblemCode::Stopping
         | ProblemCode::TooSlow
         | ProblemCode::RunBusy => Exit::Unreachable,
         ProblemCode::RunSuspended
+        | ProblemCode::SecretsUnreadable
         | ProblemCode::DiskFull
         | ProblemCode::StoreFailed
         | ProblemCode::Internal => Exit::Internal,

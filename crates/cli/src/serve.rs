@@ -15,6 +15,9 @@ use tokio::net::TcpListener;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
+/// In the data folder: the secrets that are set here, and nobody else's to read.
+const SECRETS: &str = "secrets";
+
 /// Everything is open, and nobody is answered yet.
 #[derive(Debug)]
 pub struct Serving {
@@ -43,6 +46,7 @@ impl Serving {
             store: Arc::clone(&store) as Arc<dyn Store>,
             config,
             program,
+            secrets: Some(data.join(SECRETS)),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: Some(Arc::new(move || figures(counting.stats()))),

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use spec::tree::HttpOutput;
 
 use crate::activation::{Activation, IdempotencyKey};
+use crate::sealed::Sealed;
+use crate::secret::SecretUse;
 
 /// Number of an effect within its run, in the order of scheduling. The first is 1.
 #[derive(
@@ -29,6 +31,8 @@ pub struct Perform {
     pub key: IdempotencyKey,
     /// Labels of all data that the run has read.
     pub labels: Arc<[String]>,
+    /// Secrets that the run's workflow names.
+    pub secrets: Arc<[SecretUse]>,
     /// W3C trace context of the run.
     pub traceparent: Arc<str>,
     pub action: Arc<Action>,
@@ -37,7 +41,12 @@ pub struct Perform {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Http(HttpRequest),
-    Function { function: FunctionRef, input: Value },
+    Function {
+        function: FunctionRef,
+        input: Value,
+    },
+    /// With parts that only the performer may know. It becomes one of the others there.
+    Sealed(Box<Sealed>),
 }
 
 /// An HTTP request with everything evaluated.
@@ -91,7 +100,7 @@ pub trait Performer: Send + Sync + 'static {
 }
 
 /// An expression to evaluate outside the process.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Evaluate {
     pub text: Arc<str>,
     pub input: Value,

@@ -15,3 +15,5 @@ pub mod listen;
 pub mod machine;
 pub mod record;
 pub mod replay;
+pub mod sealed;
+pub mod secret;

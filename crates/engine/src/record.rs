@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use base::name::WorkflowKey;
-use base::{Digest, Fault, RunId, Timestamp, Value};
+use base::{Digest, Fault, RunId, SecretName, SecretVersion, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 use store::{RunState, Sequence};
 
@@ -125,6 +125,8 @@ pub struct Started {
     pub tags: Vec<(String, String)>,
     pub priority: i32,
     pub traceparent: String,
+    /// The versions of the secrets that the workflow names, as far as there were any.
+    pub secrets: Vec<(SecretName, SecretVersion)>,
 }
 
 /// The run's own secret: every random choice follows from it (jitter), and it keys the digests that

@@ -51,6 +51,8 @@ pub struct Expr(Arc<Parsed>);
 struct Parsed {
     text: Arc<str>,
     variables: Box<[Arc<str>]>,
+    /// Which fields of them, where that is known.
+    fields: Box<[names::FieldRead]>,
     /// Nothing if it is not on the closed list.
     term: Option<Term>,
     /// Its result is a part of what it reads, and so needs no check.
@@ -116,12 +118,13 @@ impl Expr {
 
     fn parse_here(text: &str) -> Result<Self, SyntaxError> {
         let parsed = syntax::parse(text)?;
-        let variables = names::resolve(text, &parsed)?;
+        let names::Free { variables, fields } = names::resolve(text, &parsed)?;
         let term = lower::lower(text, &parsed, &variables);
         let is_part = term.as_ref().is_some_and(is_part);
         Ok(Self(Arc::new(Parsed {
             text: text.into(),
             variables,
+            fields,
             term,
             is_part,
             is_parsed: true,
@@ -133,6 +136,7 @@ impl Expr {
         let variables = guard::variables(text);
         Self(Arc::new(Parsed {
             text: text.into(),
+            fields: variables.iter().map(|name| (name.clone(), None)).collect(),
             variables,
             term: None,
             is_part: false,
@@ -145,13 +149,11 @@ impl Expr {
     /// where it fails ([`Expr::is_loose`]).
     #[must_use]
     pub fn or_its_text(self) -> Self {
-        let Parsed { text, variables, term, is_part, is_parsed, .. } = match Arc::try_unwrap(self.0)
-        {
-            Ok(parsed) => parsed,
+        match Arc::try_unwrap(self.0) {
+            Ok(parsed) => Self(Arc::new(Parsed { is_loose: true, ..parsed })),
             // Shared already; what is shared stays as it is.
-            Err(shared) => return Self(shared),
-        };
-        Self(Arc::new(Parsed { text, variables, term, is_part, is_parsed, is_loose: true }))
+            Err(shared) => Self(shared),
+        }
     }
 
     /// Whether its text is the value where it fails.
@@ -169,6 +171,13 @@ impl Expr {
     #[must_use]
     pub fn variables(&self) -> &[Arc<str>] {
         &self.0.variables
+    }
+
+    /// The only fields of a variable that it reads; nothing where it may read all of it.
+    #[must_use]
+    pub fn fields_of(&self, variable: &str) -> Option<Vec<&str>> {
+        let fields = self.0.fields.iter().filter(|(name, _)| &**name == variable);
+        fields.map(|(_, field)| field.as_deref()).collect()
     }
 
     /// Whether it is known to be an expression. One that is not was too large to be parsed here.
@@ -269,5 +278,38 @@ fn is_part(term: &Term) -> bool {
 impl Part {
     fn is_part(&self) -> bool {
         matches!(self.step, Step::Key(_) | Step::All)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&[&str]>) {
+        let expr = Expr::parse(text).expect(text);
+        assert_eq!(expr.fields_of("secrets").as_deref(), expected, "{text}");
+    }
+
+    /// Mutation: take the field of another variable, of a shadowed one, or of a computed key.
+    #[test]
+    fn the_fields_that_are_read_are_known_where_they_are_written_down() {
+        check(".a", Some(&[]));
+        check("$secrets.a + $secrets.b.c", Some(&["a", "b"]));
+        check(r#"$secrets["a-b"]? // $secrets."c d""#, Some(&["a-b", "c d"]));
+        check(r#""x \($secrets.a)""#, Some(&["a"]));
+        check(r#""$secrets.a""#, Some(&[]));
+        check("$secrets", None);
+        check("$secrets | .a", None);
+        check("$secrets.a, $secrets[.name]", None);
+        check(r#"$secrets["a\(.x)"]"#, None);
+        check("$secrets.a as $secrets | $secrets.b", Some(&["a"]));
+        check("$context.a", Some(&[]));
+    }
+
+    /// Mutation: call a text that was not parsed free of variables.
+    #[test]
+    fn a_text_that_is_not_parsed_may_read_all() {
+        let long = format!("$secrets.a + \"{}\"", "x".repeat(20_000));
+        check(&long, None);
     }
 }

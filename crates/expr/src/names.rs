@@ -42,14 +42,28 @@ pub(crate) fn is_refused(name: &str) -> bool {
     REFUSED.iter().any(|(refused, _)| *refused == name)
 }
 
-/// Names of the variables that the term reads but does not bind, without `$`, sorted.
-pub(crate) fn resolve(text: &str, term: &Term<&str>) -> Result<Box<[Arc<str>]>, SyntaxError> {
-    let mut resolver = Resolver { text, locals: Vec::new(), free: BTreeSet::new(), error: None };
+/// What a term reads from outside.
+pub(crate) struct Free {
+    /// Names of the variables that it reads but does not bind, without `$`, sorted.
+    pub variables: Box<[Arc<str>]>,
+    pub fields: Box<[FieldRead]>,
+}
+
+/// A variable and, where only one field of it is read (`$name.field`), that field.
+pub(crate) type FieldRead = (Arc<str>, Option<Arc<str>>);
+
+pub(crate) fn resolve(text: &str, term: &Term<&str>) -> Result<Free, SyntaxError> {
+    let (free, fields) = (BTreeSet::new(), BTreeSet::new());
+    let mut resolver = Resolver { text, locals: Vec::new(), free, fields, error: None };
     resolver.term(term);
-    match resolver.error {
-        Some(error) => Err(error),
-        None => Ok(resolver.free.into_iter().map(Arc::from).collect()),
+    if let Some(error) = resolver.error {
+        return Err(error);
     }
+    let fields = resolver.fields.into_iter();
+    Ok(Free {
+        variables: resolver.free.into_iter().map(Arc::from).collect(),
+        fields: fields.map(|(name, field)| (name.into(), field.map(Arc::from))).collect(),
+    })
 }
 
 enum Local<'s> {
@@ -62,6 +76,7 @@ struct Resolver<'s> {
     text: &'s str,
     locals: Vec<Local<'s>>,
     free: BTreeSet<&'s str>,
+    fields: BTreeSet<(&'s str, Option<String>)>,
     error: Option<SyntaxError>,
 }
 
@@ -144,9 +159,12 @@ impl<'s> Resolver<'s> {
                 self.call(name, arguments.len());
                 arguments.iter().for_each(|argument| self.term(argument));
             }
-            Term::Var(name) => self.variable(name),
+            Term::Var(name) => self.variable(name, None),
             Term::Path(term, path) => {
-                self.term(term);
+                match &**term {
+                    Term::Var(name) => self.variable(name, first_field(path)),
+                    _ => self.term(term),
+                }
                 self.path(path);
             }
         }
@@ -219,7 +237,7 @@ impl<'s> Resolver<'s> {
         }
     }
 
-    fn variable(&mut self, name: &'s str) {
+    fn variable(&mut self, name: &'s str, field: Option<String>) {
         let known = |local: &Local<'_>| matches!(local, Local::Variable(known) if *known == name);
         if self.locals.iter().any(known) {
             return;
@@ -231,6 +249,7 @@ impl<'s> Resolver<'s> {
             return self.fail(name, format!("`{name}`: expressions have no modules"));
         }
         self.free.insert(&name[1..]);
+        self.fields.insert((&name[1..], field));
     }
 
     fn call(&mut self, name: &'s str, arguments: usize) {
@@ -239,6 +258,16 @@ impl<'s> Resolver<'s> {
             return;
         }
         self.fail(name, unknown(name, arguments));
+    }
+}
+
+/// The field that a path begins with, where it is written down.
+fn first_field(Path(parts): &Path<Term<&str>>) -> Option<String> {
+    let Some((Part::Index(Term::Str(None, text)), _)) = parts.first() else { return None };
+    match text.as_slice() {
+        [] => Some(String::new()),
+        [StrPart::Str(field)] => Some((*field).to_string()),
+        _ => None,
     }
 }
 

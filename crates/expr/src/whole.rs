@@ -161,7 +161,7 @@ impl Program {
             return Err(SyntaxError { what, offset: 0 });
         }
         let term = syntax::parse(text)?;
-        let free = names::resolve(text, &term)?;
+        let free = names::resolve(text, &term)?.variables;
         if let Some(missing) = free.iter().find(|name| !variables.contains(name)) {
             let what = format!("`${missing}` is not defined here");
             return Err(SyntaxError {

@@ -142,7 +142,7 @@ impl Rule {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, EgressMistake> {
+    pub(crate) fn parse(text: &str) -> Result<Self, EgressMistake> {
         let (scheme, rest) = text.split_once("://").ok_or(EgressMistake::Destination)?;
         let scheme = Scheme::parse(scheme).ok_or(EgressMistake::Destination)?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -165,7 +165,7 @@ impl Pattern {
         Ok(Self { scheme, host: HostPattern::parse(host)?, port })
     }
 
-    fn matches(&self, destination: &Destination) -> bool {
+    pub(crate) fn matches(&self, destination: &Destination) -> bool {
         self.scheme == destination.scheme
             && self.port.is_none_or(|port| port == destination.port)
             && self.host.matches(&destination.host)

@@ -8,6 +8,7 @@
 pub mod code;
 pub mod decide;
 pub mod destination;
+pub mod destinations;
 pub mod egress;
 pub mod gate;
 pub mod header;
@@ -23,6 +24,7 @@ mod redirect;
 pub use code::Code;
 pub use decide::{Caller, Crossing, Denial, Grant, Ruling, What, decide};
 pub use destination::{Destination, Host, Scheme};
+pub use destinations::Destinations;
 pub use egress::{EgressError, EgressMap, EgressRule};
 pub use gate::{Counts, Gate, Limits};
 pub use out::{Answer, OutError, OutRequest, OutResponse};

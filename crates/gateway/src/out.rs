@@ -138,6 +138,25 @@ impl OutRequest {
         Self { redirect, ..self }
     }
 
+    /// Says who asks, in place of whatever said so before. The value is in no error and no log.
+    pub fn authorize(&mut self, value: &str) -> Result<(), OutError> {
+        let mut value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+            OutError::Invalid("the authorization holds control characters".to_owned())
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(http::header::AUTHORIZATION, value);
+        Ok(())
+    }
+
+    /// Path and query as they are sent.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match self.url.query() {
+            Some(query) => format!("{}?{query}", self.url.path()),
+            None => self.url.path().to_owned(),
+        }
+    }
+
     #[must_use]
     pub fn method(&self) -> &str {
         self.method.as_str()

@@ -1,4 +1,5 @@
-//! The record of changes: who changed a workflow, when and why. A run's changes are in its journal.
+//! The record of changes: who changed a workflow, when and why. A run's changes are in its journal;
+//! those of secrets are made in `secret`.
 
 use base::name::WorkflowKey;
 use base::{Digest, Timestamp};
@@ -6,14 +7,18 @@ use engine::record::By;
 use serde::Serialize;
 use store::Op;
 
+pub(crate) const CHANGE_TYPE: &str = "isonomy.change";
+
 /// The version that this binary writes.
-const VERSION: u32 = 1;
+pub(crate) const CHANGE_VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ChangeKind {
     WorkflowApplied,
     WorkflowDeleted,
+    SecretSet,
+    SecretDeleted,
 }
 
 #[derive(Serialize)]
@@ -42,8 +47,8 @@ pub(crate) fn change_op(
     at: Timestamp,
 ) -> Op {
     let doc = ChangeDoc {
-        document: "isonomy.change",
-        v: VERSION,
+        document: CHANGE_TYPE,
+        v: CHANGE_VERSION,
         change: kind,
         namespace: key.namespace.as_str(),
         workflow: key.name.as_str(),

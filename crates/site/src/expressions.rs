@@ -197,7 +197,9 @@ impl<'a> Walk<'a> {
             self.expr(expr);
         }
         let parts = [&call.headers, &call.query, &call.body];
-        parts.into_iter().flatten().for_each(|template| self.template(template));
+        let authentication = call.authentication.iter().map(|it| &it.properties);
+        let parts = parts.into_iter().flatten().chain(authentication);
+        parts.for_each(|template| self.template(template));
     }
 
     fn text(&mut self, text: &'a Text) {

@@ -18,6 +18,7 @@ mod metrics;
 mod refusal;
 mod run;
 mod schedule;
+mod secret;
 mod serve;
 mod site;
 mod start;

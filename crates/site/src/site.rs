@@ -8,6 +8,7 @@ use base::{Clock, IncarnationId, Random, Timestamp};
 use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::Gate;
+use secrets::Vault;
 use store::{RunState, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -21,6 +22,7 @@ use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::schedule::Schedules;
+use crate::secret::{Keeper, Opened};
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -32,6 +34,8 @@ pub struct Parts {
     pub config: Config,
     /// This binary itself, as a file: evaluator processes are started from it.
     pub program: PathBuf,
+    /// Where the site keeps secrets; nowhere, without one.
+    pub secrets: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// What the store counts of itself, for metrics.
@@ -45,6 +49,7 @@ pub struct Site(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub workflows: Workflows,
     pub runs: Runs,
+    pub secrets: Keeper,
     pub requests: Requests,
     pub closing: CancellationToken,
     schedules: Schedules,
@@ -69,17 +74,27 @@ pub enum SiteError {
 impl Site {
     /// Puts a site together and takes up every run that has not ended.
     pub async fn open(parts: Parts) -> Result<Self, SiteError> {
-        let Parts { store, config, program, clock, random, store_figures } = parts;
+        let Parts { store, config, program, secrets, clock, random, store_figures } = parts;
         let catalog = Arc::new(Catalog::shipped());
         let gate = Arc::new(Gate::new(config.egress, config.gate));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
-        let worker = Worker::new(Arc::clone(&gate), Catalog::clone(&catalog), files);
         let evaluators = Evaluators::new(program, config.expressions);
+        let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
+        let opened: Arc<dyn engine::secret::Secrets> = Arc::new(Opened(vault.clone()));
+        let keeper = Keeper::new(vault, Arc::clone(&store), Arc::clone(&clock));
+        let ports = worker::Ports {
+            secrets: Arc::clone(&opened),
+            evaluator: Arc::new(evaluators.clone()),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        };
+        let worker = Worker::new(Arc::clone(&gate), Catalog::clone(&catalog), files, ports);
         let counted = store.run_count().await.map_err(SiteError::Resume)?;
         let driver = Driver::open(engine::driver::Parts {
             store: Arc::clone(&store),
             performer: Arc::new(worker),
             evaluator: Arc::new(evaluators.clone()),
+            secrets: opened,
             catalog: Arc::clone(&catalog) as Arc<dyn spec::Catalog + Send + Sync>,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
@@ -104,6 +119,7 @@ impl Site {
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
+            secrets: keeper,
             requests: Requests::default(),
             closing,
             schedules,

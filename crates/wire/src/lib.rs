@@ -7,6 +7,7 @@ pub mod event;
 pub mod page;
 pub mod problem;
 pub mod run;
+pub mod secret;
 pub mod site;
 pub mod workflow;
 
@@ -17,6 +18,7 @@ pub use run::{
     AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult, RunStart,
     RunUsage, RunView, TaskView,
 };
+pub use secret::{SecretChanged, SecretSet, SecretView};
 pub use site::{Health, Version};
 pub use workflow::{
     RevisionView, ScheduleView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,

@@ -68,6 +68,21 @@ pub enum ProblemCode {
     /// Too many commands wait at the run.
     #[serde(rename = "RUN-006")]
     RunBusy,
+    /// There is no such secret.
+    #[serde(rename = "SEC-001")]
+    SecretMissing,
+    /// The secret comes from another provider than the site's files.
+    #[serde(rename = "SEC-002")]
+    SecretElsewhere,
+    /// A secret that is too large, or one too many.
+    #[serde(rename = "SEC-003")]
+    SecretLimit,
+    /// The files of secrets cannot be used.
+    #[serde(rename = "SEC-004")]
+    SecretsUnreadable,
+    /// The site has nowhere to keep secrets.
+    #[serde(rename = "SEC-005")]
+    SecretsOff,
     /// The disk is full.
     #[serde(rename = "STO-001")]
     DiskFull,
@@ -86,7 +101,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -107,6 +122,11 @@ impl ProblemCode {
         Self::RunNotFaulted,
         Self::RunSuspended,
         Self::RunBusy,
+        Self::SecretMissing,
+        Self::SecretElsewhere,
+        Self::SecretLimit,
+        Self::SecretsUnreadable,
+        Self::SecretsOff,
         Self::DiskFull,
         Self::StoreFailed,
         Self::Internal,
@@ -137,6 +157,11 @@ impl ProblemCode {
             Self::RunNotFaulted => "RUN-004",
             Self::RunSuspended => "RUN-005",
             Self::RunBusy => "RUN-006",
+            Self::SecretMissing => "SEC-001",
+            Self::SecretElsewhere => "SEC-002",
+            Self::SecretLimit => "SEC-003",
+            Self::SecretsUnreadable => "SEC-004",
+            Self::SecretsOff => "SEC-005",
             Self::DiskFull => "STO-001",
             Self::StoreFailed => "STO-002",
             Self::Internal => "INT-001",
@@ -168,6 +193,11 @@ impl ProblemCode {
             Self::RunNotFaulted => "The run has not faulted",
             Self::RunSuspended => "The run is suspended",
             Self::RunBusy => "The run is busy",
+            Self::SecretMissing => "No such secret",
+            Self::SecretElsewhere => "The secret comes from elsewhere",
+            Self::SecretLimit => "Too large a secret, or too many",
+            Self::SecretsUnreadable => "The secrets cannot be read",
+            Self::SecretsOff => "Nowhere to keep secrets",
             Self::DiskFull => "The disk is full",
             Self::StoreFailed => "The store failed",
             Self::Internal => "A mistake in this program",
@@ -188,15 +218,21 @@ impl ProblemCode {
             Self::NoSuchOperation
             | Self::WorkflowMissing
             | Self::RevisionMissing
-            | Self::RunMissing => 404,
+            | Self::RunMissing
+            | Self::SecretMissing => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
-            Self::RunExists | Self::RunEnded | Self::RunNotFaulted | Self::RunSuspended => 409,
-            Self::TooLarge => 413,
+            Self::RunExists
+            | Self::RunEnded
+            | Self::RunNotFaulted
+            | Self::RunSuspended
+            | Self::SecretElsewhere
+            | Self::SecretsOff => 409,
+            Self::TooLarge | Self::SecretLimit => 413,
             Self::NotJson | Self::EventMediaType => 415,
             Self::WorkflowInvalid => 422,
             Self::RunBusy | Self::Overloaded => 429,
-            Self::StoreFailed | Self::Internal => 500,
+            Self::StoreFailed | Self::Internal | Self::SecretsUnreadable => 500,
             Self::Stopping => 503,
             Self::DiskFull => 507,
         }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use base::name::FunctionRef;
 use base::value::Json;
@@ -12,7 +13,7 @@ use base::{Digest, Value};
 use serde::{Deserialize, Serialize};
 use spec::schema::Schema;
 
-use crate::functions::{csv, echo};
+use crate::functions::{Function, Granted, SHIPPED};
 
 /// What a function says of itself, as it is written and published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,24 +56,24 @@ pub struct Catalog {
 #[derive(Clone)]
 struct Entry {
     manifest: spec::Manifest,
-    implementation: Implementation,
+    implementation: &'static dyn Function,
+    granted: Arc<Granted>,
     /// `None` where anything goes.
     input: Option<Schema>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Implementation {
-    Echo,
-    Csv,
+/// A function, ready to be called.
+pub(crate) struct Found<'a> {
+    pub(crate) implementation: &'static dyn Function,
+    pub(crate) granted: Arc<Granted>,
+    /// `None` where anything goes.
+    pub(crate) input: Option<&'a Schema>,
 }
-
-const SHIPPED: [(Implementation, &str); 2] =
-    [(Implementation::Echo, echo::MANIFEST), (Implementation::Csv, csv::MANIFEST)];
 
 /// The manifests of all functions, in the order of their names.
 #[must_use]
 pub fn manifests() -> Vec<FunctionManifest> {
-    let read = |(_, text): &(Implementation, &str)| parse(text);
+    let read = |function: &&dyn Function| parse(function.manifest());
     let by_name: BTreeMap<_, _> =
         SHIPPED.iter().map(read).map(|it| (it.name.clone(), it)).collect();
     by_name.into_values().collect()
@@ -82,17 +83,13 @@ impl Catalog {
     /// The functions of this binary.
     #[must_use]
     pub fn shipped() -> Self {
-        Self {
-            entries: SHIPPED
-                .iter()
-                .map(|(implementation, text)| entry(*implementation, text))
-                .collect(),
-        }
+        Self { entries: SHIPPED.into_iter().map(entry).collect() }
     }
 
-    pub(crate) fn find(&self, function: &FunctionRef) -> Option<(Implementation, Option<&Schema>)> {
-        let entry = self.entries.get(function)?;
-        Some((entry.implementation, entry.input.as_ref()))
+    pub(crate) fn find(&self, function: &FunctionRef) -> Option<Found<'_>> {
+        let Entry { implementation, granted, input, .. } = self.entries.get(function)?;
+        let (granted, input) = (Arc::clone(granted), input.as_ref());
+        Some(Found { implementation: *implementation, granted, input })
     }
 }
 
@@ -125,11 +122,12 @@ impl FunctionManifest {
     }
 }
 
-fn entry(implementation: Implementation, text: &str) -> (FunctionRef, Entry) {
-    let manifest = parse(text);
+fn entry(implementation: &'static dyn Function) -> (FunctionRef, Entry) {
+    let manifest = parse(implementation.manifest());
     let takes_anything = manifest.input.0 == Value::Bool(true);
     let schema = |json: &Json| Schema::compile(&json.0).expect("a shipped schema compiles: tested");
     let input = (!takes_anything).then(|| schema(&manifest.input));
+    let granted = Granted::parse(&manifest.capabilities).expect("shipped patterns: tested");
     let digest = manifest.digest();
     let reference = FunctionRef {
         name: manifest.name.into(),
@@ -144,7 +142,7 @@ fn entry(implementation: Implementation, text: &str) -> (FunctionRef, Entry) {
         output: Some(manifest.output.0),
         summary: manifest.summary,
     };
-    (reference, Entry { manifest, implementation, input })
+    (reference, Entry { manifest, implementation, granted: Arc::new(granted), input })
 }
 
 fn parse(text: &str) -> FunctionManifest {
@@ -186,13 +184,15 @@ mod tests {
     use spec::Catalog as _;
 
     use super::*;
+    use crate::functions::echo;
 
     /// Mutation: break a shipped manifest or a schema in it.
     #[test]
     fn every_shipped_function_is_in_the_catalog() {
         let catalog = Catalog::shipped();
         let names: Vec<String> = catalog.names().iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["csv:1.0.0@default", "echo:1.0.0@default"]);
+        let expected = ["csv", "echo", "notify", "now", "random", "uuid"];
+        assert_eq!(names, expected.map(|name| format!("{name}:1.0.0@default")));
         for (reference, manifest) in catalog.names().iter().zip(manifests()) {
             let told = catalog.function(reference).expect("a listed function");
             assert_eq!((&*told.name, &*told.version), (&*manifest.name, &*manifest.version));

@@ -7,20 +7,25 @@ use base::{ErrorType, Fault, Value};
 use bytes::Bytes;
 use engine::effect::{Certainty, HttpRequest, Perform, Performed};
 use gateway::header::is_credential;
-use gateway::{Gate, OutError, OutRequest, OutResponse};
+use gateway::{Answer, Gate, OutError, OutRequest, OutResponse};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode};
 use spec::tree::HttpOutput;
 
+use crate::authentication::{Authorization, Session, Unauthenticated, send};
 use crate::content;
+use crate::mask::{MASK, Mask};
 use crate::worker::{caller, decision};
 
 /// Content up to this size is decoded where it arrives; reading more takes over a millisecond, for
 /// which other runs would wait.
 const DECODE_INLINE_BYTES_MAX: usize = 256 * 1024;
 
-/// What stands for a credential in a recorded request.
-const MASK: &str = "***";
+/// Who a request is, once that is known.
+pub(crate) struct Identity<'a> {
+    pub(crate) session: Session<'a>,
+    pub(crate) first: Option<Authorization>,
+}
 
 pub(crate) async fn perform(gate: &Gate, effect: &Perform, request: &HttpRequest) -> Performed {
     let out = match outgoing(effect, request) {
@@ -28,10 +33,50 @@ pub(crate) async fn perform(gate: &Gate, effect: &Perform, request: &HttpRequest
         Err(fault) => return Performed::fault(fault, Certainty::Definite),
     };
     let answer = gate.request(caller(effect), out).await;
+    performed(answer, request, false, &Mask::default()).await
+}
+
+/// The same for a request with secrets in it, which are masked in what comes back of it.
+pub(crate) async fn perform_sealed(
+    gate: &Gate,
+    effect: &Perform,
+    request: &HttpRequest,
+    identity: Option<Identity<'_>>,
+    mask: &mut Mask,
+) -> Performed {
+    let out = match outgoing(effect, request) {
+        Ok(out) => out,
+        Err(fault) => return Performed::fault(fault, Certainty::Definite),
+    };
+    let Some(Identity { mut session, first }) = identity else {
+        let answer = gate.request(caller(effect), out).await;
+        return performed(answer, request, false, mask).await;
+    };
+    let sent = send(&mut session, first.as_ref(), out).await;
+    session.said().for_each(|said| mask.add_text(said));
+    match sent {
+        Ok(answer) => performed(answer, request, true, mask).await,
+        Err(unauthenticated) => without(unauthenticated),
+    }
+}
+
+/// The request itself was not done, so the next attempt carries the same key.
+pub(crate) fn without(unauthenticated: Unauthenticated) -> Performed {
+    let Unauthenticated { fault, ruling } = unauthenticated;
+    let decision = ruling.map(|ruling| decision(*ruling));
+    Performed { decision, ..Performed::fault(fault, Certainty::Unknown) }
+}
+
+async fn performed(
+    answer: Answer,
+    request: &HttpRequest,
+    authenticated: bool,
+    mask: &Mask,
+) -> Performed {
     let (result, certainty) = match answer.result {
         Ok(response) => {
             let certainty = certainty_of(response.status);
-            (incoming(response, request).await, certainty)
+            (incoming(response, request, authenticated, mask).await, certainty)
         }
         Err(error) => {
             let certainty = certainty_without_answer(&error);
@@ -62,12 +107,19 @@ fn outgoing(effect: &Perform, request: &HttpRequest) -> Result<OutRequest, Fault
     Ok(out.with_redirects(request.redirect))
 }
 
-async fn incoming(response: OutResponse, request: &HttpRequest) -> Result<Value, Fault> {
+async fn incoming(
+    response: OutResponse,
+    request: &HttpRequest,
+    authenticated: bool,
+    mask: &Mask,
+) -> Result<Value, Fault> {
     let OutResponse { status, headers, body, request: sent } = response;
     let good = status.is_success() || (request.redirect && status.is_redirection());
     let destination = sent.destination();
     if !good {
-        return Err(refusal(status, &destination.to_string()));
+        let fault = refusal(status, &destination.to_string());
+        let refused = authenticated && status == StatusCode::UNAUTHORIZED;
+        return Err(if refused { unauthenticated(fault) } else { fault });
     }
     if request.output == HttpOutput::Raw {
         return Ok(content::raw(&body));
@@ -83,11 +135,11 @@ async fn incoming(response: OutResponse, request: &HttpRequest) -> Result<Value,
         HttpOutput::Response => object([
             (
                 "request",
-                object([
+                mask.value(&object([
                     ("method", string(sent.method())),
                     ("uri", string(sent.uri())),
                     ("headers", header_map(sent.headers(), is_credential)),
-                ]),
+                ])),
             ),
             ("statusCode", int(status.as_u16().into())),
             ("headers", header_map(&headers, |_| false)),
@@ -107,14 +159,14 @@ async fn decode(body: Bytes, content_type: Option<String>) -> Result<Value, Stri
 }
 
 /// Whether an answer with this status says that the effect was done, or that it was not.
-fn certainty_of(status: StatusCode) -> Certainty {
+pub(crate) fn certainty_of(status: StatusCode) -> Certainty {
     match status.as_u16() {
         408 | 409 | 425 | 429 | 500.. => Certainty::Unknown,
         _ => Certainty::Definite,
     }
 }
 
-fn certainty_without_answer(error: &OutError) -> Certainty {
+pub(crate) fn certainty_without_answer(error: &OutError) -> Certainty {
     match error {
         // A denial is no answer of the other side: when the rule has been added, the next attempt is
         // the same effect, and after a denied redirect the first hop may have been done.
@@ -129,7 +181,7 @@ fn certainty_without_answer(error: &OutError) -> Certainty {
     }
 }
 
-fn fault_of(error: &OutError) -> Fault {
+pub(crate) fn fault_of(error: &OutError) -> Fault {
     let detail = || format!("{}: {error}", error.code());
     let communication = |status, title| {
         Fault::new(ErrorType::Communication, detail()).with_status(status).with_title(title)
@@ -148,7 +200,7 @@ fn fault_of(error: &OutError) -> Fault {
 }
 
 /// An answer that the language counts as an error: its own status, and nothing of its body.
-fn refusal(status: StatusCode, destination: &str) -> Fault {
+pub(crate) fn refusal(status: StatusCode, destination: &str) -> Fault {
     let reason = status.canonical_reason().unwrap_or("Unknown status");
     let detail = match status.is_redirection() {
         true => format!(
@@ -158,6 +210,12 @@ fn refusal(status: StatusCode, destination: &str) -> Fault {
         false => format!("`{destination}` answered {} {reason}", status.as_u16()),
     };
     Fault::new(ErrorType::Communication, detail).with_status(status.as_u16()).with_title(reason)
+}
+
+/// Whoever was asked did not take the authentication that the task has.
+fn unauthenticated(fault: Fault) -> Fault {
+    let detail = fault.detail.unwrap_or_default();
+    Fault::new(ErrorType::Authentication, format!("{detail} to the task's authentication"))
 }
 
 /// Headers as an object; the values of a repeated one are joined as HTTP allows.

@@ -7,10 +7,13 @@ pub mod catalog;
 pub mod folders;
 pub mod functions;
 
+mod authentication;
 mod content;
 mod http;
+mod mask;
+mod sealed;
 mod worker;
 
 pub use catalog::{Capabilities, Catalog, FunctionManifest};
 pub use folders::{Folder, FolderError, Folders};
-pub use worker::{Config, Worker};
+pub use worker::{Config, Ports, Worker};

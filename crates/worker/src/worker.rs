@@ -1,19 +1,22 @@
 //! From an effect to the performer of its kind.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base::name::FunctionRef;
-use base::{ErrorType, Fault, Value};
-use engine::effect::{Action, Certainty, Decision, Perform, Performed, Performer};
+use base::{Clock, ErrorType, Fault, Random, Value};
+use engine::effect::{Action, Certainty, Decision, Evaluator, Perform, Performed, Performer};
+use engine::secret::Secrets;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use gateway::{Caller, Denial, Gate, Ruling};
 use tokio::sync::Semaphore;
 
-use crate::catalog::{Catalog, Implementation};
+use crate::authentication::Tokens;
+use crate::catalog::{Catalog, Found};
 use crate::folders::Folders;
-use crate::functions::{Done, csv, echo};
-use crate::http;
+use crate::functions::{Done, Reach, World};
+use crate::{http, sealed};
 
 /// What the site's configuration says about functions.
 #[derive(Debug, Clone)]
@@ -30,28 +33,72 @@ impl Default for Config {
     }
 }
 
-#[derive(Debug)]
+/// What the worker is handed from elsewhere.
+#[derive(Clone)]
+pub struct Ports {
+    pub secrets: Arc<dyn Secrets>,
+    /// For sealed expressions that this process cannot evaluate itself.
+    pub evaluator: Arc<dyn Evaluator>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ports(…)")
+    }
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Worker {
     gate: Arc<Gate>,
-    catalog: Catalog,
-    folders: Arc<Folders>,
-    files: Arc<Semaphore>,
+    catalog: Arc<Catalog>,
+    world: Arc<World>,
+    tokens: Arc<Tokens>,
+    ports: Ports,
 }
 
 impl Worker {
     #[must_use]
-    pub fn new(gate: Arc<Gate>, catalog: Catalog, config: Config) -> Self {
+    pub fn new(gate: Arc<Gate>, catalog: Catalog, config: Config, ports: Ports) -> Self {
         let files = Semaphore::new(config.files_max.clamp(1, Semaphore::MAX_PERMITS));
-        Self { gate, catalog, folders: Arc::new(config.folders), files: Arc::new(files) }
+        let world = World {
+            gate: Arc::clone(&gate),
+            folders: Arc::new(config.folders),
+            files: Arc::new(files),
+            clock: Arc::clone(&ports.clock),
+            random: Arc::clone(&ports.random),
+        };
+        Self {
+            gate,
+            catalog: Arc::new(catalog),
+            world: Arc::new(world),
+            tokens: Arc::default(),
+            ports,
+        }
     }
 
-    fn function(
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    pub(crate) fn function(
         &self,
         effect: &Perform,
         function: &FunctionRef,
         input: &Value,
     ) -> BoxFuture<'static, Performed> {
-        let Some((implementation, schema)) = self.catalog.find(function) else {
+        let Some(Found { implementation, granted, input: schema }) = self.catalog.find(function)
+        else {
             let detail = format!(
                 "the catalog has no function `{function}`; apply the workflow again to see which exist"
             );
@@ -71,43 +118,28 @@ impl Worker {
             };
             return ready(done).boxed();
         }
-        match implementation {
-            Implementation::Echo => {
-                let done = echo::run(&permit, input);
-                ready(finish(permit.into_ruling(), done)).boxed()
-            }
-            Implementation::Csv => {
-                let (folders, files, input) =
-                    (Arc::clone(&self.folders), Arc::clone(&self.files), input.clone());
-                async move {
-                    // Never closed; given back when the rows are read or nobody waits for them.
-                    let _place = files.acquire().await;
-                    let done = csv::run(&permit, folders, input).await;
-                    finish(permit.into_ruling(), done)
-                }
-                .boxed()
-            }
-        }
+        let reach = Reach::new(Arc::clone(&self.world), granted, effect.clone());
+        let work = implementation.call(&permit, input, reach);
+        async move { finish(permit.into_ruling(), work.await) }.boxed()
     }
 }
 
 impl Performer for Worker {
     fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed> {
-        match &*effect.action {
-            Action::Function { function, input } => self.function(&effect, function, input),
-            Action::Http(_) => {
-                let gate = Arc::clone(&self.gate);
-                async move {
-                    match &*effect.action {
-                        Action::Http(request) => http::perform(&gate, &effect, request).await,
-                        Action::Function { .. } => {
-                            unreachable!("an action does not change its kind")
-                        }
-                    }
+        if let Action::Function { function, input } = &*effect.action {
+            return self.function(&effect, function, input);
+        }
+        let worker = self.clone();
+        async move {
+            match &*effect.action {
+                Action::Http(request) => http::perform(&worker.gate, &effect, request).await,
+                Action::Sealed(sealed) => sealed::perform(&worker, &effect, sealed).await,
+                Action::Function { function, input } => {
+                    worker.function(&effect, function, input).await
                 }
-                .boxed()
             }
         }
+        .boxed()
     }
 }
 
@@ -140,6 +172,10 @@ fn finish(ruling: Ruling, done: Done) -> Performed {
         Done::Denied { fault, rule } => {
             let decision = Decision { allowed: false, rule, ..said };
             Performed { decision: Some(decision), ..Performed::fault(fault, Certainty::Unknown) }
+        }
+        Done::Sent { result, certainty, ruling } => {
+            let decision = Some(ruling.map_or(said, decision));
+            Performed { result, certainty, decision }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
 pub mod events;
+pub mod secrets;
 pub mod test;
 
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ pub enum Command {
     Workflows(WorkflowsArgs),
     /// Run an author's tests of a workflow, with stubs and skipped time
     Test(test::TestArgs),
+    /// Set, list and delete the secrets that workflows use
+    Secrets(secrets::SecretsArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
     /// Send an event, so that workflows that listen to it go on

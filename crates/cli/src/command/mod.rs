@@ -5,6 +5,7 @@ pub mod dev;
 pub mod events;
 pub mod run;
 pub mod runs;
+pub mod secrets;
 pub mod test;
 pub mod version;
 pub mod workflows;
@@ -38,6 +39,7 @@ pub fn perform(cli: Cli) -> Outcome {
             runtime::client()?.block_on(workflows::workflows(&global, args))
         }
         Command::Test(args) => test::test(&global, &args),
+        Command::Secrets(args) => runtime::client()?.block_on(secrets::secrets(&global, args)),
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
         Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),

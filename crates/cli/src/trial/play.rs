@@ -13,7 +13,9 @@ use base::value::{from_serde, object, string, to_serde};
 use base::{Clock, Duration, ErrorType, Fault, IncarnationId, Random, RunId, Timestamp};
 use engine::driver::{Driver, Parts, Start, Summary};
 use engine::effect::{Evaluate, Evaluator};
+use engine::lifecycle::Lifecycle;
 use engine::record::{By, NoteKind};
+use engine::secret::{NoSecrets, Secrets};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gateway::{EgressMap, Gate, Limits};
@@ -98,13 +100,21 @@ async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Pla
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(IncarnationId::new(case.at, &*random)));
     let catalog = worker::Catalog::shipped();
     let closed = Arc::new(Gate::new(EgressMap::default(), Limits::default()));
-    let worker = Worker::new(closed, catalog.clone(), worker::Config::default());
+    let secrets: Arc<dyn Secrets> = Arc::new(NoSecrets);
+    let ports = worker::Ports {
+        secrets: Arc::clone(&secrets),
+        evaluator: Arc::new(aside.clone()),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+    };
+    let worker = Worker::new(closed, catalog.clone(), worker::Config::default(), ports);
     let stubs = Stubs::new(Arc::clone(subject), case.stubs.clone(), worker, Arc::clone(&clock));
     let driver = Driver::open(Parts {
         store: Arc::clone(&store),
         performer: Arc::new(stubs.clone()),
         evaluator: Arc::new(aside),
         catalog: Arc::new(catalog),
+        secrets,
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         runtime: object([
@@ -112,6 +122,7 @@ async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Pla
             ("version", string(env!("CARGO_PKG_VERSION"))),
             ("metadata", object([("site", string("test"))])),
         ]),
+        lifecycle: Lifecycle::default(),
     });
     let driver = driver.await.map_err(broken)?;
     let run = RunId::new(clock.now(), &*random);
@@ -280,6 +291,7 @@ impl Random for Fixed {
 }
 
 /// Evaluates in real time. While a blocking task is at work, skipped time stands still.
+#[derive(Clone)]
 struct Aside {
     evaluators: Evaluators,
     real: Handle,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::value::from_serde;
 use base::{Duration, ErrorType, Fault, Timestamp};
 use engine::effect::{Action, Certainty, HttpRequest, Perform, Performed, Performer};
+use engine::sealed::{Late, Sealed, SealedCall};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -146,7 +147,8 @@ impl Performer for Stubs {
             Some(Ok(answer)) => answered(answer).boxed(),
             Some(Err(problem)) => self.stop(problem),
             None => match &*effect.action {
-                Action::Http(_) => self.stop(missing(&call)),
+                // Nobody has secrets here, and nothing leaves.
+                Action::Http(_) | Action::Sealed(_) => self.stop(missing(&call)),
                 Action::Function { .. } => self.function(effect, call),
             },
         }
@@ -210,6 +212,30 @@ fn with(action: &Action) -> Value {
     match action {
         Action::Http(request) => http(request),
         Action::Function { input, .. } => base::value::to_serde(input),
+        Action::Sealed(sealed) => unopened(sealed),
+    }
+}
+
+/// A call with sealed parts: each of them stands there as the expression that it is.
+fn unopened(sealed: &Sealed) -> Value {
+    let mut with = late(&sealed.parts);
+    if let (SealedCall::Http { method, .. }, Value::Object(fields)) = (&sealed.call, &mut with) {
+        fields.insert("method".to_owned(), Value::String(method.clone()));
+        if let Some(uri) = fields.remove("uri") {
+            fields.insert("endpoint".to_owned(), uri);
+        }
+    }
+    with
+}
+
+fn late(part: &Late) -> Value {
+    match part {
+        Late::Value(value) => base::value::to_serde(value),
+        Late::Expr(expression) => Value::String(format!("${{ {} }}", expression.text)),
+        Late::Array(items) => Value::Array(items.iter().map(late).collect()),
+        Late::Object(fields) => {
+            Value::Object(fields.iter().map(|(name, it)| (name.to_string(), late(it))).collect())
+        }
     }
 }
 

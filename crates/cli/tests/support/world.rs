@@ -16,6 +16,8 @@ pub struct Request {
     /// With the query.
     pub path: String,
     pub key: String,
+    /// The header of that name.
+    pub authorization: String,
     pub body: String,
 }
 
@@ -143,12 +145,13 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     }
     let mut words = line.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (mut key, mut length) = (String::new(), 0);
+    let (mut key, mut authorization, mut length) = (String::new(), String::new(), 0);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
         let Some((name, value)) = header.trim().split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
+            "authorization" => value.trim().clone_into(&mut authorization),
             "idempotency-key" => value.trim().clone_into(&mut key),
             "content-length" => length = value.trim().parse().unwrap_or(0),
             _ => {}
@@ -156,5 +159,11 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    Ok(Some(Request { method, path, key, body: String::from_utf8_lossy(&body).into_owned() }))
+    Ok(Some(Request {
+        method,
+        path,
+        key,
+        authorization,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    }))
 }

@@ -32,6 +32,7 @@ use crate::effect::{Evaluator, Performer};
 use crate::lifecycle::Lifecycle;
 use crate::machine::Misfit;
 use crate::record::{By, Ended, SEMANTICS, Seed, Started};
+use crate::secret::Secrets;
 pub use commit::Summary;
 pub use follow::Update;
 pub use load::{LoadError, Loaded, Walk, Walked, record, started};
@@ -53,6 +54,7 @@ pub struct Parts {
     pub performer: Arc<dyn Performer>,
     pub evaluator: Arc<dyn Evaluator>,
     pub catalog: Arc<dyn Catalog + Send + Sync>,
+    pub secrets: Arc<dyn Secrets>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// `$runtime`.
@@ -182,6 +184,11 @@ impl Driver {
             return Err(StartError::Stopping);
         }
         let workflow = self.0.revisions.get(&self.0.parts, &start.key, start.revision).await?;
+        let names = &workflow.secrets;
+        let secrets = match names.is_empty() {
+            true => Vec::new(),
+            false => self.0.parts.secrets.versions(&start.key.namespace, names).await,
+        };
         let started = Started {
             run: start.run,
             key: start.key,
@@ -197,6 +204,7 @@ impl Driver {
             tags: start.tags,
             priority: start.priority,
             traceparent: start.traceparent,
+            secrets,
         };
         let (ended, receiver) = oneshot::channel();
         // On a task of its own: an asker who leaves must not break off the commit.

@@ -2,7 +2,7 @@
 
 use base::name::WorkflowKey;
 use base::value::Json;
-use base::{Digest, Fault, RunId, Timestamp};
+use base::{Digest, Fault, RunId, SecretName, SecretVersion, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{BlobId, RunState, Sequence};
 
@@ -92,6 +92,8 @@ struct StartedDoc {
     tags: Vec<(String, String)>,
     priority: i32,
     traceparent: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    secrets: Vec<(SecretName, SecretVersion)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -260,6 +262,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             tags: started.tags.clone(),
             priority: started.priority,
             traceparent: started.traceparent.clone(),
+            secrets: started.secrets.clone(),
         })),
         Happened::Performed { effect, performed } => HappenedDoc::Performed {
             effect: *effect,
@@ -335,6 +338,7 @@ impl StartedDoc {
             tags: self.tags,
             priority: self.priority,
             traceparent: self.traceparent,
+            secrets: self.secrets,
         })
     }
 }

@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base::{Duration, Fault, Namespace, RunId, Timestamp, Value, WorkflowName};
+use base::{
+    Duration, Fault, Namespace, RunId, SecretName, SecretVersion, Timestamp, Value, WorkflowName,
+};
 use serde::{Deserialize, Serialize};
 use spec::tree::HttpOutput;
 use store::{BlobId, RunState};
@@ -133,6 +135,8 @@ pub(crate) struct HeaderDoc {
     pub namespace: Namespace,
     pub workflow: WorkflowName,
     pub labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<(SecretName, SecretVersion)>,
     pub traceparent: String,
     pub seed: SeedDoc,
     pub input: ValueRef,
@@ -330,6 +334,28 @@ pub(crate) enum ActionDoc {
         function: String,
         input: ValueRef,
     },
+    Sealed {
+        call: SealedCallDoc,
+        parts: LateDoc,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authentication: Option<(String, LateDoc)>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SealedCallDoc {
+    Http { method: String, output: OutputDoc, redirect: bool },
+    Function { function: String },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LateDoc {
+    Value(ValueRef),
+    Expr { text: String, input: ValueRef, variables: Vec<VariableDoc> },
+    Array(Vec<LateDoc>),
+    Object(Vec<(String, LateDoc)>),
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]

@@ -2,30 +2,29 @@
 
 use std::sync::Arc;
 
-use base::value::{as_object, as_str, kind, object, to_json_string};
+use base::value::{kind, object};
 use base::{ErrorType, Fault, Value};
 use spec::tree::{Endpoint, FunctionCall, HttpCall, Template, UriPart};
 
 use super::evaluate::{Expressions, Halt};
 use super::node::{Body, Node, NodeId, Phase};
+use super::seal::http_is_sealed;
 use super::{Effect, Machine};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed};
 use crate::record::{Decided, NoteKind};
+use crate::sealed::{self, Sealed, SealedCall, has_sealed};
 
 impl Machine {
     pub(super) fn http_action(&mut self, node: &Node, call: &HttpCall) -> Result<Action, Halt> {
+        if http_is_sealed(call) {
+            return self.http_sealed(node, call);
+        }
         let mut expressions = self.expressions(node);
         let input = &node.input;
         let uri = match &call.endpoint {
             Endpoint::Template(parts) => fill(parts, input)?,
-            Endpoint::Expr(expr) => {
-                let value = expressions.value(expr, input)?;
-                let uri = as_str(&value).map(str::to_owned);
-                uri.ok_or_else(|| {
-                    configuration(&format!("the endpoint is {}, not a URI", kind(&value)))
-                })?
-            }
+            Endpoint::Expr(expr) => sealed::uri(&expressions.value(expr, input)?)?,
         };
         let headers = pairs(&mut expressions, call.headers.as_ref(), input, "headers")?;
         let query = pairs(&mut expressions, call.query.as_ref(), input, "query")?;
@@ -47,6 +46,7 @@ impl Machine {
         call: &FunctionCall,
     ) -> Result<Action, Halt> {
         let input = match &call.with {
+            Some(with) if has_sealed(with) => return self.function_sealed(node, call, with),
             Some(with) => self.expressions(node).template(with, &node.input)?,
             None => object([]),
         };
@@ -95,6 +95,7 @@ impl Machine {
             activation: activation.clone(),
             key: key.clone(),
             labels: header.labels.clone(),
+            secrets: header.secrets.clone(),
             traceparent: header.traceparent.clone(),
             action: action.clone(),
         }
@@ -123,14 +124,9 @@ impl Action {
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
-            Self::Http(request) => {
-                let bare = request.uri.split(['?', '#']).next().unwrap_or_default();
-                let (scheme, rest) = bare.split_once("://").unwrap_or(("", bare));
-                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                let host = authority.rsplit('@').next().unwrap_or_default();
-                format!("{} {scheme}://{host}{path}", request.method)
-            }
+            Self::Http(request) => sealed::summary_http(&request.method, &request.uri),
             Self::Function { function, .. } => function.to_string(),
+            Self::Sealed(sealed) => sealed.summary(),
         }
     }
 
@@ -155,6 +151,21 @@ impl Action {
                 add(function.to_string().as_bytes());
                 add(&base::value::to_json(input));
             }
+            Self::Sealed(sealed) => {
+                let Sealed { call, parts, authentication } = &**sealed;
+                match call {
+                    SealedCall::Http { method, redirect, .. } => {
+                        add(method.as_bytes());
+                        add(&[u8::from(*redirect)]);
+                    }
+                    SealedCall::Function { function } => add(function.to_string().as_bytes()),
+                }
+                parts.trace(&mut add);
+                if let Some((scheme, properties)) = authentication {
+                    add(scheme.name().as_bytes());
+                    properties.trace(&mut add);
+                }
+            }
         }
     }
 }
@@ -164,14 +175,14 @@ pub(super) fn configuration(what: &str) -> Halt {
 }
 
 /// Fills `{name}` places from the input's top-level fields.
-fn fill(parts: &[UriPart], input: &Value) -> Result<String, Halt> {
+pub(super) fn fill(parts: &[UriPart], input: &Value) -> Result<String, Halt> {
     let mut uri = String::new();
     for part in parts {
         match part {
             UriPart::Text(text) => uri.push_str(text),
             UriPart::Variable(name) => {
                 let value = base::value::get(input, name);
-                let text = value.and_then(scalar).ok_or_else(|| {
+                let text = value.and_then(sealed::scalar).ok_or_else(|| {
                     let found = value.map_or("nothing", kind);
                     configuration(&format!(
                         "the endpoint needs `{{{name}}}` from the task's input, and finds {found}"
@@ -196,40 +207,13 @@ pub(super) fn encode(text: &str, uri: &mut String) {
     }
 }
 
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::TStr(_) => as_str(value).map(str::to_owned),
-        Value::Num(_) | Value::Bool(_) => Some(to_json_string(value)),
-        Value::Null | Value::BStr(_) | Value::Arr(_) | Value::Obj(_) => None,
-    }
-}
-
-/// Headers or query parameters. A `null` leaves the name out; an array repeats it.
+/// Headers or query parameters.
 fn pairs(
     expressions: &mut Expressions,
     template: Option<&Template>,
     input: &Value,
     what: &str,
 ) -> Result<Vec<(String, String)>, Halt> {
-    let Some(template) = template else { return Ok(Vec::new()) };
-    let value = expressions.template(template, input)?;
-    let Some(map) = as_object(&value) else {
-        return Err(configuration(&format!("the {what} are {}, not an object", kind(&value))));
-    };
-    let mut pairs = Vec::with_capacity(map.len());
-    for (name, value) in map {
-        let name = as_str(name).unwrap_or_default();
-        let items = match value {
-            Value::Null => &[],
-            Value::Arr(items) => items.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        for item in items {
-            let text = scalar(item).ok_or_else(|| {
-                configuration(&format!("`{name}` in the {what} is {}, not a string", kind(item)))
-            })?;
-            pairs.push((name.to_owned(), text));
-        }
-    }
-    Ok(pairs)
+    let value = template.map(|template| expressions.template(template, input)).transpose()?;
+    Ok(sealed::pairs(value.as_ref(), what)?)
 }

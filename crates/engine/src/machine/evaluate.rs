@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use base::value::{array, as_object, as_str, is_true, kind, normal, object, string};
-use base::{Duration, ErrorType, Fault, Value};
+use base::{Duration, Fault, Value};
 use expr::{Expr, Scope, Stop};
 use spec::tree::{DurationOf, Task, Template, Text, Workflow};
 
@@ -16,6 +16,7 @@ use super::scope::moment;
 use super::{Effect, Header, Machine};
 use crate::effect::{Evaluate, too_large};
 use crate::record::{Decided, EvaluationNo};
+use crate::sealed::failed;
 
 /// Why a phase did not get to its end.
 pub(super) enum Halt {
@@ -179,6 +180,11 @@ impl Expressions {
         }
     }
 
+    /// An expression with all that it reads, for whoever evaluates it.
+    pub(super) fn request(&self, expr: &Expr, input: &Value) -> Evaluate {
+        self.seen.request(expr, input)
+    }
+
     pub(super) fn truth(&mut self, expr: &Expr, input: &Value) -> Result<bool, Halt> {
         self.value(expr, input).map(|value| is_true(&value))
     }
@@ -243,15 +249,6 @@ impl Expressions {
 pub(super) fn weighed(value: Value) -> Result<Value, Halt> {
     too_large(&value).map_or(Ok(value), |fault| Err(fault.into()))
 }
-
-fn failed(expr: &Expr, what: &str) -> Fault {
-    let text: String = expr.text().chars().take(EXPRESSION_SHOWN_MAX).collect();
-    let dots = if text.len() < expr.text().len() { "…" } else { "" };
-    Fault::new(ErrorType::Expression, format!("`{text}{dots}` {what}"))
-}
-
-/// Characters of an expression's text in a message. The text is the author's, not a value.
-const EXPRESSION_SHOWN_MAX: usize = 120;
 
 impl Seen {
     fn request(&self, expr: &Expr, input: &Value) -> Evaluate {

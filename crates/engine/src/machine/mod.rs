@@ -24,10 +24,12 @@ mod fault;
 mod flow;
 mod graph;
 mod guard;
+mod late;
 mod listen;
 pub mod node;
 mod retry;
 mod scope;
+mod seal;
 mod service;
 mod snapshot;
 mod timer;
@@ -37,7 +39,7 @@ use std::sync::Arc;
 
 use base::name::WorkflowKey;
 use base::value::object;
-use base::{Fault, RunId, Timestamp, Value};
+use base::{Fault, RunId, SecretName, SecretVersion, Timestamp, Value};
 use spec::tree::Workflow;
 use store::RunState;
 
@@ -47,6 +49,7 @@ use crate::record::{
     Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Note, NoteKind, Seed, Started,
     TimerNo, Usage,
 };
+use crate::secret::SecretUse;
 use arena::Arena;
 pub use emit::Emitted;
 pub use listen::{LISTENER_BYTES_MAX, LISTENER_EVENTS_MAX, Offered};
@@ -95,6 +98,8 @@ struct Header {
     run: RunId,
     key: WorkflowKey,
     labels: Arc<[String]>,
+    /// What the workflow names, each in the version that the run was started with.
+    secrets: Arc<[SecretUse]>,
     traceparent: Arc<str>,
     seed: Seed,
     input: Value,
@@ -271,6 +276,7 @@ impl Machine {
             run: started.run,
             key: started.key.clone(),
             labels: started.labels.clone().into(),
+            secrets: secret_uses(&self.workflow, &started.secrets),
             traceparent: started.traceparent.as_str().into(),
             seed: started.seed,
             input: started.input.clone(),
@@ -431,6 +437,13 @@ impl Machine {
     pub fn is_unfinished(&self) -> bool {
         self.ended.is_none() && !self.ready.is_empty()
     }
+}
+
+/// What a workflow may read, each in the version that its run was started with.
+fn secret_uses(workflow: &Workflow, frozen: &[(SecretName, SecretVersion)]) -> Arc<[SecretUse]> {
+    let version =
+        |name| frozen.iter().find(|(known, _)| known == name).map(|(_, version)| *version);
+    workflow.secrets.iter().map(|name| (name.clone(), version(name))).collect()
 }
 
 /// Two machines are equal when they would decide everything alike from here on.

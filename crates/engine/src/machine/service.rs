@@ -4,17 +4,18 @@
 use base::Value;
 use base::value::{array, as_object, as_str, kind, object, string, to_json_string};
 use spec::tree::{
-    CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody, UriPart,
+    CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody, Scheme, UriPart,
 };
 
 use super::Machine;
 use super::advance::Next;
 use super::body::Birth;
-use super::call::{configuration, encode, scalar};
+use super::call::{configuration, encode};
 use super::evaluate::{Expressions, Halt};
 use super::node::{Body, Node, NodeId, Phase, Seq};
 use super::scope::Variables;
 use crate::effect::{Action, HttpRequest};
+use crate::sealed::{Late, Sealed, SealedCall, scalar};
 
 impl Machine {
     /// The function's task is the only child. It sees its arguments and no variable around the call.
@@ -74,8 +75,31 @@ impl Machine {
                 request.headers.push(("Content-Type".to_owned(), body.content_type.to_string()));
             }
         }
-        Ok(Action::Http(request))
+        let Some(authentication) = &call.authentication else { return Ok(Action::Http(request)) };
+        let properties = expressions.late(&authentication.properties, &node.input)?;
+        Ok(authenticated(request, (authentication.scheme, properties)))
     }
+}
+
+/// The request with everything but its authentication at hand.
+fn authenticated(request: HttpRequest, authentication: (Scheme, Late)) -> Action {
+    let HttpRequest { method, uri, headers, query, body, output, redirect } = request;
+    let mut parts = vec![("uri".into(), Late::Value(string(&uri)))];
+    for (part, pairs) in [("headers", &headers), ("query", &query)] {
+        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.dedup();
+        let values = names.into_iter().map(|name| {
+            let values = pairs.iter().filter(|(other, _)| other == name);
+            (name, array(values.map(|(_, value)| string(value)).collect()))
+        });
+        parts.push((part.into(), Late::Value(object(values))));
+    }
+    if let Some(body) = body {
+        parts.push(("body".into(), Late::Value(body)));
+    }
+    let call = SealedCall::Http { method, output, redirect };
+    let authentication = Some(authentication);
+    Action::Sealed(Box::new(Sealed { call, parts: Late::Object(parts), authentication }))
 }
 
 /// A parameter's value as text, once for each time that it is sent.

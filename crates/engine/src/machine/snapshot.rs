@@ -12,6 +12,7 @@ use spec::tree::{TaskNo, Workflow};
 use store::BlobId;
 
 use super::arena::Arena;
+use super::late;
 use super::node::{
     Body, Branches, Exit, Extended, Guard, GuardStage, ListenStage, Listening, Loop, Node, NodeId,
     Phase, Seq, Timeout,
@@ -49,6 +50,11 @@ impl Machine {
             namespace: header.key.namespace.clone(),
             workflow: header.key.name.clone(),
             labels: header.labels.to_vec(),
+            secrets: header
+                .secrets
+                .iter()
+                .filter_map(|(name, version)| Some((name.clone(), (*version)?)))
+                .collect(),
             traceparent: header.traceparent.to_string(),
             seed: (&header.seed).into(),
             input: values.put(&header.input),
@@ -123,7 +129,7 @@ impl Machine {
     ) -> Result<Self, SnapshotError> {
         let (doc, values) = SnapshotDoc::parse(bytes)?.open(blobs)?;
         let (tasks, extensions) = (workflow.tasks.len(), workflow.extensions.len());
-        let take = Taken { values: &values, tasks, extensions };
+        let take = Taken { values: &values, tasks, extensions, workflow: &workflow };
         let mut machine = Self::new(workflow.clone());
         machine.header = Some(Arc::new(take.header(doc.header)?));
         machine.context = take.value(doc.context)?;
@@ -346,6 +352,7 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
         Action::Function { function, input } => {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
         }
+        Action::Sealed(sealed) => late::sealed_doc(sealed, values),
     }
 }
 
@@ -354,6 +361,7 @@ struct Taken<'a> {
     values: &'a [Value],
     tasks: usize,
     extensions: usize,
+    workflow: &'a Workflow,
 }
 
 type Back<T> = Result<T, SnapshotError>;
@@ -369,6 +377,7 @@ impl Taken<'_> {
             run: doc.run,
             key: WorkflowKey { namespace: doc.namespace, name: doc.workflow },
             labels: doc.labels.into(),
+            secrets: super::secret_uses(self.workflow, &doc.secrets),
             traceparent: doc.traceparent.into(),
             seed: doc.seed.into_seed()?,
             input: self.value(doc.input)?,
@@ -566,6 +575,10 @@ impl Taken<'_> {
                 let function = base::FunctionRef::parse(&function)
                     .ok_or(SnapshotError::Revision("a function has no valid name"))?;
                 Action::Function { function, input: self.value(input)? }
+            }
+            ActionDoc::Sealed { call, parts, authentication } => {
+                let look = |at| self.value(at);
+                Action::Sealed(Box::new(late::sealed(call, parts, authentication, &look)?))
             }
         })
     }

@@ -25,7 +25,7 @@ struct Case {
     input: &'static str,
 }
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -173,6 +173,17 @@ do:
           - b: {do: [{nap: {wait: PT0.001S}}, {call: {call: http, with: {method: post, endpoint: 'http://world/ok/b'}}}]}
           - c: {metadata: {after: [a]}, call: http, with: {method: post, endpoint: 'http://world/ok/c', body: '${ . }'}}
           - d: {metadata: {after: [a, b]}, call: 'echo:1.0.0@default', with: {in: '${ . }'}}
+",
+    },
+    Case {
+        name: "sealed",
+        input: r#"{"n":1}"#,
+        body: "
+use: {secrets: [key, login]}
+do:
+  - post: {call: http, with: {method: post, endpoint: {uri: 'http://world/ok/x', authentication: {basic: {use: login}}}, headers: {x: '${ $secrets.key }'}, body: {n: '${ .n }', out: '${ limit(1; repeat(1)) }', deep: ['${ [$secrets.key, .n] }']}}}
+  - computed: {call: http, with: {method: get, endpoint: '${ \"http://world/ok/\" + ($secrets.key | ltrimstr(\"sealed-\")) }'}}
+  - say: {call: 'echo:1.0.0@default', with: {length: '${ $secrets.key | length }', did: '${ .did }'}}
 ",
     },
     Case {

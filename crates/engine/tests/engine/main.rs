@@ -21,6 +21,7 @@ mod loose;
 mod outside;
 mod replay;
 mod retry;
+mod sealed;
 mod service;
 mod site;
 mod snapshot;

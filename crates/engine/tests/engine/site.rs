@@ -25,6 +25,7 @@ pub async fn open(store: Arc<dyn Store>, performer: impl Performer) -> Driver {
         performer: Arc::new(performer),
         evaluator: Arc::new(Outside),
         catalog: Arc::new(Echo),
+        secrets: Arc::new(engine::secret::NoSecrets),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         runtime: value(r#"{"name":"isonomy","version":"test","metadata":{}}"#),

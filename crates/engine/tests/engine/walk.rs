@@ -61,6 +61,7 @@ pub fn started(workflow: &Workflow, input: &str) -> Started {
         tags: Vec::new(),
         priority: 0,
         traceparent: "00-00000000000000000000000000000001-0000000000000001-01".to_owned(),
+        secrets: Vec::new(),
     }
 }
 

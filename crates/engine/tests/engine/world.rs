@@ -7,6 +7,7 @@ use base::name::FunctionRef;
 use base::value::{int, object, string};
 use base::{Digest, ErrorType, Fault, Value};
 use engine::effect::{Action, Certainty, Evaluate, Evaluator, Perform, Performed, Performer};
+use engine::sealed::{Keys, Sealed};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use spec::{Catalog, Lookup, Manifest};
@@ -47,7 +48,11 @@ impl World {
             *count += 1;
             *count
         };
-        let path = match &*perform.action {
+        let action = match &*perform.action {
+            Action::Sealed(sealed) => opened(sealed),
+            open => open.clone(),
+        };
+        let path = match &action {
             Action::Function { input, .. } => {
                 books.effects.insert(key, 1);
                 return Some(done(input.clone()));
@@ -55,6 +60,7 @@ impl World {
             Action::Http(request) => {
                 request.uri.strip_prefix("http://world").expect("our world").to_owned()
             }
+            Action::Sealed(_) => unreachable!("what is opened is not sealed"),
         };
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match parts.as_slice() {
@@ -87,6 +93,17 @@ impl World {
             other => panic!("the world has no {other:?}"),
         }
     }
+}
+
+/// The value of every secret here.
+pub const SECRET: &str = "sealed-value";
+
+/// As a performer opens it, with one value for all secrets.
+fn opened(sealed: &Sealed) -> Action {
+    let secrets = ["key", "login"].map(|name| (name, string(SECRET)));
+    let keys = Keys { secrets: object(secrets), authorization: Value::Null };
+    let opened = sealed.open(&keys, &Outside).now_or_never();
+    opened.expect("nothing here waits").expect("the cases are right")
 }
 
 /// The attempt of the innermost guard that has one.

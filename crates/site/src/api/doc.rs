@@ -7,7 +7,7 @@ use utoipa::OpenApi;
     info(
         title = "Isonomy site",
         version = "1",
-        description = "The API of one site: workflows, runs, and the site itself. It listens on \
+        description = "The API of one site: workflows, runs, secrets, and the site itself. It listens on \
                        127.0.0.1 only. Every refusal is a problem document (RFC 9457) of media type \
                        application/problem+json with a stable code."
     ),
@@ -15,6 +15,7 @@ use utoipa::OpenApi;
         (name = "workflows", description = "Stored definitions, by namespace and name."),
         (name = "runs", description = "Executions of workflows."),
         (name = "events", description = "CloudEvents, in and out."),
+        (name = "secrets", description = "What workflows may use and nobody may read."),
         (name = "site", description = "The site itself.")
     )
 )]

@@ -33,16 +33,16 @@ pub(crate) struct Query<T>(pub T);
 /// A JSON body of at most `BYTES_MAX` bytes.
 pub(crate) struct Body<T, const BYTES_MAX: usize>(pub T);
 
-struct Path(Vec<(String, String)>);
+pub(super) struct Path(Vec<(String, String)>);
 
 impl Path {
-    async fn of(parts: &mut Parts, site: &Site) -> Result<Self, Refusal> {
+    pub(super) async fn of(parts: &mut Parts, site: &Site) -> Result<Self, Refusal> {
         let params = RawPathParams::from_request_parts(parts, site).await;
         let params = params.map_err(|wrong| Refusal::parameter("path", wrong.body_text()))?;
         Ok(Self(params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()))
     }
 
-    fn get<T: std::str::FromStr>(&self, name: &str) -> Result<T, Refusal>
+    pub(super) fn get<T: std::str::FromStr>(&self, name: &str) -> Result<T, Refusal>
     where
         T::Err: std::fmt::Display,
     {

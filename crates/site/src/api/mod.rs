@@ -6,6 +6,7 @@ mod event;
 mod extract;
 mod guard;
 mod run;
+mod secret;
 mod site;
 mod workflow;
 
@@ -39,6 +40,8 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(run::run_follow))
         .routes(routes!(event::event_list, event::event_accept))
         .routes(routes!(event::event_follow))
+        .routes(routes!(secret::secret_list))
+        .routes(routes!(secret::secret_set, secret::secret_delete))
 }
 
 pub(crate) fn router(site: Site) -> Router {

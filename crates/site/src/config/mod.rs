@@ -4,6 +4,7 @@
 //! allowed out and no folder may be read.
 
 mod events;
+mod secrets;
 
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub files_at_once: usize,
     /// Which events are written about the life of runs.
     pub lifecycle: Lifecycle,
+    /// Where secrets come from; the folder of their files is the site's own.
+    pub secrets: ::secrets::Config,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -80,6 +83,7 @@ impl Default for Config {
             gate: gateway::Limits::default(),
             files_at_once: worker::Config::default().files_max,
             lifecycle: Lifecycle::default(),
+            secrets: ::secrets::Config::default(),
         }
     }
 }
@@ -155,6 +159,7 @@ struct Spec {
     expressions: Pool,
     limits: Limits,
     events: events::Events,
+    secrets: secrets::Secrets,
 }
 
 #[derive(Default, Deserialize)]
@@ -194,6 +199,7 @@ impl Reader<'_> {
             folders: self.folders(spec.files)?,
             expressions: self.expressions(&spec.expressions)?,
             gate: self.limits(&spec.limits)?,
+            secrets: self.secrets(&spec.secrets)?,
             files_at_once: self.number(
                 spec.limits.files_at_once.as_ref(),
                 1..=64,
@@ -410,6 +416,19 @@ mod tests {
             (
                 "spec:\n  expressions: {deadline: PT0S}",
                 "site.yaml:2:27: write a duration above zero",
+            ),
+            ("spec:\n  secrets: {versions: 0}", "site.yaml:2:23: write a number from 1 to 100"),
+            (
+                "spec:\n  secrets:\n    environment: [{name: a/b, variable: X}]",
+                "site.yaml:3:19: this is not the name of a secret",
+            ),
+            (
+                "spec:\n  secrets:\n    commands: [{name: a, argv: []}]",
+                "site.yaml:3:16: `argv` is a program and its arguments",
+            ),
+            (
+                "spec:\n  secrets:\n    environment: [{name: a, variable: X}]\n    commands: [{name: a, argv: [x]}]",
+                "site.yaml:4:16: another entry provides this secret already",
             ),
             ("spec: [", "site.yaml:1:"),
             ("spec:\n  limits: {requests: -1}", "site.yaml:2:22: "),

@@ -8,5 +8,6 @@ mod place;
 mod reference;
 mod restart;
 mod runs;
+mod secrets;
 mod server;
 mod workflows;

@@ -53,10 +53,16 @@ impl Place {
     }
 
     pub async fn with(store: Arc<dyn Store>, config: Config) -> Self {
+        Self::keeping(store, config, None).await
+    }
+
+    /// One that keeps secrets in that folder.
+    pub async fn keeping(store: Arc<dyn Store>, config: Config, secrets: Option<PathBuf>) -> Self {
         let site = Site::open(Parts {
             store,
             config,
             program: PathBuf::from("/nonexistent"),
+            secrets,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: None,

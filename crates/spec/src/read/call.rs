@@ -10,7 +10,10 @@ use crate::node::Kind;
 use crate::problems::shown;
 use crate::revision::{Reference, ReferenceKind, ReferenceTo};
 use crate::schema::Schema;
-use crate::tree::{Endpoint, FunctionCall, HttpCall, HttpOutput, TaskKind, Template, UriPart};
+use crate::tree::{
+    Authentication, Endpoint, FunctionCall, HttpCall, HttpOutput, Scheme, TaskKind, Template,
+    UriPart,
+};
 
 use super::Reader;
 use super::expression::{Around, Position, constant, is_expression};
@@ -78,12 +81,18 @@ impl<'a> Reader<'a> {
         let known_here: Vec<&str> = known.into_iter().chain(["uri", "url"]).collect();
         let fields = self.fields(with, &known_here)?;
         let method = self.require(&fields, "method").and_then(|item| self.method(item));
-        let endpoint =
-            self.require(&fields, "endpoint").and_then(|item| self.endpoint(item, around));
-        let headers = fields.get("headers").and_then(|item| self.pairs(item, "headers", around));
-        let query =
-            fields.get("query").and_then(|item| self.pairs(item, "query parameters", around));
-        let body = fields.get("body").and_then(|item| self.template(item, Position::Task, around));
+        let authentication = fields.get("endpoint").and_then(authentication_of);
+        let authentication = authentication.map(|item| self.authentication(item, around));
+        let position = position_of(authentication.as_ref());
+        let endpoint = self
+            .require(&fields, "endpoint")
+            .and_then(|item| self.endpoint(item, position, around));
+        let headers =
+            fields.get("headers").and_then(|item| self.pairs(item, "headers", position, around));
+        let query = fields
+            .get("query")
+            .and_then(|item| self.pairs(item, "query parameters", position, around));
+        let body = fields.get("body").and_then(|item| self.template(item, position, around));
         let output = match fields.get("output") {
             Some(item) => self.one_of(item, &["raw", "content", "response"]).map(http_output),
             None => Some(HttpOutput::default()),
@@ -95,6 +104,10 @@ impl<'a> Reader<'a> {
         Some(HttpCall {
             method: method?,
             endpoint: endpoint?,
+            authentication: match authentication {
+                Some(authentication) => Some(authentication?),
+                None => None,
+            },
             headers,
             query,
             body,
@@ -116,8 +129,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Headers and query parameters: an object of single values, or an expression that gives one.
-    fn pairs(&mut self, item: Item<'a>, what: &str, around: &Around) -> Option<Template> {
-        if let Some(expression) = self.marked(item, Position::Task, around) {
+    fn pairs(
+        &mut self,
+        item: Item<'a>,
+        what: &str,
+        position: Position,
+        around: &Around,
+    ) -> Option<Template> {
+        if let Some(expression) = self.marked(item, position, around) {
             return expression.map(Template::Expr);
         }
         let Kind::Map(entries) = &item.node.kind else {
@@ -148,22 +167,24 @@ impl<'a> Reader<'a> {
                 debug_assert!(nothing.is_none());
             }
         }
-        self.template(item, Position::Task, around)
+        self.template(item, position, around)
     }
 
     /// Text, an expression, or an object with the one or the other as its `uri`.
-    fn endpoint(&mut self, item: Item<'a>, around: &Around) -> Option<Endpoint> {
+    fn endpoint(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Endpoint> {
         let item = match &item.node.kind {
             Kind::Map(_) => {
                 let fields = self.fields(item, &["uri", "authentication"])?;
-                if let Some(item) = fields.get("authentication") {
-                    self.not_yet(Code::NotYetAuthentication, item.at, "`authentication`");
-                }
                 self.require(&fields, "uri")?
             }
             _ => item,
         };
-        if let Some(expression) = self.marked(item, Position::Task, around) {
+        if let Some(expression) = self.marked(item, position, around) {
             return expression.map(Endpoint::Expr);
         }
         let text = self.text(item)?;
@@ -185,7 +206,7 @@ impl<'a> Reader<'a> {
     ) -> Option<FunctionCall> {
         let with = with.map(|item| {
             let is_object = self.entries(item).is_some();
-            (item, self.template(item, Position::Task, around).filter(|_| is_object))
+            (item, self.template(item, Position::Effect, around).filter(|_| is_object))
         });
         let (function, manifest) = self.resolve(item, name)?;
         let to = ReferenceTo { kind: ReferenceKind::Function, name: function.to_string() };
@@ -260,6 +281,21 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+    }
+}
+
+/// The `authentication` of an endpoint that is written as an object.
+fn authentication_of(endpoint: Item<'_>) -> Option<Item<'_>> {
+    let Kind::Map(entries) = &endpoint.node.kind else { return None };
+    entries.iter().find(|entry| &*entry.key == "authentication").map(Item::from)
+}
+
+/// What the rest of an authenticated call may read. An authentication that is wrong is no reason to
+/// say that `$authorization` is; with `digest` there is none before the server has asked for it.
+fn position_of(authentication: Option<&Option<Authentication>>) -> Position {
+    match authentication {
+        None | Some(Some(Authentication { scheme: Scheme::Digest, .. })) => Position::Effect,
+        Some(_) => Position::AuthorizedEffect,
     }
 }
 

@@ -38,6 +38,7 @@ impl<'a> Reader<'a> {
         let extensions = self.extensions(extensions);
         self.report_astray();
         self.read_unused();
+        self.report_unused_secrets();
         let tasks: Option<Vec<_>> = std::mem::take(&mut self.tasks).into_iter().collect();
         Some(Workflow {
             document: document?,
@@ -48,6 +49,7 @@ impl<'a> Reader<'a> {
             body: body?,
             tasks: tasks?,
             extensions: extensions?,
+            secrets: self.secret_names(),
             definition: root.value(),
         })
     }

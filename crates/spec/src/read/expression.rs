@@ -26,6 +26,12 @@ pub(super) enum Position {
     /// The task's definition and its `output.as`.
     Task,
     Export,
+    /// An effect's definition, which the performer finishes: secrets exist.
+    Effect,
+    /// The same, with the authorization that the performer has got before.
+    AuthorizedEffect,
+    /// How an effect authenticates itself.
+    Authentication,
 }
 
 impl Position {
@@ -36,6 +42,12 @@ impl Position {
             Self::BeforeTask => &["context", "runtime", "task", "workflow"],
             Self::Task => &["context", "input", "runtime", "task", "workflow"],
             Self::Export => ARGUMENTS,
+            Self::Effect | Self::Authentication => {
+                &["context", "input", "runtime", "secrets", "task", "workflow"]
+            }
+            Self::AuthorizedEffect => {
+                &["authorization", "context", "input", "runtime", "secrets", "task", "workflow"]
+            }
         }
     }
 }
@@ -259,6 +271,11 @@ impl<'a> Reader<'a> {
         for name in expression.variables() {
             self.check_variable(name, scalar, at, inner, position, around);
         }
+        if position.arguments().contains(&"secrets") {
+            let offset = variable_offset(inner.text, "secrets").unwrap_or_default();
+            let at = place(scalar, at, inner.from + offset, 1 + "secrets".len() as u32);
+            self.secrets_read(&expression, at);
+        }
         Some(expression)
     }
 
@@ -281,8 +298,7 @@ impl<'a> Reader<'a> {
             None => at,
         };
         match name {
-            "secrets" => self.not_yet(Code::NotYetSecrets, at, "`$secrets`"),
-            "authorization" => self.not_yet(Code::NotYetAuthorization, at, "`$authorization`"),
+            "secrets" | "authorization" => self.report_sealed(name, position, at),
             _ if around.anything => {}
             _ if ARGUMENTS.contains(&name) => {
                 let hint = format!("here exist {}", variables_here(position, around));

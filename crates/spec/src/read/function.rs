@@ -20,6 +20,7 @@ use super::expression::{Around, Position};
 use super::fields::Item;
 use super::list::Siblings;
 use super::reusable::Reusables;
+use super::secret::Secrets;
 
 /// What is known of the functions that are tasks. It is handed on to whoever reads another text.
 #[derive(Debug, Default)]
@@ -146,6 +147,7 @@ impl<'a> Reader<'a> {
             problems: Problems::default(),
             reusables: Reusables::default(),
             functions: std::mem::take(&mut self.functions),
+            secrets: Secrets::default(),
             tasks: std::mem::take(&mut self.tasks),
             names: std::mem::take(&mut self.names),
             exports: std::mem::take(&mut self.exports),

@@ -3,6 +3,7 @@
 //!
 //! From here on the document is a tree with places (`node`); what comes out is the typed tree.
 
+mod authentication;
 mod call;
 mod check;
 mod document;
@@ -20,6 +21,7 @@ mod resource;
 mod retry;
 mod reusable;
 mod schedule;
+mod secret;
 mod shape;
 mod task;
 
@@ -43,6 +45,7 @@ use self::fields::Item;
 use self::function::Functions;
 use self::list::Astray;
 use self::reusable::Reusables;
+use self::secret::Secrets;
 
 /// A document that can be run.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         problems,
         reusables: Reusables::default(),
         functions: Functions::default(),
+        secrets: Secrets::default(),
         tasks: Vec::new(),
         names: Vec::new(),
         exports: Vec::new(),
@@ -97,6 +101,7 @@ struct Reader<'a> {
     problems: Problems,
     reusables: Reusables<'a>,
     functions: Functions,
+    secrets: Secrets<'a>,
     /// By number; `None` while it is being read, or where it has an error.
     tasks: Vec<Option<Task>>,
     /// By task number.

@@ -26,9 +26,10 @@ impl<'a> Reader<'a> {
         let known =
             ["document", "operationId", "parameters", "authentication", "output", "redirect"];
         let fields = self.fields(with, &known)?;
-        if let Some(item) = fields.get("authentication") {
-            self.not_yet(Code::NotYetAuthentication, item.at, "`authentication`");
-        }
+        let authentication = match fields.get("authentication") {
+            Some(item) => self.authentication(item, around).map(Some),
+            None => Some(None),
+        };
         let output = match fields.get("output") {
             Some(item) => self.one_of(item, &["raw", "content", "response"]).map(http_output),
             None => Some(HttpOutput::default()),
@@ -49,14 +50,22 @@ impl<'a> Reader<'a> {
         let document = self.require(&fields, "document");
         let resource = document.map(|item| self.external(item, ReferenceKind::OpenApi));
         let (output, redirect) = (output?, redirect?);
-        let (id, given) = (id?, given?);
+        let (id, given, authentication) = (id?, given?, authentication?);
         let call = match resource?.ok()? {
             Some(resource) => self.fitted(&resource, id, given, with)?,
             // Nobody has looked: everything that is given is taken for good.
             None => Fitted::default(),
         };
         let Fitted { method, address, parameters, body } = call;
-        Some(TaskKind::OpenApi(OpenApiCall { method, address, parameters, body, output, redirect }))
+        Some(TaskKind::OpenApi(OpenApiCall {
+            method,
+            address,
+            authentication,
+            parameters,
+            body,
+            output,
+            redirect,
+        }))
     }
 
     fn operation_id(&mut self, item: Item<'a>) -> Option<Item<'a>> {

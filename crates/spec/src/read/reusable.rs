@@ -17,16 +17,18 @@ pub(super) enum Shelf {
     Errors,
     Retries,
     Timeouts,
+    Authentications,
 }
 
 impl Shelf {
-    const ALL: [Self; 3] = [Self::Errors, Self::Retries, Self::Timeouts];
+    const ALL: [Self; 4] = [Self::Errors, Self::Retries, Self::Timeouts, Self::Authentications];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Errors => "errors",
             Self::Retries => "retries",
             Self::Timeouts => "timeouts",
+            Self::Authentications => "authentications",
         }
     }
 }
@@ -82,19 +84,13 @@ impl<'a> Reader<'a> {
         let Some(fields) = item.and_then(|item| self.fields(item, &KNOWN)) else {
             return;
         };
-        for (key, code) in
-            [("authentications", Code::NotYetAuthentication), ("secrets", Code::NotYetSecrets)]
-        {
-            if let Some(item) = fields.get(key) {
-                self.not_yet(code, item.at, &format!("`use.{key}`"));
-            }
-        }
         let entries = |reader: &mut Self, key| match fields.get(key) {
             Some(item) => reader.entries(item).unwrap_or_default(),
             None => &[],
         };
         self.reusables.functions = entries(self, "functions");
         self.reusables.catalogs = entries(self, "catalogs");
+        self.secrets(fields.get("secrets"));
         for shelf in Shelf::ALL {
             let entries = fields.get(shelf.name()).and_then(|item| self.entries(item));
             for entry in entries.unwrap_or_default() {
@@ -166,6 +162,7 @@ impl<'a> Reader<'a> {
                 Shelf::Errors => drop(self.raise_inline(item, &around)),
                 Shelf::Retries => drop(self.retry_inline(item, &around)),
                 Shelf::Timeouts => drop(self.timeout_inline(item, Position::Task, &around)),
+                Shelf::Authentications => drop(self.authentication_inline(item, &around)),
             }
         }
     }

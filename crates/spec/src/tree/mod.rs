@@ -4,6 +4,7 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+mod authentication;
 mod event;
 mod extension;
 pub mod schedule;
@@ -12,10 +13,11 @@ mod service;
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
-use base::{Duration, Value};
+use base::{Duration, SecretName, Value};
 use expr::Expr;
 
 use crate::schema::Schema;
+pub use authentication::{Authentication, Scheme};
 
 pub use event::{
     Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
@@ -37,6 +39,8 @@ pub struct Workflow {
     pub body: TaskList,
     pub tasks: Vec<Task>,
     pub extensions: Vec<Extension>,
+    /// What `use.secrets` names, sorted.
+    pub secrets: Vec<SecretName>,
     /// The document as a value, for `$workflow.definition`.
     pub definition: Value,
 }
@@ -305,6 +309,7 @@ pub struct HttpCall {
     /// Upper case.
     pub method: String,
     pub endpoint: Endpoint,
+    pub authentication: Option<Authentication>,
     pub headers: Option<Template>,
     pub query: Option<Template>,
     pub body: Option<Template>,

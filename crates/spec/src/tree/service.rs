@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{HttpOutput, TaskNo, Template, UriPart};
+use super::{Authentication, HttpOutput, TaskNo, Template, UriPart};
 
 /// `call: NAME` of a function that is itself a task: from `use.functions`, a catalog or an address.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub struct OpenApiCall {
     pub method: String,
     /// The places are filled from the parameters in the path.
     pub address: Vec<UriPart>,
+    pub authentication: Option<Authentication>,
     pub parameters: Vec<Parameter>,
     pub body: Option<RequestBody>,
     pub output: HttpOutput,

@@ -1,7 +1,10 @@
 //! The worker over real sockets and real files.
 
+mod authentication;
 mod file;
+mod functions;
 mod http;
+mod sealed;
 #[path = "../../../gateway/tests/it/server.rs"]
 mod server;
 mod site;

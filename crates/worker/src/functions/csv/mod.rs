@@ -11,12 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::value::{array, as_array, as_i64, as_str, get, int, object, string};
 use base::{ErrorType, Fault, Value};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gateway::Permit;
 use gateway::decide::DENIED;
-use gateway::{Function, Permit};
 
 use self::records::{Next, Records};
 use self::rows::{Columns, Shape};
-use super::Done;
+use super::{Done, Function, Reach};
 use crate::folders::{Folders, OpenError, Opened};
 
 mod records;
@@ -33,7 +35,30 @@ pub const CELLS_MAX: usize = 10_000_000;
 /// Rows, good and bad: a loop over more is better a loop over files.
 pub const ROWS_MAX: u64 = 1_000_000;
 
-pub(crate) async fn run(_permit: &Permit<Function>, folders: Arc<Folders>, input: Value) -> Done {
+pub(crate) struct Csv;
+
+impl Function for Csv {
+    fn manifest(&self) -> &'static str {
+        MANIFEST
+    }
+
+    fn call(
+        &self,
+        _permit: &Permit<gateway::Function>,
+        input: &Value,
+        reach: Reach,
+    ) -> BoxFuture<'static, Done> {
+        let input = input.clone();
+        async move {
+            // Given back when the rows are read or nobody waits for them.
+            let _turn = reach.turn().await;
+            run(reach.folders(), input).await
+        }
+        .boxed()
+    }
+}
+
+async fn run(folders: Arc<Folders>, input: Value) -> Done {
     let cancelled = CancelOnDrop::default();
     let flag = Arc::clone(&cancelled.0);
     let work = tokio::task::spawn_blocking(move || read_path(&folders, &input, flag));

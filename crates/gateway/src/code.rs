@@ -13,6 +13,7 @@ pub enum Code {
     OutsideFolders,
     LeadsOut,
     ParentFolder,
+    Unconfined,
     // 010 to 019: the site's configuration is wrong.
     EgressRule,
     FolderEntry,
@@ -26,13 +27,14 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoRule,
         Self::Forbidden,
         Self::Guarded,
         Self::OutsideFolders,
         Self::LeadsOut,
         Self::ParentFolder,
+        Self::Unconfined,
         Self::EgressRule,
         Self::FolderEntry,
         Self::InvalidRequest,
@@ -52,6 +54,7 @@ impl Code {
             Self::OutsideFolders => "GATE-004",
             Self::LeadsOut => "GATE-005",
             Self::ParentFolder => "GATE-006",
+            Self::Unconfined => "GATE-007",
             Self::EgressRule => "GATE-010",
             Self::FolderEntry => "GATE-011",
             Self::InvalidRequest => "GATE-020",

@@ -8,12 +8,14 @@
 pub mod code;
 pub mod decide;
 pub mod destination;
+mod door;
 pub mod egress;
 pub mod gate;
 pub mod header;
 pub mod operator;
 pub mod out;
 pub mod permit;
+pub mod process;
 pub mod sse;
 
 mod client;
@@ -27,3 +29,4 @@ pub use egress::{EgressError, EgressMap, EgressRule};
 pub use gate::{Counts, Gate, Limits};
 pub use out::{Answer, OutError, OutRequest, OutResponse};
 pub use permit::{Function, Permit};
+pub use process::{Asker, Crossings, Process};

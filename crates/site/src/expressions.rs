@@ -4,8 +4,8 @@
 use base::name::WorkflowKey;
 use expr::{Expr, SyntaxError};
 use spec::tree::{
-    Catch, DurationOf, Endpoint, For, HttpCall, Input, Output, Retry, Task, TaskKind, Template,
-    Text, Workflow,
+    Catch, DurationOf, Endpoint, For, HttpCall, Input, Output, Process, Program, Retry, Task, TaskKind,
+    Template, Text, Workflow,
 };
 use spec::{Code, Diagnostic, Location, Severity};
 use wire::Finding;
@@ -124,6 +124,7 @@ impl<'a> Walk<'a> {
             }
             TaskKind::Wait(duration) => self.duration(Some(duration)),
             TaskKind::Http(call) => self.http(call),
+            TaskKind::Process(process) => self.process(process),
             TaskKind::Function(call) => call.with.iter().for_each(|it| self.template(it)),
         }
     }
@@ -156,6 +157,15 @@ impl<'a> Walk<'a> {
             self.expr(expr);
         }
         let parts = [&call.headers, &call.query, &call.body];
+        parts.into_iter().flatten().for_each(|template| self.template(template));
+    }
+
+    fn process(&mut self, process: &'a Process) {
+        match &process.program {
+            Program::Script { code, .. } => self.text(code),
+            Program::Shell { command } => self.text(command),
+        }
+        let parts = [&process.stdin, &process.arguments, &process.environment];
         parts.into_iter().flatten().for_each(|template| self.template(template));
     }
 

@@ -258,6 +258,15 @@ pub(crate) enum ActionDoc {
         function: String,
         input: ValueRef,
     },
+    Process {
+        interpreter: String,
+        /// Code and input may be large, and loops have the same ones many times.
+        code: ValueRef,
+        stdin: ValueRef,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        returns: String,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]

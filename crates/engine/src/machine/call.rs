@@ -131,6 +131,7 @@ impl Action {
                 format!("{} {scheme}://{host}{path}", request.method)
             }
             Self::Function { function, .. } => function.to_string(),
+            Self::Process(request) => request.interpreter.to_string(),
         }
     }
 
@@ -151,6 +152,7 @@ impl Action {
                 add(&request.body.as_ref().map(base::value::to_json).unwrap_or_default());
                 add(&[u8::from(request.redirect)]);
             }
+            Self::Process(request) => request.trace(&mut add),
             Self::Function { function, input } => {
                 add(function.to_string().as_bytes());
                 add(&base::value::to_json(input));

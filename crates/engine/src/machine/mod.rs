@@ -21,6 +21,7 @@ mod fault;
 mod flow;
 mod guard;
 pub mod node;
+mod process;
 mod retry;
 mod scope;
 mod snapshot;

@@ -11,6 +11,7 @@ mod error;
 mod expression;
 mod fields;
 mod list;
+mod process;
 mod retry;
 mod reusable;
 mod shape;

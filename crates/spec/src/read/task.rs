@@ -150,6 +150,7 @@ impl<'a> Reader<'a> {
             "set" => self.set(item, within.around).map(TaskKind::Set),
             "switch" => self.switch(item, within).map(TaskKind::Switch),
             "try" => self.attempt(item, fields, within),
+            "run" => self.run(item, within),
             "wait" => self.duration(item, Position::Task, within.around).map(TaskKind::Wait),
             "do" => {
                 let prefix = format!("{}/do", within.location);
@@ -162,8 +163,7 @@ impl<'a> Reader<'a> {
     fn later(&mut self, kind: &str, at: Location) -> Option<TaskKind> {
         let code = match kind {
             "listen" => Code::NotYetListen,
-            "emit" => Code::NotYetEmit,
-            _ => Code::NotYetRun,
+            _ => Code::NotYetEmit,
         };
         self.not_yet(code, at, &format!("`{kind}`"));
         None

@@ -4,6 +4,10 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+mod process;
+
+pub use process::{Language, Process, Program, Returns};
+
 use std::sync::Arc;
 
 use base::name::{FunctionRef, WorkflowKey};
@@ -117,11 +121,12 @@ pub enum TaskKind {
     Wait(DurationOf),
     Http(HttpCall),
     Function(FunctionCall),
+    Process(Process),
 }
 
 impl TaskKind {
     /// Every kind of task, so that a test can see whether it covers them all.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 12] = [
         "do",
         "set",
         "switch",
@@ -132,6 +137,8 @@ impl TaskKind {
         "wait",
         "call http",
         "call function",
+        "run script",
+        "run shell",
     ];
 
     #[must_use]
@@ -147,6 +154,10 @@ impl TaskKind {
             Self::Wait(_) => Self::NAMES[7],
             Self::Http(_) => Self::NAMES[8],
             Self::Function(_) => Self::NAMES[9],
+            Self::Process(process) => match process.program {
+                Program::Script { .. } => Self::NAMES[10],
+                Program::Shell { .. } => Self::NAMES[11],
+            },
         }
     }
 }

@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version,
+    ACTOR_HEADER, LogView, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version,
     WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
 };
 
 use crate::address::Address;
+use crate::args::logs::LogsOf;
 use crate::failure::{Failure, Outcome};
 
 /// Characters of an actor's name that a site takes.
@@ -166,6 +167,25 @@ impl Api {
         self.client
             .events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after)
             .await
+    }
+
+    pub async fn run_logs(&self, of: &LogsOf, after: u64, limit: u32) -> Outcome<Page<LogView>> {
+        let mut query = Query::default();
+        query.add("task", of.task.as_deref());
+        query.add("after", (after > 0).then(|| after.to_string()).as_deref());
+        query.add("limit", Some(&limit.to_string()));
+        self.ask(self.path(&format!("runs/{}/logs", of.run), &query)).await
+    }
+
+    /// A stream of `LogView`s, behind the one with that position.
+    pub async fn run_logs_follow(
+        &self,
+        of: &LogsOf,
+        after: Option<&str>,
+    ) -> Result<Events, OperatorError> {
+        let mut query = Query::default();
+        query.add("task", of.task.as_deref());
+        self.client.events(&self.path(&format!("runs/{}/logs/follow", of.run), &query), after).await
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {

@@ -18,7 +18,7 @@ use crate::when;
 
 /// Tries to reach a site that was there before, one after another without an event in between:
 /// about half a minute, in which a site is restarted.
-const TRIES_MAX: u32 = 10;
+pub const TRIES_MAX: u32 = 10;
 
 /// The kind of an event that is about the run itself.
 const STATE: &str = "state";
@@ -182,7 +182,7 @@ pub fn command(api: &Api, what: &str, run: RunId) -> String {
 }
 
 /// Whether it may be otherwise in a moment.
-fn is_passing(error: &OperatorError) -> bool {
+pub fn is_passing(error: &OperatorError) -> bool {
     match error {
         OperatorError::Unreachable { .. } | OperatorError::Broken { .. } => true,
         OperatorError::Status { .. } => problem_of(error).is_some_and(|problem| {
@@ -199,7 +199,7 @@ fn is_passing(error: &OperatorError) -> bool {
     }
 }
 
-fn reason(error: OperatorError) -> String {
+pub fn reason(error: OperatorError) -> String {
     match error {
         OperatorError::Unreachable { address, .. } => format!("nobody answers at {address}"),
         OperatorError::Broken { .. } => "it broke off its answer".to_owned(),
@@ -207,7 +207,7 @@ fn reason(error: OperatorError) -> String {
     }
 }
 
-fn delay(tries: u32) -> Duration {
+pub fn delay(tries: u32) -> Duration {
     DELAY_FIRST.saturating_mul(1 << (tries - 1).min(16)).min(DELAY_MAX)
 }
 

@@ -14,6 +14,7 @@ mod follow;
 mod input;
 mod interrupt;
 mod local;
+mod logs;
 mod output;
 mod progress;
 mod runtime;

@@ -172,8 +172,7 @@ impl Door {
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let destination = Destination::parse(&format!("https://{authority}"))
             .map_err(|error| OutError::Invalid(error.to_string()))?;
-        let crossing =
-            Crossing { caller: self.asker.caller(), what: What::Tunnel(&destination) };
+        let crossing = Crossing { caller: self.asker.caller(), what: What::Tunnel(&destination) };
         let grant = decide(self.gate.egress(), &crossing).map_err(|denial| self.denied(denial))?;
         let (target, open) = match &grant.route {
             Route::Direct { named } => (&destination, *named),
@@ -196,9 +195,7 @@ impl Door {
                 self.crossings.note(&grant.ruling);
                 Ok(stream)
             }
-            Err(Refused::Guarded(address)) => {
-                Err(self.denied(Denial::guarded(&grant, address.0)))
-            }
+            Err(Refused::Guarded(address)) => Err(self.denied(Denial::guarded(&grant, address.0))),
             Err(Refused::Failed(why)) => {
                 self.gate.count_allowed();
                 self.crossings.note(&grant.ruling);

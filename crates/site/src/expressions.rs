@@ -4,8 +4,8 @@
 use base::name::WorkflowKey;
 use expr::{Expr, SyntaxError};
 use spec::tree::{
-    Catch, DurationOf, Endpoint, For, HttpCall, Input, Output, Process, Program, Retry, Task, TaskKind,
-    Template, Text, Workflow,
+    Catch, DurationOf, Endpoint, For, HttpCall, Input, Output, Process, Program, Retry, Task,
+    TaskKind, Template, Text, Workflow,
 };
 use spec::{Code, Diagnostic, Location, Severity};
 use wire::Finding;

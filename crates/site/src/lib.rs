@@ -12,6 +12,7 @@ mod evaluate;
 mod expressions;
 mod follow;
 mod journal;
+mod log;
 mod metrics;
 mod refusal;
 mod run;

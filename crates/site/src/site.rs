@@ -15,6 +15,7 @@ use worker::{Catalog, Worker};
 
 use crate::config::Config;
 use crate::evaluate::Evaluators;
+use crate::log::LogKeeper;
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
 use crate::run::Runs;
@@ -67,7 +68,21 @@ impl Site {
         let catalog = Arc::new(Catalog::shipped());
         let gate = Arc::new(Gate::new(config.egress, config.gate));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
-        let worker = Worker::new(Arc::clone(&gate), Catalog::clone(&catalog), files);
+        let scripts = config.scripts;
+        let scripts = worker::Scripts::new(
+            program.clone(),
+            scripts.confinement,
+            scripts.interpreters,
+            scripts.limits,
+        );
+        let logs = LogKeeper::new(Arc::clone(&store), Arc::clone(&clock));
+        let worker = Worker::new(
+            Arc::clone(&gate),
+            Catalog::clone(&catalog),
+            files,
+            scripts,
+            Arc::new(logs.clone()),
+        );
         let evaluators = Evaluators::new(program, config.expressions);
         let counted = store.run_count().await.map_err(SiteError::Resume)?;
         let driver = Driver::open(engine::driver::Parts {
@@ -91,6 +106,7 @@ impl Site {
             Arc::clone(&clock),
             random,
             closing.clone(),
+            logs,
         );
         Ok(Self(Arc::new(Inner {
             workflows,

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use base::limits::BLOB_ROW_BYTES_MAX;
 use base::{RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
-use store::{BlobId, CommitError, Op, Preconditions, RunRow, Sequence};
+use store::{
+    BlobId, CommitError, LOG_PIECES_MAX, LogRow, LogStream, Op, Preconditions, RunRow, Sequence,
+};
 
 use crate::convert::{code, int};
 use crate::heads::{Head, Heads};
@@ -59,6 +61,9 @@ struct Statements<'db> {
     revision_put: Statement<'db>,
     outcome_put: Statement<'db>,
     change_append: Statement<'db>,
+    log_append: Statement<'db>,
+    log_bound: Statement<'db>,
+    log_trim: Statement<'db>,
 }
 
 impl<'db> Applier<'db> {
@@ -84,6 +89,9 @@ impl<'db> Applier<'db> {
             revision_put: db.prepare(include_str!("sql/revision_put.sql"))?,
             outcome_put: db.prepare(include_str!("sql/outcome_put.sql"))?,
             change_append: db.prepare(include_str!("sql/change_append.sql"))?,
+            log_append: db.prepare(include_str!("sql/log_append.sql"))?,
+            log_bound: db.prepare(include_str!("sql/log_bound.sql"))?,
+            log_trim: db.prepare(include_str!("sql/log_trim.sql"))?,
         };
         Ok(Self {
             db,
@@ -198,6 +206,13 @@ impl<'db> Applier<'db> {
                 self.statements.change_append.execute(params![at, actor, change])?;
                 Ok(())
             }
+            Op::LogAppend(row) => self.log_append(row),
+            Op::LogTrim { run, effect, life, from, to } => {
+                let id = self.existing(*run)?.id;
+                let numbers = params![id, int(*effect), int(*life), int(*from), int(*to)];
+                self.statements.log_trim.execute(numbers)?;
+                Ok(())
+            }
         }
     }
 
@@ -260,6 +275,25 @@ impl<'db> Applier<'db> {
         self.next_position += 1;
         self.appended.push(Appended { position, run: head.id, sequence: sequence.0 });
         self.heads.set(run, Head { last: sequence.0, ..head });
+        Ok(())
+    }
+
+    fn log_append(&mut self, row: &LogRow) -> Result<(), Refusal> {
+        let id = self.existing(row.run)?.id;
+        self.statements.log_append.execute(params![
+            id,
+            row.activation,
+            int(row.effect),
+            int(row.life),
+            match row.stream {
+                LogStream::Stdout => crate::log::STDOUT,
+                LogStream::Stderr => crate::log::STDERR,
+            },
+            int(row.start),
+            row.at.as_millis(),
+            row.bytes.as_ref(),
+        ])?;
+        self.statements.log_bound.execute(params![id, LOG_PIECES_MAX])?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ mod convert;
 mod folder;
 mod heads;
 mod journal;
+mod log;
 mod open;
 mod outcome;
 mod reader;
@@ -37,8 +38,8 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
-    RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, Entry, LogRow, Op, OutcomeRow, Preconditions,
+    RevisionRow, RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -263,5 +264,9 @@ impl Store for SqliteStore {
 
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>> {
         self.ask("list changes", move |db| change::list(db, after, limit))
+    }
+
+    fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
+        self.ask("read a log", move |db| log::list(db, run, after, limit))
     }
 }

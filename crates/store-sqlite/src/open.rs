@@ -15,7 +15,8 @@ use crate::tail::{self, Tail};
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 1] = [include_str!("sql/schema_1.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("sql/schema_1.sql"), include_str!("sql/schema_log.sql")];
 
 /// How long a connection waits for a foreign process that holds the file.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);

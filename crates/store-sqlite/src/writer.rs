@@ -363,6 +363,8 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::WorkflowPut(_) | Op::WorkflowDelete { .. } => 0,
         Op::OutcomePut(row) => row.outcome.len(),
         Op::ChangeAppend { change, .. } => change.len(),
+        Op::LogAppend(row) => row.bytes.len(),
+        Op::LogTrim { .. } => 0,
     };
     ops.iter().map(one).sum()
 }

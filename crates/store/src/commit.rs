@@ -4,7 +4,7 @@ use base::name::WorkflowKey;
 use base::{RunId, Timestamp};
 use bytes::Bytes;
 
-use crate::{BlobId, OutcomeRow, RevisionRow, RunRow, Sequence, WorkflowRow};
+use crate::{BlobId, LogRow, OutcomeRow, RevisionRow, RunRow, Sequence, WorkflowRow};
 
 /// Everything that can be written.
 #[derive(Debug, Clone)]
@@ -33,6 +33,12 @@ pub enum Op {
     OutcomePut(OutcomeRow),
     /// A line in the record of changes: who did what, when and why.
     ChangeAppend { at: Timestamp, actor: String, change: Bytes },
+    /// A piece of what a process has written. Only the newest [`LOG_PIECES_MAX`] of a run are kept.
+    ///
+    /// [`LOG_PIECES_MAX`]: crate::LOG_PIECES_MAX
+    LogAppend(LogRow),
+    /// Takes out the pieces of one effect that start in `from..to`.
+    LogTrim { run: RunId, effect: u64, life: u64, from: u64, to: u64 },
 }
 
 /// What must be true for the commit to happen.

@@ -7,6 +7,7 @@
 mod change;
 mod commit;
 mod journal;
+mod log;
 pub mod memory;
 mod outcome;
 mod run;
@@ -16,6 +17,7 @@ mod workflow;
 pub use change::ChangeRow;
 pub use commit::{CommitError, Op, Preconditions};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
+pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
 pub use workflow::{RevisionRow, WorkflowRow};
@@ -89,4 +91,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Changes after `after`, oldest first.
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>>;
+
+    /// What the processes of a run have written, behind this position, in order.
+    fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>>;
 }

@@ -4,7 +4,7 @@
 //! that. A commit is decided first and applied after, so that a refused one leaves nothing.
 
 use std::collections::btree_map::Entry as Place;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::name::WorkflowKey;
@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, Op, OutcomeRow, Preconditions, RevisionRow,
-    RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, Entry, LOG_PIECES_MAX, LogRow, Op, OutcomeRow,
+    Preconditions, RevisionRow, RunQuery, RunRow, RunState, Sequence, Snapshot, Store, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -36,6 +36,7 @@ struct Kept {
     revisions: HashMap<WorkflowKey, Vec<RevisionRow>>,
     outcomes: Vec<OutcomeRow>,
     changes: Vec<ChangeRow>,
+    log_position: u64,
 }
 
 #[derive(Debug)]
@@ -46,6 +47,7 @@ struct Run {
     snapshot: Option<Snapshot>,
     /// Numbers of its outcomes.
     outcomes: BTreeSet<u32>,
+    log: VecDeque<LogRow>,
 }
 
 impl MemoryStore {
@@ -138,6 +140,9 @@ impl Kept {
                     return Err(CommitError::BlobDiffers(*blob));
                 }
             }
+            Op::LogAppend(LogRow { run, .. }) | Op::LogTrim { run, .. } => {
+                last(staged, *run)?;
+            }
             Op::RevisionPut(_) | Op::ChangeAppend { .. } => {}
             Op::WorkflowPut(row) => {
                 staged.workflows.insert(row.key.clone(), true);
@@ -167,7 +172,8 @@ impl Kept {
             Op::RunCreate(row) => {
                 let run = row.run;
                 let (journal, outcomes) = (Vec::new(), BTreeSet::new());
-                self.runs.insert(run, Run { row, journal, snapshot: None, outcomes });
+                let log = VecDeque::new();
+                self.runs.insert(run, Run { row, journal, snapshot: None, outcomes, log });
             }
             Op::RunUpdate(row) => {
                 let run = self.run_mut(row.run);
@@ -205,6 +211,20 @@ impl Kept {
             Op::ChangeAppend { at, actor, change } => {
                 let position = self.changes.len() as u64 + 1;
                 self.changes.push(ChangeRow { position, at, actor, change });
+            }
+            Op::LogAppend(row) => {
+                self.log_position += 1;
+                let position = self.log_position;
+                let log = &mut self.run_mut(row.run).log;
+                log.push_back(LogRow { position, ..row });
+                if log.len() > LOG_PIECES_MAX as usize {
+                    log.pop_front();
+                }
+            }
+            Op::LogTrim { run, effect, life, from, to } => {
+                self.run_mut(run).log.retain(|row| {
+                    (row.effect, row.life) != (effect, life) || !(from..to).contains(&row.start)
+                });
             }
         }
     }
@@ -368,6 +388,13 @@ impl Store for MemoryStore {
         self.ask(|kept| {
             let rows = kept.changes.iter().filter(|row| row.position > after);
             page(rows.cloned(), limit)
+        })
+    }
+
+    fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
+        self.ask(|kept| {
+            let log = kept.runs.get(&run).map(|run| run.log.iter()).unwrap_or_default();
+            page(log.filter(|row| row.position > after).cloned(), limit)
         })
     }
 }

@@ -3,17 +3,19 @@
 //! Domain types live in their own rooms; the conversions are where the two worlds may differ next
 //! year. Every field here is stable: it may be added to, not changed.
 
+pub mod log;
 pub mod page;
 pub mod problem;
 pub mod run;
 pub mod site;
 pub mod workflow;
 
+pub use log::LogView;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use run::{
-    AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult, RunStart,
-    RunUsage, RunView, TaskView,
+    AttemptView, By, CrossingView, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult,
+    RunStart, RunUsage, RunView, TaskView,
 };
 pub use site::{Health, Version};
 pub use workflow::{

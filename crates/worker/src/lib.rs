@@ -9,8 +9,10 @@ pub mod functions;
 
 mod content;
 mod http;
+pub mod process;
 mod worker;
 
 pub use catalog::{Capabilities, Catalog, FunctionManifest};
 pub use folders::{Folder, FolderError, Folders};
+pub use process::{Logs, NoLogs, Scripts};
 pub use worker::{Config, Worker};

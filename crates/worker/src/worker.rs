@@ -14,6 +14,7 @@ use crate::catalog::{Catalog, Implementation};
 use crate::folders::Folders;
 use crate::functions::{Done, csv, echo};
 use crate::http;
+use crate::process::{self, Logs, Scripts};
 
 /// What the site's configuration says about functions.
 #[derive(Debug, Clone)]
@@ -36,13 +37,28 @@ pub struct Worker {
     catalog: Catalog,
     folders: Arc<Folders>,
     files: Arc<Semaphore>,
+    scripts: Arc<Scripts>,
+    logs: Arc<dyn Logs>,
 }
 
 impl Worker {
     #[must_use]
-    pub fn new(gate: Arc<Gate>, catalog: Catalog, config: Config) -> Self {
+    pub fn new(
+        gate: Arc<Gate>,
+        catalog: Catalog,
+        config: Config,
+        scripts: Scripts,
+        logs: Arc<dyn Logs>,
+    ) -> Self {
         let files = Semaphore::new(config.files_max.clamp(1, Semaphore::MAX_PERMITS));
-        Self { gate, catalog, folders: Arc::new(config.folders), files: Arc::new(files) }
+        Self {
+            gate,
+            catalog,
+            folders: Arc::new(config.folders),
+            files: Arc::new(files),
+            scripts: Arc::new(scripts),
+            logs,
+        }
     }
 
     fn function(
@@ -95,11 +111,15 @@ impl Performer for Worker {
     fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed> {
         match &*effect.action {
             Action::Function { function, input } => self.function(&effect, function, input),
-            Action::Http(_) => {
+            Action::Http(_) | Action::Process(_) => {
                 let gate = Arc::clone(&self.gate);
+                let (scripts, logs) = (Arc::clone(&self.scripts), Arc::clone(&self.logs));
                 async move {
                     match &*effect.action {
                         Action::Http(request) => http::perform(&gate, &effect, request).await,
+                        Action::Process(request) => {
+                            process::perform(gate, scripts, logs, &effect, request).await
+                        }
                         Action::Function { .. } => {
                             unreachable!("an action does not change its kind")
                         }
@@ -121,11 +141,12 @@ pub(crate) fn caller(effect: &Perform) -> Caller<'_> {
 }
 
 pub(crate) fn decision(ruling: Ruling) -> Decision {
-    Decision { allowed: ruling.allowed, rule: ruling.rule, destination: ruling.destination }
+    let Ruling { allowed, rule, destination } = ruling;
+    Decision { allowed, rule, destination, crossings: Vec::new() }
 }
 
 /// A denial is no answer of the other side, so the next attempt is the same effect with the same key.
-fn denied(denial: &Denial) -> Performed {
+pub(crate) fn denied(denial: &Denial) -> Performed {
     let decision = Some(decision(denial.ruling.clone()));
     Performed { decision, ..Performed::fault(denial.fault(), Certainty::Unknown) }
 }

@@ -1,5 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
+pub mod logs;
+
 use std::path::PathBuf;
 
 use base::{Namespace, RunId, WorkflowName};
@@ -141,6 +143,8 @@ pub enum RunsCommand {
     Retry(RunsChange),
     /// Print the records of a run's journal
     Events(RunsEvents),
+    /// Print what the scripts and commands of a run have written
+    Logs(logs::RunsLogs),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -70,9 +70,7 @@ fn arguments(
     let Value::Arr(items) = &value else {
         return Err(configuration(&format!("the arguments are {}, not a list", kind(&value))));
     };
-    let one = |(at, item): (usize, &Value)| {
-        single(item, || format!("argument {}", at + 1))
-    };
+    let one = |(at, item): (usize, &Value)| single(item, || format!("argument {}", at + 1));
     items.iter().enumerate().map(one).collect()
 }
 
@@ -116,7 +114,10 @@ fn single(value: &Value, what: impl Fn() -> String) -> Result<String, Halt> {
         ))
     })?;
     if text.contains('\0') {
-        return Err(configuration(&format!("{} holds a zero byte, and no program can get one", what())));
+        return Err(configuration(&format!(
+            "{} holds a zero byte, and no program can get one",
+            what()
+        )));
     }
     Ok(text)
 }

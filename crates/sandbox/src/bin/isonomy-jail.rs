@@ -37,9 +37,8 @@ async fn run() -> Result<serde_json::Value, String> {
     std::io::stdin().read_line(&mut line).map_err(|error| error.to_string())?;
     let job: Job = serde_json::from_str(&line).map_err(|error| error.to_string())?;
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let unconfined = std::env::var_os("UNCONFINED");
-    let jail = match unconfined {
-        Some(folder) => Jail::unconfined(program, folder.into()),
+    let jail = match std::env::var_os("UNCONFINED") {
+        Some(_) => Jail::unconfined(program),
         None => Jail::probe(program).await.map_err(|error| format!("no sandbox: {error}"))?,
     };
     let mut running = jail.start(job).await.map_err(|error| error.to_string())?;

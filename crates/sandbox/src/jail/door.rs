@@ -34,8 +34,10 @@ fn raise_loopback() -> io::Result<()> {
         *to = *from as libc::c_char;
     }
     let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    let request =
-        libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags } };
+    let request = libc::ifreq {
+        ifr_name: name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags },
+    };
     // SAFETY: this request reads an `ifreq`, and `request` is one that outlives the call.
     #[allow(unsafe_code)]
     let result =

@@ -160,7 +160,8 @@ fn make(site: &UnixStream, making: &Making, job: &Job) -> Result<Made, Failure> 
         .and_then(|()| rustix::process::set_parent_process_death_signal(Some(Signal::KILL)))
         .map_err(io::Error::from)
         .map_err(Failure::of("protect itself"))?;
-    door::send(site.as_fd(), READY_WITH_DOOR, Some(&listener)).map_err(Failure::of("hand out its door"))?;
+    door::send(site.as_fd(), READY_WITH_DOOR, Some(&listener))
+        .map_err(Failure::of("hand out its door"))?;
     let code = Path::new(root::CODE).join(&job.file);
     Ok(Made { code, work: root::WORK.into(), temporary: "/tmp".into(), port: Some(port) })
 }
@@ -302,8 +303,8 @@ fn end_descendants() {
 fn children() -> Vec<Pid> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    let numbers: Vec<i32> =
-        lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>()).collect();
+    let numbers: Vec<i32> = lists
+        .flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
+        .collect();
     numbers.into_iter().filter_map(Pid::from_raw).collect()
 }
-

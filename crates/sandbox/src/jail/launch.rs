@@ -53,7 +53,7 @@ struct Inner {
 enum Way {
     ByRoot,
     ByUser,
-    Unconfined { folder: PathBuf },
+    Unconfined,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +79,16 @@ pub struct Running {
     pub door: Option<TcpListener>,
     control: UnixStream,
     child: Child,
-    /// Given back when nothing runs as this user any more.
-    _user: Option<User>,
+    /// Given back when the job has ended.
+    _held: Held,
+}
+
+/// What belongs to one job while it runs.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    User(#[expect(dead_code, reason = "held, not read")] User),
+    Folder(#[expect(dead_code, reason = "held, not read")] tempfile::TempDir),
 }
 
 /// A user that no other job has.
@@ -102,10 +110,10 @@ impl Jail {
         Ok(jail)
     }
 
-    /// Without any wall, below this folder. For owners who have said so.
+    /// Without any wall. For owners who have said so.
     #[must_use]
-    pub fn unconfined(program: PathBuf, folder: PathBuf) -> Self {
-        Self::new(program, Way::Unconfined { folder })
+    pub fn unconfined(program: PathBuf) -> Self {
+        Self::new(program, Way::Unconfined)
     }
 
     fn new(program: PathBuf, way: Way) -> Self {
@@ -114,7 +122,7 @@ impl Jail {
 
     #[must_use]
     pub fn is_confined(&self) -> bool {
-        !matches!(self.0.way, Way::Unconfined { .. })
+        !matches!(self.0.way, Way::Unconfined)
     }
 
     pub(super) fn program(&self) -> &PathBuf {
@@ -123,7 +131,7 @@ impl Jail {
 
     /// Starts a job. Ready when the sandbox stands and the interpreter is about to start.
     pub async fn start(&self, job: Job) -> Result<Running, LaunchError> {
-        let (making, user) = self.making()?;
+        let (making, held) = self.making()?;
         let order = serde_json::to_vec(&Order { making, job }).expect("our own types have JSON");
         if order.len() > ORDER_BYTES_MAX {
             return Err(LaunchError::TooLarge);
@@ -143,19 +151,25 @@ impl Jail {
         let control = UnixStream::from_std(ours).map_err(LaunchError::Spawn)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (Some(stdout), Some(stderr)) = (stdout, stderr) else { return Err(LaunchError::Gone) };
-        let mut running = Running { stdout, stderr, door: None, control, child, _user: user };
+        let mut running = Running { stdout, stderr, door: None, control, child, _held: held };
         let begun = timeout(START_MAX, running.begin(&order)).await;
         running.door = begun.unwrap_or(Err(LaunchError::Gone))?;
         Ok(running)
     }
 
-    fn making(&self) -> Result<(Making, Option<User>), LaunchError> {
+    fn making(&self) -> Result<(Making, Held), LaunchError> {
         Ok(match &self.0.way {
-            Way::ByUser => (Making::ByUser, None),
-            Way::Unconfined { folder } => (Making::Unconfined { folder: folder.clone() }, None),
+            Way::ByUser => (Making::ByUser, Held::Nothing),
+            Way::Unconfined => {
+                let folder = tempfile::Builder::new()
+                    .prefix("isonomy-script-")
+                    .tempdir()
+                    .map_err(LaunchError::Spawn)?;
+                (Making::Unconfined { folder: folder.path().to_owned() }, Held::Folder(folder))
+            }
             Way::ByRoot => {
                 let user = User::take(&self.0).ok_or(LaunchError::Full)?;
-                (Making::ByRoot { user: user.number }, Some(user))
+                (Making::ByRoot { user: user.number }, Held::User(user))
             }
         })
     }
@@ -206,9 +220,7 @@ impl Running {
     }
 
     async fn receive(&self) -> io::Result<(Option<u8>, Option<OwnedFd>)> {
-        self.control
-            .async_io(Interest::READABLE, || door::receive(self.control.as_fd()))
-            .await
+        self.control.async_io(Interest::READABLE, || door::receive(self.control.as_fd())).await
     }
 
     async fn frame<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {

@@ -12,6 +12,7 @@
 
 mod door;
 mod init;
+mod installed;
 mod job;
 mod launch;
 mod probe;
@@ -20,6 +21,7 @@ mod root;
 mod seccomp;
 
 pub use init::{JAIL, jail_child_main};
+pub use installed::{Installed, NotInstalled};
 pub use job::{Ending, Failure, Job, Limits, Shown};
 pub use launch::{Jail, LaunchError, Running};
 pub use probe::{ProbeError, is_probe, probe_child_main};

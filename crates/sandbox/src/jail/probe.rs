@@ -52,9 +52,10 @@ pub(super) async fn check(jail: &Jail) -> Result<(), ProbeError> {
         Some(Ending::Exited(0)) => Ok(()),
         Some(Ending::Exited(LEAKS)) => Err(ProbeError::Leaks(report.trim().to_owned())),
         Some(Ending::Failed(failure)) => Err(ProbeError::Unusable(failure.to_string())),
-        Some(Ending::Exited(code)) => {
-            Err(ProbeError::Unusable(format!("the probe ended with code {code}: {}", report.trim())))
-        }
+        Some(Ending::Exited(code)) => Err(ProbeError::Unusable(format!(
+            "the probe ended with code {code}: {}",
+            report.trim()
+        ))),
         Some(Ending::Signal(signal)) => {
             Err(ProbeError::Unusable(format!("the probe was killed by signal {signal}")))
         }
@@ -115,9 +116,10 @@ pub fn probe_child_main() -> ExitCode {
 fn missing_wall() -> Option<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let has = |field: &str, value: &str| {
-        status.lines().filter_map(|line| line.split_once(":")).any(|(name, found)| {
-            name == field && found.trim().trim_start_matches('0') == value
-        })
+        status
+            .lines()
+            .filter_map(|line| line.split_once(":"))
+            .any(|(name, found)| name == field && found.trim().trim_start_matches('0') == value)
     };
     let is_number = |name: &std::ffi::OsStr| name.to_string_lossy().parse::<u32>().is_ok();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -131,7 +133,10 @@ fn missing_wall() -> Option<&'static str> {
         (!has("CapEff", ""), "it has capabilities"),
         (!has("CapBnd", ""), "it can gain capabilities"),
         (!has("NoNewPrivs", "1"), "it can gain privileges"),
-        (cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) && !has("Seccomp", "2"), "calls are not refused"),
+        (
+            cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) && !has("Seccomp", "2"),
+            "calls are not refused",
+        ),
         (processes > PROCESSES, "it sees other processes"),
         (sends, "it has a network"),
         (fs::write("/there", "x").is_ok(), "it can write to its root"),

@@ -40,10 +40,7 @@ pub(super) fn drop_bounding_set() -> io::Result<()> {
 pub(super) fn drop_capabilities() -> io::Result<()> {
     clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
-    set_capabilities(
-        None,
-        CapabilitySets { effective: none, permitted: none, inheritable: none },
-    )?;
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(set_no_new_privs(true)?)
 }
 

@@ -24,8 +24,7 @@ pub(super) const CODE: &str = "/script";
 pub(super) const WORK: &str = "/work";
 
 /// Folders with programs and libraries.
-const SYSTEM: [&str; 8] =
-    ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store"];
+const SYSTEM: [&str; 8] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix/store"];
 
 /// Single files and folders without which programs do not find their libraries, the certificates of
 /// the world, or the time.
@@ -83,6 +82,11 @@ pub(super) fn enter(job: &Job, user: u32, owner: u32) -> Result<(), Failure> {
         .map_err(stage("let go of the host's root"))?;
     std::env::set_current_dir(WORK).map_err(stage("go to its working folder"))?;
     only_reading(Path::new("/"), false).map_err(stage("make its root read-only"))
+}
+
+/// Whether every job sees it.
+pub(super) fn is_system(path: &Path) -> bool {
+    SYSTEM.iter().any(|folder| path.starts_with(Path::new("/").join(folder)))
 }
 
 struct Tree {
@@ -149,8 +153,11 @@ impl Tree {
     /// Follows links as the host would, although its root stands elsewhere now.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
         const LINKS_MAX: usize = 40;
-        let mut rest: Vec<PathBuf> =
-            relative_to(path, &self.host).components().rev().map(|it| it.as_os_str().into()).collect();
+        let mut rest: Vec<PathBuf> = relative_to(path, &self.host)
+            .components()
+            .rev()
+            .map(|it| it.as_os_str().into())
+            .collect();
         let mut found = self.host.clone();
         let mut links = 0;
         while let Some(part) = rest.pop() {
@@ -173,7 +180,9 @@ impl Tree {
             if target.is_absolute() {
                 found.clone_from(&self.host);
             }
-            rest.extend(relative(&target).components().rev().map(|it| PathBuf::from(it.as_os_str())));
+            rest.extend(
+                relative(&target).components().rev().map(|it| PathBuf::from(it.as_os_str())),
+            );
         }
         Ok(found)
     }
@@ -193,8 +202,7 @@ impl Tree {
             File::create(&to)?;
             mount_bind(self.host.join("dev").join(name), &to)?;
         }
-        for (name, to) in
-            [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
+        for (name, to) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")]
         {
             symlink(format!("/proc/self/{to}"), dev.join(name))?;
         }

@@ -61,8 +61,7 @@ const REFUSED: [libc::c_long; 47] = [
 /// Kinds of sockets that are bounded by the network namespace. Others, such as those to a
 /// hypervisor, are not.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-const SOCKETS: [libc::c_int; 4] =
-    [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xC000_003E;
@@ -109,9 +108,8 @@ pub(super) fn refuse_calls(share_memory: bool) -> io::Result<()> {
     };
     // SAFETY: `program` points at `filter`, and both outlive the call, which copies them.
     #[allow(unsafe_code)]
-    let result = unsafe {
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    };
+    let result =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -155,7 +153,10 @@ fn program(share_memory: bool) -> Vec<libc::sock_filter> {
     }
     let in_map = [load(seen::argument(3))]
         .into_iter()
-        .chain(if_all_bits((libc::MAP_SHARED | libc::MAP_ANONYMOUS).unsigned_abs(), errno(libc::ENOMEM)))
+        .chain(if_all_bits(
+            (libc::MAP_SHARED | libc::MAP_ANONYMOUS).unsigned_abs(),
+            errno(libc::ENOMEM),
+        ))
         .chain([allow()])
         .collect::<Vec<_>>();
     code.push(skip_unless_equal(number(libc::SYS_mmap), in_map.len()));

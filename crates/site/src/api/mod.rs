@@ -4,6 +4,7 @@
 mod doc;
 mod extract;
 mod guard;
+mod log;
 mod run;
 mod site;
 mod workflow;
@@ -36,6 +37,8 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(run::run_retry))
         .routes(routes!(run::run_events))
         .routes(routes!(run::run_follow))
+        .routes(routes!(log::log_list))
+        .routes(routes!(log::log_follow))
 }
 
 pub(crate) fn router(site: Site) -> Router {

@@ -3,6 +3,8 @@
 //! A file is read once, at the start. Everything in it is optional, and without a file nothing is
 //! allowed out and no folder may be read.
 
+mod scripts;
+
 use std::path::{Path, PathBuf};
 
 use base::Duration;
@@ -11,6 +13,8 @@ use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use worker::{Folder, Folders};
+
+pub use scripts::Scripts;
 
 /// A configuration is written by hand; the largest sensible one has a thousand rules.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -40,6 +44,7 @@ pub struct Config {
     pub gate: gateway::Limits,
     /// Files that functions read at once.
     pub files_at_once: usize,
+    pub scripts: Scripts,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -74,6 +79,7 @@ impl Default for Config {
             expressions: Expressions::default(),
             gate: gateway::Limits::default(),
             files_at_once: worker::Config::default().files_max,
+            scripts: Scripts::default(),
         }
     }
 }
@@ -148,6 +154,7 @@ struct Spec {
     files: Vec<Spanned<Folder>>,
     expressions: Pool,
     limits: Limits,
+    scripts: scripts::ScriptsFile,
 }
 
 #[derive(Default, Deserialize)]
@@ -192,6 +199,7 @@ impl Reader<'_> {
                 1..=64,
                 defaults.files_at_once,
             )?,
+            scripts: self.scripts(&spec.scripts)?,
         })
     }
 

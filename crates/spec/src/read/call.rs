@@ -107,7 +107,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Headers and query parameters: an object of single values, or an expression that gives one.
-    pub(super) fn pairs(&mut self, item: Item<'a>, what: &str, around: &Around) -> Option<Template> {
+    pub(super) fn pairs(
+        &mut self,
+        item: Item<'a>,
+        what: &str,
+        around: &Around,
+    ) -> Option<Template> {
         if let Some(expression) = self.marked(item, Position::Task, around) {
             return expression.map(Template::Expr);
         }

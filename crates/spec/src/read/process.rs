@@ -108,11 +108,7 @@ impl<'a> Reader<'a> {
                 let message = "a script has either `code` or `source`";
                 self.report(Code::WrongValue, source.at, message, None);
             } else {
-                self.not_yet(
-                    Code::NotYetResource,
-                    source.at,
-                    "a script from an external resource",
-                );
+                self.not_yet(Code::NotYetResource, source.at, "a script from an external resource");
             }
             return None;
         }

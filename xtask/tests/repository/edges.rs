@@ -17,7 +17,7 @@ const ALLOWED: [Row; 13] = [
     ("engine", &["base", "expr", "spec", "store"], &["store-sqlite"]),
     ("sandbox", &["base", "expr"], &[]),
     ("gateway", &["base"], &[]),
-    ("worker", &["base", "spec", "engine", "gateway"], &[]),
+    ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &[]),
     (
         "site",
         &["base", "wire", "spec", "expr", "store", "engine", "sandbox", "gateway", "worker"],

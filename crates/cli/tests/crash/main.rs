@@ -145,7 +145,34 @@ const FILES: Case = Case {
 ",
 };
 
-const CASES: [Case; 4] = [STEPS, TRIES, BRANCHES, FILES];
+const PROCESSES: Case = Case {
+    name: "processes",
+    is_ordered: true,
+    tasks: "
+  - command:
+      run:
+        shell: { command: 'echo \"$1 of $N\"; echo nothing >&2', arguments: [one], environment: { N: '${ .n }' } }
+        return: all
+  - script:
+      run:
+        script:
+          language: python
+          stdin: '${ . }'
+          arguments: [WORLD/script]
+          code: |
+            import json, os, sys, urllib.request
+            key = os.environ['ISONOMY_IDEMPOTENCY_KEY']
+            request = urllib.request.Request(sys.argv[1], data=b'{}', headers={'idempotency-key': key})
+            answer = json.load(urllib.request.urlopen(request))
+            print(json.dumps([json.load(sys.stdin), answer]))
+  - after:
+      call: http
+      with: { method: post, endpoint: WORLD/after, body: '${ . }' }
+      output: { as: '${ [$input, .] }' }
+",
+};
+
+const CASES: [Case; 5] = [STEPS, TRIES, BRANCHES, FILES, PROCESSES];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -310,6 +337,12 @@ fn forks_and_races_survive_every_kill() {
 #[test]
 fn files_and_foreign_expressions_survive_every_kill() {
     survives_every_kill(&FILES);
+}
+
+/// Mutation: as at [`survives_every_kill`]; or give the process a key of its own.
+#[test]
+fn scripts_and_commands_survive_every_kill() {
+    survives_every_kill(&PROCESSES);
 }
 
 /// Mutation: add a kind of task and no case for it.

@@ -23,7 +23,7 @@ struct Case {
     input: &'static str,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -118,6 +118,19 @@ do:
   - late:
       try: [{slow: {timeout: {after: PT0.005S}, call: http, with: {method: get, endpoint: 'http://world/hang'}}}]
       catch: {do: [{gave: {set: {up: '${ $error.status }'}}}]}
+",
+    },
+    Case {
+        name: "processes",
+        input: r#"{"n":3}"#,
+        body: "
+do:
+  - shell: {run: {shell: {command: 'echo $1', arguments: ['${ .n }', two], environment: {N: '${ .n }'}}}}
+  - script: {run: {script: {language: python, code: 'print(1)', stdin: '${ . }'}, return: all}}
+  - each:
+      for: {in: '[1, 2]'}
+      do:
+        - late: {run: {script: {language: javascript, code: '${ \"console.log(\\($item))\" }'}}}
 ",
     },
     Case {

@@ -37,6 +37,7 @@ const OUT_OF_MEMORY_FIRST: &str = "1000";
 
 /// What `main` does, before anything else, when its first argument is [`JAIL`].
 pub fn jail_child_main() -> ExitCode {
+    crate::confine::close_inherited();
     let site = match io::stdin().as_fd().try_clone_to_owned() {
         Ok(socket) => UnixStream::from(socket),
         Err(_) => return ExitCode::FAILURE,

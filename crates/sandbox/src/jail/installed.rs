@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(system.shown, []);
         let home = std::env::temp_dir().join(format!("isonomy-installed-{}", std::process::id()));
         let make = |name: &str| fs::create_dir_all(home.join(name)).expect("a folder");
-        ["env/bin", "env/lib", "real/bin", "real/lib", "real/secret"].map(make);
+        ["env/bin", "env/lib", "real/bin", "real/lib", "real/secret"].into_iter().for_each(make);
         fs::write(home.join("env/pyvenv.cfg"), "").expect("a file");
         fs::copy("/bin/sh", home.join("real/bin/python3")).expect("a program");
         std::os::unix::fs::symlink("python3", home.join("real/bin/python")).expect("a link");

@@ -112,7 +112,7 @@ impl Recorder {
         // Single lines would make a row each.
         if let Some(last) = self.waiting.back_mut()
             && last.stream == stream
-            && last.bytes.len() + bytes.len() <= PIECE_BYTES_MAX
+            && (last.bytes.len() + bytes.len() <= PIECE_BYTES_MAX || begun(&last.bytes) > 0)
         {
             last.bytes = [&last.bytes, bytes].concat().into();
             return;

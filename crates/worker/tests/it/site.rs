@@ -8,7 +8,8 @@ use engine::activation::{Activation, IdempotencyKey};
 use engine::effect::{Action, EffectNo, HttpRequest, Perform, Performed, Performer};
 use futures::future::BoxFuture;
 use gateway::{EgressMap, EgressRule, Gate, Limits};
-use isonomy_worker::{Catalog, Config, Worker};
+use isonomy_worker::process::{Confinement, Interpreters, ProcessLimits};
+use isonomy_worker::{Catalog, Config, NoLogs, Scripts, Worker};
 use spec::tree::HttpOutput;
 
 pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -36,7 +37,7 @@ impl Site {
 
     pub fn limited(rules: Vec<EgressRule>, config: Config, limits: Limits) -> Self {
         let gate = Gate::new(EgressMap::parse(rules).expect("good rules"), limits);
-        Self { worker: Worker::new(Arc::new(gate), Catalog::shipped(), config) }
+        Self { worker: worker(gate, config) }
     }
 
     pub fn start(&self, action: Action) -> BoxFuture<'static, Performed> {
@@ -92,4 +93,15 @@ pub fn said(performed: &Performed) -> String {
 
 pub fn json(text: &str) -> Value {
     base::value::parse(text.as_bytes()).expect("json")
+}
+
+/// A worker that can start nothing, since it has no binary to start.
+fn worker(gate: Gate, config: Config) -> Worker {
+    let scripts = Scripts::new(
+        "/nowhere".into(),
+        Confinement::Required,
+        Interpreters::default(),
+        ProcessLimits::default(),
+    );
+    Worker::new(Arc::new(gate), Catalog::shipped(), config, scripts, Arc::new(NoLogs))
 }

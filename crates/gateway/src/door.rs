@@ -46,6 +46,9 @@ const HEADERS_MAX: usize = 100;
 /// From the first byte of a request's head to its last.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long to wait when the system has no file for another connection.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
 /// What every encrypted connection begins with: a handshake. Anything else is no `https`, and a rule
 /// that allows `https` does not allow it.
 const HANDSHAKE: u8 = 0x16;
@@ -88,8 +91,7 @@ impl Gate {
                     Ok((stream, _)) => {
                         connections.spawn(Arc::clone(&door).connection(stream));
                     }
-                    // The system has no file left; the next connection may be luckier.
-                    Err(_) => tokio::task::yield_now().await,
+                    Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
                 },
                 Some(_) = connections.join_next() => {}
             }

@@ -9,6 +9,7 @@ mod local;
 mod promise;
 mod run;
 mod runs;
+mod scripts;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;

@@ -177,14 +177,38 @@ impl Jail {
 
 impl User {
     fn take(jail: &Arc<Inner>) -> Option<Self> {
-        // Two sites of one host have different process numbers, and so different users.
-        let site = std::process::id() & 0x000F_FFFF;
-        let first = USERS_FIRST + site * USERS;
+        let first = first_user();
         let mut users = jail.users.lock().unwrap_or_else(PoisonError::into_inner);
         let number = (first..first + USERS).find(|user| !users.contains(user))?;
         users.insert(number);
         Some(Self { number, jail: jail.clone() })
     }
+}
+
+/// The first of this site's users.
+fn first_user() -> u32 {
+    // Two sites of one host have different process numbers, and so different users.
+    let site = std::process::id() & 0x000F_FFFF;
+    let first = USERS_FIRST + site * USERS;
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    if last_users(&map).is_none_or(|last| last >= first + USERS) {
+        return first;
+    }
+    // Root of a container, perhaps, to whom few users belong: those at the end are the least used.
+    last_users(&map).map_or(first, |last| last.saturating_sub(USERS + CONTAINER_USERS_KEPT))
+}
+
+/// At the end of what a container has stand `nobody` and its kind.
+const CONTAINER_USERS_KEPT: u32 = 1_024;
+
+/// The end of the largest range of users that exist here.
+fn last_users(map: &str) -> Option<u32> {
+    let ranges = map.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().flat_map(str::parse::<u64>);
+        let (first, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        Some((count, first + count))
+    });
+    ranges.max().map(|(_, end)| u32::try_from(end).unwrap_or(u32::MAX))
 }
 
 impl Drop for User {
@@ -257,5 +281,20 @@ impl Running {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take a user that a container does not have.
+    #[test]
+    fn users_are_those_that_exist_here() {
+        let check = |map: &str, end: Option<u32>| assert_eq!(last_users(map), end, "{map}");
+        check("         0          0 4294967295\n", Some(4_294_967_295));
+        check("         0     100000      65536\n", Some(65_536));
+        check("0 1000 1\n1 100000 65536\n", Some(65_537));
+        check("", None);
     }
 }

@@ -83,7 +83,7 @@ async fn a_plain_request_goes_where_the_rules_lead() {
              Connection: close, x-hop\r\nX-Hop: y\r\nX-Own: z\r\n\r\n",
         )
         .await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("hi"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\nhi\r\n"), "{answer}");
     let asked = server.seen()[0].to_ascii_lowercase();
     assert!(asked.starts_with("get /a?b=c http/1.1\r\n"), "{asked}");
     assert!(asked.contains("host: shop.test\r\n") && asked.contains("x-own: z"), "{asked}");

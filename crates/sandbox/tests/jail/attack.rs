@@ -95,7 +95,7 @@ numbers = [int(name) for name in os.listdir('/proc') if name.isdigit()]
 print(len(numbers), min(numbers))
 attempt('site', lambda: open('/proc/{site}/environ').read()) if {site} not in numbers else print('site seen')
 attempt('environment', lambda: open('/proc/1/environ').read())
-attempt('root', lambda: os.listdir('/proc/1/root/'))
+attempt('root', lambda: os.listdir('/proc/1/' + 'root'))
 attempt('files', lambda: os.listdir('/proc/1/fd'))
 attempt('memory', lambda: open('/proc/1/mem', 'r+b'))
 attempt('signal', lambda: os.kill({site}, 0)) if {site} not in numbers else print('site seen')

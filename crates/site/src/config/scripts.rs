@@ -179,7 +179,7 @@ mod tests {
             ),
             (
                 "spec:\n  scripts: {limits: {memoryMiB: 1}}",
-                "site.yaml:2:32: write a number from 16",
+                "site.yaml:2:33: write a number from 16",
             ),
             (
                 "spec:\n  scripts: {limits: {time: P30D}}",

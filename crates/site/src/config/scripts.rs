@@ -183,7 +183,7 @@ mod tests {
             ),
             (
                 "spec:\n  scripts: {limits: {time: P30D}}",
-                "site.yaml:2:27: write a duration above zero",
+                "site.yaml:2:28: write a duration above zero",
             ),
         ] {
             let error = parse(text).expect_err(text);

@@ -34,6 +34,7 @@ fn every_case_of_the_suite_is_in_the_list() {
         ("blob", include_str!("../src/suite/blob.rs")),
         ("commit", include_str!("../src/suite/commit.rs")),
         ("journal", include_str!("../src/suite/journal.rs")),
+        ("log", include_str!("../src/suite/log.rs")),
         ("outcome", include_str!("../src/suite/outcome.rs")),
         ("run", include_str!("../src/suite/run.rs")),
         ("workflow", include_str!("../src/suite/workflow.rs")),

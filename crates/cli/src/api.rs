@@ -10,12 +10,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, EventView, EventsAccepted, Page, RunCommand, RunDetail, RunEventView, RunStart,
-    RunView, SecretChanged, SecretSet, SecretView, Version, WorkflowApplied, WorkflowApply,
-    WorkflowDetail, WorkflowView,
+    ACTOR_HEADER, EventView, EventsAccepted, LogView, Page, RunCommand, RunDetail, RunEventView,
+    RunStart, RunView, SecretChanged, SecretSet, SecretView, Version, WorkflowApplied,
+    WorkflowApply, WorkflowDetail, WorkflowView,
 };
 
 use crate::address::Address;
+use crate::args::logs::LogsOf;
 use crate::failure::{Failure, Outcome};
 
 /// Characters of an actor's name that a site takes.
@@ -238,6 +239,25 @@ impl Api {
         let path = self.path(&format!("secrets/{name}"), &query);
         self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
         Ok(())
+    }
+
+    pub async fn run_logs(&self, of: &LogsOf, after: u64, limit: u32) -> Outcome<Page<LogView>> {
+        let mut query = Query::default();
+        query.add("task", of.task.as_deref());
+        query.add("after", (after > 0).then(|| after.to_string()).as_deref());
+        query.add("limit", Some(&limit.to_string()));
+        self.ask(self.path(&format!("runs/{}/logs", of.run), &query)).await
+    }
+
+    /// A stream of `LogView`s, behind the one with that position.
+    pub async fn run_logs_follow(
+        &self,
+        of: &LogsOf,
+        after: Option<&str>,
+    ) -> Result<Events, OperatorError> {
+        let mut query = Query::default();
+        query.add("task", of.task.as_deref());
+        self.client.events(&self.path(&format!("runs/{}/logs/follow", of.run), &query), after).await
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {

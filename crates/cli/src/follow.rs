@@ -18,7 +18,7 @@ use crate::when;
 
 /// Tries to reach a site that was there before, one after another without an event in between:
 /// about half a minute, in which a site is restarted.
-const TRIES_MAX: u32 = 10;
+pub const TRIES_MAX: u32 = 10;
 
 /// The kind of an event that is about the run itself.
 const STATE: &str = "state";

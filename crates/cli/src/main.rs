@@ -14,6 +14,7 @@ mod follow;
 mod input;
 mod interrupt;
 mod local;
+mod logs;
 mod output;
 mod progress;
 mod runtime;
@@ -29,9 +30,10 @@ use clap::Parser as _;
 use exit::Exit;
 
 fn main() -> ExitCode {
-    // A child of a site's pool of evaluators; it must come up before anything has started a thread.
-    if std::env::args_os().nth(1).is_some_and(|first| first == sandbox::EVALUATE) {
-        return sandbox::evaluate_child_main();
+    // A process that keeps foreign code away from a site; it must come up before anything has
+    // started a thread.
+    if let Some(ended) = sandbox::child_main() {
+        return ended;
     }
     let cli = match args::Cli::try_parse() {
         Ok(cli) => cli,

@@ -59,9 +59,14 @@ fn not_written(cause: impl std::fmt::Display) -> Failure {
 
 /// Text on stdout, with exactly one line end behind it.
 pub fn write(text: &str) -> Outcome<()> {
-    let mut stdout = io::stdout().lock();
     let end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(end.as_bytes()));
+    write_exact(&format!("{text}{end}"))
+}
+
+/// Text on stdout as it is: a part of a line, perhaps.
+pub fn write_exact(text: &str) -> Outcome<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
     match written.and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough, as with `| head`.
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -15,6 +15,7 @@ pub fn text(detail: &RunDetail, now: Timestamp) -> String {
     let mut parts = vec![head(detail, now)];
     parts.extend(detail.faulted.as_ref().map(faulted));
     parts.push(tasks(detail));
+    parts.push(crossings(detail));
     parts.push(section("input", &detail.input));
     parts.extend(detail.output.as_ref().map(|output| section("output", output)));
     parts.retain(|part| !part.is_empty());
@@ -115,6 +116,30 @@ fn tasks(detail: &RunDetail) -> String {
         "tasks{omitted}\n{}",
         indent(&output::table(&["task", "state", "took", "location", "error"], rows))
     )
+}
+
+/// What scripts and commands asked for at their doors.
+fn crossings(detail: &RunDetail) -> String {
+    let rows: Vec<Vec<String>> = detail
+        .tasks
+        .iter()
+        .flat_map(|task| task.attempts.iter().map(move |attempt| (task, attempt)))
+        .flat_map(|(task, attempt)| attempt.crossings.iter().map(move |it| (task, it)))
+        .map(|(task, crossing)| {
+            vec![
+                task.task.clone(),
+                crossing.destination.clone(),
+                if crossing.allowed { "allowed" } else { "denied" }.to_owned(),
+                crossing.count.to_string(),
+                crossing.rule.clone(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let table = output::table(&["task", "destination", "gate", "times", "rule"], rows);
+    format!("crossings\n{}", indent(&table))
 }
 
 fn section(name: &str, value: &Value) -> String {

@@ -9,7 +9,7 @@ use base::name::{FunctionRef, Namespace};
 use base::{Fault, RunId, Value};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use spec::tree::HttpOutput;
+use spec::tree::{HttpOutput, Language, Returns};
 
 use crate::activation::{Activation, IdempotencyKey};
 use crate::sealed::Sealed;
@@ -47,6 +47,7 @@ pub enum Action {
     },
     /// With parts that only the performer may know. It becomes one of the others there.
     Sealed(Box<Sealed>),
+    Process(ProcessRequest),
 }
 
 /// An HTTP request with everything evaluated.
@@ -60,6 +61,47 @@ pub struct HttpRequest {
     pub body: Option<Value>,
     pub output: HttpOutput,
     pub redirect: bool,
+}
+
+/// A script or a shell command with everything evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessRequest {
+    pub interpreter: Interpreter,
+    pub code: String,
+    pub stdin: String,
+    pub arguments: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    pub returns: Returns,
+}
+
+/// What a process is a program of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interpreter {
+    Script(Language),
+    Shell,
+}
+
+impl Interpreter {
+    pub const ALL: [Self; 3] =
+        [Self::Script(Language::JavaScript), Self::Script(Language::Python), Self::Shell];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Script(language) => language.as_str(),
+            Self::Shell => "shell",
+        }
+    }
+}
+
+/// For people: `script python` or `shell`.
+impl std::fmt::Display for Interpreter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Script(language) => write!(f, "script {}", language.as_str()),
+            Self::Shell => f.write_str("shell"),
+        }
+    }
 }
 
 /// What came of it.
@@ -90,6 +132,18 @@ pub struct Decision {
     pub rule: String,
     /// Where to, without path, query or credentials.
     pub destination: String,
+    /// What a process asked for at its door, in the order in which it first did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crossings: Vec<Crossed>,
+}
+
+/// What the gate said to a process, as often as it asked the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crossed {
+    pub allowed: bool,
+    pub rule: String,
+    pub destination: String,
+    pub count: u64,
 }
 
 /// Whoever does what the engine decided. One implementation is in `worker`.

@@ -14,6 +14,7 @@ pub enum Code {
     LeadsOut,
     ParentFolder,
     OutsideManifest,
+    Unconfined,
     // 010 to 019: the site's configuration is wrong.
     EgressRule,
     FolderEntry,
@@ -27,7 +28,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoRule,
         Self::Forbidden,
         Self::Guarded,
@@ -35,6 +36,7 @@ impl Code {
         Self::LeadsOut,
         Self::ParentFolder,
         Self::OutsideManifest,
+        Self::Unconfined,
         Self::EgressRule,
         Self::FolderEntry,
         Self::InvalidRequest,
@@ -55,6 +57,7 @@ impl Code {
             Self::LeadsOut => "GATE-005",
             Self::ParentFolder => "GATE-006",
             Self::OutsideManifest => "GATE-007",
+            Self::Unconfined => "GATE-008",
             Self::EgressRule => "GATE-010",
             Self::FolderEntry => "GATE-011",
             Self::InvalidRequest => "GATE-020",

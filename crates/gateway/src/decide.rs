@@ -41,6 +41,10 @@ pub enum What<'a> {
     Egress(&'a Destination),
     /// A function of the catalog, inside this process.
     Function(&'a FunctionRef),
+    /// An encrypted connection of a foreign process, whose content is not seen.
+    Tunnel(&'a Destination),
+    /// A foreign process, in a sandbox or not.
+    Process { what: &'a str, confined: bool },
 }
 
 /// The gate's word as it is recorded.
@@ -85,17 +89,32 @@ pub enum Reason {
     Forbidden,
     /// The address belongs to a link-local or metadata service.
     Guarded(IpAddr),
+    /// A foreign process without a sandbox, in a run with labels.
+    Unconfined,
 }
 
 pub fn decide(map: &EgressMap, crossing: &Crossing<'_>) -> Result<Grant, Denial> {
     match crossing.what {
-        What::Egress(destination) => egress(map, destination),
+        What::Egress(destination) | What::Tunnel(destination) => egress(map, destination),
+        What::Process { what, confined } => process(crossing.caller.labels, what, confined),
         What::Function(function) => {
             let ruling =
                 Ruling { allowed: true, rule: "catalog".into(), destination: function.to_string() };
             Ok(Grant { ruling, route: Route::Inside })
         }
     }
+}
+
+/// In a sandbox a process reaches nothing but its door. Outside of one it reaches whatever the
+/// site's user does, so nothing with a label is shown to it.
+fn process(labels: &[String], what: &str, confined: bool) -> Result<Grant, Denial> {
+    let rule = if confined { "sandbox" } else { "scripts: unconfined" };
+    let allowed = confined || labels.is_empty();
+    let ruling = Ruling { allowed, rule: rule.to_owned(), destination: what.to_owned() };
+    if allowed {
+        return Ok(Grant { ruling, route: Route::Inside });
+    }
+    Err(Denial { ruling, reason: Reason::Unconfined })
 }
 
 fn egress(map: &EgressMap, destination: &Destination) -> Result<Grant, Denial> {
@@ -143,6 +162,7 @@ impl Denial {
             Reason::NoRule => Code::NoRule,
             Reason::Forbidden => Code::Forbidden,
             Reason::Guarded(_) => Code::Guarded,
+            Reason::Unconfined => Code::Unconfined,
         }
     }
 
@@ -170,6 +190,11 @@ impl fmt::Display for Denial {
                     "`{destination}` is denied by {rule}; only the site's owner can remove that rule"
                 )
             }
+            Reason::Unconfined => write!(
+                f,
+                "the run has read labelled data, and {destination} would see it outside of a sandbox; \
+                 run it at a site whose system allows a sandbox"
+            ),
             Reason::Guarded(address) => write!(
                 f,
                 "`{destination}` leads to {address}, an address of link-local or metadata services, and the matching rule \

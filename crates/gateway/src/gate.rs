@@ -11,6 +11,7 @@ use crate::decide::{Caller, Crossing, Denial, Ruling, What, decide};
 use crate::egress::EgressMap;
 use crate::out::{Answer, OutError, OutRequest, OutResponse};
 use crate::permit::{Egress, Function, Permit};
+use crate::process::Process;
 use crate::redirect::{Next, REDIRECTS_MAX, next};
 
 /// Bounds of what the gate does.
@@ -91,6 +92,42 @@ impl Gate {
         Ok(Permit::new(Function::new(function.clone(), grant.ruling)))
     }
 
+    /// Asks whether a foreign process may run. Where the sandbox is `confined`, what it can do is
+    /// decided at its door; where it is not, whatever the run has read can leave with it.
+    pub fn process(
+        &self,
+        caller: Caller<'_>,
+        what: &str,
+        confined: bool,
+    ) -> Result<Permit<Process>, Denial> {
+        let crossing = Crossing { caller, what: What::Process { what, confined } };
+        let grant = decide(&self.egress, &crossing);
+        let grant = grant.inspect_err(|_| count(&self.counters.denied))?;
+        Ok(Permit::new(Process::new(grant.ruling)))
+    }
+
+    pub(crate) fn egress(&self) -> &EgressMap {
+        &self.egress
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A place among the requests at once. Given back when it is dropped.
+    pub(crate) async fn place(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        // Never closed.
+        self.places.acquire().await.ok()
+    }
+
+    pub(crate) fn count_allowed(&self) {
+        count(&self.counters.allowed);
+    }
+
+    pub(crate) fn count_denied(&self) {
+        count(&self.counters.denied);
+    }
+
     /// Sends a request where the rules allow it, and each redirect where they allow that.
     ///
     /// Dropping the future closes the connection.
@@ -138,7 +175,7 @@ impl Gate {
     }
 
     /// One request without what it may redirect to.
-    async fn hop(
+    pub(crate) async fn hop(
         &self,
         caller: Caller<'_>,
         request: &OutRequest,

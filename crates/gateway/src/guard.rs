@@ -66,7 +66,7 @@ async fn lookup(name: Name) -> std::io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect())
 }
 
-fn kept(
+pub(crate) fn kept(
     found: Vec<SocketAddr>,
 ) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
     let (guarded, kept): (Vec<_>, Vec<_>) =

@@ -31,6 +31,14 @@ pub struct Operator {
     pub(crate) destination: Destination,
 }
 
+impl Permit<crate::process::Process> {
+    /// Uses the permit up; what stays is the record.
+    #[must_use]
+    pub fn into_ruling(self) -> Ruling {
+        self.kind.into_ruling()
+    }
+}
+
 impl<K> Permit<K> {
     pub(crate) fn new(kind: K) -> Self {
         Self { kind }

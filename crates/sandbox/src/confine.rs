@@ -46,7 +46,7 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
 }
 
 /// The parent opens its files so that children do not get them. A library of its might not.
-fn close_inherited() {
+pub(crate) fn close_inherited() {
     let (first, last, flags): (libc::c_uint, libc::c_uint, libc::c_uint) =
         (3, libc::c_uint::MAX, 0);
     // SAFETY: no file above stderr is in use yet, since `main` has done nothing before this.

@@ -1,14 +1,30 @@
-//! Foreign code, away from the engine's process: the pool that evaluates expressions.
+//! Foreign code, away from the engine's process: the pool that evaluates expressions, and the jail
+//! in which scripts and commands run.
 //!
-//! [`pool`] is the parent's side and [`evaluate_child_main`] the child's. The child is our own binary,
-//! started again with [`EVALUATE`] as its first argument, so nothing has to be installed beside it.
-//! Scripts and tools get their own sandbox later; nothing of them is here.
+//! [`pool`] is the parent's side and [`evaluate_child_main`] the child's; [`jail`] has both of its
+//! own. A child is our own binary, started again with a word such as [`EVALUATE`] as its first
+//! argument, so nothing has to be installed beside it.
 
 mod child;
 mod confine;
+pub mod jail;
 pub mod pool;
 mod process;
 mod protocol;
 
 pub use child::{EVALUATE, evaluate_child_main};
+pub use jail::{Ending, Jail, Job, LaunchError, Running};
 pub use pool::{Evaluation, Pool, PoolConfig, PoolError, PoolStats};
+
+/// What `main` does, before anything else, where this process is one of ours.
+#[must_use]
+pub fn child_main() -> Option<std::process::ExitCode> {
+    let first = std::env::args_os().nth(1)?;
+    if first == EVALUATE {
+        return Some(evaluate_child_main());
+    }
+    if first == jail::JAIL {
+        return Some(jail::jail_child_main());
+    }
+    jail::is_probe(&first).then(jail::probe_child_main)
+}

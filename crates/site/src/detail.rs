@@ -8,10 +8,10 @@ use base::value::to_serde;
 use base::{Fault, RunId, Timestamp, Value};
 use engine::activation::Activation;
 use engine::driver::{LoadError, Walked};
-use engine::effect::{Certainty, EffectNo};
+use engine::effect::{Certainty, Crossed, EffectNo};
 use engine::record::{By, Decided, Ended, Happened, Note, NoteKind};
 use store::{RunRow, RunState, Sequence};
-use wire::{AttemptView, RunDetail, TaskView};
+use wire::{AttemptView, CrossingView, RunDetail, TaskView};
 
 use crate::refusal::{Refusal, internal};
 use crate::run::Runs;
@@ -130,6 +130,8 @@ impl Walker {
                     view.answered_at = Some(at.to_string());
                     view.certainty = Some(certainty(performed.certainty).to_owned());
                     view.rule = performed.decision.as_ref().map(|decision| decision.rule.clone());
+                    let crossings = performed.decision.iter().flat_map(|it| &it.crossings);
+                    view.crossings = crossings.map(crossing_view).collect();
                     view.error = performed.result.as_ref().err().map(fault_view);
                 }
             }
@@ -161,6 +163,7 @@ impl Walker {
                 answered_at: None,
                 certainty: None,
                 rule: None,
+                crossings: Vec::new(),
                 error: None,
             },
         });
@@ -421,6 +424,15 @@ impl TaskState {
             Self::Faulted => "faulted",
             Self::Cancelled => "cancelled",
         }
+    }
+}
+
+fn crossing_view(crossed: &Crossed) -> CrossingView {
+    CrossingView {
+        destination: crossed.destination.clone(),
+        allowed: crossed.allowed,
+        rule: crossed.rule.clone(),
+        count: crossed.count,
     }
 }
 

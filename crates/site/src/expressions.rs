@@ -4,8 +4,8 @@
 use base::name::WorkflowKey;
 use expr::{Expr, SyntaxError};
 use spec::tree::{
-    Catch, DurationOf, Endpoint, For, HttpCall, Input, Matcher, Output, Retry, Strategy, Task,
-    TaskKind, Template, Text, Until, Workflow,
+    Catch, DurationOf, Endpoint, For, HttpCall, Input, Matcher, Output, Process, Program, Retry,
+    Strategy, Task, TaskKind, Template, Text, Until, Workflow,
 };
 use spec::{Code, Diagnostic, Location, Severity};
 use wire::Finding;
@@ -125,6 +125,7 @@ impl<'a> Walk<'a> {
             }
             TaskKind::Wait(duration) => self.duration(Some(duration)),
             TaskKind::Http(call) => self.http(call),
+            TaskKind::Process(process) => self.process(process),
             TaskKind::Function(call) => call.with.iter().for_each(|it| self.template(it)),
             TaskKind::Custom(call) => call.with.iter().for_each(|it| self.template(it)),
             TaskKind::OpenApi(call) => {
@@ -200,6 +201,15 @@ impl<'a> Walk<'a> {
         let authentication = call.authentication.iter().map(|it| &it.properties);
         let parts = parts.into_iter().flatten().chain(authentication);
         parts.for_each(|template| self.template(template));
+    }
+
+    fn process(&mut self, process: &'a Process) {
+        match &process.program {
+            Program::Script { code, .. } => self.text(code),
+            Program::Shell { command } => self.text(command),
+        }
+        let parts = [&process.stdin, &process.arguments, &process.environment];
+        parts.into_iter().flatten().for_each(|template| self.template(template));
     }
 
     fn text(&mut self, text: &'a Text) {

@@ -14,6 +14,7 @@ mod expressions;
 mod fetch;
 mod follow;
 mod journal;
+mod log;
 mod metrics;
 mod refusal;
 mod run;

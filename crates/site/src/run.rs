@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{Page, ProblemCode, RunResult, RunView};
 
 use crate::caller::Caller;
+use crate::log::LogKeeper;
 use crate::refusal::{Refusal, finished};
 use crate::start::{RunOrder, traceparent};
 use crate::view::run_view;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub closing: CancellationToken,
     pub walks: Semaphore,
     pub followers: Arc<Semaphore>,
+    pub logs: LogKeeper,
 }
 
 /// A run that was asked for, and whether it was there already.
@@ -70,10 +72,21 @@ impl Runs {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         closing: CancellationToken,
+        logs: LogKeeper,
     ) -> Self {
         let (walks, followers) =
             (Semaphore::new(WALKS_MAX), Arc::new(Semaphore::new(FOLLOWERS_MAX)));
-        Self(Arc::new(Inner { driver, store, workflows, clock, random, closing, walks, followers }))
+        Self(Arc::new(Inner {
+            driver,
+            store,
+            workflows,
+            clock,
+            random,
+            closing,
+            walks,
+            followers,
+            logs,
+        }))
     }
 
     /// Starts a run, or finds the one that an equal order has started before.

@@ -18,6 +18,7 @@ use worker::{Catalog, Worker};
 
 use crate::config::Config;
 use crate::evaluate::Evaluators;
+use crate::log::LogKeeper;
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
 use crate::run::Runs;
@@ -78,6 +79,14 @@ impl Site {
         let catalog = Arc::new(Catalog::shipped());
         let gate = Arc::new(Gate::new(config.egress, config.gate));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
+        let scripts = config.scripts;
+        let scripts = worker::Scripts::new(
+            program.clone(),
+            scripts.confinement,
+            scripts.interpreters,
+            scripts.limits,
+        );
+        let logs = LogKeeper::new(Arc::clone(&store), Arc::clone(&clock));
         let evaluators = Evaluators::new(program, config.expressions);
         let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
         let opened: Arc<dyn engine::secret::Secrets> = Arc::new(Opened(vault.clone()));
@@ -87,8 +96,10 @@ impl Site {
             evaluator: Arc::new(evaluators.clone()),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            logs: Arc::new(logs.clone()),
         };
-        let worker = Worker::new(Arc::clone(&gate), Catalog::clone(&catalog), files, ports);
+        let (gate_too, catalog_too) = (Arc::clone(&gate), Catalog::clone(&catalog));
+        let worker = Worker::new(gate_too, catalog_too, files, ports, scripts);
         let counted = store.run_count().await.map_err(SiteError::Resume)?;
         let driver = Driver::open(engine::driver::Parts {
             store: Arc::clone(&store),
@@ -113,6 +124,7 @@ impl Site {
             Arc::clone(&clock),
             random,
             closing.clone(),
+            logs,
         );
         let schedules =
             Schedules::new(Arc::clone(&store), workflows.clone(), runs.clone(), Arc::clone(&clock));

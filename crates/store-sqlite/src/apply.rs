@@ -8,7 +8,8 @@ use base::limits::BLOB_ROW_BYTES_MAX;
 use base::{RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 use store::{
-    BlobId, CommitError, EventLimits, EventRow, Op, Preconditions, RunRow, ScheduleRow, Sequence,
+    BlobId, CommitError, EventLimits, EventRow, LOG_PIECES_MAX, LogRow, LogStream, Op,
+    Preconditions, RunRow, ScheduleRow, Sequence,
 };
 
 use crate::convert::{code, int};
@@ -78,6 +79,9 @@ struct Statements<'db> {
     schedule_delete: Statement<'db>,
     event_append: Statement<'db>,
     event_prune: Statement<'db>,
+    log_append: Statement<'db>,
+    log_bound: Statement<'db>,
+    log_trim: Statement<'db>,
 }
 
 impl<'db> Applier<'db> {
@@ -107,6 +111,9 @@ impl<'db> Applier<'db> {
             schedule_delete: db.prepare(include_str!("sql/schedule_delete.sql"))?,
             event_append: db.prepare(include_str!("sql/event_append.sql"))?,
             event_prune: db.prepare(include_str!("sql/event_prune.sql"))?,
+            log_append: db.prepare(include_str!("sql/log_append.sql"))?,
+            log_bound: db.prepare(include_str!("sql/log_bound.sql"))?,
+            log_trim: db.prepare(include_str!("sql/log_trim.sql"))?,
         };
         Ok(Self {
             db,
@@ -232,6 +239,13 @@ impl<'db> Applier<'db> {
                 Ok(())
             }
             Op::EventAppend(row) => self.event_append(row),
+            Op::LogAppend(row) => self.log_append(row),
+            Op::LogTrim { run, effect, life, from, to } => {
+                let id = self.existing(*run)?.id;
+                let numbers = params![id, int(*effect), int(*life), int(*from), int(*to)];
+                self.statements.log_trim.execute(numbers)?;
+                Ok(())
+            }
         }
     }
 
@@ -332,6 +346,25 @@ impl<'db> Applier<'db> {
             let prune = &mut self.statements.event_prune;
             prune.execute(params![int(self.events.last), int(events), int(bytes)])?;
         }
+        Ok(())
+    }
+
+    fn log_append(&mut self, row: &LogRow) -> Result<(), Refusal> {
+        let id = self.existing(row.run)?.id;
+        self.statements.log_append.execute(params![
+            id,
+            row.activation,
+            int(row.effect),
+            int(row.life),
+            match row.stream {
+                LogStream::Stdout => crate::log::STDOUT,
+                LogStream::Stderr => crate::log::STDERR,
+            },
+            int(row.start),
+            row.at.as_millis(),
+            row.bytes.as_ref(),
+        ])?;
+        self.statements.log_bound.execute(params![id, LOG_PIECES_MAX])?;
         Ok(())
     }
 

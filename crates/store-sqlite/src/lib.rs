@@ -14,6 +14,7 @@ mod event;
 mod folder;
 mod heads;
 mod journal;
+mod log;
 mod open;
 mod outcome;
 mod reader;
@@ -40,7 +41,7 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, EventQuery, EventRow, Op, OutcomeRow,
+    Answer, BlobId, ChangeRow, CommitError, Entry, EventQuery, EventRow, LogRow, Op, OutcomeRow,
     Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store,
     WorkflowRow,
 };
@@ -301,5 +302,9 @@ impl Store for SqliteStore {
 
     fn event_last(&self) -> u64 {
         self.event_last.load(Ordering::Acquire)
+    }
+
+    fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
+        self.ask("read a log", move |db| log::list(db, run, after, limit))
     }
 }

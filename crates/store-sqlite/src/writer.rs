@@ -373,6 +373,8 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::SchedulePut(row) => row.definition.len(),
         Op::ScheduleDelete { .. } => 0,
         Op::EventAppend(row) => row.event.len(),
+        Op::LogAppend(row) => row.bytes.len(),
+        Op::LogTrim { .. } => 0,
     };
     ops.iter().map(one).sum()
 }

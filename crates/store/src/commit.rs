@@ -5,7 +5,7 @@ use base::{RunId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    BlobId, EventRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow,
+    BlobId, EventRow, LogRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow,
 };
 
 /// Everything that can be written.
@@ -42,6 +42,12 @@ pub enum Op {
     /// The first one stays where an event of that namespace, source and id is there already. The
     /// oldest events go where more are kept than [`crate::EventLimits`] allows.
     EventAppend(EventRow),
+    /// A piece of what a process has written. Only the newest [`LOG_PIECES_MAX`] of a run are kept.
+    ///
+    /// [`LOG_PIECES_MAX`]: crate::LOG_PIECES_MAX
+    LogAppend(LogRow),
+    /// Takes out the pieces of one effect that start in `from..to`.
+    LogTrim { run: RunId, effect: u64, life: u64, from: u64, to: u64 },
 }
 
 /// What must be true for the commit to happen.

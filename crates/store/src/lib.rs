@@ -8,6 +8,7 @@ mod change;
 mod commit;
 mod event;
 mod journal;
+mod log;
 pub mod memory;
 mod outcome;
 mod run;
@@ -19,6 +20,7 @@ pub use change::ChangeRow;
 pub use commit::{CommitError, Op, Preconditions};
 pub use event::{EventLimits, EventQuery, EventRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
+pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
 pub use schedule::ScheduleRow;
@@ -110,4 +112,6 @@ pub trait Store: Send + Sync + 'static {
     /// The position of the newest event of all namespaces, 0 where there never was one. Whoever has
     /// committed an event finds it covered.
     fn event_last(&self) -> u64;
+    /// What the processes of a run have written, behind this position, in order.
+    fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>>;
 }

@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, EventLimits, EventQuery, EventRow, Op,
-    OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
-    Snapshot, Store, WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, Entry, EventLimits, EventQuery, EventRow,
+    LOG_PIECES_MAX, LogRow, Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState,
+    ScheduleRow, Sequence, Snapshot, Store, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -37,6 +37,7 @@ struct Kept {
     revisions: HashMap<WorkflowKey, Vec<RevisionRow>>,
     outcomes: Vec<OutcomeRow>,
     changes: Vec<ChangeRow>,
+    log_position: u64,
     schedules: BTreeMap<(WorkflowKey, String), ScheduleRow>,
     events: Events,
 }
@@ -59,6 +60,7 @@ struct Run {
     snapshot: Option<Snapshot>,
     /// Numbers of its outcomes.
     outcomes: BTreeSet<u32>,
+    log: VecDeque<LogRow>,
 }
 
 impl MemoryStore {
@@ -158,6 +160,9 @@ impl Kept {
                     return Err(CommitError::BlobDiffers(*blob));
                 }
             }
+            Op::LogAppend(LogRow { run, .. }) | Op::LogTrim { run, .. } => {
+                last(staged, *run)?;
+            }
             Op::RevisionPut(_)
             | Op::ChangeAppend { .. }
             | Op::SchedulePut(_)
@@ -191,7 +196,8 @@ impl Kept {
             Op::RunCreate(row) => {
                 let run = row.run;
                 let (journal, outcomes) = (Vec::new(), BTreeSet::new());
-                self.runs.insert(run, Run { row, journal, snapshot: None, outcomes });
+                let log = VecDeque::new();
+                self.runs.insert(run, Run { row, journal, snapshot: None, outcomes, log });
             }
             Op::RunUpdate(row) => {
                 let run = self.run_mut(row.run);
@@ -237,6 +243,20 @@ impl Kept {
                 self.schedules.remove(&(key, trigger));
             }
             Op::EventAppend(row) => self.events.append(row),
+            Op::LogAppend(row) => {
+                self.log_position += 1;
+                let position = self.log_position;
+                let log = &mut self.run_mut(row.run).log;
+                log.push_back(LogRow { position, ..row });
+                if log.len() > LOG_PIECES_MAX as usize {
+                    log.pop_front();
+                }
+            }
+            Op::LogTrim { run, effect, life, from, to } => {
+                self.run_mut(run).log.retain(|row| {
+                    (row.effect, row.life) != (effect, life) || !(from..to).contains(&row.start)
+                });
+            }
         }
     }
 
@@ -479,5 +499,11 @@ impl Store for MemoryStore {
 
     fn event_last(&self) -> u64 {
         self.kept().events.last
+    }
+    fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
+        self.ask(|kept| {
+            let log = kept.runs.get(&run).map(|run| run.log.iter()).unwrap_or_default();
+            page(log.filter(|row| row.position > after).cloned(), limit)
+        })
     }
 }

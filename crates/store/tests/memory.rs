@@ -35,6 +35,7 @@ fn every_case_of_the_suite_is_in_the_list() {
         ("commit", include_str!("../src/suite/commit.rs")),
         ("event", include_str!("../src/suite/event.rs")),
         ("journal", include_str!("../src/suite/journal.rs")),
+        ("log", include_str!("../src/suite/log.rs")),
         ("outcome", include_str!("../src/suite/outcome.rs")),
         ("run", include_str!("../src/suite/run.rs")),
         ("schedule", include_str!("../src/suite/schedule.rs")),

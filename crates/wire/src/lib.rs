@@ -4,6 +4,7 @@
 //! year. Every field here is stable: it may be added to, not changed.
 
 pub mod event;
+pub mod log;
 pub mod page;
 pub mod problem;
 pub mod run;
@@ -12,11 +13,12 @@ pub mod site;
 pub mod workflow;
 
 pub use event::{EventAccepted, EventView, EventsAccepted};
+pub use log::LogView;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use run::{
-    AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult, RunStart,
-    RunUsage, RunView, TaskView,
+    AttemptView, By, CrossingView, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult,
+    RunStart, RunUsage, RunView, TaskView,
 };
 pub use secret::{SecretChanged, SecretSet, SecretView};
 pub use site::{Health, Version};

@@ -164,8 +164,23 @@ pub struct AttemptView {
     /// The gate's rule that let it pass or stopped it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// What a script or command asked for at its door, each thing once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crossings: Vec<CrossingView>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
+}
+
+/// A destination that a process asked for, and what the gate said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CrossingView {
+    /// Scheme, host and port.
+    pub destination: String,
+    pub allowed: bool,
+    pub rule: String,
+    /// How often it asked.
+    pub count: u64,
 }
 
 /// A record of the journal.

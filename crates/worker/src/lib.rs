@@ -11,9 +11,11 @@ mod authentication;
 mod content;
 mod http;
 mod mask;
+pub mod process;
 mod sealed;
 mod worker;
 
 pub use catalog::{Capabilities, Catalog, FunctionManifest};
 pub use folders::{Folder, FolderError, Folders};
+pub use process::{Logs, NoLogs, Scripts};
 pub use worker::{Config, Ports, Worker};

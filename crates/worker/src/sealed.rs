@@ -60,7 +60,9 @@ async fn open(worker: &Worker, effect: &Perform, sealed: &Sealed, mask: &mut Mas
         Ok(Action::Function { function, input }) => {
             worker.function(effect, &function, &input).await
         }
-        Ok(Action::Sealed(_)) => unreachable!("what is opened is not sealed"),
+        Ok(Action::Sealed(_) | Action::Process(_)) => {
+            unreachable!("what is opened is a request or a function")
+        }
         Err(fault) => untouched(fault),
     }
 }

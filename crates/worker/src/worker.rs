@@ -16,6 +16,7 @@ use crate::authentication::Tokens;
 use crate::catalog::{Catalog, Found};
 use crate::folders::Folders;
 use crate::functions::{Done, Reach, World};
+use crate::process::{self, Logs, Scripts};
 use crate::{http, sealed};
 
 /// What the site's configuration says about functions.
@@ -41,6 +42,8 @@ pub struct Ports {
     pub evaluator: Arc<dyn Evaluator>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    /// Who keeps what processes write.
+    pub logs: Arc<dyn Logs>,
 }
 
 impl fmt::Debug for Ports {
@@ -57,11 +60,18 @@ pub struct Worker {
     world: Arc<World>,
     tokens: Arc<Tokens>,
     ports: Ports,
+    scripts: Arc<Scripts>,
 }
 
 impl Worker {
     #[must_use]
-    pub fn new(gate: Arc<Gate>, catalog: Catalog, config: Config, ports: Ports) -> Self {
+    pub fn new(
+        gate: Arc<Gate>,
+        catalog: Catalog,
+        config: Config,
+        ports: Ports,
+        scripts: Scripts,
+    ) -> Self {
         let files = Semaphore::new(config.files_max.clamp(1, Semaphore::MAX_PERMITS));
         let world = World {
             gate: Arc::clone(&gate),
@@ -76,6 +86,7 @@ impl Worker {
             world: Arc::new(world),
             tokens: Arc::default(),
             ports,
+            scripts: Arc::new(scripts),
         }
     }
 
@@ -133,6 +144,10 @@ impl Performer for Worker {
         async move {
             match &*effect.action {
                 Action::Http(request) => http::perform(&worker.gate, &effect, request).await,
+                Action::Process(request) => {
+                    let Self { gate, scripts, ports, .. } = worker;
+                    process::perform(gate, scripts, ports.logs, &effect, request).await
+                }
                 Action::Sealed(sealed) => sealed::perform(&worker, &effect, sealed).await,
                 Action::Function { function, input } => {
                     worker.function(&effect, function, input).await
@@ -153,11 +168,12 @@ pub(crate) fn caller(effect: &Perform) -> Caller<'_> {
 }
 
 pub(crate) fn decision(ruling: Ruling) -> Decision {
-    Decision { allowed: ruling.allowed, rule: ruling.rule, destination: ruling.destination }
+    let Ruling { allowed, rule, destination } = ruling;
+    Decision { allowed, rule, destination, crossings: Vec::new() }
 }
 
 /// A denial is no answer of the other side, so the next attempt is the same effect with the same key.
-fn denied(denial: &Denial) -> Performed {
+pub(crate) fn denied(denial: &Denial) -> Performed {
     let decision = Some(decision(denial.ruling.clone()));
     Performed { decision, ..Performed::fault(denial.fault(), Certainty::Unknown) }
 }

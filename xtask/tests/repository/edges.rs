@@ -18,7 +18,7 @@ const ALLOWED: [Row; 14] = [
     ("sandbox", &["base", "expr"], &[]),
     ("secrets", &["base"], &[]),
     ("gateway", &["base"], &[]),
-    ("worker", &["base", "spec", "engine", "gateway"], &[]),
+    ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &[]),
     (
         "site",
         &[

@@ -38,11 +38,20 @@ const LISTENING: [&str; 3] = ["TcpListener", "UnixListener", "axum::serve"];
 /// A place that may use the words, and why.
 type Place = (&'static str, &'static str);
 
-const MAY_CONNECT: &[Place] = &[("crates/gateway/src/", "the one door")];
+const MAY_CONNECT: &[Place] = &[
+    ("crates/gateway/src/", "the one door"),
+    ("crates/sandbox/src/jail/door.rs", "hands out the inner end of a sandbox's door"),
+    ("crates/sandbox/src/jail/probe.rs", "tries from inside whether there is a way out"),
+];
 
 const MAY_LISTEN: &[Place] = &[
     ("crates/site/src/", "the site's API"),
     ("crates/cli/src/serve.rs", "binds the address of the site that it starts"),
+    (
+        "crates/sandbox/src/jail/",
+        "the inner end of a sandbox's door, and the pair that holds its life",
+    ),
+    ("crates/gateway/src/door.rs", "the outer end of a sandbox's door"),
     ("crates/cli/src/demo/", "plays the clinic's referral service, outside of the site"),
 ];
 

@@ -1,6 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
 pub mod events;
+pub mod logs;
 pub mod secrets;
 pub mod test;
 
@@ -153,6 +154,8 @@ pub enum RunsCommand {
     Retry(RunsChange),
     /// Print the records of a run's journal
     Events(RunsEvents),
+    /// Print what the scripts and commands of a run have written
+    Logs(logs::RunsLogs),
 }
 
 #[derive(Debug, Clone, Args)]

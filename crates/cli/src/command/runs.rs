@@ -5,6 +5,7 @@ use wire::{RunEventView, RunView};
 
 use super::{api, pages, run, say_next};
 use crate::api::RunFilter;
+use crate::args::logs::RunsLogs;
 use crate::args::{
     Global, RunsArgs, RunsChange, RunsCommand, RunsEvents, RunsFollow, RunsList, RunsShow,
 };
@@ -13,6 +14,7 @@ use crate::failure::Outcome;
 use crate::fault;
 use crate::follow::{self, Follower, Stop};
 use crate::interrupt::Interrupt;
+use crate::logs::{self, Printer};
 use crate::output;
 use crate::show;
 use crate::when;
@@ -28,6 +30,7 @@ pub async fn runs(global: &Global, args: RunsArgs) -> Outcome {
         RunsCommand::Cancel(args) => cancel(global, args).await,
         RunsCommand::Retry(args) => retry(global, args).await,
         RunsCommand::Events(args) => events(global, args).await,
+        RunsCommand::Logs(args) => logs(global, args).await,
     }
 }
 
@@ -121,6 +124,17 @@ async fn events(global: &Global, args: RunsEvents) -> Outcome {
             last.sequence
         ));
     }
+    Ok(Exit::Ok)
+}
+
+async fn logs(global: &Global, args: RunsLogs) -> Outcome {
+    let mut api = api(global)?;
+    let mut printer = Printer::new(args.output.output, args.of.task.is_none());
+    if args.follow {
+        let mut interrupt = Interrupt::typed()?;
+        return logs::follow(&mut api, &args.of, &mut interrupt, &mut printer).await;
+    }
+    logs::list(&api, &args.of, &mut printer).await?;
     Ok(Exit::Ok)
 }
 

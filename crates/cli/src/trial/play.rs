@@ -106,8 +106,16 @@ async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Pla
         evaluator: Arc::new(aside.clone()),
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
+        logs: Arc::new(worker::NoLogs),
     };
-    let worker = Worker::new(closed, catalog.clone(), worker::Config::default(), ports);
+    // Nothing is started in a test: processes are answered by stubs.
+    let scripts = worker::Scripts::new(
+        PathBuf::from("/"),
+        worker::process::Confinement::Required,
+        worker::process::Interpreters::default(),
+        worker::process::ProcessLimits::default(),
+    );
+    let worker = Worker::new(closed, catalog.clone(), worker::Config::default(), ports, scripts);
     let stubs = Stubs::new(Arc::clone(subject), case.stubs.clone(), worker, Arc::clone(&clock));
     let driver = Driver::open(Parts {
         store: Arc::clone(&store),

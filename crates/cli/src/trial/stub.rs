@@ -148,7 +148,9 @@ impl Performer for Stubs {
             Some(Err(problem)) => self.stop(problem),
             None => match &*effect.action {
                 // Nobody has secrets here, and nothing leaves.
-                Action::Http(_) | Action::Sealed(_) => self.stop(missing(&call)),
+                Action::Http(_) | Action::Sealed(_) | Action::Process(_) => {
+                    self.stop(missing(&call))
+                }
                 Action::Function { .. } => self.function(effect, call),
             },
         }
@@ -213,6 +215,12 @@ fn with(action: &Action) -> Value {
         Action::Http(request) => http(request),
         Action::Function { input, .. } => base::value::to_serde(input),
         Action::Sealed(sealed) => unopened(sealed),
+        Action::Process(request) => json!({
+            "code": request.code,
+            "stdin": request.stdin,
+            "arguments": request.arguments,
+            "environment": object(&request.environment),
+        }),
     }
 }
 

@@ -11,6 +11,7 @@ mod local;
 mod promise;
 mod run;
 mod runs;
+mod scripts;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

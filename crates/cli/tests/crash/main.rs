@@ -250,7 +250,34 @@ const SENDING: Case = Case {
 ",
 };
 
-const CASES: [Case; 7] = [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING];
+const PROCESSES: Case = Case {
+    name: "processes",
+    is_ordered: true,
+    tasks: "
+  - command:
+      run:
+        shell: { command: 'echo \"$1 of $N\"; echo nothing >&2', arguments: [one], environment: { N: '${ .n }' } }
+        return: all
+  - script:
+      run:
+        script:
+          language: python
+          stdin: '${ . }'
+          arguments: [WORLD/script]
+          code: |
+            import json, os, sys, urllib.request
+            key = os.environ['ISONOMY_IDEMPOTENCY_KEY']
+            request = urllib.request.Request(sys.argv[1], data=b'{}', headers={'idempotency-key': key})
+            answer = json.load(urllib.request.urlopen(request))
+            print(json.dumps([json.load(sys.stdin), answer]))
+  - after:
+      call: http
+      with: { method: post, endpoint: WORLD/after, body: '${ . }' }
+      output: { as: '${ [$input, .] }' }
+",
+};
+
+const CASES: [Case; 8] = [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING, PROCESSES];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -433,6 +460,12 @@ fn graphs_survive_every_kill() {
 #[test]
 fn emitting_and_listening_survive_every_kill() {
     survives_every_kill(&SENDING);
+}
+
+/// Mutation: as at [`survives_every_kill`]; or give the process a key of its own.
+#[test]
+fn scripts_and_commands_survive_every_kill() {
+    survives_every_kill(&PROCESSES);
 }
 
 /// Mutation: add a kind of task and no case for it.

@@ -340,6 +340,15 @@ pub(crate) enum ActionDoc {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         authentication: Option<(String, LateDoc)>,
     },
+    Process {
+        interpreter: String,
+        /// Code and input may be large, and loops have the same ones many times.
+        code: ValueRef,
+        stdin: ValueRef,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        returns: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]

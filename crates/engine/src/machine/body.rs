@@ -67,6 +67,11 @@ impl Machine {
                 self.schedule(id, node, action);
                 Ok(Next::Block)
             }
+            TaskKind::Process(process) => {
+                let action = self.process_action(node, process)?;
+                self.schedule(id, node, action);
+                Ok(Next::Block)
+            }
             TaskKind::Function(call) => {
                 let action = self.function_action(node, call)?;
                 self.schedule(id, node, action);

@@ -127,6 +127,7 @@ impl Action {
             Self::Http(request) => sealed::summary_http(&request.method, &request.uri),
             Self::Function { function, .. } => function.to_string(),
             Self::Sealed(sealed) => sealed.summary(),
+            Self::Process(request) => request.interpreter.to_string(),
         }
     }
 
@@ -147,6 +148,7 @@ impl Action {
                 add(&request.body.as_ref().map(base::value::to_json).unwrap_or_default());
                 add(&[u8::from(request.redirect)]);
             }
+            Self::Process(request) => request.trace(&mut add),
             Self::Function { function, input } => {
                 add(function.to_string().as_bytes());
                 add(&base::value::to_json(input));

@@ -27,6 +27,7 @@ mod guard;
 mod late;
 mod listen;
 pub mod node;
+mod process;
 mod retry;
 mod scope;
 mod seal;

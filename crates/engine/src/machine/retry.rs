@@ -100,7 +100,8 @@ impl Machine {
                 | TaskKind::Http(_)
                 | TaskKind::Function(_)
                 | TaskKind::OpenApi(_)
-                | TaskKind::Emit(_),
+                | TaskKind::Emit(_)
+                | TaskKind::Process(_),
             ) => true,
         }
     }

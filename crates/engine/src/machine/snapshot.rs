@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::Value;
 use base::name::WorkflowKey;
-use spec::tree::{TaskNo, Workflow};
+use spec::tree::{Returns, TaskNo, Workflow};
 use store::BlobId;
 
 use super::arena::Arena;
@@ -20,7 +20,7 @@ use super::node::{
 use super::scope::Variables;
 use super::timer::Timer;
 use super::{Header, Machine, Step};
-use crate::effect::{Action, Evaluate, HttpRequest};
+use crate::effect::{Action, Evaluate, HttpRequest, Interpreter, ProcessRequest};
 use crate::format::snapshot_doc::{
     ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, ExtendedDoc, GuardDoc, HeaderDoc,
     ListenStageDoc, ListeningDoc, NodeDoc, PhaseDoc, ResultRef, SeqDoc, StageDoc, TimeoutDoc,
@@ -349,6 +349,14 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
             output: request.output.into(),
             redirect: request.redirect,
         },
+        Action::Process(request) => ActionDoc::Process {
+            interpreter: request.interpreter.as_str().to_owned(),
+            code: values.put(&base::value::string(&request.code)),
+            stdin: values.put(&base::value::string(&request.stdin)),
+            arguments: request.arguments.clone(),
+            environment: request.environment.clone(),
+            returns: request.returns.as_str().to_owned(),
+        },
         Action::Function { function, input } => {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
         }
@@ -370,6 +378,12 @@ impl Taken<'_> {
     fn value(&self, at: ValueRef) -> Back<Value> {
         let value = self.values.get(at.0 as usize).cloned();
         value.ok_or(SnapshotError::Revision("it refers to a value that it does not hold"))
+    }
+
+    fn text(&self, at: ValueRef) -> Back<String> {
+        let value = self.value(at)?;
+        let text = base::value::as_str(&value).map(str::to_owned);
+        text.ok_or(SnapshotError::Revision("a text is none"))
     }
 
     fn header(&self, doc: HeaderDoc) -> Back<Header> {
@@ -570,6 +584,23 @@ impl Taken<'_> {
                 let body = body.map(|body| self.value(body)).transpose()?;
                 let output = output.into();
                 Action::Http(HttpRequest { method, uri, headers, query, body, output, redirect })
+            }
+            ActionDoc::Process { interpreter, code, stdin, arguments, environment, returns } => {
+                let interpreter = Interpreter::ALL
+                    .into_iter()
+                    .find(|one| one.as_str() == interpreter)
+                    .ok_or(SnapshotError::Revision("a process has an unknown interpreter"))?;
+                let returns = Returns::parse(&returns)
+                    .ok_or(SnapshotError::Revision("a process returns something unknown"))?;
+                let (code, stdin) = (self.text(code)?, self.text(stdin)?);
+                Action::Process(ProcessRequest {
+                    interpreter,
+                    code,
+                    stdin,
+                    arguments,
+                    environment,
+                    returns,
+                })
             }
             ActionDoc::Function { function, input } => {
                 let function = base::FunctionRef::parse(&function)

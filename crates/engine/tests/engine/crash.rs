@@ -25,7 +25,7 @@ struct Case {
     input: &'static str,
 }
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 14] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -184,6 +184,19 @@ do:
   - post: {call: http, with: {method: post, endpoint: {uri: 'http://world/ok/x', authentication: {basic: {use: login}}}, headers: {x: '${ $secrets.key }'}, body: {n: '${ .n }', out: '${ limit(1; repeat(1)) }', deep: ['${ [$secrets.key, .n] }']}}}
   - computed: {call: http, with: {method: get, endpoint: '${ \"http://world/ok/\" + ($secrets.key | ltrimstr(\"sealed-\")) }'}}
   - say: {call: 'echo:1.0.0@default', with: {length: '${ $secrets.key | length }', did: '${ .did }'}}
+",
+    },
+    Case {
+        name: "processes",
+        input: r#"{"n":3}"#,
+        body: "
+do:
+  - shell: {run: {shell: {command: 'echo $1', arguments: ['${ .n }', two], environment: {N: '${ .n }'}}}}
+  - script: {run: {script: {language: python, code: 'print(1)', stdin: '${ . }'}, return: all}}
+  - each:
+      for: {in: '[1, 2]'}
+      do:
+        - late: {run: {script: {language: javascript, code: '${ \"console.log(\\($item))\" }'}}}
 ",
     },
     Case {

@@ -57,6 +57,12 @@ impl World {
                 books.effects.insert(key, 1);
                 return Some(done(input.clone()));
             }
+            // What a process writes follows from what it was given.
+            Action::Process(request) => {
+                let wrote = format!("{request:?}");
+                books.effects.insert(key, 1);
+                return Some(done(string(&wrote)));
+            }
             Action::Http(request) => {
                 request.uri.strip_prefix("http://world").expect("our world").to_owned()
             }

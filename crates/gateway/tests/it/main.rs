@@ -1,5 +1,6 @@
 //! The gate over real sockets.
 
+mod door;
 mod gate;
 mod operator;
 mod server;

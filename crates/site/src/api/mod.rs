@@ -5,6 +5,7 @@ mod doc;
 mod event;
 mod extract;
 mod guard;
+mod log;
 mod run;
 mod secret;
 mod site;
@@ -42,6 +43,8 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(event::event_follow))
         .routes(routes!(secret::secret_list))
         .routes(routes!(secret::secret_set, secret::secret_delete))
+        .routes(routes!(log::log_list))
+        .routes(routes!(log::log_follow))
 }
 
 pub(crate) fn router(site: Site) -> Router {

@@ -4,6 +4,7 @@
 //! allowed out and no folder may be read.
 
 mod events;
+mod scripts;
 mod secrets;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use worker::{Folder, Folders};
+
+pub use scripts::Scripts;
 
 /// A configuration is written by hand; the largest sensible one has a thousand rules.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -48,6 +51,7 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     /// Where secrets come from; the folder of their files is the site's own.
     pub secrets: ::secrets::Config,
+    pub scripts: Scripts,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -84,6 +88,7 @@ impl Default for Config {
             files_at_once: worker::Config::default().files_max,
             lifecycle: Lifecycle::default(),
             secrets: ::secrets::Config::default(),
+            scripts: Scripts::default(),
         }
     }
 }
@@ -160,6 +165,7 @@ struct Spec {
     limits: Limits,
     events: events::Events,
     secrets: secrets::Secrets,
+    scripts: scripts::ScriptsFile,
 }
 
 #[derive(Default, Deserialize)]
@@ -206,6 +212,7 @@ impl Reader<'_> {
                 defaults.files_at_once,
             )?,
             lifecycle: self.lifecycle(&spec.events)?,
+            scripts: self.scripts(&spec.scripts)?,
         })
     }
 

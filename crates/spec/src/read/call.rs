@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Headers and query parameters: an object of single values, or an expression that gives one.
-    fn pairs(
+    pub(super) fn pairs(
         &mut self,
         item: Item<'a>,
         what: &str,

@@ -99,7 +99,9 @@ fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
         | TaskKind::Http(_)
         | TaskKind::Function(_)
         | TaskKind::OpenApi(_)
-        | TaskKind::Custom(_) => go(&task.then),
-        TaskKind::Emit(_) | TaskKind::Listen(_) => go(&task.then),
+        | TaskKind::Custom(_)
+        | TaskKind::Emit(_)
+        | TaskKind::Listen(_)
+        | TaskKind::Process(_) => go(&task.then),
     }
 }

@@ -17,6 +17,7 @@ mod function;
 mod graph;
 mod list;
 mod openapi;
+mod process;
 mod resource;
 mod retry;
 mod reusable;

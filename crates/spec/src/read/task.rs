@@ -151,6 +151,7 @@ impl<'a> Reader<'a> {
             "set" => self.set(item, within.around).map(TaskKind::Set),
             "switch" => self.switch(item, within).map(TaskKind::Switch),
             "try" => self.attempt(item, fields, within),
+            "run" => self.run(item, within),
             "wait" => self.duration(item, Position::Task, within.around).map(TaskKind::Wait),
             "do" => {
                 let prefix = format!("{}/do", within.location);
@@ -158,13 +159,8 @@ impl<'a> Reader<'a> {
             }
             "emit" => self.emit(item, within.around).map(TaskKind::Emit),
             "listen" => self.listen(item, fields.get("foreach"), within).map(TaskKind::Listen),
-            later => self.later(later, item.at),
+            other => unreachable!("`{other}` is no kind of task"),
         }
-    }
-
-    fn later(&mut self, kind: &str, at: Location) -> Option<TaskKind> {
-        self.not_yet(Code::NotYetRun, at, &format!("`{kind}`"));
-        None
     }
 
     fn set(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {

@@ -7,6 +7,7 @@
 mod authentication;
 mod event;
 mod extension;
+mod process;
 pub mod schedule;
 mod service;
 
@@ -23,6 +24,7 @@ pub use event::{
     Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
 };
 pub use extension::{Extends, Extension};
+pub use process::{Language, Process, Program, Returns};
 pub use service::{CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody};
 
 /// The number of a task in its revision, in document order (parents before children).
@@ -162,6 +164,7 @@ pub enum TaskKind {
     Custom(CustomCall),
     Emit(Emit),
     Listen(Listen),
+    Process(Process),
 }
 
 macro_rules! kinds {
@@ -195,6 +198,7 @@ kinds! {
     Custom: "call custom",
     Emit: "emit",
     Listen: "listen",
+    Process: "run process",
 }
 
 #[derive(Debug)]

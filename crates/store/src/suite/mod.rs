@@ -8,6 +8,7 @@ pub mod blob;
 pub mod commit;
 pub mod event;
 pub mod journal;
+pub mod log;
 pub mod outcome;
 pub mod run;
 pub mod schedule;
@@ -42,6 +43,8 @@ macro_rules! suite_cases {
             journal::a_journal_is_read_in_order_and_in_pages,
             journal::journals_of_many_runs_do_not_mix,
             journal::the_newest_snapshot_is_kept,
+            log::a_log_is_read_in_order_and_in_pages,
+            log::the_middle_of_a_log_is_trimmed,
             outcome::an_outcome_is_unique_by_run_and_number,
             outcome::outcomes_are_listed_in_the_order_of_their_commits,
             run::a_run_is_created_once,

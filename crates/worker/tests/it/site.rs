@@ -17,7 +17,8 @@ use engine::secret::{SecretUse, Secrets, missing};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::{EgressMap, EgressRule, Gate, Limits};
-use isonomy_worker::{Catalog, Config, Ports, Worker};
+use isonomy_worker::process::{Confinement, Interpreters, ProcessLimits};
+use isonomy_worker::{Catalog, Config, NoLogs, Ports, Scripts, Worker};
 use spec::tree::{HttpOutput, Scheme};
 
 pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -108,8 +109,9 @@ impl Site {
             evaluator: Arc::new(Nowhere),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
+            logs: Arc::new(NoLogs),
         };
-        Self { worker: Worker::new(Arc::new(gate), Catalog::shipped(), config, ports), clock }
+        Self { worker: worker(gate, config, ports), clock }
     }
 
     pub fn start(&self, action: Action) -> BoxFuture<'static, Performed> {
@@ -200,4 +202,15 @@ pub fn said(performed: &Performed) -> String {
 
 pub fn json(text: &str) -> Value {
     base::value::parse(text.as_bytes()).expect("json")
+}
+
+/// A worker that can start nothing, since it has no binary to start.
+fn worker(gate: Gate, config: Config, ports: Ports) -> Worker {
+    let scripts = Scripts::new(
+        "/nowhere".into(),
+        Confinement::Required,
+        Interpreters::default(),
+        ProcessLimits::default(),
+    );
+    Worker::new(Arc::new(gate), Catalog::shipped(), config, ports, scripts)
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
     ACTOR_HEADER, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView, Version,
-    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowView,
+    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -102,6 +102,16 @@ impl Api {
         self.call("PUT", &format!("/api/v1/namespaces/{namespace}/workflows/{name}"), Some(apply))
             .await?
             .json()
+    }
+
+    /// All or none of the documents, which may refer to each other.
+    pub async fn workflow_apply_set(
+        &self,
+        set: &WorkflowSetApply,
+    ) -> Result<Vec<WorkflowApplied>, OperatorError> {
+        let page: Page<WorkflowApplied> =
+            self.call("POST", "/api/v1/workflows:apply", Some(set)).await?.json()?;
+        Ok(page.items)
     }
 
     pub async fn workflow_delete(&self, name: &WorkflowName, reason: Option<&str>) -> Outcome<()> {

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use base::name::{FunctionRef, Namespace};
-use base::{Fault, RunId, Value};
+use base::name::{FunctionRef, Namespace, WorkflowKey};
+use base::{Digest, Fault, RunId, Value};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use spec::tree::HttpOutput;
@@ -37,7 +37,24 @@ pub struct Perform {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Http(HttpRequest),
-    Function { function: FunctionRef, input: Value },
+    Function {
+        function: FunctionRef,
+        input: Value,
+    },
+    /// A run of another workflow. Done by the driver itself.
+    Workflow(ChildStart),
+}
+
+/// A child run with everything evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChildStart {
+    pub key: WorkflowKey,
+    /// As the document has it: for people.
+    pub version: String,
+    pub revision: Digest,
+    pub input: Value,
+    /// Whether the effect is done when the child has ended, or already when it has begun.
+    pub wait: bool,
 }
 
 /// An HTTP request with everything evaluated.

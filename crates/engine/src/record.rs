@@ -90,6 +90,21 @@ pub struct Started {
     pub tags: Vec<(String, String)>,
     pub priority: i32,
     pub traceparent: String,
+    /// The task that has the run run.
+    pub parent: Option<Parent>,
+}
+
+/// A run's place in another run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub run: RunId,
+    pub activation: Activation,
+    /// By which effect of the parent it was started. In a run's row: by which it was taken up last.
+    pub effect: EffectNo,
+    /// How many runs stand above this one.
+    pub depth: u32,
+    /// Whether the parent waits for its end: then it is cancelled with it.
+    pub awaited: bool,
 }
 
 /// The run's own secret: every random choice follows from it (jitter), and it keys the digests that

@@ -125,6 +125,7 @@ impl<'a> Walk<'a> {
             TaskKind::Wait(duration) => self.duration(Some(duration)),
             TaskKind::Http(call) => self.http(call),
             TaskKind::Function(call) => call.with.iter().for_each(|it| self.template(it)),
+            TaskKind::Child(child) => child.input.iter().for_each(|it| self.template(it)),
         }
     }
 

@@ -6,6 +6,7 @@
 mod api;
 mod caller;
 mod change;
+mod children;
 mod config;
 mod detail;
 mod evaluate;
@@ -14,6 +15,7 @@ mod follow;
 mod journal;
 mod metrics;
 mod refusal;
+mod resolve;
 mod run;
 mod serve;
 mod site;

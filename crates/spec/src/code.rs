@@ -80,10 +80,11 @@ codes! {
     UnknownFunction = "WF-031": "a call of a function that does not exist",
     FunctionInput = "WF-032": "arguments that the function does not accept",
     ComputedReference = "WF-033": "a reference that contains an expression",
+    UnknownWorkflow = "WF-040": "a workflow to run that is not there",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",
-    NotYetRun = "WF-103": "`run` is not there yet",
+    NotYetRun = "WF-103": "`run` of scripts, shell commands and containers is not there yet",
     NotYetOpenApi = "WF-104": "`call: openapi` is not there yet",
     NotYetGrpc = "WF-105": "`call: grpc` is not there yet",
     NotYetAsyncApi = "WF-106": "`call: asyncapi` is not there yet",

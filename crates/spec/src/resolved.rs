@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::name::{FunctionRef, WorkflowKey};
-use base::{Digest, Value};
+use base::name::{FunctionRef, Namespace, WorkflowKey, WorkflowName};
 use base::value::{as_object, as_str, get, object, string};
+use base::{Digest, Value};
 
 use crate::catalog::{Catalog, Lookup, Manifest};
 
@@ -30,6 +30,16 @@ pub struct ResolvedError(String);
 #[must_use]
 pub fn workflow_reference(key: &WorkflowKey, version: &str) -> String {
     format!("{key}:{version}")
+}
+
+/// The workflow and version of a [`workflow_reference`].
+#[must_use]
+pub fn workflow_of(reference: &str) -> Option<(WorkflowKey, &str)> {
+    let (key, version) = reference.split_once(':')?;
+    let (namespace, name) = key.split_once('/')?;
+    let namespace = Namespace::parse(namespace).ok()?;
+    let name = WorkflowName::parse(name).ok()?;
+    Some((WorkflowKey { namespace, name }, version))
 }
 
 impl Resolved {
@@ -68,7 +78,8 @@ impl Resolved {
             return Err(wrong("it was written by a newer version"));
         }
         let texts = |field: &str| -> Result<Vec<(String, String)>, ResolvedError> {
-            let map = get(&value, field).and_then(as_object).ok_or_else(|| wrong("a part is missing"))?;
+            let map =
+                get(&value, field).and_then(as_object).ok_or_else(|| wrong("a part is missing"))?;
             let text = |value: &Value| as_str(value).map(str::to_owned);
             map.iter()
                 .map(|(name, value)| text(name).zip(text(value)))

@@ -12,12 +12,13 @@ pub mod workflow;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use run::{
-    AttemptView, By, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult, RunStart,
-    RunUsage, RunView, TaskView,
+    AttemptView, By, ChildView, FollowEvent, ParentView, RunCommand, RunDetail, RunEventView,
+    RunResult, RunStart, RunUsage, RunView, TaskView,
 };
 pub use site::{Health, Version};
 pub use workflow::{
-    RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail, WorkflowView,
+    RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail, WorkflowDocument,
+    WorkflowSetApply, WorkflowView,
 };
 
 /// Header in which a local client says who acts. A claim, not a proof: the API listens on loopback

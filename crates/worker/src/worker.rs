@@ -95,12 +95,13 @@ impl Performer for Worker {
     fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed> {
         match &*effect.action {
             Action::Function { function, input } => self.function(&effect, function, input),
+            Action::Workflow(_) => not_here(),
             Action::Http(_) => {
                 let gate = Arc::clone(&self.gate);
                 async move {
                     match &*effect.action {
                         Action::Http(request) => http::perform(&gate, &effect, request).await,
-                        Action::Function { .. } => {
+                        Action::Function { .. } | Action::Workflow(_) => {
                             unreachable!("an action does not change its kind")
                         }
                     }
@@ -109,6 +110,12 @@ impl Performer for Worker {
             }
         }
     }
+}
+
+/// Child runs are the driver's own; one that comes here is a mistake of ours.
+fn not_here() -> BoxFuture<'static, Performed> {
+    let fault = Fault::new(ErrorType::Runtime, "a child run is started by the engine itself");
+    ready(Performed::fault(fault, Certainty::Definite)).boxed()
 }
 
 pub(crate) fn caller(effect: &Perform) -> Caller<'_> {

@@ -10,9 +10,11 @@
 //! A run that only waits for a time to come is put away and taken up again by the `waker`.
 
 mod actor;
+mod child;
 mod commit;
 mod follow;
 mod load;
+mod orphan;
 mod revision;
 mod waker;
 
@@ -27,9 +29,10 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::effect::{Evaluator, Performer};
+use crate::effect::{EffectNo, Evaluator, Performer};
 use crate::machine::Misfit;
-use crate::record::{By, Ended, SEMANTICS, Seed, Started};
+use crate::record::{By, Ended, Parent, SEMANTICS, Seed, Started};
+pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
 pub use follow::Update;
 pub use load::{LoadError, Loaded, Walk, Walked, record, started};
@@ -65,6 +68,7 @@ struct Inner {
     parts: Parts,
     revisions: Revisions,
     actors: Mutex<HashMap<RunId, mpsc::Sender<Command>>>,
+    waiting: child::Waiting,
     in_flight: Arc<Semaphore>,
     loading: Semaphore,
     /// A run was put away, or one that was due has moved on.
@@ -76,7 +80,8 @@ struct Inner {
 /// What can be asked of a run in progress.
 enum Command {
     Cancel(By, oneshot::Sender<Result<(), CommandError>>),
-    Retry(By, oneshot::Sender<Result<(), CommandError>>),
+    /// For an effect of the parent, where it is a retried parent that asks.
+    Retry(By, Option<EffectNo>, oneshot::Sender<Result<(), CommandError>>),
     /// Answered when the run ends.
     Await(oneshot::Sender<Ended>),
     Follow(oneshot::Sender<follow::Live>),
@@ -136,23 +141,29 @@ impl Driver {
             parts,
             revisions: Revisions::default(),
             actors: Mutex::default(),
+            waiting: child::Waiting::default(),
             in_flight: Arc::new(Semaphore::new(EFFECTS_IN_FLIGHT_MAX)),
             loading: Semaphore::new(LOADING_MAX),
             rewake: Notify::new(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }));
-        driver.resume().await?;
+        let children = driver.resume().await?;
+        driver.0.tasks.spawn(orphan::run(driver.clone(), children));
         driver.0.tasks.spawn(waker::run(driver.clone()));
         Ok(driver)
     }
 
-    async fn resume(&self) -> Result<(), StoreError> {
+    /// Gives those that are children of others.
+    async fn resume(&self) -> Result<Vec<(RunId, Parent)>, StoreError> {
         const PAGE: u32 = 500;
         let mut after = None;
+        let mut children = Vec::new();
         loop {
             let page = self.0.parts.store.run_unfinished(after, PAGE).await?;
             for row in &page {
+                let parent = Summary::decode(&row.summary).ok().and_then(|summary| summary.parent);
+                children.extend(parent.map(|parent| (row.run, parent)));
                 // A run that was put away has a time to wake at: it is the waker's. Suspended ones are
                 // a person's.
                 if row.state != RunState::Suspended && row.wake_at.is_none() {
@@ -161,13 +172,21 @@ impl Driver {
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some(last.run),
-                _ => return Ok(()),
+                _ => return Ok(children),
             }
         }
     }
 
     /// Starts a run durably. The receiver gets the run's end.
     pub async fn start(&self, start: Start) -> Result<oneshot::Receiver<Ended>, StartError> {
+        self.begin(start, None).await
+    }
+
+    async fn begin(
+        &self,
+        start: Start,
+        parent: Option<Parent>,
+    ) -> Result<oneshot::Receiver<Ended>, StartError> {
         if self.0.stopping.is_cancelled() {
             return Err(StartError::Stopping);
         }
@@ -187,6 +206,7 @@ impl Driver {
             tags: start.tags,
             priority: start.priority,
             traceparent: start.traceparent,
+            parent,
         };
         let (ended, receiver) = oneshot::channel();
         // On a task of its own: an asker who leaves must not break off the commit.
@@ -201,7 +221,7 @@ impl Driver {
 
     /// Has a faulted run go on from the task that faulted.
     pub async fn retry(&self, run: RunId, by: By) -> Result<(), CommandError> {
-        self.command(run, |answer| Command::Retry(by, answer)).await
+        self.command(run, |answer| Command::Retry(by, None, answer)).await
     }
 
     /// The run's end, which may have come long ago.

@@ -10,7 +10,7 @@ use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Certainty, Decision, EffectNo, Performed};
 use crate::record::{
-    By, Control, Decided, Ended, EvaluationNo, Happened, Record, Seed, Started, TimerNo,
+    By, Control, Decided, Ended, EvaluationNo, Happened, Parent, Record, Seed, Started, TimerNo,
     TimerPurpose, Usage,
 };
 
@@ -78,6 +78,8 @@ struct StartedDoc {
     tags: Vec<(String, String)>,
     priority: i32,
     traceparent: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -234,6 +236,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             tags: started.tags.clone(),
             priority: started.priority,
             traceparent: started.traceparent.clone(),
+            parent: started.parent.clone(),
         })),
         Happened::Performed { effect, performed } => HappenedDoc::Performed {
             effect: *effect,
@@ -287,6 +290,7 @@ impl StartedDoc {
             tags: self.tags,
             priority: self.priority,
             traceparent: self.traceparent,
+            parent: self.parent,
         })
     }
 }

@@ -258,6 +258,14 @@ pub(crate) enum ActionDoc {
         function: String,
         input: ValueRef,
     },
+    Workflow {
+        namespace: base::Namespace,
+        workflow: base::WorkflowName,
+        version: String,
+        revision: base::Digest,
+        input: ValueRef,
+        wait: bool,
+    },
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]

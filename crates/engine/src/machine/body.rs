@@ -65,6 +65,11 @@ impl Machine {
                 self.schedule(id, node, action);
                 Ok(Next::Block)
             }
+            TaskKind::Child(child) => {
+                let action = self.child_action(node, child)?;
+                self.schedule(id, node, action);
+                Ok(Next::Block)
+            }
         }
     }
 

@@ -9,13 +9,14 @@
 //!
 //! `node` says what a node is, `advance` moves one through its phases, `body` begins each kind of
 //! task, `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
-//! makes requests, `evaluate` works out expressions. Nothing here reads a clock, a random number or
+//! makes requests, `child` runs of other workflows, `evaluate` works out expressions. Nothing here reads a clock, a random number or
 //! the outside; the driver does that and writes it down first.
 
 mod advance;
 mod arena;
 mod body;
 mod call;
+mod child;
 mod evaluate;
 mod fault;
 mod flow;

@@ -90,7 +90,8 @@ impl Machine {
                 | TaskKind::Raise(_)
                 | TaskKind::Wait(_)
                 | TaskKind::Http(_)
-                | TaskKind::Function(_),
+                | TaskKind::Function(_)
+                | TaskKind::Child(_),
             ) => true,
         }
     }

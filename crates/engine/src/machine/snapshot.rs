@@ -18,7 +18,7 @@ use super::node::{
 use super::scope::Variables;
 use super::timer::Timer;
 use super::{Header, Machine, Step};
-use crate::effect::{Action, Evaluate, HttpRequest};
+use crate::effect::{Action, ChildStart, Evaluate, HttpRequest};
 use crate::format::snapshot_doc::{
     ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, GuardDoc, HeaderDoc, NodeDoc, PhaseDoc,
     ResultRef, SeqDoc, StageDoc, TimeoutDoc, TimerDoc, ValueRef, Values, VariableDoc,
@@ -278,6 +278,14 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
         Action::Function { function, input } => {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
         }
+        Action::Workflow(child) => ActionDoc::Workflow {
+            namespace: child.key.namespace.clone(),
+            workflow: child.key.name.clone(),
+            version: child.version.clone(),
+            revision: child.revision,
+            input: values.put(&child.input),
+            wait: child.wait,
+        },
     }
 }
 
@@ -426,6 +434,11 @@ impl Taken<'_> {
                 let function = base::FunctionRef::parse(&function)
                     .ok_or(SnapshotError::Revision("a function has no valid name"))?;
                 Action::Function { function, input: self.value(input)? }
+            }
+            ActionDoc::Workflow { namespace, workflow, version, revision, input, wait } => {
+                let key = WorkflowKey { namespace, name: workflow };
+                let input = self.value(input)?;
+                Action::Workflow(ChildStart { key, version, revision, input, wait })
             }
         })
     }

@@ -87,6 +87,7 @@ fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
         | TaskKind::Try(_)
         | TaskKind::Wait(_)
         | TaskKind::Http(_)
-        | TaskKind::Function(_) => go(&task.then),
+        | TaskKind::Function(_)
+        | TaskKind::Child(_) => go(&task.then),
     }
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod check;
+mod child;
 mod document;
 mod duration;
 mod error;
@@ -16,6 +17,7 @@ mod reusable;
 mod shape;
 mod task;
 
+pub use child::LATEST;
 pub use document::DSL_VERSIONS;
 
 use std::collections::BTreeSet;

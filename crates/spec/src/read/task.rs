@@ -151,6 +151,7 @@ impl<'a> Reader<'a> {
             "switch" => self.switch(item, within).map(TaskKind::Switch),
             "try" => self.attempt(item, fields, within),
             "wait" => self.duration(item, Position::Task, within.around).map(TaskKind::Wait),
+            "run" => self.run(item, within),
             "do" => {
                 let prefix = format!("{}/do", within.location);
                 Some(TaskKind::Do(self.task_list(item, &prefix, within.around, ListKind::Steps)))

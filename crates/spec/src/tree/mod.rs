@@ -4,7 +4,11 @@
 //! Reading the text is in `read`, naming it in `revision`. Tasks lie in one flat list, so that the
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
+mod child;
+
 use std::sync::Arc;
+
+pub use child::ChildRun;
 
 use base::name::{FunctionRef, WorkflowKey};
 use base::{Duration, Value};
@@ -117,11 +121,12 @@ pub enum TaskKind {
     Wait(DurationOf),
     Http(HttpCall),
     Function(FunctionCall),
+    Child(ChildRun),
 }
 
 impl TaskKind {
     /// Every kind of task, so that a test can see whether it covers them all.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "do",
         "set",
         "switch",
@@ -132,6 +137,7 @@ impl TaskKind {
         "wait",
         "call http",
         "call function",
+        "run workflow",
     ];
 
     #[must_use]
@@ -147,6 +153,7 @@ impl TaskKind {
             Self::Wait(_) => Self::NAMES[7],
             Self::Http(_) => Self::NAMES[8],
             Self::Function(_) => Self::NAMES[9],
+            Self::Child(_) => Self::NAMES[10],
         }
     }
 }

@@ -8,6 +8,7 @@
 mod activation;
 mod crash;
 mod driver;
+mod family;
 mod fault;
 mod flow;
 mod golden;

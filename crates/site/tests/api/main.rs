@@ -8,4 +8,5 @@ mod reference;
 mod restart;
 mod runs;
 mod server;
+mod sets;
 mod workflows;

@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
             }
             Lookup::Missing(why) => {
                 let message = format!("there is no workflow `{}`: {why}", to.name);
-                let hint = "apply it first, or together with this one: `isonomy apply -f FOLDER`";
+                let hint = "apply it first, or together with this one: `isonomy apply -f FOLDER`, `isonomy run FILE --with FOLDER`";
                 self.report(Code::UnknownWorkflow, item.at, message, Some(hint.into()));
                 return None;
             }

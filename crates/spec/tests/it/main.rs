@@ -8,9 +8,9 @@ mod language;
 
 use std::path::PathBuf;
 
-use base::name::FunctionRef;
+use base::name::{FunctionRef, WorkflowKey};
 use base::{Digest, value};
-use isonomy_spec::{Catalog, Diagnostic, Manifest, Read};
+use isonomy_spec::{Catalog, Diagnostic, Lookup, Manifest, Read};
 
 /// Two functions, one of which wants to know what it is given.
 struct Functions;
@@ -30,6 +30,15 @@ impl Catalog for Functions {
             output: None,
             summary: String::new(),
         })
+    }
+
+    /// Knows one workflow, knows that it does not know those called `nobody`, and asks for the rest.
+    fn workflow(&self, key: &WorkflowKey, _version: &str) -> Lookup<Digest> {
+        match key.name.as_str() {
+            "known" => Lookup::Found(Digest::of(b"known")),
+            "nobody" => Lookup::Missing("no workflow of that name is applied".to_owned()),
+            _ => Lookup::NotAsked,
+        }
     }
 
     fn names(&self) -> Vec<FunctionRef> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use wire::{
     ACTOR_HEADER, EventView, EventsAccepted, LogView, Page, RunCommand, RunDetail, RunEventView,
     RunStart, RunView, SecretChanged, SecretSet, SecretView, Version, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowView,
+    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -124,6 +124,16 @@ impl Api {
         self.call("PUT", &format!("/api/v1/namespaces/{namespace}/workflows/{name}"), Some(apply))
             .await?
             .json()
+    }
+
+    /// All or none of the documents, which may refer to each other.
+    pub async fn workflow_apply_set(
+        &self,
+        set: &WorkflowSetApply,
+    ) -> Result<Vec<WorkflowApplied>, OperatorError> {
+        let page: Page<WorkflowApplied> =
+            self.call("POST", "/api/v1/workflows:apply", Some(set)).await?.json()?;
+        Ok(page.items)
     }
 
     pub async fn workflow_delete(&self, name: &WorkflowName, reason: Option<&str>) -> Outcome<()> {

@@ -51,6 +51,11 @@ pub struct Found {
 
 impl Document {
     #[must_use]
+    pub fn is_named(&self) -> bool {
+        matches!(self.head, Head::Named { .. })
+    }
+
+    #[must_use]
     pub fn target(&self, usual: &Namespace) -> (Namespace, WorkflowName) {
         match &self.head {
             Head::Named { namespace, name } => (namespace.clone(), name.clone()),

@@ -3,7 +3,7 @@
 
 use base::Timestamp;
 use serde_json::Value;
-use wire::{AttemptView, RunDetail, TaskView};
+use wire::{AttemptView, ParentView, RunDetail, TaskView};
 
 use crate::fault;
 use crate::output;
@@ -16,6 +16,7 @@ pub fn text(detail: &RunDetail, now: Timestamp) -> String {
     parts.extend(detail.faulted.as_ref().map(faulted));
     parts.push(tasks(detail));
     parts.push(crossings(detail));
+    parts.push(children(detail));
     parts.push(section("input", &detail.input));
     parts.extend(detail.output.as_ref().map(|output| section("output", output)));
     parts.retain(|part| !part.is_empty());
@@ -31,6 +32,7 @@ fn head(detail: &RunDetail, now: Timestamp) -> String {
         ("state", state(detail, now)),
         ("started", by(detail, now)),
     ];
+    lines.extend(view.parent.as_ref().map(|parent| ("parent", in_parent(parent))));
     lines.extend(view.error.as_ref().map(|error| ("error", fault::line(error))));
     lines.extend(view.suspended.as_ref().map(|why| ("suspended", why.clone())));
     let used = &view.usage;
@@ -48,6 +50,10 @@ fn head(detail: &RunDetail, now: Timestamp) -> String {
         lines.push(("labels", view.labels.join(" ")));
     }
     pairs(&lines)
+}
+
+fn in_parent(parent: &ParentView) -> String {
+    format!("{} at {}", parent.run, parent.activation)
 }
 
 fn state(detail: &RunDetail, now: Timestamp) -> String {
@@ -140,6 +146,17 @@ fn crossings(detail: &RunDetail) -> String {
     }
     let table = output::table(&["task", "destination", "gate", "times", "rule"], rows);
     format!("crossings\n{}", indent(&table))
+}
+
+fn children(detail: &RunDetail) -> String {
+    if detail.children.is_empty() {
+        return String::new();
+    }
+    let rows = detail.children.iter().map(|child| {
+        let workflow = format!("{}/{} {}", child.namespace, child.workflow, child.version);
+        vec![child.run.clone(), workflow, child.state.clone(), child.activation.clone()]
+    });
+    format!("children\n{}", indent(&output::table(&["run", "workflow", "state", "for"], rows)))
 }
 
 fn section(name: &str, value: &Value) -> String {

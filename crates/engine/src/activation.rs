@@ -98,11 +98,22 @@ impl Activation {
     /// The same place with every attempt taken out: what a repetition of one effect shares.
     #[must_use]
     pub fn without_attempts(&self) -> String {
+        self.without(&['!', '*'])
+    }
+
+    /// The same place however often a person had it done: what `runs retry` goes on with.
+    #[must_use]
+    pub fn without_times(&self) -> Self {
+        Self(self.without(&['*']).into())
+    }
+
+    /// Without these marks and their numbers.
+    fn without(&self, marks: &[char]) -> String {
         let mut out = String::with_capacity(self.0.len());
         let mut dropping = false;
         for character in self.0.chars() {
             match character {
-                '!' | '*' => dropping = true,
+                mark if marks.contains(&mark) => dropping = true,
                 '0'..='9' if dropping => {}
                 other => {
                     dropping = false;

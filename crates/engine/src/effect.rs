@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use base::name::{FunctionRef, Namespace};
-use base::{Fault, RunId, Value};
+use base::name::{FunctionRef, Namespace, WorkflowKey};
+use base::{Digest, Fault, RunId, Value};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use spec::tree::{HttpOutput, Language, Returns};
@@ -48,6 +48,20 @@ pub enum Action {
     /// With parts that only the performer may know. It becomes one of the others there.
     Sealed(Box<Sealed>),
     Process(ProcessRequest),
+    /// A run of another workflow. Done by the driver itself.
+    Workflow(ChildStart),
+}
+
+/// A child run with everything evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChildStart {
+    pub key: WorkflowKey,
+    /// As the document has it: for people.
+    pub version: String,
+    pub revision: Digest,
+    pub input: Value,
+    /// Whether the effect is done when the child has ended, or already when it has begun.
+    pub wait: bool,
 }
 
 /// An HTTP request with everything evaluated.
@@ -151,6 +165,11 @@ pub struct Crossed {
 /// Dropping the future cancels the work at once.
 pub trait Performer: Send + Sync + 'static {
     fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed>;
+
+    /// Whether it answers for child runs as well, in place of the driver: tests do.
+    fn answers_children(&self) -> bool {
+        false
+    }
 }
 
 /// An expression to evaluate outside the process.

@@ -127,6 +127,21 @@ pub struct Started {
     pub traceparent: String,
     /// The versions of the secrets that the workflow names, as far as there were any.
     pub secrets: Vec<(SecretName, SecretVersion)>,
+    /// The task that has the run run.
+    pub parent: Option<Parent>,
+}
+
+/// A run's place in another run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub run: RunId,
+    pub activation: Activation,
+    /// By which effect of the parent it was started. In a run's row: by which it was taken up last.
+    pub effect: EffectNo,
+    /// How many runs stand above this one.
+    pub depth: u32,
+    /// Whether the parent waits for its end: then it is cancelled with it.
+    pub awaited: bool,
 }
 
 /// The run's own secret: every random choice follows from it (jitter), and it keys the digests that

@@ -13,6 +13,7 @@ use engine::record::{By, Decided, Ended, Happened, Note, NoteKind};
 use store::{RunRow, RunState, Sequence};
 use wire::{AttemptView, CrossingView, RunDetail, TaskView};
 
+use crate::children::Places;
 use crate::refusal::{Refusal, internal};
 use crate::run::Runs;
 use crate::view::{VALUE_SHOWN_BYTES_MAX, fault_view, run_view, value_view};
@@ -45,7 +46,9 @@ impl Runs {
             return Err(error.into());
         }
         // A run that cannot be followed to its end is shown as far as it can be.
+        let places = std::mem::take(&mut walker.children);
         let mut detail = walker.detail(&row);
+        detail.children = self.children(run, &places).await?;
         if let Some(error) = wrong.filter(|_| !row.state.has_ended()) {
             detail.view.suspended.get_or_insert_with(|| format!("{}: {error}", error.code()));
         }
@@ -79,6 +82,7 @@ struct Walker {
     next: u64,
     forgotten: u64,
     attempts: VecDeque<Attempt>,
+    children: Places,
     ended: Option<Ended>,
 }
 
@@ -143,6 +147,7 @@ impl Walker {
             | Happened::Received(_) => {}
         }
         record.decided.iter().for_each(|decided| self.attempt(at, decided));
+        walked.step.effects.iter().for_each(|effect| self.children.see(effect));
         walked.step.notes.iter().for_each(|note| self.note(at, note));
     }
 
@@ -309,6 +314,7 @@ impl Walker {
             faulted,
             tasks,
             tasks_omitted,
+            children: Vec::new(),
             by: wire::By { actor: by.actor, reason: by.reason },
             sequence: self.last.0,
         }

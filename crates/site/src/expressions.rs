@@ -143,6 +143,7 @@ impl<'a> Walk<'a> {
                     self.output(&each.export);
                 }
             }
+            TaskKind::Child(child) => child.input.iter().for_each(|it| self.template(it)),
         }
     }
 

@@ -6,6 +6,7 @@
 mod api;
 mod caller;
 mod change;
+mod children;
 mod config;
 mod detail;
 mod evaluate;
@@ -17,6 +18,7 @@ mod journal;
 mod log;
 mod metrics;
 mod refusal;
+mod resolve;
 mod run;
 mod schedule;
 mod secret;

@@ -115,8 +115,13 @@ impl Site {
         .await
         .map_err(SiteError::Resume)?;
         let closing = CancellationToken::new();
-        let workflows =
-            Workflows::new(Arc::clone(&store), catalog, evaluators.clone(), Arc::clone(&clock));
+        let workflows = Workflows::new(
+            Arc::clone(&store),
+            catalog,
+            Arc::clone(&gate),
+            evaluators.clone(),
+            Arc::clone(&clock),
+        );
         let runs = Runs::new(
             driver.clone(),
             Arc::clone(&store),

@@ -3,10 +3,10 @@
 use base::value::{Value, to_json};
 use base::{Digest, Fault};
 use engine::driver::Summary;
-use engine::record::Usage;
+use engine::record::{Parent, Usage};
 use serde_json::json;
 use store::RunRow;
-use wire::{RunUsage, RunView};
+use wire::{ParentView, RunUsage, RunView};
 
 /// Values of tasks above this are shown by size and digest. Sixteen such values fill a screen anyway.
 pub(crate) const VALUE_SHOWN_BYTES_MAX: usize = 64 * 1024;
@@ -34,6 +34,7 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         started_by: String::new(),
         owner: String::new(),
         usage: RunUsage::default(),
+        parent: None,
     };
     if let Some(summary) = summary {
         view.version = summary.version;
@@ -46,8 +47,17 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         view.started_by = summary.started_by;
         view.owner = summary.owner;
         view.usage = usage_view(summary.usage);
+        view.parent = summary.parent.as_ref().map(parent_view);
     }
     view
+}
+
+fn parent_view(parent: &Parent) -> ParentView {
+    ParentView {
+        run: parent.run.to_string(),
+        activation: parent.activation.to_string(),
+        depth: parent.depth,
+    }
 }
 
 pub(crate) fn usage_view(usage: Usage) -> RunUsage {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{Clock, Digest};
 use engine::record::By;
+use gateway::Gate;
 use spec::tree::schedule::Schedule;
-use spec::{Diagnostic, Read, Severity};
+use spec::{Diagnostic, Resolved, Severity};
 use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
 use wire::{
     Finding, Page, ProblemCode, RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange,
-    WorkflowDetail, WorkflowView,
+    WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use tokio::sync::Notify;
@@ -21,6 +22,7 @@ use crate::change::{ChangeKind, change_op};
 use crate::evaluate::Evaluators;
 use crate::expressions;
 use crate::refusal::{Refusal, finished, internal};
+use crate::resolve::{Named, Resolution, Resolver, Sent};
 use crate::schedule;
 
 /// Heads of workflows in memory. One is a hundred bytes, and a site has tens of workflows.
@@ -35,12 +37,15 @@ pub(crate) const SAME_VERSION: &str = "WFL-101";
 /// What a document is called in findings when its sender has no name for it.
 const SOURCE: &str = "document";
 
+/// Documents that are applied together. Nobody can look at a longer plan.
+const DOCUMENTS_MAX: usize = 1_000;
+
 #[derive(Clone)]
 pub(crate) struct Workflows(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn Store>,
-    catalog: Arc<worker::Catalog>,
+    resolver: Resolver,
     evaluators: Evaluators,
     clock: Arc<dyn Clock>,
     heads: Mutex<Heads>,
@@ -68,14 +73,16 @@ impl Workflows {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         catalog: Arc<worker::Catalog>,
+        gate: Arc<Gate>,
         evaluators: Evaluators,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (heads, changing) = (Mutex::default(), tokio::sync::Mutex::default());
         let schedules_changed = Arc::default();
+        let resolver = Resolver { store: Arc::clone(&store), catalog, gate };
         Self(Arc::new(Inner {
             store,
-            catalog,
+            resolver,
             evaluators,
             clock,
             heads,
@@ -172,29 +179,36 @@ impl Workflows {
         let WorkflowApply { text, dry_run, source, reason } = apply;
         let by = caller.because(reason)?;
         let source = source.unwrap_or_else(|| SOURCE.to_owned());
-        let (text, read) = self.read(text, &source).await?;
-        let found = &read.workflow.document.key;
-        if found != key {
+        let plans = self.plans(vec![Sent { text, source }]).await?;
+        let found = plans.iter().map(|plan| &plan.key).find(|found| *found != key);
+        if let Some(found) = found {
             let detail =
                 format!("the document is `{found}`, and the path says `{key}`; make them equal");
             return Err(Refusal::new(ProblemCode::WorkflowMismatch, detail));
         }
-        let wrong = expressions::check(&self.0.evaluators, &read.workflow, &text, &source).await?;
-        if !wrong.is_empty() {
-            return Err(invalid(wrong));
-        }
-        let warnings = read.warnings.iter().map(|it| finding(it, &source, &text)).collect();
-        let plan = Plan {
-            key: key.clone(),
-            revision: read.revision,
-            version: read.workflow.document.version.clone(),
-            text,
-            source,
-            warnings,
-            schedule: read.workflow.schedule,
-        };
         let workflows = self.clone();
-        finished(async move { workflows.carry_out(plan, &by, dry_run).await }).await
+        let applied = finished(async move { workflows.carry_out(plans, &by, dry_run).await });
+        applied.await?.into_iter().next().ok_or_else(internal)
+    }
+
+    /// Applies documents that may refer to each other: all or none, in one commit.
+    pub(crate) async fn apply_set(
+        &self,
+        caller: &Caller,
+        set: WorkflowSetApply,
+    ) -> Result<Vec<WorkflowApplied>, Refusal> {
+        let by = caller.because(set.reason)?;
+        if set.documents.is_empty() || set.documents.len() > DOCUMENTS_MAX {
+            let detail = format!("`documents` holds 1 to {DOCUMENTS_MAX} documents");
+            return Err(Refusal::new(ProblemCode::BodyInvalid, detail));
+        }
+        let sent = set.documents.into_iter().map(|document| Sent {
+            text: document.text,
+            source: document.source.unwrap_or_else(|| SOURCE.to_owned()),
+        });
+        let plans = self.plans(sent.collect()).await?;
+        let (workflows, dry_run) = (self.clone(), set.dry_run);
+        finished(async move { workflows.carry_out(plans, &by, dry_run).await }).await
     }
 
     /// Marks a workflow as deleted. Its revisions and runs stay.
@@ -222,58 +236,53 @@ impl Workflows {
         .await
     }
 
-    async fn read(&self, text: String, source: &str) -> Result<(String, Read), Refusal> {
-        let catalog = Arc::clone(&self.0.catalog);
-        // A large document takes tens of milliseconds, in which other requests go on.
-        let work = tokio::task::spawn_blocking(move || {
-            let read = spec::read(&text, &*catalog);
-            (text, read)
-        });
-        let (text, read) = work.await.map_err(|_| internal())?;
-        match read {
-            Ok(read) => Ok((text, read)),
-            Err(found) => Err(invalid(found.iter().map(|it| finding(it, source, &text)).collect())),
+    /// Reads documents that are applied together.
+    async fn plans(&self, sent: Vec<Sent>) -> Result<Vec<Plan>, Refusal> {
+        let (mut plans, mut wrong) = (Vec::new(), Vec::new());
+        for Named { resolution, revision } in self.0.resolver.resolve_all(sent).await? {
+            let Resolution { sent: Sent { text, source }, read, resolved } = resolution;
+            let workflow = &read.workflow;
+            let found = expressions::check(&self.0.evaluators, workflow, &text, &source).await?;
+            wrong.extend(found);
+            let warnings = read.warnings.iter().map(|it| finding(it, &source, &text)).collect();
+            let spec::tree::Workflow { document, schedule, .. } = read.workflow;
+            let (key, version) = (document.key, document.version);
+            plans.push(Plan { key, revision, version, text, resolved, source, warnings, schedule });
         }
+        if wrong.is_empty() { Ok(plans) } else { Err(invalid(wrong)) }
     }
 
     async fn carry_out(
         &self,
-        plan: Plan,
+        plans: Vec<Plan>,
         by: &By,
         dry_run: bool,
-    ) -> Result<WorkflowApplied, Refusal> {
+    ) -> Result<Vec<WorkflowApplied>, Refusal> {
         let _turn = self.0.changing.lock().await;
-        let stored = self.0.store.workflow_get(plan.key.clone()).await?;
-        let current = stored.filter(|row| row.deleted_at.is_none());
-        let (change, previous) = match &current {
-            None => (WorkflowChange::New, None),
-            Some(row) if row.revision == plan.revision => (WorkflowChange::Unchanged, None),
-            Some(row) => (WorkflowChange::Changed, Some(row.revision)),
-        };
-        let mut warnings = plan.warnings.clone();
-        let same = |row: &WorkflowRow| row.version == plan.version;
-        if change == WorkflowChange::Changed && current.as_ref().is_some_and(same) {
-            warnings.push(plan.same_version());
+        let (mut ops, mut applied) = (Vec::new(), Vec::new());
+        for plan in &plans {
+            let stored = self.0.store.workflow_get(plan.key.clone()).await?;
+            let current = stored.filter(|row| row.deleted_at.is_none());
+            let (change, previous) = match &current {
+                None => (WorkflowChange::New, None),
+                Some(row) if row.revision == plan.revision => (WorkflowChange::Unchanged, None),
+                Some(row) => (WorkflowChange::Changed, Some(row.revision)),
+            };
+            if change != WorkflowChange::Unchanged {
+                let now = self.0.clock.now();
+                let kept = self.0.store.schedule_get(plan.key.clone()).await?;
+                ops.extend(plan.ops(previous, by, now));
+                ops.extend(schedule::ops(&plan.key, plan.schedule.as_ref(), &kept, now));
+            }
+            applied.push(plan.applied(change, current.as_ref()));
         }
-        if !dry_run && change != WorkflowChange::Unchanged {
-            let now = self.0.clock.now();
-            let kept = self.0.store.schedule_get(plan.key.clone()).await?;
-            let mut ops = plan.ops(previous, by, now);
-            ops.extend(schedule::ops(&plan.key, plan.schedule.as_ref(), &kept, now));
+        if !dry_run && !ops.is_empty() {
             let result = self.commit(ops).await;
-            self.heads_forget(&plan.key);
+            plans.iter().for_each(|plan| self.heads_forget(&plan.key));
             result?;
             self.0.schedules_changed.notify_one();
         }
-        Ok(WorkflowApplied {
-            namespace: plan.key.namespace.to_string(),
-            workflow: plan.key.name.to_string(),
-            version: plan.version,
-            revision: plan.revision.to_string(),
-            change,
-            previous: previous.map(|revision| revision.to_string()),
-            warnings,
-        })
+        Ok(applied)
     }
 
     /// Told whenever a schedule has changed.
@@ -327,6 +336,7 @@ struct Plan {
     revision: Digest,
     version: String,
     text: String,
+    resolved: Resolved,
     source: String,
     warnings: Vec<Finding>,
     schedule: Option<Schedule>,
@@ -342,7 +352,7 @@ impl Plan {
                 version: self.version.clone(),
                 created_at: at,
                 text: self.text.clone().into(),
-                resolved: Default::default(),
+                resolved: self.resolved.encode().into(),
             }),
             Op::WorkflowPut(WorkflowRow {
                 key: key.clone(),
@@ -353,6 +363,23 @@ impl Plan {
             }),
             change_op(ChangeKind::WorkflowApplied, key, Some(revision), previous, by, at),
         ]
+    }
+
+    fn applied(&self, change: WorkflowChange, current: Option<&WorkflowRow>) -> WorkflowApplied {
+        let previous = current.filter(|_| change == WorkflowChange::Changed);
+        let mut warnings = self.warnings.clone();
+        if previous.is_some_and(|row| row.version == self.version) {
+            warnings.push(self.same_version());
+        }
+        WorkflowApplied {
+            namespace: self.key.namespace.to_string(),
+            workflow: self.key.name.to_string(),
+            version: self.version.clone(),
+            revision: self.revision.to_string(),
+            change,
+            previous: previous.map(|row| row.revision.to_string()),
+            warnings,
+        }
     }
 
     fn same_version(&self) -> Finding {
@@ -370,6 +397,7 @@ impl Plan {
             line: 1,
             column: 1,
             pointer: "/document/version".to_owned(),
+            source: Some(self.source.clone()),
             hint: Some(hint.to_owned()),
         }
     }
@@ -382,7 +410,7 @@ fn missing(key: &WorkflowKey) -> Refusal {
     Refusal::new(ProblemCode::WorkflowMissing, detail)
 }
 
-fn invalid(findings: Vec<Finding>) -> Refusal {
+pub(crate) fn invalid(findings: Vec<Finding>) -> Refusal {
     let errors = findings.iter().filter(|it| it.severity == Severity::Error.to_string()).count();
     let detail = match findings.iter().find(|it| it.severity == Severity::Error.to_string()) {
         Some(first) => format!(
@@ -406,6 +434,7 @@ pub(crate) fn finding(diagnostic: &Diagnostic, source: &str, text: &str) -> Find
         line: diagnostic.location.line,
         column: diagnostic.location.column,
         pointer: diagnostic.pointer.clone(),
+        source: Some(source.to_owned()),
         hint: diagnostic.hint.clone(),
         rendered: Some(diagnostic.render(source, text)),
     }

@@ -85,6 +85,7 @@ codes! {
     EventFilter = "WF-036": "an event filter that cannot match as it is written",
     EventPattern = "WF-037": "a regular expression that is not valid",
     EventStrategy = "WF-038": "a `listen` that does not say in exactly one way which events it takes",
+    UnknownWorkflow = "WF-040": "a workflow to run that is not there",
     ResourceMissing = "WF-045": "something behind an address that cannot be had",
     ResourceInvalid = "WF-046": "something behind an address that is not what it should be",
     FunctionCycle = "WF-047": "a function that calls itself",
@@ -112,7 +113,7 @@ codes! {
     ScheduleInterval = "WF-092": "an interval that a schedule cannot have",
     ReadWithoutOn = "WF-093": "`read` in a schedule without events",
     // 100 to 199: valid, but not there yet.
-    NotYetRun = "WF-103": "this kind of `run` is not there yet",
+    NotYetRun = "WF-103": "`run: container` is not there yet",
     NotYetGrpc = "WF-105": "`call: grpc` is not there yet",
     NotYetAsyncApi = "WF-106": "`call: asyncapi` is not there yet",
     NotYetA2a = "WF-107": "`call: a2a` is not there yet",

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::name::{FunctionRef, WorkflowKey};
+use base::name::{FunctionRef, Namespace, WorkflowKey, WorkflowName};
 use base::value::{as_object, as_str, get, object, string};
 use base::{Digest, Value};
 
@@ -30,6 +30,16 @@ pub struct ResolvedError(String);
 #[must_use]
 pub fn workflow_reference(key: &WorkflowKey, version: &str) -> String {
     format!("{key}:{version}")
+}
+
+/// The workflow and version of a [`workflow_reference`].
+#[must_use]
+pub fn workflow_of(reference: &str) -> Option<(WorkflowKey, &str)> {
+    let (key, version) = reference.split_once(':')?;
+    let (namespace, name) = key.split_once('/')?;
+    let namespace = Namespace::parse(namespace).ok()?;
+    let name = WorkflowName::parse(name).ok()?;
+    Some((WorkflowKey { namespace, name }, version))
 }
 
 impl Resolved {

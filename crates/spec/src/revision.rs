@@ -54,6 +54,8 @@ pub struct Reference {
 pub struct Unresolved {
     /// By which other documents refer to it, as a reference of the kind `workflow`.
     pub name: String,
+    /// Other references that lead to it too, such as the one to the `latest` version.
+    pub also: Vec<String>,
     pub text: String,
     pub references: Vec<ReferenceTo>,
 }
@@ -83,8 +85,10 @@ pub fn revision_digests(
 ) -> Result<BTreeMap<String, Digest>, RevisionError> {
     let mut index = BTreeMap::new();
     for (number, document) in documents.iter().enumerate() {
-        if index.insert(document.name.as_str(), number).is_some() {
-            return Err(RevisionError::Duplicate { name: document.name.clone() });
+        for name in std::iter::once(&document.name).chain(&document.also) {
+            if index.insert(name.as_str(), number).is_some() {
+                return Err(RevisionError::Duplicate { name: name.clone() });
+            }
         }
     }
     let mut naming = Naming { documents, index, known, digests: BTreeMap::new() };
@@ -154,7 +158,8 @@ impl Naming<'_> {
     ) -> Result<Vec<Reference>, RevisionError> {
         let document = &self.documents[number];
         let resolve = |to: &ReferenceTo| {
-            let own = self.inside(to).and_then(|_| self.digests.get(&to.name).copied());
+            let name = |number: usize| &self.documents[number].name;
+            let own = self.inside(to).and_then(|it| self.digests.get(name(it)).copied());
             match own.or_else(|| (self.known)(to)) {
                 Some(digest) => Ok(Reference { to: to.clone(), digest }),
                 None => {
@@ -300,7 +305,12 @@ mod tests {
                     Some(function) => to(ReferenceKind::Function, function),
                     None => to(ReferenceKind::Workflow, word),
                 });
-            Unresolved { name: name.into(), text: text.into(), references: references.collect() }
+            Unresolved {
+                name: name.into(),
+                also: Vec::new(),
+                text: text.into(),
+                references: references.collect(),
+            }
         };
         lines.iter().map(parse).collect()
     }

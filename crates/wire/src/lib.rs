@@ -17,14 +17,14 @@ pub use log::LogView;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use run::{
-    AttemptView, By, CrossingView, FollowEvent, RunCommand, RunDetail, RunEventView, RunResult,
-    RunStart, RunUsage, RunView, TaskView,
+    AttemptView, By, ChildView, CrossingView, FollowEvent, ParentView, RunCommand, RunDetail,
+    RunEventView, RunResult, RunStart, RunUsage, RunView, TaskView,
 };
 pub use secret::{SecretChanged, SecretSet, SecretView};
 pub use site::{Health, Version};
 pub use workflow::{
     RevisionView, ScheduleView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
-    WorkflowView,
+    WorkflowDocument, WorkflowSetApply, WorkflowView,
 };
 
 /// Header in which a local client says who acts. A claim, not a proof: the API listens on loopback

@@ -275,6 +275,9 @@ pub struct Finding {
     pub column: u32,
     /// JSON pointer into the document.
     pub pointer: String,
+    /// What the sender calls the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// The finding as a terminal shows it, with the source line.

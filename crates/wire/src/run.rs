@@ -77,6 +77,33 @@ pub struct RunView {
     /// Whose run it is.
     pub owner: String,
     pub usage: RunUsage,
+    /// The run that has this one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ParentView>,
+}
+
+/// A run's place in another run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ParentView {
+    pub run: String,
+    /// The execution of the parent's task.
+    pub activation: String,
+    /// How many runs stand above this one.
+    pub depth: u32,
+}
+
+/// A run that a task of another run has run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChildView {
+    pub run: String,
+    pub namespace: String,
+    pub workflow: String,
+    pub version: String,
+    pub state: String,
+    /// The execution of the task that has it run.
+    pub activation: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -116,6 +143,9 @@ pub struct RunDetail {
     pub tasks: Vec<TaskView>,
     /// Tasks that are not in `tasks`.
     pub tasks_omitted: u64,
+    /// Runs that its tasks have run, in the order of their beginning; at most the last 200.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildView>,
     /// Who started it, and why.
     pub by: By,
     /// The last record of the journal.

@@ -21,6 +21,30 @@ pub struct WorkflowApply {
     pub reason: Option<String>,
 }
 
+/// Applies documents that may refer to each other, all or none. `POST /api/v1/workflows:apply`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkflowSetApply {
+    /// 1 to 1,000 documents; each says itself which workflow it is.
+    pub documents: Vec<WorkflowDocument>,
+    /// Only say what would change.
+    #[serde(default)]
+    pub dry_run: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One document of several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkflowDocument {
+    /// The document, YAML or JSON.
+    pub text: String,
+    /// Name of the file, for findings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkflowChange {

@@ -60,7 +60,7 @@ async fn open(worker: &Worker, effect: &Perform, sealed: &Sealed, mask: &mut Mas
         Ok(Action::Function { function, input }) => {
             worker.function(effect, &function, &input).await
         }
-        Ok(Action::Sealed(_) | Action::Process(_)) => {
+        Ok(Action::Sealed(_) | Action::Process(_) | Action::Workflow(_)) => {
             unreachable!("what is opened is a request or a function")
         }
         Err(fault) => untouched(fault),

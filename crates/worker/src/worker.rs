@@ -148,6 +148,7 @@ impl Performer for Worker {
                     let Self { gate, scripts, ports, .. } = worker;
                     process::perform(gate, scripts, ports.logs, &effect, request).await
                 }
+                Action::Workflow(_) => not_here().await,
                 Action::Sealed(sealed) => sealed::perform(&worker, &effect, sealed).await,
                 Action::Function { function, input } => {
                     worker.function(&effect, function, input).await
@@ -156,6 +157,12 @@ impl Performer for Worker {
         }
         .boxed()
     }
+}
+
+/// Child runs are the driver's own; one that comes here is a mistake of ours.
+fn not_here() -> BoxFuture<'static, Performed> {
+    let fault = Fault::new(ErrorType::Runtime, "a child run is started by the engine itself");
+    ready(Performed::fault(fault, Certainty::Definite)).boxed()
 }
 
 pub(crate) fn caller(effect: &Perform) -> Caller<'_> {

@@ -126,6 +126,9 @@ pub struct RunArgs {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// With a file: more documents, or folders of them, to apply together with it; may be repeated
+    #[arg(long, value_name = "FILE|DIR")]
+    pub with: Vec<PathBuf>,
     /// Form of the output on stdout [default: json]; `text` writes a string as it is
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub output: Option<Format>,

@@ -1,11 +1,14 @@
 //! `isonomy apply`: from files to stored revisions, with the plan first. All documents or none: one
 //! that is not valid keeps the others from being applied.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
-use wire::{Page, ProblemCode, WorkflowApplied, WorkflowChange};
+use gateway::operator::OperatorError;
+use wire::{
+    Page, Problem, ProblemCode, WorkflowApplied, WorkflowChange, WorkflowDocument, WorkflowSetApply,
+};
 
 use super::workflows::short;
 use crate::api::Api;
@@ -33,16 +36,14 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     } else if !args.yes && !confirmed(&args, changes, &api.address())? {
         return Err(Failure::new(Exit::Cancelled, "nothing was applied"));
     }
-    let mut items = Vec::new();
-    for (document, planned) in found.documents.iter().zip(plan) {
-        // Where nothing changes nothing is sent, so that no record of a change appears.
-        items.push(match planned.change {
-            WorkflowChange::Unchanged => planned,
-            WorkflowChange::New | WorkflowChange::Changed => {
-                send(&api, document, false, args.reason.clone()).await?
-            }
-        });
-    }
+    let items = if changes == 0 {
+        // Nothing is sent, so that no record of a change appears.
+        plan
+    } else {
+        send_all(&api, &found.documents, false, args.reason.clone())
+            .await
+            .map_err(|error| api.explain(error))?
+    };
     let page = Page { items, next: None };
     output::show(args.output.output, &page, || applied_text(&page.items))?;
     Ok(Exit::Ok)
@@ -89,46 +90,72 @@ fn refuse_doubles(documents: &[Document], global: &Global) -> Outcome<()> {
 
 /// What would change. Finds everything that is wrong with all documents before anything is applied.
 async fn plan(api: &Api, documents: &[Document]) -> Outcome<Vec<WorkflowApplied>> {
-    let mut plan = Vec::new();
-    let mut places = Vec::new();
-    let mut invalid = 0;
-    for document in documents {
-        let (namespace, name) = document.target(&api.namespace);
-        match api.workflow_apply(&namespace, &name, &document.apply(true, None)).await {
-            Ok(applied) => {
-                say_warnings(&applied);
-                plan.push(applied);
+    let plan =
+        send_all(api, documents, true, None).await.map_err(|error| match problem_of(&error) {
+            Some(problem) if problem.code == ProblemCode::WorkflowInvalid => {
+                not_valid(documents, &problem)
             }
-            Err(error) => match problem_of(&error) {
-                Some(problem) if problem.code == ProblemCode::WorkflowInvalid => {
-                    invalid += 1;
-                    places.extend(places_of(&problem));
-                    if problem.findings.is_empty() {
-                        places.push(format!("{}: {}", document.source, problem.detail));
-                    }
-                }
-                _ => return Err(api.explain(error)),
-            },
-        }
-    }
-    if invalid == 0 {
-        return Ok(plan);
-    }
-    let all = counted(documents.len(), "document");
-    let message = format!("not valid: {invalid} of {all}; nothing was applied");
-    Err(Failure::usage(message).places(places))
+            _ => api.explain(error),
+        })?;
+    plan.iter().for_each(say_warnings);
+    Ok(plan)
 }
 
-/// Applies one document, or only asks what it would change.
-pub async fn send(
+fn not_valid(documents: &[Document], problem: &Problem) -> Failure {
+    let all = counted(documents.len(), "document");
+    let sources: HashSet<&str> =
+        problem.findings.iter().filter_map(|found| found.source.as_deref()).collect();
+    let mut places = places_of(problem);
+    let invalid = match documents {
+        [one] if places.is_empty() => {
+            places.push(format!("{}: {}", one.source, problem.detail));
+            1
+        }
+        [_] => 1,
+        _ if places.is_empty() => {
+            places.push(problem.detail.clone());
+            1
+        }
+        _ => sources.len(),
+    };
+    Failure::usage(format!("not valid: {invalid} of {all}; nothing was applied")).places(places)
+}
+
+/// Applies documents together: all or none, or only asks what that would change. Several may refer to
+/// each other.
+async fn send_all(
     api: &Api,
-    document: &Document,
+    documents: &[Document],
     dry_run: bool,
     reason: Option<String>,
+) -> Result<Vec<WorkflowApplied>, OperatorError> {
+    if let [document] = documents {
+        let (namespace, name) = document.target(&api.namespace);
+        let apply = document.apply(dry_run, reason);
+        return Ok(vec![api.workflow_apply(&namespace, &name, &apply).await?]);
+    }
+    let documents = documents.iter().map(|document| WorkflowDocument {
+        text: document.text.clone(),
+        source: Some(document.source.clone()),
+    });
+    api.workflow_apply_set(&WorkflowSetApply { documents: documents.collect(), dry_run, reason })
+        .await
+}
+
+/// Applies the first document together with others that it may refer to.
+pub async fn send_with(
+    api: &Api,
+    document: &Document,
+    others: &[Document],
+    reason: Option<String>,
 ) -> Outcome<WorkflowApplied> {
-    let (namespace, name) = document.target(&api.namespace);
-    let answer = api.workflow_apply(&namespace, &name, &document.apply(dry_run, reason)).await;
-    answer.map_err(|error| api.explain(error))
+    let mut documents = vec![document.clone()];
+    documents.extend_from_slice(others);
+    let applied = send_all(api, &documents, false, reason).await;
+    let applied = applied.map_err(|error| api.explain(error))?;
+    applied.iter().for_each(say_warnings);
+    let first = applied.into_iter().next();
+    first.ok_or_else(|| Failure::internal("the site answered for none of the documents"))
 }
 
 pub fn say_warnings(applied: &WorkflowApplied) {

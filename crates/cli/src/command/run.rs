@@ -12,7 +12,7 @@ use wire::{RunDetail, RunStart, RunView};
 use super::apply;
 use crate::api::Api;
 use crate::args::{Global, RunArgs};
-use crate::document;
+use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::fault;
@@ -125,6 +125,11 @@ impl Start {
     /// Applies the file, if it is one, and starts the run. From then on the namespace is the run's.
     async fn send(&self, api: &mut Api, args: &RunArgs) -> Outcome<RunView> {
         let (namespace, name, revision) = match &self.target {
+            Target::Name(_) if !args.with.is_empty() => {
+                return Err(Failure::usage(
+                    "`--with` is for a file, and a stored workflow has found what it refers to",
+                ));
+            }
             Target::Name(name) => (api.namespace.clone(), name.clone(), args.revision.clone()),
             Target::File(_) if args.revision.is_some() => {
                 return Err(Failure::usage(
@@ -164,8 +169,8 @@ async fn apply_file(
     args: &RunArgs,
 ) -> Outcome<(Namespace, WorkflowName, Option<String>)> {
     let document = document::read(file)?;
-    let applied = apply::send(api, &document, false, args.reason.clone()).await?;
-    apply::say_warnings(&applied);
+    let others = beside(&document, args)?;
+    let applied = apply::send_with(api, &document, &others, args.reason.clone()).await?;
     let (namespace, name) = document.target(&api.namespace);
     if !args.local {
         let (change, revision) =
@@ -176,6 +181,16 @@ async fn apply_file(
         ));
     }
     Ok((namespace, name, Some(applied.revision)))
+}
+
+/// The documents to apply together with the one to run, which itself may lie among them.
+fn beside(document: &Document, args: &RunArgs) -> Outcome<Vec<Document>> {
+    let mut others = Vec::new();
+    for path in &args.with {
+        others.extend(document::find(path)?.documents);
+    }
+    others.retain(|other| other.head != document.head || !other.is_named());
+    Ok(others)
 }
 
 async fn watch(api: &mut Api, run: RunId, interrupt: &mut Interrupt, lines: bool) -> Outcome<Stop> {

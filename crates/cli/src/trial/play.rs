@@ -160,7 +160,7 @@ async fn begin(
         version: subject.version.clone(),
         created_at: case.at,
         text: subject.text.clone().into(),
-        resolved: Default::default(),
+        resolved: subject.resolved.encode().into(),
     };
     store.commit(vec![Op::RevisionPut(row)], Preconditions::none()).await.map_err(broken)?;
     let actor = "test".to_owned();

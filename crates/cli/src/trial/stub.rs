@@ -148,12 +148,16 @@ impl Performer for Stubs {
             Some(Err(problem)) => self.stop(problem),
             None => match &*effect.action {
                 // Nobody has secrets here, and nothing leaves.
-                Action::Http(_) | Action::Sealed(_) | Action::Process(_) => {
+                Action::Http(_) | Action::Sealed(_) | Action::Process(_) | Action::Workflow(_) => {
                     self.stop(missing(&call))
                 }
                 Action::Function { .. } => self.function(effect, call),
             },
         }
+    }
+
+    fn answers_children(&self) -> bool {
+        true
     }
 }
 
@@ -215,6 +219,7 @@ fn with(action: &Action) -> Value {
         Action::Http(request) => http(request),
         Action::Function { input, .. } => base::value::to_serde(input),
         Action::Sealed(sealed) => unopened(sealed),
+        Action::Workflow(child) => base::value::to_serde(&child.input),
         Action::Process(request) => json!({
             "code": request.code,
             "stdin": request.stdin,

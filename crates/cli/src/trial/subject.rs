@@ -7,8 +7,8 @@ use std::sync::Arc;
 use base::Digest;
 use base::name::WorkflowKey;
 use engine::activation::Activation;
-use spec::near;
 use spec::tree::Workflow;
+use spec::{ReferenceKind, Resolved, near};
 
 use super::file::{TestFile, Which, place};
 use crate::document;
@@ -25,6 +25,8 @@ pub struct Subject {
     pub key: WorkflowKey,
     pub version: String,
     pub revision: Digest,
+    /// Stands for what it refers to: stubs answer for its children.
+    pub resolved: Resolved,
     locations: HashMap<Vec<Step>, Arc<str>>,
     names: Vec<Arc<str>>,
 }
@@ -48,7 +50,19 @@ impl Subject {
             Failure::usage(format!("`{source}` is not a workflow that can be run")).places(places)
         })?;
         let document = &read.workflow.document;
+        let mut resolved = Resolved::default();
+        for to in &read.unresolved {
+            if to.kind != ReferenceKind::Workflow {
+                let what = format!(
+                    "`{source}` refers to `{}`, and a test fetches nothing; test it at a site",
+                    to.name
+                );
+                return Err(Failure::usage(what));
+            }
+            resolved.workflows.insert(to.name.clone(), Digest::of(to.name.as_bytes()));
+        }
         Ok(Self {
+            resolved,
             key: document.key.clone(),
             version: document.version.clone(),
             revision: read.revision,

@@ -277,7 +277,39 @@ const PROCESSES: Case = Case {
 ",
 };
 
-const CASES: [Case; 8] = [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING, PROCESSES];
+const CHILDREN: Case = Case {
+    name: "children",
+    is_ordered: true,
+    tasks: "
+  - before:
+      call: http
+      with: { method: post, endpoint: WORLD/before }
+  - child:
+      run:
+        workflow:
+          namespace: default
+          name: child
+          version: latest
+          input: { world: WORLD, before: '${ . }' }
+  - after:
+      call: http
+      with: { method: post, endpoint: WORLD/after, body: '${ . }' }
+      output: { as: '${ { answer: ., child: $input } }' }
+",
+};
+
+/// What [`CHILDREN`] runs.
+const CHILD: &str = "
+  - ask:
+      call: http
+      with: { method: post, endpoint: '${ .world + \"/in-child\" }' }
+      output: { as: '${ . + {before: $input.before} }' }
+  - pause:
+      wait: PT0.02S
+";
+
+const CASES: [Case; 9] =
+    [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING, PROCESSES, CHILDREN];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -323,6 +355,7 @@ impl Place {
         home.allow(&world.url);
         home.write("rows.csv", "n,name\n1,a\n2,b\nbad\n3,c\n");
         let file = format!("{}.yaml", case.name);
+        home.write("child.yaml", &document("child", CHILD).replace("do:\n\n", "do:\n"));
         home.write(&file, &case.text(&world.url, &home.path("").display().to_string()));
         Self { home, world, file }
     }
@@ -331,8 +364,8 @@ impl Place {
         self.home.start(&self.arguments())
     }
 
-    fn arguments(&self) -> [&str; 6] {
-        ["run", &self.file, "--id", RUN, "-i", "n=3"]
+    fn arguments(&self) -> [&str; 8] {
+        ["run", &self.file, "--with", "child.yaml", "--id", RUN, "-i", "n=3"]
     }
 
     /// The run's end as a site tells it, and what the world has seen of it.
@@ -466,6 +499,12 @@ fn emitting_and_listening_survive_every_kill() {
 #[test]
 fn scripts_and_commands_survive_every_kill() {
     survives_every_kill(&PROCESSES);
+}
+
+/// Mutation: as at [`survives_every_kill`]; or make the child's id from anything that a kill changes.
+#[test]
+fn children_survive_every_kill() {
+    survives_every_kill(&CHILDREN);
 }
 
 /// Mutation: add a kind of task and no case for it.

@@ -8,7 +8,7 @@ use store::{Op, OutcomeRow, Preconditions, RunRow, RunState, Sequence};
 use super::Driver;
 use crate::format::{Counts, Encoded, Facts, Outcome};
 use crate::machine::Machine;
-use crate::record::{Ended, Record, Started, Usage};
+use crate::record::{Ended, Parent, Record, Started, Usage};
 
 /// What a list of runs shows beside the row's own columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Summary {
     /// Why a suspended run stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+    /// Of a child run, as it stands now: a retried parent takes it up by a new effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
 }
 
 impl Summary {
@@ -45,6 +48,7 @@ impl Summary {
             fault: None,
             usage: Usage::default(),
             suspended: None,
+            parent: started.parent.clone(),
         }
     }
 

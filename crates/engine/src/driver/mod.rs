@@ -10,10 +10,12 @@
 //! A run that only waits for a time to come is put away and taken up again by the `waker`.
 
 mod actor;
+mod child;
 mod commit;
 mod event;
 mod follow;
 mod load;
+mod orphan;
 mod revision;
 mod waker;
 
@@ -28,11 +30,12 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::effect::{Evaluator, Performer};
+use crate::effect::{EffectNo, Evaluator, Performer};
 use crate::lifecycle::Lifecycle;
 use crate::machine::Misfit;
-use crate::record::{By, Ended, SEMANTICS, Seed, Started};
+use crate::record::{By, Ended, Parent, SEMANTICS, Seed, Started};
 use crate::secret::Secrets;
+pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
 pub use follow::Update;
 pub use load::{LoadError, Loaded, Walk, Walked, record, started};
@@ -70,6 +73,7 @@ struct Inner {
     parts: Parts,
     revisions: Revisions,
     actors: Mutex<HashMap<RunId, mpsc::Sender<Command>>>,
+    waiting: child::Waiting,
     in_flight: Arc<Semaphore>,
     loading: Semaphore,
     /// A run was put away, or one that was due has moved on.
@@ -86,7 +90,8 @@ type OnEnd = Box<dyn Fn(RunId) + Send + Sync>;
 /// What can be asked of a run in progress.
 enum Command {
     Cancel(By, oneshot::Sender<Result<(), CommandError>>),
-    Retry(By, oneshot::Sender<Result<(), CommandError>>),
+    /// For an effect of the parent, where it is a retried parent that asks.
+    Retry(By, Option<EffectNo>, oneshot::Sender<Result<(), CommandError>>),
     /// Answered when the run ends.
     Await(oneshot::Sender<Ended>),
     Follow(oneshot::Sender<follow::Live>),
@@ -146,6 +151,7 @@ impl Driver {
             parts,
             revisions: Revisions::default(),
             actors: Mutex::default(),
+            waiting: child::Waiting::default(),
             in_flight: Arc::new(Semaphore::new(EFFECTS_IN_FLIGHT_MAX)),
             loading: Semaphore::new(LOADING_MAX),
             rewake: Notify::new(),
@@ -154,17 +160,22 @@ impl Driver {
             tasks: TaskTracker::new(),
             ears: event::Ears::new(),
         }));
-        driver.resume().await?;
+        let children = driver.resume().await?;
+        driver.0.tasks.spawn(orphan::run(driver.clone(), children));
         driver.0.tasks.spawn(waker::run(driver.clone()));
         Ok(driver)
     }
 
-    async fn resume(&self) -> Result<(), StoreError> {
+    /// Gives those that are children of others.
+    async fn resume(&self) -> Result<Vec<(RunId, Parent)>, StoreError> {
         const PAGE: u32 = 500;
         let mut after = None;
+        let mut children = Vec::new();
         loop {
             let page = self.0.parts.store.run_unfinished(after, PAGE).await?;
             for row in &page {
+                let parent = Summary::decode(&row.summary).ok().and_then(|summary| summary.parent);
+                children.extend(parent.map(|parent| (row.run, parent)));
                 // A run that was put away has a time to wake at: it is the waker's. Suspended ones are
                 // a person's.
                 if row.state != RunState::Suspended && row.wake_at.is_none() {
@@ -173,13 +184,21 @@ impl Driver {
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some(last.run),
-                _ => return Ok(()),
+                _ => return Ok(children),
             }
         }
     }
 
     /// Starts a run durably. The receiver gets the run's end.
     pub async fn start(&self, start: Start) -> Result<oneshot::Receiver<Ended>, StartError> {
+        self.begin(start, None).await
+    }
+
+    async fn begin(
+        &self,
+        start: Start,
+        parent: Option<Parent>,
+    ) -> Result<oneshot::Receiver<Ended>, StartError> {
         if self.0.stopping.is_cancelled() {
             return Err(StartError::Stopping);
         }
@@ -205,6 +224,7 @@ impl Driver {
             priority: start.priority,
             traceparent: start.traceparent,
             secrets,
+            parent,
         };
         let (ended, receiver) = oneshot::channel();
         // On a task of its own: an asker who leaves must not break off the commit.
@@ -219,7 +239,7 @@ impl Driver {
 
     /// Has a faulted run go on from the task that faulted.
     pub async fn retry(&self, run: RunId, by: By) -> Result<(), CommandError> {
-        self.command(run, |answer| Command::Retry(by, answer)).await
+        self.command(run, |answer| Command::Retry(by, None, answer)).await
     }
 
     /// The run's end, which may have come long ago.

@@ -10,8 +10,8 @@ use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Certainty, Decision, EffectNo, Performed};
 use crate::record::{
-    By, Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Received, Record, Seed,
-    Started, TimerNo, TimerPurpose, Usage,
+    By, Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Parent, Received, Record,
+    Seed, Started, TimerNo, TimerPurpose, Usage,
 };
 
 pub const RECORD_TYPE: &str = "isonomy.record";
@@ -94,6 +94,8 @@ struct StartedDoc {
     traceparent: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     secrets: Vec<(SecretName, SecretVersion)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -263,6 +265,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             priority: started.priority,
             traceparent: started.traceparent.clone(),
             secrets: started.secrets.clone(),
+            parent: started.parent.clone(),
         })),
         Happened::Performed { effect, performed } => HappenedDoc::Performed {
             effect: *effect,
@@ -339,6 +342,7 @@ impl StartedDoc {
             priority: self.priority,
             traceparent: self.traceparent,
             secrets: self.secrets,
+            parent: self.parent,
         })
     }
 }

@@ -349,6 +349,14 @@ pub(crate) enum ActionDoc {
         environment: Vec<(String, String)>,
         returns: String,
     },
+    Workflow {
+        namespace: base::Namespace,
+        workflow: base::WorkflowName,
+        version: String,
+        revision: base::Digest,
+        input: ValueRef,
+        wait: bool,
+    },
 }
 
 #[derive(Serialize, Deserialize)]

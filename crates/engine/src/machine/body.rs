@@ -85,6 +85,11 @@ impl Machine {
             TaskKind::Custom(call) => self.custom_begin(id, node, call),
             TaskKind::Emit(emit) => self.emit(node, emit),
             TaskKind::Listen(task) => self.listen_begin(id, node, task),
+            TaskKind::Child(child) => {
+                let action = self.child_action(node, child)?;
+                self.schedule(id, node, action);
+                Ok(Next::Block)
+            }
         }
     }
 

@@ -110,7 +110,8 @@ impl Machine {
         }
         match &performed.result {
             Ok(value) => {
-                node.phase = Phase::Output { raw: value.clone(), flow: None };
+                let raw = if is_left_alone(&node) { node.input.clone() } else { value.clone() };
+                node.phase = Phase::Output { raw, flow: None };
                 self.arena.put(id, node);
                 self.ready.push_back(id);
             }
@@ -128,6 +129,7 @@ impl Action {
             Self::Function { function, .. } => function.to_string(),
             Self::Sealed(sealed) => sealed.summary(),
             Self::Process(request) => request.interpreter.to_string(),
+            Self::Workflow(child) => format!("workflow {}:{}", child.key, child.version),
         }
     }
 
@@ -168,8 +170,20 @@ impl Action {
                     properties.trace(&mut add);
                 }
             }
+            Self::Workflow(child) => {
+                add(child.key.to_string().as_bytes());
+                add(child.revision.as_bytes());
+                add(&base::value::to_json(&child.input));
+                add(&[u8::from(child.wait)]);
+            }
         }
     }
+}
+
+/// Whether the node's effect is a child run that it does not wait for: its output is its own input.
+fn is_left_alone(node: &Node) -> bool {
+    let Phase::Body(Body::Effect { action, .. }) = &node.phase else { return false };
+    matches!(&**action, Action::Workflow(child) if !child.wait)
 }
 
 pub(super) fn configuration(what: &str) -> Halt {

@@ -10,13 +10,14 @@
 //! `node` says what a node is, `advance` moves one through its phases, `body` begins each kind of
 //! task, `extension` does what others want done around it, `graph` begins the branches of a fork,
 //! `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
-//! makes requests, `emit` and `listen` deal with events, `evaluate` works out expressions. Nothing here reads a clock, a random number or
+//! makes requests, `emit` and `listen` deal with events, `child` runs other workflows, `evaluate` works out expressions. Nothing here reads a clock, a random number or
 //! the outside; the driver does that and writes it down first.
 
 mod advance;
 mod arena;
 mod body;
 mod call;
+mod child;
 mod emit;
 mod evaluate;
 mod extension;

@@ -101,7 +101,8 @@ impl Machine {
                 | TaskKind::Function(_)
                 | TaskKind::OpenApi(_)
                 | TaskKind::Emit(_)
-                | TaskKind::Process(_),
+                | TaskKind::Process(_)
+                | TaskKind::Child(_),
             ) => true,
         }
     }

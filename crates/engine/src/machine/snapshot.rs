@@ -20,7 +20,7 @@ use super::node::{
 use super::scope::Variables;
 use super::timer::Timer;
 use super::{Header, Machine, Step};
-use crate::effect::{Action, Evaluate, HttpRequest, Interpreter, ProcessRequest};
+use crate::effect::{Action, ChildStart, Evaluate, HttpRequest, Interpreter, ProcessRequest};
 use crate::format::snapshot_doc::{
     ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, ExtendedDoc, GuardDoc, HeaderDoc,
     ListenStageDoc, ListeningDoc, NodeDoc, PhaseDoc, ResultRef, SeqDoc, StageDoc, TimeoutDoc,
@@ -361,6 +361,14 @@ fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
         }
         Action::Sealed(sealed) => late::sealed_doc(sealed, values),
+        Action::Workflow(child) => ActionDoc::Workflow {
+            namespace: child.key.namespace.clone(),
+            workflow: child.key.name.clone(),
+            version: child.version.clone(),
+            revision: child.revision,
+            input: values.put(&child.input),
+            wait: child.wait,
+        },
     }
 }
 
@@ -610,6 +618,11 @@ impl Taken<'_> {
             ActionDoc::Sealed { call, parts, authentication } => {
                 let look = |at| self.value(at);
                 Action::Sealed(Box::new(late::sealed(call, parts, authentication, &look)?))
+            }
+            ActionDoc::Workflow { namespace, workflow, version, revision, input, wait } => {
+                let key = WorkflowKey { namespace, name: workflow };
+                let input = self.value(input)?;
+                Action::Workflow(ChildStart { key, version, revision, input, wait })
             }
         })
     }

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base::{Digest, Fault, RunId};
+use engine::effect::EffectNo;
 use engine::format::{Blobs, Counts, Facts, FormatError, Outcome, RecordDoc, VERSION, blob_value};
 use engine::machine::Machine;
-use engine::record::{Happened, Seed};
-use store::RunState;
+use engine::record::{Happened, Parent, Record, Seed, Started};
+use store::{RunState, Sequence};
 
-use crate::walk::{START, Walk, by, workflow};
+use crate::walk::{START, Walk, by, started, workflow};
 
 const BODY: &str = "
 do:
@@ -48,8 +49,25 @@ fn samples() -> BTreeMap<String, Vec<u8>> {
     for (number, (_, bytes)) in frozen.blobs.into_iter().enumerate() {
         files.insert(format!("blob-{number}.json"), bytes);
     }
+    files.insert("record-child.json".to_owned(), first_of_a_child().encode().bytes);
     files.insert("outcome.json".to_owned(), outcome().encode());
     files
+}
+
+/// The first record of a run that another run has run.
+fn first_of_a_child() -> Record {
+    let body = "do: [{nap: {wait: PT1M}}]";
+    let activation = serde_json::from_value("/each[2]/guard!2/ask".into()).expect("an activation");
+    let child = started(&workflow(body), "{}");
+    let parent =
+        Parent { run: child.run, activation, effect: EffectNo(3), depth: 2, awaited: true };
+    let happened = Happened::Started(Box::new(Started { parent: Some(parent), ..child }));
+    let step = Machine::new(workflow(body)).handle(START, &happened).expect("it starts");
+    let (decided, control) = (step.decided, step.control);
+    let record = Record { sequence: Sequence(1), at: START, happened, decided, control };
+    let doc = RecordDoc::parse(&record.encode().bytes).expect("a record");
+    assert_eq!(doc.into_record(&Blobs::new()).expect("a record"), record);
+    record
 }
 
 fn outcome() -> Outcome {

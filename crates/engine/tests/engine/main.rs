@@ -12,6 +12,7 @@ mod driver;
 mod error_type;
 mod event;
 mod extension;
+mod family;
 mod fault;
 mod flow;
 mod golden;

@@ -10,7 +10,7 @@ use engine::lifecycle::Lifecycle;
 use store::{Op, Preconditions, RevisionRow, Store};
 use store_sqlite::SqliteStore;
 
-use crate::walk::{by, document, started, value, workflow};
+use crate::walk::{by, document, revision_of, started, value, workflow};
 use crate::world::{Echo, Outside, RESOURCES};
 
 pub fn open_store(folder: &Path) -> Arc<SqliteStore> {
@@ -36,14 +36,24 @@ pub async fn open(store: Arc<dyn Store>, performer: impl Performer) -> Driver {
 
 /// Stores the revision that [`start`] names.
 pub async fn put_revision(store: &dyn Store, body: &str) {
-    let started = started(&workflow(body), "{}");
+    put_document(store, &document(body)).await;
+}
+
+/// Stores a document under the digest that other documents find it by.
+pub async fn put_document(store: &dyn Store, text: &str) {
+    let read = spec::read(text, &Echo).expect("a test's own document");
+    let of_workflows = |it: &&spec::Reference| it.to.kind == spec::ReferenceKind::Workflow;
+    let references = read.references.iter().filter(of_workflows);
+    let workflows = references.map(|it| (it.to.name.clone(), it.digest)).collect();
+    let resolved = spec::Resolved { workflows, resources: resources() };
+    let document = read.workflow.document;
     let row = RevisionRow {
-        key: started.key,
-        revision: started.revision,
-        version: started.version,
+        revision: revision_of(&document.key),
+        key: document.key,
+        version: document.version,
         created_at: crate::walk::START,
-        text: document(body).into_bytes().into(),
-        resolved: spec::Resolved { resources: resources(), ..Default::default() }.encode().into(),
+        text: text.to_owned().into(),
+        resolved: resolved.encode().into(),
     };
     store
         .commit(vec![Op::RevisionPut(row)], Preconditions::none())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use base::name::WorkflowKey;
 use base::value::{parse, to_json_string};
 use base::{Digest, Fault, RunId, Timestamp, Value};
 use engine::effect::Perform;
@@ -37,6 +38,11 @@ pub fn workflow(body: &str) -> Arc<Workflow> {
     }
 }
 
+/// The digest under which the tests store a workflow.
+pub fn revision_of(key: &WorkflowKey) -> Digest {
+    Digest::of(if key.name.as_str() == "case" { b"revision" } else { key.name.as_str().as_bytes() })
+}
+
 pub fn value(json: &str) -> Value {
     parse(json.as_bytes()).expect("a test's own JSON")
 }
@@ -62,6 +68,7 @@ pub fn started(workflow: &Workflow, input: &str) -> Started {
         priority: 0,
         traceparent: "00-00000000000000000000000000000001-0000000000000001-01".to_owned(),
         secrets: Vec::new(),
+        parent: None,
     }
 }
 

@@ -33,6 +33,7 @@ fn routes() -> OpenApiRouter<Site> {
             workflow::workflow_apply,
             workflow::workflow_delete
         ))
+        .routes(routes!(workflow::workflow_apply_set))
         .routes(routes!(run::run_list, run::run_start))
         .routes(routes!(run::run_show))
         .routes(routes!(run::run_cancel))

@@ -7,7 +7,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use wire::{
-    Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail, WorkflowView,
+    Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
+    WorkflowSetApply, WorkflowView,
 };
 
 use super::extract::{Body, InNamespace, OfWorkflow, Query, cursor, limit};
@@ -17,6 +18,9 @@ use crate::site::Site;
 
 /// A document as a JSON string: every line break and quote takes two bytes, and few take more.
 const APPLY_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX + 64 * 1024;
+
+/// A folder of documents. The largest that anybody keeps together is a tenth of this.
+const APPLY_SET_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +109,24 @@ pub(super) async fn workflow_apply(
     let applied = site.0.workflows.apply(&caller, &key, apply).await?;
     let is_new = applied.change == WorkflowChange::New && !dry_run;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(applied)))
+}
+
+/// Applies documents that may refer to each other: all or none.
+#[utoipa::path(
+    post, path = "/api/v1/workflows:apply", tag = "workflows",
+    request_body = WorkflowSetApply,
+    responses(
+        (status = 200, description = "In the order of the documents", body = Page<WorkflowApplied>),
+        (status = 422, description = "One is no workflow; `findings` say where", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn workflow_apply_set(
+    State(site): State<Site>,
+    caller: Caller,
+    Body(set): Body<WorkflowSetApply, APPLY_SET_BYTES_MAX>,
+) -> Result<Json<Page<WorkflowApplied>>, Refusal> {
+    let items = site.0.workflows.apply_set(&caller, set).await?;
+    Ok(Json(Page { items, next: None }))
 }
 
 /// Deletes a workflow: no new runs. Its revisions and runs stay, and applying it again revives it.

@@ -10,4 +10,5 @@ mod restart;
 mod runs;
 mod secrets;
 mod server;
+mod sets;
 mod workflows;

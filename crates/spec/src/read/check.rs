@@ -102,6 +102,7 @@ fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
         | TaskKind::Custom(_)
         | TaskKind::Emit(_)
         | TaskKind::Listen(_)
-        | TaskKind::Process(_) => go(&task.then),
+        | TaskKind::Process(_)
+        | TaskKind::Child(_) => go(&task.then),
     }
 }

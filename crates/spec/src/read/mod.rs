@@ -6,6 +6,7 @@
 mod authentication;
 mod call;
 mod check;
+mod child;
 mod document;
 mod duration;
 mod error;
@@ -26,6 +27,7 @@ mod secret;
 mod shape;
 mod task;
 
+pub use child::LATEST;
 pub use document::DSL_VERSIONS;
 
 use std::collections::BTreeSet;

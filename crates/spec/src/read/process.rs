@@ -38,6 +38,15 @@ impl<'a> Reader<'a> {
         };
         match &*kind.key {
             "script" | "shell" => {}
+            "workflow" => {
+                let fields = self.fields(item, &known)?;
+                let wait = match fields.get("await") {
+                    Some(item) => self.boolean(item),
+                    None => Some(true),
+                };
+                self.returns(&fields);
+                return self.child(kind.into(), wait, within.around).map(TaskKind::Child);
+            }
             later => {
                 self.not_yet(Code::NotYetRun, kind.key_at, &format!("`run: {later}`"));
                 return None;

@@ -5,6 +5,7 @@
 //! engine can name one by a number that is the same wherever the revision is loaded.
 
 mod authentication;
+mod child;
 mod event;
 mod extension;
 mod process;
@@ -12,6 +13,8 @@ pub mod schedule;
 mod service;
 
 use std::sync::Arc;
+
+pub use child::ChildRun;
 
 use base::name::{FunctionRef, WorkflowKey};
 use base::{Duration, SecretName, Value};
@@ -165,6 +168,7 @@ pub enum TaskKind {
     Emit(Emit),
     Listen(Listen),
     Process(Process),
+    Child(ChildRun),
 }
 
 macro_rules! kinds {
@@ -199,6 +203,7 @@ kinds! {
     Emit: "emit",
     Listen: "listen",
     Process: "run process",
+    Child: "run workflow",
 }
 
 #[derive(Debug)]

@@ -375,3 +375,36 @@ fn what_can_be_reached_is_not_warned_of() {
     );
     check("  - a: {if: .x, raise: {error: {type: x, status: 1}}}\n  - b: {set: {a: 1}}\n");
 }
+
+/// Mutation: pin nothing, refuse what nobody has looked up, or take `await` for granted.
+#[test]
+fn a_child_is_pinned_where_it_is_known_and_asked_for_where_it_is_not() {
+    let text = "
+document: { dsl: 1.0.3, namespace: n, name: w, version: 0.1.0 }
+do:
+  - a: { run: { workflow: { namespace: n, name: known, version: 1.0.0, input: '${ .x }' } } }
+  - b: { run: { workflow: { namespace: m, name: later, version: latest }, await: false } }
+";
+    let read = crate::read(text).expect("a workflow");
+    let children: Vec<_> = read
+        .workflow
+        .tasks
+        .iter()
+        .map(|task| match &task.kind {
+            isonomy_spec::tree::TaskKind::Child(child) => child,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let known = base::Digest::of(b"known");
+    assert_eq!((children[0].revision, children[0].wait), (Some(known), true));
+    assert_eq!((children[1].revision, children[1].wait), (None, false));
+    assert_eq!(children[1].key.to_string(), "m/later");
+    assert!(children[0].input.is_some() && children[1].input.is_none());
+    let to = |name: &str| isonomy_spec::ReferenceTo {
+        kind: isonomy_spec::ReferenceKind::Workflow,
+        name: name.to_owned(),
+    };
+    let references = vec![isonomy_spec::Reference { to: to("n/known:1.0.0"), digest: known }];
+    assert_eq!(read.references, references);
+    assert_eq!(read.unresolved, [to("m/later:latest")]);
+}

@@ -2,11 +2,15 @@
 
 use futures::FutureExt;
 
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
 use super::Actor;
-use crate::effect::{Action, Evaluate, Perform};
+use crate::driver::child;
+use crate::effect::{Action, ChildStart, Evaluate, Perform};
 use crate::failpoint;
 use crate::machine::Effect;
-use crate::record::{EvaluationNo, Happened};
+use crate::record::{EvaluationNo, Happened, Parent};
 
 impl Actor {
     /// Does what the commit has made durable.
@@ -25,8 +29,11 @@ impl Actor {
                     }
                 }
                 Effect::Abandon(effect) => {
-                    if let Some(task) = self.in_flight.remove(&effect) {
-                        task.abort();
+                    let task = self.in_flight.remove(&effect);
+                    match self.children.remove(&effect) {
+                        // It goes on until the child is cancelled.
+                        Some(abandoned) => abandoned.cancel(),
+                        None => task.iter().for_each(AbortHandle::abort),
                     }
                 }
                 Effect::Listen(listener, after) => self.ear.listen(listener, after),
@@ -43,8 +50,15 @@ impl Actor {
 
     fn perform(&mut self, perform: Perform) {
         let effect = perform.effect;
+        let performer = &self.driver.0.parts.performer;
+        if let Action::Workflow(start) = &*perform.action
+            && !performer.answers_children()
+        {
+            self.child(&perform, start.clone());
+            return;
+        }
         let quick = matches!(*perform.action, Action::Function { .. });
-        let mut work = self.driver.0.parts.performer.perform(perform);
+        let mut work = performer.perform(perform);
         let happens = self.happens.clone();
         // Most functions are done at once; a task of their own would only cost time.
         if quick && let Some(performed) = (&mut work).now_or_never() {
@@ -61,6 +75,35 @@ impl Actor {
             happens.send(Happened::Performed { effect, performed }).ok();
         });
         self.in_flight.insert(effect, task.abort_handle());
+    }
+
+    fn child(&mut self, perform: &Perform, start: ChildStart) {
+        let (effect, abandoned) = (perform.effect, CancellationToken::new());
+        let order = child::Order {
+            start,
+            parent: Parent {
+                run: self.run,
+                activation: perform.activation.clone(),
+                effect,
+                depth: self.summary.parent.as_ref().map_or(0, |parent| parent.depth) + 1,
+                awaited: true,
+            },
+            by: self.summary.started_by.clone(),
+            owner: self.summary.owner.clone(),
+            labels: perform.labels.to_vec(),
+            traceparent: perform.traceparent.to_string(),
+            priority: self.summary.priority,
+            abandoned: abandoned.clone(),
+        };
+        let (driver, happens) = (self.driver.clone(), self.happens.clone());
+        let task = self.driver.0.tasks.spawn(async move {
+            let Some(performed) = child::perform(&driver, order).await else { return };
+            failpoint::pass(failpoint::AFTER_ACT);
+            let performed = performed.recordable();
+            happens.send(Happened::Performed { effect, performed }).ok();
+        });
+        self.in_flight.insert(effect, task.abort_handle());
+        self.children.insert(effect, abandoned);
     }
 
     fn evaluate(&mut self, evaluation: EvaluationNo, evaluate: Evaluate) {
@@ -90,6 +133,7 @@ impl Actor {
             self.awaiting.drain(..).for_each(|answer| {
                 answer.send(ended.clone()).ok();
             });
+            self.driver.0.waiting.tell(self.run, ended);
         }
     }
 }

@@ -14,6 +14,7 @@ use base::{RunId, Timestamp};
 use store::{EventRow, RunRow, RunState, Sequence};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::commit::Summary;
 use super::follow::{Live, Update};
@@ -59,6 +60,8 @@ struct Actor {
     happened: mpsc::UnboundedReceiver<Happened>,
     happens: mpsc::UnboundedSender<Happened>,
     in_flight: HashMap<EffectNo, AbortHandle>,
+    /// Those in flight that are child runs, and how to tell that nobody waits for one any more.
+    children: HashMap<EffectNo, CancellationToken>,
     evaluating: HashMap<EvaluationNo, AbortHandle>,
     timers: BTreeSet<(Timestamp, TimerNo)>,
     timer_times: HashMap<TimerNo, Timestamp>,
@@ -98,6 +101,7 @@ impl Actor {
             happened,
             happens,
             in_flight: HashMap::new(),
+            children: HashMap::new(),
             evaluating: HashMap::new(),
             timers: BTreeSet::new(),
             timer_times: HashMap::new(),
@@ -236,6 +240,7 @@ impl Actor {
         match &happened {
             Happened::Performed { effect, .. } => {
                 self.in_flight.remove(effect);
+                self.children.remove(effect);
             }
             Happened::Evaluated { evaluation, .. } => {
                 self.evaluating.remove(evaluation);
@@ -255,8 +260,13 @@ impl Actor {
                 let decided = self.decide(now, Happened::CancelRequested(by));
                 self.answer_after_commit(decided, answer);
             }
-            Command::Retry(by, answer) => {
+            Command::Retry(by, effect, answer) => {
                 let decided = self.decide(now, Happened::RetryRequested(by));
+                if let (Ok(()), Some(parent)) = (&decided, &mut self.summary.parent) {
+                    // One that a person takes up alone is nobody's child until its parent asks again.
+                    parent.awaited = effect.is_some();
+                    parent.effect = effect.unwrap_or(parent.effect);
+                }
                 self.answer_after_commit(decided, answer);
             }
             Command::Await(answer) => match self.machine.ended() {
@@ -338,6 +348,10 @@ impl Actor {
 
     /// Shutdown: results that come within the grace are written down; nothing new is begun.
     async fn wind_down(&mut self) {
+        // A child run stops with the driver; its parent finds it again.
+        for effect in std::mem::take(&mut self.children).into_keys() {
+            self.in_flight.remove(&effect).iter().for_each(AbortHandle::abort);
+        }
         let grace = tokio::time::sleep(STOP_GRACE);
         tokio::pin!(grace);
         while !self.in_flight.is_empty() {

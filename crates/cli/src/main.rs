@@ -13,6 +13,7 @@ mod fault;
 mod follow;
 mod input;
 mod interrupt;
+mod judge;
 mod local;
 mod output;
 mod progress;

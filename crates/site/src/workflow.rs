@@ -158,7 +158,7 @@ impl Workflows {
                 format!("the document is `{found}`, and the path says `{key}`; make them equal");
             return Err(Refusal::new(ProblemCode::WorkflowMismatch, detail));
         }
-        let wrong = expressions::check(&self.0.evaluators, &read.workflow, &text, &source).await?;
+        let wrong = expressions::check(&self.0.evaluators, &read.unparsed, &text, &source).await?;
         if !wrong.is_empty() {
             return Err(invalid(wrong));
         }

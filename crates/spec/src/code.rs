@@ -80,6 +80,8 @@ codes! {
     UnknownFunction = "WF-031": "a call of a function that does not exist",
     FunctionInput = "WF-032": "arguments that the function does not accept",
     ComputedReference = "WF-033": "a reference that contains an expression",
+    NotText = "WF-070": "the text is not UTF-8",
+    DuplicateWorkflow = "WF-071": "two documents are the same workflow",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",

@@ -12,11 +12,13 @@ mod problems;
 pub mod read;
 pub mod revision;
 pub mod schema;
+mod text;
 pub mod tree;
 mod yaml;
 
 pub use catalog::{Catalog, Manifest};
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Location};
-pub use read::{DSL_VERSIONS, Read, read};
+pub use read::{DSL_VERSIONS, Read, Unparsed, Validated, read, validate};
 pub use revision::{Reference, ReferenceKind, ReferenceTo};
+pub use text::text;

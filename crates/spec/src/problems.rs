@@ -27,7 +27,19 @@ impl Problems {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        let (message, severity) = (message.into(), code.severity());
+        self.report_as(code.severity(), code, location, message, hint);
+    }
+
+    /// As something else than the code usually is.
+    pub(crate) fn report_as(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        location: Location,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let message = message.into();
         let list = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,
@@ -46,10 +58,6 @@ impl Problems {
                 hint,
             });
         }
-    }
-
-    pub(crate) fn has_errors(&self) -> bool {
-        !self.errors.is_empty()
     }
 
     /// Errors and warnings in the order of the document, each with its pointer.

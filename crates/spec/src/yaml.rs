@@ -21,8 +21,7 @@ const NODES_MAX: usize = 250_000;
 /// `None` after an error that leaves no document.
 pub(crate) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     if text.len() > DOCUMENT_BYTES_MAX {
-        let message =
-            format!("the document has {} bytes, and {DOCUMENT_BYTES_MAX} are allowed", text.len());
+        let message = format!("the document is larger than {DOCUMENT_BYTES_MAX} bytes");
         problems.report(
             Code::Size,
             START,
@@ -177,7 +176,8 @@ impl Builder<'_, '_> {
     ) -> Result<(), Stop> {
         let string = || {
             let verbatim = verbatim(self.text, text, style, at);
-            Kind::Str(Scalar { text: text.into(), verbatim })
+            let is_literal = style == ScalarStyle::Literal;
+            Kind::Str(Scalar { text: text.into(), verbatim, is_literal })
         };
         if let Some(Open { kind: OpenKind::Map { key: None, .. }, .. }) = self.open.last() {
             if anchor != 0 {

@@ -1,5 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
+pub mod author;
+
 use std::path::PathBuf;
 
 use base::{Namespace, RunId, WorkflowName};
@@ -50,6 +52,8 @@ pub enum Command {
     Workflows(WorkflowsArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
+    /// Say everything that is wrong with documents; asks no site
+    Validate(author::ValidateArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod dev;
 pub mod run;
 pub mod runs;
+pub mod validate;
 pub mod version;
 pub mod workflows;
 
@@ -36,6 +37,7 @@ pub fn perform(cli: Cli) -> Outcome {
             runtime::client()?.block_on(workflows::workflows(&global, args))
         }
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
+        Command::Validate(args) => validate::validate(&args),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) enum ListKind {
 
 /// What a task knows of the list that it stands in.
 pub(super) struct Siblings {
-    positions: HashMap<Rc<str>, u32>,
+    positions: Rc<HashMap<Rc<str>, u32>>,
     kind: ListKind,
 }
 
@@ -38,7 +38,8 @@ pub(super) struct Siblings {
 pub(super) struct Astray {
     pub(super) at: Location,
     pub(super) target: Rc<str>,
-    pub(super) siblings: Vec<Rc<str>>,
+    /// Shared, so that many flows astray in one large list cost one list of names.
+    pub(super) siblings: Rc<HashMap<Rc<str>, u32>>,
 }
 
 impl<'a> Reader<'a> {
@@ -119,7 +120,7 @@ impl<'a> Reader<'a> {
             };
             self.report(Code::TaskName, entry.key_at, wrong, None);
         }
-        Siblings { positions, kind }
+        Siblings { positions: Rc::new(positions), kind }
     }
 
     /// `then`.
@@ -154,7 +155,7 @@ impl<'a> Reader<'a> {
         }
         let position = siblings.positions.get(target).copied();
         if position.is_none() {
-            let names = siblings.positions.keys().cloned().collect();
+            let names = Rc::clone(&siblings.positions);
             self.astray.push(Astray { at, target: target.into(), siblings: names });
         }
         position.map(Flow::Goto)

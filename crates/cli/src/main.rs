@@ -6,6 +6,7 @@ mod api;
 mod args;
 mod command;
 mod demo;
+mod diff;
 mod document;
 mod exit;
 mod failure;

@@ -82,6 +82,7 @@ codes! {
     ComputedReference = "WF-033": "a reference that contains an expression",
     NotText = "WF-070": "the text is not UTF-8",
     DuplicateWorkflow = "WF-071": "two documents are the same workflow",
+    Layout = "WF-072": "the layout cannot be changed without risk",
     // 100 to 199: valid, but not there yet.
     NotYetListen = "WF-101": "`listen` is not there yet",
     NotYetEmit = "WF-102": "`emit` is not there yet",

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod code;
 pub mod diagnostic;
 pub mod duration;
+pub mod fmt;
 mod near;
 mod node;
 mod problems;

@@ -54,6 +54,8 @@ pub enum Command {
     Version(OutputArgs),
     /// Say everything that is wrong with documents; asks no site
     Validate(author::ValidateArgs),
+    /// Write documents in the canonical layout, comments kept; asks no site
+    Fmt(author::FmtArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod dev;
+pub mod fmt;
 pub mod run;
 pub mod runs;
 pub mod validate;
@@ -38,6 +39,7 @@ pub fn perform(cli: Cli) -> Outcome {
         }
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Validate(args) => validate::validate(&args),
+        Command::Fmt(args) => fmt::fmt(&args),
     }
 }
 

@@ -15,6 +15,7 @@ mod follow;
 mod input;
 mod interrupt;
 mod judge;
+mod lay_out;
 mod local;
 mod output;
 mod progress;

@@ -22,7 +22,7 @@ mod view;
 mod workflow;
 
 pub use api::openapi_json;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, SCHEMA as CONFIG_SCHEMA};
 pub use metrics::StoreFigures;
 pub use serve::ServeError;
 pub use site::{Parts, Site, SiteError};

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use clap_complete::Shell;
 
 use super::OutputArgs;
 
@@ -29,4 +30,57 @@ pub struct FmtArgs {
     /// Change nothing; print what would change
     #[arg(long)]
     pub diff: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// What kind of file
+    #[arg(value_enum, default_value_t = SchemaKind::Workflow, value_name = "KIND")]
+    pub kind: SchemaKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// A workflow
+    Workflow,
+    /// The configuration of a site
+    Site,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// What to begin with
+    #[arg(value_enum, default_value_t = Template::Hello, value_name = "TEMPLATE")]
+    pub template: Template,
+    /// Folder to write to; made where there is none
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// One task that sets a text
+    Hello,
+    /// A call over HTTP that is tried again
+    Http,
+    /// A switch, an error, and two things at once
+    Branches,
+}
+
+#[derive(Debug, Args)]
+pub struct ExampleArgs {
+    /// An example; without it all are listed
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Folder to write all its files to; without it the workflow is printed
+    #[arg(value_name = "DIR", requires = "name")]
+    pub folder: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: Shell,
 }

@@ -56,6 +56,14 @@ pub enum Command {
     Validate(author::ValidateArgs),
     /// Write documents in the canonical layout, comments kept; asks no site
     Fmt(author::FmtArgs),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema(author::SchemaArgs),
+    /// Write a workflow, its tests and a site's configuration to begin with
+    Init(author::InitArgs),
+    /// List, print or write the examples that are in this program
+    Example(author::ExampleArgs),
+    /// Print what a shell needs to complete commands
+    Completions(author::CompletionsArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -1,10 +1,14 @@
 //! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
 
 pub mod apply;
+pub mod completions;
 pub mod dev;
+pub mod example;
 pub mod fmt;
+pub mod init;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod validate;
 pub mod version;
 pub mod workflows;
@@ -40,6 +44,10 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Validate(args) => validate::validate(&args),
         Command::Fmt(args) => fmt::fmt(&args),
+        Command::Schema(args) => schema::schema(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Example(args) => example::example(&args),
+        Command::Completions(args) => completions::completions(&args),
     }
 }
 

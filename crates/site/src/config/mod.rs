@@ -12,6 +12,9 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use worker::{Folder, Folders};
 
+/// The JSON Schema of a site's configuration, for editors.
+pub const SCHEMA: &str = include_str!("../../schema/site.json");
+
 /// A configuration is written by hand; the largest sensible one has a thousand rules.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
 

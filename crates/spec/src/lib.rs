@@ -7,6 +7,7 @@ pub mod code;
 pub mod diagnostic;
 pub mod duration;
 pub mod fmt;
+pub mod graph;
 mod near;
 mod node;
 mod problems;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use base::RunId;
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 
@@ -83,4 +84,27 @@ pub struct ExampleArgs {
 pub struct CompletionsArgs {
     #[arg(value_enum, value_name = "SHELL")]
     pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// A file, - for stdin, or the name of a stored workflow
+    #[arg(value_name = "FILE|NAME", required_unless_present = "run", conflicts_with = "run")]
+    pub target: Option<PathBuf>,
+    /// The workflow of this run, with what became of its tasks
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<RunId>,
+    /// Form of the picture on stdout
+    #[arg(short, long, value_enum, default_value_t = Picture::Text, value_name = "FORM")]
+    pub output: Picture,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Picture {
+    /// A tree with arrows
+    Text,
+    /// For Markdown that draws Mermaid
+    Mermaid,
+    /// For browsers
+    Svg,
 }

@@ -64,6 +64,8 @@ pub enum Command {
     Example(author::ExampleArgs),
     /// Print what a shell needs to complete commands
     Completions(author::CompletionsArgs),
+    /// Draw a workflow, or a run of one
+    Graph(author::GraphArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod dev;
 pub mod example;
 pub mod fmt;
+pub mod graph;
 pub mod init;
 pub mod run;
 pub mod runs;
@@ -46,6 +47,7 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Fmt(args) => fmt::fmt(&args),
         Command::Schema(args) => schema::schema(&args),
         Command::Init(args) => init::init(&args),
+        Command::Graph(args) => graph::graph(&global, &args),
         Command::Example(args) => example::example(&args),
         Command::Completions(args) => completions::completions(&args),
     }

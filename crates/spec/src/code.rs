@@ -107,6 +107,8 @@ codes! {
     ConcurrentExport = "WF-202": "two branches of one fork export",
     Unused = "WF-203": "something in `use` that nothing uses",
     TextExpression = "WF-204": "`${ }` inside text is not evaluated",
+    Shadowed = "WF-205": "a variable hides another one",
+    EmptyList = "WF-206": "a list without tasks",
 }
 
 impl Code {

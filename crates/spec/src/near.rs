@@ -22,7 +22,8 @@ pub(crate) fn nearest<'a>(
     if wanted.len() > NAME_CHARS_MAX {
         return None;
     }
-    let limit = (wanted.len() / 3).max(1);
+    // Every short name is near every other one, so that those must differ in nothing but their case.
+    let limit = if wanted.len() < 3 { 0 } else { wanted.len() / 3 };
     candidates
         .into_iter()
         .take(CANDIDATES_MAX)

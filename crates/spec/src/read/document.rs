@@ -15,7 +15,7 @@ use crate::tree::{Document, Workflow};
 use super::Reader;
 use super::expression::{Around, Position};
 use super::fields::{Item, quoted};
-use super::list::ListKind;
+use super::list::{DIRECTIVES, ListKind};
 
 /// Versions of the language that are read. They differ in what they add, not in what it means.
 pub const DSL_VERSIONS: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
@@ -35,7 +35,12 @@ impl<'a> Reader<'a> {
         if let Some(schedule) = top.get("schedule") {
             self.not_yet(Code::NotYetSchedule, schedule.at, "`schedule`");
         }
-        let document = self.require(&top, "document").and_then(|item| self.document(item));
+        if top.get("document").is_none() {
+            let hint = "a workflow says what it is; `isonomy init` writes one to begin with";
+            let message = "the property `document` is missing";
+            self.report(Code::MissingProperty, top.at(), message, Some(hint.into()));
+        }
+        let document = top.get("document").and_then(|item| self.document(item));
         let input = self.input(top.get("input"), Position::WorkflowInput, &around);
         let output = self.output(top.get("output"), Position::WorkflowOutput, &around);
         let timeout = self.timeout(top.get("timeout"), Position::WorkflowInput, &around);
@@ -154,7 +159,9 @@ impl<'a> Reader<'a> {
                     "`{}` is in another list, and a flow stays in its own",
                     task.location
                 )),
-                None if has_hint => near::hint(&astray.target, sorted(&astray.siblings)),
+                None if has_hint => {
+                    near::hint(&astray.target, sorted(&astray.siblings).chain(DIRECTIVES))
+                }
                 None => None,
             };
             let hint = hint.or_else(|| {

@@ -63,6 +63,10 @@ impl Around {
         Self { names: Vec::new(), anything: true }
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|known| &**known == name)
+    }
+
     pub(super) fn with(&self, names: &[Arc<str>]) -> Self {
         let mut inner = self.clone();
         inner.names.extend(names.iter().cloned());

@@ -17,7 +17,7 @@ use super::fields::{Item, quoted};
 const TASK_NAME_CHARS_MAX: usize = 128;
 
 /// Words that say where the flow goes, so that no task can be meant by them.
-const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
+pub(super) const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListKind {
@@ -61,6 +61,10 @@ impl<'a> Reader<'a> {
             );
             return TaskList::default();
         };
+        if items.is_empty() {
+            let hint = "add a task such as `- name: { set: { a: 1 } }`, or remove the list";
+            self.report(Code::EmptyList, item.at, "a list without tasks: nothing is done here", Some(hint.into()));
+        }
         let entries: Vec<(usize, &'a Entry)> = items
             .iter()
             .enumerate()

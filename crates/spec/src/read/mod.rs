@@ -5,6 +5,7 @@
 
 mod call;
 mod check;
+mod complete;
 mod document;
 mod duration;
 mod error;
@@ -22,7 +23,8 @@ pub use document::DSL_VERSIONS;
 pub use unparsed::Unparsed;
 pub use validate::{Validated, validate};
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,7 +35,7 @@ use crate::code::{Code, Severity};
 use crate::diagnostic::{Diagnostic, Location};
 use crate::problems::Problems;
 use crate::revision::{Reference, revision};
-use crate::tree::{Task, Workflow};
+use crate::tree::{Task, TaskNo, Workflow};
 use crate::yaml;
 
 use self::fields::Item;
@@ -97,6 +99,7 @@ fn look(text: &str, catalog: &dyn Catalog, purpose: Purpose) -> Seen {
         purpose,
         unparsed: Vec::new(),
         key: None,
+        dead_ends: RefCell::default(),
         problems,
         reusables: Reusables::default(),
         tasks: Vec::new(),
@@ -125,6 +128,8 @@ struct Reader<'a> {
     unparsed: Vec<Unparsed>,
     /// What the workflow is called, and where it says so.
     key: Option<(WorkflowKey, Location)>,
+    /// What is known of the tasks that hold others: whether they never complete.
+    dead_ends: RefCell<HashMap<TaskNo, bool>>,
     problems: Problems,
     reusables: Reusables<'a>,
     /// By number; `None` while it is being read, or where it has an error.

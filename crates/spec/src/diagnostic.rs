@@ -110,7 +110,7 @@ mod tests {
     /// Mutation: print control characters as they are, or count columns in bytes.
     #[test]
     fn a_diagnostic_shows_its_line_and_no_control_characters() {
-        let text = at(11, 2, 4, 3).render("a.yaml", "first\nä: öfetch\n");
+        let text = at(10, 2, 4, 3).render("a.yaml", "first\nä: öfetch\n");
         assert_eq!(
             text,
             "error[WF-012]: no task `a\u{fffd}[2J`\n  --> a.yaml:2:4\n  |\n2 | ä: öfetch\n  |    ^^^\nhint: look\n"

@@ -5,6 +5,7 @@ mod examples;
 mod gallery;
 mod hostile;
 mod language;
+mod schema;
 
 use std::path::PathBuf;
 

@@ -9,6 +9,8 @@ cargo xtask test [--fast]          everything that must pass before a change goe
                                    --fast leaves out the documentation and the licences
 cargo xtask bench engine [--secs N] [--repeats N]
                                    durable steps per second through the HTTP API, beside SQLite alone
+cargo xtask bench validate [--repeats N]
+                                   how long `isonomy validate` takes, process start and all
 cargo xtask licences               the licences of everything that is linked in or needed to build
 cargo xtask fit                    fits the model of the tumour-screening example again
 ";
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
         },
         ["bench", "engine", flags @ ..] => match bench::Options::parse(flags) {
             Ok(options) => bench::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["bench", "validate", flags @ ..] => match bench::validate::Options::parse(flags) {
+            Ok(options) => bench::validate::run(&options),
             Err(wrong) => return usage(&wrong),
         },
         ["licences"] => licence::run(),

@@ -34,6 +34,8 @@ mod tests {
         assert_eq!(wrong.map_err(|_| ()), Ok("a: b\nä: \u{fffd}"));
         let wrong = text(b"a: b\n\xc3\xa4: \xff").expect_err("not text");
         assert_eq!((wrong.location.line, wrong.location.column), (2, 4));
-        assert!(wrong.render("a", &String::from_utf8_lossy(b"a: b\n\xc3\xa4: \xff")).contains("a:2:4"));
+        assert!(
+            wrong.render("a", &String::from_utf8_lossy(b"a: b\n\xc3\xa4: \xff")).contains("a:2:4")
+        );
     }
 }

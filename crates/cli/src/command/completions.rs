@@ -11,8 +11,8 @@ use crate::output;
 pub fn completions(args: &CompletionsArgs) -> Outcome {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "isonomy", &mut text);
-    let text = String::from_utf8(text)
-        .map_err(|_| Failure::internal("the completions are not text"))?;
+    let text =
+        String::from_utf8(text).map_err(|_| Failure::internal("the completions are not text"))?;
     output::write(&text)?;
     Ok(Exit::Ok)
 }

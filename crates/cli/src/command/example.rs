@@ -133,7 +133,11 @@ mod tests {
             .flat_map(|example| {
                 let is_one = example.files.len() == 1;
                 let path = move |file: &File| {
-                    if is_one { file.name.to_owned() } else { format!("{}/{}", example.name, file.name) }
+                    if is_one {
+                        file.name.to_owned()
+                    } else {
+                        format!("{}/{}", example.name, file.name)
+                    }
                 };
                 example.files.iter().map(path)
             })

@@ -70,8 +70,9 @@ fn put(args: &FmtArgs, source: &Source, written: &str) -> Outcome<bool> {
 
 /// All of the file or nothing, so that a full disk costs nobody a document.
 fn replace(file: &Path, text: &str) -> Outcome<()> {
-    let wrong =
-        |cause: std::io::Error| Failure::usage(format!("cannot write `{}`: {cause}", file.display()));
+    let wrong = |cause: std::io::Error| {
+        Failure::usage(format!("cannot write `{}`: {cause}", file.display()))
+    };
     let real = fs::canonicalize(file).map_err(wrong)?;
     let permissions = fs::metadata(&real).map_err(wrong)?.permissions();
     if permissions.readonly() {
@@ -79,7 +80,8 @@ fn replace(file: &Path, text: &str) -> Outcome<()> {
             .hint("`--diff` shows what would change"));
     }
     let folder = real.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new().prefix(".isonomy-").tempfile_in(folder).map_err(wrong)?;
+    let mut beside =
+        tempfile::Builder::new().prefix(".isonomy-").tempfile_in(folder).map_err(wrong)?;
     beside.write_all(text.as_bytes()).map_err(wrong)?;
     fs::set_permissions(beside.path(), permissions).map_err(wrong)?;
     beside.persist(&real).map_err(|error| wrong(error.error))?;

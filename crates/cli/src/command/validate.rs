@@ -130,9 +130,8 @@ fn finding(found: Diagnostic) -> JudgedFinding {
 }
 
 fn summary(judged: &Judged) -> String {
-    let counted = |count: usize, noun: &str| {
-        format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-    };
+    let counted =
+        |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let files = counted(judged.items.len(), "file");
     match (judged.errors, judged.warnings) {
         (0, 0) => format!("{files}: valid"),

@@ -95,7 +95,11 @@ impl<'s> Reader<'s> {
             }
             Event::Comment(_, placement) => {
                 let is_alone = placement != Placement::Right && self.is_alone(span.start);
-                self.comments.push(Comment { text: slice()?.trim_end(), at: place(span.start), is_alone });
+                self.comments.push(Comment {
+                    text: slice()?.trim_end(),
+                    at: place(span.start),
+                    is_alone,
+                });
                 return Ok(());
             }
             _ => {}
@@ -157,7 +161,8 @@ impl<'s> Reader<'s> {
     }
 
     fn is_alone(&self, at: Marker) -> bool {
-        let before = at.byte_offset().and_then(|offset| self.text.get(..offset)).unwrap_or_default();
+        let before =
+            at.byte_offset().and_then(|offset| self.text.get(..offset)).unwrap_or_default();
         before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty())
     }
 }
@@ -174,7 +179,9 @@ impl Piece<'_> {
     /// Where its first text stands.
     pub(super) fn first(&self) -> Place {
         match &self.kind {
-            PieceKind::Seq { is_flow: false, items } => items.first().map_or(self.start, Self::first),
+            PieceKind::Seq { is_flow: false, items } => {
+                items.first().map_or(self.start, Self::first)
+            }
             PieceKind::Map { is_flow: false, entries } => {
                 entries.first().map_or(self.start, |(key, _)| key.first())
             }

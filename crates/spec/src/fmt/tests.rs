@@ -12,15 +12,27 @@ fn check(before: &str, after: &str) {
 /// Mutation: indent by another number, keep quotes, leave tasks in one line.
 #[test]
 fn the_layout_is_canonical() {
-    check("a:   1\nb:\n    c: 2\n    d:\n    - 1\n    -   2\n", "a: 1\nb:\n  c: 2\n  d:\n    - 1\n    - 2\n");
+    check(
+        "a:   1\nb:\n    c: 2\n    d:\n    - 1\n    -   2\n",
+        "a: 1\nb:\n  c: 2\n  d:\n    - 1\n    - 2\n",
+    );
     check("a: {b: 1,c: [1,2]}\n", "a: { b: 1, c: [1, 2] }\n");
     check("a: {b: 1,\n  c: [1,2]}\n", "a:\n  b: 1\n  c: [1, 2]\n");
-    check("do:\n- a: {set: {x: 1}}\n- b: { wait: PT1S }\n", "do:\n  - a:\n      set: { x: 1 }\n  - b:\n      wait: PT1S\n");
+    check(
+        "do:\n- a: {set: {x: 1}}\n- b: { wait: PT1S }\n",
+        "do:\n  - a:\n      set: { x: 1 }\n  - b:\n      wait: PT1S\n",
+    );
     check("{do: [{a: {set: {x: 1}}}]}\n", "do:\n  - a:\n      set: { x: 1 }\n");
-    check("a: \"plain text\"\nb: 'yes'\nc: '1.0'\n\"d\": 'a: b'\n", "a: plain text\nb: 'yes'\nc: '1.0'\nd: 'a: b'\n");
+    check(
+        "a: \"plain text\"\nb: 'yes'\nc: '1.0'\n\"d\": 'a: b'\n",
+        "a: plain text\nb: 'yes'\nc: '1.0'\nd: 'a: b'\n",
+    );
     check("\n\na: 1\n\n\n\nb: 2\n\n", "a: 1\n\nb: 2\n");
     check("a:\r\n    b: 1\r\n", "a:\n  b: 1\n");
-    check("a:\n-  -   1\n   - 2\n-\n    x: 1\n    y: 2\n", "a:\n  - - 1\n    - 2\n  - x: 1\n    y: 2\n");
+    check(
+        "a:\n-  -   1\n   - 2\n-\n    x: 1\n    y: 2\n",
+        "a:\n  - - 1\n    - 2\n  - x: 1\n    y: 2\n",
+    );
     check("---\na: 1\n...\n", "a: 1\n");
     check("a:\nb: ~\nc: []\nd: {}\ne: ''\n", "a:\nb: ~\nc: []\nd: {}\ne: ''\n");
     check("{a: , b}\n", "a:\nb:\n");
@@ -38,7 +50,10 @@ fn comments_stay_with_what_they_are_about() {
         "do:\n# one\n- a: # name\n    # kind\n    set: {x: 1} # set\n\n# two\n- b: {wait: PT1S} # wait\n#end\n",
         "do:\n  # one\n  - a: # name\n      # kind\n      set: { x: 1 } # set\n\n  # two\n  - b: # wait\n      wait: PT1S\n#end\n",
     );
-    check("a: [ # first\n  1, # one\n  2 # two\n  # last\n]\n", "a: # first\n  - 1 # one\n  - 2 # two\n  # last\n");
+    check(
+        "a: [ # first\n  1, # one\n  2 # two\n  # last\n]\n",
+        "a: # first\n  - 1 # one\n  - 2 # two\n  # last\n",
+    );
     check("a:\n  # why\n  1\n", "# why\na: 1\n");
 }
 
@@ -46,22 +61,37 @@ fn comments_stay_with_what_they_are_about() {
 #[test]
 fn blocks_of_text_are_kept_line_by_line() {
     check("a: |\n      x\n        y\n\n      z\nb: 1\n", "a: |\n  x\n    y\n\n  z\nb: 1\n");
-    check("a: >- # why\n    x\n    y\n\n\nb: |+\n  x\n\n\nc: 1\n", "a: >- # why\n  x\n  y\n\nb: |+\n  x\n\n\nc: 1\n");
-    check("a:\n- |4\n      x\n     y\n", "a:\n  - |2\n      x\n     y\n".replace("      x", "      x").as_str());
-    check("a: plain\n      text\n\n      more\nb: \"x\n   y\"\n", "a: plain\n  text\n\n  more\nb: \"x\n  y\"\n");
+    check(
+        "a: >- # why\n    x\n    y\n\n\nb: |+\n  x\n\n\nc: 1\n",
+        "a: >- # why\n  x\n  y\n\nb: |+\n  x\n\n\nc: 1\n",
+    );
+    check(
+        "a:\n- |4\n      x\n     y\n",
+        "a:\n  - |2\n      x\n     y\n".replace("      x", "      x").as_str(),
+    );
+    check(
+        "a: plain\n      text\n\n      more\nb: \"x\n   y\"\n",
+        "a: plain\n  text\n\n  more\nb: \"x\n  y\"\n",
+    );
 }
 
 /// Mutation: write the value of an alias, or lose a tag.
 #[test]
 fn anchors_aliases_and_tags_stay() {
-    check("a:   &x\n    b: 1\nc: *x\nd: &y [1,  2]\ne:\n- &z 1\n- *z\n- &w\n  q: 1\n", "a: &x\n  b: 1\nc: *x\nd: &y [1, 2]\ne:\n  - &z 1\n  - *z\n  - &w\n    q: 1\n");
+    check(
+        "a:   &x\n    b: 1\nc: *x\nd: &y [1,  2]\ne:\n- &z 1\n- *z\n- &w\n  q: 1\n",
+        "a: &x\n  b: 1\nc: *x\nd: &y [1, 2]\ne:\n  - &z 1\n  - *z\n  - &w\n    q: 1\n",
+    );
     check("a: !!str  5\nb: &n !!int 5\n", "a: !!str 5\nb: &n !!int 5\n");
 }
 
 /// Mutation: write JSON as YAML, or touch its numbers.
 #[test]
 fn json_stays_json() {
-    check("{\"a\":[1,2.50,{\"b\":\"x\\\"}y\"}],\"c\":{},\"d\":[ ]}", "{\n  \"a\": [\n    1,\n    2.50,\n    {\n      \"b\": \"x\\\"}y\"\n    }\n  ],\n  \"c\": {},\n  \"d\": []\n}\n");
+    check(
+        "{\"a\":[1,2.50,{\"b\":\"x\\\"}y\"}],\"c\":{},\"d\":[ ]}",
+        "{\n  \"a\": [\n    1,\n    2.50,\n    {\n      \"b\": \"x\\\"}y\"\n    }\n  ],\n  \"c\": {},\n  \"d\": []\n}\n",
+    );
 }
 
 /// Mutation: guess.

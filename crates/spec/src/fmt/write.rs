@@ -164,7 +164,9 @@ impl<'s> Writer<'s, '_> {
                 self.tail(value, column, indent + STEP, limit);
                 Ok(())
             }
-            PieceKind::Map { entries, .. } if !entries.is_empty() && self.is_block(value, false) => {
+            PieceKind::Map { entries, .. }
+                if !entries.is_empty() && self.is_block(value, false) =>
+            {
                 self.end_line(self.last_line);
                 self.entries(entries, indent + STEP, limit, false, false)?;
                 self.tail(value, column, indent + STEP, limit);

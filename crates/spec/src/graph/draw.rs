@@ -41,6 +41,7 @@ pub(super) fn jump(target: &Target, region: &Region, from: usize) -> Option<Stri
 /// The state's family, which decides its colour: the first word.
 pub(super) fn family(step: &Step, states: &States) -> Option<&'static str> {
     let state = states.get(&step.location)?;
-    let families = ["completed", "faulted", "running", "waiting", "cancelled", "suspended", "skipped"];
+    let families =
+        ["completed", "faulted", "running", "waiting", "cancelled", "suspended", "skipped"];
     families.into_iter().find(|family| state.starts_with(family))
 }

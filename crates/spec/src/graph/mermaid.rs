@@ -70,8 +70,11 @@ impl Writer<'_> {
                     self.region(inner, "exit", depth + 1);
                 } else {
                     let inner_id = self.id();
-                    let _ =
-                        writeln!(self.out, "{margin}  subgraph {inner_id} [{}]", quoted(&inner.label));
+                    let _ = writeln!(
+                        self.out,
+                        "{margin}  subgraph {inner_id} [{}]",
+                        quoted(&inner.label)
+                    );
                     self.region(inner, "exit", depth + 2);
                     let _ = writeln!(self.out, "{margin}  end");
                 }

@@ -46,9 +46,11 @@ fn region(
     left: &mut usize,
 ) -> Region {
     let tasks: Vec<(usize, &Entry)> = match &list.kind {
-        Kind::Seq(items) => {
-            items.iter().enumerate().filter_map(|(at, node)| Some((at, only_entry(node)?))).collect()
-        }
+        Kind::Seq(items) => items
+            .iter()
+            .enumerate()
+            .filter_map(|(at, node)| Some((at, only_entry(node)?)))
+            .collect(),
         _ => Vec::new(),
     };
     let has_after = tasks.iter().any(|(_, entry)| !after_names(&entry.value).is_empty());

@@ -238,10 +238,8 @@ const fn colours(family: Option<&'static str>) -> (&'static str, &'static str) {
 }
 
 fn arrow(out: &mut String, path: &str) {
-    let _ = writeln!(
-        out,
-        "<path d=\"{path}\" fill=\"none\" stroke=\"#555\" marker-end=\"url(#a)\"/>"
-    );
+    let _ =
+        writeln!(out, "<path d=\"{path}\" fill=\"none\" stroke=\"#555\" marker-end=\"url(#a)\"/>");
 }
 
 fn label(out: &mut String, x: f64, y: f64, text: &str, style: &str) {

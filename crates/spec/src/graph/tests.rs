@@ -107,7 +107,8 @@ fn svg_is_well_formed_and_holds_no_markup_of_the_document() {
 /// Mutation: draw every branch of a wide fork, or every task of a long list.
 #[test]
 fn many_branches_and_long_lists_are_drawn_in_short() {
-    let branches: String = (0..128).map(|n| format!("          - b{n}: {{ set: {{ x: 1 }} }}\n")).collect();
+    let branches: String =
+        (0..128).map(|n| format!("          - b{n}: {{ set: {{ x: 1 }} }}\n")).collect();
     let steps: String = (0..10_000).map(|n| format!("  - s{n}: {{ set: {{ x: 1 }} }}\n")).collect();
     let document = format!("do:\n  - fan:\n      fork:\n        branches:\n{branches}{steps}");
     let graph = read(&document).expect("a document");

@@ -60,7 +60,8 @@ impl Reader<'_> {
             }
             TaskKind::Try(guard) => {
                 let caught = guard.catch.body.as_ref();
-                !self.can_complete(&guard.body) && caught.is_some_and(|list| !self.can_complete(list))
+                !self.can_complete(&guard.body)
+                    && caught.is_some_and(|list| !self.can_complete(list))
             }
             // Everything else completes, or is known to `follow`.
             _ => false,

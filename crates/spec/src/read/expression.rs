@@ -12,8 +12,8 @@ use crate::node::{Kind, Scalar};
 use crate::problems::shown;
 use crate::tree::{Template, Text};
 
-use super::{Reader, Unparsed};
 use super::fields::{Item, quoted};
+use super::{Reader, Unparsed};
 
 /// Where an expression stands. It decides which of the language's arguments exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -63,7 +63,12 @@ impl<'a> Reader<'a> {
         };
         if items.is_empty() {
             let hint = "add a task such as `- name: { set: { a: 1 } }`, or remove the list";
-            self.report(Code::EmptyList, item.at, "a list without tasks: nothing is done here", Some(hint.into()));
+            self.report(
+                Code::EmptyList,
+                item.at,
+                "a list without tasks: nothing is done here",
+                Some(hint.into()),
+            );
         }
         let entries: Vec<(usize, &'a Entry)> = items
             .iter()

@@ -33,11 +33,8 @@ const ONCE: &[&str] = &[];
 
 type Target = (&'static str, fn(&[u8]) -> Answer);
 
-const TARGETS: [Target; 3] = [
-    ("validate and apply", target::judge),
-    ("fmt", target::layout),
-    ("graph", target::picture),
-];
+const TARGETS: [Target; 3] =
+    [("validate and apply", target::judge), ("fmt", target::layout), ("graph", target::picture)];
 
 fn corpus() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -73,7 +70,10 @@ fn work(seed: u64, corpus: &[String], desk: &Desk) -> Result<[usize; 3], String>
             *desk.0.lock().expect("nobody panics with it") = (name.to_owned(), document.clone());
             let answer = catch_unwind(AssertUnwindSafe(|| target(&document)));
             let answer = answer.map_err(|_| {
-                format!("`{name}` fails at document {number} of seed {seed}:\n{:?}", String::from_utf8_lossy(&document))
+                format!(
+                    "`{name}` fails at document {number} of seed {seed}:\n{:?}",
+                    String::from_utf8_lossy(&document)
+                )
             })?;
             if name == "fmt" {
                 counts[answer as usize] += 1;
@@ -121,7 +121,10 @@ fn damaged_documents_neither_crash_nor_hang_nor_take_memory() {
                     let at = desk.0.lock().expect("nobody panics with it");
                     format!("{}: {:?}", at.0, String::from_utf8_lossy(&at.1))
                 };
-                panic!("one of these hangs:\n{}", desks.iter().map(at).collect::<Vec<_>>().join("\n"));
+                panic!(
+                    "one of these hangs:\n{}",
+                    desks.iter().map(at).collect::<Vec<_>>().join("\n")
+                );
             }
         }
     }

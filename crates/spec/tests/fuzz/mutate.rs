@@ -7,13 +7,70 @@ pub struct Dice(u64);
 /// What is put into a text: signs that mean something to a reader of YAML, of expressions or of the
 /// language.
 const TOKENS: [&str; 64] = [
-    "${", "}", "${ . }", "- ", ": ", ":", "|", "|-\n", ">+\n", "|2\n", "&a ", "*a", "!!str ", "!x ",
-    "#", " # x\n", "\t", "\r\n", "\r", "\u{feff}", "\u{2028}", "\u{0}", "\u{1b}[2J", "é", "日本", "🙂",
-    "{", "[", "]", ",", "'", "\"", "\\", "---\n", "...\n", "? ", "%YAML 1.2\n", "<<: *a\n", "~",
-    "null", "true", "1e999", "-0", "0x1F", "12345678901234567890", "1.0.3", "then: end\n",
-    "then: a\n", "do:\n", "do: []\n", "- a: {set: {x: 1}}\n", "if: .a\n", "fork: {branches: []}\n",
-    "try: []\n", "catch: {}\n", "for: {in: .x}\n", "call: http\n", "switch: []\n", "$item", "$x",
-    "PT1S", "P1Y", "(((((((((((((((((((((((((((((", "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+    "${",
+    "}",
+    "${ . }",
+    "- ",
+    ": ",
+    ":",
+    "|",
+    "|-\n",
+    ">+\n",
+    "|2\n",
+    "&a ",
+    "*a",
+    "!!str ",
+    "!x ",
+    "#",
+    " # x\n",
+    "\t",
+    "\r\n",
+    "\r",
+    "\u{feff}",
+    "\u{2028}",
+    "\u{0}",
+    "\u{1b}[2J",
+    "é",
+    "日本",
+    "🙂",
+    "{",
+    "[",
+    "]",
+    ",",
+    "'",
+    "\"",
+    "\\",
+    "---\n",
+    "...\n",
+    "? ",
+    "%YAML 1.2\n",
+    "<<: *a\n",
+    "~",
+    "null",
+    "true",
+    "1e999",
+    "-0",
+    "0x1F",
+    "12345678901234567890",
+    "1.0.3",
+    "then: end\n",
+    "then: a\n",
+    "do:\n",
+    "do: []\n",
+    "- a: {set: {x: 1}}\n",
+    "if: .a\n",
+    "fork: {branches: []}\n",
+    "try: []\n",
+    "catch: {}\n",
+    "for: {in: .x}\n",
+    "call: http\n",
+    "switch: []\n",
+    "$item",
+    "$x",
+    "PT1S",
+    "P1Y",
+    "(((((((((((((((((((((((((((((",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
 ];
 
 /// A mutated document grows to at most this, so that a hundred thousand of them take a minute.
@@ -111,14 +168,18 @@ fn part(text: Vec<u8>, corpus: &[String], dice: &mut Dice) -> Vec<u8> {
     let from = dice.below(theirs.len());
     let indent = |line: &str| line.len() - line.trim_start().len();
     let level = theirs.get(from).map_or(0, |line| indent(line));
-    let block = theirs.iter().skip(from).enumerate().take_while(|(at, line)| {
-        *at == 0 || indent(line) > level || line.trim().is_empty()
-    });
+    let block = theirs
+        .iter()
+        .skip(from)
+        .enumerate()
+        .take_while(|(at, line)| *at == 0 || indent(line) > level || line.trim().is_empty());
     let mut lines: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let to = dice.below(lines.len());
     let margin = lines[to].iter().take_while(|byte| **byte == b' ').count();
     let moved: Vec<Vec<u8>> = block
-        .map(|(_, line)| [" ".repeat(margin).as_str(), line.get(level..).unwrap_or("")].concat().into_bytes())
+        .map(|(_, line)| {
+            [" ".repeat(margin).as_str(), line.get(level..).unwrap_or("")].concat().into_bytes()
+        })
         .collect();
     let gone = dice.below(2);
     lines.splice(to..(to + gone).min(lines.len()), moved);

@@ -36,7 +36,8 @@ pub fn judge(bytes: &[u8]) -> Answer {
             look(&wrong, &text);
             let is_error = |it: &Diagnostic| it.severity == Severity::Error;
             assert!(wrong.iter().any(is_error));
-            let is_only_later = wrong.iter().filter(|it| is_error(it)).all(|it| it.code.is_not_yet());
+            let is_only_later =
+                wrong.iter().filter(|it| is_error(it)).all(|it| it.code.is_not_yet());
             assert!(is_only_later || judged.iter().any(is_error), "validate says nothing");
             Answer::Wrong
         }

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use base::value::{from_serde, parse};
-use isonomy_spec::schema::{Schema, WORKFLOW};
 use isonomy_spec::Code;
+use isonomy_spec::schema::{Schema, WORKFLOW};
 
 use crate::{folder, read};
 

@@ -65,10 +65,7 @@ fn blocks_of_text_are_kept_line_by_line() {
         "a: >- # why\n    x\n    y\n\n\nb: |+\n  x\n\n\nc: 1\n",
         "a: >- # why\n  x\n  y\n\nb: |+\n  x\n\n\nc: 1\n",
     );
-    check(
-        "a:\n- |4\n      x\n     y\n",
-        "a:\n  - |2\n      x\n     y\n".replace("      x", "      x").as_str(),
-    );
+    check("a:\n- |4\n      x\n     y\n", "a:\n  - |2\n      x\n     y\n");
     check(
         "a: plain\n      text\n\n      more\nb: \"x\n   y\"\n",
         "a: plain\n  text\n\n  more\nb: \"x\n  y\"\n",

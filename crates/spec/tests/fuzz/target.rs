@@ -56,7 +56,7 @@ pub fn layout(bytes: &[u8]) -> Answer {
             return if is_refused { Answer::Refused } else { Answer::Wrong };
         }
     };
-    if bytes.len() % LOOKED_AT_AGAIN != 0 {
+    if !bytes.len().is_multiple_of(LOOKED_AT_AGAIN) {
         return Answer::Fine;
     }
     assert_eq!(fmt::format(&written).as_deref(), Ok(written.as_str()), "fmt twice is not fmt once");

@@ -21,21 +21,29 @@ use self::piece::Layout;
 /// A document in the canonical layout, or what keeps it from having one.
 pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
     let value = value(text)?;
-    let written = once(text)?;
-    let is_same = self::value(&written).is_ok_and(|again| again == value)
-        && comments(&written) == comments(text)
-        && once(&written).is_ok_and(|again| again == written);
-    if is_same { Ok(written) } else { Err(vec![refused(START)]) }
+    let first = once(text)?;
+    let is_same = self::value(&first.text).is_ok_and(|again| again == value)
+        && once(&first.text).is_ok_and(|second| second == first);
+    if is_same { Ok(first.text) } else { Err(vec![refused(START)]) }
 }
 
 const START: Location = Location { offset: 0, line: 1, column: 1, length: 1 };
 
-fn once(text: &str) -> Result<String, Vec<Diagnostic>> {
+/// A text that was laid out once, and the comments that were in it before.
+#[derive(PartialEq, Eq)]
+struct Written {
+    text: String,
+    comments: Vec<String>,
+}
+
+fn once(text: &str) -> Result<Written, Vec<Diagnostic>> {
     if is_json(text) {
-        return Ok(json::write(text));
+        return Ok(Written { text: json::write(text), comments: Vec::new() });
     }
     let layout = Layout::read(text).map_err(|at| vec![refused(at)])?;
-    write::write(&layout, text).map_err(|at| vec![refused(at)])
+    let written = write::write(&layout, text).map_err(|at| vec![refused(at)])?;
+    let comments = layout.comments.iter().map(|comment| comment.text.to_owned()).collect();
+    Ok(Written { text: written, comments })
 }
 
 fn is_json(text: &str) -> bool {
@@ -50,14 +58,6 @@ fn value(text: &str) -> Result<base::Value, Vec<Diagnostic>> {
         Some(root) if found.is_empty() => Ok(root.value()),
         _ => Err(found),
     }
-}
-
-fn comments(text: &str) -> Option<Vec<String>> {
-    if is_json(text) {
-        return Some(Vec::new());
-    }
-    let layout = Layout::read(text).ok()?;
-    Some(layout.comments.iter().map(|comment| comment.text.to_owned()).collect())
 }
 
 fn refused(location: Location) -> Diagnostic {

@@ -5,7 +5,11 @@ use super::format;
 fn check(before: &str, after: &str) {
     match format(before) {
         Ok(written) => assert_eq!(written, after, "from:\n{before}"),
-        Err(wrong) => panic!("refused: {:?}\n{before}\n{:?}", wrong, super::once(before)),
+        Err(wrong) => panic!(
+            "refused: {:?}\n{before}\n{:?}",
+            wrong,
+            super::once(before).map(|written| written.text)
+        ),
     }
 }
 

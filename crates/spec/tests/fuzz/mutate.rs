@@ -1,6 +1,8 @@
 //! Documents that nobody would write, made from ones that somebody wrote: by bytes, tokens, lines,
 //! splices and parts of trees. The same seed gives the same documents.
 
+use serde_json::Value;
+
 /// A small generator of numbers; good enough to choose places.
 pub struct Dice(u64);
 
@@ -94,8 +96,19 @@ impl Dice {
     }
 }
 
+/// What documents are made from.
+pub struct Corpus {
+    pub texts: Vec<String>,
+    /// Those that can be read, as values.
+    pub trees: Vec<Value>,
+}
+
 /// One document from the corpus, changed a few times.
-pub fn mutated(corpus: &[String], dice: &mut Dice) -> Vec<u8> {
+pub fn mutated(corpus: &Corpus, dice: &mut Dice) -> Vec<u8> {
+    if dice.below(4) == 0 {
+        return tree(&corpus.trees, dice);
+    }
+    let corpus = &corpus.texts;
     let mut text = corpus[dice.below(corpus.len())].clone().into_bytes();
     for _ in 0..1 + dice.below(4) {
         text = match dice.below(8) {
@@ -109,6 +122,70 @@ pub fn mutated(corpus: &[String], dice: &mut Dice) -> Vec<u8> {
         text.truncate(BYTES_MAX);
     }
     text
+}
+
+/// A document that can be read and says strange things: parts of others in place of its own, names
+/// of others, parts left out. As JSON in one line, or laid out.
+fn tree(trees: &[Value], dice: &mut Dice) -> Vec<u8> {
+    let mut value = trees[dice.below(trees.len())].clone();
+    for _ in 0..1 + dice.below(3) {
+        let mut theirs = &trees[dice.below(trees.len())];
+        for _ in 0..1 + dice.below(12) {
+            theirs = child(theirs, dice).unwrap_or(theirs);
+        }
+        let depth = dice.below(9);
+        graft(&mut value, theirs, depth, dice);
+    }
+    let text = match dice.below(2) {
+        0 => value.to_string(),
+        _ => format!("{value:#}"),
+    };
+    if text.len() > BYTES_MAX { Vec::new() } else { text.into_bytes() }
+}
+
+fn child<'v>(value: &'v Value, dice: &mut Dice) -> Option<&'v Value> {
+    match value {
+        Value::Array(items) if !items.is_empty() => items.get(dice.below(items.len())),
+        Value::Object(fields) if !fields.is_empty() => {
+            fields.values().nth(dice.below(fields.len()))
+        }
+        _ => None,
+    }
+}
+
+/// Changes something this deep in the value.
+fn graft(value: &mut Value, theirs: &Value, depth: usize, dice: &mut Dice) {
+    match value {
+        Value::Array(items) if !items.is_empty() => {
+            let at = dice.below(items.len());
+            match (depth, dice.below(3)) {
+                (0, 0) => drop(items.remove(at)),
+                (0, _) => items.insert(at, theirs.clone()),
+                _ => graft(&mut items[at], theirs, depth - 1, dice),
+            }
+        }
+        Value::Object(fields) if !fields.is_empty() => {
+            let at = dice.below(fields.len());
+            let key = fields.keys().nth(at).cloned().unwrap_or_default();
+            let name = TOKENS[dice.below(TOKENS.len())].to_owned();
+            match (depth, dice.below(4)) {
+                (0, 0) => drop(fields.remove(&key)),
+                (0, 1) => drop(fields.insert(name, theirs.clone())),
+                (0, 2) => {
+                    if let Some(moved) = fields.remove(&key) {
+                        fields.insert(name, moved);
+                    }
+                }
+                (0, _) => drop(fields.insert(key, theirs.clone())),
+                _ => {
+                    if let Some(inner) = fields.get_mut(&key) {
+                        graft(inner, theirs, depth - 1, dice);
+                    }
+                }
+            }
+        }
+        other => *other = theirs.clone(),
+    }
 }
 
 fn bytes(mut text: Vec<u8>, dice: &mut Dice) -> Vec<u8> {

@@ -6,6 +6,9 @@ use isonomy_spec::{Code, Diagnostic, Severity, catalog, fmt, graph};
 /// One of so many layouts is looked at again.
 const LOOKED_AT_AGAIN: usize = 8;
 
+/// One of so many documents is drawn.
+const DRAWN: usize = 4;
+
 /// What a target says of one document, for counting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
@@ -72,6 +75,9 @@ pub fn layout(bytes: &[u8]) -> Answer {
 
 /// `isonomy graph`.
 pub fn picture(bytes: &[u8]) -> Answer {
+    if !bytes.len().is_multiple_of(DRAWN) {
+        return Answer::Fine;
+    }
     let text = String::from_utf8_lossy(bytes);
     let Ok(graph) = graph::read(&text) else { return Answer::Wrong };
     let states = graph::States::new();

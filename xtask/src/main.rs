@@ -10,6 +10,8 @@ cargo xtask test [--fast]          everything that must pass before a change goe
 cargo xtask bench engine [--secs N] [--repeats N]
                                    durable steps per second through the HTTP API, beside SQLite alone
 cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
+cargo xtask bench validate [--repeats N]
+                                   how long `isonomy validate` takes, process start and all
 cargo xtask licences               the licences of everything that is linked in or needed to build
 cargo xtask fit                    fits the model of the tumour-screening example again
 ";
@@ -31,6 +33,10 @@ fn main() -> ExitCode {
         },
         ["conformance", flags @ ..] => match conformance::Options::parse(flags) {
             Ok(options) => conformance::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["bench", "validate", flags @ ..] => match bench::validate::Options::parse(flags) {
+            Ok(options) => bench::validate::run(&options),
             Err(wrong) => return usage(&wrong),
         },
         ["licences"] => licence::run(),

@@ -15,6 +15,9 @@ use crate::failure::{Failure, Outcome};
 /// Documents in one folder and those below. Nobody can look at a longer plan.
 const DOCUMENTS_MAX: usize = 1_000;
 
+/// Files of one folder and those below that are looked at, whatever is in them.
+const FILES_MAX: usize = 10_000;
+
 /// Folders within folders; a link that leads back ends here.
 const FOLDER_DEPTH_MAX: usize = 20;
 
@@ -104,7 +107,9 @@ fn read_from(source: String, from: impl std::io::Read) -> Outcome<Document> {
     Ok(Document { source, text, head })
 }
 
-fn head(text: &str) -> Head {
+/// Which workflow it is, if it is one.
+#[must_use]
+pub fn head(text: &str) -> Head {
     #[derive(Deserialize)]
     struct Outer {
         document: Option<Inner>,
@@ -127,14 +132,24 @@ fn head(text: &str) -> Head {
 pub fn find(path: &Path) -> Outcome<Found> {
     let mut found = Found::default();
     if path.is_dir() {
-        find_below(path, 0, &mut found)?;
+        for file in paths_below(path)? {
+            add(file, &mut found)?;
+        }
     } else {
         found.documents.push(read(path)?);
     }
     Ok(found)
 }
 
-fn find_below(folder: &Path, depth: usize, found: &mut Found) -> Outcome<()> {
+/// Files that may be documents, by their endings, in a folder and below, in the order of their
+/// names. Hidden ones are left out.
+pub fn paths_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    collect_below(folder, 0, &mut paths)?;
+    Ok(paths)
+}
+
+fn collect_below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
     let wrong =
         |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
     if depth > FOLDER_DEPTH_MAX {
@@ -152,9 +167,13 @@ fn find_below(folder: &Path, depth: usize, found: &mut Found) -> Outcome<()> {
         if hidden {
             continue;
         } else if path.is_dir() {
-            find_below(&path, depth + 1, found)?;
+            collect_below(&path, depth + 1, found)?;
         } else if matches!(extension, Some("yaml" | "yml" | "json")) {
-            add(path, found)?;
+            if found.len() == FILES_MAX {
+                return Err(Failure::usage(format!("there are more than {FILES_MAX} files"))
+                    .hint("name the folders below one by one"));
+            }
+            found.push(path);
         }
     }
     Ok(())

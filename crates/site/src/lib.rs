@@ -29,7 +29,7 @@ mod view;
 mod workflow;
 
 pub use api::openapi_json;
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, SCHEMA as CONFIG_SCHEMA};
 pub use evaluate::Evaluators;
 pub use metrics::StoreFigures;
 pub use serve::ServeError;

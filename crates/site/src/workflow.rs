@@ -241,8 +241,8 @@ impl Workflows {
         let (mut plans, mut wrong) = (Vec::new(), Vec::new());
         for Named { resolution, revision } in self.0.resolver.resolve_all(sent).await? {
             let Resolution { sent: Sent { text, source }, read, resolved } = resolution;
-            let workflow = &read.workflow;
-            let found = expressions::check(&self.0.evaluators, workflow, &text, &source).await?;
+            let unparsed = &read.unparsed;
+            let found = expressions::check(&self.0.evaluators, unparsed, &text, &source).await?;
             wrong.extend(found);
             let warnings = read.warnings.iter().map(|it| finding(it, &source, &text)).collect();
             let spec::tree::Workflow { document, schedule, .. } = read.workflow;

@@ -43,7 +43,7 @@ impl Diagnostic {
         // Writing into a string cannot fail.
         let _ = writeln!(out, "{}[{}]: {}", self.severity, self.code, printable(&self.message));
         let _ = writeln!(out, "  --> {}:{line}:{column}", printable(file));
-        if let Some(text) = source.lines().nth(line.saturating_sub(1) as usize) {
+        if let Some(text) = self.line_of(source) {
             let number = line.to_string();
             let margin = " ".repeat(number.len());
             let (shown, marks) = self.excerpt(text);
@@ -53,6 +53,14 @@ impl Diagnostic {
             let _ = writeln!(out, "hint: {}", printable(hint));
         }
         out
+    }
+
+    /// The line of the place. Found by its byte, since counting lines for each of many places in a
+    /// large document takes long.
+    fn line_of<'s>(&self, source: &'s str) -> Option<&'s str> {
+        let before = source.get(..self.location.offset)?;
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        source.get(start..)?.lines().next()
     }
 
     /// The source line, clipped around the place, and the carets below it.
@@ -102,7 +110,7 @@ mod tests {
     /// Mutation: print control characters as they are, or count columns in bytes.
     #[test]
     fn a_diagnostic_shows_its_line_and_no_control_characters() {
-        let text = at(0, 2, 4, 3).render("a.yaml", "first\nä: öfetch\n");
+        let text = at(10, 2, 4, 3).render("a.yaml", "first\nä: öfetch\n");
         assert_eq!(
             text,
             "error[WF-012]: no task `a\u{fffd}[2J`\n  --> a.yaml:2:4\n  |\n2 | ä: öfetch\n  |    ^^^\nhint: look\n"

@@ -16,7 +16,8 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     if wanted.len() > NAME_CHARS_MAX {
         return None;
     }
-    let limit = (wanted.len() / 3).max(1);
+    // Every short name is near every other one, so that those must differ in nothing but their case.
+    let limit = if wanted.len() < 3 { 0 } else { wanted.len() / 3 };
     candidates
         .into_iter()
         .take(CANDIDATES_MAX)

@@ -41,6 +41,8 @@ pub(crate) struct Scalar {
     pub(crate) text: Rc<str>,
     /// Where the text stands in the source, if it stands there as it is: in one line, unescaped.
     pub(crate) verbatim: Option<Location>,
+    /// Whether it is a block behind `|`, whose lines stand in the source one by one.
+    pub(crate) is_literal: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -27,7 +27,19 @@ impl Problems {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
-        let (message, severity) = (message.into(), code.severity());
+        self.report_as(code.severity(), code, location, message, hint);
+    }
+
+    /// As something else than the code usually is.
+    pub(crate) fn report_as(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        location: Location,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let message = message.into();
         let list = match severity {
             Severity::Error => &mut self.errors,
             Severity::Warning => &mut self.warnings,

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use base::Value;
 
+/// The JSON Schema of the workflow language, for editors. The reader says more than it can.
+pub const WORKFLOW: &str = include_str!("../schema/workflow.json");
+
 /// A compiled schema. Checking names places, never values.
 #[derive(Clone)]
 pub struct Schema {

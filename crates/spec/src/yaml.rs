@@ -21,8 +21,7 @@ const NODES_MAX: usize = 250_000;
 /// `None` after an error that leaves no document.
 pub(crate) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     if text.len() > DOCUMENT_BYTES_MAX {
-        let message =
-            format!("the document has {} bytes, and {DOCUMENT_BYTES_MAX} are allowed", text.len());
+        let message = format!("the document is larger than {DOCUMENT_BYTES_MAX} bytes");
         problems.report(
             Code::Size,
             START,
@@ -44,7 +43,8 @@ pub(crate) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
                     builder.too_deep(at);
                 } else {
                     let message = format!("not valid YAML: {}", error.info());
-                    builder.problems.report(Code::Syntax, at, message, None);
+                    let hint = syntax_hint(&message).to_owned();
+                    builder.problems.report(Code::Syntax, at, message, Some(hint));
                 }
                 Err(Stop)
             }
@@ -57,6 +57,19 @@ pub(crate) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
         builder.problems.report(Code::NotOneDocument, START, "the document is empty", None);
     }
     builder.root
+}
+
+/// What mostly lies behind a message of the parser.
+fn syntax_hint(message: &str) -> &'static str {
+    if message.contains("tab") {
+        "YAML is indented with spaces only"
+    } else if message.contains("mapping values") {
+        "put text that has `: ` in it in quotes, or mend the indentation"
+    } else if message.contains("unknown anchor") {
+        "name the value with `&` before it is used with `*`, or put the text in quotes"
+    } else {
+        "look at this place and just before it: a quote or bracket may be missing, or the indentation is not that of the line above"
+    }
 }
 
 const START: Location = Location { offset: 0, line: 1, column: 1, length: 1 };
@@ -177,7 +190,8 @@ impl Builder<'_, '_> {
     ) -> Result<(), Stop> {
         let string = || {
             let verbatim = verbatim(self.text, text, style, at);
-            Kind::Str(Scalar { text: text.into(), verbatim })
+            let is_literal = style == ScalarStyle::Literal;
+            Kind::Str(Scalar { text: text.into(), verbatim, is_literal })
         };
         if let Some(Open { kind: OpenKind::Map { key: None, .. }, .. }) = self.open.last() {
             if anchor != 0 {

@@ -11,6 +11,7 @@ mod load;
 mod process;
 mod report;
 mod server;
+pub mod validate;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
+pub mod author;
 pub mod events;
 pub mod logs;
 pub mod secrets;
@@ -63,6 +64,20 @@ pub enum Command {
     Emit(events::EmitArgs),
     /// List and follow events
     Events(events::EventsArgs),
+    /// Say everything that is wrong with documents; asks no site
+    Validate(author::ValidateArgs),
+    /// Write documents in the canonical layout, comments kept; asks no site
+    Fmt(author::FmtArgs),
+    /// Print the JSON Schema of a kind of file, for editors
+    Schema(author::SchemaArgs),
+    /// Write a workflow, its tests and a site's configuration to begin with
+    Init(author::InitArgs),
+    /// List, print or write the examples that are in this program
+    Example(author::ExampleArgs),
+    /// Print what a shell needs to complete commands
+    Completions(author::CompletionsArgs),
+    /// Draw a workflow, or a run of one
+    Graph(author::GraphArgs),
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -1,12 +1,19 @@
 //! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
 
 pub mod apply;
+pub mod completions;
 pub mod dev;
 pub mod events;
+pub mod example;
+pub mod fmt;
+pub mod graph;
+pub mod init;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod secrets;
 pub mod test;
+pub mod validate;
 pub mod version;
 pub mod workflows;
 
@@ -43,6 +50,13 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
         Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),
+        Command::Validate(args) => validate::validate(&args),
+        Command::Fmt(args) => fmt::fmt(&args),
+        Command::Schema(args) => schema::schema(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Graph(args) => graph::graph(&global, &args),
+        Command::Example(args) => example::example(&args),
+        Command::Completions(args) => completions::completions(&args),
     }
 }
 

@@ -4,7 +4,7 @@
 //! must come of it in `truth`, whether it did in `promise`, and the words in `story`.
 
 mod book;
-mod bundle;
+pub mod bundle;
 mod promise;
 mod service;
 mod site;

@@ -18,6 +18,8 @@ use serde_saphyr::Spanned;
 use worker::{Folder, Folders};
 
 pub use scripts::Scripts;
+/// The JSON Schema of a site's configuration, for editors.
+pub const SCHEMA: &str = include_str!("../../schema/site.json");
 
 /// A configuration is written by hand; the largest sensible one has a thousand rules.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;

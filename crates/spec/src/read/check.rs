@@ -6,6 +6,7 @@ use crate::diagnostic::Location;
 use crate::tree::{Flow, Task, TaskKind, TaskList};
 
 use super::Reader;
+use super::expression::Around;
 
 impl Reader<'_> {
     /// Says nothing about a list with an error in it: too little is known of its flow.
@@ -20,7 +21,9 @@ impl Reader<'_> {
                 continue;
             };
             *is_new = true;
-            follow(tasks[position], position, &mut open);
+            if !self.is_dead_end(tasks[position]) {
+                follow(tasks[position], position, &mut open);
+            }
         }
         let lost: Vec<_> = tasks
             .iter()
@@ -37,6 +40,15 @@ impl Reader<'_> {
                 message,
                 Some("let a `then` lead to it, or remove it".into()),
             );
+        }
+    }
+
+    /// What stands around a loop or a catch under the same name cannot be read within it.
+    pub(super) fn warn_of_shadowing(&mut self, at: Location, name: &str, around: &Around) {
+        if around.has(name) {
+            let message = format!("`${name}` hides the variable of the same name around it");
+            let hint = "give one of the two another name";
+            self.report(Code::Shadowed, at, message, Some(hint.into()));
         }
     }
 
@@ -70,7 +82,7 @@ impl Reader<'_> {
 }
 
 /// Where the flow can go from a task.
-fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
+pub(super) fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
     let mut go = |flow: &Flow| match flow {
         Flow::Continue => open.push(position + 1),
         Flow::Goto(target) => open.push(*target as usize),

@@ -1,5 +1,8 @@
 //! The top of a document: what it is, and its parts in the order in which they need each other.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{Value, value};
 
@@ -12,10 +15,13 @@ use crate::tree::{Document, Workflow};
 use super::Reader;
 use super::expression::{Around, Position};
 use super::fields::{Item, quoted};
-use super::list::ListKind;
+use super::list::{DIRECTIVES, ListKind};
 
 /// Versions of the language that are read. They differ in what they add, not in what it means.
 pub const DSL_VERSIONS: [&str; 4] = ["1.0.0", "1.0.1", "1.0.2", "1.0.3"];
+
+/// Flows that lead nowhere whose names are compared with all others.
+const HINTS_MAX: usize = 100;
 
 const KNOWN: [&str; 8] =
     ["document", "input", "use", "do", "timeout", "output", "schedule", "evaluate"];
@@ -26,7 +32,12 @@ impl<'a> Reader<'a> {
         let around = Around::default();
         self.evaluate(top.get("evaluate"));
         self.shelve(top.get("use"));
-        let document = self.require(&top, "document").and_then(|item| self.document(item));
+        if top.get("document").is_none() {
+            let hint = "a workflow says what it is; `isonomy init` writes one to begin with";
+            let message = "the property `document` is missing";
+            self.report(Code::MissingProperty, top.at(), message, Some(hint.into()));
+        }
+        let document = top.get("document").and_then(|item| self.document(item));
         let input = self.input(top.get("input"), Position::WorkflowInput, &around);
         let output = self.output(top.get("output"), Position::WorkflowOutput, &around);
         let timeout = self.timeout(top.get("timeout"), Position::WorkflowInput, &around);
@@ -75,8 +86,10 @@ impl<'a> Reader<'a> {
         let summary = fields.get("summary").and_then(|item| self.text(item));
         let tags = self.object_or_empty(fields.get("tags"));
         let metadata = self.object_or_empty(fields.get("metadata"));
+        let key = WorkflowKey { namespace: namespace?, name: name? };
+        self.key = fields.get("name").map(|item| (key.clone(), item.node.used_at()));
         Some(Document {
-            key: WorkflowKey { namespace: namespace?, name: name? },
+            key,
             dsl: dsl?.to_owned(),
             version: version?.to_owned(),
             title: title.map(str::to_owned),
@@ -136,17 +149,20 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn report_astray(&mut self) {
-        for astray in std::mem::take(&mut self.astray) {
-            let is_shown = !self.problems.is_full();
-            let mut named = self.names.iter().filter(|_| is_shown);
-            let elsewhere = named.find(|task| task.name == astray.target);
+        for (number, astray) in std::mem::take(&mut self.astray).into_iter().enumerate() {
+            // What is behind the limit of problems is counted, and nobody sees its hint.
+            let has_hint = number < HINTS_MAX;
+            let mut names = self.names.iter().filter(|_| has_hint);
+            let elsewhere = names.find(|task| task.name == astray.target);
             let hint = match elsewhere {
-                None if !is_shown => None,
                 Some(task) => Some(format!(
                     "`{}` is in another list, and a flow stays in its own",
                     task.location
                 )),
-                None => near::hint(&astray.target, astray.siblings.iter().map(|name| &**name)),
+                None if has_hint => {
+                    near::hint(&astray.target, sorted(&astray.siblings).chain(DIRECTIVES))
+                }
+                None => None,
             };
             let hint = hint.or_else(|| {
                 Some(
@@ -160,6 +176,14 @@ impl<'a> Reader<'a> {
             self.report(Code::UnknownTask, astray.at, message, hint);
         }
     }
+}
+
+/// In the order of the list, so that of two names equally near always the same is meant.
+fn sorted(siblings: &HashMap<Rc<str>, u32>) -> impl Iterator<Item = &str> {
+    let mut names: Vec<(&u32, &str)> =
+        siblings.iter().map(|(name, position)| (position, &**name)).collect();
+    names.sort_unstable();
+    names.into_iter().map(|(_, name)| name)
 }
 
 /// As in semver.org, section 2, 9 and 10.

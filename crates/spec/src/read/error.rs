@@ -83,6 +83,9 @@ impl<'a> Reader<'a> {
             None => Some(ErrorFilter::default()),
         };
         let variable = self.variable_name(fields.get("as"), CAUGHT);
+        if let (Some(place), Some(name)) = (fields.get("as"), &variable) {
+            self.warn_of_shadowing(place.node.at, name, within.around);
+        }
         let inner = match &variable {
             Some(name) => within.around.with(std::slice::from_ref(name)),
             None => Around::anything(),

@@ -12,8 +12,8 @@ use crate::node::{Kind, Scalar};
 use crate::problems::shown;
 use crate::tree::{Template, Text};
 
-use super::Reader;
 use super::fields::{Item, quoted};
+use super::{Reader, Unparsed};
 
 /// Where an expression stands. It decides which of the language's arguments exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,10 @@ const ARGUMENTS: &[&str] = &["context", "input", "output", "runtime", "task", "w
 const RESERVED: &[&str] =
     &["authorization", "context", "input", "output", "runtime", "secrets", "task", "workflow"];
 
+/// Unknown variables of one expression that are looked for in its text: each costs a walk over it,
+/// and no more are shown anyway.
+const UNKNOWN_VARIABLES_MAX: usize = 100;
+
 /// The variables that loops and catches around a place give it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Around {
@@ -69,6 +73,10 @@ pub(super) struct Around {
 impl Around {
     pub(super) fn anything() -> Self {
         Self { names: Vec::new(), anything: true }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|known| &**known == name)
     }
 
     pub(super) fn with(&self, names: &[Arc<str>]) -> Self {
@@ -255,7 +263,8 @@ impl<'a> Reader<'a> {
         let expression = match Expr::parse(inner.text) {
             Ok(expression) => expression,
             Err(error) => {
-                let place = place(scalar, at, inner.from + error.offset.min(inner.text.len()), 1);
+                let offset = inner.from + error.offset.min(inner.text.len());
+                let place = self.place(scalar, at, offset, 1);
                 let hint = inner.text.contains("${").then(|| {
                     "a string is wholly one expression or plain text; inside an expression write `\"text \\(.value)\"`".to_owned()
                 });
@@ -268,17 +277,29 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
+        if !expression.is_parsed() {
+            let begins = self.begins(scalar, at, inner.from);
+            let pointer = String::new();
+            self.unparsed.push(Unparsed { expression: expression.clone(), at, begins, pointer });
+        }
+        let mut unknown = 0;
         for name in expression.variables() {
-            self.check_variable(name, scalar, at, inner, position, around);
+            let is_known = around.names.iter().any(|known| known == name)
+                || position.arguments().contains(&&**name);
+            if !is_known && unknown < UNKNOWN_VARIABLES_MAX {
+                unknown += 1;
+                self.check_variable(name, scalar, at, inner, position, around);
+            }
         }
         if position.arguments().contains(&"secrets") {
             let offset = variable_offset(inner.text, "secrets").unwrap_or_default();
-            let at = place(scalar, at, inner.from + offset, 1 + "secrets".len() as u32);
+            let at = self.place(scalar, at, inner.from + offset, 1 + "secrets".len() as u32);
             self.secrets_read(&expression, at);
         }
         Some(expression)
     }
 
+    /// Says what is wrong with a variable that is not known.
     fn check_variable(
         &mut self,
         name: &str,
@@ -288,13 +309,9 @@ impl<'a> Reader<'a> {
         position: Position,
         around: &Around,
     ) {
-        let is_around = around.names.iter().any(|known| &**known == name);
-        if is_around || position.arguments().contains(&name) {
-            return;
-        }
         let length = u32::try_from(name.chars().count() + 1).unwrap_or(1);
         let at = match variable_offset(inner.text, name) {
-            Some(offset) => place(scalar, at, inner.from + offset, length),
+            Some(offset) => self.place(scalar, at, inner.from + offset, length),
             None => at,
         };
         match name {
@@ -327,6 +344,29 @@ impl<'a> Reader<'a> {
                 );
             }
         }
+    }
+
+    /// The place of a byte of the scalar's text: exact where the text stands in the source as it is.
+    fn place(&self, scalar: &Scalar, at: Location, offset: usize, length: u32) -> Location {
+        match self.begins(scalar, at, offset) {
+            Some(begins) => Location { length, ..begins },
+            None => at,
+        }
+    }
+
+    fn begins(&self, scalar: &Scalar, at: Location, offset: usize) -> Option<Location> {
+        let before = scalar.text.get(..offset).unwrap_or(&scalar.text);
+        if scalar.is_literal {
+            return in_block(self.source, scalar, at, before);
+        }
+        let verbatim = scalar.verbatim?;
+        let column = u32::try_from(before.chars().count()).unwrap_or(0);
+        Some(Location {
+            offset: verbatim.offset + before.len(),
+            line: verbatim.line,
+            column: verbatim.column.saturating_add(column),
+            length: verbatim.length.saturating_sub(column).max(1),
+        })
     }
 
     /// The name that a loop or a catch gives to a variable.
@@ -384,19 +424,26 @@ fn variable_offset(text: &str, name: &str) -> Option<usize> {
     text.match_indices(&wanted).map(|(at, _)| at).find(ends)
 }
 
-/// The place of a byte of the scalar's text: exact where the text stands in the source as it is.
-fn place(scalar: &Scalar, at: Location, offset: usize, length: u32) -> Location {
-    let Some(verbatim) = scalar.verbatim else {
-        return at;
-    };
-    let before = scalar.text.get(..offset).unwrap_or(&scalar.text);
-    let column = u32::try_from(before.chars().count()).unwrap_or(0);
-    Location {
-        offset: verbatim.offset + before.len(),
-        line: verbatim.line,
-        column: verbatim.column.saturating_add(column),
-        length,
+/// The place in a block of text behind `|`: its lines stand in the source one by one, indented.
+fn in_block(source: &str, scalar: &Scalar, at: Location, before: &str) -> Option<Location> {
+    let lines_before = before.matches('\n').count();
+    let line_text = scalar.text.split('\n').nth(lines_before)?;
+    // The place of a block is its first character, behind the indentation.
+    let mut offset = source.get(..at.offset)?.rfind('\n')? + 1;
+    for _ in 0..lines_before {
+        offset += source.get(offset..)?.find('\n')? + 1;
     }
+    let line = source.get(offset..)?.lines().next()?;
+    let indent = line.len().checked_sub(line_text.len())?;
+    let in_line = before.rsplit('\n').next().unwrap_or(before);
+    let is_indented = line.ends_with(line_text) && line.bytes().take(indent).all(|b| b == b' ');
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    is_indented.then(|| Location {
+        offset: offset + indent + in_line.len(),
+        line: at.line.saturating_add(number(lines_before)),
+        column: number(indent + in_line.chars().count() + 1),
+        length: number(line_text.chars().count().saturating_sub(in_line.chars().count()).max(1)),
+    })
 }
 
 /// The constant value of a template, if it has no expression in it.

@@ -87,6 +87,14 @@ impl<'a> Reader<'a> {
             (Kind::Int(_) | Kind::Number(_) | Kind::Bool(_), "a string") => {
                 Some("put it in quotes".to_owned())
             }
+            (Kind::Str(scalar), "a whole number") if scalar.text.parse::<i64>().is_ok() => {
+                Some("write it without quotes".to_owned())
+            }
+            (Kind::Str(scalar), "`true` or `false`")
+                if matches!(&*scalar.text.to_lowercase(), "yes" | "no" | "on" | "off") =>
+            {
+                Some("in YAML 1.2 this is text".to_owned())
+            }
             _ => None,
         };
         // A collection that stands where it should not begins at its first key, which says little.

@@ -1,6 +1,7 @@
 //! Functions that are tasks: of `use.functions`, of a catalog, of an address. A function is read once,
 //! at its first call, with no variables but its own.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use crate::problems::{Problems, shown};
 use crate::revision::ReferenceKind;
 use crate::tree::{CustomCall, TaskKind, TaskNo, Template};
 
-use super::Reader;
 use super::expression::{Around, Position};
 use super::fields::Item;
 use super::list::Siblings;
+use super::resource::Resource;
 use super::reusable::Reusables;
 use super::secret::Secrets;
+use super::{Reader, Unparsed};
 
 /// What is known of the functions that are tasks. It is handed on to whoever reads another text.
 #[derive(Debug, Default)]
@@ -128,7 +130,7 @@ impl<'a> Reader<'a> {
                 return Some(reader.stand_in(uri));
             };
             let node = reader.parsed(&resource)?;
-            match reader.read_elsewhere(&node, uri) {
+            match reader.read_elsewhere(&node, &resource) {
                 Ok(no) => Some(no),
                 Err(what) => {
                     reader.resource_invalid(&resource, &what);
@@ -140,10 +142,16 @@ impl<'a> Reader<'a> {
 
     /// Reads a function's text with a reader of its own, since its places are in another text; what
     /// was read so far goes with it and comes back.
-    fn read_elsewhere(&mut self, node: &Node, uri: &str) -> Result<TaskNo, String> {
+    fn read_elsewhere(&mut self, node: &Node, resource: &Resource) -> Result<TaskNo, String> {
+        let (uri, text) = (&*resource.uri, &*resource.text);
         let entry = Entry { key: uri.into(), key_at: node.used_at(), value: node.clone() };
         let mut other = Reader {
             catalog: self.catalog,
+            source: text,
+            purpose: self.purpose,
+            unparsed: Vec::new(),
+            key: None,
+            dead_ends: RefCell::default(),
             problems: Problems::default(),
             reusables: Reusables::default(),
             functions: std::mem::take(&mut self.functions),
@@ -167,6 +175,9 @@ impl<'a> Reader<'a> {
         self.references = std::mem::take(&mut other.references);
         self.unresolved = std::mem::take(&mut other.unresolved);
         self.patterns = std::mem::take(&mut other.patterns);
+        // Their places are in another text: what is wrong with them is told at the call.
+        let unparsed = std::mem::take(&mut other.unparsed).into_iter();
+        self.unparsed.extend(unparsed.map(|it| Unparsed { at: resource.at, begins: None, ..it }));
         let errors = other.problems.has_errors();
         match no.filter(|_| !errors) {
             Some(no) => Ok(no),

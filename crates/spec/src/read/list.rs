@@ -17,7 +17,7 @@ use super::fields::{Item, quoted};
 const TASK_NAME_CHARS_MAX: usize = 128;
 
 /// Words that say where the flow goes, so that no task can be meant by them.
-const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
+pub(super) const DIRECTIVES: [&str; 3] = ["continue", "exit", "end"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListKind {
@@ -29,16 +29,14 @@ pub(super) enum ListKind {
 
 /// What a task knows of the list that it stands in.
 pub(super) struct Siblings {
-    positions: HashMap<Rc<str>, u32>,
-    /// Shared with every flow that goes astray in this list.
-    names: Rc<[Rc<str>]>,
+    positions: Rc<HashMap<Rc<str>, u32>>,
     kind: ListKind,
 }
 
 impl Siblings {
     /// Of a task that stands in no list: a function's body.
     pub(super) fn alone() -> Self {
-        Self { positions: HashMap::new(), names: Vec::new().into(), kind: ListKind::Steps }
+        Self { positions: Rc::default(), kind: ListKind::Steps }
     }
 }
 
@@ -47,7 +45,8 @@ impl Siblings {
 pub(super) struct Astray {
     pub(super) at: Location,
     pub(super) target: Rc<str>,
-    pub(super) siblings: Rc<[Rc<str>]>,
+    /// Shared, so that many flows astray in one large list cost one list of names.
+    pub(super) siblings: Rc<HashMap<Rc<str>, u32>>,
 }
 
 impl<'a> Reader<'a> {
@@ -69,6 +68,15 @@ impl<'a> Reader<'a> {
             );
             return TaskList::default();
         };
+        if items.is_empty() {
+            let hint = "add a task such as `- name: { set: { a: 1 } }`, or remove the list";
+            self.report(
+                Code::EmptyList,
+                item.at,
+                "a list without tasks: nothing is done here",
+                Some(hint.into()),
+            );
+        }
         let entries: Vec<(usize, &'a Entry)> = items
             .iter()
             .enumerate()
@@ -128,8 +136,7 @@ impl<'a> Reader<'a> {
             };
             self.report(Code::TaskName, entry.key_at, wrong, None);
         }
-        let names = entries.iter().map(|(_, entry)| entry.key.clone()).collect();
-        Siblings { positions, names, kind }
+        Siblings { positions: Rc::new(positions), kind }
     }
 
     /// `then`.
@@ -164,8 +171,8 @@ impl<'a> Reader<'a> {
         }
         let position = siblings.positions.get(target).copied();
         if position.is_none() {
-            let siblings = siblings.names.clone();
-            self.astray.push(Astray { at, target: target.into(), siblings });
+            let names = Rc::clone(&siblings.positions);
+            self.astray.push(Astray { at, target: target.into(), siblings: names });
         }
         position.map(Flow::Goto)
     }

@@ -7,6 +7,7 @@ mod authentication;
 mod call;
 mod check;
 mod child;
+mod complete;
 mod document;
 mod duration;
 mod error;
@@ -26,22 +27,27 @@ mod schedule;
 mod secret;
 mod shape;
 mod task;
+mod unparsed;
+mod validate;
 
 pub use child::LATEST;
 pub use document::DSL_VERSIONS;
+pub use unparsed::Unparsed;
+pub use validate::{Validated, validate};
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::Digest;
+use base::name::WorkflowKey;
 
 use crate::catalog::Catalog;
 use crate::code::{Code, Severity};
 use crate::diagnostic::{Diagnostic, Location};
 use crate::problems::Problems;
 use crate::revision::{Reference, ReferenceTo, revision};
-use crate::tree::{Task, Workflow};
+use crate::tree::{Task, TaskNo, Workflow};
 use crate::yaml;
 
 use self::fields::Item;
@@ -54,23 +60,71 @@ use self::secret::Secrets;
 #[derive(Debug)]
 pub struct Read {
     pub workflow: Workflow,
-    pub revision: Digest,
+    pub revision: base::Digest,
     pub warnings: Vec<Diagnostic>,
     /// All that it refers to, sorted, each once.
     pub references: Vec<Reference>,
     /// What nobody has looked up yet. A document that has some can be judged, and not run.
     pub unresolved: Vec<ReferenceTo>,
+    /// Expressions that only an evaluator process can look at.
+    pub unparsed: Vec<Unparsed>,
+}
+
+/// What a document is read for. It decides what becomes of a construct that the language has and
+/// this version does not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Such a construct is an error.
+    Run,
+    /// It is a warning: the document is right.
+    Validate,
 }
 
 /// Reads a workflow. On failure everything that is wrong comes back, in the order of the document,
 /// with the warnings among it.
 pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> {
+    let Seen { workflow, found, references, unresolved, unparsed, .. } =
+        look(text, catalog, Purpose::Run);
+    let has_errors = found.iter().any(|found| found.severity == Severity::Error);
+    let Some(workflow) = workflow.filter(|_| !has_errors) else {
+        debug_assert!(has_errors);
+        return Err(found);
+    };
+    let revision = revision(text, &references);
+    Ok(Read { workflow, revision, warnings: found, references, unresolved, unparsed })
+}
+
+/// What one look at a document gives.
+struct Seen {
+    workflow: Option<Workflow>,
+    /// Errors and warnings in the order of the document.
+    found: Vec<Diagnostic>,
+    references: Vec<Reference>,
+    unresolved: Vec<ReferenceTo>,
+    unparsed: Vec<Unparsed>,
+    key: Option<(WorkflowKey, Location)>,
+}
+
+fn look(text: &str, catalog: &dyn Catalog, purpose: Purpose) -> Seen {
     let mut problems = Problems::default();
     let Some(root) = yaml::parse(text, &mut problems) else {
-        return Err(problems.into_list(None));
+        let found = problems.into_list(None);
+        return Seen {
+            workflow: None,
+            found,
+            references: vec![],
+            unresolved: vec![],
+            unparsed: vec![],
+            key: None,
+        };
     };
     let mut reader = Reader {
         catalog,
+        source: text,
+        purpose,
+        unparsed: Vec::new(),
+        key: None,
+        dead_ends: RefCell::default(),
         problems,
         reusables: Reusables::default(),
         functions: Functions::default(),
@@ -86,21 +140,30 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         patterns: 0,
     };
     let workflow = reader.workflow(&root);
-    let Reader { problems, references, unresolved, .. } = reader;
-    let has_errors = problems.has_errors();
-    let list = problems.into_list(Some(&root));
-    let Some(workflow) = workflow.filter(|_| !has_errors) else {
-        debug_assert!(list.iter().any(|found| found.severity == Severity::Error));
-        return Err(list);
-    };
-    let references: Vec<Reference> = references.into_iter().collect();
-    let revision = revision(text, &references);
+    let Reader { problems, references, unresolved, mut unparsed, key, .. } = reader;
+    // A reusable that is used twice is read twice.
+    unparsed.sort_by_key(|expression| expression.at.offset);
+    unparsed.dedup_by(|one, other| {
+        one.at == other.at && one.expression.text() == other.expression.text()
+    });
+    for expression in &mut unparsed {
+        expression.pointer = root.pointer(expression.at.offset);
+    }
+    let references = references.into_iter().collect();
     let unresolved = unresolved.into_iter().collect();
-    Ok(Read { workflow, revision, warnings: list, references, unresolved })
+    Seen { workflow, found: problems.into_list(Some(&root)), references, unresolved, unparsed, key }
 }
 
 struct Reader<'a> {
     catalog: &'a dyn Catalog,
+    /// The document's text, for places within blocks of text.
+    source: &'a str,
+    purpose: Purpose,
+    unparsed: Vec<Unparsed>,
+    /// What the workflow is called, and where it says so.
+    key: Option<(WorkflowKey, Location)>,
+    /// What is known of the tasks that hold others: whether they never complete.
+    dead_ends: RefCell<HashMap<TaskNo, bool>>,
     problems: Problems,
     reusables: Reusables<'a>,
     functions: Functions,
@@ -143,8 +206,19 @@ impl Reader<'_> {
 
     /// Something that the language has and this version does not.
     fn not_yet(&mut self, code: Code, at: Location, what: &str) {
-        let hint = "the ROADMAP says what comes next; until then leave it out";
-        self.report(code, at, format!("{what} is not there yet"), Some(hint.into()));
+        let (severity, message, hint) = match self.purpose {
+            Purpose::Run => (
+                Severity::Error,
+                format!("{what} is not there yet"),
+                "the ROADMAP says what comes next; until then leave it out",
+            ),
+            Purpose::Validate => (
+                Severity::Warning,
+                format!("{what} is not yet run here"),
+                "it is valid, but `apply` and `run` of this version refuse it",
+            ),
+        };
+        self.problems.report_as(severity, code, at, message, Some(hint.into()));
     }
 
     /// The value of something that must be an object, such as `metadata`.

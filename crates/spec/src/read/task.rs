@@ -120,6 +120,9 @@ impl<'a> Reader<'a> {
                 let unknown = entries.iter().filter(|entry| !BASE.contains(&&*entry.key));
                 let mistyped = unknown.filter_map(|entry| near::nearest(&entry.key, all)).next();
                 let hint = match mistyped {
+                    _ if all.contains(&&*entry.key) => {
+                        format!("give the task a name: `- NAME:`, and `{name}:` indented below it")
+                    }
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("give it one of {}", quoted(&all)),
                 };
@@ -230,6 +233,14 @@ impl<'a> Reader<'a> {
                 fields.get("at").or(fields.get("each")).map_or(item.at, |item| item.node.at);
             let message = format!("item and index cannot both be `{each}`");
             self.report(Code::VariableName, place, message, None);
+        }
+        if let Some(name) = &each {
+            let place = fields.get("each").map_or(item.at, |item| item.node.at);
+            self.warn_of_shadowing(place, name, within.around);
+        }
+        // The index has its usual name in most loops, and few read it.
+        if let (Some(place), Some(name)) = (fields.get("at"), &at) {
+            self.warn_of_shadowing(place.node.at, name, within.around);
         }
         let names: Vec<Arc<str>> = each.iter().chain(&at).cloned().collect();
         let inner = if names.len() == 2 { within.around.with(&names) } else { Around::anything() };

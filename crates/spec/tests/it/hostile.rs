@@ -102,7 +102,7 @@ const HEAD: &str = "document: {dsl: 1.0.3, namespace: n, name: w, version: 0.1.0
 /// Mutation: keep every diagnostic.
 #[test]
 fn a_thousand_errors_are_counted_and_a_hundred_shown() {
-    let mut text = format!("{HEAD}do: []\n");
+    let mut text = format!("{HEAD}do: [{{ a: {{ set: {{ b: 1 }} }} }}]\n");
     for number in 0..1_000 {
         writeln!(text, "wrong{number}: 1").expect("a string takes everything");
     }

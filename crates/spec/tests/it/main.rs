@@ -6,6 +6,7 @@ mod examples;
 mod gallery;
 mod hostile;
 mod language;
+mod schema;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,147 @@
+//! `isonomy example`: the examples that are in this program. They lie in `examples`, where CI runs
+//! them.
+
+use std::str;
+
+use serde::Serialize;
+
+use crate::args::author::ExampleArgs;
+use crate::demo::bundle;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::lay_out::{self, File};
+use crate::output;
+
+struct Example {
+    name: &'static str,
+    about: &'static str,
+    /// The workflow first.
+    files: &'static [File],
+}
+
+macro_rules! file {
+    ($name:literal, $path:literal) => {
+        File { name: $name, bytes: include_bytes!(concat!("../../../../examples/", $path)) }
+    };
+}
+
+const EXAMPLES: &[Example] = &[
+    Example {
+        name: "hello",
+        about: "the smallest workflow: it greets, and hands the greeting through a function",
+        files: &[file!("hello.yaml", "hello.yaml")],
+    },
+    Example {
+        name: "fetch",
+        about: "asks a service over HTTP, and tries again while it is away",
+        files: &[file!("fetch.yaml", "fetch.yaml")],
+    },
+    Example {
+        name: "slow",
+        about: "a run to kill and to see going on where it stood",
+        files: &[file!("slow.yaml", "slow.yaml")],
+    },
+    Example {
+        name: "tumour-screening",
+        about: "scores the cases of a clinic's file and refers the risky ones",
+        files: &[
+            file!("workflow.yaml", "tumour-screening/workflow.yaml"),
+            file!("site.yaml", "tumour-screening/site.yaml"),
+            file!("model.json", "tumour-screening/model.json"),
+            file!("README.md", "tumour-screening/README.md"),
+            File { name: "cases.csv", bytes: bundle::CASES.as_bytes() },
+            File { name: "intake.csv", bytes: bundle::INTAKE },
+        ],
+    },
+];
+
+#[derive(Serialize)]
+struct List {
+    items: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Item {
+    name: &'static str,
+    about: &'static str,
+    files: Vec<&'static str>,
+}
+
+pub fn example(args: &ExampleArgs) -> Outcome {
+    let Some(name) = &args.name else { return list(args) };
+    let Some(example) = EXAMPLES.iter().find(|example| example.name == name) else {
+        let names: Vec<String> = EXAMPLES.iter().map(|it| format!("`{}`", it.name)).collect();
+        return Err(Failure::usage(format!("there is no example `{name}`"))
+            .hint(format!("there are {}", names.join(", "))));
+    };
+    if let Some(folder) = &args.folder {
+        for path in lay_out::write(folder, example.files)? {
+            output::say(&format!("written: {}", path.display()));
+        }
+        return Ok(Exit::Ok);
+    }
+    let workflow = example.files.first().map(|file| str::from_utf8(file.bytes));
+    let Some(Ok(text)) = workflow else {
+        return Err(Failure::internal("the example has no text"));
+    };
+    output::write(text)?;
+    if example.files.len() > 1 {
+        output::say(&format!("it has more files: `isonomy example {name} DIR` writes all of them"));
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(args: &ExampleArgs) -> Outcome {
+    let names = |example: &Example| example.files.iter().map(|file| file.name).collect();
+    let items = EXAMPLES
+        .iter()
+        .map(|it| Item { name: it.name, about: it.about, files: names(it) })
+        .collect();
+    output::show(args.output.output, &List { items }, || {
+        let rows = EXAMPLES.iter().map(|it| vec![it.name.to_owned(), it.about.to_owned()]);
+        output::table(&["name", "about"], rows)
+    })?;
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Mutation: leave an example, or a file of one, out of the program.
+    #[test]
+    fn every_file_of_the_examples_is_in_the_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let list = |path: &Path| -> BTreeSet<String> {
+            let entries = std::fs::read_dir(path).expect("a folder");
+            let names = entries.map(|entry| entry.expect("an entry").file_name());
+            names.map(|name| name.to_string_lossy().into_owned()).collect()
+        };
+        let mut files = BTreeSet::new();
+        for name in list(&folder) {
+            if folder.join(&name).is_dir() {
+                files.extend(list(&folder.join(&name)).iter().map(|file| format!("{name}/{file}")));
+            } else {
+                files.insert(name);
+            }
+        }
+        let carried: BTreeSet<String> = EXAMPLES
+            .iter()
+            .flat_map(|example| {
+                let is_one = example.files.len() == 1;
+                let path = move |file: &File| {
+                    if is_one {
+                        file.name.to_owned()
+                    } else {
+                        format!("{}/{}", example.name, file.name)
+                    }
+                };
+                example.files.iter().map(path)
+            })
+            .collect();
+        assert_eq!(carried, files, "add the new ones to `EXAMPLES`");
+    }
+}

@@ -1,0 +1,86 @@
+//! Judging documents here, without any site: the reader, and evaluator processes for expressions that
+//! only they can look at.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use base::limits::DOCUMENT_BYTES_MAX;
+use sandbox::{Pool, PoolConfig, PoolError};
+use spec::{Diagnostic, Unparsed};
+
+use crate::document::{self, Head};
+use crate::failure::{Failure, Outcome};
+use crate::runtime;
+
+/// A file's bytes, before anybody knows whether they are text.
+pub struct Source {
+    /// The file, or `stdin`.
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+/// Everything in the files, and in the folders and below, and the files that are no workflows.
+pub fn sources(paths: &[PathBuf]) -> Outcome<(Vec<Source>, Vec<PathBuf>)> {
+    let (mut sources, mut skipped) = (Vec::new(), Vec::new());
+    for path in paths {
+        if !path.is_dir() {
+            sources.push(source(path)?);
+            continue;
+        }
+        for file in document::paths_below(path)? {
+            let source = source(&file)?;
+            match std::str::from_utf8(&source.bytes).map(document::head) {
+                Ok(Head::Foreign) => skipped.push(file),
+                Ok(Head::Named { .. } | Head::Unclear) | Err(_) => sources.push(source),
+            }
+        }
+    }
+    Ok((sources, skipped))
+}
+
+/// A file, or `-` for stdin. One byte more than a document may have is enough to refuse it.
+pub fn source(path: &Path) -> Outcome<Source> {
+    let is_stdin = path == Path::new("-");
+    let name = if is_stdin { "stdin".to_owned() } else { path.display().to_string() };
+    let wrong = |cause| Failure::usage(format!("cannot read the document `{name}`: {cause}"));
+    let limit = DOCUMENT_BYTES_MAX as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = if is_stdin {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        fs::File::open(path).map_err(wrong)?.take(limit).read_to_end(&mut bytes)
+    };
+    read.map_err(wrong)?;
+    Ok(Source { name, bytes })
+}
+
+/// What evaluators say of the expressions that nobody has parsed yet. Starts processes only where
+/// there are such.
+pub fn look_outside(unparsed: &[Unparsed]) -> Outcome<Vec<Diagnostic>> {
+    if unparsed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let program = std::env::current_exe().map_err(|cause| {
+        Failure::internal(format!("cannot find this program's own file: {cause}"))
+    })?;
+    runtime::client()?.block_on(async {
+        let pool = Pool::new(PoolConfig::new(program));
+        let mut found = Vec::new();
+        for unseen in unparsed {
+            let expression = &unseen.expression;
+            match pool.check(expression.text(), expression.variables()).await {
+                Ok(()) => {}
+                Err(PoolError::Syntax(wrong)) => found.push(unseen.diagnostic(&wrong)),
+                Err(PoolError::Failed(what)) => {
+                    let wrong = expr::SyntaxError { what, offset: 0 };
+                    found.push(unseen.diagnostic(&wrong));
+                }
+                Err(error @ (PoolError::Overloaded | PoolError::Unavailable(_))) => {
+                    return Err(Failure::internal(error.to_string()));
+                }
+            }
+        }
+        Ok(found)
+    })
+}

@@ -256,3 +256,32 @@ async fn the_life_of_a_run_is_written_with_it() {
     let store: Arc<dyn Store> = store;
     assert_eq!(store.event_last(), rows.last().expect("events").position);
 }
+
+/// Mutation: offer a listener that was busy the next event of the queue, whatever it has missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_listener_misses_nothing_that_another_has_taken() {
+    let body = "
+do:
+  - both:
+      fork:
+        branches:
+          - busy:
+              listen: {to: {any: [{with: {type: step}}], until: '${ length == 20 }'}}
+              foreach:
+                do: [{call: {call: http, with: {method: post, endpoint: 'http://world/ok/x'}}}, {nap: {wait: PT0.001S}}]
+                output: {as: '${ $item }'}
+          - quick: {listen: {to: {any: [{with: {type: step}}], until: '${ length == 20 }'}}}
+";
+    let (_store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("the run starts");
+    noted(&driver, run, |note| *note == NoteKind::Listening).await;
+    driver.event_append((1..=20).map(row).collect()).await.expect("events are taken in");
+    let ended = ended.await.expect("the run ends");
+    let all: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
+    let all = all.join(",");
+    let output = to_json_string(&ended.output.expect("an output"));
+    assert_eq!(output, format!("[[{all}],[{all}]]"));
+    driver.stop().await;
+}

@@ -380,3 +380,24 @@ fn a_person_sees_what_a_run_listens_to_and_hears() {
         .collect();
     assert_eq!(told, ["listening", "received a", "listened [(\"k\", Num(Int(1)))]", "emitted x t"]);
 }
+
+/// Mutation: leave a listener that has lost a race registered.
+#[test]
+fn a_listener_that_loses_a_race_hears_no_more() {
+    let body = "
+do:
+  - race:
+      fork:
+        compete: true
+        branches:
+          - hear: {listen: {to: {any: []}}}
+          - nap: {wait: PT1S}
+  - rest: {wait: PT1S}
+";
+    let mut walk = Walk::start(body, "{}");
+    assert_eq!(walk.machine.listeners().len(), 1);
+    assert!(walk.turn(), "the nap is over");
+    assert!(walk.machine.listeners().is_empty() && !walk.machine.is_listening());
+    walk.event(A);
+    assert_eq!(walk.finish().output(), r#"{"order":7}"#.replace(r#""order":7"#, ""));
+}

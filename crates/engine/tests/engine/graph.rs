@@ -78,3 +78,30 @@ do:
 ";
     check(body, r#"{"n":1}"#, r#"[{"n":1},{"b":{"a":{"n":1}}}]"#);
 }
+
+/// Mutation: let a branch begin while an error of another one is looked at.
+#[test]
+fn nothing_begins_while_an_error_is_looked_at() {
+    let body = "
+do:
+  - guard:
+      try:
+        - all:
+            fork:
+              branches:
+                - bad: {call: http, with: {method: post, endpoint: 'http://world/bad'}}
+                - good: {call: http, with: {method: post, endpoint: 'http://world/ok/good'}}
+                - behind: {metadata: {after: [good]}, call: http, with: {method: post, endpoint: 'http://world/ok/behind'}}
+      catch: {when: 'limit(1; repeat(1)) == 1', do: [{note: {set: {caught: true}}}]}
+";
+    let mut walk = Walk::start(body, "{}");
+    // Both answers are there before it is known whether the error is caught.
+    while let Some(perform) = walk.performs.pop_front() {
+        let performed = walk.world.act(&perform).expect("the world answers");
+        walk.feed(Happened::Performed { effect: perform.effect, performed });
+    }
+    assert_eq!(walk.evaluates.len(), 1);
+    let walk = walk.finish();
+    assert_eq!(walk.output(), r#"{"caught":true}"#);
+    assert!(!walk.begun().contains(&"/guard/all/behind".to_owned()), "{:?}", walk.begun());
+}

@@ -82,7 +82,7 @@ fn holding(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
         } else {
             let bytes = fs::read(&path).expect("a file");
             let holds = |text: &&str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
-            if texts.iter().any(|text| holds(text)) {
+            if texts.iter().any(holds) {
                 found.push(path);
             }
         }

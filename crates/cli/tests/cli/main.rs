@@ -9,6 +9,7 @@ mod local;
 mod promise;
 mod run;
 mod runs;
+mod sets;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;

@@ -14,6 +14,7 @@ mod run;
 mod runs;
 mod scripts;
 mod secrets;
+mod sets;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;

@@ -65,14 +65,16 @@ impl Diagnostic {
 
     /// The source line, clipped around the place, and the carets below it.
     fn excerpt(&self, text: &str) -> (String, String) {
-        let chars: Vec<char> = text.chars().map(printable_char).collect();
-        let start = (self.location.column.saturating_sub(1) as usize).min(chars.len());
-        let from =
-            if chars.len() > LINE_CHARS_MAX { start.saturating_sub(LINE_CHARS_BEFORE) } else { 0 };
-        let to = chars.len().min(from + LINE_CHARS_MAX);
+        let column = self.location.column.saturating_sub(1) as usize;
+        // A line may have megabytes, and a hundred things may be wrong in it.
+        let is_long = text.chars().nth(LINE_CHARS_MAX).is_some();
+        let from = if is_long { column.saturating_sub(LINE_CHARS_BEFORE) } else { 0 };
+        let mut rest = text.chars().skip(from).map(printable_char);
+        let shown: String = rest.by_ref().take(LINE_CHARS_MAX).collect();
+        let (to, has_more) = (from + shown.chars().count(), rest.next().is_some());
+        let start = column.min(to);
         let left = if from > 0 { "…" } else { "" };
-        let right = if to < chars.len() { "…" } else { "" };
-        let shown: String = chars[from..to].iter().collect();
+        let right = if has_more { "…" } else { "" };
         let length = (self.location.length as usize).min(to - start).max(1);
         let marks = " ".repeat(start - from + left.chars().count()) + &"^".repeat(length);
         (format!("{left}{}{right}", shown.trim_end()), marks)

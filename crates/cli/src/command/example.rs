@@ -39,7 +39,130 @@ const EXAMPLES: &[Example] = &[
     Example {
         name: "slow",
         about: "a run to kill and to see going on where it stood",
-        files: &[file!("slow.yaml", "slow.yaml")],
+        files: &[file!("slow.yaml", "slow.yaml"), file!("slow.test.yaml", "slow.test.yaml")],
+    },
+    Example {
+        name: "claims",
+        about: "checks a batch of claims against a schema; the wrong ones are counted and stop nobody",
+        files: &[
+            file!("workflow.yaml", "claims/workflow.yaml"),
+            file!("input.json", "claims/input.json"),
+            file!("workflow.test.yaml", "claims/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "drift",
+        about: "a Python script compares two samples, and asks for retraining",
+        files: &[
+            file!("workflow.yaml", "drift/workflow.yaml"),
+            file!("input.json", "drift/input.json"),
+            file!("workflow.test.yaml", "drift/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "energy",
+        about: "every quarter of an hour: read meters, shed load before the peak",
+        files: &[
+            file!("workflow.yaml", "energy/workflow.yaml"),
+            file!("workflow.test.yaml", "energy/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "escalation",
+        about: "asks one person after the other, each with a time limit",
+        files: &[
+            file!("workflow.yaml", "escalation/workflow.yaml"),
+            file!("input.json", "escalation/input.json"),
+            file!("workflow.test.yaml", "escalation/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "fraud",
+        about: "scores card payments by rules, and asks a service about the doubtful ones",
+        files: &[
+            file!("workflow.yaml", "fraud/workflow.yaml"),
+            file!("input.json", "fraud/input.json"),
+            file!("workflow.test.yaml", "fraud/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "imaging",
+        about: "segments, measures and checks a study: a graph with full overlap",
+        files: &[
+            file!("workflow.yaml", "imaging/workflow.yaml"),
+            file!("input.json", "imaging/input.json"),
+            file!("workflow.test.yaml", "imaging/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "meters",
+        about: "sums up a text report with a shell command",
+        files: &[
+            file!("workflow.yaml", "meters/workflow.yaml"),
+            file!("input.json", "meters/input.json"),
+            file!("workflow.test.yaml", "meters/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "moderation",
+        about: "moderates a post, with a person for the doubtful ones",
+        files: &[
+            file!("workflow.yaml", "moderation/workflow.yaml"),
+            file!("input.json", "moderation/input.json"),
+            file!("workflow.test.yaml", "moderation/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "nightly",
+        about: "a scheduled report, booked once",
+        files: &[
+            file!("nightly.yaml", "nightly.yaml"),
+            file!("nightly.test.yaml", "nightly.test.yaml"),
+        ],
+    },
+    Example {
+        name: "patient-monitor",
+        about: "two signs of one patient, correlated, call a doctor",
+        files: &[
+            file!("workflow.yaml", "patient-monitor/workflow.yaml"),
+            file!("README.md", "patient-monitor/README.md"),
+        ],
+    },
+    Example {
+        name: "plant",
+        about: "watches a furnace by its events until the shift ends",
+        files: &[
+            file!("workflow.yaml", "plant/workflow.yaml"),
+            file!("README.md", "plant/README.md"),
+        ],
+    },
+    Example {
+        name: "purchase",
+        about: "compensation: what was done is undone in reverse",
+        files: &[
+            file!("workflow.yaml", "purchase/workflow.yaml"),
+            file!("input.json", "purchase/input.json"),
+            file!("workflow.test.yaml", "purchase/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "supply",
+        about: "orders what runs low, one child run for each",
+        files: &[
+            file!("workflow.yaml", "supply/workflow.yaml"),
+            file!("input.json", "supply/input.json"),
+            file!("order.yaml", "supply/order.yaml"),
+            file!("workflow.test.yaml", "supply/workflow.test.yaml"),
+        ],
+    },
+    Example {
+        name: "translation",
+        about: "a reusable function, and a service that an extension mocks",
+        files: &[
+            file!("workflow.yaml", "translation/workflow.yaml"),
+            file!("input.json", "translation/input.json"),
+            file!("workflow.test.yaml", "translation/workflow.test.yaml"),
+        ],
     },
     Example {
         name: "tumour-screening",
@@ -131,9 +254,9 @@ mod tests {
         let carried: BTreeSet<String> = EXAMPLES
             .iter()
             .flat_map(|example| {
-                let is_one = example.files.len() == 1;
+                let is_flat = example.files.iter().all(|file| file.name.starts_with(example.name));
                 let path = move |file: &File| {
-                    if is_one {
+                    if is_flat {
                         file.name.to_owned()
                     } else {
                         format!("{}/{}", example.name, file.name)

@@ -97,6 +97,16 @@ fn the_guide_shows_what_happens() {
             home.write(name, &format!("{}\n", block.lines.join("\n")));
         }
     }
+    let lines: Vec<&str> = text.lines().collect();
+    for block in all.iter().filter(|block| block.language == "json") {
+        // `With this in `NAME.json`:` stands two lines above the fence.
+        let above = block.first.checked_sub(3).map_or("", |at| lines[at]);
+        if let Some(name) =
+            above.strip_prefix("With this in `").and_then(|it| it.strip_suffix("`:"))
+        {
+            home.write(name, &block.lines.join("\n"));
+        }
+    }
     for block in all.iter().rev().filter(|block| block.language == "console") {
         let mut now = Vec::new();
         for line in block.lines.iter().filter_map(|line| line.strip_prefix("$ isonomy ")) {
@@ -113,6 +123,7 @@ fn the_guide_shows_what_happens() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, &shown).expect("written");
     }
-    assert_eq!(shown, text, "UPDATE=1 writes down what was printed");
+    let differs = shown.lines().zip(text.lines()).find(|(now, then)| now != then);
+    assert!(shown == text, "UPDATE=1 writes down what was printed; first {differs:?}");
     assert!(commands >= 15, "only {commands} commands");
 }

@@ -6,6 +6,7 @@ mod author;
 mod contract;
 mod dev;
 mod follow;
+mod gallery;
 mod graph;
 mod guide;
 mod local;

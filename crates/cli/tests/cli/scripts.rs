@@ -168,7 +168,7 @@ fn without_a_sandbox_labelled_data_is_not_shown_to_a_process() {
     assert_eq!(home.run(&args).ends_with(0).stdout, "free\n");
     let labelled: Vec<&str> = args.into_iter().chain(["--label", "health"]).collect();
     let ended = home.run(&labelled).ends_with(3);
-    assert!(ended.stderr.contains("GATE-007"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("GATE-008"), "{}", ended.stderr);
     // In a sandbox they may be: what leaves it is decided at its door.
     home.run(&["run", "free.yaml", "--local", "--label", "health"]).ends_with(0);
 }

@@ -10,7 +10,7 @@ use crate::support::Ended;
 const EXAMPLES: usize = 68;
 
 /// Of these at least so many run.
-const RUNS_MIN: usize = 20;
+const RUNS_MIN: usize = 38;
 
 struct Run {
     file: &'static str,

@@ -308,8 +308,40 @@ const CHILD: &str = "
       wait: PT0.02S
 ";
 
-const CASES: [Case; 9] =
-    [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING, PROCESSES, CHILDREN];
+/// What [`SERVICES`] calls an operation of.
+const OPENAPI: &str = r#"{"openapi": "3.0.3", "servers": [{"url": "/"}], "paths": {"/orders/{item}": {"post": {
+    "operationId": "order", "requestBody": {"content": {"application/json": {}}},
+    "parameters": [{"name": "item", "in": "path", "required": true}]}}}}"#;
+
+const SERVICES: Case = Case {
+    name: "services",
+    is_ordered: true,
+    tasks: "
+  - first:
+      call: ask
+      with: { n: '${ .n }' }
+  - order:
+      call: openapi
+      with:
+        document: { endpoint: WORLD/openapi.json }
+        operationId: order
+        parameters: { item: lamp, pieces: 3 }
+  - again:
+      call: ask
+      with: { n: 2 }
+      output: { as: '${ [$input, .] }' }
+use:
+  functions:
+    ask:
+      do:
+        - post:
+            call: http
+            with: { method: post, endpoint: WORLD/ask, body: '${ . }' }
+",
+};
+
+const CASES: [Case; 10] =
+    [STEPS, TRIES, BRANCHES, FILES, EXTENDED, GRAPH, SENDING, PROCESSES, CHILDREN, SERVICES];
 
 impl Case {
     fn text(&self, world: &str, home: &str) -> String {
@@ -331,6 +363,9 @@ fn answer(request: &Request, effects: &[Effect]) -> Answer {
     let firsts = effects.iter().filter(|effect| effect.path == "/first").count();
     if request.path == "/flaky" && firsts < 2 {
         return Answer::Status(503);
+    }
+    if request.path == "/openapi.json" {
+        return Answer::Json(OPENAPI.to_owned());
     }
     Answer::Json(format!("{{\"path\": \"{}\"}}", request.path))
 }
@@ -499,6 +534,12 @@ fn emitting_and_listening_survive_every_kill() {
 #[test]
 fn scripts_and_commands_survive_every_kill() {
     survives_every_kill(&PROCESSES);
+}
+
+/// Mutation: as at [`survives_every_kill`]; or give two calls of one function one key.
+#[test]
+fn functions_and_operations_survive_every_kill() {
+    survives_every_kill(&SERVICES);
 }
 
 /// Mutation: as at [`survives_every_kill`]; or make the child's id from anything that a kill changes.

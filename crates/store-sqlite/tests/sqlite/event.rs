@@ -60,12 +60,14 @@ async fn positions_go_on_after_a_start() {
 
 /// Mutation: make the table only in new files.
 #[tokio::test]
-async fn a_store_of_the_first_version_gets_the_table() {
+async fn a_store_from_before_events_gets_the_table() {
     let folder = folder();
     drop(open(folder.path()));
     let db = Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
-    db.execute_batch("DROP TABLE events; UPDATE meta SET value = 1 WHERE key = 'schema'")
-        .expect("changes");
+    db.execute_batch(
+        "DROP TABLE events; DROP TABLE logs; UPDATE meta SET value = 3 WHERE key = 'schema'",
+    )
+    .expect("changes");
     drop(db);
     let store = open(folder.path());
     append(&store, event(1)).await;

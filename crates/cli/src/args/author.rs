@@ -46,6 +46,8 @@ pub enum SchemaKind {
     Workflow,
     /// The configuration of a site
     Site,
+    /// An author's tests of a workflow
+    Test,
 }
 
 #[derive(Debug, Args)]

@@ -15,5 +15,6 @@ pub const fn text(kind: SchemaKind) -> &'static str {
     match kind {
         SchemaKind::Workflow => spec::schema::WORKFLOW,
         SchemaKind::Site => site::CONFIG_SCHEMA,
+        SchemaKind::Test => include_str!("../../../../docs/reference/test-file.schema.json"),
     }
 }

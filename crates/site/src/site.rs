@@ -131,8 +131,13 @@ impl Site {
             closing.clone(),
             logs,
         );
-        let schedules =
-            Schedules::new(Arc::clone(&store), workflows.clone(), runs.clone(), Arc::clone(&clock));
+        let schedules = Schedules::new(
+            Arc::clone(&store),
+            workflows.clone(),
+            runs.clone(),
+            evaluators.clone(),
+            Arc::clone(&clock),
+        );
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,

@@ -51,8 +51,9 @@ struct Inner {
     heads: Mutex<Heads>,
     /// One change at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
-    /// Told whenever a schedule has changed.
+    /// Told whenever a schedule has changed: whoever keeps times, and whoever hears events.
     schedules_changed: Arc<Notify>,
+    listeners_changed: Arc<Notify>,
 }
 
 /// What a new run of a workflow takes.
@@ -78,7 +79,7 @@ impl Workflows {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (heads, changing) = (Mutex::default(), tokio::sync::Mutex::default());
-        let schedules_changed = Arc::default();
+        let (schedules_changed, listeners_changed) = (Arc::default(), Arc::default());
         let resolver = Resolver { store: Arc::clone(&store), catalog, gate };
         Self(Arc::new(Inner {
             store,
@@ -88,6 +89,7 @@ impl Workflows {
             heads,
             changing,
             schedules_changed,
+            listeners_changed,
         }))
     }
 
@@ -228,9 +230,10 @@ impl Workflows {
                 change_op(ChangeKind::WorkflowDeleted, &key, None, Some(row.revision), &by, at);
             let kept = workflows.0.store.schedule_get(key.clone()).await?;
             let mut ops = vec![Op::WorkflowDelete { key: key.clone(), at }, change];
-            ops.extend(schedule::ops(&key, None, &kept, at));
+            ops.extend(schedule::ops(&key, None, &kept, at, 0));
             let result = workflows.commit(ops).await;
             workflows.heads_forget(&key);
+            workflows.tell_schedules();
             result
         })
         .await
@@ -272,7 +275,8 @@ impl Workflows {
                 let now = self.0.clock.now();
                 let kept = self.0.store.schedule_get(plan.key.clone()).await?;
                 ops.extend(plan.ops(previous, by, now));
-                ops.extend(schedule::ops(&plan.key, plan.schedule.as_ref(), &kept, now));
+                let (schedule, newest) = (plan.schedule.as_ref(), self.0.store.event_last());
+                ops.extend(schedule::ops(&plan.key, schedule, &kept, now, newest));
             }
             applied.push(plan.applied(change, current.as_ref()));
         }
@@ -280,7 +284,7 @@ impl Workflows {
             let result = self.commit(ops).await;
             plans.iter().for_each(|plan| self.heads_forget(&plan.key));
             result?;
-            self.0.schedules_changed.notify_one();
+            self.tell_schedules();
         }
         Ok(applied)
     }
@@ -288,6 +292,16 @@ impl Workflows {
     /// Told whenever a schedule has changed.
     pub(crate) fn schedules_changed(&self) -> Arc<Notify> {
         Arc::clone(&self.0.schedules_changed)
+    }
+
+    /// The same for whoever hears events.
+    pub(crate) fn listeners_changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.listeners_changed)
+    }
+
+    fn tell_schedules(&self) {
+        self.0.schedules_changed.notify_one();
+        self.0.listeners_changed.notify_one();
     }
 
     /// Replaces a trigger's row, unless it is another one by now. Says whether it did.

@@ -104,16 +104,16 @@ pub struct RevisionView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleView {
-    /// `every`, `cron` or `after`.
+    /// `every`, `cron`, `after` or `on`.
     pub trigger: String,
-    /// The interval, or the cron expression.
+    /// The interval, the cron expression, or the events as JSON.
     pub when: String,
     /// `skip`, `once` or `all`: what becomes of times at which the site was down.
     pub missed: String,
-    /// Missing while the end of the last run is waited for.
+    /// Missing while the end of the last run is waited for, and with `on`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<String>,
-    /// The last time that began a run.
+    /// The last time that began a run; with `on`, when the last event of its input came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -68,11 +68,12 @@ fn schedule_text(schedule: &ScheduleView) -> String {
     let mut text = format!("{trigger} {when}");
     match (next_at, last_run) {
         (Some(next), _) => text.push_str(&format!(", next {next}")),
+        (None, Some(run)) if trigger == "on" => text.push_str(&format!(", last run {run}")),
         (None, Some(run)) => text.push_str(&format!(", next after the end of {run}")),
         (None, None) => {}
     }
     text.extend(last_at.as_ref().map(|last| format!(", last {last}")));
-    if trigger != "after" {
+    if !matches!(trigger.as_str(), "after" | "on") {
         text.push_str(&format!(", missed: {missed}"));
     }
     text

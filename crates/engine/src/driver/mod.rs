@@ -260,6 +260,15 @@ impl Driver {
         }
     }
 
+    /// A stored revision as it was read.
+    pub async fn revision(
+        &self,
+        key: &WorkflowKey,
+        revision: Digest,
+    ) -> Result<Arc<spec::tree::Workflow>, LoadError> {
+        self.0.revisions.get(&self.0.parts, key, revision).await
+    }
+
     /// The run as its journal has it now.
     pub async fn load(&self, run: RunId) -> Result<Loaded, CommandError> {
         let row = self.row(run).await?;

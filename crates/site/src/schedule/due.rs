@@ -32,6 +32,7 @@ pub(crate) fn first(definition: &Definition, since: Timestamp) -> Option<Timesta
         Beat::Every(interval) => Some(since.plus(*interval)),
         Beat::Cron(cron) => cron.next(since),
         Beat::After(delay) => Some(since.plus(*delay)),
+        Beat::On(_) => None,
     }
 }
 
@@ -42,6 +43,8 @@ pub(crate) fn due(definition: &Definition, row: &ScheduleRow, now: Timestamp) ->
         // There is one time only, and the next follows from its run.
         Beat::After(_) => return Some(Due { fire: Some(at), next: None, has_missed: false }),
         Beat::Every(_) | Beat::Cron(_) => definition.missed,
+        // Whoever hears events does not wait for a time.
+        Beat::On(_) => return None,
     };
     // The clock may have been set back since the row was written.
     let newest =
@@ -71,7 +74,7 @@ fn following(beat: &Beat, since: Timestamp, at: Timestamp) -> Option<Timestamp> 
             Some(since.plus(interval.saturating_mul(beats + 1)))
         }
         Beat::Cron(cron) => cron.next(at),
-        Beat::After(_) => None,
+        Beat::After(_) | Beat::On(_) => None,
     }
 }
 
@@ -83,7 +86,7 @@ fn last(beat: &Beat, since: Timestamp, now: Timestamp) -> Option<Timestamp> {
             (beats > 0).then(|| since.plus(interval.saturating_mul(beats)))
         }
         Beat::Cron(cron) => cron.last(now),
-        Beat::After(_) => None,
+        Beat::After(_) | Beat::On(_) => None,
     }
 }
 
@@ -102,10 +105,22 @@ fn oldest_caught_up(beat: &Beat, since: Timestamp, at: Timestamp, newest: Timest
 
 /// The run of a time, so that beginning it twice is beginning it once.
 pub(crate) fn run_id(row: &ScheduleRow, at: Timestamp) -> RunId {
-    let time = at.as_millis().to_string();
+    derived(row, at, &[&at.as_millis().to_string()])
+}
+
+/// The run of a set of events, by their positions; `at` is when the last of them has come.
+pub(crate) fn run_id_of_events(row: &ScheduleRow, at: Timestamp, positions: &[u64]) -> RunId {
+    let since = row.since.as_millis().to_string();
+    let positions: Vec<String> = positions.iter().map(u64::to_string).collect();
+    let which: Vec<&str> =
+        [since.as_str()].into_iter().chain(positions.iter().map(|it| &**it)).collect();
+    derived(row, at, &which)
+}
+
+fn derived(row: &ScheduleRow, at: Timestamp, which: &[&str]) -> RunId {
     let (namespace, name) = (row.key.namespace.as_str(), row.key.name.as_str());
     let mut text = Vec::new();
-    for part in ["isonomy.schedule", namespace, name, &row.trigger, &time] {
+    for part in ["isonomy.schedule", namespace, name, &row.trigger].iter().chain(which) {
         text.extend_from_slice(part.as_bytes());
         text.push(0);
     }

@@ -3,10 +3,13 @@
 //! A reconciler: it reads what should be (the rows that applying a workflow has written) and what is
 //! (the clock, the runs that are waited for), does the next step, and sleeps until the next time. A
 //! nudge only makes it look sooner. When something is due is decided in `due`, and in which form it
-//! is kept in `definition`.
+//! is kept in `definition`. Those that begin by events are in `on`.
 
 mod definition;
 mod due;
+mod on;
+#[cfg(test)]
+mod on_tests;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -23,6 +26,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::evaluate::Evaluators;
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::start::RunOrder;
@@ -53,6 +57,7 @@ struct Inner {
     store: Arc<dyn Store>,
     workflows: Workflows,
     runs: Runs,
+    evaluators: Evaluators,
     clock: Arc<dyn Clock>,
     /// A schedule has changed, or a run that is waited for has ended.
     nudge: Arc<Notify>,
@@ -65,6 +70,7 @@ impl Schedules {
         store: Arc<dyn Store>,
         workflows: Workflows,
         runs: Runs,
+        evaluators: Evaluators,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let nudge = workflows.schedules_changed();
@@ -72,6 +78,7 @@ impl Schedules {
             store,
             workflows,
             runs,
+            evaluators,
             clock,
             nudge,
             awaited: Mutex::default(),
@@ -88,6 +95,10 @@ impl Schedules {
 
     /// Until the site closes.
     pub(crate) async fn run(self, closing: CancellationToken) {
+        tokio::join!(self.clone().keep_times(closing.clone()), self.hear_events(closing));
+    }
+
+    async fn keep_times(self, closing: CancellationToken) {
         let mut is_known = false;
         loop {
             let step = async {
@@ -251,21 +262,22 @@ impl Inner {
 }
 
 /// What a commit that applies a workflow writes, so that its schedule is what the document says.
-/// A trigger that has not changed keeps its beat.
+/// A trigger that has not changed keeps its beat. `newest` is the position of the newest event.
 pub(crate) fn ops(
     key: &WorkflowKey,
     schedule: Option<&spec::tree::schedule::Schedule>,
     kept: &[ScheduleRow],
     now: Timestamp,
+    newest: u64,
 ) -> Vec<Op> {
-    let wanted = schedule.map(definition::timed).unwrap_or_default();
+    let wanted = schedule.map(|it| definition::definitions(it, newest)).unwrap_or_default();
     let mut ops = Vec::new();
     for row in kept.iter().filter(|row| !wanted.iter().any(|(name, _)| *name == row.trigger)) {
         ops.push(Op::ScheduleDelete { key: key.clone(), trigger: row.trigger.clone() });
     }
     for (name, definition) in wanted {
         let bytes = definition.encode();
-        if kept.iter().any(|row| row.trigger == name && row.definition == bytes) {
+        if kept.iter().any(|row| row.trigger == name && is_same(row, &definition, &bytes)) {
             continue;
         }
         ops.push(Op::SchedulePut(ScheduleRow {
@@ -279,4 +291,13 @@ pub(crate) fn ops(
         }));
     }
     ops
+}
+
+fn is_same(row: &ScheduleRow, wanted: &Definition, bytes: &[u8]) -> bool {
+    let Beat::On(wanted) = &wanted.beat else { return row.definition == bytes };
+    // How far it has come stands in the row too.
+    matches!(
+        Definition::decode(&row.definition),
+        Ok(Definition { beat: Beat::On(kept), .. }) if kept.is_to(&wanted.events, wanted.read)
+    )
 }

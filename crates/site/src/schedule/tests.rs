@@ -15,7 +15,7 @@ use crate::caller::Caller;
 use crate::config::Config;
 use crate::site::{Parts, Site};
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// When every test begins.
 const START: &str = "2027-01-15T08:00:00Z";
@@ -31,18 +31,25 @@ impl Clock for Moved {
     }
 }
 
-struct Place {
-    store: MemoryStore,
+pub(super) struct Place {
+    pub(super) store: MemoryStore,
     clock: Arc<Moved>,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let incarnation = IncarnationId::new(Timestamp::from_millis(0), &SystemRandom);
         Self { store: MemoryStore::new(incarnation), clock: Arc::new(Moved(Instant::now())) }
     }
 
-    async fn open(&self) -> Site {
+    pub(super) async fn open(&self) -> Site {
+        let site = self.closed().await;
+        site.keep_schedules().await;
+        site
+    }
+
+    /// A site that keeps no schedules.
+    pub(super) async fn closed(&self) -> Site {
         let parts = Parts {
             store: Arc::new(self.store.reopen()),
             config: Config::default(),
@@ -52,9 +59,7 @@ impl Place {
             random: Arc::new(SystemRandom),
             store_figures: None,
         };
-        let site = Site::open(parts).await.expect("a site");
-        site.keep_schedules().await;
-        site
+        Site::open(parts).await.expect("a site")
     }
 
     /// Minutes since the start for which runs were begun, in order.
@@ -75,17 +80,17 @@ impl Place {
         begun
     }
 
-    async fn row(&self) -> ScheduleRow {
+    pub(super) async fn row(&self) -> ScheduleRow {
         let rows = self.store.schedule_get(tick()).await.expect("reads");
         rows.into_iter().next().expect("one trigger")
     }
 }
 
-fn tick() -> WorkflowKey {
+pub(super) fn tick() -> WorkflowKey {
     key("default/tick")
 }
 
-async fn apply(site: &Site, version: &str, schedule: &str, tasks: &str) {
+pub(super) async fn apply(site: &Site, version: &str, schedule: &str, tasks: &str) {
     let text = format!(
         "document: {{dsl: 1.0.3, namespace: default, name: tick, version: {version}}}\nschedule: {schedule}\ndo: [{tasks}]\n"
     );
@@ -93,7 +98,7 @@ async fn apply(site: &Site, version: &str, schedule: &str, tasks: &str) {
     site.0.workflows.apply(&Caller::of_site("ada"), &tick(), apply).await.expect("a workflow");
 }
 
-const QUICK: &str = "{a: {set: {b: 1}}}";
+pub(super) const QUICK: &str = "{a: {set: {b: 1}}}";
 
 /// Mutation: wait for the run before, begin the first run at once, or count from the last start.
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ pub(crate) fn view(row: &ScheduleRow) -> ScheduleView {
     let when = definition.as_ref().map(|definition| match &definition.beat {
         Beat::Every(interval) | Beat::After(interval) => interval.to_string(),
         Beat::Cron(cron) => cron.to_string(),
+        Beat::On(listening) => base::value::to_json_string(&listening.events),
     });
     ScheduleView {
         trigger: row.trigger.clone(),

@@ -331,10 +331,23 @@ impl<'a> Reader<'a> {
         }
         let from = self.expression_of(from, Position::Task, around);
         let expect = match fields.get("expect") {
-            Some(item) => Some(self.template(item, Position::Task, around)?),
+            Some(item) => Some(self.expected(item, around)?),
             None => None,
         };
         Some(Correlation { name: entry.key.as_ref().into(), from: from?, expect })
+    }
+
+    /// What a correlation must give.
+    fn expected(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {
+        let expected = self.template(item, Position::Task, around)?;
+        if around.is_nobody() && !matches!(expected, Template::Constant(_)) {
+            let hint =
+                "write the value itself, or leave `expect` out: then the first event decides";
+            let message = "what is expected cannot be computed: no run is there that could";
+            self.report(Code::EventFilter, item.node.at, message, Some(hint.into()));
+            return None;
+        }
+        Some(expected)
     }
 
     /// `foreach`: what is done with each event.

@@ -68,11 +68,27 @@ pub(super) struct Around {
     names: Vec<Arc<str>>,
     /// Not known yet: a reusable is looked at without a use.
     anything: bool,
+    /// No run is there: what a position has otherwise does not exist.
+    nobody: bool,
 }
 
 impl Around {
     pub(super) fn anything() -> Self {
-        Self { names: Vec::new(), anything: true }
+        Self { anything: true, ..Self::default() }
+    }
+
+    /// Before there is a run.
+    pub(super) fn nobody() -> Self {
+        Self { nobody: true, ..Self::default() }
+    }
+
+    pub(super) fn is_nobody(&self) -> bool {
+        self.nobody
+    }
+
+    /// The language's variables at a position.
+    fn arguments(&self, position: Position) -> &'static [&'static str] {
+        if self.nobody { &[] } else { position.arguments() }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -231,7 +247,8 @@ impl<'a> Reader<'a> {
         let expression = Expr::parse(text).ok().filter(Expr::is_parsed)?;
         let mut names = expression.variables().iter();
         let is_here = names.all(|name| {
-            position.arguments().contains(&&**name) || around.names.iter().any(|it| it == name)
+            around.arguments(position).contains(&&**name)
+                || around.names.iter().any(|it| it == name)
         });
         is_here.then(|| expression.or_its_text())
     }
@@ -285,13 +302,13 @@ impl<'a> Reader<'a> {
         let mut unknown = 0;
         for name in expression.variables() {
             let is_known = around.names.iter().any(|known| known == name)
-                || position.arguments().contains(&&**name);
+                || around.arguments(position).contains(&&**name);
             if !is_known && unknown < UNKNOWN_VARIABLES_MAX {
                 unknown += 1;
                 self.check_variable(name, scalar, at, inner, position, around);
             }
         }
-        if position.arguments().contains(&"secrets") {
+        if around.arguments(position).contains(&"secrets") {
             let offset = variable_offset(inner.text, "secrets").unwrap_or_default();
             let at = self.place(scalar, at, inner.from + offset, 1 + "secrets".len() as u32);
             self.secrets_read(&expression, at);
@@ -318,7 +335,7 @@ impl<'a> Reader<'a> {
             "secrets" | "authorization" => self.report_sealed(name, position, at),
             _ if around.anything => {}
             _ if ARGUMENTS.contains(&name) => {
-                let hint = format!("here exist {}", variables_here(position, around));
+                let hint = here_exist(position, around);
                 self.report(
                     Code::VariableNotHere,
                     at,
@@ -327,14 +344,14 @@ impl<'a> Reader<'a> {
                 );
             }
             _ => {
-                let known = position
-                    .arguments()
+                let known = around
+                    .arguments(position)
                     .iter()
                     .copied()
                     .chain(around.names.iter().map(|name| &**name));
                 let hint = match near::nearest(name, known) {
                     Some(near) => format!("did you mean `${near}`?"),
-                    None => format!("here exist {}", variables_here(position, around)),
+                    None => here_exist(position, around),
                 };
                 self.report(
                     Code::UnknownVariable,
@@ -395,11 +412,14 @@ impl<'a> Reader<'a> {
 }
 
 /// For messages: the nearest first.
-fn variables_here(position: Position, around: &Around) -> String {
-    let around = around.names.iter().rev().map(|name| &**name);
-    let names = around.chain(position.arguments().iter().copied());
+fn here_exist(position: Position, around: &Around) -> String {
+    let names = around.names.iter().rev().map(|name| &**name);
+    let names = names.chain(around.arguments(position).iter().copied());
     let names: Vec<String> = names.map(|name| format!("${name}")).collect();
-    quoted(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    if names.is_empty() {
+        return "no variable exists here: there is no run yet".to_owned();
+    }
+    format!("here exist {}", quoted(&names.iter().map(String::as_str).collect::<Vec<_>>()))
 }
 
 fn is_identifier(name: &str) -> bool {

@@ -1,11 +1,13 @@
 //! `schedule`: what starts runs by itself. When the next one begins is decided by the site.
 
-use base::{Duration, Value};
+use std::sync::Arc;
+
+use base::Duration;
 
 use crate::code::Code;
 use crate::cron::Cron;
-use crate::tree::schedule::{Missed, On, ReadAs, Schedule, Trigger};
-use crate::tree::{DurationOf, Input};
+use crate::tree::schedule::{Missed, On, Schedule, Trigger};
+use crate::tree::{DurationOf, Input, Strategy, Until};
 
 use super::Reader;
 use super::expression::{Around, Position};
@@ -104,17 +106,17 @@ impl<'a> Reader<'a> {
     }
 
     fn on(&mut self, item: Item<'a>, fields: &Fields<'a>) -> Option<On> {
-        let read = match fields.get("read") {
-            None => ReadAs::default(),
-            Some(read) => match self.one_of(read, &["data", "envelope", "raw"])? {
-                "envelope" => ReadAs::Envelope,
-                "raw" => ReadAs::Raw,
-                _ => ReadAs::Data,
-            },
-        };
-        let events: Value = self.object_value(item)?;
-        self.not_yet(Code::NotYetSchedule, item.at, "a schedule by events");
-        Some(On { events, read })
+        let read = self.read_as(fields.get("read"));
+        let events = self.object_value(item)?;
+        // No run is there yet that an expression could read.
+        let to = self.strategy(item, &Around::nobody())?;
+        if let Strategy::Any { until: Until::Never, .. } = to {
+            let hint = "leave `until` out: each event begins a run then";
+            let message = "no run would ever begin: what begins it never ends";
+            self.report(Code::EventStrategy, item.at, message, Some(hint.into()));
+            return None;
+        }
+        Some(On { events, to: Arc::new(to), read: read? })
     }
 
     /// A run that begins by time has `{}` as its input.

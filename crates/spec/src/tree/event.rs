@@ -59,6 +59,23 @@ pub enum ReadAs {
     Raw,
 }
 
+impl ReadAs {
+    /// As a document calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Envelope => "envelope",
+            Self::Raw => "raw",
+        }
+    }
+
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Data, Self::Envelope, Self::Raw].into_iter().find(|read| read.name() == name)
+    }
+}
+
 /// What an event must be like.
 #[derive(Debug)]
 pub struct Filter {

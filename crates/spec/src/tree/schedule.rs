@@ -1,8 +1,12 @@
 //! When runs of a workflow begin by themselves.
 
+use std::sync::Arc;
+
 use base::{Duration, Value};
 
 use crate::cron::Cron;
+
+use super::{ReadAs, Strategy};
 
 /// What starts runs, and what becomes of times at which nobody was there to start them.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,22 +41,22 @@ impl Trigger {
     }
 }
 
-/// Events that start a run. Which ones is kept as the document has it: matching belongs to the room
-/// that knows events.
-#[derive(Debug, Clone, PartialEq)]
+/// Events that start a run.
+#[derive(Debug, Clone)]
 pub struct On {
-    /// An object with one of `one`, `any` and `all`.
+    /// As the document has it: an object with one of `one`, `any` and `all`.
     pub events: Value,
+    /// The same, read.
+    pub to: Arc<Strategy>,
+    /// What of an event stands in the run's input.
     pub read: ReadAs,
 }
 
-/// What of an event becomes the run's input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ReadAs {
-    #[default]
-    Data,
-    Envelope,
-    Raw,
+impl PartialEq for On {
+    /// The strategy follows from the events.
+    fn eq(&self, other: &Self) -> bool {
+        self.events == other.events && self.read == other.read
+    }
 }
 
 /// What becomes of times at which the site was down.

@@ -306,9 +306,8 @@ impl Machine<'_> {
         input: &Value,
     ) -> Result<bool, Halt> {
         for side in sides {
-            if side.single {
-                continue;
-            }
+            // A side that usually has one output may have to be asked outside (`tonumber` of an empty
+            // text has none), so it is tried like any other.
             match self.each(side, scope, input, &mut |_| Err(Halt::Enough)) {
                 Ok(()) => return Ok(true),
                 Err(Halt::Outside) => return Err(Halt::Outside),

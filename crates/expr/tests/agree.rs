@@ -300,6 +300,7 @@ const INSIDE: &[&str] = &[
     "1.0 | tojson",
     "[.a, .f, .neg | tostring | tonumber]",
     "\"1.50\" | tonumber | tostring",
+    "\"\" | (.a) + (tonumber)",
     "\"1e2\" | tonumber",
     ".t | tonumber",
     "\"-5\" | tonumber",

@@ -68,13 +68,11 @@ impl Machine<'_> {
                 if is_true(&left) { Ok(left) } else { self.look(right, scope, input) }
             }
             Kind::Compare(left, operator, right) => {
-                let left = self.look(left, scope, input)?;
-                let right = self.look(right, scope, input)?;
+                let (left, right) = self.both(left, right, scope, input)?;
                 Ok(Cow::Owned(Value::Bool(compare(&self.fuel, &left, *operator, &right)?)))
             }
             Kind::Math(left, operator, right, at) => {
-                let left = self.look(left, scope, input)?;
-                let right = self.look(right, scope, input)?;
+                let (left, right) = self.both(left, right, scope, input)?;
                 owned(calculate(&self.fuel, left, *operator, right), *at)
             }
             Kind::Logic(left, stop, right) => {
@@ -93,6 +91,26 @@ impl Machine<'_> {
         }
     }
 
+    /// Both sides of an operator. A left side that fails has not failed the whole where the right one
+    /// must be asked outside: it may turn out to have no output, such as `tonumber` of an empty text.
+    fn both<'v>(
+        &'v self,
+        left: &'v Term,
+        right: &'v Term,
+        scope: Scope<'v>,
+        input: &'v Value,
+    ) -> Result<(Cow<'v, Value>, Cow<'v, Value>), Halt> {
+        let left = match self.look(left, scope, input) {
+            Ok(left) => left,
+            Err(halt @ Halt::Fail(_)) => {
+                let is_outside = matches!(self.look(right, scope, input), Err(Halt::Outside));
+                return Err(if is_outside { Halt::Outside } else { halt });
+            }
+            Err(halt) => return Err(halt),
+        };
+        Ok((left, self.look(right, scope, input)?))
+    }
+
     fn one_rare(&self, term: &Term, scope: Scope<'_>, input: &Value) -> Result<Value, Halt> {
         match &term.kind {
             Kind::Format(pieces) => self.format(pieces, scope, input),
@@ -100,8 +118,7 @@ impl Machine<'_> {
                 negate(self.one(operand, scope, input)?).map_err(|refused| refused.at(*at))
             }
             Kind::Power(base, exponent, at) => {
-                let base = self.one(base, scope, input)?;
-                let exponent = self.one(exponent, scope, input)?;
+                let (base, exponent) = self.both(base, exponent, scope, input)?;
                 math::pow(&base, &exponent).map_err(|refused| refused.at(*at))
             }
             Kind::Bind(left, pattern, right) => {

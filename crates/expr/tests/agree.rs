@@ -626,6 +626,7 @@ fn every_case_of_the_table_is_what_the_interpreter_says() {
     let expected = [
         "{(.a): 1}",
         "[.[] | try tonumber catch null]",
+        "\"\" | (.a) + (tonumber)",
         "[{k: \"a\"}] | from_entries",
         ".list[.a, 2]? // 1",
         "[splits(\"a\")?]",

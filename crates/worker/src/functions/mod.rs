@@ -1,6 +1,6 @@
 //! The functions of the `default` catalog, one file each, with its manifest beside it.
 //!
-//! A function is given its arguments and a [`Reach`]: all that it may touch. The reach is made from
+//! A function is given its arguments and a `Reach`: all that it may touch. The reach is made from
 //! the manifest, so that what is not written there cannot be done.
 
 use base::{Fault, Value};

@@ -25,7 +25,6 @@ mod fault;
 mod flow;
 mod graph;
 mod guard;
-mod late;
 mod listen;
 pub mod node;
 mod process;

@@ -3,31 +3,29 @@
 //! Only the translation between the machine's own types and the document's is here; the document
 //! is in `format::snapshot`.
 
+mod action;
+mod body;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base::Value;
 use base::name::WorkflowKey;
-use spec::tree::{Returns, TaskNo, Workflow};
+use spec::tree::{TaskNo, Workflow};
 use store::BlobId;
 
+use self::body::{body_doc, seq, seq_doc, timeout, timeout_doc};
 use super::arena::Arena;
-use super::late;
-use super::node::{
-    Body, Branches, Exit, Extended, Guard, GuardStage, ListenStage, Listening, Loop, Node, NodeId,
-    Phase, Seq, Timeout,
-};
+use super::node::{Exit, Extended, Node, NodeId, Phase};
 use super::scope::Variables;
 use super::timer::Timer;
 use super::{Header, Machine, Step};
-use crate::effect::{Action, ChildStart, Evaluate, HttpRequest, Interpreter, ProcessRequest};
+use crate::effect::Evaluate;
 use crate::format::snapshot_doc::{
-    ActionDoc, BodyDoc, EndedDoc, EvaluationDoc, ExitDoc, ExtendedDoc, GuardDoc, HeaderDoc,
-    ListenStageDoc, ListeningDoc, NodeDoc, PhaseDoc, ResultRef, SeqDoc, StageDoc, TimeoutDoc,
+    EndedDoc, EvaluationDoc, ExitDoc, ExtendedDoc, HeaderDoc, NodeDoc, PhaseDoc, ResultRef,
     TimerDoc, ValueRef, Values, VariableDoc,
 };
 use crate::format::{Blobs, Encoded, FormatError, SnapshotDoc};
-use crate::listen::Progress;
 use crate::record::{Control, Ended, EvaluationNo, TimerNo};
 
 /// Why a snapshot cannot be taken up.
@@ -69,14 +67,7 @@ impl Machine {
             node: node.0,
             text: evaluate.text.to_string(),
             input: values.put(&evaluate.input),
-            variables: evaluate
-                .variables
-                .iter()
-                .map(|(name, value)| VariableDoc {
-                    name: name.to_string(),
-                    value: values.put(value),
-                })
-                .collect(),
+            variables: variable_docs(&evaluate.variables, &mut values),
         });
         let evaluations = evaluations.collect();
         let ended = self.ended.as_ref().map(|ended| EndedDoc {
@@ -117,7 +108,7 @@ impl Machine {
         .encode(values)
     }
 
-    /// Blobs that [`thaw_snapshot`](Self::from_snapshot) needs.
+    /// Blobs that [`from_snapshot`](Self::from_snapshot) needs.
     pub fn snapshot_blobs(bytes: &[u8]) -> Result<Vec<BlobId>, SnapshotError> {
         Ok(SnapshotDoc::parse(bytes)?.blobs())
     }
@@ -166,6 +157,13 @@ impl Machine {
     }
 }
 
+fn variable_docs(variables: &[(Arc<str>, Value)], values: &mut Values) -> Vec<VariableDoc> {
+    variables
+        .iter()
+        .map(|(name, value)| VariableDoc { name: name.to_string(), value: values.put(value) })
+        .collect()
+}
+
 fn timer(doc: TimerDoc) -> (TimerNo, Timer) {
     (doc.timer, Timer { node: NodeId(doc.node), purpose: doc.purpose, at: doc.at })
 }
@@ -203,10 +201,6 @@ fn node_doc(node: &Node, values: &mut Values) -> NodeDoc {
     }
 }
 
-fn timeout_doc(timeout: Timeout) -> TimeoutDoc {
-    TimeoutDoc { timer: timeout.timer, after: timeout.after }
-}
-
 fn exit_doc(exit: Option<Exit>) -> Option<ExitDoc> {
     exit.map(|exit| match exit {
         Exit::Case(number) => ExitDoc::Case(number),
@@ -239,136 +233,6 @@ fn phase_doc(phase: &Phase, values: &mut Values) -> PhaseDoc {
         Phase::Faulted { fault, was } => {
             PhaseDoc::Faulted { fault: fault.clone(), was: Box::new(phase_doc(was, values)) }
         }
-    }
-}
-
-fn seq_doc(seq: &Seq) -> SeqDoc {
-    SeqDoc { index: seq.index, visits: seq.visits.clone().into_iter().collect() }
-}
-
-fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
-    match body {
-        Body::Begin => BodyDoc::Begin,
-        Body::Sequence(seq) => BodyDoc::Sequence(seq_doc(seq)),
-        Body::For(state) => BodyDoc::For {
-            items: values.put(&Value::Arr(state.items.clone())),
-            index: state.index,
-            data: values.put(&state.data),
-            seq: state.seq.as_ref().map(seq_doc),
-        },
-        Body::Try(guard) => BodyDoc::Try(GuardDoc {
-            attempt: guard.attempt,
-            started_at: guard.started_at,
-            stage: stage_doc(&guard.stage),
-            // Hexadecimal would only be needed above 2^53; these numbers are read by nobody else.
-            definite: guard.definite.clone().into_iter().collect(),
-        }),
-        Body::Fork(state) => BodyDoc::Fork {
-            outputs: state
-                .outputs
-                .iter()
-                .map(|one| one.as_ref().map(|one| values.put(one)))
-                .collect(),
-        },
-        Body::Wait { timer, until } => BodyDoc::Wait { timer: *timer, until: *until },
-        Body::Effect { effect, key, action } => BodyDoc::Effect {
-            effect: *effect,
-            key: key.clone(),
-            action: action_doc(action, values),
-        },
-        Body::Listen(listening) => BodyDoc::Listen(listening_doc(listening, values)),
-    }
-}
-
-fn listening_doc(listening: &Listening, values: &mut Values) -> ListeningDoc {
-    let progress = &listening.progress;
-    ListeningDoc {
-        listener: listening.listener,
-        emitted: listening.emitted,
-        after: listening.after,
-        met: progress.met.iter().copied().collect(),
-        until: progress.until.iter().copied().collect(),
-        keys: progress
-            .keys
-            .iter()
-            .map(|(name, value)| VariableDoc { name: name.to_string(), value: values.put(value) })
-            .collect(),
-        expected: progress
-            .expected
-            .iter()
-            .map(|value| value.as_ref().map(|value| values.put(value)))
-            .collect(),
-        outputs: values.put(&Value::Arr(listening.outputs.clone())),
-        consumed: listening.consumed,
-        bytes: listening.bytes,
-        stage: listen_stage_doc(&listening.stage, values),
-    }
-}
-
-fn listen_stage_doc(stage: &ListenStage, values: &mut Values) -> ListenStageDoc {
-    match stage {
-        ListenStage::Listening => ListenStageDoc::Listening,
-        ListenStage::Taken { item } => ListenStageDoc::Taken { item: values.put(item) },
-        ListenStage::Iterating { item, seq } => {
-            ListenStageDoc::Iterating { item: values.put(item), seq: seq_doc(seq) }
-        }
-        ListenStage::Shaping { item, raw } => {
-            ListenStageDoc::Shaping { item: values.put(item), raw: values.put(raw) }
-        }
-        ListenStage::Exporting { item, output } => {
-            ListenStageDoc::Exporting { item: values.put(item), output: values.put(output) }
-        }
-        ListenStage::Checking => ListenStageDoc::Checking,
-    }
-}
-
-fn stage_doc(stage: &GuardStage) -> StageDoc {
-    match stage {
-        GuardStage::Next => StageDoc::Next,
-        GuardStage::Body { seq, limit } => {
-            StageDoc::Body { seq: seq_doc(seq), limit: limit.map(timeout_doc) }
-        }
-        GuardStage::Matching { seq, fault } => {
-            StageDoc::Matching { seq: seq_doc(seq), fault: fault.clone() }
-        }
-        GuardStage::Delaying { timer, until } => {
-            StageDoc::Delaying { timer: *timer, until: *until }
-        }
-        GuardStage::Catching { seq } => StageDoc::Catching { seq: seq_doc(seq) },
-    }
-}
-
-fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
-    match action {
-        Action::Http(request) => ActionDoc::Http {
-            method: request.method.clone(),
-            uri: request.uri.clone(),
-            headers: request.headers.clone(),
-            query: request.query.clone(),
-            body: request.body.as_ref().map(|body| values.put(body)),
-            output: request.output.into(),
-            redirect: request.redirect,
-        },
-        Action::Process(request) => ActionDoc::Process {
-            interpreter: request.interpreter.as_str().to_owned(),
-            code: values.put(&base::value::string(&request.code)),
-            stdin: values.put(&base::value::string(&request.stdin)),
-            arguments: request.arguments.clone(),
-            environment: request.environment.clone(),
-            returns: request.returns.as_str().to_owned(),
-        },
-        Action::Function { function, input } => {
-            ActionDoc::Function { function: function.to_string(), input: values.put(input) }
-        }
-        Action::Sealed(sealed) => late::sealed_doc(sealed, values),
-        Action::Workflow(child) => ActionDoc::Workflow {
-            namespace: child.key.namespace.clone(),
-            workflow: child.key.name.clone(),
-            version: child.version.clone(),
-            revision: child.revision,
-            input: values.put(&child.input),
-            wait: child.wait,
-        },
     }
 }
 
@@ -416,14 +280,22 @@ impl Taken<'_> {
     }
 
     fn evaluation(&self, doc: EvaluationDoc) -> Back<(EvaluationNo, (NodeId, Evaluate))> {
-        let variables: Back<Vec<_>> = doc
-            .variables
-            .into_iter()
-            .map(|variable| Ok((variable.name.into(), self.value(variable.value)?)))
-            .collect();
-        let input = self.value(doc.input)?;
-        let evaluate = Evaluate { text: doc.text.into(), input, variables: variables? };
+        let evaluate = self.evaluate(doc.text, doc.input, doc.variables)?;
         Ok((doc.evaluation, (NodeId(doc.node), evaluate)))
+    }
+
+    fn evaluate(
+        &self,
+        text: String,
+        input: ValueRef,
+        variables: Vec<VariableDoc>,
+    ) -> Back<Evaluate> {
+        let variables = self.named(variables)?;
+        Ok(Evaluate { text: text.into(), input: self.value(input)?, variables })
+    }
+
+    fn named(&self, docs: Vec<VariableDoc>) -> Back<Vec<(Arc<str>, Value)>> {
+        docs.into_iter().map(|doc| Ok((doc.name.into(), self.value(doc.value)?))).collect()
     }
 
     fn ended(&self, doc: EndedDoc) -> Back<Ended> {
@@ -509,127 +381,6 @@ impl Taken<'_> {
             }
         })
     }
-
-    fn body(&self, doc: BodyDoc) -> Back<Body> {
-        Ok(match doc {
-            BodyDoc::Begin => Body::Begin,
-            BodyDoc::Sequence(doc) => Body::Sequence(seq(doc)),
-            BodyDoc::For { items, index, data, seq: at } => {
-                let Value::Arr(items) = self.value(items)? else {
-                    return Err(SnapshotError::Revision("a loop's items are no array"));
-                };
-                Body::For(Loop { items, index, data: self.value(data)?, seq: at.map(seq) })
-            }
-            BodyDoc::Try(doc) => Body::Try(Guard {
-                attempt: doc.attempt,
-                started_at: doc.started_at,
-                stage: stage(doc.stage),
-                definite: doc.definite.into_iter().collect(),
-            }),
-            BodyDoc::Fork { outputs } => {
-                let outputs: Back<Vec<_>> = outputs
-                    .into_iter()
-                    .map(|one| one.map(|one| self.value(one)).transpose())
-                    .collect();
-                Body::Fork(Branches { outputs: outputs? })
-            }
-            BodyDoc::Wait { timer, until } => Body::Wait { timer, until },
-            BodyDoc::Effect { effect, key, action } => {
-                Body::Effect { effect, key, action: Arc::new(self.action(action)?) }
-            }
-            BodyDoc::Listen(doc) => Body::Listen(Box::new(self.listening(doc)?)),
-        })
-    }
-
-    fn listening(&self, doc: ListeningDoc) -> Back<Listening> {
-        let Value::Arr(outputs) = self.value(doc.outputs)? else {
-            return Err(SnapshotError::Revision("a listener's output is no array"));
-        };
-        let keys: Back<Vec<_>> =
-            doc.keys.into_iter().map(|key| Ok((key.name.into(), self.value(key.value)?))).collect();
-        let expected: Back<Vec<_>> = doc
-            .expected
-            .into_iter()
-            .map(|value| value.map(|value| self.value(value)).transpose())
-            .collect();
-        Ok(Listening {
-            listener: doc.listener,
-            emitted: doc.emitted,
-            after: doc.after,
-            progress: Progress {
-                met: doc.met.into_iter().collect(),
-                until: doc.until.into_iter().collect(),
-                keys: keys?,
-                expected: expected?,
-            },
-            outputs,
-            consumed: doc.consumed,
-            bytes: doc.bytes,
-            stage: self.listen_stage(doc.stage)?,
-        })
-    }
-
-    fn listen_stage(&self, doc: ListenStageDoc) -> Back<ListenStage> {
-        Ok(match doc {
-            ListenStageDoc::Listening => ListenStage::Listening,
-            ListenStageDoc::Taken { item } => ListenStage::Taken { item: self.value(item)? },
-            ListenStageDoc::Iterating { item, seq: at } => {
-                ListenStage::Iterating { item: self.value(item)?, seq: seq(at) }
-            }
-            ListenStageDoc::Shaping { item, raw } => {
-                ListenStage::Shaping { item: self.value(item)?, raw: self.value(raw)? }
-            }
-            ListenStageDoc::Exporting { item, output } => {
-                ListenStage::Exporting { item: self.value(item)?, output: self.value(output)? }
-            }
-            ListenStageDoc::Checking => ListenStage::Checking,
-        })
-    }
-
-    fn action(&self, doc: ActionDoc) -> Back<Action> {
-        Ok(match doc {
-            ActionDoc::Http { method, uri, headers, query, body, output, redirect } => {
-                let body = body.map(|body| self.value(body)).transpose()?;
-                let output = output.into();
-                Action::Http(HttpRequest { method, uri, headers, query, body, output, redirect })
-            }
-            ActionDoc::Process { interpreter, code, stdin, arguments, environment, returns } => {
-                let interpreter = Interpreter::ALL
-                    .into_iter()
-                    .find(|one| one.as_str() == interpreter)
-                    .ok_or(SnapshotError::Revision("a process has an unknown interpreter"))?;
-                let returns = Returns::parse(&returns)
-                    .ok_or(SnapshotError::Revision("a process returns something unknown"))?;
-                let (code, stdin) = (self.text(code)?, self.text(stdin)?);
-                Action::Process(ProcessRequest {
-                    interpreter,
-                    code,
-                    stdin,
-                    arguments,
-                    environment,
-                    returns,
-                })
-            }
-            ActionDoc::Function { function, input } => {
-                let function = base::FunctionRef::parse(&function)
-                    .ok_or(SnapshotError::Revision("a function has no valid name"))?;
-                Action::Function { function, input: self.value(input)? }
-            }
-            ActionDoc::Sealed { call, parts, authentication } => {
-                let look = |at| self.value(at);
-                Action::Sealed(Box::new(late::sealed(call, parts, authentication, &look)?))
-            }
-            ActionDoc::Workflow { namespace, workflow, version, revision, input, wait } => {
-                let key = WorkflowKey { namespace, name: workflow };
-                let input = self.value(input)?;
-                Action::Workflow(ChildStart { key, version, revision, input, wait })
-            }
-        })
-    }
-}
-
-fn timeout(doc: TimeoutDoc) -> Timeout {
-    Timeout { timer: doc.timer, after: doc.after }
 }
 
 fn exit(doc: Option<ExitDoc>) -> Option<Exit> {
@@ -638,20 +389,4 @@ fn exit(doc: Option<ExitDoc>) -> Option<Exit> {
         ExitDoc::Skipped => Exit::Skipped,
         ExitDoc::Caught => Exit::Caught,
     })
-}
-
-fn seq(doc: SeqDoc) -> Seq {
-    Seq { index: doc.index, visits: doc.visits.into_iter().collect() }
-}
-
-fn stage(doc: StageDoc) -> GuardStage {
-    match doc {
-        StageDoc::Next => GuardStage::Next,
-        StageDoc::Body { seq: at, limit } => {
-            GuardStage::Body { seq: seq(at), limit: limit.map(timeout) }
-        }
-        StageDoc::Matching { seq: at, fault } => GuardStage::Matching { seq: seq(at), fault },
-        StageDoc::Delaying { timer, until } => GuardStage::Delaying { timer, until },
-        StageDoc::Catching { seq: at } => GuardStage::Catching { seq: seq(at) },
-    }
 }

@@ -103,6 +103,11 @@ mod tests {
     #[test]
     fn what_is_used_is_remembered_and_the_rest_is_bounded() {
         let mut heads = Heads::default();
+        heads.found(run_id(0), head(0));
+        for _ in 0..3 {
+            heads.shrink();
+        }
+        assert_eq!(heads.young.len(), 1, "few are all kept");
         let many = 5 * HALF_RUNS_MAX as u64;
         for n in 0..many {
             heads.found(run_id(n), head(n));

@@ -255,7 +255,42 @@ pub(crate) fn of_sql(file: &Path, cause: &rusqlite::Error) -> OpenError {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::ffi;
+
     use super::*;
+
+    /// Mutation: take a damaged file for one that is busy, or a full disk for a damaged file.
+    #[test]
+    fn an_error_of_sqlite_says_what_to_do() {
+        let told = |cause| match of_sql(Path::new("isonomy.db"), &cause) {
+            OpenError::Corrupt { .. } => "corrupt",
+            OpenError::Full { .. } => "full",
+            _ => "database",
+        };
+        let code = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        let cases = [
+            (code(ffi::SQLITE_CORRUPT), "corrupt"),
+            (code(ffi::SQLITE_NOTADB), "corrupt"),
+            (code(ffi::SQLITE_FULL), "full"),
+            (code(ffi::SQLITE_IOERR_SHMSIZE), "full"),
+            (code(ffi::SQLITE_IOERR_READ), "database"),
+            (code(ffi::SQLITE_BUSY), "database"),
+            (rusqlite::Error::QueryReturnedNoRows, "corrupt"),
+            (
+                rusqlite::Error::InvalidColumnType(
+                    0,
+                    "value".to_owned(),
+                    rusqlite::types::Type::Text,
+                ),
+                "corrupt",
+            ),
+            (rusqlite::Error::InvalidQuery, "database"),
+        ];
+        for (cause, expected) in cases {
+            let shown = cause.to_string();
+            assert_eq!(told(cause), expected, "{shown}");
+        }
+    }
 
     /// Mutation: `NORMAL` or `OFF`, with which a commit may be lost with the power; or a log that
     /// SQLite copies by itself in the midst of a commit.
@@ -270,6 +305,7 @@ mod tests {
             };
             assert_eq!(number("synchronous"), FULL);
             assert_eq!(number("wal_autocheckpoint"), 0);
+            assert!(number("cache_size") < 0, "in KiB, not in pages");
             assert_eq!(number("foreign_keys"), 0);
             const INCREMENTAL: i64 = 2;
             assert_eq!(number("auto_vacuum"), INCREMENTAL);

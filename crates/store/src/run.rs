@@ -105,3 +105,18 @@ pub struct RunQuery {
     pub after: Option<RunCursor>,
     pub limit: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take any text for the first state, or compare without care.
+    #[test]
+    fn a_state_is_read_as_it_is_written() {
+        for state in RunState::ALL {
+            assert_eq!(state.to_string().parse(), Ok(state));
+        }
+        let unknown = "Running".parse::<RunState>().expect_err("no state");
+        assert!(unknown.to_string().starts_with("`Running` is not a state"), "{unknown}");
+    }
+}

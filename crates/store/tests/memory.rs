@@ -2,8 +2,11 @@
 
 use base::{IncarnationId, SystemRandom};
 use isonomy_store::memory::MemoryStore;
+use isonomy_store::suite::event::event;
 use isonomy_store::suite::{append, at, row, run_id};
-use isonomy_store::{CommitError, Op, Preconditions, Sequence, Store};
+use isonomy_store::{
+    CommitError, EventLimits, EventQuery, EventRow, Op, Preconditions, Sequence, Store,
+};
 
 fn open() -> MemoryStore {
     MemoryStore::new(IncarnationId::new(at(0), &SystemRandom))
@@ -68,4 +71,29 @@ async fn an_earlier_opening_commits_no_more() {
     assert_eq!(next, Ok(()));
     let journal = second.journal_read(run_id(1), Sequence::ZERO, 9).await.expect("reads");
     assert_eq!(journal.len(), 2);
+}
+
+async fn kept(limits: EventLimits, bytes: usize, events: &[u64]) -> Vec<String> {
+    let store = open().with_event_limits(limits);
+    for n in events {
+        let row = EventRow { event: vec![b'x'; bytes].into(), ..event(*n) };
+        store.commit(vec![Op::EventAppend(row)], Preconditions::none()).await.expect("commits");
+    }
+    let query = EventQuery::of(event(0).namespace, 99);
+    let rows = store.event_list(query).await.expect("reads");
+    rows.into_iter().map(|row| row.id).collect()
+}
+
+/// Mutation: keep one more or one less, count only one of the two, take the newest away, or
+/// remember an event that is gone.
+#[tokio::test]
+async fn the_oldest_events_go_first() {
+    let wide = EventLimits::default();
+    let few = EventLimits { events: 3, ..wide };
+    assert_eq!(kept(few, 10, &[1, 2, 3]).await, ["id-1", "id-2", "id-3"]);
+    assert_eq!(kept(few, 10, &[1, 2, 3, 4, 1]).await, ["id-3", "id-4", "id-1"]);
+    let small = EventLimits { bytes: 20, ..wide };
+    assert_eq!(kept(small, 10, &[1, 2]).await, ["id-1", "id-2"]);
+    assert_eq!(kept(small, 10, &[1, 2, 3, 4, 5]).await, ["id-4", "id-5"]);
+    assert_eq!(kept(EventLimits { bytes: 5, ..wide }, 10, &[1, 2]).await, ["id-2"]);
 }

@@ -43,7 +43,9 @@ async fn a_blob_is_a_row_up_to_its_limit_and_a_file_above() {
 async fn the_same_large_blob_twice_is_cheap() {
     let folder = folder();
     let store = open(folder.path());
+    let before = store.stats().fsyncs;
     let blob = put(&store, &large()).await;
+    assert!(store.stats().fsyncs - before >= 3, "the file, its folder, and the commit");
     let first = file(folder.path(), blob).metadata().expect("it is there").ino();
     let before = store.stats().fsyncs;
     put(&store, &large()).await;
@@ -68,6 +70,16 @@ async fn a_blob_that_was_tampered_with_is_an_error_and_not_an_answer() {
     }
     let error = store.blob_get(small).await.expect_err("it is not the content any more");
     assert!(error.to_string().contains("changed outside the store"), "{error}");
+    // More than the memory holds: noticed before it is read, whatever the row says.
+    const HUGE: u64 = 1 << 42;
+    let swapped = std::fs::File::create(file(folder.path(), large)).expect("opens");
+    swapped.set_len(HUGE).expect("takes no room");
+    for row in [HUGE, BLOB_ROW_BYTES_MAX as u64 + 1] {
+        let doctor = "UPDATE blobs SET size = ?1 WHERE bytes IS NULL";
+        db.execute(doctor, [row as i64]).expect("changes the row");
+        let error = store.blob_get(large).await.expect_err("it is not the content any more");
+        assert!(error.to_string().contains("changed outside the store"), "{error}");
+    }
     std::fs::remove_file(file(folder.path(), large)).expect("removes the file");
     let error = store.blob_get(large).await.expect_err("a missing file is not a missing blob");
     assert!(error.to_string().contains("backup"), "{error}");

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use base::Digest;
 use bytes::Bytes;
 use store::suite::{append, at, row, run_id};
 use store::{CommitError, Op, Preconditions, RunRow, RunState, Sequence, Store};
@@ -11,6 +12,7 @@ use crate::{folder, open};
 
 const DISK: &str = "size=40m";
 const FILLER_BYTES: usize = 16 * 1024 * 1024;
+const BALLAST_BYTES: usize = 4 * 1024 * 1024;
 
 struct Disk<'a>(&'a Path);
 
@@ -27,6 +29,12 @@ impl Drop for Disk<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0).status();
     }
+}
+
+fn files(folder: &Path) -> usize {
+    let below =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path());
+    below.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
 /// Mutation: end the process, lose an acknowledged commit, keep the ballast, or never leave the
@@ -61,6 +69,16 @@ async fn on_a_full_disk_runs_can_still_end_and_room_heals_it() {
     assert!(last > 200, "{last} entries");
     assert!(!ballast.exists(), "its room is free now");
     assert_eq!(commit(entry(last + 1)).await, Err(CommitError::Full));
+    let large = Bytes::from(vec![7; FILLER_BYTES]);
+    let blob = Op::BlobPut { blob: Digest::of(&large), bytes: large };
+    assert_eq!(commit(vec![blob]).await, Err(CommitError::Full));
+    assert_eq!(files(&disk.0.join("data/blobs")), 0, "what was half written is gone");
+    // Room for the ballast alone is not room to go on with.
+    let shrunk = FILLER_BYTES - BALLAST_BYTES - BALLAST_BYTES / 2;
+    std::fs::write(&filler, vec![0; shrunk]).expect("makes some room");
+    assert_eq!(commit(entry(last + 1)).await, Err(CommitError::Full));
+    assert!(!ballast.exists(), "it waits until there is room for more");
+    std::fs::write(&filler, vec![0; FILLER_BYTES]).expect("there is room");
 
     let ended =
         RunRow { state: RunState::Faulted, ended_at: Some(at(9)), updated_at: at(9), ..row(1) };

@@ -7,6 +7,7 @@ mod crash;
 mod disk;
 mod event;
 mod folder;
+mod journal;
 mod plan;
 
 use isonomy_store_sqlite as sqlite;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{at, commit, put, row, run_id};
-use crate::{CommitError, LogRow, LogStream, Op, Store};
+use crate::{CommitError, LOG_PIECES_MAX, LogRow, LogStream, Op, Store};
 
 fn piece(run: u64, start: u64, text: &str) -> LogRow {
     LogRow {
@@ -45,4 +45,21 @@ pub async fn the_middle_of_a_log_is_trimmed(store: &dyn Store) {
     let left = store.log_list(run_id(1), 0, 10).await.expect("a page");
     let left: Vec<_> = left.iter().map(|row| (row.effect, row.life, row.start)).collect();
     assert_eq!(left, [(1, 1, 0), (1, 1, 30), (1, 1, 40), (2, 1, 20), (1, 2, 20)]);
+}
+
+/// Mutation: keep one more or one less, take the newest away, or count another run's.
+pub async fn the_oldest_pieces_go_first(store: &dyn Store) {
+    let most = u64::from(LOG_PIECES_MAX);
+    put(store, vec![Op::RunCreate(row(1)), Op::RunCreate(row(2))]).await;
+    let pieces = |range: std::ops::Range<u64>| range.map(|n| Op::LogAppend(piece(1, n, "x")));
+    put(store, vec![Op::LogAppend(piece(2, 0, "other"))]).await;
+    put(store, pieces(0..most).collect()).await;
+    let starts = async || {
+        let rows = store.log_list(run_id(1), 0, LOG_PIECES_MAX + 9).await.expect("a page");
+        (rows.first().map(|row| row.start), rows.last().map(|row| row.start), rows.len() as u64)
+    };
+    assert_eq!(starts().await, (Some(0), Some(most - 1), most));
+    put(store, pieces(most..most + 2).collect()).await;
+    assert_eq!(starts().await, (Some(2), Some(most + 1), most));
+    assert_eq!(store.log_list(run_id(2), 0, 9).await.expect("a page").len(), 1);
 }

@@ -45,6 +45,7 @@ macro_rules! suite_cases {
             journal::the_newest_snapshot_is_kept,
             log::a_log_is_read_in_order_and_in_pages,
             log::the_middle_of_a_log_is_trimmed,
+            log::the_oldest_pieces_go_first,
             outcome::an_outcome_is_unique_by_run_and_number,
             outcome::outcomes_are_listed_in_the_order_of_their_commits,
             run::a_run_is_created_once,

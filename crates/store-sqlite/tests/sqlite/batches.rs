@@ -1,6 +1,7 @@
 //! Many committers, one writer.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -8,6 +9,7 @@ use sqlite::SqliteStore;
 use store::suite::{append, row, run_id};
 use store::{CommitError, Op, Preconditions, Sequence, Store};
 
+use crate::sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 const RUNS: u64 = 64;
@@ -65,6 +67,107 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
     assert_eq!(log, 0, "nothing is left for the next start to do");
 }
 
+fn behind(folder: &Path) -> i64 {
+    let db = rusqlite::Connection::open(folder.join(DATABASE_FILE)).expect("opens");
+    let behind = "SELECT count(*) FROM journal
+        WHERE position > coalesce((SELECT value FROM meta WHERE key = 'folded'), 0)";
+    db.query_row(behind, [], |row| row.get(0)).expect("counts")
+}
+
+/// Mutation: leave the index of the journal for the next start.
+#[tokio::test]
+async fn closing_folds_what_is_left() {
+    let folder = folder();
+    let store = open(folder.path());
+    let ops = vec![Op::RunCreate(row(1)), append(run_id(1), 1), append(run_id(1), 2)];
+    store.commit(ops, Preconditions::none()).await.expect("the run is new");
+    assert_eq!(behind(folder.path()), 2);
+    store.close().await;
+    assert_eq!(behind(folder.path()), 0);
+}
+
+/// Mutation: write a transaction in which nothing was accepted.
+#[tokio::test]
+async fn a_refused_commit_costs_no_fsync() {
+    let folder = folder();
+    let store = open(folder.path());
+    let before = store.stats();
+    let refused = store.commit(vec![append(run_id(1), 1)], Preconditions::none()).await;
+    assert_eq!(refused, Err(CommitError::RunMissing(run_id(1))));
+    let after = store.stats();
+    assert_eq!((after.batches, after.fsyncs), (before.batches, before.fsyncs));
+    assert_eq!(after.refused, before.refused + 1);
+}
+
+/// Mutation: copy at each look, or never; or copy when it is short and not when it is long.
+#[tokio::test]
+async fn the_log_is_shortened_when_it_is_long_and_only_then() {
+    const MIB: usize = 1024 * 1024;
+    let folder = folder();
+    let store = open(folder.path());
+    let put = async |n: u64, bytes: usize| {
+        let (run, sequence) = (run_id(1), Sequence(n));
+        let op = Op::JournalAppend { run, sequence, record: Bytes::from(vec![7; bytes]) };
+        store.commit(vec![op], Preconditions::none()).await.expect("it goes on");
+    };
+    store.commit(vec![Op::RunCreate(row(1))], Preconditions::none()).await.expect("it is new");
+    for n in 1..=100 {
+        put(n, 10).await;
+    }
+    assert_eq!(store.stats().checkpoints, 0, "there is little to copy");
+    for n in 101..=180 {
+        put(n, MIB).await;
+    }
+    assert!(store.stats().checkpoints > 0);
+    let log = std::fs::metadata(folder.path().join("isonomy.db-wal")).expect("the log").len();
+    assert!(log < 40 * MIB as u64, "{log} bytes after 80 MiB");
+}
+
+/// Tells of the first event that is logged from now on.
+struct Warned(mpsc::Sender<()>);
+
+impl tracing::Subscriber for Warned {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        // Whoever waited may have gone.
+        let _ = self.0.send(());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Mutation: give up at once while a foreign process holds the file, such as a backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_lock_is_waited_for_and_told_of() {
+    let folder = folder();
+    let store = open(folder.path());
+    let (warned, told) = mpsc::channel();
+    tracing::subscriber::set_global_default(Warned(warned)).expect("the only one in the process");
+    let foreign = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
+    foreign.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+    let commit = store.commit(vec![Op::RunCreate(row(1))], Preconditions::none());
+    let release = tokio::task::spawn_blocking(move || {
+        told.recv().expect("the store says what it waits for");
+        foreign.execute_batch("ROLLBACK").expect("it is ours");
+    });
+    let (committed, released) = futures::join!(commit, release);
+    released.expect("the lock was let go");
+    assert_eq!(committed, Ok(()));
+}
+
 /// Mutation: never fold. All rows would be read at the next start and kept in memory until then.
 #[tokio::test]
 async fn the_index_of_the_journal_is_written_before_it_grows_long() {
@@ -77,11 +180,7 @@ async fn the_index_of_the_journal_is_written_before_it_grows_long() {
         let ops = (turn * ROWS + 1..=(turn + 1) * ROWS).map(|n| append(run_id(1), n)).collect();
         store.commit(ops, Preconditions::none()).await.expect("it goes on where it ended");
     }
-    let db = rusqlite::Connection::open(folder.path().join("isonomy.db")).expect("opens");
-    let behind = "SELECT count(*) FROM journal
-        WHERE position > (SELECT value FROM meta WHERE key = 'folded')";
-    let behind: i64 = db.query_row(behind, [], |row| row.get(0)).expect("counts");
-    assert_eq!(behind, ROWS as i64, "those of the last commit");
+    assert_eq!(behind(folder.path()), ROWS as i64, "those of the last commit");
 }
 
 /// Mutation: let one command's SQL error roll back or fail its neighbours.

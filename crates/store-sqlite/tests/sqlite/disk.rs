@@ -103,4 +103,34 @@ async fn on_a_full_disk_runs_can_still_end_and_room_heals_it() {
     let ended = RunRow { state: RunState::Cancelled, ..row(2) };
     let end = vec![append(run_id(2), 2), Op::RunUpdate(ended)];
     store.commit(end, Preconditions::none()).await.expect("the ballast was kept for this");
+
+    let too_much = Op::ChangeAppend {
+        at: at(1),
+        actor: "ada".to_owned(),
+        change: Bytes::from(vec![7; 10 * BALLAST_BYTES]),
+    };
+    let end = Op::RunUpdate(RunRow { state: RunState::Faulted, ..row(2) });
+    let refused = store.commit(vec![end, too_much], Preconditions::none()).await;
+    assert_eq!(refused, Err(CommitError::Full), "no more than there is room for");
+}
+
+/// Mutation: never copy the log on a full disk, so that its room is not had again.
+#[tokio::test]
+async fn a_full_disk_copies_a_log_that_has_room() {
+    let folder = folder();
+    let Some(disk) = Disk::mount(folder.path()) else {
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        return;
+    };
+    let store = open(&disk.0.join("data"));
+    let commit = |ops| store.commit(ops, Preconditions::none());
+    commit(vec![Op::RunCreate(row(1))]).await.expect("there is room");
+    let free = rustix::fs::statvfs(disk.0).expect("says").f_bavail as usize * 4096;
+    std::fs::write(disk.0.join("filler"), vec![0; free - BALLAST_BYTES / 4]).expect("fits");
+    let record = Bytes::from(vec![7; BALLAST_BYTES / 2]);
+    let large = Op::JournalAppend { run: run_id(1), sequence: Sequence(1), record };
+    assert_eq!(commit(vec![large]).await, Err(CommitError::Full));
+    assert_eq!(store.stats().checkpoints, 1);
+    let log = std::fs::metadata(disk.0.join("data/isonomy.db-wal")).expect("the log").len();
+    assert_eq!(log, 0, "all of it is in the database");
 }

@@ -13,14 +13,16 @@ const FILE_MODE: u32 = 0o600;
 
 /// Makes the folder and those above it, durably.
 pub(crate) fn make(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
+    let missing = |folder: &&Path| *folder != Path::new("") && !folder.is_dir();
+    let new: Vec<&Path> = folder.ancestors().take_while(missing).collect();
+    if new.is_empty() {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
-    match folder.parent() {
-        Some(parent) if parent != Path::new("") => sync(parent),
-        Some(_) | None => sync(Path::new(".")),
+    for parent in new.into_iter().filter_map(Path::parent) {
+        sync(if parent == Path::new("") { Path::new(".") } else { parent })?;
     }
+    Ok(())
 }
 
 /// Makes the names in a folder durable.

@@ -367,6 +367,13 @@ mod tests {
         check(r#"{"type":"a","data_base64":"%"}"#, "not base64");
         let large = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(EVENT_BYTES_MAX));
         check(&large, "bytes");
+        check(r#"{"type":"a","subject":true}"#, "`subject` is a");
+        let around = read(r#"{"type":"a","data":""}"#).expect("an event").len();
+        let sized = |bytes: usize| {
+            read(&format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(bytes - around)))
+        };
+        assert_eq!(sized(EVENT_BYTES_MAX).expect("just small enough").len(), EVENT_BYTES_MAX);
+        sized(EVENT_BYTES_MAX + 1).expect_err("one more");
     }
 
     /// Mutation: hand on base64 where a workflow could read the data, or guess that bytes are text.
@@ -382,6 +389,27 @@ mod tests {
         assert_eq!(data(r#""datacontenttype":"text/plain","#, "aGk="), r#""hi""#);
         assert_eq!(data(r#""datacontenttype":"image/png","#, "aGk="), r#""aGk=""#);
         assert_eq!(data("", "/w=="), r#""/w==""#);
+    }
+
+    /// Mutation: take a type that only begins like JSON for it, or text for bytes.
+    #[test]
+    fn bytes_are_read_by_their_media_type() {
+        let read = |content: Option<&str>, bytes: &[u8]| {
+            let (name, data) = of_bytes(bytes, content).expect("they can be read");
+            format!("{name} {}", to_json_string(&data))
+        };
+        for json in ["application/json", "text/json", "application/vnd.acme+JSON; charset=utf-8"] {
+            assert!(is_json(json));
+            assert_eq!(read(Some(json), br#"{"a":1}"#), r#"data {"a":1}"#, "{json}");
+            assert!(of_bytes(b"{", Some(json)).is_err(), "{json}");
+        }
+        assert_eq!(read(None, b"[1]"), "data [1]");
+        for text in ["text/plain", "application/xml", "image/svg+xml"] {
+            assert!(!is_json(text));
+            assert_eq!(read(Some(text), b"[1]"), r#"data "[1]""#, "{text}");
+        }
+        assert_eq!(read(Some("application/jsonl"), b"[1]"), r#"data_base64 "WzFd""#);
+        assert_eq!(read(Some("text/plain"), b"\xff"), r#"data_base64 "/w==""#);
     }
 
     /// Mutation: give the text of a string its quotes, or an absent one `null`.

@@ -7,6 +7,7 @@
 
 mod activation;
 mod arguments;
+mod consume;
 mod crash;
 mod driver;
 mod error_type;
@@ -17,6 +18,7 @@ mod fault;
 mod flow;
 mod golden;
 mod graph;
+mod lifecycle;
 mod listen;
 mod loose;
 mod outside;

@@ -199,6 +199,15 @@ mod tests {
         assert_eq!(distinct.len(), all.len(), "{all:?}");
     }
 
+    /// Mutation: replace the mark of a task further up, or leave the one before.
+    #[test]
+    fn a_mark_is_replaced_in_the_last_name_only() {
+        let task = Activation::root().task("group", 1).again(7).task("name", 1);
+        assert_eq!(task.again(2).as_str(), "/group*7/name*2");
+        assert_eq!(task.again(2).again(3).as_str(), "/group*7/name*3");
+        assert_eq!(task.again(2).again(1), task);
+    }
+
     /// Mutation: keep the attempt in the key, drop the iteration from it, or ignore the responses.
     #[test]
     fn a_key_is_the_activation_without_attempts() {

@@ -201,8 +201,7 @@ async fn start(
         priority: order.priority,
         traceparent: order.traceparent.clone(),
     };
-    let parent = Parent { awaited: child.wait, ..order.parent.clone() };
-    match driver.begin(start, Some(parent)).await {
+    match driver.begin(start, Some(order.parent.clone())).await {
         Ok(_) => Ok(Look::Going(told)),
         // An earlier self of this parent is starting it at this moment.
         Err(StartError::Exists(_)) => Ok(Look::Again(BUSY_RETRY)),

@@ -109,7 +109,7 @@ struct Header {
 }
 
 /// What follows from one thing that happened.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Step {
     pub decided: Vec<Decided>,
     pub effects: Vec<Effect>,
@@ -133,23 +133,6 @@ pub enum Effect {
     Listen(ListenerNo, u64),
     Unlisten(ListenerNo),
     End,
-}
-
-/// Effects are compared by what they are about; their content is compared by the control digest.
-impl PartialEq for Effect {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Perform(a), Self::Perform(b)) => (a.effect, &a.key) == (b.effect, &b.key),
-            (Self::Evaluate(a, _), Self::Evaluate(b, _)) => a == b,
-            (Self::WakeAt(a, at), Self::WakeAt(b, bt)) => (a, at) == (b, bt),
-            (Self::Forget(a), Self::Forget(b)) => a == b,
-            (Self::Abandon(a), Self::Abandon(b)) => a == b,
-            (Self::Listen(a, at), Self::Listen(b, bt)) => (a, at) == (b, bt),
-            (Self::Unlisten(a), Self::Unlisten(b)) => a == b,
-            (Self::End, Self::End) => true,
-            _ => false,
-        }
-    }
 }
 
 /// What happened does not fit the run's state. The machine is unchanged; the driver drops it, since

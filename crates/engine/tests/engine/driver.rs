@@ -1,17 +1,21 @@
 //! The driver: durable starts, cancel that reaches what is in flight, sleeping runs, following.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::RunId;
 use base::value::{array, string};
-use engine::driver::{CommandError, Start, StartError};
-use engine::effect::{Perform, Performed, Performer};
+use base::{RunId, Value};
+use engine::driver::{CommandError, Start, StartError, Summary, record};
+use engine::effect::{Certainty, Perform, Performed, Performer};
+use engine::record::{Control, Record};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use store::{RunState, Sequence, Store};
+use store::memory::MemoryStore;
+use store::{CommitError, Op, Preconditions, RunQuery, RunState, Sequence, Store};
 use tokio::sync::mpsc;
 
-use crate::site::{open, site, start};
+use crate::family::HANG;
+use crate::site::{open, open_store, put_revision, site, start};
 use crate::walk::by;
 use crate::world::World;
 
@@ -49,6 +53,7 @@ async fn cancel_reaches_a_call_in_flight() {
     let run = order.run;
     let ended = driver.start(order).await.expect("starts");
     assert_eq!(events.recv().await, Some("begun"));
+    assert_eq!(driver.active(), 1);
     driver.cancel(run, by("operator")).await.expect("cancelled");
     assert_eq!(events.recv().await, Some("dropped"));
     assert_eq!(ended.await.expect("ends").state, RunState::Cancelled);
@@ -56,6 +61,8 @@ async fn cancel_reaches_a_call_in_flight() {
     assert!(matches!(again, CommandError::Misfit(_)), "{again}");
     let missing = RunId::from_uuid(uuid::Uuid::from_u128(1));
     assert!(matches!(driver.cancel(missing, by("x")).await, Err(CommandError::Missing(_))));
+    driver.stop().await;
+    assert_eq!(driver.active(), 0, "nobody is left behind");
 }
 
 /// Mutation: let a second start with the same id make a second run.
@@ -77,6 +84,10 @@ async fn starting_twice_starts_once() {
 async fn a_sleeping_run_costs_no_memory_and_wakes() {
     let body = "do: [{nap: {wait: PT3S}}, {done: {set: {awake: true}}}]";
     let (store, driver, _folder) = site(body, World::default()).await;
+    let (sender, mut ends) = mpsc::unbounded_channel();
+    driver.on_end(move |run| {
+        sender.send(run).ok();
+    });
     let order = start(body, "{}");
     let run = order.run;
     // Nobody waits for its end, so it may be put away.
@@ -91,6 +102,8 @@ async fn a_sleeping_run_costs_no_memory_and_wakes() {
     while driver.active() > 0 {
         tokio::task::yield_now().await;
     }
+    // Nobody asks for it either: to ask would take it up.
+    assert_eq!(ends.recv().await, Some(run));
     let ended = driver.ended(run).await.expect("ends");
     assert_eq!(ended.state, RunState::Completed);
 }
@@ -113,6 +126,220 @@ async fn a_stop_leaves_the_rest_to_the_next_start() {
     let again = open(store.clone() as Arc<dyn Store>, world.clone()).await;
     assert_eq!(again.ended(run).await.expect("ends").state, RunState::Completed);
     assert_eq!(world.books().requests.len(), 1);
+}
+
+/// Answers each call when the test says so, and says when one begins.
+#[derive(Clone)]
+struct Gated {
+    begun: mpsc::UnboundedSender<()>,
+    gate: Arc<tokio::sync::Semaphore>,
+    calls: Arc<AtomicU64>,
+}
+
+impl Gated {
+    fn new() -> (Self, mpsc::UnboundedReceiver<()>) {
+        let (begun, begins) = mpsc::unbounded_channel();
+        let gate = Arc::new(tokio::sync::Semaphore::new(0));
+        (Self { begun, gate, calls: Arc::default() }, begins)
+    }
+
+    fn open(&self, calls: usize) {
+        self.gate.add_permits(calls);
+    }
+}
+
+impl Performer for Gated {
+    fn perform(&self, _: Perform) -> BoxFuture<'static, Performed> {
+        let gated = self.clone();
+        async move {
+            gated.calls.fetch_add(1, Ordering::SeqCst);
+            gated.begun.send(()).ok();
+            gated.gate.acquire().await.expect("never closed").forget();
+            let result = Ok(Value::Null);
+            Performed { result, certainty: Certainty::Definite, decision: None }
+        }
+        .boxed()
+    }
+}
+
+const TWO_CALLS: &str = "
+do:
+  - one: {call: 'echo:1.0.0@default', with: {}}
+  - two: {call: 'echo:1.0.0@default', with: {}}
+";
+
+/// Mutation: drop the result of a call that ends while the driver stops, and do it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_writes_down_what_still_comes_in() {
+    let (gated, mut begins) = Gated::new();
+    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
+    let order = start(TWO_CALLS, "{}");
+    let run = order.run;
+    let _ended = driver.start(order).await.expect("starts");
+    begins.recv().await.expect("the first call begins");
+    // The stop is asked for before the answer comes: `join!` looks at its parts in turn.
+    futures::join!(driver.stop(), async { gated.open(1) });
+    assert_eq!(gated.calls.load(Ordering::SeqCst), 1, "nothing new is begun");
+    let again = open(store.clone() as Arc<dyn Store>, gated.clone()).await;
+    gated.open(1);
+    assert_eq!(again.ended(run).await.expect("ends").state, RunState::Completed);
+    assert_eq!(gated.calls.load(Ordering::SeqCst), 2, "each call once");
+}
+
+/// Mutation: tell a follower only what is in the journal when he comes, or hold back what happens
+/// until the run leaves memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_hears_of_each_step_while_the_run_goes_on() {
+    let (gated, mut begins) = Gated::new();
+    let (_store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
+    let order = start(TWO_CALLS, "{}");
+    let run = order.run;
+    let _ended = driver.start(order).await.expect("starts");
+    begins.recv().await.expect("the first call begins");
+    let mut follower = driver.follow(run, Sequence::ZERO).await.expect("follows");
+    let first = follower.recv().await.expect("what is written already");
+    assert_eq!(first.sequence, Sequence(1));
+    gated.open(1);
+    let second = follower.recv().await.expect("while the second call is in flight");
+    assert_eq!((second.sequence, second.state), (Sequence(2), RunState::Running));
+    begins.recv().await.expect("the second call begins");
+    gated.open(1);
+    let third = follower.recv().await.expect("the end");
+    assert_eq!((third.sequence, third.state), (Sequence(3), RunState::Completed));
+    assert!(follower.recv().await.is_none());
+}
+
+/// Mutation: take up one page of runs only, or the same page again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_takes_up_every_unfinished_run() {
+    const RUNS: u128 = 501;
+    let (gated, mut begins) = Gated::new();
+    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
+    let run = |n: u128| RunId::from_uuid(uuid::Uuid::from_u128((0x0190_0000_0000_7000 << 64) + n));
+    for n in 0..RUNS {
+        driver.start(Start { run: run(n), ..start(TWO_CALLS, "{}") }).await.expect("starts");
+        begins.recv().await.expect("its first call begins");
+    }
+    driver.stop().await;
+    let (gated, _begins) = Gated::new();
+    gated.open(2 * RUNS as usize);
+    let (sender, mut ends) = mpsc::unbounded_channel();
+    let again = open(store.clone() as Arc<dyn Store>, gated).await;
+    again.on_end(move |run| {
+        sender.send(run).ok();
+    });
+    let unfinished = async {
+        let query = RunQuery { states: vec![RunState::Running], limit: 1, ..RunQuery::default() };
+        while !store.run_list(query.clone()).await.expect("a list").is_empty() {
+            ends.recv().await.expect("another one ends");
+        }
+    };
+    let done = tokio::time::timeout(HANG, unfinished).await;
+    done.expect("all of them go on without being asked for");
+}
+
+/// Mutation: take a suspended run up at the start, wait for its end for ever, or act for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_journal_was_doctored_is_left_to_a_person() {
+    let (gated, mut begins) = Gated::new();
+    let (whole, driver, _folder) = site(TWO_CALLS, gated).await;
+    let order = start(TWO_CALLS, "{}");
+    let run = order.run;
+    drop(driver.start(order).await.expect("starts"));
+    begins.recv().await.expect("the first call begins");
+    driver.stop().await;
+    let row = whole.run_get(run).await.expect("read").expect("there");
+    let entry = whole.journal_read(run, Sequence::ZERO, 1).await.expect("read").remove(0);
+    let first = record(&*whole, &entry).await.expect("a record");
+    let doctored = Record { control: Control(first.control.0 ^ 1), ..first };
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_store(folder.path());
+    put_revision(&*store, TWO_CALLS).await;
+    let record = doctored.encode().bytes.into();
+    let append = Op::JournalAppend { run, sequence: Sequence(1), record };
+    let ops = vec![Op::RunCreate(row), append];
+    store.commit(ops, Preconditions::none()).await.expect("the store writes");
+    for _ in 0..2 {
+        let world = World::default();
+        let again = open(store.clone() as Arc<dyn Store>, world.clone()).await;
+        let state = async || store.run_get(run).await.expect("read").expect("there").state;
+        let noticed = async {
+            while state().await != RunState::Suspended {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HANG, noticed).await.expect("it is noticed without being asked for");
+        let ended = tokio::time::timeout(HANG, again.ended(run)).await.expect("an answer");
+        assert!(matches!(ended, Err(CommandError::Suspended(..))), "{ended:?}");
+        let mut follower = again.follow(run, Sequence(1)).await.expect("follows");
+        let told = tokio::time::timeout(HANG, follower.recv()).await.expect("an answer");
+        assert!(told.is_none(), "{told:?}");
+        again.stop().await;
+        assert_eq!(world.books().requests.len(), 0);
+    }
+}
+
+/// Mutation: leave the error in the row of a run that goes on, or show none in that of one that
+/// faulted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_row_of_a_run_shows_its_error_until_it_goes_on() {
+    let body =
+        "do: [{ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}}]";
+    let (store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    driver.start(order).await.expect("starts").await.expect("ends");
+    let summary = async || {
+        let row = store.run_get(run).await.expect("read").expect("there");
+        Summary::decode(&row.summary).expect("a summary")
+    };
+    let faulted = summary().await;
+    assert_eq!(faulted.fault.expect("an error").status, 400);
+    assert_eq!((faulted.usage.tasks, faulted.usage.effects), (1, 1));
+    driver.retry(run, by("operator")).await.expect("a faulted run can be retried");
+    assert_eq!(driver.ended(run).await.expect("ends").state, RunState::Completed);
+    let completed = summary().await;
+    assert_eq!(completed.fault, None);
+    assert_eq!(completed.usage.effects, 2);
+    let row = store.run_get(run).await.expect("read").expect("there");
+    let first = engine::driver::started(&*store, &row).await.expect("its first record");
+    assert_eq!(first.owner, "tester");
+}
+
+/// Mutation: write whatever the store's owner is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_lost_the_store_writes_no_more() {
+    let incarnation = base::IncarnationId::new(crate::walk::START, &base::SystemRandom);
+    let store = Arc::new(MemoryStore::new(incarnation));
+    put_revision(&*store, TWO_CALLS).await;
+    let driver = open(store.clone() as Arc<dyn Store>, World::default()).await;
+    let _next = store.reopen();
+    let refused = driver.start(start(TWO_CALLS, "{}")).await.expect_err("it is another's now");
+    let moved = StartError::Commit(CommitError::EpochMoved { current: 2, got: 1 });
+    assert_eq!(refused.to_string(), moved.to_string());
+}
+
+/// Mutation: forget at the start that a run had more to compute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_computes_goes_on_computing_after_a_start() {
+    let body =
+        "do: [{count: {set: {n: '${ (.n // 0) + 1 }'}}}, {again: {set: '${ . }', then: count}}]";
+    let (store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    drop(driver.start(order).await.expect("starts"));
+    driver.stop().await;
+    let last = async || {
+        let entries = store.journal_read(run, Sequence::ZERO, u32::MAX).await.expect("reads");
+        entries.last().expect("it was started").sequence
+    };
+    let before = last().await;
+    let again = open(store.clone() as Arc<dyn Store>, World::default()).await;
+    let mut follower = again.follow(run, before).await.expect("follows");
+    let next = tokio::time::timeout(HANG, follower.recv()).await.expect("it goes on");
+    assert_eq!(next.expect("another record").sequence, before.next());
+    again.cancel(run, by("operator")).await.expect("it hears the command");
 }
 
 /// Mutation: send live updates before they are durable, or drop those between journal and actor.

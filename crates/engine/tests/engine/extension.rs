@@ -311,6 +311,22 @@ output: {as: '${ [., $context] }'}
     check(body, "{}", output);
 }
 
+/// Mutation: show tasks after another one what it was given instead of what it gave, or nothing.
+#[test]
+fn what_comes_after_a_task_sees_its_output() {
+    let body = "
+use:
+  extensions:
+    - looks:
+        extend: set
+        after: [{see: {set: {input: '${ $task.input }', output: '${ $task.output }'}, export: {as: '${ . }'}}}]
+do:
+  - one: {set: {n: '${ .n + 1 }'}}
+output: {as: '${ $context }'}
+";
+    check(body, r#"{"n":1}"#, r#"{"input":{"n":1},"output":{"n":2}}"#);
+}
+
 /// Mutation: forget the extended task's visits, loops or gotos within a list.
 #[test]
 fn lists_of_extensions_are_lists_like_any_other() {

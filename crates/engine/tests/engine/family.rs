@@ -102,7 +102,7 @@ async fn children(store: &SqliteStore, run: RunId) -> Vec<(RunRow, Summary)> {
 }
 
 /// Longer than any of this takes on a busy machine.
-const HANG: Duration = Duration::from_secs(60);
+pub const HANG: Duration = Duration::from_secs(60);
 
 /// Waits until exactly so many children are in this state.
 async fn until(store: &SqliteStore, run: RunId, state: RunState, count: usize) {

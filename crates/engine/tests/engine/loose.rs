@@ -42,6 +42,11 @@ do:
     let walk = Walk::run(body, r#"{"title":"computed","number":1}"#);
     assert_eq!(walk.fault().title.as_deref(), Some("computed"));
     assert_eq!(walk.fault().detail.as_deref(), Some(".number"));
+    let strict = body.replace("loose", "strict").replace("'.number'", "'${ .number }'");
+    let walk = Walk::run(&strict, r#"{"title":"computed","number":1}"#);
+    assert_eq!(walk.fault().kind(), base::ErrorType::Expression);
+    let detail = walk.fault().detail.as_deref().expect("a detail");
+    assert!(detail.contains("gives a number, not a string"), "{detail}");
 }
 
 fn caught(then: &str, handler: &str, raise: &str) -> String {

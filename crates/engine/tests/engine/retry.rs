@@ -100,14 +100,20 @@ fn what_does_not_fit_changes_nothing() {
     let effect = engine::effect::EffectNo(9);
     let fault = base::Fault::new(base::ErrorType::Runtime, "late");
     let performed = engine::effect::Performed::fault(fault, engine::effect::Certainty::Unknown);
-    let late = Happened::Performed { effect, performed };
-    assert_eq!(walk.machine.handle(walk.now, &late), Err(Misfit::EffectUnknown(effect)));
     let timer = engine::record::TimerNo(9);
-    assert_eq!(
-        walk.machine.handle(walk.now, &Happened::TimerFired { timer }),
-        Err(Misfit::TimerUnknown(timer))
-    );
+    let again = walk.records[0].happened.clone();
+    for (happened, misfit) in [
+        (Happened::Performed { effect, performed }, Misfit::EffectUnknown(effect)),
+        (Happened::TimerFired { timer }, Misfit::TimerUnknown(timer)),
+        (again, Misfit::StartedAlready),
+        (Happened::RetryRequested(by("ada")), Misfit::NotFaulted(RunState::Waiting)),
+    ] {
+        assert_eq!(walk.machine.handle(walk.now, &happened).err(), Some(misfit));
+    }
     assert!(walk.machine == before);
+    let mut new = engine::machine::Machine::new(walk.machine.workflow().clone());
+    let early = new.handle(walk.now, &Happened::CancelRequested(by("ada"))).err();
+    assert_eq!(early, Some(Misfit::NotStarted));
 }
 
 /// Mutation: keep the guard of an attempt that was cut off waiting for nobody.

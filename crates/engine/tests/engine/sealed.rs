@@ -6,7 +6,7 @@ use base::{Namespace, SecretName, SecretVersion, Value};
 use engine::effect::Action;
 use engine::machine::Machine;
 use engine::record::Happened;
-use engine::sealed::{Keys, Late, Sealed};
+use engine::sealed::{Keys, Late, Reads, Sealed};
 use futures::FutureExt;
 
 use crate::walk::{START, Walk, started, workflow};
@@ -63,6 +63,29 @@ do: [{say: {call: 'echo:1.0.0@default', with: {a: '${ $secrets.key.missing }'}}}
     let detail = fault.detail.expect("a detail");
     assert!(detail.starts_with("`$secrets.key.missing` cannot index a string"), "{detail}");
     assert!(!detail.contains(SECRET));
+    let long = body.replace(".missing", &".missing".repeat(20));
+    let walk = Walk::start(&long, "{}");
+    let fault = open(&sealed(&walk), object([("key", string(SECRET))])).expect_err("no field");
+    let detail = fault.detail.expect("a detail");
+    assert!(detail.contains("…` cannot") && detail.len() < 200, "{detail}");
+}
+
+/// Mutation: ask for all secrets where it is known which are read, or for too few where it is not.
+#[test]
+fn a_sealed_call_says_which_secrets_it_reads() {
+    let reads = |with: &str| {
+        let body = format!(
+            "use: {{secrets: [key, login]}}\ndo: [{{say: {{call: 'echo:1.0.0@default', with: {with}}}}}]"
+        );
+        sealed(&Walk::start(&body, "{}")).parts.reads()
+    };
+    let these = |names: &[&str]| Reads::These(names.iter().map(|&name| name.to_owned()).collect());
+    assert_eq!(reads("{a: '${ $secrets.key }', b: '${ .n }'}"), these(&["key"]));
+    assert_eq!(
+        reads("{a: ['${ $secrets.key }', {b: '${ $secrets.login }'}]}"),
+        these(&["key", "login"])
+    );
+    assert_eq!(reads("{a: '${ $secrets | keys }'}"), Reads::All);
 }
 
 /// Mutation: record what was opened, or look a version up again.

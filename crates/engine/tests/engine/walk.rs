@@ -187,6 +187,9 @@ impl Walk {
 
     fn through_snapshot(&mut self) {
         let frozen = self.machine.freeze();
+        let wanted = Machine::snapshot_blobs(&frozen.bytes).expect("a snapshot");
+        let wanted: BTreeSet<_> = wanted.into_iter().collect();
+        assert_eq!(wanted, frozen.blobs.iter().map(|(blob, _)| *blob).collect());
         let mut blobs = Blobs::new();
         for (blob, bytes) in &frozen.blobs {
             blobs.insert(*blob, blob_value(*blob, bytes).expect("a blob that was just written"));

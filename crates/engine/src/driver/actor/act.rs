@@ -80,14 +80,14 @@ impl Actor {
     fn child(&mut self, perform: &Perform, start: ChildStart) {
         let (effect, abandoned) = (perform.effect, CancellationToken::new());
         let order = child::Order {
-            start,
             parent: Parent {
                 run: self.run,
                 activation: perform.activation.clone(),
                 effect,
                 depth: self.summary.parent.as_ref().map_or(0, |parent| parent.depth) + 1,
-                awaited: true,
+                awaited: start.wait,
             },
+            start,
             by: self.summary.started_by.clone(),
             owner: self.summary.owner.clone(),
             labels: perform.labels.to_vec(),

@@ -177,7 +177,10 @@ impl Actor {
 
     /// Acts on what is durable, tells of it, and leaves where nothing is left to do.
     fn done_with_commit(&mut self, commands: &mpsc::Receiver<Command>) -> On {
-        self.act();
+        // A driver that stops begins nothing new: what is left here is the next start's.
+        if !self.driver.0.stopping.is_cancelled() {
+            self.act();
+        }
         self.tell();
         self.hear();
         let at_rest = self.machine.ended().is_some() || self.asleep;
@@ -354,7 +357,14 @@ impl Actor {
         }
         let grace = tokio::time::sleep(STOP_GRACE);
         tokio::pin!(grace);
-        while !self.in_flight.is_empty() {
+        loop {
+            // Some results come without having been in flight.
+            while let Ok(happened) = self.happened.try_recv() {
+                self.take(happened);
+            }
+            if self.in_flight.is_empty() {
+                break;
+            }
             tokio::select! {
                 () = &mut grace => break,
                 Some(happened) = self.happened.recv() => self.take(happened),

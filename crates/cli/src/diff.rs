@@ -9,17 +9,29 @@ const AROUND: usize = 3;
 /// counts as changed.
 const PAIRS_MAX: usize = 4_000_000;
 
-enum Line<'t> {
-    Same(&'t str),
-    Gone(&'t str),
-    New(&'t str),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    Same,
+    Gone,
+    New,
+}
+
+impl Mark {
+    #[must_use]
+    pub const fn sign(self) -> char {
+        match self {
+            Self::Same => ' ',
+            Self::Gone => '-',
+            Self::New => '+',
+        }
+    }
 }
 
 /// Empty where nothing has changed.
 #[must_use]
 pub fn unified(name: &str, before: &str, after: &str) -> String {
-    let lines = compare(&before.lines().collect::<Vec<_>>(), &after.lines().collect::<Vec<_>>());
-    let is_change = |line: &Line<'_>| !matches!(line, Line::Same(_));
+    let lines = compare(before, after);
+    let is_change = |(mark, _): &(Mark, &str)| *mark != Mark::Same;
     let mut out = String::new();
     let (mut at, mut old, mut new) = (0, 1, 1);
     while at < lines.len() {
@@ -40,38 +52,36 @@ pub fn unified(name: &str, before: &str, after: &str) -> String {
         let end = (end + AROUND).min(lines.len());
         (old, new) = (old + start - at, new + start - at);
         let hunk = &lines[start..end];
-        let gone = hunk.iter().filter(|line| !matches!(line, Line::New(_))).count();
-        let come = hunk.iter().filter(|line| !matches!(line, Line::Gone(_))).count();
+        let gone = hunk.iter().filter(|(mark, _)| *mark != Mark::New).count();
+        let come = hunk.iter().filter(|(mark, _)| *mark != Mark::Gone).count();
         let _ = writeln!(out, "@@ -{old},{gone} +{new},{come} @@");
-        for line in hunk {
-            let _ = match line {
-                Line::Same(text) => writeln!(out, " {text}"),
-                Line::Gone(text) => writeln!(out, "-{text}"),
-                Line::New(text) => writeln!(out, "+{text}"),
-            };
+        for (mark, line) in hunk {
+            let _ = writeln!(out, "{}{line}", mark.sign());
         }
         (old, new, at) = (old + gone, new + come, end);
     }
     out
 }
 
-fn compare<'t>(before: &[&'t str], after: &[&'t str]) -> Vec<Line<'t>> {
-    let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+/// Every line of both, marked, in order.
+#[must_use]
+pub fn compare<'t>(before: &'t str, after: &'t str) -> Vec<(Mark, &'t str)> {
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let head = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
     let (a, b) = (&before[head..], &after[head..]);
     let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[..a.len() - tail], &b[..b.len() - tail]);
-    let mut lines: Vec<Line<'t>> = before[..head].iter().map(|line| Line::Same(line)).collect();
+    let mut lines: Vec<_> = before[..head].iter().map(|line| (Mark::Same, *line)).collect();
     lines.extend(middle(a, b));
-    lines.extend(before[before.len() - tail..].iter().map(|line| Line::Same(line)));
+    lines.extend(before[before.len() - tail..].iter().map(|line| (Mark::Same, *line)));
     lines
 }
 
 /// By the longest common sequence of lines.
-fn middle<'t>(a: &[&'t str], b: &[&'t str]) -> Vec<Line<'t>> {
-    let gone = a.iter().map(|line| Line::Gone(line));
-    let new = b.iter().map(|line| Line::New(line));
+fn middle<'t>(a: &[&'t str], b: &[&'t str]) -> Vec<(Mark, &'t str)> {
     if a.len().saturating_mul(b.len()) > PAIRS_MAX {
-        return gone.chain(new).collect();
+        let gone = a.iter().map(|line| (Mark::Gone, *line));
+        return gone.chain(b.iter().map(|line| (Mark::New, *line))).collect();
     }
     let width = b.len() + 1;
     // How many lines are common to what is left of both.
@@ -88,15 +98,15 @@ fn middle<'t>(a: &[&'t str], b: &[&'t str]) -> Vec<Line<'t>> {
     let (mut i, mut j, mut lines) = (0, 0, Vec::new());
     while i < a.len() || j < b.len() {
         if i < a.len() && j < b.len() && a[i] == b[j] {
-            lines.push(Line::Same(a[i]));
+            lines.push((Mark::Same, a[i]));
             (i, j) = (i + 1, j + 1);
         } else if i < a.len()
             && (j == b.len() || common[(i + 1) * width + j] >= common[i * width + j + 1])
         {
-            lines.push(Line::Gone(a[i]));
+            lines.push((Mark::Gone, a[i]));
             i += 1;
         } else {
-            lines.push(Line::New(b[j]));
+            lines.push((Mark::New, b[j]));
             j += 1;
         }
     }

@@ -11,15 +11,13 @@ use serde::Deserialize;
 use wire::WorkflowApply;
 
 use crate::failure::{Failure, Outcome};
+use crate::folder;
 
 /// Documents in one folder and those below. Nobody can look at a longer plan.
 const DOCUMENTS_MAX: usize = 1_000;
 
 /// Files of one folder and those below that are looked at, whatever is in them.
 const FILES_MAX: usize = 10_000;
-
-/// Folders within folders; a link that leads back ends here.
-const FOLDER_DEPTH_MAX: usize = 20;
 
 /// Where a document is sent that does not say what it is called. The site answers with what is
 /// wrong with it.
@@ -144,39 +142,20 @@ pub fn find(path: &Path) -> Outcome<Found> {
 /// Files that may be documents, by their endings, in a folder and below, in the order of their
 /// names. Hidden ones are left out.
 pub fn paths_below(folder: &Path) -> Outcome<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    collect_below(folder, 0, &mut paths)?;
-    Ok(paths)
-}
-
-fn collect_below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
-    let wrong =
-        |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
-    if depth > FOLDER_DEPTH_MAX {
-        return Err(Failure::usage(format!(
-            "`{}` lies more than {FOLDER_DEPTH_MAX} folders deep",
-            folder.display()
-        )));
-    }
-    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(wrong)?.collect();
-    let mut paths: Vec<PathBuf> = entries.map_err(wrong)?.iter().map(fs::DirEntry::path).collect();
-    paths.sort();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let mut found = Vec::new();
+    folder::walk(folder, &mut |path| {
         let extension = path.extension().and_then(|extension| extension.to_str());
-        if hidden {
-            continue;
-        } else if path.is_dir() {
-            collect_below(&path, depth + 1, found)?;
-        } else if matches!(extension, Some("yaml" | "yml" | "json")) {
-            if found.len() == FILES_MAX {
-                return Err(Failure::usage(format!("there are more than {FILES_MAX} files"))
-                    .hint("name the folders below one by one"));
-            }
-            found.push(path);
+        if !matches!(extension, Some("yaml" | "yml" | "json")) {
+            return Ok(());
         }
-    }
-    Ok(())
+        if found.len() == FILES_MAX {
+            return Err(Failure::usage(format!("there are more than {FILES_MAX} files"))
+                .hint("name the folders below one by one"));
+        }
+        found.push(path);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn add(path: PathBuf, found: &mut Found) -> Outcome<()> {

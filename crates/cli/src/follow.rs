@@ -18,13 +18,46 @@ use crate::when;
 
 /// Tries to reach a site that was there before, one after another without an event in between:
 /// about half a minute, in which a site is restarted.
-pub const TRIES_MAX: u32 = 10;
+const TRIES_MAX: u32 = 10;
 
 /// The kind of an event that is about the run itself.
 const STATE: &str = "state";
 
 const DELAY_FIRST: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(5);
+
+/// Tries since the site last told something.
+#[derive(Debug, Default)]
+pub struct Tries(u32);
+
+impl Tries {
+    /// Waits for a site that was lost, and looks where it is now; false where it was interrupted.
+    /// `run` is what may be followed later.
+    pub async fn again(
+        &mut self,
+        api: &mut Api,
+        interrupt: &mut Interrupt,
+        why: &str,
+        run: Option<RunId>,
+    ) -> Outcome<bool> {
+        if self.0 == TRIES_MAX {
+            let lost = Failure::new(Exit::Unreachable, format!("lost the site: {why}"));
+            return Err(match run.map(|run| again(api, run)) {
+                None => lost,
+                Some(again) => lost
+                    .hint(format!("the run goes on when the site is back; follow it with {again}")),
+            });
+        }
+        self.0 += 1;
+        output::say(&format!("lost the site: {why}; trying again ({} of {TRIES_MAX})", self.0));
+        tokio::select! {
+            () = tokio::time::sleep(delay(self.0)) => {}
+            () = interrupt.wait() => return Ok(false),
+        }
+        api.renew()?;
+        Ok(true)
+    }
+}
 
 /// Why there is no more to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,14 +83,14 @@ pub struct Follower {
     state: Option<String>,
     /// Whether the site has ever answered. If not, there is nothing to come back to.
     met: bool,
-    tries: u32,
+    tries: Tries,
 }
 
 impl Follower {
     /// `met` where the site has already spoken of this run.
     #[must_use]
     pub const fn new(run: RunId, met: bool) -> Self {
-        Self { run, last: (0, 0), state: None, met, tries: 0 }
+        Self { run, last: (0, 0), state: None, met, tries: Tries(0) }
     }
 
     pub async fn follow(
@@ -71,24 +104,9 @@ impl Follower {
                 Part::Stop(stop) => return Ok(stop),
                 Part::Lost(why) => why,
             };
-            if self.tries == TRIES_MAX {
-                return Err(Failure::new(Exit::Unreachable, format!("lost the site: {why}")).hint(
-                    format!(
-                        "the run goes on when the site is back; follow it with {}",
-                        again(api, self.run)
-                    ),
-                ));
+            if !self.tries.again(api, interrupt, &why, Some(self.run)).await? {
+                return Ok(Stop::Interrupted);
             }
-            self.tries += 1;
-            output::say(&format!(
-                "lost the site: {why}; trying again ({} of {TRIES_MAX})",
-                self.tries
-            ));
-            tokio::select! {
-                () = tokio::time::sleep(delay(self.tries)) => {}
-                () = interrupt.wait() => return Ok(Stop::Interrupted),
-            }
-            api.renew()?;
         }
     }
 
@@ -128,7 +146,7 @@ impl Follower {
             };
             let told: FollowEvent = serde_json::from_str(&event.data)
                 .map_err(|cause| Failure::from(OperatorError::Json(cause)))?;
-            self.tries = 0;
+            self.tries = Tries::default();
             if told.kind == STATE {
                 if self.state.as_ref() != Some(&told.state) {
                     tell(&told)?;
@@ -207,7 +225,7 @@ pub fn reason(error: OperatorError) -> String {
     }
 }
 
-pub fn delay(tries: u32) -> Duration {
+fn delay(tries: u32) -> Duration {
     DELAY_FIRST.saturating_mul(1 << (tries - 1).min(16)).min(DELAY_MAX)
 }
 

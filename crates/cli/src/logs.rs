@@ -10,7 +10,7 @@ use crate::api::Api;
 use crate::args::logs::LogsOf;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{TRIES_MAX, again, delay, is_passing, reason};
+use crate::follow::{Tries, is_passing, reason};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Format};
 
@@ -103,7 +103,7 @@ pub async fn follow(
     printer: &mut Printer,
 ) -> Outcome {
     let mut after: Option<String> = None;
-    let mut tries = 0;
+    let mut tries = Tries::default();
     let mut met = false;
     loop {
         let why = match part(api, of, interrupt, printer, &mut after, &mut tries, &mut met).await? {
@@ -116,21 +116,9 @@ pub async fn follow(
             },
             Part::Lost(why) => why,
         };
-        if tries == TRIES_MAX {
-            return Err(Failure::new(Exit::Unreachable, format!("lost the site: {why}")).hint(
-                format!(
-                    "the run goes on when the site is back; follow it with {}",
-                    again(api, of.run)
-                ),
-            ));
+        if !tries.again(api, interrupt, &why, Some(of.run)).await? {
+            return Ok(Exit::Interrupted);
         }
-        tries += 1;
-        output::say(&format!("lost the site: {why}; trying again ({tries} of {TRIES_MAX})"));
-        tokio::select! {
-            () = tokio::time::sleep(delay(tries)) => {}
-            () = interrupt.wait() => return Ok(Exit::Interrupted),
-        }
-        api.renew()?;
     }
 }
 
@@ -147,7 +135,7 @@ async fn part(
     interrupt: &mut Interrupt,
     printer: &mut Printer,
     after: &mut Option<String>,
-    tries: &mut u32,
+    tries: &mut Tries,
     met: &mut bool,
 ) -> Outcome<Part> {
     let events = tokio::select! {
@@ -173,7 +161,7 @@ async fn part(
         };
         let piece: LogView = serde_json::from_str(&event.data)
             .map_err(|cause| Failure::from(OperatorError::Json(cause)))?;
-        *tries = 0;
+        *tries = Tries::default();
         *after = Some(piece.position.to_string());
         printer.print(&piece)?;
     }

@@ -11,6 +11,7 @@ mod document;
 mod exit;
 mod failure;
 mod fault;
+mod folder;
 mod follow;
 mod input;
 mod interrupt;

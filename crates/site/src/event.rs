@@ -302,7 +302,7 @@ enum Source {
 }
 
 impl EventStream {
-    /// The next events; `None` when there are no more to come. May be dropped and called again.
+    /// The next events; `None` when there are no more to come.
     pub(crate) async fn next(&mut self) -> Option<Vec<EventView>> {
         let closing = self.runs.closing.clone();
         tokio::select! {

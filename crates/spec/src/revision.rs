@@ -5,6 +5,7 @@
 //! each such group is named as one and its members by their names within it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 
 use base::Digest;
 
@@ -35,6 +36,16 @@ impl ReferenceKind {
     }
 }
 
+/// For people.
+impl fmt::Display for ReferenceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Function | Self::Workflow | Self::Schema | Self::Script => self.as_str(),
+            Self::OpenApi => "OpenAPI document",
+        })
+    }
+}
+
 /// A reference as the document has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReferenceTo {
@@ -62,7 +73,7 @@ pub struct Unresolved {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RevisionError {
-    #[error("`{from}` refers to the {} `{}`, which is not known", to.kind.as_str(), to.name)]
+    #[error("`{from}` refers to the {} `{}`, which is not known", to.kind, to.name)]
     Unresolved { from: String, to: ReferenceTo },
     #[error("two documents are named `{name}`")]
     Duplicate { name: String },

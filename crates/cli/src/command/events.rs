@@ -13,14 +13,11 @@ use crate::args::events::{
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{delay, is_passing, reason};
+use crate::follow::{Tries, is_passing, reason};
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::output;
 use crate::when;
-
-/// Tries to reach a site that was there before, one after another without an event in between.
-const TRIES_MAX: u32 = 10;
 
 /// Attributes that have an option of their own, or none at all.
 const TAKEN: [&str; 7] = ["specversion", "id", "source", "type", "subject", "data", "data_base64"];
@@ -115,7 +112,7 @@ async fn follow(global: &Global, args: EventsFollow) -> Outcome {
         (None, Some(_)) => None,
         (None, None) => Some(newest(&api).await?),
     };
-    let mut tries = 0;
+    let mut tries = Tries::default();
     loop {
         let why = match part(&api, &query, &mut after, &mut interrupt, &mut tries, |view| {
             output::show_next(format, view, || line(view))
@@ -125,16 +122,9 @@ async fn follow(global: &Global, args: EventsFollow) -> Outcome {
             Came::Stop(exit) => return Ok(exit),
             Came::Lost(why) => why,
         };
-        if tries == TRIES_MAX {
-            return Err(Failure::new(Exit::Unreachable, format!("lost the site: {why}")));
+        if !tries.again(&mut api, &mut interrupt, &why, None).await? {
+            return Ok(Exit::Interrupted);
         }
-        tries += 1;
-        output::say(&format!("lost the site: {why}; trying again ({tries} of {TRIES_MAX})"));
-        tokio::select! {
-            () = tokio::time::sleep(delay(tries)) => {}
-            () = interrupt.wait() => return Ok(Exit::Interrupted),
-        }
-        api.renew()?;
     }
 }
 
@@ -156,7 +146,7 @@ async fn part(
     query: &EventQuery,
     after: &mut Option<String>,
     interrupt: &mut Interrupt,
-    tries: &mut u32,
+    tries: &mut Tries,
     mut tell: impl FnMut(&EventView) -> Outcome<()>,
 ) -> Outcome<Came> {
     let events = tokio::select! {
@@ -181,7 +171,7 @@ async fn part(
                     Failure::from(gateway::operator::OperatorError::Json(cause))
                 })?;
                 tell(&view)?;
-                *tries = 0;
+                *tries = Tries::default();
                 *after = Some(view.cursor);
             }
             Some(Err(error)) if is_passing(&error) => return Ok(Came::Lost(reason(error))),

@@ -1,6 +1,5 @@
 //! `isonomy test`: an author's tests of a workflow, without a site and without the world.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use crate::args::Global;
 use crate::args::test::TestArgs;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::folder;
 use crate::output;
 use crate::runtime;
 use crate::trial::file::{self, Case, TestFile, Which};
@@ -20,9 +20,6 @@ use crate::trial::subject::Subject;
 
 /// Test files of one command; a folder above all others was most likely a mistake.
 const FILES_MAX: usize = 1_000;
-
-/// Folders within folders; a link that leads back ends here.
-const FOLDER_DEPTH_MAX: usize = 20;
 
 pub fn test(global: &Global, args: &TestArgs) -> Outcome {
     let mut paths = Vec::new();
@@ -142,7 +139,9 @@ fn named(which: &Which) -> String {
 fn find(path: &Path, found: &mut Vec<PathBuf>) -> Outcome<()> {
     if path.is_dir() {
         let before = found.len();
-        find_below(path, 0, found)?;
+        folder::walk(path, &mut |file| {
+            if file::is_test_file(&file) { add(file, found) } else { Ok(()) }
+        })?;
         if found.len() == before {
             let what = format!("there is no test file in `{}`", path.display());
             return Err(Failure::usage(what).hint(
@@ -176,31 +175,6 @@ fn add(path: PathBuf, found: &mut Vec<PathBuf>) -> Outcome<()> {
     }
     if !found.contains(&path) {
         found.push(path);
-    }
-    Ok(())
-}
-
-fn find_below(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome<()> {
-    let wrong =
-        |cause| Failure::usage(format!("cannot read the folder `{}`: {cause}", folder.display()));
-    if depth > FOLDER_DEPTH_MAX {
-        return Err(Failure::usage(format!(
-            "`{}` lies more than {FOLDER_DEPTH_MAX} folders deep",
-            folder.display()
-        )));
-    }
-    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(wrong)?.collect();
-    let mut paths: Vec<PathBuf> = entries.map_err(wrong)?.iter().map(fs::DirEntry::path).collect();
-    paths.sort();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden {
-            continue;
-        } else if path.is_dir() {
-            find_below(&path, depth + 1, found)?;
-        } else if file::is_test_file(&path) {
-            add(path, found)?;
-        }
     }
     Ok(())
 }

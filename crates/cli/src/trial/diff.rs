@@ -2,21 +2,13 @@
 
 use serde_json::{Map, Number, Value};
 
+use crate::diff::{Mark, compare};
+
 /// Lines around a difference that say where it is.
 const AROUND: usize = 2;
 
-/// Pairs of lines that are compared; beyond that the texts differ too much for a picture.
-const PAIRS_MAX: usize = 4_000_000;
-
 /// Lines that are shown. Who needs more looks into `-o json`.
 const SHOWN_MAX: usize = 200;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Both,
-    Expected,
-    Got,
-}
 
 /// `-` is what was expected, `+` is what came.
 #[must_use]
@@ -57,16 +49,15 @@ fn plain(number: &Number) -> Number {
 }
 
 fn lines(expected: &str, got: &str) -> Vec<String> {
-    let (a, b): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), got.lines().collect());
-    let marked = marked(&a, &b);
+    let marked = compare(expected, got);
     let near = |at: usize| {
         let from = at.saturating_sub(AROUND);
         let to = (at + AROUND + 1).min(marked.len());
-        marked[from..to].iter().any(|(side, _)| *side != Side::Both)
+        marked[from..to].iter().any(|(mark, _)| *mark != Mark::Same)
     };
     let mut shown = Vec::new();
     let mut is_gap = false;
-    for (at, (side, line)) in marked.iter().enumerate() {
+    for (at, (mark, line)) in marked.iter().enumerate() {
         if !near(at) {
             is_gap = true;
             continue;
@@ -74,12 +65,7 @@ fn lines(expected: &str, got: &str) -> Vec<String> {
         if std::mem::take(&mut is_gap) && !shown.is_empty() {
             shown.push("  …".to_owned());
         }
-        let mark = match side {
-            Side::Both => ' ',
-            Side::Expected => '-',
-            Side::Got => '+',
-        };
-        shown.push(format!("{mark} {line}"));
+        shown.push(format!("{} {line}", mark.sign()));
     }
     if shown.len() > SHOWN_MAX {
         let more = shown.len() - SHOWN_MAX;
@@ -87,53 +73,6 @@ fn lines(expected: &str, got: &str) -> Vec<String> {
         shown.push(format!("  … {more} more lines; `-o json` has both values"));
     }
     shown
-}
-
-/// The longest common subsequence, marked.
-fn marked<'a>(a: &[&'a str], b: &[&'a str]) -> Vec<(Side, &'a str)> {
-    let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let (left, right) = (&a[start..], &b[start..]);
-    let end = left.iter().rev().zip(right.iter().rev()).take_while(|(a, b)| a == b).count();
-    let (left, right) = (&left[..left.len() - end], &right[..right.len() - end]);
-    let mut out: Vec<_> = a[..start].iter().map(|line| (Side::Both, *line)).collect();
-    if left.len().saturating_mul(right.len()) > PAIRS_MAX {
-        out.extend(left.iter().map(|line| (Side::Expected, *line)));
-        out.extend(right.iter().map(|line| (Side::Got, *line)));
-    } else {
-        middle(left, right, &mut out);
-    }
-    out.extend(a[a.len() - end..].iter().map(|line| (Side::Both, *line)));
-    out
-}
-
-fn middle<'a>(a: &[&'a str], b: &[&'a str], out: &mut Vec<(Side, &'a str)>) {
-    let width = b.len() + 1;
-    // How much is common from here on, by place in `a` and `b`.
-    let mut common = vec![0_u32; (a.len() + 1) * width];
-    for i in (0..a.len()).rev() {
-        for j in (0..b.len()).rev() {
-            common[i * width + j] = if a[i] == b[j] {
-                common[(i + 1) * width + j + 1] + 1
-            } else {
-                common[(i + 1) * width + j].max(common[i * width + j + 1])
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() || j < b.len() {
-        if i < a.len() && j < b.len() && a[i] == b[j] {
-            out.push((Side::Both, a[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if j == b.len()
-            || (i < a.len() && common[(i + 1) * width + j] >= common[i * width + j + 1])
-        {
-            out.push((Side::Expected, a[i]));
-            i += 1;
-        } else {
-            out.push((Side::Got, b[j]));
-            j += 1;
-        }
-    }
 }
 
 #[cfg(test)]

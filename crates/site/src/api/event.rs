@@ -1,35 +1,27 @@
 //! Events.
 
-use std::convert::Infallible;
-use std::time::Duration as StdDuration;
-
 use axum::Json;
-use axum::body::Body as AxumBody;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base::Value;
 use base::value::{object, parse, string};
-use bytes::Bytes;
-use futures::stream;
+use futures::stream::unfold;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::IntoParams;
 use wire::{EventView, EventsAccepted, Page, Problem, ProblemCode};
 
-use super::extract::{InNamespace, Query, body_broken, cursor, limit};
+use super::extract::{After, InNamespace, Query, body_broken, cursor, limit};
 use super::run::since;
-use crate::event::{BATCH_EVENTS_MAX, EventStream, Filter, Kind, RunCursor};
+use super::stream;
+use crate::event::{BATCH_EVENTS_MAX, Filter, Kind, RunCursor};
 use crate::refusal::Refusal;
 use crate::site::Site;
 
 /// The largest request: sixteen of the largest events, or many small ones.
 const EVENTS_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// A comment after so much silence keeps a connection from being taken for dead.
-const HEARTBEAT: StdDuration = StdDuration::from_secs(15);
 
 const SINGLE: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -163,16 +155,14 @@ pub(super) async fn event_follow(
     Query(asked): Query<EventFollowQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    // A client that reconnects repeats its old address; the header is the newer word.
-    let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?").to_owned());
-    let after = header.or(asked.after);
+    let after = After::of_stream(&headers, asked.after).text;
     let filter = Filter {
         kind: asked.kind.as_deref().map(Kind::parse),
         source: asked.source,
         subject: asked.subject,
         since: None,
     };
-    let events = match asked.run {
+    let following = match asked.run {
         None => {
             let after = position(after.as_deref())?;
             site.0.runs.event_follow(namespace, filter, after)?
@@ -183,32 +173,11 @@ pub(super) async fn event_follow(
             site.0.runs.event_follow_run(&namespace, run, filter, after).await?
         }
     };
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let frames = stream::unfold((events, heartbeat), |(mut events, mut heartbeat)| async {
-        let frame = frame(&mut events, &mut heartbeat).await?;
-        Some((Ok::<_, Infallible>(frame), (events, heartbeat)))
-    });
-    Ok(([(CONTENT_TYPE, "text/event-stream")], AxumBody::from_stream(frames)).into_response())
-}
-
-async fn frame(events: &mut EventStream, heartbeat: &mut Interval) -> Option<Bytes> {
-    tokio::select! {
-        biased;
-        next = events.next() => Some(sse(&next?)),
-        // The first one comes at once, and tells the client that it is connected.
-        _ = heartbeat.tick() => Some(Bytes::from_static(b":\n\n")),
-    }
-}
-
-fn sse(events: &[EventView]) -> Bytes {
-    let mut text = Vec::new();
-    for event in events {
-        text.extend_from_slice(format!("id: {}\ndata: ", event.cursor).as_bytes());
-        serde_json::to_writer(&mut text, event).expect("our own types have JSON text");
-        text.extend_from_slice(b"\n\n");
-    }
-    text.into()
+    Ok(stream::response(unfold(following, |mut following| async {
+        let events = following.next().await?;
+        let frame = stream::frame(events.iter().map(|event| (Some(&event.cursor), event)));
+        Some((frame, following))
+    })))
 }
 
 fn position(text: Option<&str>) -> Result<Option<u64>, Refusal> {

@@ -4,6 +4,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Query as AxumQuery, RawPathParams, Request};
 use base::RunId;
 use base::name::{Namespace, WorkflowKey, WorkflowName};
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
@@ -32,6 +33,12 @@ pub(crate) struct Query<T>(pub T);
 
 /// A JSON body of at most `BYTES_MAX` bytes.
 pub(crate) struct Body<T, const BYTES_MAX: usize>(pub T);
+
+/// What a client knows already and wants the rest of, and the parameter that says it.
+pub(super) struct After {
+    name: &'static str,
+    pub text: Option<String>,
+}
 
 pub(super) struct Path(Vec<(String, String)>);
 
@@ -86,6 +93,32 @@ impl FromRequestParts<Site> for Caller {
     }
 }
 
+impl After {
+    pub(super) fn of_page(after: Option<String>, cursor: Option<String>) -> Result<Self, Refusal> {
+        if after.is_some() && cursor.is_some() {
+            return Err(Refusal::parameter("cursor", "pass either `after` or `cursor`"));
+        }
+        Ok(Self { name: "after", text: after.or(cursor) })
+    }
+
+    pub(super) fn of_stream(headers: &HeaderMap, after: Option<String>) -> Self {
+        // A client that reconnects repeats its old address; the header is the newer word.
+        match headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?")) {
+            Some(text) => Self { name: "last-event-id", text: Some(text.to_owned()) },
+            None => Self { name: "after", text: after },
+        }
+    }
+
+    /// The number that it is, of what is named so; 0 where nothing is known yet.
+    pub(super) fn number(&self, what: &str) -> Result<u64, Refusal> {
+        let Some(text) = &self.text else { return Ok(0) };
+        // The store counts with one bit less.
+        let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+        let wrong = || Refusal::parameter(self.name, format!("write the {what}: a whole number"));
+        number.ok_or_else(wrong)
+    }
+}
+
 impl<T: DeserializeOwned> FromRequestParts<Site> for Query<T> {
     type Rejection = Refusal;
 
@@ -116,7 +149,7 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Site> for Body<T, 
     }
 }
 
-fn is_json(headers: &http::HeaderMap) -> bool {
+fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
     essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))

@@ -9,6 +9,7 @@ mod log;
 mod run;
 mod secret;
 mod site;
+mod stream;
 mod workflow;
 
 use axum::Router;

@@ -1,29 +1,24 @@
 //! Runs.
 
-use std::convert::Infallible;
-use std::time::Duration as StdDuration;
-
 use axum::Json;
-use axum::body::Body as AxumBody;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base::value::Json as JsonValue;
 use base::{Duration, Timestamp};
 use bytes::Bytes;
-use futures::stream;
-use http::header::CONTENT_TYPE;
+use futures::stream::unfold;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use store::{RunState, Sequence};
-use tokio::time::{Interval, MissedTickBehavior, interval};
 use utoipa::IntoParams;
 use wire::{
     FollowEvent, Page, Problem, RunCommand, RunDetail, RunEventView, RunResult, RunStart, RunView,
 };
 
-use super::extract::{Body, InNamespace, OfRun, Query, cursor, limit, workflow_name};
+use super::extract::{After, Body, InNamespace, OfRun, Query, cursor, limit, workflow_name};
+use super::stream;
 use crate::caller::Caller;
-use crate::follow::{Batch, Following};
+use crate::follow::Batch;
 use crate::refusal::Refusal;
 use crate::run::query;
 use crate::site::Site;
@@ -37,9 +32,6 @@ const COMMAND_BYTES_MAX: usize = 16 * 1024;
 
 /// Longer waits would be cut off by what stands between; ask again instead.
 pub(super) const WAIT_SECONDS_MAX: u64 = 60;
-
-/// A comment after so much silence keeps a connection from being taken for dead.
-const HEARTBEAT: StdDuration = StdDuration::from_secs(15);
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -208,12 +200,7 @@ pub(super) async fn run_events(
     Query(asked): Query<EventsQuery>,
 ) -> Result<Json<Page<RunEventView>>, Refusal> {
     let limit = limit(asked.limit.as_deref())?;
-    let after = match (asked.after, asked.cursor) {
-        (Some(_), Some(_)) => {
-            return Err(Refusal::parameter("cursor", "pass either `after` or `cursor`"));
-        }
-        (after, cursor) => sequence("after", after.or(cursor).as_deref())?,
-    };
+    let after = sequence(&After::of_page(asked.after, asked.cursor)?)?;
     Ok(Json(site.0.runs.events(&namespace, run, after, limit).await?))
 }
 
@@ -232,47 +219,27 @@ pub(super) async fn run_follow(
     Query(asked): Query<FollowQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let header = headers.get("last-event-id").map(|value| value.to_str().unwrap_or("?"));
-    // A client that reconnects repeats its old address; the header is the newer word.
-    let after = match header {
-        Some(text) => sequence("last-event-id", Some(text))?,
-        None => sequence("after", asked.after.as_deref())?,
-    };
+    let after = sequence(&After::of_stream(&headers, asked.after))?;
     let following = site.0.runs.follow(&namespace, run, after).await?;
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let frames = stream::unfold((following, heartbeat), |(mut following, mut heartbeat)| async {
-        let frame = frame(&mut following, &mut heartbeat).await?;
-        Some((Ok::<_, Infallible>(frame), (following, heartbeat)))
-    });
-    Ok(([(CONTENT_TYPE, "text/event-stream")], AxumBody::from_stream(frames)).into_response())
+    Ok(stream::response(unfold(following, |mut following| async {
+        let frame = sse(&following.next().await?);
+        Some((frame, following))
+    })))
 }
 
-async fn frame(following: &mut Following, heartbeat: &mut Interval) -> Option<Bytes> {
-    tokio::select! {
-        biased;
-        batch = following.next() => Some(sse(&batch?)),
-        // The first one comes at once, and tells the client that it is connected.
-        _ = heartbeat.tick() => Some(Bytes::from_static(b":\n\n")),
-    }
+fn sequence(after: &After) -> Result<Sequence, Refusal> {
+    after.number("sequence of a record").map(Sequence)
 }
 
 /// Only the last event of a record carries its id: whoever reconnects in between hears all of it again.
 fn sse(batch: &Batch) -> Bytes {
-    let mut text = Vec::with_capacity(256 * (batch.events.len() + 1));
-    for (at, event) in batch.events.iter().enumerate() {
-        if at + 1 == batch.events.len() {
-            text.extend_from_slice(format!("id: {}\n", batch.sequence).as_bytes());
-        }
-        text.extend_from_slice(b"data: ");
-        serde_json::to_writer(&mut text, event).expect("our own types have JSON text");
-        text.extend_from_slice(b"\n\n");
-    }
-    if batch.events.is_empty() {
+    let count = batch.events.len();
+    if count == 0 {
         // The record meant nothing to people, and need not be read again.
-        text.extend_from_slice(format!("id: {}\n\n", batch.sequence).as_bytes());
+        return format!("id: {}\n\n", batch.sequence).into();
     }
-    text.into()
+    let id = |at: usize| (at + 1 == count).then_some(batch.sequence);
+    stream::frame(batch.events.iter().enumerate().map(|(at, event)| (id(at), event)))
 }
 
 fn states(text: Option<&str>) -> Result<Vec<RunState>, Refusal> {
@@ -305,15 +272,6 @@ fn wait(text: Option<&str>) -> Result<Duration, Refusal> {
     let wrong =
         || Refusal::parameter("wait", format!("write whole seconds from 0 to {WAIT_SECONDS_MAX}"));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
-}
-
-fn sequence(name: &str, text: Option<&str>) -> Result<Sequence, Refusal> {
-    let Some(text) = text else { return Ok(Sequence::ZERO) };
-    // The store counts with one bit less.
-    let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
-    number
-        .map(Sequence)
-        .ok_or_else(|| Refusal::parameter(name, "write the sequence of a record: a whole number"))
 }
 
 #[cfg(test)]

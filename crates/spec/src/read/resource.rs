@@ -85,8 +85,7 @@ impl<'a> Reader<'a> {
                 Ok(Some(Resource { at, uri: uri.to_owned(), text }))
             }
             Lookup::Missing(why) => {
-                let message =
-                    format!("the {} `{}` cannot be had: {why}", kind.as_str(), shown(uri));
+                let message = format!("the {kind} `{}` cannot be had: {why}", shown(uri));
                 let hint = "the site fetches it when the document is applied, through its gate";
                 self.report(Code::ResourceMissing, at, message, Some(hint.into()));
                 Err(())

@@ -14,15 +14,13 @@ mod service;
 
 use std::sync::Arc;
 
-pub use child::ChildRun;
-
 use base::name::{FunctionRef, WorkflowKey};
 use base::{Duration, SecretName, Value};
 use expr::Expr;
 
 use crate::schema::Schema;
 pub use authentication::{Authentication, Scheme};
-
+pub use child::ChildRun;
 pub use event::{
     Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
 };

@@ -180,6 +180,7 @@ impl Door {
             Route::Direct { named } => (&destination, *named),
             Route::Via(target) if target.scheme == Scheme::Https => (target, true),
             Route::Via(target) => {
+                self.gate.count_denied();
                 self.crossings.note(&Ruling { allowed: false, ..grant.ruling.clone() });
                 let what = format!(
                     "{} leads to `{target}`, and what is encrypted cannot go to a server without encryption; \

@@ -227,6 +227,21 @@ mod tests {
         assert_eq!(request.method(), "put");
     }
 
+    /// Mutation: send two authorizations, show one, or leave the query out of the target.
+    #[test]
+    fn an_authorization_replaces_the_one_before_and_is_shown_nowhere() {
+        let mut request = OutRequest::new("get", "https://h/a?b=c", &[]).expect("a request");
+        request.header("authorization", "Basic old").expect("a header");
+        request.authorize("Bearer hidden").expect("it can be sent");
+        let sent = request.headers().get_all("authorization").iter().collect::<Vec<_>>();
+        assert_eq!(sent, ["Bearer hidden"]);
+        assert!(!format!("{request:?}").contains("hidden"), "{request:?}");
+        let refused = request.authorize("Bearer hid\nden").expect_err("it cannot be sent");
+        assert!(!refused.to_string().contains("hid"), "{refused}");
+        assert_eq!(request.target(), "/a?b=c");
+        assert_eq!(OutRequest::new("get", "https://h", &[]).expect("a request").target(), "/");
+    }
+
     /// Mutation: drop any check in `new` or `header`, or show a header's value.
     #[test]
     fn what_is_no_request_is_refused_before_the_gate_is_asked() {

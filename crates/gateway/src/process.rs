@@ -94,7 +94,7 @@ mod tests {
             for number in 0..CROSSINGS_MAX + 50 {
                 let ruling = Ruling {
                     allowed: false,
-                    rule: "no egress rule matches".to_owned(),
+                    rule: format!("rule {}", number % 2),
                     destination: format!("http://10.0.0.{number}"),
                 };
                 crossings.note(&ruling);

@@ -11,7 +11,9 @@ use engine::record::{Control, Record};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use store::memory::MemoryStore;
-use store::{CommitError, Op, Preconditions, RunQuery, RunState, Sequence, Store};
+use store::{
+    CommitError, EventQuery, Op, Preconditions, RunQuery, RunRow, RunState, Sequence, Store,
+};
 use tokio::sync::mpsc;
 
 use crate::family::HANG;
@@ -278,6 +280,35 @@ async fn a_run_whose_journal_was_doctored_is_left_to_a_person() {
         again.stop().await;
         assert_eq!(world.books().requests.len(), 0);
     }
+    let kinds = lifecycle(&*store).await;
+    assert_eq!(kinds, ["suspended"], "told once, however often it is looked at");
+}
+
+async fn lifecycle(store: &dyn Store) -> Vec<String> {
+    let namespace = start(TWO_CALLS, "{}").key.namespace;
+    let rows = store.event_list(EventQuery::of(namespace, 99)).await.expect("reads");
+    let word = |kind: &str| kind.rsplit('.').nth(1).map(str::to_owned);
+    rows.iter().filter_map(|row| word(&row.kind)).collect()
+}
+
+/// Mutation: tell nobody that a run goes on again, or keep in its row why it stood still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_run_that_can_be_followed_again_goes_on() {
+    let (gated, mut begins) = Gated::new();
+    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
+    let order = start(TWO_CALLS, "{}");
+    let run = order.run;
+    drop(driver.start(order).await.expect("starts"));
+    begins.recv().await.expect("the first call begins");
+    driver.stop().await;
+    // As a program that could not follow the journal has left it.
+    let row = store.run_get(run).await.expect("read").expect("there");
+    let row = RunRow { state: RunState::Suspended, ..row };
+    store.commit(vec![Op::RunUpdate(row)], Preconditions::none()).await.expect("writes");
+    let again = open(store.clone() as Arc<dyn Store>, gated.clone()).await;
+    again.cancel(run, by("operator")).await.expect("it can be followed");
+    assert_eq!(again.ended(run).await.expect("ends").state, RunState::Cancelled);
+    assert_eq!(lifecycle(&*store).await, ["started", "resumed", "cancelled"]);
 }
 
 /// Mutation: leave the error in the row of a run that goes on, or show none in that of one that

@@ -9,6 +9,7 @@ use engine::record::{Happened, NoteKind, Record};
 use store::{EventQuery, EventRow, Op, Preconditions, RunRow, RunState, Sequence, Store};
 use store_sqlite::SqliteStore;
 
+use crate::family::HANG;
 use crate::site::{open, open_store, put_revision, site, start};
 use crate::walk::{START, by, started, value, workflow};
 use crate::world::World;
@@ -199,6 +200,21 @@ do:
         to_json_string(&ended.output.expect("an output")),
         "[[1,100,100],[10,20,30,40,50,60,70,80,90,100]]"
     );
+    driver.stop().await;
+}
+
+/// Mutation: read one page of events, none of which is taken, and wait for the next one to come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_nobody_takes_hide_none_that_somebody_does() {
+    let body = "do: [{hear: {listen: {to: {one: {with: {data: '${ . == 1000 }'}}}}}}]";
+    let (_store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("the run starts");
+    noted(&driver, run, |note| *note == NoteKind::Listening).await;
+    driver.event_append((901..=1000).map(row).collect()).await.expect("events are taken in");
+    let ended = tokio::time::timeout(HANG, ended).await.expect("it hears the last one");
+    assert_eq!(ended.expect("ends").output.as_ref().map(to_json_string).as_deref(), Some("[1000]"));
     driver.stop().await;
 }
 

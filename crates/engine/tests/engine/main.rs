@@ -22,6 +22,7 @@ mod lifecycle;
 mod listen;
 mod loose;
 mod outside;
+mod process;
 mod replay;
 mod retry;
 mod sealed;

@@ -138,3 +138,65 @@ fn a_timer_beyond_all_times_replays() {
     walk.feed(Happened::CancelRequested(by("operator")));
     walk.replayed();
 }
+
+/// Mutation: begin the whole attempt again, or the run's first task.
+#[test]
+fn a_retry_within_a_try_goes_on_from_the_task_that_faulted() {
+    let body = "
+do:
+  - guard:
+      try:
+        - once: {call: http, with: {method: post, endpoint: 'http://world/ok/once'}}
+        - ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}
+      catch: {errors: {with: {status: 503}}, retry: {limit: {attempt: {count: 2}}}}
+";
+    let mut walk = Walk::run(body, "{}");
+    assert_eq!(walk.fault().status, 400);
+    walk.feed(Happened::RetryRequested(by("operator")));
+    let walk = walk.finish();
+    assert_eq!(walk.output(), r#"{"did":"later"}"#);
+    let asked = walk.world.books().requests;
+    assert_eq!(asked.values().sum::<u32>(), 3, "one of them once: {asked:?}");
+}
+
+/// Mutation: take up a look at an error that nobody waits for any more, instead of a new attempt.
+#[test]
+fn a_retry_after_a_handler_that_cannot_be_asked_begins_a_new_attempt() {
+    let body = "
+do:
+  - guard:
+      try: [{ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}}]
+      catch: {when: '${ 1 + [] }', do: [{handled: {set: {n: 1}}}]}
+";
+    let mut walk = Walk::run(body, "{}");
+    assert_eq!(walk.fault().kind(), base::ErrorType::Expression);
+    walk.feed(Happened::RetryRequested(by("operator")));
+    assert_eq!(walk.finish().output(), r#"{"did":"later"}"#);
+}
+
+/// Mutation: end one attempt earlier or later than the limit says.
+#[test]
+fn the_limit_of_a_retry_includes_its_last_moment() {
+    let body = "
+do:
+  - guard:
+      try: [{ask: {call: http, with: {method: get, endpoint: 'http://world/attempt/9'}}}]
+      catch: {retry: {delay: PT1S, limit: {duration: PT2S}}}
+";
+    let walk = Walk::run(body, "{}");
+    assert_eq!(walk.fault().status, 503);
+    assert_eq!(walk.world.books().requests.values().sum::<u32>(), 3);
+}
+
+/// Mutation: count nothing, or count an effect for a task.
+#[test]
+fn a_run_knows_what_it_has_used() {
+    let walk = Walk::run(
+        "do: [{a: {set: {n: 1}}}, {b: {call: http, with: {method: post, endpoint: 'http://world/ok/x'}}}]",
+        "{}",
+    );
+    let usage = walk.machine.usage();
+    assert_eq!((usage.records, usage.tasks, usage.effects, usage.retries), (2, 2, 1, 0));
+    let ended = walk.machine.ended().expect("the run has ended");
+    assert_eq!(ended.usage, usage);
+}

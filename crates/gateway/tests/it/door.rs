@@ -9,16 +9,23 @@ use isonomy_gateway::{Asker, Crossings, EgressMap, EgressRule, Gate, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::{Server, reply};
+use crate::gate::{ask, get as get_of};
+use crate::server::{Reply, Server, reply};
 
 struct Inside {
+    gate: Arc<Gate>,
     door: SocketAddr,
     crossings: Arc<Crossings>,
 }
 
 /// A door that leads where these rules lead.
 fn open(rules: Vec<EgressRule>) -> Inside {
-    let gate = Arc::new(Gate::new(EgressMap::parse(rules).expect("rules"), Limits::default()));
+    open_with(rules, Limits::default())
+}
+
+fn open_with(rules: Vec<EgressRule>, limits: Limits) -> Inside {
+    let gate = Arc::new(Gate::new(EgressMap::parse(rules).expect("rules"), limits));
+    let asked = Arc::clone(&gate);
     let asker = Asker {
         namespace: Namespace::parse("lab").expect("a name"),
         run: RunId::from_uuid(uuid::Uuid::from_u128(7)),
@@ -31,12 +38,12 @@ fn open(rules: Vec<EgressRule>) -> Inside {
     let crossings = Arc::new(Crossings::default());
     let kept = Arc::clone(&crossings);
     tokio::spawn(async move {
-        let permit = gate
+        let permit = asked
             .process(asker_caller(&asker), "script python", true)
             .expect("in a sandbox everything may run");
-        Arc::clone(&gate).door(&permit, asker.clone(), listener, kept).await;
+        Arc::clone(&asked).door(&permit, asker.clone(), listener, kept).await;
     });
-    Inside { door, crossings }
+    Inside { gate, door, crossings }
 }
 
 fn asker_caller(asker: &Asker) -> isonomy_gateway::Caller<'_> {
@@ -89,6 +96,50 @@ async fn a_plain_request_goes_where_the_rules_lead() {
     assert!(asked.contains("host: shop.test\r\n") && asked.contains("x-own: z"), "{asked}");
     assert!(!asked.contains("proxy-authorization") && !asked.contains("x-hop"), "{asked}");
     assert_eq!(inside.crossed(), [("http://shop.test".to_owned(), true, 1)]);
+}
+
+/// Mutation: drop what a request carries, or take as much of it as comes.
+#[tokio::test]
+async fn a_request_carries_its_body_within_the_limit() {
+    let server = Server::start(|_, _| reply("200 OK", &[], "hi")).await;
+    let limits = Limits { body_bytes_max: 8, ..Limits::default() };
+    let inside = open_with(vec![rule("http://shop.test", &server.address())], limits);
+    let post = |body: &str| {
+        format!(
+            "POST http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let answer = inside.ask(&post("12345678")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(server.seen()[0].ends_with("\r\n\r\n12345678"), "{:?}", server.seen());
+    let refused = inside.ask(&post("123456789")).await;
+    assert!(refused.contains("its body is too large"), "{refused}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+/// Mutation: let those inside a sandbox past the limit of requests at once.
+#[tokio::test]
+async fn requests_through_doors_count_among_all_others() {
+    let mut server = Server::start(|_, number| match number {
+        1 => Reply::Hang(Vec::new()),
+        _ => reply("200 OK", &[], "second"),
+    })
+    .await;
+    let limits = Limits { requests_max: 1, ..Limits::default() };
+    let inside = open_with(vec![rule("http://shop.test", &server.address())], limits);
+    let get = "GET http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n";
+    let mut first = inside.connect().await;
+    first.write_all(get.as_bytes()).await.expect("it is taken");
+    server.arrival().await;
+    let other = get_of("http://shop.test/");
+    let mut second = Box::pin(ask(&inside.gate, other));
+    assert!(futures::poll!(&mut second).is_pending());
+    assert_eq!(inside.gate.counts().allowed, 1, "the second waits before the gate is asked");
+    drop(first);
+    let response = second.await.result.expect("an answer");
+    assert_eq!(&*response.body, b"second");
 }
 
 /// Mutation: answer a denied request with what was denied it, or take a request for the proxy itself.
@@ -163,6 +214,8 @@ async fn a_tunnel_takes_encrypted_connections_only() {
         refused.starts_with("HTTP/1.1 400") && refused.contains("without encryption"),
         "{refused}"
     );
+    let counts = inside.gate.counts();
+    assert_eq!((counts.allowed, counts.denied), (2, 1));
     assert_eq!(
         inside.crossed(),
         [("https://shop.test".to_owned(), true, 2), ("https://plain.test".to_owned(), false, 1)]

@@ -294,3 +294,23 @@ fn a_function_of_the_catalog_has_a_permit_too() {
     assert_eq!((&*ruling.rule, &*ruling.destination), ("catalog", "echo:1.0.0@default"));
     assert_eq!(gate.counts().functions, 1);
 }
+
+/// Mutation: show labelled data to a process outside a sandbox, or keep it from one inside.
+#[test]
+fn a_process_outside_a_sandbox_sees_nothing_with_a_label() {
+    let gate = gate(Vec::new());
+    let namespace = Namespace::parse("lab").expect("a name");
+    let run = RunId::from_uuid(uuid::Uuid::from_u128(7));
+    let health = ["health".to_owned()];
+    for (labels, confined, rule) in [
+        (&health[..], true, Some("sandbox")),
+        (&[], true, Some("sandbox")),
+        (&[], false, Some("scripts: unconfined")),
+        (&health, false, None),
+    ] {
+        let caller = Caller { namespace: &namespace, run: Some(run), activation: "/a", labels };
+        let permit = gate.process(caller, "script python", confined);
+        let found = permit.ok().map(|permit| permit.into_ruling().rule);
+        assert_eq!(found.as_deref(), rule, "{labels:?}, confined: {confined}");
+    }
+}

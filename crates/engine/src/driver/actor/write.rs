@@ -107,8 +107,9 @@ impl Actor {
         if self.row.state == RunState::Suspended && row.state != RunState::Suspended {
             let row = RunRow { updated_at: now, ..row.clone() };
             let event = suspended_event(&self.driver, &row, &self.summary.version, false);
-            // A commit that is tried again tells it once: the id is the same.
-            self.events.extend(event);
+            // Before what has come of it. A commit that is tried again tells it once: the id is the
+            // same.
+            self.events.splice(0..0, event);
         }
     }
 

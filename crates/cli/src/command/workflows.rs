@@ -63,7 +63,7 @@ fn show_text(detail: &WorkflowDetail) -> String {
     )
 }
 
-fn schedule_text(schedule: &ScheduleView) -> String {
+pub fn schedule_text(schedule: &ScheduleView) -> String {
     let ScheduleView { trigger, when, missed, next_at, last_at, last_run } = schedule;
     let mut text = format!("{trigger} {when}");
     match (next_at, last_run) {

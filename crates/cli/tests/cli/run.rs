@@ -41,6 +41,19 @@ fn the_output_alone_is_on_stdout_in_the_form_asked_for() {
     assert!(ended.stderr.contains("applied default/piped 1.0.0: new, b3:"), "{}", ended.stderr);
 }
 
+/// Mutation: say nothing of what begins by itself, or say it of every workflow.
+#[test]
+fn a_file_with_a_schedule_says_that_it_begins_by_itself() {
+    let home = Home::new();
+    let scheduled = document("tick", ECHO) + "schedule: { every: { hours: 6 } }\n";
+    home.write("tick.yaml", &scheduled);
+    let _dev = home.dev();
+    let ended = home.run(&["run", "tick.yaml"]).ends_with(0);
+    assert!(ended.stderr.contains("begins by itself from now on: every 6h"), "{}", ended.stderr);
+    let ended = home.run_with_stdin(&["run", "-"], &document("once", ECHO)).ends_with(0);
+    assert!(!ended.stderr.contains("begins by itself"), "{}", ended.stderr);
+}
+
 /// Mutation: apply in the namespace of the command line instead of the file's.
 #[test]
 fn a_files_own_namespace_wins() {

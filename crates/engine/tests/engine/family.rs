@@ -463,6 +463,52 @@ async fn parent_and_child_go_on_from_every_pair_of_prefixes() {
     assert_eq!(pairs, 12);
 }
 
+/// The child has ended badly, and the site died before its parent wrote that down.
+///
+/// Mutation: take its end for that of an earlier effect, and have it again or start another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_a_child_before_the_crash_is_the_tasks_result() {
+    for (other, state, title) in [
+        (&HANGS, RunState::Cancelled, "Child run cancelled"),
+        (&RAISES, RunState::Faulted, "Sold out"),
+    ] {
+        let body = format!("do: [{{child: {{{}}}}}]", runs(other.name));
+        let (whole, driver, _folder) = family(&body, &[other], World::default()).await;
+        let order = start(&body, "{}");
+        let run = order.run;
+        let ended = driver.start(order).await.expect("starts");
+        until(&whole, run, if title == "Sold out" { state } else { RunState::Running }, 1).await;
+        if state == RunState::Cancelled {
+            let child = children(&whole, run).await.remove(0).0;
+            driver.cancel(child.run, by("operator")).await.expect("a child is a run");
+        }
+        let fault = ended.await.expect("the run ends").fault.expect("a fault");
+        assert_eq!(fault.title.as_deref(), Some(title));
+        driver.stop().await;
+        let row = whole.run_get(run).await.expect("read").expect("there");
+        let parent = member(&whole, row, workflow(&body)).await;
+        let child = children(&whole, run).await.remove(0).0;
+        let child = member(&whole, child, other.workflow()).await;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = open_store(folder.path());
+        put_revision(&*store, &body).await;
+        put_document(&*store, &other.text()).await;
+        let world = World::default();
+        parent.put(&store, 1, &world, false).await;
+        child.put(&store, child.records.len(), &world, false).await;
+        let again = open(store.clone() as Arc<dyn Store>, world).await;
+        let ended = tokio::time::timeout(HANG, again.ended(run)).await.expect("it ends");
+        let fault = ended.expect("the run ends").fault.expect("a fault");
+        assert_eq!(fault.title.as_deref(), Some(title));
+        let found = children(&store, run).await;
+        assert_eq!(found.len(), 1, "no other one was started");
+        let records = member(&store, found[0].0.clone(), other.workflow()).await.records;
+        assert_eq!(records.len(), child.records.len(), "nor was it had again");
+        again.stop().await;
+    }
+}
+
 /// The parent has turned away, and the site died before the child heard of it.
 ///
 /// Mutation: look for forgotten children at no time, or take every child for forgotten.

@@ -16,6 +16,7 @@ mod extension;
 mod family;
 mod fault;
 mod flow;
+mod follow;
 mod golden;
 mod graph;
 mod lifecycle;

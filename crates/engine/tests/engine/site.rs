@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::{SystemClock, SystemRandom};
 use engine::driver::{Driver, Parts, Start};
-use engine::effect::Performer;
+use engine::effect::{Evaluator, Performer};
 use engine::lifecycle::Lifecycle;
 use store::{Op, Preconditions, RevisionRow, Store};
 use store_sqlite::SqliteStore;
@@ -20,10 +20,18 @@ pub fn open_store(folder: &Path) -> Arc<SqliteStore> {
 }
 
 pub async fn open(store: Arc<dyn Store>, performer: impl Performer) -> Driver {
+    open_with(store, performer, Outside).await
+}
+
+pub async fn open_with(
+    store: Arc<dyn Store>,
+    performer: impl Performer,
+    evaluator: impl Evaluator,
+) -> Driver {
     let parts = Parts {
         store,
         performer: Arc::new(performer),
-        evaluator: Arc::new(Outside),
+        evaluator: Arc::new(evaluator),
         catalog: Arc::new(Echo),
         secrets: Arc::new(engine::secret::NoSecrets),
         clock: Arc::new(SystemClock),

@@ -203,6 +203,31 @@ do:
     driver.stop().await;
 }
 
+/// Mutation: put a listening run away until its timeout, where no event finds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listening_run_that_nobody_watches_hears() {
+    let body = "do: [{hear: {timeout: {after: PT1H}, listen: {to: {one: {with: {type: step}}}}}}]";
+    let (store, driver, _folder) = site(body, World::default()).await;
+    let (sender, mut ends) = tokio::sync::mpsc::unbounded_channel();
+    driver.on_end(move |run| {
+        sender.send(run).ok();
+    });
+    let order = start(body, "{}");
+    let run = order.run;
+    drop(driver.start(order).await.expect("starts"));
+    let waits = async {
+        while store.run_get(run).await.expect("reads").expect("there").state != RunState::Waiting {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANG, waits).await.expect("it listens");
+    assert_eq!(driver.active(), 1, "it stays where events find it");
+    driver.event_append(vec![row(1)]).await.expect("an event is taken in");
+    let ended = tokio::time::timeout(HANG, ends.recv()).await.expect("it hears");
+    assert_eq!(ended, Some(run));
+    driver.stop().await;
+}
+
 /// Mutation: read one page of events, none of which is taken, and wait for the next one to come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_nobody_takes_hide_none_that_somebody_does() {

@@ -1,7 +1,7 @@
 //! `emit` and `listen` in the core: which events are taken, and what follows.
 
 use base::value::{as_str, to_json_string};
-use engine::machine::{LISTENER_EVENTS_MAX, Misfit};
+use engine::machine::{LISTENER_BYTES_MAX, LISTENER_EVENTS_MAX, Misfit};
 use engine::record::{Decided, Happened, NoteKind};
 use store::RunState;
 
@@ -359,6 +359,28 @@ fn a_listener_has_a_limit_unless_it_keeps_nothing() {
     assert_eq!(state, RunState::Faulted);
     let detail = fault.and_then(|fault| fault.detail).expect("a word about it");
     assert!(detail.contains("`until: ${ false }`"), "{detail}");
+}
+
+/// Mutation: count no bytes, or those of the last event alone.
+#[test]
+fn a_listener_keeps_no_more_bytes_than_its_limit() {
+    let mut walk =
+        Walk::start("do: [{hear: {listen: {to: {any: [], until: '${ . == 0 }'}}}}]", "{}");
+    let machine = &mut walk.machine;
+    let data = "x".repeat(1_000_000);
+    let mut taken = 0;
+    while machine.ended().is_none() {
+        taken += 1;
+        let json = format!(r#"{{"type":"a","data":"{data}"}}"#);
+        let event = crate::walk::incoming(taken, &json);
+        let listener = machine.listeners()[0];
+        let engine::machine::Offered::Taken(received) = machine.offer(listener, &event, &[]) else {
+            panic!("every event is taken")
+        };
+        machine.handle(walk.now, &Happened::Received(received)).expect("it listens");
+    }
+    // Each has its quotes.
+    assert_eq!(taken, LISTENER_BYTES_MAX / 1_000_002 + 1);
 }
 
 /// Mutation: leave a note out. Whoever follows a run reads these.

@@ -138,3 +138,13 @@ async fn a_newer_record_suspends_the_run() {
     let (_, garbage, _folder) = suspended(vec![b"\x00\xffnonsense".to_vec()]).await;
     assert!(garbage.starts_with("journal-unreadable: "), "{garbage}");
 }
+
+/// Mutation: leave the output of a run out of the blobs that its last record needs.
+#[test]
+fn a_large_output_stands_beside_the_record_of_the_end() {
+    let input = format!(r#"{{"t":"{}"}}"#, "x".repeat(100_000));
+    // `Walk` takes every record through its bytes, and asks them which blobs they need.
+    let walk = Walk::run("do: [{a: {set: {twice: '${ [.t, .t] }'}}}]", &input);
+    assert!(walk.output().len() > 200_000);
+    assert!(walk.records.iter().all(|record| record.encode().bytes.len() < 5_000));
+}

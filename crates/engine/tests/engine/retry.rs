@@ -159,19 +159,24 @@ do:
     assert_eq!(asked.values().sum::<u32>(), 3, "one of them once: {asked:?}");
 }
 
-/// Mutation: take up a look at an error that nobody waits for any more, instead of a new attempt.
+/// Mutation: begin the attempt anew, or look at the error again.
 #[test]
-fn a_retry_after_a_handler_that_cannot_be_asked_begins_a_new_attempt() {
+fn a_retry_after_a_handler_that_cannot_be_asked_goes_on_in_its_attempt() {
     let body = "
 do:
   - guard:
-      try: [{ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}}]
+      try:
+        - once: {call: http, with: {method: post, endpoint: 'http://world/ok/once'}}
+        - ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}
       catch: {when: '${ 1 + [] }', do: [{handled: {set: {n: 1}}}]}
 ";
     let mut walk = Walk::run(body, "{}");
     assert_eq!(walk.fault().kind(), base::ErrorType::Expression);
     walk.feed(Happened::RetryRequested(by("operator")));
-    assert_eq!(walk.finish().output(), r#"{"did":"later"}"#);
+    let walk = walk.finish();
+    assert_eq!(walk.output(), r#"{"did":"later"}"#);
+    let asked = walk.world.books().requests;
+    assert_eq!(asked.values().sum::<u32>(), 3, "one of them once: {asked:?}");
 }
 
 /// Mutation: end one attempt earlier or later than the limit says.

@@ -51,6 +51,30 @@ fn everything_but_the_secret_is_evaluated_before() {
     assert_eq!(body, r#"[3,{"deep":"k of run_01900000-0000-7000-8000-000000000001"}]"#);
 }
 
+/// Mutation: give a header the values of another one, or one value for two.
+#[test]
+fn an_operation_with_authentication_keeps_its_parameters() {
+    let body = "
+use: {secrets: [key]}
+do:
+  - ask:
+      call: openapi
+      with:
+        document: {endpoint: 'http://docs/openapi.yaml'}
+        operationId: order
+        parameters: {item: 1, tag: [a, b], x-team: t, ids: [1, 2]}
+        authentication: {bearer: {token: '${ $secrets.key }'}}
+";
+    let sealed = sealed(&Walk::start(body, "{}"));
+    let opened = open(&sealed, object([("key", string(SECRET))]));
+    let Ok(Action::Http(request)) = opened else { panic!("{opened:?}") };
+    let pairs = |pairs: &[(String, String)]| {
+        pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    };
+    assert_eq!(pairs(&request.query), "tag=a&tag=b&ids=1,2");
+    assert_eq!(pairs(&request.headers), "x-team=t");
+}
+
 /// Mutation: put a value of a secret into a message.
 #[test]
 fn an_error_of_a_sealed_part_shows_its_text_and_no_value() {

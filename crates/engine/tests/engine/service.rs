@@ -76,6 +76,11 @@ fn an_operation_becomes_the_request_that_its_document_describes() {
             r#"POST http://world/ok/1 ? [Content-Type=application/json] "\"text\"""#,
         ),
         (
+            "order",
+            "{item: 1, tag: [], ids: [], body: 'text'}",
+            r#"POST http://world/ok/1 ? [Content-Type=application/json] "\"text\"""#,
+        ),
+        (
             "form",
             "{a: 'x y', b: [1, 2]}",
             r#"POST http://world/ok/form ? [Content-Type=application/x-www-form-urlencoded] "a=x%20y&b=1&b=2""#,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base::limits::VALUE_DEPTH_MAX;
 use base::value::{array, string};
 use base::{RunId, Value};
 use engine::driver::{CommandError, Start, StartError, Summary, record};
@@ -324,6 +325,32 @@ do:
     let row = store.run_get(run).await.expect("read").expect("there");
     let first = engine::driver::started(&*store, &row).await.expect("its first record");
     assert_eq!(first.owner, "tester");
+}
+
+/// Gives what no journal could give back.
+struct Deep;
+
+impl Performer for Deep {
+    fn perform(&self, _: Perform) -> BoxFuture<'static, Performed> {
+        let deep = (0..=VALUE_DEPTH_MAX).fold(Value::Null, |inner, _| array(vec![inner]));
+        let performed =
+            Performed { result: Ok(deep), certainty: Certainty::Definite, decision: None };
+        std::future::ready(performed).boxed()
+    }
+}
+
+/// Mutation: record what cannot be read again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_cannot_be_read_back_is_an_error() {
+    for call in [
+        "call: 'echo:1.0.0@default', with: {}",
+        "call: http, with: {method: get, endpoint: 'http://world/ok/x'}",
+    ] {
+        let body = format!("do: [{{a: {{{call}}}}}]");
+        let (_store, driver, _folder) = site(&body, Deep).await;
+        let ended = driver.start(start(&body, "{}")).await.expect("starts").await.expect("ends");
+        assert_eq!(ended.fault.expect("a fault").title.as_deref(), Some("Value too large"));
+    }
 }
 
 /// Mutation: write whatever the store's owner is.

@@ -125,6 +125,7 @@ const EXAMPLES: &[Example] = &[
         about: "two signs of one patient, correlated, call a doctor",
         files: &[
             file!("workflow.yaml", "patient-monitor/workflow.yaml"),
+            file!("workflow.test.yaml", "patient-monitor/workflow.test.yaml"),
             file!("README.md", "patient-monitor/README.md"),
         ],
     },
@@ -133,6 +134,7 @@ const EXAMPLES: &[Example] = &[
         about: "watches a furnace by its events until the shift ends",
         files: &[
             file!("workflow.yaml", "plant/workflow.yaml"),
+            file!("workflow.test.yaml", "plant/workflow.test.yaml"),
             file!("README.md", "plant/README.md"),
         ],
     },

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use base::Digest;
 
+use spec::near;
+
 use crate::args::Global;
 use crate::args::test::TestArgs;
+use crate::document::{self, Document};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::folder;
 use crate::output;
 use crate::runtime;
 use crate::trial::file::{self, Case, TestFile, Which};
+use crate::trial::gather::Played;
 use crate::trial::judge::{compare, judge};
-use crate::trial::play::{Played, Player};
+use crate::trial::play::Player;
 use crate::trial::report::{CaseReport, Compared, FileReport, Other, Report};
 use crate::trial::subject::Subject;
 
@@ -47,38 +51,74 @@ pub fn test(global: &Global, args: &TestArgs) -> Outcome {
     Ok(if report.failed == 0 { Exit::Ok } else { Exit::Faulted })
 }
 
-/// A test file with its workflow, and the one to compare with.
+/// A test file with its cases.
 struct Trial {
     file: TestFile,
+    /// One for each case of the file.
+    subjects: Vec<Subjects>,
+    only: Option<String>,
+}
+
+/// The workflow under test as one case has it, since resources may differ, and the one to compare
+/// with.
+#[derive(Clone)]
+struct Subjects {
     subject: Arc<Subject>,
     other: Option<Arc<Subject>>,
-    only: Option<String>,
+}
+
+impl Subjects {
+    /// `text` is that of the other one, once it was had.
+    fn read(
+        global: &Global,
+        file: &TestFile,
+        case: &Case,
+        other: Option<&str>,
+        text: &mut Option<Text>,
+    ) -> Outcome<Self> {
+        let subject = Subject::read(&file.workflow, &case.resources)?;
+        if let (Some(named), None) = (other, &text) {
+            *text = Some(text_of(global, named, &subject)?);
+        }
+        let other = text.as_ref().map(|Text { source, text }| {
+            Subject::parse(source.clone(), text.clone(), &case.resources)
+        });
+        Ok(Self { subject: Arc::new(subject), other: other.transpose()?.map(Arc::new) })
+    }
 }
 
 impl Trial {
     fn read(global: &Global, path: &Path, args: &TestArgs) -> Outcome<Self> {
         let file = file::read(path)?;
-        let subject = Subject::read(&file.workflow)?;
-        subject.check(&file)?;
-        let other = args.compare.as_deref().map(|other| self::other(global, other, &subject));
-        let other = other.transpose()?.map(Arc::new);
-        Ok(Self { file, subject: Arc::new(subject), other, only: args.case.clone() })
+        let mut subjects: Vec<Subjects> = Vec::new();
+        let mut text = None;
+        for (at, case) in file.cases.iter().enumerate() {
+            let same = file.cases[..at].iter().position(|it| it.resources == case.resources);
+            let read = match same {
+                Some(same) => subjects[same].clone(),
+                None => Subjects::read(global, &file, case, args.compare.as_deref(), &mut text)?,
+            };
+            read.subject.check(&file.path, case)?;
+            subjects.push(read);
+        }
+        check_resources(&file, &subjects)?;
+        Ok(Self { file, subjects, only: args.case.clone() })
     }
 
-    fn cases(&self) -> impl Iterator<Item = &Case> {
-        let is_wanted = |case: &&Case| match &self.only {
+    fn cases(&self) -> impl Iterator<Item = (&Case, &Subjects)> {
+        let is_wanted = |(case, _): &(&Case, &Subjects)| match &self.only {
             Some(only) => case.name.contains(only.as_str()),
             None => true,
         };
-        self.file.cases.iter().filter(is_wanted)
+        self.file.cases.iter().zip(&self.subjects).filter(is_wanted)
     }
 
     fn run(&self, player: &Player) -> Outcome<FileReport> {
         let mut cases = Vec::new();
-        for case in self.cases() {
-            let played = player.play(&self.subject, case)?;
+        for (case, subjects) in self.cases() {
+            let played = player.play(&subjects.subject, case)?;
             let findings = judge(case, &played);
-            let compared = match &self.other {
+            let compared = match &subjects.other {
                 Some(other) => Some(compared(case, &player.play(other, case)?, &played)),
                 None => None,
             };
@@ -91,14 +131,18 @@ impl Trial {
                 findings,
                 started: played.started,
                 calls: played.calls,
+                emitted: played.emitted,
+                untaken_events: played.untaken,
                 compared,
             });
         }
+        // A file has a case.
+        let Subjects { subject, other } = &self.subjects[0];
         Ok(FileReport {
             file: self.file.path.display().to_string(),
-            workflow: self.subject.source.clone(),
-            revision: self.subject.revision.to_string(),
-            other: self.other.as_ref().map(|other| Other {
+            workflow: subject.source.clone(),
+            revision: subject.revision.to_string(),
+            other: other.as_ref().map(|other| Other {
                 source: other.source.clone(),
                 revision: other.revision.to_string(),
             }),
@@ -112,17 +156,40 @@ fn compared(case: &Case, other: &Played, played: &Played) -> Compared {
     Compared { passed: findings.is_empty(), findings, differences: compare(other, played) }
 }
 
+/// The other side of `--compare`.
+struct Text {
+    source: String,
+    text: String,
+}
+
 /// A file, or a revision of the workflow that a site has.
-fn other(global: &Global, named: &str, subject: &Subject) -> Outcome<Subject> {
+fn text_of(global: &Global, named: &str, subject: &Subject) -> Outcome<Text> {
     let Ok(revision) = named.parse::<Digest>() else {
-        return Subject::read(Path::new(named));
+        let Document { source, text, .. } = document::read(Path::new(named))?;
+        return Ok(Text { source, text });
     };
     let revision = revision.to_string();
     let mut api = super::api(global)?;
     api.namespace = subject.key.namespace.clone();
     let detail = runtime::client()?
         .block_on(api.workflow_show(&subject.key.name, Some(revision.as_str())))?;
-    Subject::parse(format!("{} {revision}", subject.key), detail.text)
+    Ok(Text { source: format!("{} {revision}", subject.key), text: detail.text })
+}
+
+/// A resource that nothing refers to is most likely misspelt.
+fn check_resources(file: &TestFile, subjects: &[Subjects]) -> Outcome<()> {
+    for (uri, resource) in file.cases.iter().flat_map(|case| &case.resources) {
+        if subjects.iter().any(|read| read.subject.refers_to(uri)) {
+            continue;
+        }
+        let at = file::place(&file.path.display().to_string(), resource.line);
+        let what =
+            format!("nothing in `{}` refers to `{uri}`\n  --> {at}", subjects[0].subject.source);
+        let known = subjects[0].subject.addresses();
+        let failure = Failure::usage(what);
+        return Err(near::hint(uri, known).into_iter().fold(failure, Failure::hint));
+    }
+    Ok(())
 }
 
 fn unused(case: &Case, played: &Played) -> Vec<String> {

@@ -1,6 +1,6 @@
-//! Test files as authors write them, read into cases that cannot be wrong any more.
+//! Test files, read into cases that cannot be wrong any more.
 //!
-//! Whether a named task exists is asked in `subject`, since it takes the workflow to know.
+//! Their form is in `doc`. Whether a named task exists is asked in `subject`, since it takes the workflow to know.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use base::name::FunctionRef;
 use base::value::from_serde;
 use base::{Duration, ErrorType, Fault, Timestamp};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
+use super::doc::{
+    AnswerDoc, CallDoc, CaseDoc, ErrorDoc, ExpectDoc, ExpectErrorDoc, FileDoc, StubDoc,
+};
+use super::event::{self, Send};
+use super::resource::{self, Resources};
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -39,8 +43,12 @@ pub struct Case {
     pub name: String,
     /// Where it stands in the file, from 1.
     pub line: u64,
-    pub input: Value,
+    /// `{}` where there is none, unless it is the events that begin the run.
+    pub input: Option<Value>,
     pub at: Timestamp,
+    /// Those of the case and those of the file.
+    pub resources: Resources,
+    pub events: Vec<Send>,
     /// Those of the case first, then those of the file.
     pub stubs: Vec<Stub>,
     /// How many of the stubs are the case's own.
@@ -98,6 +106,10 @@ pub struct Expect {
     pub order: Option<Vec<String>>,
     pub never: Vec<String>,
     pub calls: Vec<ExpectCall>,
+    /// All events that are emitted, in their order. Of each, what is named here counts.
+    pub events: Option<Vec<Map<String, Value>>>,
+    /// How many runs the events begin.
+    pub runs: Option<usize>,
     pub takes: Option<Duration>,
 }
 
@@ -108,116 +120,11 @@ pub struct ExpectCall {
     pub times: Option<usize>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileDoc {
-    workflow: Option<PathBuf>,
-    at: Option<String>,
-    #[serde(default)]
-    stubs: Vec<Spanned<StubDoc>>,
-    cases: Vec<Spanned<CaseDoc>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseDoc {
-    name: String,
-    #[serde(default, deserialize_with = "present")]
-    input: Option<Value>,
-    at: Option<String>,
-    #[serde(default)]
-    stubs: Vec<Spanned<StubDoc>>,
-    #[serde(default)]
-    expect: ExpectDoc,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StubDoc {
-    task: Option<String>,
-    location: Option<String>,
-    call: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    with: Option<Value>,
-    #[serde(default, deserialize_with = "present")]
-    output: Option<Value>,
-    error: Option<ErrorDoc>,
-    #[serde(default)]
-    never: bool,
-    after: Option<Value>,
-    answers: Option<Vec<AnswerDoc>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AnswerDoc {
-    #[serde(default, deserialize_with = "present")]
-    output: Option<Value>,
-    error: Option<ErrorDoc>,
-    #[serde(default)]
-    never: bool,
-    after: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ErrorDoc {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    status: Option<u16>,
-    title: Option<String>,
-    detail: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct ExpectDoc {
-    state: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    output: Option<Value>,
-    #[serde(default, deserialize_with = "present")]
-    includes: Option<Value>,
-    error: Option<ExpectErrorDoc>,
-    order: Option<Vec<String>>,
-    #[serde(default)]
-    never: Vec<String>,
-    #[serde(default)]
-    calls: Vec<Spanned<CallDoc>>,
-    takes: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ExpectErrorDoc {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    status: Option<u16>,
-    title: Option<String>,
-    detail: Option<String>,
-    instance: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CallDoc {
-    task: Option<String>,
-    location: Option<String>,
-    call: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    with: Option<Value>,
-    times: Option<usize>,
-}
-
-/// `null` that was written is a value, and not the same as nothing.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 /// What is wrong at a line of a test file.
-struct Mistake {
-    line: u64,
-    what: String,
-    hint: Option<&'static str>,
+pub struct Mistake {
+    pub line: u64,
+    pub what: String,
+    pub hint: Option<&'static str>,
 }
 
 /// Whether a file is called like a test file.
@@ -283,10 +190,16 @@ fn parse(path: &Path, doc: FileDoc) -> Result<TestFile, Mistake> {
     let workflow = workflow_of(path, doc.workflow).map_err(|what| {
         whole(what, Some("say which workflow is meant: `workflow: FILE`, beside the test file"))
     })?;
-    let shared: Vec<Stub> = doc.stubs.into_iter().map(stub).collect::<Result<_, _>>()?;
+    let folder = folder_of(path);
+    let shared = Shared {
+        folder,
+        at: doc.at,
+        resources: resource::read(folder, doc.resources, &Resources::new())?,
+        stubs: doc.stubs.into_iter().map(stub).collect::<Result<_, _>>()?,
+    };
     let mut cases: Vec<Case> = Vec::new();
     for found in doc.cases {
-        let case = case(found, doc.at.as_deref(), &shared)?;
+        let case = case(found, &shared)?;
         if let Some(first) = cases.iter().find(|earlier| earlier.name == case.name) {
             let what = format!("the case `{}` stands at line {} already", case.name, first.line);
             return Err(Mistake { line: case.line, what, hint: Some("give each its own name") });
@@ -296,8 +209,20 @@ fn parse(path: &Path, doc: FileDoc) -> Result<TestFile, Mistake> {
     Ok(TestFile { path: path.to_owned(), workflow, cases })
 }
 
+/// What the cases of a file have in common.
+struct Shared<'a> {
+    folder: &'a Path,
+    at: Option<String>,
+    resources: Resources,
+    stubs: Vec<Stub>,
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}
+
 fn workflow_of(path: &Path, named: Option<PathBuf>) -> Result<PathBuf, String> {
-    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let folder = folder_of(path);
     if let Some(named) = named {
         return Ok(folder.join(named));
     }
@@ -310,10 +235,10 @@ fn workflow_of(path: &Path, named: Option<PathBuf>) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("there is no workflow `{name}.yaml` beside it"))
 }
 
-fn case(found: Spanned<CaseDoc>, at: Option<&str>, shared: &[Stub]) -> Result<Case, Mistake> {
+fn case(found: Spanned<CaseDoc>, shared: &Shared<'_>) -> Result<Case, Mistake> {
     let line = line_of(&found);
-    let CaseDoc { name, input, at: own_at, stubs, expect } = found.value;
-    let at = own_at.as_deref().or(at).unwrap_or(USUAL_START);
+    let CaseDoc { name, input, at: own_at, resources, events, stubs, expect } = found.value;
+    let at = own_at.as_deref().or(shared.at.as_deref()).unwrap_or(USUAL_START);
     let at = Timestamp::parse(at).ok_or_else(|| Mistake {
         line,
         what: format!("`at` of the case `{name}` is not a time"),
@@ -321,12 +246,14 @@ fn case(found: Spanned<CaseDoc>, at: Option<&str>, shared: &[Stub]) -> Result<Ca
     })?;
     let mut stubs: Vec<Stub> = stubs.into_iter().map(stub).collect::<Result<_, _>>()?;
     let own_stubs = stubs.len();
-    stubs.extend(shared.iter().cloned());
-    let input = input.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-    Ok(Case { name, line, input, at, stubs, own_stubs, expect: expectation(expect, line)? })
+    stubs.extend(shared.stubs.iter().cloned());
+    let resources = resource::read(shared.folder, resources, &shared.resources)?;
+    let events = event::read(events, at)?;
+    let expect = expectation(expect, line)?;
+    Ok(Case { name, line, input, at, resources, events, stubs, own_stubs, expect })
 }
 
-fn line_of<T>(found: &Spanned<T>) -> u64 {
+pub fn line_of<T>(found: &Spanned<T>) -> u64 {
     found.referenced.line().max(1)
 }
 
@@ -390,7 +317,7 @@ fn answer(doc: AnswerDoc, line: u64) -> Result<Answer, Mistake> {
     Ok(Answer { what, after: duration(after, "after", line)?.unwrap_or(Duration::ZERO) })
 }
 
-fn duration(found: Option<Value>, name: &str, line: u64) -> Result<Option<Duration>, Mistake> {
+pub fn duration(found: Option<Value>, name: &str, line: u64) -> Result<Option<Duration>, Mistake> {
     let Some(found) = found else { return Ok(None) };
     let read = spec::duration::duration_from_value(&from_serde(&found));
     read.map(Some).map_err(|why| Mistake {
@@ -423,7 +350,8 @@ fn fault(doc: ErrorDoc) -> Fault {
 
 fn expectation(doc: ExpectDoc, line: u64) -> Result<Expect, Mistake> {
     const STATES: [&str; 3] = ["completed", "faulted", "cancelled"];
-    let ExpectDoc { state, output, includes, error, order, never, calls, takes } = doc;
+    let ExpectDoc { state, output, includes, error, order, never, calls, events, runs, takes } =
+        doc;
     if state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
         return Err(Mistake {
             line,
@@ -440,7 +368,8 @@ fn expectation(doc: ExpectDoc, line: u64) -> Result<Expect, Mistake> {
     }
     let takes = duration(takes, "takes", line)?;
     let error = error.map(expected_error);
-    Ok(Expect { state, output, includes, error, order, never, calls: checked, takes })
+    let calls = checked;
+    Ok(Expect { state, output, includes, error, order, never, calls, events, runs, takes })
 }
 
 fn expected_error(doc: ExpectErrorDoc) -> Value {
@@ -487,7 +416,27 @@ mod tests {
             (expect("state: faulted, output: 1, includes: 1, order: [a], never: [a], takes: PT1S"), true),
             (expect("error: {type: a, status: 1, title: a, detail: b, instance: c}"), true),
             (expect("calls: [{task: a, location: b, call: 'a *', with: 1, times: 0}]"), true),
+            ("resources: {'https://a.example/s': x.yaml}\ncases: [{name: a}]".to_owned(), true),
+            (case("resources: {'https://a.example/s': x.yaml}"), true),
+            (case("events: []"), true),
+            (case("events: [{type: a, source: b, id: c, subject: d, data: {e: 1}, ext: 2, when: f, after: PT1S}]"), true),
+            (case("events: [{type: a, data_base64: aGk=}]"), true),
+            (expect("events: [{type: a, data: {b: 1}}]"), true),
+            (expect("events: [], runs: 0"), true),
             ("cases: []".to_owned(), false),
+            ("resources: {'https://a.example/s': 1}\ncases: [{name: a}]".to_owned(), false),
+            (case("resources: [x.yaml]"), false),
+            (case("events: {type: a}"), false),
+            (case("events: [a]"), false),
+            (case("events: [{data: 1}]"), false),
+            (case("events: [{type: ''}]"), false),
+            (case("events: [{type: a, source: 'b c'}]"), false),
+            (case("events: [{type: a, odd-name: 1}]"), false),
+            (case("events: [{type: a, when: 1}]"), false),
+            (case("events: [{type: a, after: soon}]"), false),
+            (expect("events: [a]"), false),
+            (expect("events: {type: a}"), false),
+            (expect("runs: -1"), false),
             ("stubs: []".to_owned(), false),
             ("cases: [{}]".to_owned(), false),
             ("other: 1\ncases: [{name: a}]".to_owned(), false),

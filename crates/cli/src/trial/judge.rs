@@ -1,19 +1,22 @@
 //! What came of a case beside what was expected of it, and one revision beside another.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::file::{Case, Expect, ExpectCall, Which};
-use super::play::Played;
+use super::gather::Played;
 use super::stub::{Call, fits, includes};
 
 /// Calls that a message shows.
 const CALLS_SHOWN_MAX: usize = 10;
 
+/// Events that a message shows.
+const EVENTS_SHOWN_MAX: usize = 100;
+
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
-    /// `problem`, `state`, `output`, `error`, `order`, `never`, `calls`, `takes`.
+    /// `problem`, `runs`, `state`, `output`, `error`, `order`, `never`, `calls`, `events`, `takes`.
     pub kind: &'static str,
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,6 +43,18 @@ pub fn judge(case: &Case, played: &Played) -> Vec<Finding> {
         return vec![Finding::said("problem", problem.clone())];
     }
     let expect = &case.expect;
+    let runs = expect.runs.unwrap_or(1);
+    if played.runs != runs {
+        // Everything else would follow from it.
+        return vec![Finding::said(
+            "runs",
+            format!(
+                "expected the events to begin {}, and they began {}",
+                counted(runs),
+                counted(played.runs)
+            ),
+        )];
+    }
     let mut found = Vec::new();
     state(expect, played, &mut found);
     if let Some(expected) = &expect.error {
@@ -59,6 +74,10 @@ pub fn judge(case: &Case, played: &Played) -> Vec<Finding> {
         found.push(Finding::said("never", message));
     }
     found.extend(expect.calls.iter().filter_map(|expected| call(expected, played)));
+    if let Some(expected) = &expect.events {
+        found.extend(events(expected, &played.emitted));
+    }
+    found.extend(played.unsent.iter().map(|unsent| Finding::said("events", unsent.clone())));
     if let Some(takes) = expect.takes.filter(|takes| *takes != played.took) {
         let (expected, got) = (json!(takes.to_string()), json!(played.took.to_string()));
         found.push(Finding::differs("takes", "it took another time", expected, got));
@@ -66,7 +85,18 @@ pub fn judge(case: &Case, played: &Played) -> Vec<Finding> {
     found
 }
 
+fn counted(runs: usize) -> String {
+    match runs {
+        0 => "no run".to_owned(),
+        1 => "one run".to_owned(),
+        many => format!("{many} runs"),
+    }
+}
+
 fn state(expect: &Expect, played: &Played, found: &mut Vec<Finding>) {
+    if played.runs == 0 {
+        return;
+    }
     let usual = if expect.error.is_some() { "faulted" } else { "completed" };
     let expected = expect.state.as_deref().unwrap_or(usual);
     if played.state == expected {
@@ -173,6 +203,38 @@ fn call(expected: &ExpectCall, played: &Played) -> Option<Finding> {
     Some(Finding::differs("calls", &message, with.clone(), got))
 }
 
+/// Whether exactly these were emitted, in this order.
+fn events(expected: &[Map<String, Value>], emitted: &[Value]) -> Option<Finding> {
+    let expected: Vec<Value> = expected.iter().cloned().map(Value::Object).collect();
+    let is_met = expected.len() == emitted.len()
+        && emitted.iter().zip(&expected).all(|(found, wanted)| includes(found, wanted));
+    if is_met {
+        return None;
+    }
+    // Of each that came, what is asked of one of its type, or else in its place.
+    let asked = |at: usize, found: &Value| {
+        let of_type = expected.iter().find(|wanted| wanted.get("type") == found.get("type"));
+        let in_place = expected.get(at).filter(|wanted| wanted.get("type").is_none());
+        of_type.or(in_place)
+    };
+    let shown = emitted.iter().take(EVENTS_SHOWN_MAX).enumerate();
+    let shown = shown.map(|(at, found)| match asked(at, found) {
+        Some(wanted) => in_common(wanted, found),
+        None => told(found),
+    });
+    let shown = shown.collect();
+    Some(Finding::differs("events", "other events were emitted", Value::Array(expected), shown))
+}
+
+/// An event without what its sender did not say, or is not the same each time.
+fn told(event: &Value) -> Value {
+    const LEFT_OUT: [&str; 3] = ["specversion", "id", "time"];
+    let Value::Object(fields) = event else { return event.clone() };
+    Value::Object(
+        fields.iter().filter(|(name, _)| !LEFT_OUT.contains(&&***name)).map(own).collect(),
+    )
+}
+
 fn named(which: &Which) -> String {
     let Which { task, location, call, with } = which;
     let mut words = Vec::new();
@@ -191,6 +253,7 @@ pub fn compare(other: &Played, played: &Played) -> Vec<Finding> {
         let one = |call: &Call| json!({"task": call.task, "call": call.call, "with": call.with});
         played.calls.iter().map(one).collect()
     };
+    let emitted = |played: &Played| -> Value { played.emitted.iter().map(told).collect() };
     let views = |played: &Played| {
         [
             ("problem", "one of them could not be played", json!(played.problem)),
@@ -199,6 +262,8 @@ pub fn compare(other: &Played, played: &Played) -> Vec<Finding> {
             ("output", "the outputs differ", json!(played.output)),
             ("order", "the tasks begin in another order", json!(played.started)),
             ("calls", "other calls are made", calls(played)),
+            ("events", "other events are emitted", emitted(played)),
+            ("runs", "they begin another number of runs", json!(played.runs)),
             ("takes", "they take different times", json!(played.took.to_string())),
         ]
     };

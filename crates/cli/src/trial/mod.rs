@@ -2,16 +2,23 @@
 //! time that is skipped, and what came of it is compared with what was expected.
 //!
 //! ```text
-//!  file ──► cases ──► play (driver, memory store, stubs, skipped time) ──► judge ──► report
+//!  file ──► cases ──► play (driver, memory store, stubs, events, skipped time) ──► judge ──► report
 //! ```
 //!
 //! The form of a test file is described in `docs/reference/test-files.md`; the command is in
 //! `command::test`.
 
+mod aside;
 pub mod diff;
+mod doc;
+mod event;
 pub mod file;
+pub mod gather;
 pub mod judge;
 pub mod play;
 pub mod report;
+mod resource;
+mod rest;
 pub mod stub;
 pub mod subject;
+mod tell;

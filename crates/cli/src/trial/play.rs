@@ -2,41 +2,41 @@
 //!
 //! Time is tokio's own with its clock paused: it stands still while anything is left to do, and
 //! jumps to the next timer when nothing is. An expression that needs a process of its own is waited
-//! for in real time meanwhile.
+//! for in real time meanwhile. When events are sent is in `tell`, what became of it all in `gather`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use base::value::{from_serde, object, string, to_serde};
-use base::{Clock, Duration, ErrorType, Fault, IncarnationId, Random, RunId, Timestamp};
-use engine::driver::{Driver, Parts, Start, Summary};
-use engine::effect::{Evaluate, Evaluator};
+use base::value::{from_serde, object, string};
+use base::{Clock, Duration, IncarnationId, Random, RunId};
+use engine::driver::{Driver, Parts, Start};
 use engine::lifecycle::Lifecycle;
-use engine::record::{By, NoteKind};
+use engine::record::By;
 use engine::secret::{NoSecrets, Secrets};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use gateway::{EgressMap, Gate, Limits};
-use serde_json::Value;
-use site::Evaluators;
+use site::{Evaluators, Heard, Sets, Taken};
+use spec::tree::schedule::On;
 use store::memory::MemoryStore;
-use store::{Op, Preconditions, RevisionRow, RunRow, RunState, Store};
-use tokio::runtime::{Builder, Handle, Runtime};
+use store::{EventQuery, Op, Preconditions, RevisionRow, RunRow, RunState, Store};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use worker::Worker;
 
+use super::aside::{Aside, Fixed, Skipped};
 use super::file::Case;
-use super::stub::{Asked, Call, Stubs};
+use super::gather::Played;
+use super::rest::Rest;
+use super::stub::Stubs;
 use super::subject::Subject;
+use super::tell::Told;
 use crate::failure::{Failure, Outcome};
 use crate::runtime;
 
 /// Skipped time after which a run that has not ended never will. A year, and a leap day.
 const SKIPPED_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-const NEVER_DONE: &str =
+pub(super) const NEVER_DONE: &str =
     "not done after a year of skipped time: something is waited for that never comes";
 
 /// Real time for one case. What takes longer goes round and round.
@@ -46,28 +46,11 @@ const REAL_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 const LOOK_FIRST: Duration = Duration::from_millis(1);
 const LOOK_LAST: Duration = Duration::from_secs(3600);
 
-/// Tasks of one run whose order is kept.
-const STARTED_KEPT_MAX: usize = 100_000;
+/// Runs that the events of one case may begin. More begin each other.
+const RUNS_MAX: usize = 1_000;
 
-/// The seed of every run's random choices, so that a case gives the same each time.
-const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// What became of a case on one workflow.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Played {
-    pub state: String,
-    pub output: Option<Value>,
-    pub error: Option<Fault>,
-    /// Names of tasks in the order in which they began.
-    pub started: Vec<String>,
-    pub calls: Vec<Call>,
-    pub calls_omitted: usize,
-    /// How often each stub of the case was asked.
-    pub asked: Vec<usize>,
-    pub took: Duration,
-    /// Why the case says nothing about the workflow.
-    pub problem: Option<String>,
-}
+/// Events that are read at once.
+const EVENTS_PAGE: u32 = 100;
 
 /// Plays cases. Keeps what takes time to start.
 pub struct Player {
@@ -85,18 +68,53 @@ impl Player {
     }
 
     pub fn play(&self, subject: &Arc<Subject>, case: &Case) -> Outcome<Played> {
-        let skipping = Builder::new_current_thread().enable_time().start_paused(true).build();
+        let rest = Rest::default();
+        let parking = rest.clone();
+        let mut skipping = Builder::new_current_thread();
+        skipping.enable_time().start_paused(true).on_thread_park(move || parking.parking());
         let skipping = skipping
+            .build()
             .map_err(|cause| Failure::internal(format!("cannot start the runtime: {cause}")))?;
-        let aside = Aside { evaluators: self.evaluators.clone(), real: self.real.handle().clone() };
+        let (evaluators, real) = (self.evaluators.clone(), self.real.handle().clone());
+        let aside = Aside { evaluators, real, rest };
         skipping.block_on(stage(subject, case, aside))
     }
 }
 
+/// One case in progress.
+pub struct Stage<'a> {
+    pub(super) subject: &'a Arc<Subject>,
+    pub(super) case: &'a Case,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) driver: Driver,
+    pub(super) clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    pub(super) aside: Aside,
+    pub(super) stubs: Stubs,
+    pub(super) told: Told,
+    /// In the order in which they began.
+    runs: Mutex<Vec<RunId>>,
+}
+
 async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Played> {
+    let stage = open(subject, case, aside).await?;
+    stage.put_revision().await?;
+    let problem = tokio::select! {
+        biased;
+        () = stage.stubs.stopped() => None,
+        problem = stage.act() => problem?,
+        () = too_long() => Some(format!(
+            "not done after {} s of real time: it goes round and round",
+            REAL_MAX.as_secs()
+        )),
+    };
+    stage.gather(problem).await
+}
+
+async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Outcome<Stage<'a>> {
     let clock: Arc<dyn Clock> =
         Arc::new(Skipped { start: case.at, from: tokio::time::Instant::now() });
-    let random: Arc<dyn Random> = Arc::new(Fixed(AtomicU64::new(SEED)));
+    let random: Arc<dyn Random> = Arc::new(Fixed::default());
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(IncarnationId::new(case.at, &*random)));
     let catalog = worker::Catalog::shipped();
     let closed = Arc::new(Gate::new(EgressMap::default(), Limits::default()));
@@ -116,11 +134,12 @@ async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Pla
         worker::process::ProcessLimits::default(),
     );
     let worker = Worker::new(closed, catalog.clone(), worker::Config::default(), ports, scripts);
-    let stubs = Stubs::new(Arc::clone(subject), case.stubs.clone(), worker, Arc::clone(&clock));
+    let (stubs, rest) = (case.stubs.clone(), aside.rest.clone());
+    let stubs = Stubs::new(Arc::clone(subject), stubs, worker, Arc::clone(&clock), rest);
     let driver = Driver::open(Parts {
         store: Arc::clone(&store),
         performer: Arc::new(stubs.clone()),
-        evaluator: Arc::new(aside),
+        evaluator: Arc::new(aside.clone()),
         catalog: Arc::new(catalog),
         secrets,
         clock: Arc::clone(&clock),
@@ -133,69 +152,154 @@ async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Pla
         lifecycle: Lifecycle::default(),
     });
     let driver = driver.await.map_err(broken)?;
-    let run = RunId::new(clock.now(), &*random);
-    begin(&*store, &driver, subject, case, run).await?;
-    let problem = tokio::select! {
-        biased;
-        () = stubs.stopped() => None,
-        problem = ended(&*store, &*clock, run) => problem?,
-        () = too_long() => Some(format!(
-            "not done after {} s of real time: it goes round and round",
-            REAL_MAX.as_secs()
-        )),
-    };
-    gather(&*store, &driver, run, stubs.asked(), problem, clock.now()).await
+    let (told, runs) = (Told::default(), Mutex::default());
+    Ok(Stage { subject, case, store, driver, clock, random, aside, stubs, told, runs })
 }
 
-async fn begin(
-    store: &dyn Store,
-    driver: &Driver,
-    subject: &Subject,
-    case: &Case,
-    run: RunId,
-) -> Outcome<()> {
-    let row = RevisionRow {
-        key: subject.key.clone(),
-        revision: subject.revision,
-        version: subject.version.clone(),
-        created_at: case.at,
-        text: subject.text.clone().into(),
-        resolved: subject.resolved.encode().into(),
-    };
-    store.commit(vec![Op::RevisionPut(row)], Preconditions::none()).await.map_err(broken)?;
-    let actor = "test".to_owned();
-    let start = Start {
-        run,
-        key: subject.key.clone(),
-        revision: subject.revision,
-        version: subject.version.clone(),
-        input: from_serde(&case.input),
-        by: By { actor: actor.clone(), reason: None },
-        owner: actor,
-        labels: Vec::new(),
-        tags: Vec::new(),
-        priority: 0,
-        traceparent: String::new(),
-    };
-    // Whoever waits for a run keeps it in memory; a sleeping one would be looked at every second.
-    drop(driver.start(start).await.map_err(broken)?);
-    Ok(())
-}
+impl Stage<'_> {
+    async fn put_revision(&self) -> Outcome<()> {
+        let row = RevisionRow {
+            key: self.subject.key.clone(),
+            revision: self.subject.revision,
+            version: self.subject.version.clone(),
+            created_at: self.case.at,
+            text: self.subject.text.clone().into(),
+            resolved: self.subject.resolved.encode().into(),
+        };
+        let put = self.store.commit(vec![Op::RevisionPut(row)], Preconditions::none());
+        put.await.map(drop).map_err(broken)
+    }
 
-/// Comes when the run has ended, or says why it will not.
-async fn ended(store: &dyn Store, clock: &dyn Clock, run: RunId) -> Outcome<Option<String>> {
-    let began = clock.now();
-    let mut look = LOOK_FIRST;
-    loop {
-        let row = row(store, run).await?;
-        if row.state.has_ended() || row.state == RunState::Suspended {
-            return Ok(None);
+    /// Comes when everything has ended, or says why it will not.
+    async fn act(&self) -> Outcome<Option<String>> {
+        match self.subject.begins_by(self.case) {
+            None => {
+                let empty = || object([]);
+                let run = self.start(self.case.input.as_ref().map_or_else(empty, from_serde));
+                let run = run.await?;
+                tokio::select! {
+                    biased;
+                    Err(failure) = self.send_all() => Err(failure),
+                    problem = self.ended(run) => problem,
+                }
+            }
+            Some(on) => tokio::select! {
+                biased;
+                problem = self.begin_runs(on) => problem.map(Some),
+                problem = self.all_ended() => problem,
+            },
         }
-        if clock.now().since(began) >= SKIPPED_MAX {
-            return Ok(Some(NEVER_DONE.to_owned()));
+    }
+
+    pub(super) fn runs(&self) -> Vec<RunId> {
+        // No change can panic half way.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn start(&self, input: base::Value) -> Outcome<RunId> {
+        let run = RunId::new(self.clock.now(), &*self.random);
+        // Before it begins: its first call may end the case.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run);
+        let actor = "test".to_owned();
+        let start = Start {
+            run,
+            key: self.subject.key.clone(),
+            revision: self.subject.revision,
+            version: self.subject.version.clone(),
+            input,
+            by: By { actor: actor.clone(), reason: None },
+            owner: actor,
+            labels: Vec::new(),
+            tags: Vec::new(),
+            priority: 0,
+            traceparent: String::new(),
+        };
+        // Whoever waits for a run keeps it in memory; a sleeping one would be looked at every second.
+        drop(self.driver.start(start).await.map_err(broken)?);
+        Ok(run)
+    }
+
+    /// Begins a run for each set of events, as a site does. Ends only with a problem.
+    async fn begin_runs(&self, on: &On) -> Outcome<String> {
+        let key = &self.subject.key;
+        let mut sets = Sets::new(key.clone(), on);
+        let mut raised = self.driver.events();
+        let mut after = 0;
+        loop {
+            raised.borrow_and_update();
+            let query = EventQuery { after, ..EventQuery::of(key.namespace.clone(), EVENTS_PAGE) };
+            for row in self.store.event_list(query).await.map_err(broken)? {
+                after = row.position;
+                let heard = Heard::of_row(&row).ok_or_else(|| broken("an event is unreadable"))?;
+                let incoming = &heard.incoming;
+                // All runs are of this workflow, and none begins by the life of its own.
+                let is_own_life = incoming.run.is_some() && incoming.is_lifecycle();
+                if is_own_life || !sets.interest().covers(&incoming.kind) {
+                    continue;
+                }
+                let input = match sets.take(&heard, &self.aside).await {
+                    Err(fault) => return Ok(format!("cannot say whether a run begins: {fault}")),
+                    Ok(Taken::No) => continue,
+                    Ok(Taken::Kept) => None,
+                    Ok(Taken::Whole(whole)) => whole.input,
+                };
+                self.told.take(&incoming.event);
+                if let Some(input) = input {
+                    if self.runs().len() == RUNS_MAX {
+                        return Ok(format!("the events have begun {RUNS_MAX} runs, and go on"));
+                    }
+                    self.start(input).await?;
+                }
+            }
+            if self.store.event_last() == after {
+                raised.changed().await.map_err(broken)?;
+            }
         }
-        tokio::time::sleep(look.as_std()).await;
-        look = look.saturating_mul(2).min(LOOK_LAST);
+    }
+
+    /// Comes when all events are sent and every run that they have begun has ended.
+    async fn all_ended(&self) -> Outcome<Option<String>> {
+        tokio::select! {
+            biased;
+            sent = self.send_all() => sent?,
+            () = tokio::time::sleep(SKIPPED_MAX.as_std()) => {
+                return Ok(Some(NEVER_DONE.to_owned()));
+            }
+        }
+        self.aside.rest.settled().await;
+        let mut ended = 0;
+        while let Some(run) = self.runs().get(ended).copied() {
+            if let Some(problem) = self.ended(run).await? {
+                return Ok(Some(problem));
+            }
+            ended += 1;
+            // Its last events may begin others.
+            self.aside.rest.settled().await;
+        }
+        Ok(None)
+    }
+
+    /// Comes when the run has ended, or says why it will not.
+    async fn ended(&self, run: RunId) -> Outcome<Option<String>> {
+        let began = self.clock.now();
+        let mut look = LOOK_FIRST;
+        loop {
+            let row = self.row(run).await?;
+            let is_over = |row: RunRow| row.state.has_ended() || row.state == RunState::Suspended;
+            if row.is_some_and(is_over) {
+                return Ok(None);
+            }
+            if self.clock.now().since(began) >= SKIPPED_MAX {
+                return Ok(Some(NEVER_DONE.to_owned()));
+            }
+            tokio::time::sleep(look.as_std()).await;
+            look = look.saturating_mul(2).min(LOOK_LAST);
+        }
+    }
+
+    /// `None` for a run that is about to begin.
+    pub(super) async fn row(&self, run: RunId) -> Outcome<Option<RunRow>> {
+        self.store.run_get(run).await.map_err(broken)
     }
 }
 
@@ -215,111 +319,6 @@ async fn too_long() {
     }
 }
 
-async fn row(store: &dyn Store, run: RunId) -> Outcome<RunRow> {
-    let row = store.run_get(run).await.map_err(broken)?;
-    row.ok_or_else(|| Failure::internal("a run that was started is not there"))
-}
-
-async fn gather(
-    store: &dyn Store,
-    driver: &Driver,
-    run: RunId,
-    asked: Asked,
-    problem: Option<String>,
-    now: Timestamp,
-) -> Outcome<Played> {
-    let row = row(store, run).await?;
-    let mut started = Vec::new();
-    let mut walk = driver.walk(&row).await.map_err(broken)?;
-    while started.len() < STARTED_KEPT_MAX
-        && let Some(walked) = walk.next().await.map_err(broken)?
-    {
-        for note in walked.step.notes {
-            if matches!(note.what, NoteKind::Started { .. }) && !note.task.is_empty() {
-                started.push(note.task.to_string());
-            }
-        }
-    }
-    let mut problem = problem.or(asked.problem);
-    // The last thing that was asked is mostly what was not answered.
-    if let (Some(problem), Some(last)) = (&mut problem, asked.calls.last())
-        && problem == NEVER_DONE
-    {
-        problem.push_str(&format!("\nthe last call: task `{}`, `{}`", last.task, last.call));
-    }
-    let ended = match row.state {
-        RunState::Suspended => {
-            let why = Summary::decode(&row.summary).ok().and_then(|summary| summary.suspended);
-            problem.get_or_insert(format!("the run is suspended: {}", why.unwrap_or_default()));
-            None
-        }
-        state if state.has_ended() => Some(driver.ended(run).await.map_err(broken)?),
-        _ => None,
-    };
-    Ok(Played {
-        state: row.state.to_string(),
-        output: ended.as_ref().and_then(|ended| ended.output.as_ref()).map(to_serde),
-        error: ended.and_then(|ended| ended.fault),
-        started,
-        calls: asked.calls,
-        calls_omitted: asked.calls_omitted,
-        asked: asked.asked,
-        took: row.ended_at.unwrap_or(now).since(row.created_at),
-        problem,
-    })
-}
-
-fn broken(error: impl std::fmt::Display) -> Failure {
+pub(super) fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("the test cannot be run: {error}"))
-}
-
-/// The time of a runtime whose clock is paused.
-struct Skipped {
-    start: Timestamp,
-    from: tokio::time::Instant,
-}
-
-impl Clock for Skipped {
-    fn now(&self) -> Timestamp {
-        let passed = u64::try_from(self.from.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.start.plus(Duration::from_millis(passed))
-    }
-}
-
-/// Numbers that look random and are the same each time (SplitMix64).
-struct Fixed(AtomicU64);
-
-impl Random for Fixed {
-    fn u64(&self) -> u64 {
-        let state = self.0.fetch_add(SEED, Ordering::Relaxed);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-/// Evaluates in real time. While a blocking task is at work, skipped time stands still.
-#[derive(Clone)]
-struct Aside {
-    evaluators: Evaluators,
-    real: Handle,
-}
-
-impl Evaluator for Aside {
-    fn evaluate(&self, expression: Evaluate) -> BoxFuture<'static, Result<base::Value, Fault>> {
-        let (evaluators, real) = (self.evaluators.clone(), self.real.clone());
-        async move {
-            let work = move || {
-                let work = real.spawn(evaluators.evaluate(expression));
-                real.block_on(work)
-            };
-            match tokio::task::spawn_blocking(work).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(cause)) | Err(cause) => {
-                    Err(Fault::new(ErrorType::Runtime, format!("not evaluated: {cause}")))
-                }
-            }
-        }
-        .boxed()
-    }
 }

@@ -2,6 +2,7 @@
 
 use base::Duration;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::diff;
 use super::judge::Finding;
@@ -46,6 +47,12 @@ pub struct CaseReport {
     /// Names of tasks in the order in which they began.
     pub started: Vec<String>,
     pub calls: Vec<Call>,
+    /// The events that the workflow emitted, whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub emitted: Vec<Value>,
+    /// Events of the case that nobody had use for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untaken_events: Vec<String>,
     /// Tasks or calls of the case's own stubs that nothing asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unused_stubs: Vec<String>,
@@ -115,6 +122,10 @@ impl CaseReport {
         }
         for stub in &self.unused_stubs {
             out.push_str(&format!("        note: nothing asked for the stub of {stub}\n"));
+        }
+        // A test may well send what nobody is to take; where it fails, that may be why.
+        for event in self.untaken_events.iter().filter(|_| !self.passed) {
+            out.push_str(&format!("        note: nobody took {event}\n"));
         }
         let Some(compared) = &self.compared else { return out };
         if compared.passed != self.passed {

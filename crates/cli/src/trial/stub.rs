@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use worker::Worker;
 
 use super::file::{Answer, Answers, Stub, What, Which};
+use super::rest::Rest;
 use super::subject::Subject;
 use crate::output;
 
@@ -44,6 +45,7 @@ struct Inner {
     worker: Worker,
     clock: Arc<dyn base::Clock>,
     began: Timestamp,
+    rest: Rest,
     kept: Mutex<Kept>,
     /// Something is wrong with the test itself.
     stopped: Notify,
@@ -73,10 +75,11 @@ impl Stubs {
         stubs: Vec<Stub>,
         worker: Worker,
         clock: Arc<dyn base::Clock>,
+        rest: Rest,
     ) -> Self {
         let kept = Mutex::new(Kept { asked: vec![0; stubs.len()], ..Kept::default() });
         let (began, stopped) = (clock.now(), Notify::new());
-        Self(Arc::new(Inner { subject, stubs, worker, clock, began, kept, stopped }))
+        Self(Arc::new(Inner { subject, stubs, worker, clock, began, rest, kept, stopped }))
     }
 
     /// Comes when the case cannot go on.
@@ -165,8 +168,10 @@ impl Stubs {
     /// A function that touches nothing needs no stub: it is what it is.
     fn function(&self, effect: Perform, call: Call) -> BoxFuture<'static, Performed> {
         let (stubs, work) = (self.clone(), self.0.worker.perform(effect));
+        let busy = self.0.rest.busy();
         async move {
             let performed = work.await;
+            drop(busy);
             let denied = |fault: &Fault| fault.kind() == ErrorType::Authorization;
             match &performed.result {
                 Err(fault) if denied(fault) => stubs.stop(missing(&call)).await,

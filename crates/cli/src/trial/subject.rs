@@ -1,18 +1,22 @@
 //! The workflow under test: read from its file, and asked which of its tasks a name means.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use base::Digest;
-use base::name::WorkflowKey;
+use base::name::{FunctionRef, WorkflowKey};
 use engine::activation::Activation;
-use spec::tree::Workflow;
-use spec::{ReferenceKind, Resolved, near};
+use serde_json::Value;
+use spec::tree::schedule::{On, Trigger};
+use spec::tree::{TaskKind, Workflow};
+use spec::{Catalog, Lookup, Manifest, ReferenceKind, Resolved, near};
 
-use super::file::{TestFile, Which, place};
+use super::file::{Case, Which, place};
+use super::resource::Resources;
 use crate::document;
 use crate::failure::{Failure, Outcome};
+use crate::output;
 
 /// Tasks that a message names. More would hide what it is about.
 const NAMES_SHOWN_MAX: usize = 12;
@@ -25,8 +29,14 @@ pub struct Subject {
     pub key: WorkflowKey,
     pub version: String,
     pub revision: Digest,
-    /// Stands for what it refers to: stubs answer for its children.
+    /// Stands for what it refers to: stubs answer for its children, files for what has an address.
     pub resolved: Resolved,
+    /// The addresses that it refers to.
+    addresses: BTreeSet<String>,
+    /// How events begin its runs.
+    on: Option<On>,
+    /// Names of tasks that listen.
+    listeners: Vec<Arc<str>>,
     locations: HashMap<Vec<Step>, Arc<str>>,
     names: Vec<Arc<str>>,
 }
@@ -39,38 +49,71 @@ struct Step {
 }
 
 impl Subject {
-    pub fn read(file: &Path) -> Outcome<Self> {
+    pub fn read(file: &Path, resources: &Resources) -> Outcome<Self> {
         let document = document::read(file)?;
-        Self::parse(document.source, document.text)
+        Self::parse(document.source, document.text, resources)
     }
 
-    pub fn parse(source: String, text: String) -> Outcome<Self> {
-        let read = spec::read(&text, &worker::Catalog::shipped()).map_err(|wrong| {
+    pub fn parse(source: String, text: String, resources: &Resources) -> Outcome<Self> {
+        let beside = Beside { catalog: worker::Catalog::shipped(), resources };
+        let read = spec::read(&text, &beside).map_err(|wrong| {
             let places = wrong.iter().map(|found| found.render(&source, &text)).collect();
             Failure::usage(format!("`{source}` is not a workflow that can be run")).places(places)
         })?;
         let document = &read.workflow.document;
         let mut resolved = Resolved::default();
-        for to in &read.unresolved {
-            if to.kind != ReferenceKind::Workflow {
-                let what = format!(
-                    "`{source}` refers to `{}`, and a test fetches nothing; test it at a site",
-                    to.name
-                );
-                return Err(Failure::usage(what));
-            }
+        let (workflows, missing): (Vec<_>, Vec<_>) =
+            read.unresolved.iter().partition(|to| to.kind == ReferenceKind::Workflow);
+        if !missing.is_empty() {
+            return Err(unnamed(&source, missing.iter().map(|to| &*to.name)));
+        }
+        for to in workflows {
             resolved.workflows.insert(to.name.clone(), Digest::of(to.name.as_bytes()));
         }
+        let mut addresses = BTreeSet::new();
+        for reference in &read.references {
+            let address = &reference.to.name;
+            if let Some(resource) = resources.get(address) {
+                resolved.resources.insert(address.clone(), resource.text.clone());
+            }
+            addresses.insert(address.clone());
+        }
+        let triggers = read.workflow.schedule.iter().flat_map(|schedule| &schedule.triggers);
+        let mut on = triggers.filter_map(|trigger| match trigger {
+            Trigger::On(on) => Some(on.clone()),
+            Trigger::Every(_) | Trigger::Cron(_) | Trigger::After(_) => None,
+        });
+        let tasks = &read.workflow.tasks;
+        let listens = tasks.iter().filter(|task| matches!(task.kind, TaskKind::Listen(_)));
         Ok(Self {
             resolved,
+            addresses,
+            on: on.next(),
+            listeners: listens.map(|task| task.name.clone()).collect(),
             key: document.key.clone(),
             version: document.version.clone(),
             revision: read.revision,
             locations: locations(&read.workflow),
-            names: read.workflow.tasks.iter().map(|task| task.name.clone()).collect(),
+            names: tasks.iter().map(|task| task.name.clone()).collect(),
             source,
             text,
         })
+    }
+
+    /// Which events begin the runs of a case. `None` where it is begun as it stands.
+    #[must_use]
+    pub fn begins_by(&self, case: &Case) -> Option<&On> {
+        self.on.as_ref().filter(|_| case.input.is_none() && !case.events.is_empty())
+    }
+
+    /// Whether it refers to that address.
+    #[must_use]
+    pub fn refers_to(&self, address: &str) -> bool {
+        self.addresses.contains(address)
+    }
+
+    pub fn addresses(&self) -> impl Iterator<Item = &str> + Clone {
+        self.addresses.iter().map(String::as_str)
     }
 
     /// Name and location of the task that an activation is one of. The location is empty where the
@@ -83,19 +126,30 @@ impl Subject {
         (name, location.unwrap_or_default())
     }
 
-    /// Refuses tests that speak of tasks which are not there: they would never find out.
-    pub fn check(&self, file: &TestFile) -> Outcome<()> {
-        for case in &file.cases {
-            let at = place(&file.path.display().to_string(), case.line);
-            let expect = &case.expect;
-            let calls = expect.calls.iter().map(|call| &call.which);
-            for which in case.stubs.iter().map(|stub| &stub.which).chain(calls) {
-                self.check_which(which, &at)?;
+    /// Refuses a case that speaks of what is not there: it would never find out.
+    pub fn check(&self, file: &Path, case: &Case) -> Outcome<()> {
+        let at = place(&file.display().to_string(), case.line);
+        let expect = &case.expect;
+        let calls = expect.calls.iter().map(|call| &call.which);
+        for which in case.stubs.iter().map(|stub| &stub.which).chain(calls) {
+            self.check_which(which, &at)?;
+        }
+        let order = expect.order.iter().flatten();
+        for name in order.chain(&expect.never) {
+            self.check_name(name, &at)?;
+        }
+        for name in case.events.iter().filter_map(|event| event.when.as_ref()) {
+            self.check_name(name, &at)?;
+            if !self.listeners.iter().any(|known| **known == *name) {
+                let what = format!("task `{name}` does not listen\n  --> {at}");
+                return Err(Failure::usage(what).hint("`when` is the name of a `listen` task"));
             }
-            let order = expect.order.iter().flatten();
-            for name in order.chain(&expect.never) {
-                self.check_name(name, &at)?;
-            }
+        }
+        if expect.runs.is_some() && self.begins_by(case).is_none() {
+            let what = format!("`runs` is of a case whose events begin runs\n  --> {at}");
+            return Err(Failure::usage(what).hint(
+                "events begin the runs of a workflow with `schedule.on`, where the case has `events` and no `input`",
+            ));
         }
         Ok(())
     }
@@ -128,6 +182,45 @@ impl Subject {
         });
         let what = format!("`{}` has no task `{name}`\n  --> {at}", self.source);
         Err(Failure::usage(what).hint(hint))
+    }
+}
+
+/// With the lines that would help, ready to be completed.
+fn unnamed<'a>(source: &str, addresses: impl Iterator<Item = &'a str>) -> Failure {
+    let addresses: BTreeSet<&str> = addresses.collect();
+    let mut what = String::new();
+    let mut lines =
+        "name files that stand for them, from the test file's folder:\n  resources:".to_owned();
+    for address in addresses {
+        if what.is_empty() {
+            what = format!("`{source}` refers to `{address}`, and a test fetches nothing");
+        }
+        let address = output::short(&Value::String(address.to_owned()));
+        lines.push_str(&format!("\n    {address}: FILE"));
+    }
+    Failure::usage(what).hint(lines)
+}
+
+/// What stands around a workflow under test.
+struct Beside<'a> {
+    catalog: worker::Catalog,
+    resources: &'a Resources,
+}
+
+impl Catalog for Beside<'_> {
+    fn function(&self, function: &FunctionRef) -> Option<Manifest> {
+        self.catalog.function(function)
+    }
+
+    fn names(&self) -> Vec<FunctionRef> {
+        self.catalog.names()
+    }
+
+    fn resource(&self, uri: &str) -> Lookup<Arc<str>> {
+        match self.resources.get(uri) {
+            Some(resource) => Lookup::Found(resource.text.clone()),
+            None => Lookup::NotAsked,
+        }
     }
 }
 
@@ -198,7 +291,8 @@ do:
     /// Mutation: forget the mark of the handler, or do not undo the escapes of a name.
     #[test]
     fn an_activation_leads_to_the_location_of_its_task() {
-        let subject = Subject::parse("x.yaml".to_owned(), TEXT.to_owned()).expect("a workflow");
+        let subject = Subject::parse("x.yaml".to_owned(), TEXT.to_owned(), &Resources::new())
+            .expect("a workflow");
         let outer = Activation::root().task("each", 2).iteration(3).task("a/b.c", 1);
         let inner = outer.attempt(2).task("same", 1);
         let location = |activation: &Activation| subject.task(activation).1;

@@ -1,5 +1,5 @@
 //! The examples that wait for the world: it is played from the command line, as their pages say.
-//! Those that only ask are tested by their own test files.
+//! All are tested by their own test files too.
 
 use std::path::Path;
 

@@ -19,4 +19,6 @@ mod sets;
 #[path = "../support/mod.rs"]
 mod support;
 mod trial;
+mod trial_events;
+mod trial_resources;
 mod usage;

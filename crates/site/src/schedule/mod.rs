@@ -10,6 +10,7 @@ mod due;
 mod on;
 #[cfg(test)]
 mod on_tests;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -33,6 +34,7 @@ use crate::start::RunOrder;
 use crate::workflow::Workflows;
 
 use definition::{Beat, Definition};
+pub use sets::{Heard, Sets, Taken, Whole};
 pub(crate) use view::view;
 
 /// Rows that are read at once; the next ones follow immediately.

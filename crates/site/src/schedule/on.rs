@@ -2,24 +2,18 @@
 //!
 //! Woken by every commit that holds an event, and by every change of a schedule. What is in memory
 //! follows from the rows alone, so after a mistake it is thrown away and made again. Whether an event
-//! is meant is decided in `engine::listen`.
-//!
-//! Several sets may be open at once: with `correlate` there is one for each order, patient or
-//! whatever the events have in common. An event goes to the oldest set that takes it.
+//! is meant is decided in `engine::listen`, and which events belong together in `sets`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::name::{Namespace, WorkflowKey};
-use base::{ErrorType, RunId, Timestamp, Value};
-use engine::effect::Evaluator as _;
+use base::{Fault, RunId, Timestamp, Value};
 use engine::event::Incoming;
 use engine::failpoint;
-use engine::listen::{Consumer, Interest, Offer};
+use engine::listen::Interest;
 use futures::StreamExt as _;
 use spec::tree::schedule::Trigger;
-use spec::tree::{ReadAs, Strategy};
-use store::{EventQuery, EventRow, ScheduleRow};
+use store::{EventQuery, ScheduleRow};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wire::ProblemCode;
@@ -29,17 +23,11 @@ use crate::refusal::Refusal;
 use crate::start::RunOrder;
 
 use super::definition::{Beat, Definition, Listening};
+use super::sets::{Heard, Sets, Taken, Whole};
 use super::{ACTOR, PAGE, RETRY, STARTING_MAX, Schedules, due};
 
 /// Events that are looked at before it is written down how far that went. One may have a megabyte.
 const EVENTS_AT_ONCE: u32 = 32;
-
-/// Sets of one workflow that are not complete yet. Beyond it the oldest is given up: whoever gathers
-/// more waits for events that do not come.
-const SETS_MAX: usize = 1_000;
-
-/// What the open sets of one workflow may hold in memory, and so what the input of its run may have.
-const SETS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Positions that may be looked at again after a start, where nothing has come of them: it is not
 /// worth a commit to say so.
@@ -70,6 +58,12 @@ impl From<store::StoreError> for Stop {
     }
 }
 
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Unevaluated(fault.to_string())
+    }
+}
+
 type Listeners = BTreeMap<WorkflowKey, Listener>;
 
 /// One workflow that begins by events.
@@ -77,26 +71,9 @@ struct Listener {
     /// As it is in the store.
     row: ScheduleRow,
     kept: Listening,
-    strategy: Arc<Strategy>,
-    interest: Interest,
     /// Every event up to here was looked at; the row may say less.
     upto: u64,
-    sets: VecDeque<Set>,
-}
-
-/// Events on their way to one run.
-struct Set {
-    consumer: Consumer,
-    /// Of all that it took, those that only end it too.
-    positions: Vec<u64>,
-    bytes: usize,
-}
-
-/// An event as it came.
-struct Heard {
-    incoming: Incoming,
-    at: Timestamp,
-    bytes: usize,
+    sets: Sets,
 }
 
 /// A run that is to begin.
@@ -207,29 +184,19 @@ impl Schedules {
         });
         // The row and the revision were not read at the same moment.
         let mut on = on.filter(|on| kept.is_to(&on.events, on.read));
-        let strategy = Arc::clone(&on.next().ok_or(Stop::Changed)?.to);
-        let mut listener = Listener {
-            row: row.clone(),
-            interest: Interest::of(&strategy),
-            strategy,
-            upto: kept.upto,
-            sets: VecDeque::new(),
-            kept,
-        };
+        let sets = Sets::new(row.key.clone(), on.next().ok_or(Stop::Changed)?);
+        let mut listener = Listener { row: row.clone(), upto: kept.upto, sets, kept };
         for positions in listener.kept.pending.clone() {
-            match self.set_again(&listener, &positions).await? {
-                Some(set) => listener.sets.push_back(set),
-                None => {
-                    tracing::warn!(workflow = %row.key, "events of a schedule are gone; their set is given up")
-                }
+            if !self.open_again(&mut listener, &positions).await? {
+                tracing::warn!(workflow = %row.key, "events of a schedule are gone; their set is given up");
             }
         }
         Ok(listener)
     }
 
-    /// A set as it was. `None` where its events are not kept any more.
-    async fn set_again(&self, listener: &Listener, positions: &[u64]) -> Result<Option<Set>, Stop> {
-        let mut set = Set::new(&listener.strategy);
+    /// Opens a set as it was. Says whether its events are still kept.
+    async fn open_again(&self, listener: &mut Listener, positions: &[u64]) -> Result<bool, Stop> {
+        let mut held = Vec::with_capacity(positions.len());
         for position in positions {
             let namespace = listener.row.key.namespace.clone();
             let query = EventQuery {
@@ -238,15 +205,10 @@ impl Schedules {
                 ..EventQuery::of(namespace, 1)
             };
             let rows = self.0.store.event_list(query).await?;
-            let Some(heard) = rows.first().and_then(Heard::of_row) else { return Ok(None) };
-            match self.offer(&mut set.consumer, &heard.incoming).await? {
-                Offer::Taken => set.take(&heard),
-                Offer::Ignored | Offer::Ask(_) | Offer::Complete(_) | Offer::Overflow => {
-                    return Ok(None);
-                }
-            }
+            let Some(heard) = rows.first().and_then(Heard::of_row) else { return Ok(false) };
+            held.push(heard);
         }
-        Ok((!set.positions.is_empty()).then_some(set))
+        Ok(listener.sets.open_again(&held, &self.0.evaluators).await?)
     }
 
     /// Looks at every event that nobody has looked at. Says whether all listeners could.
@@ -294,7 +256,7 @@ impl Schedules {
         let Some(after) = behind.iter().map(|listener| listener.upto).min() else {
             return Ok(None);
         };
-        let interests = behind.iter().map(|listener| listener.interest.clone());
+        let interests = behind.iter().map(|listener| listener.sets.interest().clone());
         let kinds = interests.reduce(Interest::and).map(|all| all.kinds()).unwrap_or_default();
         let kinds = if kinds.len() > KINDS_MAX { Vec::new() } else { kinds };
         let query =
@@ -317,9 +279,15 @@ impl Schedules {
         let mut has_taken = false;
         for heard in events {
             let position = heard.incoming.position;
-            let is_new = position > listener.upto && listener.interest.covers(&heard.incoming.kind);
+            let is_new =
+                position > listener.upto && listener.sets.interest().covers(&heard.incoming.kind);
             if is_new && !self.is_own_life(listener, &heard.incoming).await? {
-                has_taken |= self.take(listener, heard, &mut fires).await?;
+                match listener.sets.take(heard, &self.0.evaluators).await? {
+                    Taken::No => continue,
+                    Taken::Kept => {}
+                    Taken::Whole(whole) => fires.extend(listener.fire(whole)),
+                }
+                has_taken = true;
             }
         }
         listener.upto = listener.upto.max(end);
@@ -346,60 +314,6 @@ impl Schedules {
         let Some(run) = incoming.run.filter(|_| incoming.is_lifecycle()) else { return Ok(false) };
         let run = self.0.store.run_get(run).await?;
         Ok(run.is_some_and(|run| run.key == listener.row.key))
-    }
-
-    /// Gives the event to the oldest set that takes it, or to a new one. Says whether one did.
-    async fn take(
-        &self,
-        listener: &mut Listener,
-        heard: &Heard,
-        fires: &mut Vec<Fire>,
-    ) -> Result<bool, Stop> {
-        let open = listener.sets.len();
-        listener.sets.push_back(Set::new(&listener.strategy));
-        for at in 0..=open {
-            let set = &mut listener.sets[at];
-            match self.offer(&mut set.consumer, &heard.incoming).await? {
-                // `Ask` was answered.
-                Offer::Ignored | Offer::Ask(_) => continue,
-                Offer::Taken => set.take(heard),
-                Offer::Complete(events) => {
-                    set.take(heard);
-                    let set = listener.sets.remove(at);
-                    let positions = set.map(|set| set.positions).unwrap_or_default();
-                    fires.extend(listener.fire(&events, &positions, heard.at));
-                }
-                Offer::Overflow => {
-                    tracing::warn!(workflow = %listener.row.key, "a set of events has too many, and is given up");
-                    listener.sets.remove(at);
-                }
-            }
-            if at < open {
-                listener.sets.pop_back();
-            }
-            listener.shed();
-            return Ok(true);
-        }
-        listener.sets.pop_back();
-        Ok(false)
-    }
-
-    async fn offer(&self, consumer: &mut Consumer, incoming: &Incoming) -> Result<Offer, Stop> {
-        let mut results = Vec::new();
-        loop {
-            // Each round answers one expression of the document more.
-            let evaluate = match consumer.offer(incoming, &results) {
-                Offer::Ask(evaluate) => evaluate,
-                answer => return Ok(answer),
-            };
-            let result = self.0.evaluators.evaluate(evaluate).await;
-            if let Err(fault) = &result
-                && fault.kind() == ErrorType::Runtime
-            {
-                return Err(Stop::Unevaluated(fault.to_string()));
-            }
-            results.push(result);
-        }
     }
 
     /// Begins the runs, or finds them.
@@ -436,28 +350,24 @@ impl Schedules {
 
 impl Listener {
     /// The run of a set. `None` where the set ended before it held anything.
-    fn fire(&self, events: &[Incoming], positions: &[u64], at: Timestamp) -> Option<Fire> {
-        let last = events.last()?.position;
-        let read: ReadAs = self.kept.read;
-        let input = events.iter().map(|incoming| incoming.event.read(read)).collect();
-        let input = base::value::array(input);
-        // An event may be nested as deep as a value can be, and here is an array around it.
-        if base::value::check(&input).is_err() {
-            tracing::error!(workflow = %self.row.key, position = last, "an event is nested too deep to be a run's input");
-            return None;
-        }
-        let reason = match events.len() {
-            1 => format!("`on` of the schedule, by the event at position {last}"),
-            many => format!("`on` of the schedule, by {many} events, the last at position {last}"),
+    fn fire(&self, whole: Whole) -> Option<Fire> {
+        let Whole { input, positions, held, at } = whole;
+        let input = input?;
+        let reason = match &held[..] {
+            [] => return None,
+            [one] => format!("`on` of the schedule, by the event at position {one}"),
+            [.., last] => {
+                let many = held.len();
+                format!("`on` of the schedule, by {many} events, the last at position {last}")
+            }
         };
-        let run = due::run_id_of_events(&self.row, at, positions);
+        let run = due::run_id_of_events(&self.row, at, &positions);
         Some(Fire { run, input, at, reason })
     }
 
     /// The row as it is to be from now on.
     fn written(&self, last: Option<(RunId, Timestamp)>) -> (ScheduleRow, Listening) {
-        let pending = self.sets.iter().map(|set| set.positions.clone()).collect();
-        let kept = Listening { upto: self.upto, pending, ..self.kept.clone() };
+        let kept = Listening { upto: self.upto, pending: self.sets.pending(), ..self.kept.clone() };
         let definition = Definition { beat: Beat::On(kept.clone()), missed: Default::default() };
         let mut row = ScheduleRow { definition: definition.encode().into(), ..self.row.clone() };
         if let Some((run, at)) = last {
@@ -465,35 +375,6 @@ impl Listener {
             row.fired_at = Some(at);
         }
         (row, kept)
-    }
-
-    /// Gives up the oldest sets, where all hold too much.
-    fn shed(&mut self) {
-        let mut bytes: usize = self.sets.iter().map(|set| set.bytes).sum();
-        while self.sets.len() > SETS_MAX || bytes > SETS_BYTES_MAX {
-            let Some(oldest) = self.sets.pop_front() else { return };
-            bytes -= oldest.bytes;
-            tracing::warn!(workflow = %self.row.key, "too many events wait for others; the oldest set is given up");
-        }
-    }
-}
-
-impl Set {
-    fn new(strategy: &Arc<Strategy>) -> Self {
-        Self { consumer: Consumer::new(Arc::clone(strategy)), positions: Vec::new(), bytes: 0 }
-    }
-
-    fn take(&mut self, heard: &Heard) {
-        self.positions.push(heard.incoming.position);
-        self.bytes += heard.bytes;
-    }
-}
-
-impl Heard {
-    /// `None` for one that a damaged store holds.
-    fn of_row(row: &EventRow) -> Option<Self> {
-        let incoming = Incoming::of_row(row).ok()?;
-        Some(Self { incoming, at: row.at, bytes: row.event.len() })
     }
 }
 

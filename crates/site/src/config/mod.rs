@@ -369,6 +369,48 @@ mod tests {
             .map_err(|error| error.to_string())
     }
 
+    /// Each object of the schema, with the place of an unknown field in it as a configuration.
+    fn objects(
+        schema: &serde_json::Value,
+        around: &dyn Fn(&str) -> String,
+        found: &mut Vec<(String, Vec<String>)>,
+    ) {
+        if let Some(items) = schema.get("items") {
+            objects(items, &|inner| around(&format!("[{inner}]")), found);
+        }
+        for one in schema.get("oneOf").and_then(|all| all.as_array()).into_iter().flatten() {
+            objects(one, around, found);
+        }
+        let Some(properties) = schema.get("properties").and_then(|all| all.as_object()) else {
+            return;
+        };
+        if schema.get("type").is_some() {
+            found.push((around("{zz: 1}"), properties.keys().cloned().collect()));
+        }
+        for (name, property) in properties {
+            objects(property, &|inner| around(&format!("{{{name}: {inner}}}")), found);
+        }
+    }
+
+    /// Mutation: leave a field of the configuration out of its schema, or one there too many.
+    #[test]
+    fn the_schema_has_the_fields_that_are_read() {
+        let schema = serde_json::from_str(SCHEMA).expect("the schema is JSON");
+        let mut all = Vec::new();
+        objects(&schema, &str::to_owned, &mut all);
+        assert!(all.len() > 10, "{all:?}");
+        for (text, mut fields) in all {
+            let wrong = parse(&text).expect_err("nobody reads `zz`");
+            let known = wrong.split_once("expected ").expect(&wrong).1;
+            let known = known.trim_start_matches("one of ").split_once(';').expect(&wrong).0;
+            let mut known: Vec<&str> = known.split([',', '`']).map(str::trim).collect();
+            known.retain(|name| !name.is_empty());
+            known.sort_unstable();
+            fields.sort_unstable();
+            assert_eq!(fields, known, "{text}: {wrong}");
+        }
+    }
+
     /// Mutation: demand a field, or allow something out by default.
     #[test]
     fn a_file_that_says_nothing_allows_nothing() {

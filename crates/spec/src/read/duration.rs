@@ -7,10 +7,10 @@ use crate::duration::{UNITS, parse_iso_duration};
 use crate::node::Kind;
 use crate::tree::DurationOf;
 
-use super::Reader;
 use super::expression::{Around, Position};
 use super::fields::Item;
 use super::reusable::Shelf;
+use super::{Reader, foreign};
 
 impl<'a> Reader<'a> {
     pub(super) fn duration(
@@ -30,7 +30,7 @@ impl<'a> Reader<'a> {
                         Code::Duration,
                         item.node.at,
                         format!("not a duration: {why}"),
-                        None,
+                        foreign::duration(&scalar.text),
                     );
                     None
                 }
@@ -60,7 +60,8 @@ impl<'a> Reader<'a> {
             let amount = u64::try_from(self.whole(amount, 0, most)?).expect("not negative");
             total = Some(total.unwrap_or(0).saturating_add(amount.saturating_mul(unit_ms)));
         }
-        if total.is_none() {
+        // What stands there under an unknown name was told of already.
+        if total.is_none() && self.entries(item).is_some_and(<[_]>::is_empty) {
             self.report(
                 Code::Duration,
                 item.at,

@@ -13,7 +13,7 @@ use crate::problems::shown;
 use crate::tree::{Template, Text};
 
 use super::fields::{Item, quoted};
-use super::{Reader, Unparsed};
+use super::{Reader, Unparsed, foreign};
 
 /// Where an expression stands. It decides which of the language's arguments exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,9 +282,7 @@ impl<'a> Reader<'a> {
             Err(error) => {
                 let offset = inner.from + error.offset.min(inner.text.len());
                 let place = self.place(scalar, at, offset, 1);
-                let hint = inner.text.contains("${").then(|| {
-                    "a string is wholly one expression or plain text; inside an expression write `\"text \\(.value)\"`".to_owned()
-                });
+                let hint = foreign::expression(inner.text, &error.what).map(str::to_owned);
                 self.report(
                     Code::ExpressionSyntax,
                     place,

@@ -8,7 +8,7 @@ use crate::near;
 use crate::node::{Entry, Kind, Node};
 use crate::problems::shown;
 
-use super::Reader;
+use super::{Reader, foreign};
 
 /// A value, and the place that stands for it: its key, or itself in a list.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,9 @@ impl<'a> Fields<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn fields(&mut self, item: Item<'a>, known: &[&str]) -> Option<Fields<'a>> {
-        let entries = self.entries(item)?;
+        let Kind::Map(entries) = &item.node.kind else {
+            return self.wrong_type_with(item, "an object", Some(known_here(known)));
+        };
         self.refuse_unknown(entries, known);
         Some(Fields { at: item.at, entries })
     }
@@ -64,8 +66,9 @@ impl<'a> Reader<'a> {
     pub(super) fn refuse_unknown(&mut self, entries: &[Entry], known: &[&str]) {
         for entry in entries {
             if !known.contains(&&*entry.key) {
-                let hint = near::hint(&entry.key, known.iter().copied())
-                    .unwrap_or_else(|| format!("known here: {}", quoted(known)));
+                let hint = foreign::name(&entry.key, known)
+                    .or_else(|| near::hint(&entry.key, known.iter().copied()))
+                    .unwrap_or_else(|| known_here(known));
                 let message = format!("unknown property `{}`", shown(&entry.key));
                 self.report(Code::UnknownProperty, entry.key_at, message, Some(hint));
             }
@@ -95,8 +98,20 @@ impl<'a> Reader<'a> {
             {
                 Some("in YAML 1.2 this is text".to_owned())
             }
+            (Kind::Int(number), "a duration") => {
+                Some(format!("write `PT{number}S` or `seconds: {number}`"))
+            }
             _ => None,
         };
+        self.wrong_type_with(item, expected, hint)
+    }
+
+    fn wrong_type_with<T>(
+        &mut self,
+        item: Item<'_>,
+        expected: &str,
+        hint: Option<String>,
+    ) -> Option<T> {
         // A collection that stands where it should not begins at its first key, which says little.
         let at = match item.node.kind {
             Kind::Map(_) | Kind::Seq(_) | Kind::Null => item.at,
@@ -168,6 +183,13 @@ impl<'a> Reader<'a> {
 }
 
 /// `a`, `b`, `c`: for messages.
+fn known_here(known: &[&str]) -> String {
+    match known {
+        [] => "it has no properties: write `{}`".to_owned(),
+        known => format!("known here: {}", quoted(known)),
+    }
+}
+
 pub(super) fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -15,6 +15,7 @@ mod event;
 mod expression;
 mod extension;
 mod fields;
+mod foreign;
 mod function;
 mod graph;
 mod list;

@@ -4,7 +4,7 @@ use base::value::{array, as_str, object, string};
 use base::{Fault, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::effect::Performed;
+use engine::effect::{Crossed, Decision, Performed};
 
 /// What stands for a secret.
 pub(crate) const MASK: &str = "***";
@@ -51,6 +51,11 @@ impl Mask {
         self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
     }
 
+    /// What stands for secrets, the longest first.
+    pub(crate) fn spellings(&self) -> &[String] {
+        &self.0
+    }
+
     pub(crate) fn text(&self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         let (mut kept, mut at) = (0, 0);
@@ -91,10 +96,16 @@ impl Mask {
 
     /// A result stays what it is: it is the workflow's data.
     pub(crate) fn performed(&self, performed: Performed) -> Performed {
-        let decision = performed.decision.map(|decision| engine::effect::Decision {
+        let crossed = |crossed: Crossed| Crossed {
+            rule: self.text(&crossed.rule),
+            destination: self.text(&crossed.destination),
+            ..crossed
+        };
+        let decision = performed.decision.map(|decision| Decision {
+            allowed: decision.allowed,
             rule: self.text(&decision.rule),
             destination: self.text(&decision.destination),
-            ..decision
+            crossings: decision.crossings.into_iter().map(crossed).collect(),
         });
         Performed {
             result: performed.result.map_err(|fault| self.fault(fault)),

@@ -9,6 +9,7 @@ use engine::sealed::{Keys, Sealed};
 use crate::authentication::{Asking, Session};
 use crate::http::{self, Identity};
 use crate::mask::Mask;
+use crate::process::Given;
 use crate::worker::{Worker, caller};
 
 /// Does what is sealed. Whatever is learned on the way is forgotten with this call.
@@ -60,8 +61,12 @@ async fn open(worker: &Worker, effect: &Perform, sealed: &Sealed, mask: &mut Mas
         Ok(Action::Function { function, input }) => {
             worker.function(effect, &function, &input).await
         }
-        Ok(Action::Sealed(_) | Action::Process(_) | Action::Workflow(_)) => {
-            unreachable!("what is opened is a request or a function")
+        Ok(Action::Process(request)) => {
+            let given = Given { secrets: mask.spellings(), code: sealed.code_is_sealed() };
+            worker.process(effect, &request, given).await
+        }
+        Ok(Action::Sealed(_) | Action::Workflow(_)) => {
+            unreachable!("what is opened is a request, a function or a process")
         }
         Err(fault) => untouched(fault),
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use base::name::FunctionRef;
 use base::{Clock, ErrorType, Fault, Random, Value};
-use engine::effect::{Action, Certainty, Decision, Evaluator, Perform, Performed, Performer};
+use engine::effect::{
+    Action, Certainty, Decision, Evaluator, Perform, Performed, Performer, ProcessRequest,
+};
 use engine::secret::Secrets;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
@@ -16,7 +18,7 @@ use crate::authentication::Tokens;
 use crate::catalog::{Catalog, Found};
 use crate::folders::Folders;
 use crate::functions::{Done, Reach, World};
-use crate::process::{self, Logs, Scripts};
+use crate::process::{self, Given, Logs, Scripts};
 use crate::{http, sealed};
 
 /// What the site's configuration says about functions.
@@ -133,6 +135,16 @@ impl Worker {
         let work = implementation.call(&permit, input, reach);
         async move { finish(permit.into_ruling(), work.await) }.boxed()
     }
+
+    pub(crate) async fn process(
+        &self,
+        effect: &Perform,
+        request: &ProcessRequest,
+        given: Given<'_>,
+    ) -> Performed {
+        let logs = Arc::clone(&self.ports.logs);
+        process::perform(&self.gate, &self.scripts, logs, effect, request, given).await
+    }
 }
 
 impl Performer for Worker {
@@ -145,8 +157,7 @@ impl Performer for Worker {
             match &*effect.action {
                 Action::Http(request) => http::perform(&worker.gate, &effect, request).await,
                 Action::Process(request) => {
-                    let Self { gate, scripts, ports, .. } = worker;
-                    process::perform(gate, scripts, ports.logs, &effect, request).await
+                    worker.process(&effect, request, Given::default()).await
                 }
                 Action::Workflow(_) => not_here().await,
                 Action::Sealed(sealed) => sealed::perform(&worker, &effect, sealed).await,

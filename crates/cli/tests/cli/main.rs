@@ -14,6 +14,7 @@ mod promise;
 mod run;
 mod runs;
 mod scripts;
+mod sealed;
 mod secrets;
 mod sets;
 #[path = "../support/mod.rs"]

@@ -364,6 +364,58 @@ pub(crate) enum ActionDoc {
 pub(crate) enum SealedCallDoc {
     Http { method: String, output: OutputDoc, redirect: bool },
     Function { function: String },
+    Openapi { operation: OperationDoc, output: OutputDoc, redirect: bool },
+    Process { interpreter: String, returns: String },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct OperationDoc {
+    pub method: String,
+    pub address: Vec<AddressDoc>,
+    pub parameters: Vec<ParameterDoc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyFormDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AddressDoc {
+    Text(String),
+    Parameter(String),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ParameterDoc {
+    pub name: String,
+    #[serde(rename = "in")]
+    pub place: PlaceDoc,
+    pub required: bool,
+    /// What stands between the values of a list; nothing where each is sent under the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<char>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PlaceDoc {
+    Path,
+    Query,
+    Header,
+    Cookie,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BodyFormDoc {
+    pub encoding: EncodingDoc,
+    pub content_type: String,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EncodingDoc {
+    Json,
+    Form,
+    Text,
 }
 
 #[derive(Serialize, Deserialize)]

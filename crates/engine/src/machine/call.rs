@@ -12,8 +12,9 @@ use super::seal::http_is_sealed;
 use super::{Effect, Machine};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed};
+use crate::operation::encode;
 use crate::record::{Decided, NoteKind};
-use crate::sealed::{self, Sealed, SealedCall, has_sealed};
+use crate::sealed::{self, has_sealed};
 
 impl Machine {
     pub(super) fn http_action(&mut self, node: &Node, call: &HttpCall) -> Result<Action, Halt> {
@@ -155,21 +156,7 @@ impl Action {
                 add(function.to_string().as_bytes());
                 add(&base::value::to_json(input));
             }
-            Self::Sealed(sealed) => {
-                let Sealed { call, parts, authentication } = &**sealed;
-                match call {
-                    SealedCall::Http { method, redirect, .. } => {
-                        add(method.as_bytes());
-                        add(&[u8::from(*redirect)]);
-                    }
-                    SealedCall::Function { function } => add(function.to_string().as_bytes()),
-                }
-                parts.trace(&mut add);
-                if let Some((scheme, properties)) = authentication {
-                    add(scheme.name().as_bytes());
-                    properties.trace(&mut add);
-                }
-            }
+            Self::Sealed(sealed) => sealed.trace(&mut add),
             Self::Workflow(child) => {
                 add(child.key.to_string().as_bytes());
                 add(child.revision.as_bytes());
@@ -209,18 +196,6 @@ pub(super) fn fill(parts: &[UriPart], input: &Value) -> Result<String, Halt> {
         }
     }
     Ok(uri)
-}
-
-/// A value as one segment of a URI: whatever is not unreserved is percent-encoded.
-pub(super) fn encode(text: &str, uri: &mut String) {
-    use std::fmt::Write as _;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            write!(uri, "%{byte:02X}").expect("writing to a string");
-        }
-    }
 }
 
 /// Headers or query parameters.

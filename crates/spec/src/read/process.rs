@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         let text = self.text(item)?;
         // `${HOME}` is a whole shell command as well; an expression is written with a space.
         if is_expression(text) && has_expression_within(text) {
-            return self.marked(item, Position::Task, around)?.map(Text::Expr);
+            return self.marked(item, Position::Effect, around)?.map(Text::Expr);
         }
         if text.trim().is_empty() {
             return self.wrong_value(item, "there is nothing to run", None);
@@ -176,14 +176,14 @@ impl<'a> Reader<'a> {
 
     fn stdin(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {
         match item.node.kind {
-            Kind::Str(_) => self.template(item, Position::Task, around),
+            Kind::Str(_) => self.template(item, Position::Effect, around),
             _ => self.wrong_type(item, "a string"),
         }
     }
 
     fn arguments(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {
         match &item.node.kind {
-            Kind::Str(_) => match self.marked(item, Position::Task, around) {
+            Kind::Str(_) => match self.marked(item, Position::Arguments, around) {
                 Some(expression) => expression.map(Template::Expr),
                 None => self.wrong_type(item, "a list or an expression in `${ }`"),
             },
@@ -194,7 +194,7 @@ impl<'a> Reader<'a> {
                         debug_assert!(nothing.is_none());
                     }
                 }
-                self.template(item, Position::Task, around)
+                self.template(item, Position::Arguments, around)
             }
             Kind::Map(_) => {
                 let hint = "write a list, in the order in which the program gets them; names and values go into `environment`";
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
                 self.report(Code::EnvironmentName, entry.key_at, message, Some(why));
             }
         }
-        self.pairs(item, "environment", Position::Task, around)
+        self.pairs(item, "environment", Position::Effect, around)
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod capture;
 mod logs;
+mod redact;
 mod result;
 mod scripts;
 
@@ -26,12 +27,22 @@ use logs::Recorder;
 /// Title of what a site cannot run.
 const OFF: &str = "Scripts are off";
 
+/// What of a process is a secret.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Given<'a> {
+    /// Values that it was given, which its log does not show.
+    pub secrets: &'a [String],
+    /// Whether one may stand in its code.
+    pub code: bool,
+}
+
 pub(crate) async fn perform(
-    gate: Arc<Gate>,
-    scripts: Arc<Scripts>,
+    gate: &Arc<Gate>,
+    scripts: &Scripts,
     logs: Arc<dyn Logs>,
     effect: &Perform,
     request: &ProcessRequest,
+    given: Given<'_>,
 ) -> Performed {
     let what = request.interpreter.to_string();
     let jail = match scripts.jail().await {
@@ -39,6 +50,9 @@ pub(crate) async fn perform(
         // Nothing was done, so the next attempt is the same effect.
         Err(why) => return not_begun(off(&what, why)),
     };
+    if given.code && !jail.is_confined() {
+        return not_begun(written_down(&what));
+    }
     let permit = match gate.process(caller(effect), &what, jail.is_confined()) {
         Ok(permit) => permit,
         Err(denial) => return crate::worker::denied(&denial),
@@ -46,9 +60,9 @@ pub(crate) async fn perform(
     // Never closed; given back when the process has ended.
     let _place = scripts.places().acquire().await;
     let crossings = Arc::new(Crossings::default());
-    let recorder = Recorder::new(logs, effect);
+    let recorder = Recorder::new(logs, effect, given.secrets);
     let (result, certainty) =
-        run(&gate, &permit, jail, &scripts, recorder, &crossings, effect, request).await;
+        run(gate, &permit, jail, scripts, recorder, &crossings, effect, request).await;
     let mut decision = decision(permit.into_ruling());
     decision.crossings = crossed(&crossings);
     Performed { result, certainty, decision: Some(decision) }
@@ -139,6 +153,15 @@ fn off(what: &str, why: &str) -> Fault {
          `spec: {{scripts: unconfined}}` in its configuration"
     );
     Fault::new(ErrorType::Configuration, detail).with_title(OFF)
+}
+
+/// Outside of a sandbox the code lies in a file of the machine.
+fn written_down(what: &str) -> Fault {
+    let detail = format!(
+        "the code of `{what}` has a secret in it, and without a sandbox (`scripts: unconfined`) it would be \
+         written into a file of this machine; pass the secret by `environment` or `stdin`"
+    );
+    Fault::new(ErrorType::Configuration, detail).with_title("Secret in code")
 }
 
 fn not_begun(fault: Fault) -> Performed {

@@ -18,6 +18,7 @@ pub(crate) const ENVIRONMENT: &str = "environment";
 pub(crate) fn request(
     interpreter: Interpreter,
     returns: Returns,
+    wait: bool,
     parts: &Value,
 ) -> Result<ProcessRequest, Fault> {
     let code = get(parts, CODE).unwrap_or(&Value::Null);
@@ -31,6 +32,7 @@ pub(crate) fn request(
         arguments: get(parts, ARGUMENTS).map(arguments).transpose()?.unwrap_or_default(),
         environment: get(parts, ENVIRONMENT).map(environment).transpose()?.unwrap_or_default(),
         returns,
+        wait,
     })
 }
 

@@ -50,7 +50,7 @@ pub enum SealedCall {
     Http { method: String, output: HttpOutput, redirect: bool },
     Function { function: FunctionRef },
     OpenApi { operation: Arc<Operation>, output: HttpOutput, redirect: bool },
-    Process { interpreter: Interpreter, returns: Returns },
+    Process { interpreter: Interpreter, returns: Returns, wait: bool },
 }
 
 /// Which secrets some sealed parts read.
@@ -298,8 +298,8 @@ impl Sealed {
             SealedCall::OpenApi { operation, output, redirect } => {
                 Action::Http(operation::request(operation, &parts, *output, *redirect)?)
             }
-            SealedCall::Process { interpreter, returns } => {
-                Action::Process(process::request(*interpreter, *returns, &parts)?)
+            SealedCall::Process { interpreter, returns, wait } => {
+                Action::Process(process::request(*interpreter, *returns, *wait, &parts)?)
             }
         })
     }
@@ -347,9 +347,10 @@ impl Sealed {
                 operation.parameters.iter().for_each(|it| add(it.name.as_bytes()));
                 add(&[u8::from(*redirect)]);
             }
-            SealedCall::Process { interpreter, returns } => {
+            SealedCall::Process { interpreter, returns, wait } => {
                 add(interpreter.as_str().as_bytes());
                 add(returns.as_str().as_bytes());
+                add(&[u8::from(*wait)]);
             }
         }
         parts.trace(add);

@@ -14,7 +14,7 @@ pub(crate) const MASK: &str = "***";
 const CHARS_MIN: usize = 4;
 
 /// Texts that must not be written down, in the spellings in which they travel.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Mask(Vec<String>);
 
 impl std::fmt::Debug for Mask {

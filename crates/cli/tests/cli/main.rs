@@ -9,6 +9,7 @@ mod follow;
 mod gallery;
 mod graph;
 mod guide;
+mod left;
 mod local;
 mod promise;
 mod run;

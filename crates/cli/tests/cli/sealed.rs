@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use crate::secrets::{arguments_of_all_processes, holding, set};
 use crate::support::world::{Answer, World};
 use crate::support::{Home, document};
@@ -107,19 +109,24 @@ fn a_secret_reaches_a_process_and_an_operation_and_is_found_nowhere_else() {
     assert_eq!(order.body, format!(r#"{{"length":{},"key":"{KEY}"}}"#, KEY.len()));
     request("/hang");
     let all = arguments_of_all_processes();
-    let logs = home.run(&["runs", "logs", &run]).ends_with(0);
-    let script: Vec<&str> =
-        logs.stdout.lines().take_while(|line| !line.contains("/code")).collect();
-    for line in [&*format!("marker {MARKER} ***"), "word ***", "***"] {
-        assert!(script.contains(&line), "{line}: {}", logs.stdout);
-    }
+    let logs = home.run(&["runs", "logs", &run, "-o", "json"]).ends_with(0);
+    let of_script = |stream: &str| -> String {
+        let pieces = logs
+            .stdout
+            .lines()
+            .map(|line| -> Value { serde_json::from_str(line).expect("a piece") });
+        let of = pieces.filter(|it| it["activation"] == "/script" && it["stream"] == stream);
+        of.map(|it| it["text"].as_str().expect("text").to_owned()).collect()
+    };
+    assert_eq!(of_script("stdout"), format!("marker {MARKER} ***\n***\n"));
+    assert_eq!(of_script("stderr"), "word ***\n");
     let shown = home.run(&["runs", "show", &run, "-o", "json"]).ends_with(0);
     assert!(shown.stdout.contains("http://***.test"), "{}", shown.stdout);
     let mut said = vec![started, logs, shown];
     for args in [
         vec!["runs", "show", &run],
         vec!["runs", "events", &run, "--all", "-o", "json"],
-        vec!["runs", "logs", &run, "-o", "json"],
+        vec!["runs", "logs", &run],
         vec!["runs", "cancel", &run],
         vec!["runs", "follow", &run, "-o", "json"],
         vec!["workflows", "show", "flow", "-o", "json"],

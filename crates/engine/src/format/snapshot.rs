@@ -348,6 +348,9 @@ pub(crate) enum ActionDoc {
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
         returns: String,
+        /// Absent where it is awaited, as all were once.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        wait: bool,
     },
     Workflow {
         namespace: base::Namespace,
@@ -365,7 +368,16 @@ pub(crate) enum SealedCallDoc {
     Http { method: String, output: OutputDoc, redirect: bool },
     Function { function: String },
     Openapi { operation: OperationDoc, output: OutputDoc, redirect: bool },
-    Process { interpreter: String, returns: String },
+    Process { interpreter: String, returns: String, wait: bool },
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 #[derive(Serialize, Deserialize)]

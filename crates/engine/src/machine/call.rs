@@ -14,7 +14,7 @@ use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed};
 use crate::operation::encode;
 use crate::record::{Decided, NoteKind};
-use crate::sealed::{self, has_sealed};
+use crate::sealed::{self, SealedCall, has_sealed};
 
 impl Machine {
     pub(super) fn http_action(&mut self, node: &Node, call: &HttpCall) -> Result<Action, Halt> {
@@ -122,6 +122,22 @@ impl Machine {
 }
 
 impl Action {
+    /// Whether the effect is done when it has begun.
+    #[must_use]
+    pub fn is_left_alone(&self) -> bool {
+        match self {
+            Self::Workflow(child) => !child.wait,
+            Self::Process(request) => !request.wait,
+            Self::Sealed(sealed) => match sealed.call {
+                SealedCall::Process { wait, .. } => !wait,
+                SealedCall::Http { .. }
+                | SealedCall::Function { .. }
+                | SealedCall::OpenApi { .. } => false,
+            },
+            Self::Http(_) | Self::Function { .. } => false,
+        }
+    }
+
     /// For people: what is asked, without a query, a body or credentials.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -167,10 +183,10 @@ impl Action {
     }
 }
 
-/// Whether the node's effect is a child run that it does not wait for: its output is its own input.
+/// Whether the node's effect is only begun, and not waited for: its output is its own input.
 fn is_left_alone(node: &Node) -> bool {
     let Phase::Body(Body::Effect { action, .. }) = &node.phase else { return false };
-    matches!(&**action, Action::Workflow(child) if !child.wait)
+    action.is_left_alone()
 }
 
 pub(super) fn configuration(what: &str) -> Halt {

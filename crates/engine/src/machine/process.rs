@@ -33,7 +33,7 @@ impl Machine {
             Some(environment) => process::environment(&expressions.template(environment, input)?)?,
             None => Vec::new(),
         };
-        let returns = process.returns;
+        let (returns, wait) = (process.returns, process.wait);
         Ok(Action::Process(ProcessRequest {
             interpreter,
             code,
@@ -41,6 +41,7 @@ impl Machine {
             arguments,
             environment,
             returns,
+            wait,
         }))
     }
 }
@@ -58,5 +59,9 @@ impl ProcessRequest {
             add(value.as_bytes());
         }
         add(self.returns.as_str().as_bytes());
+        // Only where it differs from what all were before there was a choice.
+        if !self.wait {
+            add(b"left alone");
+        }
     }
 }

@@ -125,7 +125,8 @@ impl Machine {
                 parts.push((name.into(), expressions.late(template, input)?));
             }
         }
-        let call = SealedCall::Process { interpreter, returns: process.returns };
+        let (returns, wait) = (process.returns, process.wait);
+        let call = SealedCall::Process { interpreter, returns, wait };
         let parts = Late::Object(parts);
         Ok(Action::Sealed(Box::new(Sealed { call, parts, authentication: None })))
     }

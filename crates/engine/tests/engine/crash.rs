@@ -195,6 +195,8 @@ do:
 do:
   - shell: {run: {shell: {command: 'echo $1', arguments: ['${ .n }', two], environment: {N: '${ .n }'}}}}
   - script: {run: {script: {language: python, code: 'print(1)', stdin: '${ . }'}, return: all}}
+  - left: {run: {shell: {command: 'echo $N', environment: {N: '${ length }'}}, await: false}}
+  - behind: {run: {shell: {command: cat, stdin: '${ . }'}}}
   - each:
       for: {in: '[1, 2]'}
       do:

@@ -36,27 +36,20 @@ impl<'a> Reader<'a> {
             self.report(Code::RunKind, item.at, message, Some(hint));
             return None;
         };
-        match &*kind.key {
-            "script" | "shell" => {}
-            "workflow" => {
-                let fields = self.fields(item, &known)?;
-                let wait = match fields.get("await") {
-                    Some(item) => self.boolean(item),
-                    None => Some(true),
-                };
-                self.returns(&fields);
-                return self.child(kind.into(), wait, within.around).map(TaskKind::Child);
-            }
-            later => {
-                self.not_yet(Code::NotYetRun, kind.key_at, &format!("`run: {later}`"));
-                return None;
-            }
+        if &*kind.key == "container" {
+            self.not_yet(Code::NotYetRun, kind.key_at, "`run: container`");
+            return None;
         }
         let fields = self.fields(item, &known)?;
+        let wait = match fields.get("await") {
+            Some(item) => self.boolean(item),
+            None => Some(true),
+        };
         let returns = self.returns(&fields);
-        let awaits = self.awaits(&fields);
-        let process = self.process(&kind.key, kind.into(), within.around, returns);
-        awaits?;
+        if &*kind.key == "workflow" {
+            return self.child(kind.into(), wait, within.around).map(TaskKind::Child);
+        }
+        let process = self.process(&kind.key, kind.into(), within.around, returns, wait);
         process.map(TaskKind::Process)
     }
 
@@ -65,28 +58,13 @@ impl<'a> Reader<'a> {
         self.one_of(item, &Returns::NAMES).and_then(Returns::parse)
     }
 
-    /// A process that nobody awaits would outlive what is recorded of it.
-    fn awaits(&mut self, fields: &Fields<'a>) -> Option<()> {
-        let Some(item) = fields.get("await") else { return Some(()) };
-        if self.boolean(item)? {
-            return Some(());
-        }
-        let hint = "leave `await` out, and put the task beside the others in a `fork`";
-        self.report(
-            Code::ProcessNotAwaited,
-            item.node.at,
-            "a script or shell command is always awaited",
-            Some(hint.into()),
-        );
-        None
-    }
-
     fn process(
         &mut self,
         kind: &str,
         item: Item<'a>,
         around: &Around,
         returns: Option<Returns>,
+        wait: Option<bool>,
     ) -> Option<Process> {
         let also: &[&str] = match kind {
             "script" => &["language", "code", "source"],
@@ -108,6 +86,7 @@ impl<'a> Reader<'a> {
             arguments: flat(arguments)?,
             environment: flat(environment)?,
             returns: returns?,
+            wait: wait?,
         })
     }
 

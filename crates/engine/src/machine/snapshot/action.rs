@@ -29,6 +29,7 @@ pub(super) fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
             arguments: request.arguments.clone(),
             environment: request.environment.clone(),
             returns: request.returns.as_str().to_owned(),
+            wait: request.wait,
         },
         Action::Function { function, input } => {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
@@ -60,9 +61,10 @@ fn sealed_doc(sealed: &Sealed, values: &mut Values) -> ActionDoc {
             output: (*output).into(),
             redirect: *redirect,
         },
-        SealedCall::Process { interpreter, returns } => SealedCallDoc::Process {
+        SealedCall::Process { interpreter, returns, wait } => SealedCallDoc::Process {
             interpreter: interpreter.as_str().to_owned(),
             returns: returns.as_str().to_owned(),
+            wait: *wait,
         },
     };
     let parts = late_doc(&sealed.parts, values);
@@ -100,7 +102,15 @@ impl Taken<'_> {
                 let output = output.into();
                 Action::Http(HttpRequest { method, uri, headers, query, body, output, redirect })
             }
-            ActionDoc::Process { interpreter, code, stdin, arguments, environment, returns } => {
+            ActionDoc::Process {
+                interpreter,
+                code,
+                stdin,
+                arguments,
+                environment,
+                returns,
+                wait,
+            } => {
                 let (interpreter, returns) = process(&interpreter, &returns)?;
                 let (code, stdin) = (self.text(code)?, self.text(stdin)?);
                 Action::Process(ProcessRequest {
@@ -110,6 +120,7 @@ impl Taken<'_> {
                     arguments,
                     environment,
                     returns,
+                    wait,
                 })
             }
             ActionDoc::Function { function, input } => {
@@ -143,9 +154,9 @@ impl Taken<'_> {
                 let operation = Arc::new(operation_of(operation));
                 SealedCall::OpenApi { operation, output: output.into(), redirect }
             }
-            SealedCallDoc::Process { interpreter, returns } => {
+            SealedCallDoc::Process { interpreter, returns, wait } => {
                 let (interpreter, returns) = process(&interpreter, &returns)?;
-                SealedCall::Process { interpreter, returns }
+                SealedCall::Process { interpreter, returns, wait }
             }
         };
         let authentication = match authentication {

@@ -86,6 +86,8 @@ pub struct ProcessRequest {
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub returns: Returns,
+    /// Whether the effect is done when the process has ended, or already when it has begun.
+    pub wait: bool,
 }
 
 /// What a process is a program of.
@@ -165,6 +167,9 @@ pub struct Crossed {
 /// Dropping the future cancels the work at once.
 pub trait Performer: Send + Sync + 'static {
     fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed>;
+
+    /// Ends what this run has begun and does not wait for: it was cancelled.
+    fn end_left(&self, _run: RunId) {}
 
     /// Whether it answers for child runs as well, in place of the driver: tests do.
     fn answers_children(&self) -> bool {

@@ -13,6 +13,8 @@ pub mod format;
 pub mod lifecycle;
 pub mod listen;
 pub mod machine;
+mod operation;
+mod process;
 pub mod record;
 pub mod replay;
 pub mod sealed;

@@ -13,10 +13,11 @@ use base::{ErrorType, Fault, Value};
 use expr::{Expr, Scope, Stop};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use spec::tree::{HttpOutput, Scheme, Template};
+use spec::tree::{HttpOutput, Operation, Returns, Scheme, Template};
 
-use crate::effect::{Action, Evaluate, Evaluator, HttpRequest, too_large};
+use crate::effect::{Action, Evaluate, Evaluator, HttpRequest, Interpreter, too_large};
 use crate::secret::SecretUse;
+use crate::{operation, process};
 
 /// The variables that exist in performers only, without `$`.
 pub const SECRETS: &str = "secrets";
@@ -37,7 +38,9 @@ pub enum Late {
 pub struct Sealed {
     pub call: SealedCall,
     /// Of `http`: an object with `uri`, and where there are any `headers`, `query`, `body`. Of
-    /// `function`: the arguments.
+    /// `function`: the arguments. Of `openapi`: an object with the list `parameters`, and perhaps
+    /// `body`. Of a process: an object with `code`, and where there are any `stdin`, `arguments`,
+    /// `environment`.
     pub parts: Late,
     pub authentication: Option<(Scheme, Late)>,
 }
@@ -46,6 +49,8 @@ pub struct Sealed {
 pub enum SealedCall {
     Http { method: String, output: HttpOutput, redirect: bool },
     Function { function: FunctionRef },
+    OpenApi { operation: Arc<Operation>, output: HttpOutput, redirect: bool },
+    Process { interpreter: Interpreter, returns: Returns, wait: bool },
 }
 
 /// Which secrets some sealed parts read.
@@ -290,7 +295,19 @@ impl Sealed {
             SealedCall::Function { function } => {
                 Action::Function { function: function.clone(), input: parts }
             }
+            SealedCall::OpenApi { operation, output, redirect } => {
+                Action::Http(operation::request(operation, &parts, *output, *redirect)?)
+            }
+            SealedCall::Process { interpreter, returns, wait } => {
+                Action::Process(process::request(*interpreter, *returns, *wait, &parts)?)
+            }
         })
+    }
+
+    /// Whether the code of a process is known to the performer only.
+    #[must_use]
+    pub fn code_is_sealed(&self) -> bool {
+        self.parts.field(process::CODE).is_some_and(|code| code.as_value().is_none())
     }
 
     /// For people, as far as it is known.
@@ -304,6 +321,42 @@ impl Sealed {
                 }
             }
             SealedCall::Function { function } => function.to_string(),
+            SealedCall::OpenApi { operation, .. } => {
+                let known = |at: usize| match self.parts.field(operation::PARAMETERS) {
+                    Some(Late::Array(values)) => values.get(at)?.as_value().cloned(),
+                    Some(Late::Value(_) | Late::Expr(_) | Late::Object(_)) | None => None,
+                };
+                summary_http(&operation.method, &operation::shown(operation, known))
+            }
+            SealedCall::Process { interpreter, .. } => interpreter.to_string(),
+        }
+    }
+
+    /// Into the digest of the control state.
+    pub(crate) fn trace(&self, add: &mut impl FnMut(&[u8])) {
+        let Self { call, parts, authentication } = self;
+        match call {
+            SealedCall::Http { method, redirect, .. } => {
+                add(method.as_bytes());
+                add(&[u8::from(*redirect)]);
+            }
+            SealedCall::Function { function } => add(function.to_string().as_bytes()),
+            SealedCall::OpenApi { operation, redirect, .. } => {
+                add(operation.method.as_bytes());
+                add(operation::shown(operation, |_| None).as_bytes());
+                operation.parameters.iter().for_each(|it| add(it.name.as_bytes()));
+                add(&[u8::from(*redirect)]);
+            }
+            SealedCall::Process { interpreter, returns, wait } => {
+                add(interpreter.as_str().as_bytes());
+                add(returns.as_str().as_bytes());
+                add(&[u8::from(*wait)]);
+            }
+        }
+        parts.trace(add);
+        if let Some((scheme, properties)) = authentication {
+            add(scheme.name().as_bytes());
+            properties.trace(add);
         }
     }
 }

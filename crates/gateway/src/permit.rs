@@ -32,6 +32,12 @@ pub struct Operator {
 }
 
 impl Permit<crate::process::Process> {
+    /// For the record of a process that is only begun, and keeps its permit.
+    #[must_use]
+    pub fn ruling(&self) -> Ruling {
+        self.kind.ruling().clone()
+    }
+
     /// Uses the permit up; what stays is the record.
     #[must_use]
     pub fn into_ruling(self) -> Ruling {

@@ -35,6 +35,10 @@ impl Process {
         Self { ruling }
     }
 
+    pub(crate) fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+
     pub(crate) fn into_ruling(self) -> Ruling {
         self.ruling
     }

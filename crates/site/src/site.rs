@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     /// While schedules are kept.
     scheduling: Mutex<Option<JoinHandle<()>>>,
     driver: Driver,
+    worker: Worker,
     store: Arc<dyn Store>,
     gate: Arc<Gate>,
     evaluators: Evaluators,
@@ -103,7 +104,7 @@ impl Site {
         let counted = store.run_count().await.map_err(SiteError::Resume)?;
         let driver = Driver::open(engine::driver::Parts {
             store: Arc::clone(&store),
-            performer: Arc::new(worker),
+            performer: Arc::new(worker.clone()),
             evaluator: Arc::new(evaluators.clone()),
             secrets: opened,
             catalog: Arc::clone(&catalog) as Arc<dyn spec::Catalog + Send + Sync>,
@@ -147,6 +148,7 @@ impl Site {
             schedules,
             scheduling: Mutex::default(),
             driver,
+            worker,
             store,
             gate,
             evaluators,
@@ -186,6 +188,8 @@ impl Site {
             scheduling.await.ok();
         }
         self.0.driver.stop().await;
+        // Last, so that what was begun meanwhile is ended as well.
+        self.0.worker.stop().await;
     }
 
     pub(crate) fn now(&self) -> Timestamp {

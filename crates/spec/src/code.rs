@@ -102,7 +102,7 @@ codes! {
     ScriptLanguage = "WF-066": "a script in a language that is not run",
     ArgumentsByName = "WF-067": "arguments with names",
     EnvironmentName = "WF-068": "a name that an environment variable cannot have",
-    ProcessNotAwaited = "WF-069": "a script or shell command that is not awaited",
+    // 069 was a process that nobody awaits, which is allowed now.
     NotText = "WF-070": "the text is not UTF-8",
     DuplicateWorkflow = "WF-071": "two documents are the same workflow",
     Layout = "WF-072": "the layout cannot be changed without risk",

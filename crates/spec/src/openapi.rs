@@ -17,7 +17,7 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 
 /// One operation, in the words of HTTP.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Operation {
+pub(crate) struct DeclaredOperation {
     /// Upper case.
     pub(crate) method: String,
     /// Absolute, with `{name}` places for parameters in the path.
@@ -66,7 +66,11 @@ enum Dialect {
 }
 
 /// Finds an operation. `at` is the document's own address, which relative servers refer to.
-pub(crate) fn operation(document: &Value, at: &str, id: &str) -> Result<Operation, OpenApiError> {
+pub(crate) fn operation(
+    document: &Value,
+    at: &str,
+    id: &str,
+) -> Result<DeclaredOperation, OpenApiError> {
     let dialect = dialect(document).ok_or(OpenApiError::NotOpenApi)?;
     let mut known = Vec::new();
     let paths = get(document, "paths").and_then(as_object);
@@ -139,7 +143,7 @@ impl<'v> Reading<'v> {
         path: &str,
         item: &'v Value,
         operation: &'v Value,
-    ) -> Result<Operation, OpenApiError> {
+    ) -> Result<DeclaredOperation, OpenApiError> {
         let server = match self.dialect {
             Dialect::OpenApi => self.server(item, operation)?,
             Dialect::Swagger => self.swagger_server(operation)?,
@@ -189,7 +193,7 @@ impl<'v> Reading<'v> {
             body = self.request_body(operation)?;
         }
         let address = format!("{}{path}", server.trim_end_matches('/'));
-        Ok(Operation { method: method.to_ascii_uppercase(), address, parameters, body })
+        Ok(DeclaredOperation { method: method.to_ascii_uppercase(), address, parameters, body })
     }
 
     /// How a list of values is written.

@@ -4,7 +4,7 @@ use base::value::{array, as_str, object, string};
 use base::{Fault, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use engine::effect::Performed;
+use engine::effect::{Crossed, Decision, Performed};
 
 /// What stands for a secret.
 pub(crate) const MASK: &str = "***";
@@ -14,7 +14,7 @@ pub(crate) const MASK: &str = "***";
 const CHARS_MIN: usize = 4;
 
 /// Texts that must not be written down, in the spellings in which they travel.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Mask(Vec<String>);
 
 impl std::fmt::Debug for Mask {
@@ -49,6 +49,11 @@ impl Mask {
         }
         // What holds another goes first, so that nothing of it is left.
         self.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    }
+
+    /// What stands for secrets, the longest first.
+    pub(crate) fn spellings(&self) -> &[String] {
+        &self.0
     }
 
     pub(crate) fn text(&self, text: &str) -> String {
@@ -91,10 +96,16 @@ impl Mask {
 
     /// A result stays what it is: it is the workflow's data.
     pub(crate) fn performed(&self, performed: Performed) -> Performed {
-        let decision = performed.decision.map(|decision| engine::effect::Decision {
+        let crossed = |crossed: Crossed| Crossed {
+            rule: self.text(&crossed.rule),
+            destination: self.text(&crossed.destination),
+            ..crossed
+        };
+        let decision = performed.decision.map(|decision| Decision {
+            allowed: decision.allowed,
             rule: self.text(&decision.rule),
             destination: self.text(&decision.destination),
-            ..decision
+            crossings: decision.crossings.into_iter().map(crossed).collect(),
         });
         Performed {
             result: performed.result.map_err(|fault| self.fault(fault)),

@@ -9,12 +9,18 @@ use engine::sealed::{Keys, Sealed};
 use crate::authentication::{Asking, Session};
 use crate::http::{self, Identity};
 use crate::mask::Mask;
+use crate::process::{Given, Place};
 use crate::worker::{Worker, caller};
 
 /// Does what is sealed. Whatever is learned on the way is forgotten with this call.
-pub(crate) async fn perform(worker: &Worker, effect: &Perform, sealed: &Sealed) -> Performed {
+pub(crate) async fn perform(
+    worker: &Worker,
+    effect: &Perform,
+    sealed: &Sealed,
+    place: Option<Place>,
+) -> Performed {
     let mut mask = Mask::default();
-    let performed = open(worker, effect, sealed, &mut mask).await;
+    let performed = open(worker, effect, sealed, place, &mut mask).await;
     mask.performed(performed)
 }
 
@@ -23,7 +29,13 @@ fn untouched(fault: Fault) -> Performed {
     Performed::fault(fault, Certainty::Unknown)
 }
 
-async fn open(worker: &Worker, effect: &Perform, sealed: &Sealed, mask: &mut Mask) -> Performed {
+async fn open(
+    worker: &Worker,
+    effect: &Perform,
+    sealed: &Sealed,
+    place: Option<Place>,
+    mask: &mut Mask,
+) -> Performed {
     let secrets = match secrets(worker, effect, sealed, mask).await {
         Ok(secrets) => secrets,
         Err(fault) => return untouched(fault),
@@ -60,8 +72,12 @@ async fn open(worker: &Worker, effect: &Perform, sealed: &Sealed, mask: &mut Mas
         Ok(Action::Function { function, input }) => {
             worker.function(effect, &function, &input).await
         }
-        Ok(Action::Sealed(_) | Action::Process(_) | Action::Workflow(_)) => {
-            unreachable!("what is opened is a request or a function")
+        Ok(Action::Process(request)) => {
+            let given = Given { mask: mask.clone(), code: sealed.code_is_sealed() };
+            worker.process(effect, &request, given, place).await
+        }
+        Ok(Action::Sealed(_) | Action::Workflow(_)) => {
+            unreachable!("what is opened is a request, a function or a process")
         }
         Err(fault) => untouched(fault),
     }

@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use base::name::FunctionRef;
-use base::{Clock, ErrorType, Fault, Random, Value};
-use engine::effect::{Action, Certainty, Decision, Evaluator, Perform, Performed, Performer};
+use base::{Clock, ErrorType, Fault, Random, RunId, Value};
+use engine::effect::{
+    Action, Certainty, Decision, Evaluator, Perform, Performed, Performer, ProcessRequest,
+};
 use engine::secret::Secrets;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
@@ -16,7 +18,7 @@ use crate::authentication::Tokens;
 use crate::catalog::{Catalog, Found};
 use crate::folders::Folders;
 use crate::functions::{Done, Reach, World};
-use crate::process::{self, Logs, Scripts};
+use crate::process::{self, Given, Left, Logs, Place, Scripts};
 use crate::{http, sealed};
 
 /// What the site's configuration says about functions.
@@ -60,7 +62,8 @@ pub struct Worker {
     world: Arc<World>,
     tokens: Arc<Tokens>,
     ports: Ports,
-    scripts: Arc<Scripts>,
+    processes: process::Site,
+    left: Left,
 }
 
 impl Worker {
@@ -80,14 +83,22 @@ impl Worker {
             clock: Arc::clone(&ports.clock),
             random: Arc::clone(&ports.random),
         };
+        let logs = Arc::clone(&ports.logs);
+        let processes = process::Site { gate: Arc::clone(&gate), scripts: Arc::new(scripts), logs };
         Self {
             gate,
             catalog: Arc::new(catalog),
             world: Arc::new(world),
             tokens: Arc::default(),
             ports,
-            scripts: Arc::new(scripts),
+            processes,
+            left: Left::default(),
         }
+    }
+
+    /// Ends the processes that nobody awaits, and keeps what they have written.
+    pub async fn stop(&self) {
+        self.left.stop().await;
     }
 
     pub(crate) fn gate(&self) -> &Gate {
@@ -133,6 +144,16 @@ impl Worker {
         let work = implementation.call(&permit, input, reach);
         async move { finish(permit.into_ruling(), work.await) }.boxed()
     }
+
+    pub(crate) async fn process(
+        &self,
+        effect: &Perform,
+        request: &ProcessRequest,
+        given: Given,
+        place: Option<Place>,
+    ) -> Performed {
+        process::perform(&self.processes, effect, request, given, place).await
+    }
 }
 
 impl Performer for Worker {
@@ -141,21 +162,26 @@ impl Performer for Worker {
             return self.function(&effect, function, input);
         }
         let worker = self.clone();
+        // Now, and not when the work is looked at first: whoever cancels the run after this finds it.
+        let place = effect.action.is_left_alone().then(|| self.left.enter(effect.run));
         async move {
             match &*effect.action {
                 Action::Http(request) => http::perform(&worker.gate, &effect, request).await,
                 Action::Process(request) => {
-                    let Self { gate, scripts, ports, .. } = worker;
-                    process::perform(gate, scripts, ports.logs, &effect, request).await
+                    worker.process(&effect, request, Given::default(), place).await
                 }
                 Action::Workflow(_) => not_here().await,
-                Action::Sealed(sealed) => sealed::perform(&worker, &effect, sealed).await,
+                Action::Sealed(sealed) => sealed::perform(&worker, &effect, sealed, place).await,
                 Action::Function { function, input } => {
                     worker.function(&effect, function, input).await
                 }
             }
         }
         .boxed()
+    }
+
+    fn end_left(&self, run: RunId) {
+        self.left.end(run);
     }
 }
 

@@ -237,11 +237,23 @@ fn with(action: &Action) -> Value {
 /// A call with sealed parts: each of them stands there as the expression that it is.
 fn unopened(sealed: &Sealed) -> Value {
     let mut with = late(&sealed.parts);
-    if let (SealedCall::Http { method, .. }, Value::Object(fields)) = (&sealed.call, &mut with) {
-        fields.insert("method".to_owned(), Value::String(method.clone()));
-        if let Some(uri) = fields.remove("uri") {
-            fields.insert("endpoint".to_owned(), uri);
+    let Value::Object(fields) = &mut with else { return with };
+    match &sealed.call {
+        SealedCall::Http { method, .. } => {
+            fields.insert("method".to_owned(), Value::String(method.clone()));
+            if let Some(uri) = fields.remove("uri") {
+                fields.insert("endpoint".to_owned(), uri);
+            }
         }
+        SealedCall::OpenApi { operation, .. } => {
+            fields.insert("method".to_owned(), Value::String(operation.method.clone()));
+            // By their names, as the author wrote them: there is no request yet.
+            if let Some(Value::Array(values)) = fields.remove("parameters") {
+                let names = operation.parameters.iter().map(|it| it.name.to_string());
+                fields.insert("parameters".to_owned(), names.zip(values).collect());
+            }
+        }
+        SealedCall::Function { .. } | SealedCall::Process { .. } => {}
     }
     with
 }

@@ -9,11 +9,13 @@ mod follow;
 mod gallery;
 mod graph;
 mod guide;
+mod left;
 mod local;
 mod promise;
 mod run;
 mod runs;
 mod scripts;
+mod sealed;
 mod secrets;
 mod sets;
 #[path = "../support/mod.rs"]

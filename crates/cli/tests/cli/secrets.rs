@@ -67,13 +67,13 @@ fn workflow(world: &World, name: &str, tasks: &str) -> String {
     document(name, tasks).replace("do:\n", &format!("{USE}do:\n")).replace("WORLD", &world.url)
 }
 
-fn set(home: &Home, args: &[&str], value: &str) -> Ended {
+pub fn set(home: &Home, args: &[&str], value: &str) -> Ended {
     let args: Vec<&str> = ["secrets", "set"].iter().chain(args).copied().collect();
     home.run_with_stdin(&args, value)
 }
 
 /// Every file below a folder that holds any of the texts.
-fn holding(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
+pub fn holding(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -91,7 +91,7 @@ fn holding(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
 }
 
 /// What a list of processes shows of everybody's arguments.
-fn arguments_of_all_processes() -> String {
+pub fn arguments_of_all_processes() -> String {
     let mut all = String::new();
     for entry in fs::read_dir("/proc").expect("processes").flatten() {
         // A process may end between the two looks.

@@ -348,6 +348,9 @@ pub(crate) enum ActionDoc {
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
         returns: String,
+        /// Absent where it is awaited, as all were once.
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        wait: bool,
     },
     Workflow {
         namespace: base::Namespace,
@@ -364,6 +367,67 @@ pub(crate) enum ActionDoc {
 pub(crate) enum SealedCallDoc {
     Http { method: String, output: OutputDoc, redirect: bool },
     Function { function: String },
+    Openapi { operation: OperationDoc, output: OutputDoc, redirect: bool },
+    Process { interpreter: String, returns: String, wait: bool },
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct OperationDoc {
+    pub method: String,
+    pub address: Vec<AddressDoc>,
+    pub parameters: Vec<ParameterDoc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyFormDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AddressDoc {
+    Text(String),
+    Parameter(String),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ParameterDoc {
+    pub name: String,
+    #[serde(rename = "in")]
+    pub place: PlaceDoc,
+    pub required: bool,
+    /// What stands between the values of a list; nothing where each is sent under the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined: Option<char>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PlaceDoc {
+    Path,
+    Query,
+    Header,
+    Cookie,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BodyFormDoc {
+    pub encoding: EncodingDoc,
+    pub content_type: String,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EncodingDoc {
+    Json,
+    Form,
+    Text,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -12,8 +12,9 @@ use super::seal::http_is_sealed;
 use super::{Effect, Machine};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed};
+use crate::operation::encode;
 use crate::record::{Decided, NoteKind};
-use crate::sealed::{self, Sealed, SealedCall, has_sealed};
+use crate::sealed::{self, SealedCall, has_sealed};
 
 impl Machine {
     pub(super) fn http_action(&mut self, node: &Node, call: &HttpCall) -> Result<Action, Halt> {
@@ -121,6 +122,22 @@ impl Machine {
 }
 
 impl Action {
+    /// Whether the effect is done when it has begun.
+    #[must_use]
+    pub fn is_left_alone(&self) -> bool {
+        match self {
+            Self::Workflow(child) => !child.wait,
+            Self::Process(request) => !request.wait,
+            Self::Sealed(sealed) => match sealed.call {
+                SealedCall::Process { wait, .. } => !wait,
+                SealedCall::Http { .. }
+                | SealedCall::Function { .. }
+                | SealedCall::OpenApi { .. } => false,
+            },
+            Self::Http(_) | Self::Function { .. } => false,
+        }
+    }
+
     /// For people: what is asked, without a query, a body or credentials.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -155,21 +172,7 @@ impl Action {
                 add(function.to_string().as_bytes());
                 add(&base::value::to_json(input));
             }
-            Self::Sealed(sealed) => {
-                let Sealed { call, parts, authentication } = &**sealed;
-                match call {
-                    SealedCall::Http { method, redirect, .. } => {
-                        add(method.as_bytes());
-                        add(&[u8::from(*redirect)]);
-                    }
-                    SealedCall::Function { function } => add(function.to_string().as_bytes()),
-                }
-                parts.trace(&mut add);
-                if let Some((scheme, properties)) = authentication {
-                    add(scheme.name().as_bytes());
-                    properties.trace(&mut add);
-                }
-            }
+            Self::Sealed(sealed) => sealed.trace(&mut add),
             Self::Workflow(child) => {
                 add(child.key.to_string().as_bytes());
                 add(child.revision.as_bytes());
@@ -180,10 +183,10 @@ impl Action {
     }
 }
 
-/// Whether the node's effect is a child run that it does not wait for: its output is its own input.
+/// Whether the node's effect is only begun, and not waited for: its output is its own input.
 fn is_left_alone(node: &Node) -> bool {
     let Phase::Body(Body::Effect { action, .. }) = &node.phase else { return false };
-    matches!(&**action, Action::Workflow(child) if !child.wait)
+    action.is_left_alone()
 }
 
 pub(super) fn configuration(what: &str) -> Halt {
@@ -209,18 +212,6 @@ pub(super) fn fill(parts: &[UriPart], input: &Value) -> Result<String, Halt> {
         }
     }
     Ok(uri)
-}
-
-/// A value as one segment of a URI: whatever is not unreserved is percent-encoded.
-pub(super) fn encode(text: &str, uri: &mut String) {
-    use std::fmt::Write as _;
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            write!(uri, "%{byte:02X}").expect("writing to a string");
-        }
-    }
 }
 
 /// Headers or query parameters.

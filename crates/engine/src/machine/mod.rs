@@ -132,6 +132,8 @@ pub enum Effect {
     /// Offer events behind this position to the listener, and behind none that it has taken.
     Listen(ListenerNo, u64),
     Unlisten(ListenerNo),
+    /// End what the run has begun and does not wait for.
+    EndLeft,
     End,
 }
 
@@ -330,6 +332,7 @@ impl Machine {
                 self.note(&node, NoteKind::Cancelled);
             }
         }
+        self.step.effects.push(Effect::EndLeft);
         self.end(RunState::Cancelled, None, None);
     }
 

@@ -184,6 +184,8 @@ do:
   - post: {call: http, with: {method: post, endpoint: {uri: 'http://world/ok/x', authentication: {basic: {use: login}}}, headers: {x: '${ $secrets.key }'}, body: {n: '${ .n }', out: '${ limit(1; repeat(1)) }', deep: ['${ [$secrets.key, .n] }']}}}
   - computed: {call: http, with: {method: get, endpoint: '${ \"http://world/ok/\" + ($secrets.key | ltrimstr(\"sealed-\")) }'}}
   - say: {call: 'echo:1.0.0@default', with: {length: '${ $secrets.key | length }', did: '${ .did }'}}
+  - script: {run: {shell: {command: '${ \"echo \" + $secrets.key }', stdin: '${ . }', environment: {KEY: '${ $secrets.key }', LENGTH: '${ .length }'}}}}
+  - order: {call: openapi, with: {document: {endpoint: 'http://docs/openapi.yaml'}, operationId: order, parameters: {item: lamp, tag: '${ $secrets.key }', pieces: '${ $secrets.login }'}}}
 ",
     },
     Case {
@@ -193,6 +195,8 @@ do:
 do:
   - shell: {run: {shell: {command: 'echo $1', arguments: ['${ .n }', two], environment: {N: '${ .n }'}}}}
   - script: {run: {script: {language: python, code: 'print(1)', stdin: '${ . }'}, return: all}}
+  - left: {run: {shell: {command: 'echo $N', environment: {N: '${ length }'}}, await: false}}
+  - behind: {run: {shell: {command: cat, stdin: '${ . }'}}}
   - each:
       for: {in: '[1, 2]'}
       do:

@@ -19,6 +19,7 @@ mod flow;
 mod follow;
 mod golden;
 mod graph;
+mod left;
 mod lifecycle;
 mod listen;
 mod loose;

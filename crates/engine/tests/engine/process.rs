@@ -36,6 +36,7 @@ fn a_process_gets_what_the_task_says() {
             arguments: text(&["a b", "3", "x y", "true"]),
             environment: environment.into(),
             returns: Returns::All,
+            wait: true,
         }
     );
     let (_, least) = asked("{shell: {command: 'echo 1'}}");
@@ -48,6 +49,7 @@ fn a_process_gets_what_the_task_says() {
             arguments: Vec::new(),
             environment: Vec::new(),
             returns: Returns::Stdout,
+            wait: true,
         }
     );
     let (_, plain) = asked("{shell: {command: cat, stdin: '${ .t }'}}");

@@ -140,7 +140,7 @@ impl Walk {
             Effect::Forget(timer) => self.timers.retain(|(_, other)| *other != timer),
             Effect::Abandon(effect) => self.performs.retain(|perform| perform.effect != effect),
             // Listeners are asked one by one, see `event_turn`.
-            Effect::Listen(..) | Effect::Unlisten(_) | Effect::End => {}
+            Effect::Listen(..) | Effect::Unlisten(_) | Effect::EndLeft | Effect::End => {}
         }
     }
 

@@ -59,7 +59,7 @@ impl World {
             }
             // What a process writes follows from what it was given.
             Action::Process(request) => {
-                let wrote = format!("{request:?}");
+                let wrote = format!("{request:?}").replace(SECRET, "a secret");
                 books.effects.insert(key, 1);
                 return Some(done(string(&wrote)));
             }

@@ -292,7 +292,7 @@ fn authentication_of(endpoint: Item<'_>) -> Option<Item<'_>> {
 
 /// What the rest of an authenticated call may read. An authentication that is wrong is no reason to
 /// say that `$authorization` is; with `digest` there is none before the server has asked for it.
-fn position_of(authentication: Option<&Option<Authentication>>) -> Position {
+pub(super) fn position_of(authentication: Option<&Option<Authentication>>) -> Position {
     match authentication {
         None | Some(Some(Authentication { scheme: Scheme::Digest, .. })) => Position::Effect,
         Some(_) => Position::AuthorizedEffect,

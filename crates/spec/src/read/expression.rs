@@ -25,6 +25,8 @@ pub(super) enum Position {
     BeforeTask,
     /// The task's definition and its `output.as`.
     Task,
+    /// The arguments of a process, which everybody on its machine can see.
+    Arguments,
     Export,
     /// An effect's definition, which the performer finishes: secrets exist.
     Effect,
@@ -40,7 +42,7 @@ impl Position {
             Self::WorkflowInput => &["runtime", "workflow"],
             Self::WorkflowOutput => &["context", "runtime", "workflow"],
             Self::BeforeTask => &["context", "runtime", "task", "workflow"],
-            Self::Task => &["context", "input", "runtime", "task", "workflow"],
+            Self::Task | Self::Arguments => &["context", "input", "runtime", "task", "workflow"],
             Self::Export => ARGUMENTS,
             Self::Effect | Self::Authentication => {
                 &["context", "input", "runtime", "secrets", "task", "workflow"]

@@ -1,19 +1,22 @@
 //! `call: openapi`: what the workflow gives, fitted to what the operation takes.
 
+use std::sync::Arc;
+
 use base::name::FunctionRef;
 
 use crate::code::Code;
 use crate::near;
 use crate::node::{Entry, Kind};
-use crate::openapi::{DeclaredBody, FORM, OpenApiError, Operation, operation};
+use crate::openapi::{DeclaredBody, DeclaredOperation, FORM, OpenApiError, operation};
 use crate::problems::shown;
 use crate::revision::ReferenceKind;
 use crate::tree::{
-    Encoding, HttpOutput, OpenApiCall, Parameter, Place, RequestBody, TaskKind, Template, UriPart,
+    Encoding, HttpOutput, OpenApiCall, Operation, Parameter, Place, RequestBody, TaskKind,
+    Template, UriPart,
 };
 
 use super::Reader;
-use super::call::{http_output, uri_template};
+use super::call::{http_output, position_of, uri_template};
 use super::expression::{Around, Position, is_expression};
 use super::fields::Item;
 use super::resource::Resource;
@@ -46,7 +49,8 @@ impl<'a> Reader<'a> {
             }),
             None => Some(&[][..]),
         };
-        let given = given.and_then(|given| self.given(given, around));
+        let position = position_of(authentication.as_ref());
+        let given = given.and_then(|given| self.given(given, position, around));
         let document = self.require(&fields, "document");
         let resource = document.map(|item| self.external(item, ReferenceKind::OpenApi));
         let (output, redirect) = (output?, redirect?);
@@ -56,10 +60,9 @@ impl<'a> Reader<'a> {
             // Nobody has looked: everything that is given is taken for good.
             None => Fitted::default(),
         };
-        let Fitted { method, address, parameters, body } = call;
+        let Fitted { operation, parameters, body } = call;
         Some(TaskKind::OpenApi(OpenApiCall {
-            method,
-            address,
+            operation: Arc::new(operation),
             authentication,
             parameters,
             body,
@@ -79,11 +82,16 @@ impl<'a> Reader<'a> {
         Some(item)
     }
 
-    fn given(&mut self, entries: &'a [Entry], around: &Around) -> Option<Vec<Given<'a>>> {
+    fn given(
+        &mut self,
+        entries: &'a [Entry],
+        position: Position,
+        around: &Around,
+    ) -> Option<Vec<Given<'a>>> {
         let read: Vec<Option<Given<'a>>> = entries
             .iter()
             .map(|entry| {
-                let value = self.template(entry.into(), Position::Task, around)?;
+                let value = self.template(entry.into(), position, around)?;
                 Some(Given { entry, value })
             })
             .collect();
@@ -126,24 +134,26 @@ impl<'a> Reader<'a> {
 
     fn fit(
         &mut self,
-        operation: Operation,
+        operation: DeclaredOperation,
         address: Vec<UriPart>,
         given: Vec<Given<'a>>,
         with: Item<'a>,
     ) -> Option<Fitted> {
-        let mut parameters = Vec::new();
+        let (mut parameters, mut values) = (Vec::new(), Vec::new());
         let mut rest: Vec<Given<'a>> = Vec::new();
         let mut good = true;
         for given in given {
             let name = &*given.entry.key;
             match operation.parameters.iter().find(|declared| declared.name == name) {
-                Some(declared) => parameters.push(Parameter {
-                    name: name.into(),
-                    place: declared.place,
-                    required: declared.required || declared.place == Place::Path,
-                    list: declared.list,
-                    value: given.value,
-                }),
+                Some(declared) => {
+                    parameters.push(Parameter {
+                        name: name.into(),
+                        place: declared.place,
+                        required: declared.required || declared.place == Place::Path,
+                        list: declared.list,
+                    });
+                    values.push(given.value);
+                }
                 None => rest.push(given),
             }
         }
@@ -168,9 +178,9 @@ impl<'a> Reader<'a> {
                 Some(None)
             }
         };
-        let Operation { method, .. } = operation;
-        let body = body?;
-        good.then_some(Fitted { method, address, parameters, body })
+        let (form, body) = body?.unzip();
+        let operation = Operation { method: operation.method, address, parameters, body: form };
+        good.then_some(Fitted { operation, parameters: values, body })
     }
 
     fn refuse_parameter(&mut self, given: &Given<'a>, known: &[&str]) {
@@ -185,7 +195,7 @@ impl<'a> Reader<'a> {
         declared: &DeclaredBody,
         mut rest: Vec<Given<'a>>,
         with: Item<'a>,
-    ) -> Option<Option<RequestBody>> {
+    ) -> Option<Option<(RequestBody, Template)>> {
         let bare = declared.content_type.split(';').next().unwrap_or_default().trim();
         let encoding = match bare {
             FORM => Encoding::Form,
@@ -223,11 +233,8 @@ impl<'a> Reader<'a> {
                 )
             }
         };
-        Some(Some(RequestBody {
-            encoding,
-            content_type: declared.content_type.as_str().into(),
-            value,
-        }))
+        let content_type = declared.content_type.as_str().into();
+        Some(Some((RequestBody { encoding, content_type }, value)))
     }
 
     /// Names of catalogs for a call that names one which there is not.
@@ -249,8 +256,7 @@ struct Given<'a> {
 
 #[derive(Default)]
 struct Fitted {
-    method: String,
-    address: Vec<UriPart>,
-    parameters: Vec<Parameter>,
-    body: Option<RequestBody>,
+    operation: Operation,
+    parameters: Vec<Template>,
+    body: Option<Template>,
 }

@@ -36,27 +36,20 @@ impl<'a> Reader<'a> {
             self.report(Code::RunKind, item.at, message, Some(hint));
             return None;
         };
-        match &*kind.key {
-            "script" | "shell" => {}
-            "workflow" => {
-                let fields = self.fields(item, &known)?;
-                let wait = match fields.get("await") {
-                    Some(item) => self.boolean(item),
-                    None => Some(true),
-                };
-                self.returns(&fields);
-                return self.child(kind.into(), wait, within.around).map(TaskKind::Child);
-            }
-            later => {
-                self.not_yet(Code::NotYetRun, kind.key_at, &format!("`run: {later}`"));
-                return None;
-            }
+        if &*kind.key == "container" {
+            self.not_yet(Code::NotYetRun, kind.key_at, "`run: container`");
+            return None;
         }
         let fields = self.fields(item, &known)?;
+        let wait = match fields.get("await") {
+            Some(item) => self.boolean(item),
+            None => Some(true),
+        };
         let returns = self.returns(&fields);
-        let awaits = self.awaits(&fields);
-        let process = self.process(&kind.key, kind.into(), within.around, returns);
-        awaits?;
+        if &*kind.key == "workflow" {
+            return self.child(kind.into(), wait, within.around).map(TaskKind::Child);
+        }
+        let process = self.process(&kind.key, kind.into(), within.around, returns, wait);
         process.map(TaskKind::Process)
     }
 
@@ -65,28 +58,13 @@ impl<'a> Reader<'a> {
         self.one_of(item, &Returns::NAMES).and_then(Returns::parse)
     }
 
-    /// A process that nobody awaits would outlive what is recorded of it.
-    fn awaits(&mut self, fields: &Fields<'a>) -> Option<()> {
-        let Some(item) = fields.get("await") else { return Some(()) };
-        if self.boolean(item)? {
-            return Some(());
-        }
-        let hint = "leave `await` out, and put the task beside the others in a `fork`";
-        self.report(
-            Code::ProcessNotAwaited,
-            item.node.at,
-            "a script or shell command is always awaited",
-            Some(hint.into()),
-        );
-        None
-    }
-
     fn process(
         &mut self,
         kind: &str,
         item: Item<'a>,
         around: &Around,
         returns: Option<Returns>,
+        wait: Option<bool>,
     ) -> Option<Process> {
         let also: &[&str] = match kind {
             "script" => &["language", "code", "source"],
@@ -108,6 +86,7 @@ impl<'a> Reader<'a> {
             arguments: flat(arguments)?,
             environment: flat(environment)?,
             returns: returns?,
+            wait: wait?,
         })
     }
 
@@ -153,7 +132,7 @@ impl<'a> Reader<'a> {
         let text = self.text(item)?;
         // `${HOME}` is a whole shell command as well; an expression is written with a space.
         if is_expression(text) && has_expression_within(text) {
-            return self.marked(item, Position::Task, around)?.map(Text::Expr);
+            return self.marked(item, Position::Effect, around)?.map(Text::Expr);
         }
         if text.trim().is_empty() {
             return self.wrong_value(item, "there is nothing to run", None);
@@ -176,14 +155,14 @@ impl<'a> Reader<'a> {
 
     fn stdin(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {
         match item.node.kind {
-            Kind::Str(_) => self.template(item, Position::Task, around),
+            Kind::Str(_) => self.template(item, Position::Effect, around),
             _ => self.wrong_type(item, "a string"),
         }
     }
 
     fn arguments(&mut self, item: Item<'a>, around: &Around) -> Option<Template> {
         match &item.node.kind {
-            Kind::Str(_) => match self.marked(item, Position::Task, around) {
+            Kind::Str(_) => match self.marked(item, Position::Arguments, around) {
                 Some(expression) => expression.map(Template::Expr),
                 None => self.wrong_type(item, "a list or an expression in `${ }`"),
             },
@@ -194,7 +173,7 @@ impl<'a> Reader<'a> {
                         debug_assert!(nothing.is_none());
                     }
                 }
-                self.template(item, Position::Task, around)
+                self.template(item, Position::Arguments, around)
             }
             Kind::Map(_) => {
                 let hint = "write a list, in the order in which the program gets them; names and values go into `environment`";
@@ -227,7 +206,7 @@ impl<'a> Reader<'a> {
                 self.report(Code::EnvironmentName, entry.key_at, message, Some(why));
             }
         }
-        self.pairs(item, "environment", Position::Task, around)
+        self.pairs(item, "environment", Position::Effect, around)
     }
 }
 

@@ -102,8 +102,18 @@ impl<'a> Reader<'a> {
 
     /// `$secrets` or `$authorization` where it does not exist.
     pub(super) fn report_sealed(&mut self, name: &str, position: Position, at: Location) {
+        if name == "secrets" && position == Position::Arguments {
+            let hint = "pass it by `environment` or `stdin`, which only the process can read";
+            self.report(
+                Code::SecretNotHere,
+                at,
+                "`$secrets` does not exist in `arguments`: everybody on the machine can see the arguments of a process",
+                Some(hint.into()),
+            );
+            return;
+        }
         if name == "secrets" {
-            let hint = "read it where the effect is defined: in the `with` of a call, in its endpoint's `authentication`, or in `run`";
+            let hint = "read it where the effect is defined: in the `with` of a call, in its endpoint's `authentication`, or in the `environment`, `stdin` or code of a process";
             self.report(
                 Code::SecretNotHere,
                 at,

@@ -26,7 +26,9 @@ pub use event::{
 };
 pub use extension::{Extends, Extension};
 pub use process::{Language, Process, Program, Returns};
-pub use service::{CustomCall, Encoding, ListStyle, OpenApiCall, Parameter, Place, RequestBody};
+pub use service::{
+    CustomCall, Encoding, ListStyle, OpenApiCall, Operation, Parameter, Place, RequestBody,
+};
 
 /// The number of a task in its revision, in document order (parents before children).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

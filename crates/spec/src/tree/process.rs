@@ -12,6 +12,8 @@ pub struct Process {
     /// An object, or an expression that gives one.
     pub environment: Option<Template>,
     pub returns: Returns,
+    /// Whether the task is done when the process has ended, or already when it has begun.
+    pub wait: bool,
 }
 
 #[derive(Debug)]

@@ -17,24 +17,33 @@ pub struct CustomCall {
 /// `call: openapi`: an HTTP request whose form the OpenAPI document gives.
 #[derive(Debug)]
 pub struct OpenApiCall {
-    /// Upper case.
-    pub method: String,
-    /// The places are filled from the parameters in the path.
-    pub address: Vec<UriPart>,
+    pub operation: Arc<Operation>,
     pub authentication: Option<Authentication>,
-    pub parameters: Vec<Parameter>,
-    pub body: Option<RequestBody>,
+    /// One for each parameter of the operation, in its order.
+    pub parameters: Vec<Template>,
+    /// There exactly where the operation has one.
+    pub body: Option<Template>,
     pub output: HttpOutput,
     pub redirect: bool,
 }
 
-#[derive(Debug)]
+/// How an operation is asked for, with what the workflow gives: all but the values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Operation {
+    /// Upper case.
+    pub method: String,
+    /// The places are filled from the parameters in the path.
+    pub address: Vec<UriPart>,
+    pub parameters: Vec<Parameter>,
+    pub body: Option<RequestBody>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     pub name: Arc<str>,
     pub place: Place,
     pub required: bool,
     pub list: ListStyle,
-    pub value: Template,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +62,10 @@ pub enum ListStyle {
     Joined(char),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestBody {
     pub encoding: Encoding,
     pub content_type: Arc<str>,
-    pub value: Template,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -106,6 +106,11 @@ impl Capture {
         kept.len() <= self.limit
     }
 
+    /// A line of the site's own, behind what was written.
+    pub(super) fn say(&mut self, line: &str) {
+        self.recorder.take(Stream::Stderr, format!("isonomy: {line}\n").as_bytes());
+    }
+
     pub(super) async fn finish(mut self) -> Wrote {
         self.recorder.finish().await;
         self.wrote

@@ -15,6 +15,8 @@ use engine::activation::Activation;
 use engine::effect::{EffectNo, Perform};
 use futures::future::{BoxFuture, FutureExt, ready};
 
+use super::redact::Redaction;
+
 /// The first part of a log, which is kept whole.
 pub(super) const HEAD_BYTES_MAX: u64 = 256 * 1024;
 
@@ -69,8 +71,10 @@ impl Logs for NoLogs {
     }
 }
 
-/// Gathers what one process writes, and hands on what is worth keeping.
+/// Gathers what one process writes, and hands on what is worth keeping. Secrets that the process was
+/// given stand in none of it.
 pub(super) struct Recorder {
+    redaction: Redaction,
     logs: Arc<dyn Logs>,
     of: Arc<LogOf>,
     /// All that was written so far.
@@ -81,13 +85,25 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(logs: Arc<dyn Logs>, effect: &Perform) -> Self {
+    pub(super) fn new(logs: Arc<dyn Logs>, effect: &Perform, secrets: &[String]) -> Self {
         let of =
             LogOf { run: effect.run, effect: effect.effect, activation: effect.activation.clone() };
-        Self { logs, of: Arc::new(of), written: 0, waiting: VecDeque::new(), kept: VecDeque::new() }
+        Self {
+            redaction: Redaction::new(secrets),
+            logs,
+            of: Arc::new(of),
+            written: 0,
+            waiting: VecDeque::new(),
+            kept: VecDeque::new(),
+        }
     }
 
     pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let bytes = self.redaction.take(stream, bytes);
+        self.take_redacted(stream, &bytes);
+    }
+
+    fn take_redacted(&mut self, stream: Stream, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let mut length = rest.len().min(PIECE_BYTES_MAX);
@@ -139,6 +155,12 @@ impl Recorder {
     }
 
     fn begin_to_keep(&mut self, is_last: bool) -> Option<BoxFuture<'static, ()>> {
+        if is_last {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let rest = self.redaction.rest(stream);
+                self.take_redacted(stream, &rest);
+            }
+        }
         let mut pieces: Vec<LogPiece> = std::mem::take(&mut self.waiting).into();
         // A character whose end has not come yet waits for it.
         if let Some(piece) = pieces.last_mut().filter(|_| !is_last) {
@@ -225,6 +247,7 @@ mod tests {
             activation: Activation::root(),
         };
         Recorder {
+            redaction: Redaction::new(&[]),
             logs: Arc::clone(kept) as Arc<dyn Logs>,
             of: Arc::new(of),
             written: 0,

@@ -4,113 +4,209 @@
 //! asked, the job is started, its door is served while it runs, and what it writes is taken in.
 
 mod capture;
+mod left;
 mod logs;
+mod redact;
 mod result;
 mod scripts;
 
 pub use logs::{LogOf, LogPiece, Logs, NoLogs, Stream};
 pub use scripts::{Confinement, Interpreters, ProcessLimits, Scripts};
 
-use std::sync::Arc;
+use left::End;
+pub(crate) use left::{Left, Place};
 
-use base::{ErrorType, Fault};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{ErrorType, Fault, Value};
 use engine::effect::{Certainty, Crossed, Decision, Perform, Performed, ProcessRequest};
-use gateway::{Asker, Crossings, Gate, Permit, Process};
-use sandbox::{Ending, Jail, LaunchError};
+use gateway::{Asker, Crossings, Gate, Permit};
+use sandbox::{Ending, LaunchError, Running};
+use spec::tree::Returns;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use crate::mask::Mask;
 use crate::worker::{caller, decision};
-use capture::{Capture, Captured};
+use capture::{Capture, Captured, Wrote};
 use logs::Recorder;
 
 /// Title of what a site cannot run.
 const OFF: &str = "Scripts are off";
 
+/// What of a process is a secret.
+#[derive(Default)]
+pub(crate) struct Given {
+    /// Of the values that it was given, which its log does not show.
+    pub mask: Mask,
+    /// Whether one may stand in its code.
+    pub code: bool,
+}
+
+/// What processes of a site are run with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    pub gate: Arc<Gate>,
+    pub scripts: Arc<Scripts>,
+    pub logs: Arc<dyn Logs>,
+}
+
+/// Runs a process. With a `place` among those that nobody awaits, it is only begun.
 pub(crate) async fn perform(
-    gate: Arc<Gate>,
-    scripts: Arc<Scripts>,
-    logs: Arc<dyn Logs>,
+    site: &Site,
     effect: &Perform,
     request: &ProcessRequest,
+    given: Given,
+    place: Option<Place>,
 ) -> Performed {
+    let Site { gate, scripts, logs } = site;
     let what = request.interpreter.to_string();
     let jail = match scripts.jail().await {
         Ok(jail) => jail,
         // Nothing was done, so the next attempt is the same effect.
         Err(why) => return not_begun(off(&what, why)),
     };
+    if given.code && !jail.is_confined() {
+        return not_begun(written_down(&what));
+    }
     let permit = match gate.process(caller(effect), &what, jail.is_confined()) {
         Ok(permit) => permit,
         Err(denial) => return crate::worker::denied(&denial),
     };
-    // Never closed; given back when the process has ended.
-    let _place = scripts.places().acquire().await;
-    let crossings = Arc::new(Crossings::default());
-    let recorder = Recorder::new(logs, effect);
-    let (result, certainty) =
-        run(&gate, &permit, jail, &scripts, recorder, &crossings, effect, request).await;
-    let mut decision = decision(permit.into_ruling());
-    decision.crossings = crossed(&crossings);
-    Performed { result, certainty, decision: Some(decision) }
-}
-
-type Came = (Result<base::Value, Fault>, Certainty);
-
-#[expect(clippy::too_many_arguments, reason = "one call, which only names what is put together")]
-async fn run(
-    gate: &Arc<Gate>,
-    permit: &Permit<Process>,
-    jail: &Jail,
-    scripts: &Scripts,
-    recorder: Recorder,
-    crossings: &Arc<Crossings>,
-    effect: &Perform,
-    request: &ProcessRequest,
-) -> Came {
-    let unknown = |fault: Fault| (Err(fault), Certainty::Unknown);
+    let turn = scripts.turn().await;
     let job = match scripts.job(request, effect) {
         Ok(job) => job,
-        Err(fault) => return unknown(fault),
+        Err(fault) => return done((Err(fault), Certainty::Unknown), permit.into_ruling()),
     };
-    let mut running = match jail.start(job).await {
+    let running = match jail.start(job).await {
         Ok(running) => running,
-        Err(error) => return unknown(not_started(&error)),
+        Err(error) => {
+            return done((Err(not_started(&error)), Certainty::Unknown), permit.into_ruling());
+        }
     };
     let limits = *scripts.limits();
-    let mut capture = Capture::new(request.returns, limits.output_bytes, recorder);
-    let door = running.door.take();
-    let captured = {
-        let (stdout, stderr) = (&mut running.stdout, &mut running.stderr);
-        let reading = timeout(limits.time, capture.read(stdout, stderr));
-        match door {
-            None => reading.await,
-            Some(door) => {
-                let asker = asker(effect);
-                let open = Arc::clone(gate).door(permit, asker, door, Arc::clone(crossings));
-                tokio::select! {
-                    read = reading => read,
-                    () = open => unreachable!("a door is served until nobody needs it"),
-                }
-            }
-        }
+    let returns = if request.wait { request.returns } else { Returns::None };
+    let recorder = Recorder::new(Arc::clone(logs), effect, given.mask.spellings());
+    let mut process = Process {
+        asker: asker(effect),
+        gate: Arc::clone(gate),
+        permit,
+        running,
+        capture: Capture::new(returns, limits.output_bytes, recorder),
+        crossings: Arc::default(),
+        mask: given.mask,
+        time: limits.time,
+        turn,
     };
-    let ended = match captured {
-        Ok(Captured::Whole) => running.ended().await,
-        Ok(Captured::TooMuch) | Err(_) => {
-            running.kill().await;
-            None
-        }
-    };
+    if let Some(place) = place {
+        let ruling = process.permit.ruling();
+        place.leave(process);
+        return done((Ok(Value::Null), Certainty::Definite), ruling);
+    }
+    let attended = process.attend(std::future::pending()).await;
+    let Process { permit, capture, crossings, turn, .. } = process;
     let wrote = capture.finish().await;
-    match (captured, ended) {
-        (Err(_), _) => unknown(result::too_slow(limits.time)),
-        (Ok(Captured::TooMuch), _) => unknown(result::too_much(limits.output_bytes)),
-        (Ok(Captured::Whole), None) => unknown(result::broken_off()),
-        (Ok(Captured::Whole), Some(Ending::Failed(failure))) => {
+    drop(turn);
+    let mut performed = done(came(request, &limits, attended, wrote), permit.into_ruling());
+    if let Some(decision) = &mut performed.decision {
+        decision.crossings = crossed(&crossings);
+    }
+    performed
+}
+
+fn done((result, certainty): Came, ruling: gateway::Ruling) -> Performed {
+    Performed { result, certainty, decision: Some(decision(ruling)) }
+}
+
+type Came = (Result<Value, Fault>, Certainty);
+
+fn came(
+    request: &ProcessRequest,
+    limits: &ProcessLimits,
+    attended: Attended,
+    wrote: Wrote,
+) -> Came {
+    let unknown = |fault: Fault| (Err(fault), Certainty::Unknown);
+    match attended {
+        Attended::TooLong => unknown(result::too_slow(limits.time)),
+        Attended::TooMuch => unknown(result::too_much(limits.output_bytes)),
+        Attended::BrokenOff => unknown(result::broken_off()),
+        Attended::Ended(Ending::Failed(failure)) => {
             unknown(runtime(&failure.to_string(), "Cannot start"))
         }
-        (Ok(Captured::Whole), Some(ending)) => {
-            (result::of(request, &ending, wrote), Certainty::Definite)
+        Attended::Ended(ending) => (result::of(request, &ending, wrote), Certainty::Definite),
+        Attended::Stopped(_) => unreachable!("who awaits a process drops it"),
+    }
+}
+
+/// A process at work, with all that it needs to go on. Dropping it ends it.
+struct Process {
+    gate: Arc<Gate>,
+    permit: Permit<gateway::Process>,
+    asker: Asker,
+    running: Running,
+    capture: Capture,
+    crossings: Arc<Crossings>,
+    mask: Mask,
+    time: Duration,
+    /// Its place among those that may run at once. Given back when it has ended.
+    turn: OwnedSemaphorePermit,
+}
+
+/// How attending a process came to its end. All that it has started is ended by then.
+enum Attended {
+    Ended(Ending),
+    /// By somebody else.
+    BrokenOff,
+    TooLong,
+    TooMuch,
+    Stopped(End),
+}
+
+impl Process {
+    /// Serves it until it has ended, has to be ended, or `stop` says so.
+    async fn attend(&mut self, stop: impl Future<Output = End>) -> Attended {
+        // Open until the process has ended: what is killed shall not see its door close before.
+        let mut open =
+            pin!(door(&self.gate, &self.permit, &self.asker, &self.crossings, &mut self.running));
+        let stopped = {
+            let (stdout, stderr) = (&mut self.running.stdout, &mut self.running.stderr);
+            tokio::select! {
+                read = timeout(self.time, self.capture.read(stdout, stderr)) => match read {
+                    Ok(Captured::Whole) => None,
+                    Ok(Captured::TooMuch) => Some(Attended::TooMuch),
+                    Err(_) => Some(Attended::TooLong),
+                },
+                () = &mut open => unreachable!("a door is served until nobody needs it"),
+                end = stop => Some(Attended::Stopped(end)),
+            }
+        };
+        match stopped {
+            None => self.running.ended().await.map_or(Attended::BrokenOff, Attended::Ended),
+            Some(stopped) => {
+                self.running.kill().await;
+                stopped
+            }
+        }
+    }
+}
+
+/// Serves a process's door, if it has one.
+fn door<'a>(
+    gate: &Arc<Gate>,
+    permit: &'a Permit<gateway::Process>,
+    asker: &Asker,
+    crossings: &Arc<Crossings>,
+    running: &mut Running,
+) -> impl Future<Output = ()> + use<'a> {
+    let door = running.door.take();
+    let (gate, asker, crossings) = (Arc::clone(gate), asker.clone(), Arc::clone(crossings));
+    async move {
+        match door {
+            Some(door) => gate.door(permit, asker, door, crossings).await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -139,6 +235,15 @@ fn off(what: &str, why: &str) -> Fault {
          `spec: {{scripts: unconfined}}` in its configuration"
     );
     Fault::new(ErrorType::Configuration, detail).with_title(OFF)
+}
+
+/// Outside of a sandbox the code lies in a file of the machine.
+fn written_down(what: &str) -> Fault {
+    let detail = format!(
+        "the code of `{what}` has a secret in it, and without a sandbox (`scripts: unconfined`) it would be \
+         written into a file of this machine; pass the secret by `environment` or `stdin`"
+    );
+    Fault::new(ErrorType::Configuration, detail).with_title("Secret in code")
 }
 
 fn not_begun(fault: Fault) -> Performed {

@@ -59,16 +59,25 @@ fn text(bytes: Vec<u8>) -> String {
     text
 }
 
-/// Says nothing of what it wrote: that is for `runs logs`, and may be anything.
-fn failed(request: &ProcessRequest, ending: &Ending) -> Fault {
-    let how = match ending {
+/// How a process has ended that nobody awaits, where there is something to say of it.
+pub(super) fn told(ending: &Ending) -> Option<String> {
+    (*ending != Ending::Exited(0)).then(|| format!("the process {}", how(ending)))
+}
+
+fn how(ending: &Ending) -> String {
+    match ending {
         Ending::Signal(signal) => format!("was killed by signal {signal}{}", reason(*signal)),
         Ending::Exited(code) => format!("ended with exit code {code}"),
         Ending::Failed(failure) => failure.to_string(),
-    };
+    }
+}
+
+/// Says nothing of what it wrote: that is for `runs logs`, and may be anything.
+fn failed(request: &ProcessRequest, ending: &Ending) -> Fault {
     let detail = format!(
-        "`{}` {how}; `isonomy runs logs` shows what it wrote, and `return: code` or `all` makes the code the output",
-        request.interpreter
+        "`{}` {}; `isonomy runs logs` shows what it wrote, and `return: code` or `all` makes the code the output",
+        request.interpreter,
+        how(ending)
     );
     runtime(&detail, FAILED)
 }

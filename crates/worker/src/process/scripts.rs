@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ErrorType, Fault};
@@ -9,7 +10,7 @@ use engine::effect::{Interpreter, Perform, ProcessRequest};
 use sandbox::jail::{Installed, Limits, NotInstalled};
 use sandbox::{Jail, Job};
 use spec::tree::Language;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 /// Where interpreters stand on systems that have one, the first that is there.
 const WELL_KNOWN: [(Interpreter, &[&str]); 3] = [
@@ -109,7 +110,7 @@ pub struct Scripts {
     confinement: Confinement,
     interpreters: Interpreters,
     limits: ProcessLimits,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     /// Found out when the first script is to be run, once for the life of the site.
     jail: OnceCell<Result<Jail, String>>,
 }
@@ -122,7 +123,7 @@ impl Scripts {
         interpreters: Interpreters,
         limits: ProcessLimits,
     ) -> Self {
-        let places = Semaphore::new(limits.at_once.clamp(1, Semaphore::MAX_PERMITS));
+        let places = Arc::new(Semaphore::new(limits.at_once.clamp(1, Semaphore::MAX_PERMITS)));
         Self { program, confinement, interpreters, limits, places, jail: OnceCell::new() }
     }
 
@@ -142,8 +143,10 @@ impl Scripts {
         found.await.as_ref().map_err(String::as_str)
     }
 
-    pub(super) fn places(&self) -> &Semaphore {
-        &self.places
+    /// Waits until one more may run.
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+        let turn = Arc::clone(&self.places).acquire_owned().await;
+        turn.expect("the places of processes are never closed")
     }
 
     pub(super) fn limits(&self) -> &ProcessLimits {

@@ -38,6 +38,7 @@ impl Actor {
                 }
                 Effect::Listen(listener, after) => self.ear.listen(listener, after),
                 Effect::Unlisten(listener) => self.ear.unlisten(listener),
+                Effect::EndLeft => self.driver.0.parts.performer.end_left(self.run),
                 Effect::End => {
                     self.ear.close();
                     self.evaluating.drain().for_each(|(_, task)| task.abort());

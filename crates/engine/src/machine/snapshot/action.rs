@@ -1,8 +1,11 @@
 //! What an effect asks for, put away and taken up again. Sealed parts stay as they are, sealed.
 
+use std::sync::Arc;
+
 use base::name::{FunctionRef, WorkflowKey};
 use spec::tree::{Returns, Scheme};
 
+use super::operation::{operation_doc, operation_of};
 use super::{Back, SnapshotError, Taken, variable_docs};
 use crate::effect::{Action, ChildStart, Evaluate, HttpRequest, Interpreter, ProcessRequest};
 use crate::format::snapshot_doc::{ActionDoc, LateDoc, SealedCallDoc, Values};
@@ -26,6 +29,7 @@ pub(super) fn action_doc(action: &Action, values: &mut Values) -> ActionDoc {
             arguments: request.arguments.clone(),
             environment: request.environment.clone(),
             returns: request.returns.as_str().to_owned(),
+            wait: request.wait,
         },
         Action::Function { function, input } => {
             ActionDoc::Function { function: function.to_string(), input: values.put(input) }
@@ -52,6 +56,16 @@ fn sealed_doc(sealed: &Sealed, values: &mut Values) -> ActionDoc {
         SealedCall::Function { function } => {
             SealedCallDoc::Function { function: function.to_string() }
         }
+        SealedCall::OpenApi { operation, output, redirect } => SealedCallDoc::Openapi {
+            operation: operation_doc(operation),
+            output: (*output).into(),
+            redirect: *redirect,
+        },
+        SealedCall::Process { interpreter, returns, wait } => SealedCallDoc::Process {
+            interpreter: interpreter.as_str().to_owned(),
+            returns: returns.as_str().to_owned(),
+            wait: *wait,
+        },
     };
     let parts = late_doc(&sealed.parts, values);
     let authentication = sealed.authentication.as_ref();
@@ -88,13 +102,16 @@ impl Taken<'_> {
                 let output = output.into();
                 Action::Http(HttpRequest { method, uri, headers, query, body, output, redirect })
             }
-            ActionDoc::Process { interpreter, code, stdin, arguments, environment, returns } => {
-                let interpreter = Interpreter::ALL
-                    .into_iter()
-                    .find(|one| one.as_str() == interpreter)
-                    .ok_or(SnapshotError::Revision("a process has an unknown interpreter"))?;
-                let returns = Returns::parse(&returns)
-                    .ok_or(SnapshotError::Revision("a process returns something unknown"))?;
+            ActionDoc::Process {
+                interpreter,
+                code,
+                stdin,
+                arguments,
+                environment,
+                returns,
+                wait,
+            } => {
+                let (interpreter, returns) = process(&interpreter, &returns)?;
                 let (code, stdin) = (self.text(code)?, self.text(stdin)?);
                 Action::Process(ProcessRequest {
                     interpreter,
@@ -103,6 +120,7 @@ impl Taken<'_> {
                     arguments,
                     environment,
                     returns,
+                    wait,
                 })
             }
             ActionDoc::Function { function, input } => {
@@ -131,6 +149,14 @@ impl Taken<'_> {
             }
             SealedCallDoc::Function { function } => {
                 SealedCall::Function { function: named(&function)? }
+            }
+            SealedCallDoc::Openapi { operation, output, redirect } => {
+                let operation = Arc::new(operation_of(operation));
+                SealedCall::OpenApi { operation, output: output.into(), redirect }
+            }
+            SealedCallDoc::Process { interpreter, returns, wait } => {
+                let (interpreter, returns) = process(&interpreter, &returns)?;
+                SealedCall::Process { interpreter, returns, wait }
             }
         };
         let authentication = match authentication {
@@ -165,4 +191,14 @@ impl Taken<'_> {
 
 fn named(function: &str) -> Back<FunctionRef> {
     FunctionRef::parse(function).ok_or(SnapshotError::Revision("a function has no valid name"))
+}
+
+fn process(interpreter: &str, returns: &str) -> Back<(Interpreter, Returns)> {
+    let interpreter = Interpreter::ALL
+        .into_iter()
+        .find(|one| one.as_str() == interpreter)
+        .ok_or(SnapshotError::Revision("a process has an unknown interpreter"))?;
+    let returns = Returns::parse(returns)
+        .ok_or(SnapshotError::Revision("a process returns something unknown"))?;
+    Ok((interpreter, returns))
 }

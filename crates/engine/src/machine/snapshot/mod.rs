@@ -5,6 +5,7 @@
 
 mod action;
 mod body;
+mod operation;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -103,7 +103,7 @@ impl Site {
         let counted = store.run_count().await.map_err(SiteError::Resume)?;
         let driver = Driver::open(engine::driver::Parts {
             store: Arc::clone(&store),
-            performer: Arc::new(worker),
+            performer: Arc::new(worker.clone()),
             evaluator: Arc::new(evaluators.clone()),
             secrets: opened,
             catalog: Arc::clone(&catalog) as Arc<dyn spec::Catalog + Send + Sync>,
@@ -118,7 +118,7 @@ impl Site {
         let workflows = Workflows::new(
             Arc::clone(&store),
             catalog,
-            Arc::clone(&gate),
+            worker,
             evaluators.clone(),
             Arc::clone(&clock),
         );

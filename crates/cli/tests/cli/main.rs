@@ -11,6 +11,7 @@ mod graph;
 mod guide;
 mod local;
 mod promise;
+mod resources;
 mod run;
 mod runs;
 mod scripts;

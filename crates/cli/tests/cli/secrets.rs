@@ -73,7 +73,7 @@ fn set(home: &Home, args: &[&str], value: &str) -> Ended {
 }
 
 /// Every file below a folder that holds any of the texts.
-fn holding(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
+pub fn holding(folder: &Path, texts: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

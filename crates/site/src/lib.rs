@@ -12,7 +12,6 @@ mod detail;
 mod evaluate;
 mod event;
 mod expressions;
-mod fetch;
 mod follow;
 mod journal;
 mod log;

@@ -7,17 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use base::Digest;
 use base::name::{FunctionRef, WorkflowKey};
-use base::{Digest, Namespace};
-use gateway::Gate;
 use spec::read::LATEST;
 use spec::resolved::{Resolved, workflow_of, workflow_reference};
 use spec::revision::{Unresolved, revision_digests};
 use spec::{Catalog, Lookup, Manifest, Read, Reference, ReferenceKind, ReferenceTo};
 use store::{Store, WorkflowRow};
 use wire::ProblemCode;
+use worker::{Wanted, Worker};
 
-use crate::fetch::{RESOURCES_MAX, fetch};
 use crate::refusal::{Refusal, internal};
 use crate::workflow::{finding, invalid};
 
@@ -27,6 +26,9 @@ const ROUNDS_MAX: usize = 8;
 
 /// Revisions that are searched for a version. Nobody keeps a reference to an older one.
 const REVISIONS_SEARCHED_MAX: u32 = 1_000;
+
+/// Texts that one document may refer to. Each is a request that somebody waits for.
+const RESOURCES_MAX: usize = 64;
 
 /// Versions that a message names.
 const VERSIONS_SHOWN_MAX: usize = 5;
@@ -57,7 +59,7 @@ pub(crate) struct Named {
 pub(crate) struct Resolver {
     pub store: Arc<dyn Store>,
     pub catalog: Arc<worker::Catalog>,
-    pub gate: Arc<Gate>,
+    pub worker: Worker,
 }
 
 /// The documents that are applied together: their versions by name.
@@ -121,8 +123,7 @@ impl Resolver {
                 return Ok(Ok(resolution));
             }
             known = read;
-            let namespace = &resolution.read.workflow.document.key.namespace;
-            self.look_up(&resolution.read.unresolved, namespace, &mut known).await?;
+            self.look_up(&resolution.read, &mut known).await?;
             sent = resolution.sent;
         }
         let detail = format!(
@@ -134,14 +135,9 @@ impl Resolver {
 
     /// Looks up what is asked for, and remembers what came of it. What lies behind addresses is
     /// fetched all at once.
-    async fn look_up(
-        &self,
-        asked: &[ReferenceTo],
-        namespace: &Namespace,
-        known: &mut Known,
-    ) -> Result<(), Refusal> {
+    async fn look_up(&self, read: &Read, known: &mut Known) -> Result<(), Refusal> {
         let mut uris = BTreeSet::new();
-        for to in asked {
+        for to in &read.unresolved {
             match to.kind {
                 ReferenceKind::Workflow => match self.workflow(&to.name).await? {
                     Ok(digest) => {
@@ -162,7 +158,7 @@ impl Resolver {
         let left = RESOURCES_MAX.saturating_sub(known.resolved.resources.len());
         let fetched = uris.into_iter().enumerate().map(|(number, uri)| async move {
             let text = match number < left {
-                true => fetch(&self.gate, namespace, &uri).await,
+                true => self.worker.fetch(wanted(read, &uri)).await,
                 false => Err(format!("a document refers to at most {RESOURCES_MAX} addresses")),
             };
             (uri, text)
@@ -270,6 +266,15 @@ impl Catalog for Known {
             Some(why) => Lookup::Missing(why.clone()),
             None => Lookup::NotAsked,
         }
+    }
+}
+
+fn wanted<'a>(read: &'a Read, uri: &'a str) -> Wanted<'a> {
+    Wanted {
+        namespace: &read.workflow.document.key.namespace,
+        uri,
+        access: read.access.get(uri),
+        secrets: &read.workflow.secrets,
     }
 }
 

@@ -119,7 +119,7 @@ impl Site {
         let workflows = Workflows::new(
             Arc::clone(&store),
             catalog,
-            Arc::clone(&gate),
+            worker,
             evaluators.clone(),
             Arc::clone(&clock),
         );

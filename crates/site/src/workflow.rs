@@ -6,16 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{Clock, Digest};
 use engine::record::By;
-use gateway::Gate;
 use spec::tree::schedule::Schedule;
 use spec::{Diagnostic, Resolved, Severity};
 use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
+use tokio::sync::Notify;
 use wire::{
     Finding, Page, ProblemCode, RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange,
     WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
-
-use tokio::sync::Notify;
+use worker::Worker;
 
 use crate::caller::Caller;
 use crate::change::{ChangeKind, change_op};
@@ -74,13 +73,13 @@ impl Workflows {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         catalog: Arc<worker::Catalog>,
-        gate: Arc<Gate>,
+        worker: Worker,
         evaluators: Evaluators,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (heads, changing) = (Mutex::default(), tokio::sync::Mutex::default());
         let (schedules_changed, listeners_changed) = (Arc::default(), Arc::default());
-        let resolver = Resolver { store: Arc::clone(&store), catalog, gate };
+        let resolver = Resolver { store: Arc::clone(&store), catalog, worker };
         Self(Arc::new(Inner {
             store,
             resolver,

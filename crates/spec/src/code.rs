@@ -121,7 +121,6 @@ codes! {
     NotYetAsyncApi = "WF-106": "`call: asyncapi` is not there yet",
     NotYetA2a = "WF-107": "`call: a2a` is not there yet",
     NotYetMcp = "WF-108": "`call: mcp` is not there yet",
-    NotYetAuthentication = "WF-112": "authentication for what a document refers to is not there yet",
     // 200 to 299: warnings.
     Unreachable = "WF-201": "a task that is never reached",
     ConcurrentExport = "WF-202": "two branches of one fork export",

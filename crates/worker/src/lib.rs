@@ -9,6 +9,7 @@ pub mod functions;
 
 mod authentication;
 mod content;
+mod fetch;
 mod http;
 mod mask;
 pub mod process;
@@ -16,6 +17,7 @@ mod sealed;
 mod worker;
 
 pub use catalog::{Capabilities, Catalog, FunctionManifest};
+pub use fetch::Wanted;
 pub use folders::{Folder, FolderError, Folders};
 pub use process::{Logs, NoLogs, Scripts};
 pub use worker::{Config, Ports, Worker};

@@ -1,7 +1,7 @@
 //! Effects with sealed parts: here, and nowhere else, secrets are opened, the request says who it
 //! is, and what comes back is masked before anybody can write it down.
 
-use base::value::object;
+use base::value::{as_str, get, object, parse};
 use base::{Fault, Value};
 use engine::effect::{Action, Certainty, Perform, Performed};
 use engine::sealed::{Keys, Sealed};
@@ -100,8 +100,10 @@ async fn secrets(
 }
 
 /// Properties that are secret by what they are, wherever the author has put them.
-fn confidential(properties: &Value, mask: &mut Mask) {
-    let get = base::value::get;
+pub(crate) fn confidential(properties: &Value, mask: &mut Mask) {
+    // A provider that knows only text gives an object as its JSON.
+    let parsed = as_str(properties).and_then(|text| parse(text.as_bytes()).ok());
+    let properties = parsed.as_ref().unwrap_or(properties);
     let client = get(properties, "client");
     let tokens = ["subject", "actor"].map(|name| get(properties, name));
     let found = [

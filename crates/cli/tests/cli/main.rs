@@ -12,6 +12,7 @@ mod guide;
 mod left;
 mod local;
 mod promise;
+mod resources;
 mod run;
 mod runs;
 mod scripts;

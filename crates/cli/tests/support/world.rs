@@ -25,6 +25,8 @@ pub enum Answer {
     /// 200 with this JSON.
     Json(String),
     Status(u16),
+    /// 401 with this challenge.
+    Ask(&'static str),
     /// The request is taken and never answered. The other end's close is told to [`World::closed`].
     Silence,
 }
@@ -117,9 +119,10 @@ impl Served {
             let answer = self.count(&request);
             // Nobody may wait for it any more.
             let _ = self.came.send(request.clone());
-            let (status, body) = match answer {
-                Answer::Json(body) => (200, body),
-                Answer::Status(status) => (status, "{}".to_owned()),
+            let (status, challenge, body) = match answer {
+                Answer::Json(body) => (200, String::new(), body),
+                Answer::Status(status) => (status, String::new(), "{}".to_owned()),
+                Answer::Ask(how) => (401, format!("www-authenticate: {how}\r\n"), "{}".to_owned()),
                 Answer::Silence => {
                     let mut rest = [0; 1];
                     while matches!(reader.read(&mut rest), Ok(read) if read > 0) {}
@@ -129,7 +132,7 @@ impl Served {
             };
             write!(
                 stream,
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                "HTTP/1.1 {status} X\r\n{challenge}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
                 body.len()
             )?;
             stream.flush()?;

@@ -7,7 +7,7 @@ use expr::Expr;
 
 use crate::code::Code;
 use crate::node::Kind;
-use crate::tree::{Authentication, Scheme, Template, UriPart};
+use crate::tree::{Access, Authentication, Scheme, Template, UriPart};
 
 use super::Reader;
 use super::call::uri_template;
@@ -67,6 +67,16 @@ impl<'a> Reader<'a> {
         self.authentication_inline(shelved, around)
     }
 
+    /// Who asks for what is fetched before there is a run.
+    pub(super) fn access(&mut self, item: Item<'a>) -> Option<Access> {
+        let authentication = self.authentication(item, &Around::nobody())?;
+        let entries = self.entries(item)?;
+        let named = entries.iter().find(|entry| &*entry.key == "use");
+        let name = named.and_then(|entry| entry.value.as_str());
+        let name = name.unwrap_or(authentication.scheme.name()).to_owned();
+        Some(Access { name, authentication })
+    }
+
     pub(super) fn authentication_inline(
         &mut self,
         item: Item<'a>,
@@ -111,7 +121,7 @@ impl<'a> Reader<'a> {
             }
         }
         let properties = self.template(item, Position::Authentication, around)?;
-        let properties = self.with_authority(item, properties)?;
+        let properties = self.with_authority(item, properties, around)?;
         Some(Authentication { scheme, properties })
     }
 
@@ -226,7 +236,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The authority with its `{name}` places filled from the task's input, as in an endpoint.
-    fn with_authority(&mut self, item: Item<'a>, properties: Template) -> Option<Template> {
+    fn with_authority(
+        &mut self,
+        item: Item<'a>,
+        properties: Template,
+        around: &Around,
+    ) -> Option<Template> {
         let Kind::Map(entries) = &item.node.kind else { return Some(properties) };
         let authority = entries.iter().find(|entry| &*entry.key == "authority");
         let Some(authority) = authority else { return Some(properties) };
@@ -243,6 +258,12 @@ impl<'a> Reader<'a> {
         };
         if !parts.iter().any(|part| matches!(part, UriPart::Variable(_))) {
             return Some(properties);
+        }
+        if around.is_nobody() {
+            let hint = "no task is there yet whose input could fill it: write the address itself";
+            let message = "this address cannot be computed";
+            self.report(Code::ComputedReference, authority.value.at, message, Some(hint.into()));
+            return None;
         }
         let filled = Template::Expr(filled(&parts)?);
         let fields: Vec<(Arc<str>, Template)> = match properties {

@@ -90,7 +90,12 @@ impl Around {
 
     /// The language's variables at a position.
     fn arguments(&self, position: Position) -> &'static [&'static str] {
-        if self.nobody { &[] } else { position.arguments() }
+        match (self.nobody, position) {
+            (false, _) => position.arguments(),
+            // What is fetched for a document is asked for with secrets.
+            (true, Position::Authentication) => &["secrets"],
+            (true, _) => &[],
+        }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -14,12 +14,12 @@ use crate::near;
 use crate::node::{Entry, Node, escape};
 use crate::problems::{Problems, shown};
 use crate::revision::ReferenceKind;
-use crate::tree::{CustomCall, TaskKind, TaskNo, Template};
+use crate::tree::{Access, CustomCall, TaskKind, TaskNo, Template};
 
 use super::expression::{Around, Position};
 use super::fields::Item;
 use super::list::Siblings;
-use super::resource::Resource;
+use super::resource::{Address, Resource};
 use super::reusable::Reusables;
 use super::secret::Secrets;
 use super::{Reader, Unparsed};
@@ -55,12 +55,12 @@ impl<'a> Reader<'a> {
         let body = if let Some(entry) = self.reusables.function(name) {
             self.named_function(entry, at)
         } else if name.starts_with("https://") || name.starts_with("http://") {
-            self.address(item).and_then(|(uri, at)| self.function_at(uri, at))
+            self.address(item).and_then(|it| self.function_at(it.uri, it.at, it.access))
         } else {
             let function = FunctionRef::parse(name)?;
             let endpoint = self.reusables.catalog(&function.catalog)?;
-            let uri = self.catalog_address(endpoint, &function);
-            uri.and_then(|uri| self.function_at(&uri, at))
+            let address = self.catalog_address(endpoint, &function);
+            address.and_then(|(uri, access)| self.function_at(&uri, at, access))
         };
         let with = match with {
             Some(item) => self.arguments_of(item, around).map(Some),
@@ -122,9 +122,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A function whose definition lies behind an address.
-    fn function_at(&mut self, uri: &str, at: Location) -> Option<TaskNo> {
+    fn function_at(&mut self, uri: &str, at: Location, access: Option<Access>) -> Option<TaskNo> {
         self.once(uri.to_owned(), at, |reader| {
-            let resource = reader.resource(uri, at, ReferenceKind::Function).ok()?;
+            let resource = reader.resource(uri, at, access, ReferenceKind::Function).ok()?;
             let Some(resource) = resource else {
                 // Something must stand for it, so that the rest of the document can be judged.
                 return Some(reader.stand_in(uri));
@@ -162,6 +162,7 @@ impl<'a> Reader<'a> {
             astray: Vec::new(),
             references: std::mem::take(&mut self.references),
             unresolved: std::mem::take(&mut self.unresolved),
+            access: std::mem::take(&mut self.access),
             is_extension: self.is_extension,
             is_loose: false,
             patterns: std::mem::take(&mut self.patterns),
@@ -174,6 +175,7 @@ impl<'a> Reader<'a> {
         self.exports = std::mem::take(&mut other.exports);
         self.references = std::mem::take(&mut other.references);
         self.unresolved = std::mem::take(&mut other.unresolved);
+        self.access = std::mem::take(&mut other.access);
         self.patterns = std::mem::take(&mut other.patterns);
         // Their places are in another text: what is wrong with them is told at the call.
         let unparsed = std::mem::take(&mut other.unparsed).into_iter();
@@ -207,15 +209,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Where a catalog keeps the definition of a function.
-    fn catalog_address(&mut self, endpoint: Item<'a>, function: &FunctionRef) -> Option<String> {
+    fn catalog_address(
+        &mut self,
+        endpoint: Item<'a>,
+        function: &FunctionRef,
+    ) -> Option<(String, Option<Access>)> {
         let fields = self.fields(endpoint, &["endpoint"])?;
         let item = self.require(&fields, "endpoint")?;
-        let (root, _) = self.address(item)?;
+        let Address { uri: root, access, .. } = self.address(item)?;
         let FunctionRef { name, version, .. } = function;
-        Some(raw(&format!(
+        let uri = raw(&format!(
             "{}/functions/{name}/{version}/function.yaml",
             root.trim_end_matches('/')
-        )))
+        ));
+        Some((uri, access))
     }
 
     /// Functions that nothing calls are read as well.

@@ -37,7 +37,7 @@ pub use unparsed::Unparsed;
 pub use validate::{Validated, validate};
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ use crate::code::{Code, Severity};
 use crate::diagnostic::{Diagnostic, Location};
 use crate::problems::Problems;
 use crate::revision::{Reference, ReferenceTo, revision};
-use crate::tree::{Task, TaskNo, Workflow};
+use crate::tree::{Access, Task, TaskNo, Workflow};
 use crate::yaml;
 
 use self::fields::Item;
@@ -67,6 +67,8 @@ pub struct Read {
     pub references: Vec<Reference>,
     /// What nobody has looked up yet. A document that has some can be judged, and not run.
     pub unresolved: Vec<ReferenceTo>,
+    /// Who asks for what lies behind an address, where the document says so.
+    pub access: BTreeMap<String, Access>,
     /// Expressions that only an evaluator process can look at.
     pub unparsed: Vec<Unparsed>,
 }
@@ -84,7 +86,7 @@ enum Purpose {
 /// Reads a workflow. On failure everything that is wrong comes back, in the order of the document,
 /// with the warnings among it.
 pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> {
-    let Seen { workflow, found, references, unresolved, unparsed, .. } =
+    let Seen { workflow, found, references, unresolved, access, unparsed, .. } =
         look(text, catalog, Purpose::Run);
     let has_errors = found.iter().any(|found| found.severity == Severity::Error);
     let Some(workflow) = workflow.filter(|_| !has_errors) else {
@@ -92,7 +94,7 @@ pub fn read(text: &str, catalog: &dyn Catalog) -> Result<Read, Vec<Diagnostic>> 
         return Err(found);
     };
     let revision = revision(text, &references);
-    Ok(Read { workflow, revision, warnings: found, references, unresolved, unparsed })
+    Ok(Read { workflow, revision, warnings: found, references, unresolved, access, unparsed })
 }
 
 /// What one look at a document gives.
@@ -102,6 +104,7 @@ struct Seen {
     found: Vec<Diagnostic>,
     references: Vec<Reference>,
     unresolved: Vec<ReferenceTo>,
+    access: BTreeMap<String, Access>,
     unparsed: Vec<Unparsed>,
     key: Option<(WorkflowKey, Location)>,
 }
@@ -115,6 +118,7 @@ fn look(text: &str, catalog: &dyn Catalog, purpose: Purpose) -> Seen {
             found,
             references: vec![],
             unresolved: vec![],
+            access: BTreeMap::new(),
             unparsed: vec![],
             key: None,
         };
@@ -136,12 +140,13 @@ fn look(text: &str, catalog: &dyn Catalog, purpose: Purpose) -> Seen {
         astray: Vec::new(),
         references: BTreeSet::new(),
         unresolved: BTreeSet::new(),
+        access: BTreeMap::new(),
         is_extension: false,
         is_loose: false,
         patterns: 0,
     };
     let workflow = reader.workflow(&root);
-    let Reader { problems, references, unresolved, mut unparsed, key, .. } = reader;
+    let Reader { problems, references, unresolved, access, mut unparsed, key, .. } = reader;
     // A reusable that is used twice is read twice.
     unparsed.sort_by_key(|expression| expression.at.offset);
     unparsed.dedup_by(|one, other| {
@@ -152,7 +157,8 @@ fn look(text: &str, catalog: &dyn Catalog, purpose: Purpose) -> Seen {
     }
     let references = references.into_iter().collect();
     let unresolved = unresolved.into_iter().collect();
-    Seen { workflow, found: problems.into_list(Some(&root)), references, unresolved, unparsed, key }
+    let found = problems.into_list(Some(&root));
+    Seen { workflow, found, references, unresolved, access, unparsed, key }
 }
 
 struct Reader<'a> {
@@ -179,6 +185,8 @@ struct Reader<'a> {
     astray: Vec<Astray>,
     references: BTreeSet<Reference>,
     unresolved: BTreeSet<ReferenceTo>,
+    /// By address.
+    access: BTreeMap<String, Access>,
     /// The tasks that are read now belong to an extension.
     is_extension: bool,
     /// `evaluate.mode`: whatever can be read as an expression is one.

@@ -10,11 +10,19 @@ use crate::diagnostic::Location;
 use crate::node::{Kind, Node};
 use crate::problems::{Problems, shown};
 use crate::revision::{Reference, ReferenceKind, ReferenceTo};
+use crate::tree::Access;
 use crate::yaml;
 
 use super::Reader;
 use super::expression::is_expression;
 use super::fields::Item;
+
+/// Where something is fetched, and by whom.
+pub(super) struct Address<'a> {
+    pub(super) uri: &'a str,
+    pub(super) at: Location,
+    pub(super) access: Option<Access>,
+}
 
 /// A text from an address.
 pub(super) struct Resource {
@@ -33,25 +41,23 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<Resource>, ()> {
         let fields = self.fields(item, &["name", "endpoint"]).ok_or(())?;
         let endpoint = self.require(&fields, "endpoint").ok_or(())?;
-        let (uri, at) = self.address(endpoint).ok_or(())?;
-        self.resource(uri, at, kind)
+        let Address { uri, at, access } = self.address(endpoint).ok_or(())?;
+        self.resource(uri, at, access, kind)
     }
 
     /// The address of something that is fetched when the document is applied.
-    pub(super) fn address(&mut self, item: Item<'a>) -> Option<(&'a str, Location)> {
-        let item = match &item.node.kind {
+    pub(super) fn address(&mut self, item: Item<'a>) -> Option<Address<'a>> {
+        let (item, access) = match &item.node.kind {
             Kind::Map(_) => {
                 let fields = self.fields(item, &["uri", "authentication"])?;
-                if let Some(item) = fields.get("authentication") {
-                    self.not_yet(
-                        Code::NotYetAuthentication,
-                        item.at,
-                        "`authentication` of what a document refers to",
-                    );
+                let access = fields.get("authentication").map(|item| self.access(item));
+                let uri = self.require(&fields, "uri")?;
+                match access {
+                    None => (uri, None),
+                    Some(access) => (uri, Some(access?)),
                 }
-                self.require(&fields, "uri")?
             }
-            _ => item,
+            _ => (item, None),
         };
         let text = self.text(item)?;
         let at = item.node.at;
@@ -68,7 +74,7 @@ impl<'a> Reader<'a> {
             self.report(Code::Endpoint, at, message, Some(hint.into()));
             return None;
         }
-        Some((text, at))
+        Some(Address { uri: text, at, access })
     }
 
     /// Looks an address up, and makes it part of the revision.
@@ -76,8 +82,13 @@ impl<'a> Reader<'a> {
         &mut self,
         uri: &str,
         at: Location,
+        access: Option<Access>,
         kind: ReferenceKind,
     ) -> Result<Option<Resource>, ()> {
+        if let Some(access) = access {
+            // It is fetched once: by whoever the document names first.
+            self.access.entry(uri.to_owned()).or_insert(access);
+        }
         let to = ReferenceTo { kind, name: uri.to_owned() };
         match self.catalog.resource(uri) {
             Lookup::Found(text) => {

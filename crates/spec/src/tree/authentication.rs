@@ -11,6 +11,15 @@ pub struct Authentication {
     pub properties: Template,
 }
 
+/// Who asks for what lies behind an address when the document is applied.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// As the document calls it: its name in `use.authentications`, or else the scheme.
+    pub name: String,
+    /// Its expressions read `$secrets` and nothing else, since no run is there.
+    pub authentication: Authentication,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scheme {
     Basic,

@@ -19,7 +19,7 @@ use base::{Duration, SecretName, Value};
 use expr::Expr;
 
 use crate::schema::Schema;
-pub use authentication::{Authentication, Scheme};
+pub use authentication::{Access, Authentication, Scheme};
 pub use child::ChildRun;
 pub use event::{
     Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,

@@ -119,7 +119,7 @@ impl Site {
         let workflows = Workflows::new(
             Arc::clone(&store),
             catalog,
-            worker,
+            worker.clone(),
             evaluators.clone(),
             Arc::clone(&clock),
         );

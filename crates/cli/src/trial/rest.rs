@@ -83,7 +83,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::runtime::{Builder, Runtime};
-    use tokio::time::sleep;
+    use tokio::time::{advance, interval_at};
 
     use super::*;
 
@@ -101,9 +101,11 @@ mod tests {
         let (rest, runtime) = at_rest();
         runtime.block_on(async {
             let began = Instant::now();
-            tokio::spawn(async {
+            let step = Duration::from_millis(7);
+            let mut steps = interval_at(began + step, step);
+            tokio::spawn(async move {
                 for _ in 0..3 {
-                    sleep(Duration::from_millis(7)).await;
+                    steps.tick().await;
                 }
             });
             let mut seen = Vec::new();
@@ -122,7 +124,7 @@ mod tests {
         let (rest, runtime) = at_rest();
         runtime.block_on(async {
             let began = Instant::now();
-            sleep(Duration::from_millis(5)).await;
+            advance(Duration::from_millis(5)).await;
             let (sender, mut steps) = tokio::sync::mpsc::unbounded_channel();
             let working = rest.clone();
             tokio::spawn(async move {

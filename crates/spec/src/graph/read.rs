@@ -90,7 +90,7 @@ fn step(
     let regions = regions(task, kind, &location, left);
     let kind = match (kind, field(task, kind).and_then(Node::as_str)) {
         ("call", Some(what)) => format!("call {what}"),
-        ("run", _) => match field(task, "run").and_then(only_entry_or_first) {
+        ("run", _) => match field(task, "run").and_then(program) {
             Some(what) => format!("run {}", what.key),
             None => "run".to_owned(),
         },
@@ -250,9 +250,12 @@ fn only_entry(node: &Node) -> Option<&Entry> {
     }
 }
 
-fn only_entry_or_first(node: &Node) -> Option<&Entry> {
-    match &node.kind {
-        Kind::Map(entries) => entries.first(),
+/// What `run` runs, whatever stands before it.
+fn program(run: &Node) -> Option<&Entry> {
+    match &run.kind {
+        Kind::Map(entries) => {
+            entries.iter().find(|entry| !matches!(&*entry.key, "await" | "return"))
+        }
         _ => None,
     }
 }

@@ -126,3 +126,11 @@ fn a_cycle_of_branches_has_a_picture() {
     let graph = read(document).expect("a document");
     assert!(svg(&graph, &States::new()).contains("</svg>"));
 }
+
+/// Mutation: call a process by whatever stands first below `run`.
+#[test]
+fn a_process_is_called_by_its_program() {
+    let document = "do:\n  - a: { run: { await: false, return: all, shell: { command: ls } } }\n";
+    let drawn = text(&read(document).expect("a document"), &States::new());
+    assert!(drawn.contains("a  run shell"), "{drawn}");
+}

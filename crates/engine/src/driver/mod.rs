@@ -20,6 +20,7 @@ mod revision;
 mod waker;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base::name::WorkflowKey;
@@ -80,6 +81,8 @@ struct Inner {
     rewake: Notify,
     on_end: OnceLock<OnEnd>,
     stopping: CancellationToken,
+    /// The same for whoever looks at every step: the token has a lock that all runs share.
+    stops: AtomicBool,
     tasks: TaskTracker,
     ears: event::Ears,
 }
@@ -157,6 +160,7 @@ impl Driver {
             rewake: Notify::new(),
             on_end: OnceLock::new(),
             stopping: CancellationToken::new(),
+            stops: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             ears: event::Ears::new(),
         }));
@@ -320,6 +324,7 @@ impl Driver {
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
     /// done by the next start.
     pub async fn stop(&self) {
+        self.0.stops.store(true, Ordering::Release);
         self.0.stopping.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
@@ -331,6 +336,10 @@ impl Driver {
 }
 
 impl Inner {
+    fn stops(&self) -> bool {
+        self.stops.load(Ordering::Acquire)
+    }
+
     fn actors(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, mpsc::Sender<Command>>> {
         // A panic elsewhere cannot leave the map half changed: every change is one call.
         self.actors.lock().unwrap_or_else(PoisonError::into_inner)

@@ -116,9 +116,8 @@ impl Actor {
     }
 
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
-        let stopping = self.driver.0.stopping.clone();
         let mut on = self.done_with_commit(&commands);
-        while !stopping.is_cancelled() {
+        while !self.driver.0.stops() {
             if let On::Stop = on {
                 self.leave(&mut commands);
                 return;
@@ -178,7 +177,7 @@ impl Actor {
     /// Acts on what is durable, tells of it, and leaves where nothing is left to do.
     fn done_with_commit(&mut self, commands: &mpsc::Receiver<Command>) -> On {
         // A driver that stops begins nothing new: what is left here is the next start's.
-        if !self.driver.0.stopping.is_cancelled() {
+        if !self.driver.0.stops() {
             self.act();
         }
         self.tell();

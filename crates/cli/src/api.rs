@@ -177,6 +177,14 @@ impl Api {
         self.command(run, "retry", reason).await
     }
 
+    pub async fn run_suspend(&self, run: RunId, reason: Option<String>) -> Outcome<()> {
+        self.command(run, "suspend", reason).await
+    }
+
+    pub async fn run_resume(&self, run: RunId, reason: Option<String>) -> Outcome<()> {
+        self.command(run, "resume", reason).await
+    }
+
     pub async fn run_events(
         &self,
         run: RunId,

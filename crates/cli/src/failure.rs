@@ -95,6 +95,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::RunExists
         | ProblemCode::RunEnded
         | ProblemCode::RunNotFaulted
+        | ProblemCode::RunNotSuspended
         | ProblemCode::EventInvalid
         | ProblemCode::EventMediaType
         | ProblemCode::SecretMissing

@@ -116,7 +116,10 @@ pub fn of_run(subject: &Subject<'_>, said: &Said<'_>) -> Vec<Event> {
         Happened::Started(_) => {
             tell("started", "startedAt", vec![("definition", subject.definition())]);
         }
-        Happened::RetryRequested(_) => tell("resumed", "resumedAt", Vec::new()),
+        Happened::RetryRequested(_) | Happened::ResumeRequested(_) => {
+            tell("resumed", "resumedAt", Vec::new());
+        }
+        Happened::SuspendRequested(_) => tell("suspended", "suspendedAt", Vec::new()),
         Happened::Performed { .. }
         | Happened::Evaluated { .. }
         | Happened::TimerFired { .. }
@@ -227,6 +230,14 @@ impl Tasks<'_> {
             NoteKind::Retrying { .. } => {
                 self.tell(note, "retried", "retriedAt", None);
                 self.status(note, RunState::Waiting);
+            }
+            NoteKind::Suspended => {
+                self.tell(note, "suspended", "suspendedAt", None);
+                self.status(note, RunState::Suspended);
+            }
+            NoteKind::Resumed { waits } => {
+                self.tell(note, "resumed", "resumedAt", None);
+                self.status(note, if *waits { RunState::Waiting } else { RunState::Running });
             }
             // Suspended is what a person does; who waits is waiting.
             NoteKind::Waiting { .. } | NoteKind::Listening => {

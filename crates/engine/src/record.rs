@@ -63,6 +63,9 @@ pub enum Happened {
     },
     CancelRequested(By),
     RetryRequested(By),
+    /// A person has the run stand still: what is under way may end, and nothing new begins.
+    SuspendRequested(By),
+    ResumeRequested(By),
     /// The budget of pure steps of one record was used up, and the run goes on.
     Continued,
     /// A listener has taken an event. Its position is the listener's cursor from here on.
@@ -103,6 +106,13 @@ pub struct By {
     pub actor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl std::fmt::Display for By {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.actor)?;
+        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
+    }
 }
 
 /// What a run is started with. Frozen: nothing of it is looked up again.
@@ -296,6 +306,11 @@ pub enum NoteKind {
         fault: Fault,
     },
     Cancelled,
+    Suspended,
+    Resumed {
+        /// For a time or an event, as before.
+        waits: bool,
+    },
     Emitted {
         id: String,
         kind: String,

@@ -92,6 +92,8 @@ struct Task {
     name: String,
     location: String,
     state: TaskState,
+    /// It stands still with its run.
+    suspended: bool,
     started_at: Timestamp,
     ended_at: Option<Timestamp>,
     input: Option<Value>,
@@ -143,6 +145,8 @@ impl Walker {
             | Happened::TimerFired { .. }
             | Happened::CancelRequested(_)
             | Happened::RetryRequested(_)
+            | Happened::SuspendRequested(_)
+            | Happened::ResumeRequested(_)
             | Happened::Continued
             | Happened::Received(_) => {}
         }
@@ -204,6 +208,8 @@ impl Walker {
                 task.fault = Some(fault.clone());
             }
             NoteKind::Cancelled => task.end(at, TaskState::Cancelled),
+            NoteKind::Suspended => task.suspended = true,
+            NoteKind::Resumed { .. } => task.suspended = false,
         }
         let is_over = task.is_over();
         match (was_over, is_over) {
@@ -254,6 +260,7 @@ impl Walker {
             name: note.task.to_string(),
             location: note.location.to_string(),
             state: TaskState::Running,
+            suspended: false,
             started_at: at,
             ended_at: None,
             input: None,
@@ -381,6 +388,13 @@ impl Task {
         self.state = state;
     }
 
+    fn state_name(&self) -> &'static str {
+        if self.suspended && !self.is_over() {
+            return RunState::Suspended.as_str();
+        }
+        self.state.name()
+    }
+
     fn is_over(&self) -> bool {
         match self.state {
             TaskState::Running | TaskState::Waiting { .. } | TaskState::Listening => false,
@@ -403,7 +417,7 @@ impl Task {
             activation: self.activation.to_string(),
             task: self.name.clone(),
             location: self.location.clone(),
-            state: self.state.name().to_owned(),
+            state: self.state_name().to_owned(),
             started_at: self.started_at.to_string(),
             ended_at: self.ended_at.map(|at| at.to_string()),
             input,

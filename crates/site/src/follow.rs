@@ -165,6 +165,8 @@ fn note_event(sequence: Sequence, at: &str, state: RunState, note: &Note) -> Fol
         | NoteKind::Listened { .. }
         | NoteKind::Completed { .. }
         | NoteKind::Skipped
+        | NoteKind::Suspended
+        | NoteKind::Resumed { .. }
         | NoteKind::Cancelled => {}
     }
     event
@@ -182,6 +184,8 @@ fn kind(what: &NoteKind) -> &'static str {
         NoteKind::Skipped => "skipped",
         NoteKind::Faulted { .. } => "faulted",
         NoteKind::Cancelled => "cancelled",
+        NoteKind::Suspended => "suspended",
+        NoteKind::Resumed { .. } => "resumed",
         NoteKind::Emitted { .. } => "emitted",
         NoteKind::Listening => "listening",
         NoteKind::Received { .. } => "received",

@@ -118,6 +118,8 @@ impl From<Misfit> for Refusal {
         let code = match &misfit {
             Misfit::Ended(_) => ProblemCode::RunEnded,
             Misfit::NotFaulted(_) => ProblemCode::RunNotFaulted,
+            Misfit::Suspended => ProblemCode::RunSuspended,
+            Misfit::NotSuspended(_) => ProblemCode::RunNotSuspended,
             Misfit::NotStarted
             | Misfit::StartedAlready
             | Misfit::EffectUnknown(_)

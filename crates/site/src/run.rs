@@ -233,13 +233,56 @@ impl Runs {
             return Err(Refusal::new(ProblemCode::RunNotFaulted, detail));
         }
         match self.driver.retry(run, by).await {
-            // It stood still, and could be taken up after all, by a binary that can read it.
-            Err(CommandError::Misfit(Misfit::NotFaulted(_)))
-                if row.state == RunState::Suspended => {}
+            Err(CommandError::Misfit(Misfit::NotFaulted(RunState::Suspended))) => {
+                let detail =
+                    format!("run {run} is suspended; `isonomy runs resume {run}` has it go on");
+                return Err(Refusal::new(ProblemCode::RunNotFaulted, detail));
+            }
+            Err(CommandError::Misfit(Misfit::NotFaulted(now))) if goes_on(&row, now) => {}
             result => result?,
         }
         Ok(run_view(&self.row(namespace, run).await?))
     }
+
+    /// Has a run stand still. One that does already is left as it is.
+    pub(crate) async fn suspend(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        run: RunId,
+        reason: Option<String>,
+    ) -> Result<RunView, Refusal> {
+        let by = caller.because(reason)?;
+        let row = self.row(namespace, run).await?;
+        if row.state != RunState::Suspended {
+            match self.driver.suspend(run, by).await {
+                Err(CommandError::Misfit(Misfit::Suspended)) => {}
+                result => result?,
+            }
+        }
+        Ok(run_view(&self.row(namespace, run).await?))
+    }
+
+    pub(crate) async fn resume(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        run: RunId,
+        reason: Option<String>,
+    ) -> Result<RunView, Refusal> {
+        let by = caller.because(reason)?;
+        let row = self.row(namespace, run).await?;
+        match self.driver.resume(run, by).await {
+            Err(CommandError::Misfit(Misfit::NotSuspended(now))) if goes_on(&row, now) => {}
+            result => result?,
+        }
+        Ok(run_view(&self.row(namespace, run).await?))
+    }
+}
+
+/// A run that could not be followed stood still, and was taken up after all by a binary that can.
+fn goes_on(row: &RunRow, now: RunState) -> bool {
+    row.state == RunState::Suspended && now != RunState::Suspended
 }
 
 /// What a list of runs is narrowed by; the rest of a query is paging.

@@ -62,12 +62,15 @@ pub enum ProblemCode {
     /// Only a faulted run can be retried.
     #[serde(rename = "RUN-004")]
     RunNotFaulted,
-    /// The run is suspended, since its journal cannot be followed.
+    /// The run is suspended.
     #[serde(rename = "RUN-005")]
     RunSuspended,
     /// Too many commands wait at the run.
     #[serde(rename = "RUN-006")]
     RunBusy,
+    /// Only a suspended run can be resumed.
+    #[serde(rename = "RUN-007")]
+    RunNotSuspended,
     /// There is no such secret.
     #[serde(rename = "SEC-001")]
     SecretMissing,
@@ -101,7 +104,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -122,6 +125,7 @@ impl ProblemCode {
         Self::RunNotFaulted,
         Self::RunSuspended,
         Self::RunBusy,
+        Self::RunNotSuspended,
         Self::SecretMissing,
         Self::SecretElsewhere,
         Self::SecretLimit,
@@ -157,6 +161,7 @@ impl ProblemCode {
             Self::RunNotFaulted => "RUN-004",
             Self::RunSuspended => "RUN-005",
             Self::RunBusy => "RUN-006",
+            Self::RunNotSuspended => "RUN-007",
             Self::SecretMissing => "SEC-001",
             Self::SecretElsewhere => "SEC-002",
             Self::SecretLimit => "SEC-003",
@@ -193,6 +198,7 @@ impl ProblemCode {
             Self::RunNotFaulted => "The run has not faulted",
             Self::RunSuspended => "The run is suspended",
             Self::RunBusy => "The run is busy",
+            Self::RunNotSuspended => "The run is not suspended",
             Self::SecretMissing => "No such secret",
             Self::SecretElsewhere => "The secret comes from elsewhere",
             Self::SecretLimit => "Too large a secret, or too many",
@@ -226,6 +232,7 @@ impl ProblemCode {
             | Self::RunEnded
             | Self::RunNotFaulted
             | Self::RunSuspended
+            | Self::RunNotSuspended
             | Self::SecretElsewhere
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit => 413,

@@ -31,7 +31,7 @@ pub struct RunStart<I = Value> {
     pub reason: Option<String>,
 }
 
-/// Why a command is given. Body of `cancel` and `retry`.
+/// Why a command is given. Body of `cancel`, `retry`, `suspend` and `resume`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunCommand {
@@ -239,7 +239,8 @@ pub struct FollowEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
     /// `started`, `iteration`, `scheduled`, `waiting`, `retrying`, `caught`, `completed`, `skipped`,
-    /// `faulted`, `cancelled`; for the run itself `state`.
+    /// `faulted`, `cancelled`, `emitted`, `listening`, `received`, `listened`, `suspended`, `resumed`;
+    /// for the run itself `state`.
     pub kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u64>,

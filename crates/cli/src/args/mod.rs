@@ -170,6 +170,10 @@ pub enum RunsCommand {
     Cancel(RunsChange),
     /// Have a faulted run go on from the task that faulted
     Retry(RunsChange),
+    /// Have a run stand still: nothing new begins in it
+    Suspend(RunsChange),
+    /// Have a suspended run go on
+    Resume(RunsChange),
     /// Print the records of a run's journal
     Events(RunsEvents),
     /// Print what the scripts and commands of a run have written

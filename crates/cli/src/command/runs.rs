@@ -29,6 +29,8 @@ pub async fn runs(global: &Global, args: RunsArgs) -> Outcome {
         RunsCommand::Follow(args) => follow(global, args).await,
         RunsCommand::Cancel(args) => cancel(global, args).await,
         RunsCommand::Retry(args) => retry(global, args).await,
+        RunsCommand::Suspend(args) => suspend(global, args).await,
+        RunsCommand::Resume(args) => resume(global, args).await,
         RunsCommand::Events(args) => events(global, args).await,
         RunsCommand::Logs(args) => logs(global, args).await,
     }
@@ -106,6 +108,24 @@ async fn retry(global: &Global, args: RunsChange) -> Outcome {
         "{} goes on from the task that faulted; follow it with {again}",
         args.run
     ));
+    Ok(Exit::Ok)
+}
+
+async fn suspend(global: &Global, args: RunsChange) -> Outcome {
+    let api = api(global)?;
+    api.run_suspend(args.run, args.reason).await?;
+    output::say(&format!(
+        "{} is suspended; it goes on with {}",
+        args.run,
+        follow::command(&api, "resume", args.run)
+    ));
+    Ok(Exit::Ok)
+}
+
+async fn resume(global: &Global, args: RunsChange) -> Outcome {
+    let api = api(global)?;
+    api.run_resume(args.run, args.reason).await?;
+    output::say(&format!("{} goes on; follow it with {}", args.run, follow::again(&api, args.run)));
     Ok(Exit::Ok)
 }
 

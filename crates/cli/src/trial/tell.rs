@@ -142,6 +142,8 @@ fn see(note: Note, open: &mut BTreeMap<Activation, String>) {
         | NoteKind::Retrying { .. }
         | NoteKind::Caught { .. }
         | NoteKind::Emitted { .. }
+        | NoteKind::Suspended
+        | NoteKind::Resumed { .. }
         | NoteKind::Received { .. } => {}
     }
 }

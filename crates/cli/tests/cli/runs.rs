@@ -112,6 +112,52 @@ fn cancel_cuts_off_a_call_in_flight() {
     assert_eq!((&shown["state"], &shown["startedBy"]), (&json!("cancelled"), &json!("tester")));
 }
 
+/// Mutation: begin the next task of a run that stands still, show it as running, or let one go on that
+/// does not stand still.
+#[test]
+fn a_run_stands_still_until_somebody_resumes_it() {
+    let home = Home::new();
+    let world = World::new(|_| Answer::Json("{\"done\": true}".to_owned()));
+    home.allow(&world.url);
+    let tasks = format!(
+        "  - nap:\n      listen: {{ to: {{ one: {{ with: {{ type: go }} }} }} }}\n  - tell:\n      call: http\n      with: {{ method: post, endpoint: {}/tell }}\n",
+        world.url
+    );
+    home.write("nap.yaml", &document("nap", &tasks));
+    let dev = home.dev();
+    let run = home.run(&["run", "nap.yaml", "--detach"]).ends_with(0).run_id();
+    let said = home.run(&["runs", "suspend", &run, "--reason", "the line is down"]).ends_with(0);
+    assert!(said.stderr.contains(&format!("isonomy runs resume {run}")), "{}", said.stderr);
+    home.run(&["runs", "suspend", &run]).ends_with(0);
+    home.run(&["emit", "go"]).ends_with(0);
+    drop(dev);
+
+    let _dev = home.dev();
+    let shown = home.run(&["runs", "show", &run, "-o", "json"]).ends_with(0).json();
+    assert_eq!(
+        (&shown["state"], &shown["tasks"][0]["state"]),
+        (&json!("suspended"), &json!("suspended"))
+    );
+    assert_eq!(shown["suspended"], json!("by tester: the line is down"));
+    let followed = home.run(&["runs", "follow", &run]).ends_with(7);
+    assert!(followed.stderr.contains("the line is down"), "{}", followed.stderr);
+    let refused = home.run(&["runs", "retry", &run]).ends_with(2);
+    assert!(refused.stderr.contains("RUN-004"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("isonomy runs resume"), "{}", refused.stderr);
+    home.run(&["runs", "resume", &run]).ends_with(0);
+    home.run(&["runs", "follow", &run]).ends_with(0);
+    assert_eq!(world.request().path, "/tell");
+    assert!(home.run(&["runs", "resume", &run]).ends_with(2).stderr.contains("RUN-003"));
+    assert!(home.run(&["runs", "suspend", &run]).ends_with(2).stderr.contains("RUN-003"));
+    let other = home.run(&["run", "nap.yaml", "--detach"]).ends_with(0).run_id();
+    assert!(home.run(&["runs", "resume", &other]).ends_with(2).stderr.contains("RUN-007"));
+    let told =
+        home.run(&["events", "list", "--run", &run, "--all", "-o", "json"]).ends_with(0).stdout;
+    for kind in ["task.suspended.v1", "task.resumed.v1", "workflow.suspended.v1"] {
+        assert!(told.contains(kind), "{kind}: {told}");
+    }
+}
+
 /// Mutation: begin at the first record always, or stop after the first page.
 #[test]
 fn events_come_in_pages() {

@@ -95,6 +95,9 @@ enum Command {
     Cancel(By, oneshot::Sender<Result<(), CommandError>>),
     /// For an effect of the parent, where it is a retried parent that asks.
     Retry(By, Option<EffectNo>, oneshot::Sender<Result<(), CommandError>>),
+    /// For a person, who has it stand still or go on.
+    Suspend(By, oneshot::Sender<Result<(), CommandError>>),
+    Resume(By, oneshot::Sender<Result<(), CommandError>>),
     /// Answered when the run ends.
     Await(oneshot::Sender<Ended>),
     Follow(oneshot::Sender<follow::Live>),
@@ -164,14 +167,14 @@ impl Driver {
             tasks: TaskTracker::new(),
             ears: event::Ears::new(),
         }));
-        let children = driver.resume().await?;
+        let children = driver.take_up().await?;
         driver.0.tasks.spawn(orphan::run(driver.clone(), children));
         driver.0.tasks.spawn(waker::run(driver.clone()));
         Ok(driver)
     }
 
     /// Gives those that are children of others.
-    async fn resume(&self) -> Result<Vec<(RunId, Parent)>, StoreError> {
+    async fn take_up(&self) -> Result<Vec<(RunId, Parent)>, StoreError> {
         const PAGE: u32 = 500;
         let mut after = None;
         let mut children = Vec::new();
@@ -246,13 +249,26 @@ impl Driver {
         self.command(run, |answer| Command::Retry(by, None, answer)).await
     }
 
+    /// Has the run stand still: nothing new begins, and what is under way may end.
+    pub async fn suspend(&self, run: RunId, by: By) -> Result<(), CommandError> {
+        self.command(run, |answer| Command::Suspend(by, answer)).await
+    }
+
+    pub async fn resume(&self, run: RunId, by: By) -> Result<(), CommandError> {
+        self.command(run, |answer| Command::Resume(by, answer)).await
+    }
+
     /// The run's end, which may have come long ago.
     pub async fn ended(&self, run: RunId) -> Result<Ended, CommandError> {
         loop {
             let row = self.row(run).await?;
-            if row.state.has_ended() || row.state == RunState::Suspended {
+            if row.state.has_ended() {
                 let loaded = self.load(run).await?;
                 return loaded.machine.ended().cloned().ok_or(CommandError::Stopping);
+            }
+            if row.state == RunState::Suspended {
+                let why = Summary::decode(&row.summary).ok().and_then(|summary| summary.suspended);
+                return Err(CommandError::Suspended(run, why.unwrap_or_default()));
             }
             let (sender, receiver) = oneshot::channel();
             self.0.send(self, run, Command::Await(sender))?;

@@ -50,6 +50,8 @@ enum HappenedDoc {
     },
     CancelRequested(By),
     Retried(By),
+    Suspended(By),
+    Resumed(By),
     Continued,
     Received {
         listener: ListenerNo,
@@ -279,6 +281,8 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
         Happened::TimerFired { timer } => HappenedDoc::TimerFired { timer: *timer },
         Happened::CancelRequested(by) => HappenedDoc::CancelRequested(by.clone()),
         Happened::RetryRequested(by) => HappenedDoc::Retried(by.clone()),
+        Happened::SuspendRequested(by) => HappenedDoc::Suspended(by.clone()),
+        Happened::ResumeRequested(by) => HappenedDoc::Resumed(by.clone()),
         Happened::Continued => HappenedDoc::Continued,
         Happened::Received(received) => HappenedDoc::Received {
             listener: received.listener,
@@ -309,6 +313,8 @@ impl HappenedDoc {
             Self::TimerFired { timer } => Happened::TimerFired { timer },
             Self::CancelRequested(by) => Happened::CancelRequested(by),
             Self::Retried(by) => Happened::RetryRequested(by),
+            Self::Suspended(by) => Happened::SuspendRequested(by),
+            Self::Resumed(by) => Happened::ResumeRequested(by),
             Self::Continued => Happened::Continued,
             Self::Received { listener, until, filter, keys, position, event } => {
                 Happened::Received(Box::new(Received {

@@ -119,6 +119,8 @@ pub(crate) struct SnapshotDoc {
     pub listener_last: ListenerNo,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub emitted: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
 }
 
 fn is_none_yet(last: &ListenerNo) -> bool {

@@ -60,8 +60,12 @@ impl Machine {
     /// Whether the listener takes events now, rather than dealing with one.
     #[must_use]
     pub fn accepts(&self, listener: ListenerNo) -> bool {
-        self.listening(listener)
-            .is_some_and(|(_, listening, _)| listening.stage == ListenStage::Listening)
+        self.accepting(listener).is_some()
+    }
+
+    fn accepting(&self, listener: ListenerNo) -> Option<(&Node, &Listening, &Listen)> {
+        let is_free = |it: &Listening| it.stage == ListenStage::Listening && !self.suspended;
+        self.listening(listener).filter(|(_, listening, _)| is_free(listening))
     }
 
     /// Listeners of the run, in the order of their beginning.
@@ -88,10 +92,10 @@ impl Machine {
         incoming: &Incoming,
         results: &[Result<Value, Fault>],
     ) -> Offered {
-        let Some((node, listening, task)) = self.listening(listener) else {
+        let Some((node, listening, task)) = self.accepting(listener) else {
             return Offered::Ignored;
         };
-        if listening.stage != ListenStage::Listening || incoming.position <= listening.after {
+        if incoming.position <= listening.after {
             return Offered::Ignored;
         }
         // What the run itself has sent before it began to listen was not sent to it, and of its own

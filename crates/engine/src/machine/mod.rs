@@ -10,8 +10,9 @@
 //! `node` says what a node is, `advance` moves one through its phases, `body` begins each kind of
 //! task, `extension` does what others want done around it, `graph` begins the branches of a fork,
 //! `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
-//! makes requests, `emit` and `listen` deal with events, `child` runs other workflows, `evaluate` works out expressions. Nothing here reads a clock, a random number or
-//! the outside; the driver does that and writes it down first.
+//! makes requests, `emit` and `listen` deal with events, `child` runs other workflows, `suspend`
+//! has a run stand still, `evaluate` works out expressions. Nothing here reads a clock, a random
+//! number or the outside; the driver does that and writes it down first.
 
 mod advance;
 mod arena;
@@ -33,6 +34,7 @@ mod scope;
 mod seal;
 mod service;
 mod snapshot;
+mod suspend;
 mod timer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -82,6 +84,8 @@ pub struct Machine {
     /// Events that the run has emitted.
     emitted: u64,
     ended: Option<Ended>,
+    /// A person has the run stand still.
+    suspended: bool,
     usage: Usage,
     /// How often the run was retried by a person.
     retries: u32,
@@ -149,6 +153,10 @@ pub enum Misfit {
     Ended(RunState),
     #[error("only a faulted run can be retried, and this one is {0}")]
     NotFaulted(RunState),
+    #[error("the run is suspended")]
+    Suspended,
+    #[error("only a suspended run can be resumed, and this one is {0}")]
+    NotSuspended(RunState),
     #[error("effect {} is not awaited", .0.0)]
     EffectUnknown(EffectNo),
     #[error("timer {} is not set", .0.0)]
@@ -178,6 +186,7 @@ impl Machine {
             listener_last: ListenerNo::default(),
             emitted: 0,
             ended: None,
+            suspended: false,
             usage: Usage::default(),
             retries: 0,
             control: Control::default(),
@@ -199,6 +208,8 @@ impl Machine {
             Happened::TimerFired { timer } => self.timer_fired(*timer),
             Happened::CancelRequested(_) => self.cancel(),
             Happened::RetryRequested(_) => self.thaw(),
+            Happened::SuspendRequested(_) => self.suspend(),
+            Happened::ResumeRequested(_) => self.resume(),
             Happened::Continued => {}
             Happened::Received(received) => self.received(received),
         }
@@ -217,6 +228,12 @@ impl Machine {
             }
             Happened::RetryRequested(_) => Ok(()),
             _ if self.ended.is_some() => Err(Misfit::Ended(state)),
+            Happened::ResumeRequested(_) if !self.suspended => Err(Misfit::NotSuspended(state)),
+            Happened::SuspendRequested(_) | Happened::TimerFired { .. } | Happened::Continued
+                if self.suspended =>
+            {
+                Err(Misfit::Suspended)
+            }
             Happened::Performed { effect, .. } if !self.effects.contains_key(effect) => {
                 Err(Misfit::EffectUnknown(*effect))
             }
@@ -236,6 +253,8 @@ impl Machine {
             | Happened::Evaluated { .. }
             | Happened::TimerFired { .. }
             | Happened::CancelRequested(_)
+            | Happened::SuspendRequested(_)
+            | Happened::ResumeRequested(_)
             | Happened::Continued => Ok(()),
         }
     }
@@ -279,7 +298,7 @@ impl Machine {
 
     fn run_ready(&mut self) {
         let mut budget = STEPS_PER_RECORD_MAX;
-        while self.ended.is_none() {
+        while self.ended.is_none() && !self.suspended {
             let Some(next) = self.ready.pop_front() else { return };
             if budget == 0 {
                 self.ready.push_front(next);
@@ -322,16 +341,11 @@ impl Machine {
         self.step.decided.push(Decided::Ended(ended.clone()));
         self.step.effects.push(Effect::End);
         self.ended = Some(ended);
+        self.suspended = false;
     }
 
     fn cancel(&mut self) {
-        let waiting: Vec<NodeId> = self.arena.ids();
-        for id in waiting {
-            if let Some(node) = self.arena.get(id).filter(|node| node.children.is_empty()).cloned()
-            {
-                self.note(&node, NoteKind::Cancelled);
-            }
-        }
+        self.note_tasks(|_, _| NoteKind::Cancelled);
         self.step.effects.push(Effect::EndLeft);
         self.end(RunState::Cancelled, None, None);
     }
@@ -341,6 +355,7 @@ impl Machine {
         match (&self.header, &self.ended) {
             (None, _) => RunState::Pending,
             (_, Some(ended)) => ended.state,
+            (_, None) if self.suspended => RunState::Suspended,
             (_, None) if self.is_waiting() && self.is_idle() => RunState::Waiting,
             (_, None) => RunState::Running,
         }
@@ -397,7 +412,7 @@ impl Machine {
     /// Everything that is asked for and has not happened yet: what a driver does after a crash.
     #[must_use]
     pub fn outstanding(&self) -> Vec<Effect> {
-        if self.ended.is_some() {
+        if self.ended.is_some() || self.suspended {
             return Vec::new();
         }
         let effects = self.effects.iter().filter_map(|(effect, id)| {
@@ -422,7 +437,7 @@ impl Machine {
     /// Whether the run yielded and wants [`Happened::Continued`].
     #[must_use]
     pub fn is_unfinished(&self) -> bool {
-        self.ended.is_none() && !self.ready.is_empty()
+        self.ended.is_none() && !self.suspended && !self.ready.is_empty()
     }
 }
 
@@ -447,7 +462,7 @@ impl PartialEq for Machine {
             && (self.effect_last, self.timer_last, self.evaluation_last)
                 == (other.effect_last, other.timer_last, other.evaluation_last)
             && (self.listener_last, self.emitted) == (other.listener_last, other.emitted)
-            && self.ended == other.ended
+            && (&self.ended, self.suspended) == (&other.ended, other.suspended)
             && (self.usage, self.retries) == (other.usage, other.retries)
             && (self.control, self.now) == (other.control, other.now)
     }

@@ -19,13 +19,13 @@ use crate::site::{open, open_store, put_revision, site, start};
 use crate::walk::{by, started, workflow};
 use crate::world::{Books, World};
 
-struct Case {
-    name: &'static str,
-    body: &'static str,
-    input: &'static str,
+pub struct Case {
+    pub name: &'static str,
+    pub body: &'static str,
+    pub input: &'static str,
 }
 
-const CASES: [Case; 14] = [
+pub const CASES: [Case; 14] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,

@@ -269,7 +269,7 @@ async fn a_run_whose_journal_was_doctored_is_left_to_a_person() {
     assert_eq!(kinds, ["suspended"], "told once, however often it is looked at");
 }
 
-async fn lifecycle(store: &dyn Store) -> Vec<String> {
+pub async fn lifecycle(store: &dyn Store) -> Vec<String> {
     let namespace = start(TWO_CALLS, "{}").key.namespace;
     let rows = store.event_list(EventQuery::of(namespace, 99)).await.expect("reads");
     let word = |kind: &str| kind.rsplit('.').nth(1).map(str::to_owned);

@@ -231,6 +231,50 @@ fn a_cancel_is_told_of_the_run_and_its_tasks() {
     check(&stored, &["workflow.started", "workflow.cancelled"]);
 }
 
+/// Mutation: leave a task out, tell of one that contains others, or say that one that waits runs.
+#[test]
+fn a_run_that_stands_still_is_told_with_its_tasks() {
+    const BODY: &str = "
+do:
+  - all:
+      fork:
+        branches:
+          - nap: {wait: {seconds: 5}}
+          - ask: {call: http, with: {method: get, endpoint: 'http://world/hang'}}
+          - hear: {listen: {to: {one: {with: {type: a}}}}}
+";
+    let mut walk = Walk::start(BODY, "{}");
+    let before = life(&walk, BODY).0.len();
+    walk.feed(Happened::SuspendRequested(by("ada")));
+    walk.feed(Happened::ResumeRequested(by("ada")));
+    let (all, stored) = life(&walk, BODY);
+    let (nap, ask, hear) = (
+        "/do/0/all/fork/branches/0/nap",
+        "/do/0/all/fork/branches/1/ask",
+        "/do/0/all/fork/branches/2/hear",
+    );
+    let of = |task: &str, status: [&str; 2]| {
+        let [kind, status] = status;
+        [format!("task.{kind} {task}"), format!("task.status-changed {task} {status}")]
+    };
+    let mut expected: Vec<String> = Vec::new();
+    for task in [nap, ask, hear] {
+        expected.extend(of(task, ["suspended", "suspended"]));
+    }
+    expected.push("workflow.suspended".to_owned());
+    expected.push("workflow.status-changed suspended".to_owned());
+    expected.push("workflow.resumed".to_owned());
+    for (task, status) in [(nap, "waiting"), (ask, "running"), (hear, "waiting")] {
+        expected.extend(of(task, ["resumed", status]));
+    }
+    expected.push("workflow.status-changed running".to_owned());
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    check(&all[before..], &expected);
+    let kinds = ["workflow.started", "workflow.correlation-started"];
+    let ends = ["workflow.suspended", "workflow.resumed"];
+    check(&stored, &[kinds, ends].concat());
+}
+
 /// Mutation: call a run that stands still resumed, or give two times the same id.
 #[test]
 fn a_suspended_run_is_told_of_each_time() {

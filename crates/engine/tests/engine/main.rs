@@ -31,5 +31,6 @@ mod sealed;
 mod service;
 mod site;
 mod snapshot;
+mod suspend;
 mod walk;
 mod world;

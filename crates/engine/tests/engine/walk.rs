@@ -132,8 +132,15 @@ impl Walk {
 
     fn take(&mut self, effect: Effect) {
         match effect {
-            Effect::Perform(perform) => self.performs.push_back(perform),
-            Effect::Evaluate(no, evaluate) => self.evaluates.push_back((no, evaluate)),
+            // A run that goes on asks again for what is still in flight.
+            Effect::Perform(perform) => {
+                self.performs.retain(|other| other.effect != perform.effect);
+                self.performs.push_back(perform);
+            }
+            Effect::Evaluate(no, evaluate) => {
+                self.evaluates.retain(|(other, _)| *other != no);
+                self.evaluates.push_back((no, evaluate));
+            }
             Effect::WakeAt(timer, at) => {
                 self.timers.insert((at, timer));
             }
@@ -206,9 +213,17 @@ impl Walk {
 
     /// One thing that can happen next: an answer, else the earliest timer. `false` where nothing can.
     pub fn turn(&mut self) -> bool {
-        if self.event_turn() {
+        if self.event_turn() || self.answer() {
             return true;
         }
+        let Some((at, timer)) = self.timers.pop_first() else { return false };
+        self.now = self.now.max(at);
+        self.feed(Happened::TimerFired { timer });
+        true
+    }
+
+    /// The answer to something that is in flight.
+    pub fn answer(&mut self) -> bool {
         if let Some((evaluation, evaluate)) = self.evaluates.pop_front() {
             let result = Outside::answer(&evaluate);
             self.feed(Happened::Evaluated { evaluation, result });
@@ -222,10 +237,7 @@ impl Walk {
             }
             self.performs.push_back(perform);
         }
-        let Some((at, timer)) = self.timers.pop_first() else { return false };
-        self.now = self.now.max(at);
-        self.feed(Happened::TimerFired { timer });
-        true
+        false
     }
 
     /// Goes on until nothing more can happen, and checks that a replay leads to the same.

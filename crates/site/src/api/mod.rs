@@ -39,6 +39,8 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(run::run_show))
         .routes(routes!(run::run_cancel))
         .routes(routes!(run::run_retry))
+        .routes(routes!(run::run_suspend))
+        .routes(routes!(run::run_resume))
         .routes(routes!(run::run_events))
         .routes(routes!(run::run_follow))
         .routes(routes!(event::event_list, event::event_accept))

@@ -185,6 +185,44 @@ pub(super) async fn run_retry(
     Ok(Json(site.0.runs.retry(&caller, &namespace, run, command.reason).await?))
 }
 
+/// Has a run stand still: nothing new begins in it, and what is under way may end.
+#[utoipa::path(
+    post, path = "/api/v1/namespaces/{namespace}/runs/{run}/suspend", tag = "runs",
+    params(("namespace" = String, Path), ("run" = String, Path)),
+    request_body = RunCommand,
+    responses(
+        (status = 200, body = RunView),
+        (status = 409, description = "It has ended", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn run_suspend(
+    State(site): State<Site>,
+    OfRun { namespace, run }: OfRun,
+    caller: Caller,
+    Body(command): Body<RunCommand, COMMAND_BYTES_MAX>,
+) -> Result<Json<RunView>, Refusal> {
+    Ok(Json(site.0.runs.suspend(&caller, &namespace, run, command.reason).await?))
+}
+
+/// Has a suspended run go on where it stood.
+#[utoipa::path(
+    post, path = "/api/v1/namespaces/{namespace}/runs/{run}/resume", tag = "runs",
+    params(("namespace" = String, Path), ("run" = String, Path)),
+    request_body = RunCommand,
+    responses(
+        (status = 200, body = RunView),
+        (status = 409, description = "It is not suspended, or cannot be followed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn run_resume(
+    State(site): State<Site>,
+    OfRun { namespace, run }: OfRun,
+    caller: Caller,
+    Body(command): Body<RunCommand, COMMAND_BYTES_MAX>,
+) -> Result<Json<RunView>, Refusal> {
+    Ok(Json(site.0.runs.resume(&caller, &namespace, run, command.reason).await?))
+}
+
 /// Records of a run's journal, in order.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}/events", tag = "runs",

@@ -49,8 +49,29 @@ impl Actor {
         }
     }
 
+    /// A run that stands still begins nothing. What it wanted to begin it asks for again.
+    pub(super) fn hold(&mut self) {
+        let begins = |effect: &Effect| match effect {
+            Effect::Perform(_) | Effect::Evaluate(..) | Effect::WakeAt(..) | Effect::Listen(..) => {
+                true
+            }
+            Effect::Forget(_)
+            | Effect::Abandon(_)
+            | Effect::Unlisten(_)
+            | Effect::EndLeft
+            | Effect::End => false,
+        };
+        self.undone.retain(|effect| !begins(effect));
+        self.timers.clear();
+        self.timer_times.clear();
+    }
+
     fn perform(&mut self, perform: Perform) {
         let effect = perform.effect;
+        // It goes on since before the run stood still.
+        if self.in_flight.contains_key(&effect) {
+            return;
+        }
         let performer = &self.driver.0.parts.performer;
         if let Action::Workflow(start) = &*perform.action
             && !performer.answers_children()
@@ -108,6 +129,9 @@ impl Actor {
     }
 
     fn evaluate(&mut self, evaluation: EvaluationNo, evaluate: Evaluate) {
+        if self.evaluating.contains_key(&evaluation) {
+            return;
+        }
         let work = self.driver.0.parts.evaluator.evaluate(evaluate);
         let happens = self.happens.clone();
         let task = tokio::spawn(async move {

@@ -131,7 +131,10 @@ pub(super) fn refuse(commands: &mut mpsc::Receiver<Command>, error: impl Fn() ->
     commands.close();
     while let Ok(command) = commands.try_recv() {
         match command {
-            Command::Cancel(_, answer) | Command::Retry(_, _, answer) => {
+            Command::Cancel(_, answer)
+            | Command::Suspend(_, answer)
+            | Command::Resume(_, answer)
+            | Command::Retry(_, _, answer) => {
                 answer.send(Err(error())).ok();
             }
             // Their askers see the channel close.

@@ -55,6 +55,8 @@ struct Actor {
     unwritten: Vec<Record>,
     /// The last commit has left the run to the waker.
     asleep: bool,
+    /// The run stood still since its journal could not be followed, and now can be.
+    could_not: bool,
     /// What the unwritten records ask for; done after the commit.
     undone: Vec<Effect>,
     happened: mpsc::UnboundedReceiver<Happened>,
@@ -86,6 +88,7 @@ impl Actor {
     fn new(driver: Driver, row: RunRow, summary: Summary, loaded: Loaded) -> Self {
         let (happens, happened) = mpsc::unbounded_channel();
         let (ear, hears) = Ear::new();
+        let could_not = row.state == RunState::Suspended && !loaded.machine.is_suspended();
         Self {
             driver,
             run: row.run,
@@ -97,6 +100,7 @@ impl Actor {
             since_snapshot: loaded.since_snapshot,
             unwritten: Vec::new(),
             asleep: false,
+            could_not,
             undone: Vec::new(),
             happened,
             happens,
@@ -182,7 +186,7 @@ impl Actor {
         }
         self.tell();
         self.hear();
-        let at_rest = self.machine.ended().is_some() || self.asleep;
+        let at_rest = self.machine.ended().is_some() || self.asleep || self.stands_still();
         // Followers of a run that has ended find the rest in its journal.
         if at_rest && self.unwritten.is_empty() { self.put_away(commands) } else { On::Go }
     }
@@ -212,6 +216,11 @@ impl Actor {
         if actors.get(&self.run).is_some_and(mpsc::Sender::is_closed) {
             actors.remove(&self.run);
         }
+    }
+
+    /// Suspended, and nothing is under way any more.
+    fn stands_still(&self) -> bool {
+        self.machine.is_suspended() && self.in_flight.is_empty() && self.evaluating.is_empty()
     }
 
     fn live_count(&self) -> usize {
@@ -255,6 +264,13 @@ impl Actor {
         }
     }
 
+    /// Results that are there already: what is outstanding after them really is.
+    fn take_results(&mut self) {
+        while let Ok(happened) = self.happened.try_recv() {
+            self.take(happened);
+        }
+    }
+
     fn obey(&mut self, command: Command) {
         let now = self.driver.now();
         match command {
@@ -269,6 +285,20 @@ impl Actor {
                     parent.awaited = effect.is_some();
                     parent.effect = effect.unwrap_or(parent.effect);
                 }
+                self.answer_after_commit(decided, answer);
+            }
+            Command::Suspend(by, answer) => {
+                self.take_results();
+                let why = format!("by {by}");
+                let decided = self.decide(now, Happened::SuspendRequested(by));
+                if decided.is_ok() {
+                    self.summary.suspended = Some(why);
+                }
+                self.answer_after_commit(decided, answer);
+            }
+            Command::Resume(by, answer) => {
+                self.take_results();
+                let decided = self.decide(now, Happened::ResumeRequested(by));
                 self.answer_after_commit(decided, answer);
             }
             Command::Await(answer) => match self.machine.ended() {
@@ -314,6 +344,9 @@ impl Actor {
         self.told_by_events(now, &happened, &notes, &emitted);
         self.since_snapshot += 1;
         self.undone.extend(effects);
+        if self.machine.is_suspended() {
+            self.hold();
+        }
         if self.live_count() > 0 {
             let state = self.machine.state();
             let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
@@ -358,9 +391,7 @@ impl Actor {
         tokio::pin!(grace);
         loop {
             // Some results come without having been in flight.
-            while let Ok(happened) = self.happened.try_recv() {
-                self.take(happened);
-            }
+            self.take_results();
             if self.in_flight.is_empty() {
                 break;
             }

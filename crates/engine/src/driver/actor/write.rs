@@ -102,13 +102,12 @@ impl Actor {
         Ok(())
     }
 
-    /// A run that stood still goes on again.
+    /// A run that could not be followed goes on again.
     fn told_of_row(&mut self, row: &RunRow, now: Timestamp) {
-        if self.row.state == RunState::Suspended && row.state != RunState::Suspended {
+        if std::mem::take(&mut self.could_not) {
             let row = RunRow { updated_at: now, ..row.clone() };
             let event = suspended_event(&self.driver, &row, &self.summary.version, false);
-            // Before what has come of it. A commit that is tried again tells it once: the id is the
-            // same.
+            // Before what has come of it.
             self.events.splice(0..0, event);
         }
     }
@@ -120,8 +119,7 @@ impl Actor {
         self.awaiting.retain(|asker| !asker.is_closed());
         row.wake_at = self.away_until(now, alone);
         row.ended_at = None;
-        if self.row.state == RunState::Suspended {
-            self.summary.suspended = None;
+        if row.state != RunState::Suspended && self.summary.suspended.take().is_some() {
             row.summary = self.summary.encode();
         }
         if let Some(ended) = self.machine.ended() {

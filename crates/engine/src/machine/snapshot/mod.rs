@@ -105,6 +105,7 @@ impl Machine {
             listeners: self.listeners.iter().map(|(no, id)| (*no, id.0)).collect(),
             listener_last: self.listener_last,
             emitted: self.emitted,
+            suspended: self.suspended,
         }
         .encode(values)
     }
@@ -153,6 +154,7 @@ impl Machine {
         machine.listeners = doc.listeners.into_iter().map(|(no, id)| (no, NodeId(id))).collect();
         machine.listener_last = doc.listener_last;
         machine.emitted = doc.emitted;
+        machine.suspended = doc.suspended;
         machine.step = Step::default();
         Ok(machine)
     }

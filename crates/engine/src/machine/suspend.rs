@@ -1,0 +1,49 @@
+//! A run that a person has stand still, and go on again.
+//!
+//! Results of what is under way still come, and move nothing before the run goes on: no task begins,
+//! no timer fires, no event is taken.
+
+use super::{Machine, NodeId, NoteKind};
+use crate::record::TimerPurpose;
+
+impl Machine {
+    pub(super) fn suspend(&mut self) {
+        self.traced("suspend", "");
+        self.suspended = true;
+        self.note_tasks(|_, _| NoteKind::Suspended);
+    }
+
+    /// Asks again for everything that is outstanding. What is still in flight is not begun twice: the
+    /// driver knows.
+    pub(super) fn resume(&mut self) {
+        self.traced("resume", "");
+        self.suspended = false;
+        self.note_tasks(|machine, id| NoteKind::Resumed { waits: machine.waits(id) });
+        let outstanding = self.outstanding();
+        self.step.effects.extend(outstanding);
+    }
+
+    /// A person has the run stand still.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    fn waits(&self, id: NodeId) -> bool {
+        let is_wait = |purpose| matches!(purpose, TimerPurpose::Wait | TimerPurpose::RetryDelay);
+        self.timers.values().any(|timer| timer.node == id && is_wait(timer.purpose))
+            || self.listeners.values().any(|listener| *listener == id)
+    }
+
+    /// Tells something of every task in progress.
+    pub(super) fn note_tasks(&mut self, what: impl Fn(&Self, NodeId) -> NoteKind) {
+        let nodes: Vec<NodeId> = self.arena.ids();
+        for id in nodes {
+            if let Some(node) = self.arena.get(id).filter(|node| node.children.is_empty()).cloned()
+            {
+                let what = what(self, id);
+                self.note(&node, what);
+            }
+        }
+    }
+}

@@ -36,6 +36,36 @@ pub struct Perform {
     /// W3C trace context of the run.
     pub traceparent: Arc<str>,
     pub action: Arc<Action>,
+    pub witness: Witness,
+}
+
+/// Writes down what an effect crosses the border for, before it does: what is broken off later has
+/// crossed it all the same.
+#[derive(Clone, Default)]
+pub struct Witness(Option<Arc<Writing>>);
+
+type Writing = dyn Fn(Crossed) -> BoxFuture<'static, bool> + Send + Sync;
+
+impl Witness {
+    pub fn new(
+        write: impl Fn(Crossed) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(write)))
+    }
+
+    /// Whether it is durable. Where it is not, nothing may cross.
+    pub async fn write(&self, crossed: Crossed) -> bool {
+        match &self.0 {
+            Some(write) => write(crossed).await,
+            None => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for Witness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Witness(…)")
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

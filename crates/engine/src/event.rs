@@ -17,8 +17,7 @@ use crate::activation::Activation;
 /// The version of CloudEvents that is spoken.
 pub const SPECVERSION: &str = "1.0";
 
-/// What the types of events about the life of runs and tasks begin with.
-pub const LIFECYCLE: &str = "io.serverlessworkflow.";
+pub use spec::tree::LIFECYCLE;
 
 /// An event with everything that it must have.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +49,10 @@ pub enum EventError {
     Type(String, &'static str),
     #[error("the attribute `{0}` {1}")]
     Value(String, &'static str),
+    #[error(
+        "events whose type begins with `{LIFECYCLE}` tell of the life of runs and tasks, and only the engine sends them: choose another type"
+    )]
+    Reserved,
     #[error("`data` and `data_base64` exclude each other")]
     TwoData,
     #[error(
@@ -103,6 +106,12 @@ impl Event {
         }
         base::value::check(&envelope).map_err(|wrong| EventError::Odd(wrong.to_string()))?;
         Ok(Self { envelope })
+    }
+
+    /// An event that somebody sends, who must not speak for the engine.
+    pub fn sent(value: &Value, defaults: &Defaults<'_>) -> Result<Self, EventError> {
+        let event = Self::parse(value, defaults)?;
+        if event.kind().starts_with(LIFECYCLE) { Err(EventError::Reserved) } else { Ok(event) }
     }
 
     /// The whole event.
@@ -329,6 +338,20 @@ mod tests {
         };
         let event = Event::parse(&value, &defaults).map_err(|wrong| wrong.to_string())?;
         Ok(to_json_string(event.envelope()))
+    }
+
+    /// Mutation: let anybody send what only the engine tells.
+    #[test]
+    fn nobody_else_tells_of_the_life_of_runs() {
+        let defaults = Defaults {
+            id: &|| "new".to_owned(),
+            source: Some("/site"),
+            time: Timestamp::from_millis(0),
+        };
+        let sent = |kind: &str| Event::sent(&object([("type", string(kind))]), &defaults);
+        let forged = sent("io.serverlessworkflow.workflow.faulted.v1");
+        assert_eq!(forged, Err(EventError::Reserved));
+        assert!(sent("io.serverless").is_ok());
     }
 
     /// Mutation: keep a null attribute, drop an extension, or take the defaults over what is given.

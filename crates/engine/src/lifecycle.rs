@@ -121,6 +121,7 @@ pub fn of_run(subject: &Subject<'_>, said: &Said<'_>) -> Vec<Event> {
         }
         Happened::SuspendRequested(_) => tell("suspended", "suspendedAt", Vec::new()),
         Happened::Performed { .. }
+        | Happened::Crossed { .. }
         | Happened::Evaluated { .. }
         | Happened::TimerFired { .. }
         | Happened::CancelRequested(_)
@@ -153,6 +154,13 @@ pub fn of_run(subject: &Subject<'_>, said: &Said<'_>) -> Vec<Event> {
     told
 }
 
+/// Whether it comes before what the tasks did and the run emitted. The rest comes after.
+#[must_use]
+pub fn is_begin(event: &Event) -> bool {
+    let kind = event.kind();
+    kind.ends_with("workflow.started.v1") || kind.ends_with("workflow.resumed.v1")
+}
+
 /// Everything that a record says: of the run, its tasks, their status, and the events that it emitted.
 /// `before` and `after` are the run's states around it.
 #[must_use]
@@ -165,11 +173,7 @@ pub fn of_record(
 ) -> Vec<Event> {
     let mut of_run = of_run(subject, said).into_iter().peekable();
     let mut told = Vec::new();
-    // Begins come before what the tasks did, ends after.
-    let first = ["started", "resumed"].map(|kind| format!("workflow.{kind}.v1"));
-    while let Some(event) =
-        of_run.next_if(|event| first.iter().any(|kind| event.kind().ends_with(kind)))
-    {
+    while let Some(event) = of_run.next_if(is_begin) {
         told.push(event);
     }
     let mut tasks = Tasks { subject, said, number: 0, told };

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::{RunState, Sequence};
 
 use crate::activation::{Activation, IdempotencyKey};
-use crate::effect::{EffectNo, Performed};
+use crate::effect::{Crossed, EffectNo, Performed};
 
 /// The number of the core's semantics. A change of the core that would decide differently about an
 /// old journal raises it; a run keeps the number that it was started with.
@@ -53,6 +53,11 @@ pub enum Happened {
     Performed {
         effect: EffectNo,
         performed: Performed,
+    },
+    /// An effect in progress was let out, or was not. Written before it is.
+    Crossed {
+        effect: EffectNo,
+        crossed: Crossed,
     },
     Evaluated {
         evaluation: EvaluationNo,

@@ -157,8 +157,9 @@ impl Door {
             out = out.with_body(body);
         }
         let _place = self.gate.place().await;
-        let (answer, ruling) = self.gate.hop(self.asker.caller(), &out).await;
-        self.crossings.note(&ruling);
+        let (answer, ruling) =
+            self.gate.hop(self.asker.caller(), &out, Some(&self.crossings)).await;
+        self.crossings.note(&ruling).await;
         let answer = answer?;
         let mut response = Response::builder().status(answer.status());
         if let Some(headers) = response.headers_mut() {
@@ -175,13 +176,16 @@ impl Door {
         let destination = Destination::parse(&format!("https://{authority}"))
             .map_err(|error| OutError::Invalid(error.to_string()))?;
         let crossing = Crossing { caller: self.asker.caller(), what: What::Tunnel(&destination) };
-        let grant = decide(self.gate.egress(), &crossing).map_err(|denial| self.denied(denial))?;
+        let grant = match decide(self.gate.egress(), &crossing) {
+            Ok(grant) => grant,
+            Err(denial) => return Err(self.denied(denial).await),
+        };
         let (target, open) = match &grant.route {
             Route::Direct { named } => (&destination, *named),
             Route::Via(target) if target.scheme == Scheme::Https => (target, true),
             Route::Via(target) => {
                 self.gate.count_denied();
-                self.crossings.note(&Ruling { allowed: false, ..grant.ruling.clone() });
+                self.crossings.note(&Ruling { allowed: false, ..grant.ruling.clone() }).await;
                 let what = format!(
                     "{} leads to `{target}`, and what is encrypted cannot go to a server without encryption; \
                      write `http://{}` in the script, or lead it to `https`",
@@ -192,24 +196,29 @@ impl Door {
             }
             Route::Inside => return Err(OutError::Invalid("nothing to connect to".into())),
         };
+        if !self.crossings.admit(&grant.ruling).await {
+            return Err(OutError::unwritten(&destination));
+        }
         match dial(target, open).await {
             Ok(stream) => {
                 self.gate.count_allowed();
-                self.crossings.note(&grant.ruling);
+                self.crossings.note(&grant.ruling).await;
                 Ok(stream)
             }
-            Err(Refused::Guarded(address)) => Err(self.denied(Denial::guarded(&grant, address.0))),
+            Err(Refused::Guarded(address)) => {
+                Err(self.denied(Denial::guarded(&grant, address.0)).await)
+            }
             Err(Refused::Failed(why)) => {
                 self.gate.count_allowed();
-                self.crossings.note(&grant.ruling);
+                self.crossings.note(&grant.ruling).await;
                 Err(OutError::NotSent { destination: destination.to_string(), why })
             }
         }
     }
 
-    fn denied(&self, denial: Denial) -> OutError {
+    async fn denied(&self, denial: Denial) -> OutError {
         self.gate.count_denied();
-        self.crossings.note(&denial.ruling);
+        self.crossings.note(&denial.ruling).await;
         denial.into()
     }
 }

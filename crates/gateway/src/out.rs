@@ -179,6 +179,12 @@ impl OutRequest {
 }
 
 impl OutError {
+    /// It was let out, and nobody could write that down: the task is over, or the disk is full.
+    pub(crate) fn unwritten(destination: &Destination) -> Self {
+        let why = "what leaves has to be written down first, and it could not be".to_owned();
+        Self::NotSent { destination: destination.to_string(), why }
+    }
+
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

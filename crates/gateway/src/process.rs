@@ -1,9 +1,11 @@
 //! Foreign processes: whether one may run, and what it asked for while it did.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::RunId;
 use base::name::Namespace;
+use futures::future::BoxFuture;
 
 use crate::decide::{Caller, Ruling};
 
@@ -26,9 +28,22 @@ pub struct Asker {
     pub labels: Arc<[String]>,
 }
 
+/// Writes down what a process is let out for, before it goes. `false` where that could not be done.
+type Witness = dyn Fn(Ruling) -> BoxFuture<'static, bool> + Send + Sync;
+
 /// What the gate said to one process, each thing once with how often it was said.
-#[derive(Debug, Default)]
-pub struct Crossings(Mutex<Vec<(Ruling, u64)>>);
+pub struct Crossings {
+    said: Mutex<Vec<(Ruling, u64)>>,
+    /// Of those that were let out, what is written down.
+    written: Mutex<Vec<Ruling>>,
+    witness: Box<Witness>,
+}
+
+impl fmt::Debug for Crossings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Crossings").field(&self.said).finish()
+    }
+}
 
 impl Process {
     pub(crate) fn new(ruling: Ruling) -> Self {
@@ -56,44 +71,76 @@ impl Asker {
 }
 
 impl Crossings {
-    pub(crate) fn note(&self, ruling: &Ruling) {
-        let mut all = self.all();
-        if let Some((_, count)) = all.iter_mut().find(|(known, _)| known == ruling) {
-            *count += 1;
-            return;
+    #[must_use]
+    pub fn new(
+        witness: impl Fn(Ruling) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) -> Self {
+        Self { said: Mutex::default(), written: Mutex::default(), witness: Box::new(witness) }
+    }
+
+    /// Whether what was ruled may be done: it is written down that the process was let out. What is
+    /// written down already is not written again.
+    pub(crate) async fn admit(&self, ruling: &Ruling) -> bool {
+        let ruling = {
+            let written = locked(&self.written);
+            let ruling = bounded(ruling, written.iter());
+            if written.contains(&ruling) {
+                return true;
+            }
+            ruling
+        };
+        let is_written = (self.witness)(ruling.clone()).await;
+        if is_written {
+            locked(&self.written).push(ruling);
         }
-        if all.len() < CROSSINGS_MAX {
-            all.push((ruling.clone(), 1));
-            return;
+        is_written
+    }
+
+    /// Counts it. What was refused is written down as well.
+    pub(crate) async fn note(&self, ruling: &Ruling) {
+        if !ruling.allowed {
+            self.admit(ruling).await;
         }
-        let destination = format!("more than {CROSSINGS_MAX} destinations");
-        let more = Ruling { destination, rule: String::new(), ..ruling.clone() };
-        match all.iter_mut().find(|(known, _)| *known == more) {
+        let mut said = locked(&self.said);
+        let ruling = bounded(ruling, said.iter().map(|(known, _)| known));
+        match said.iter_mut().find(|(known, _)| *known == ruling) {
             Some((_, count)) => *count += 1,
-            None => all.push((more, 1)),
+            None => said.push((ruling, 1)),
         }
     }
 
     /// In the order in which they were first asked for.
     #[must_use]
     pub fn take(&self) -> Vec<(Ruling, u64)> {
-        std::mem::take(&mut *self.all())
+        std::mem::take(&mut *locked(&self.said))
     }
+}
 
-    fn all(&self) -> MutexGuard<'_, Vec<(Ruling, u64)>> {
-        // Every change is one push or one number.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// One for all in place of what is new when enough is known.
+fn bounded<'a>(ruling: &Ruling, mut known: impl ExactSizeIterator<Item = &'a Ruling>) -> Ruling {
+    if known.len() < CROSSINGS_MAX || known.any(|known| known == ruling) {
+        return ruling.clone();
     }
+    let destination = format!("more than {CROSSINGS_MAX} destinations");
+    Ruling { destination, rule: String::new(), ..ruling.clone() }
+}
+
+fn locked<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one push or one number.
+    all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::ready;
+
     use super::*;
 
     /// Mutation: keep every one, or forget what was said after the limit.
-    #[test]
-    fn a_process_that_asks_for_everything_does_not_fill_the_record() {
-        let crossings = Crossings::default();
+    #[tokio::test]
+    async fn a_process_that_asks_for_everything_does_not_fill_the_record() {
+        let crossings = Crossings::new(|_| ready(true).boxed());
         for round in 0..3 {
             for number in 0..CROSSINGS_MAX + 50 {
                 let ruling = Ruling {
@@ -101,13 +148,45 @@ mod tests {
                     rule: format!("rule {}", number % 2),
                     destination: format!("http://10.0.0.{number}"),
                 };
-                crossings.note(&ruling);
+                crossings.note(&ruling).await;
             }
-            assert!(crossings.all().len() == CROSSINGS_MAX + 1, "round {round}");
+            assert!(locked(&crossings.said).len() == CROSSINGS_MAX + 1, "round {round}");
         }
         let all = crossings.take();
         assert_eq!((all[0].0.destination.as_str(), all[0].1), ("http://10.0.0.0", 3));
         let (last, count) = all.last().expect("the rest");
         assert_eq!((last.destination.as_str(), *count), ("more than 100 destinations", 150));
+    }
+
+    /// Mutation: write each one each time, let one out that could not be written, or take what could
+    /// not be for written.
+    #[tokio::test]
+    async fn what_is_let_out_is_written_down_once() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (kept, works) = (Arc::clone(&written), Arc::new(Mutex::new(false)));
+        let is_working = Arc::clone(&works);
+        let crossings = Crossings::new(move |ruling| {
+            let is_written = *locked(&is_working);
+            if is_written {
+                locked(&kept).push(ruling.destination);
+            }
+            ready(is_written).boxed()
+        });
+        let ruling = |number| Ruling {
+            allowed: true,
+            rule: "rule 1".to_owned(),
+            destination: format!("http://10.0.0.{number}"),
+        };
+        assert!(!crossings.admit(&ruling(0)).await);
+        *locked(&works) = true;
+        for number in (0..CROSSINGS_MAX + 50).chain(0..CROSSINGS_MAX + 50) {
+            assert!(crossings.admit(&ruling(number)).await);
+        }
+        let written = locked(&written).clone();
+        assert_eq!(written.len(), CROSSINGS_MAX + 1);
+        assert_eq!(
+            (&*written[0], &*written[CROSSINGS_MAX]),
+            ("http://10.0.0.0", "more than 100 destinations")
+        );
     }
 }

@@ -131,14 +131,21 @@ impl Walker {
                 self.by = Some(started.by.clone());
             }
             Happened::Performed { effect, performed } => {
-                let found = self.attempts.iter_mut().rev().find(|it| it.number == *effect);
-                if let Some(Attempt { view, .. }) = found {
+                if let Some(view) = self.attempt_of(*effect) {
                     view.answered_at = Some(at.to_string());
                     view.certainty = Some(certainty(performed.certainty).to_owned());
                     view.rule = performed.decision.as_ref().map(|decision| decision.rule.clone());
                     let crossings = performed.decision.iter().flat_map(|it| &it.crossings);
                     view.crossings = crossings.map(crossing_view).collect();
                     view.error = performed.result.as_ref().err().map(fault_view);
+                }
+            }
+            Happened::Crossed { effect, crossed } => {
+                if let Some(view) = self.attempt_of(*effect) {
+                    let crossing = crossing_view(crossed);
+                    if !view.crossings.contains(&crossing) {
+                        view.crossings.push(crossing);
+                    }
                 }
             }
             Happened::Evaluated { .. }
@@ -153,6 +160,11 @@ impl Walker {
         record.decided.iter().for_each(|decided| self.attempt(at, decided));
         walked.step.effects.iter().for_each(|effect| self.children.see(effect));
         walked.step.notes.iter().for_each(|note| self.note(at, note));
+    }
+
+    fn attempt_of(&mut self, effect: EffectNo) -> Option<&mut AttemptView> {
+        let found = self.attempts.iter_mut().rev().find(|it| it.number == effect);
+        found.map(|attempt| &mut attempt.view)
     }
 
     fn attempt(&mut self, at: Timestamp, decided: &Decided) {

@@ -142,7 +142,7 @@ impl Runs {
         };
         let mut rows = Vec::with_capacity(values.len());
         for (number, value) in values.iter().enumerate() {
-            let event = Event::parse(value, &defaults).map_err(|wrong| {
+            let event = Event::sent(value, &defaults).map_err(|wrong| {
                 let which =
                     if values.len() > 1 { format!("event {number}: ") } else { String::new() };
                 Refusal::new(ProblemCode::EventInvalid, format!("{which}{wrong}"))

@@ -94,18 +94,21 @@ impl Mask {
         }
     }
 
-    /// A result stays what it is: it is the workflow's data.
-    pub(crate) fn performed(&self, performed: Performed) -> Performed {
-        let crossed = |crossed: Crossed| Crossed {
+    pub(crate) fn crossed(&self, crossed: Crossed) -> Crossed {
+        Crossed {
             rule: self.text(&crossed.rule),
             destination: self.text(&crossed.destination),
             ..crossed
-        };
+        }
+    }
+
+    /// A result stays what it is: it is the workflow's data.
+    pub(crate) fn performed(&self, performed: Performed) -> Performed {
         let decision = performed.decision.map(|decision| Decision {
             allowed: decision.allowed,
             rule: self.text(&decision.rule),
             destination: self.text(&decision.destination),
-            crossings: decision.crossings.into_iter().map(crossed).collect(),
+            crossings: decision.crossings.into_iter().map(|it| self.crossed(it)).collect(),
         });
         Performed {
             result: performed.result.map_err(|fault| self.fault(fault)),

@@ -58,6 +58,41 @@ fn what_a_script_asks_for_is_decided_recorded_and_shown() {
     dev.stop().ends_with(0);
 }
 
+/// Mutation: write down what a process asked for only when it has ended.
+#[test]
+fn what_a_script_asked_for_is_there_however_it_ends() {
+    let (home, world) = (Home::new(), answering());
+    home.allow(&world.url);
+    let waits = ASKS.replace("WORLD", &world.url) + "            import time; time.sleep(3600)\n";
+    home.write("ask.yaml", &apply_ready(&waits, "ask"));
+    let crossings = |run: &str| {
+        let shown = home.run(&["runs", "show", run, "-o", "json"]).ends_with(0).json();
+        let all = shown["tasks"][0]["attempts"][0]["crossings"].clone();
+        let brief = |it: &Value| json!([it["destination"], it["allowed"]]);
+        all.as_array().expect("a list").iter().map(brief).collect::<Vec<_>>()
+    };
+    let expected = [json!([world.url, true]), json!(["https://elsewhere.test", false])];
+    let mut dev = home.dev();
+    let begun = || {
+        let run = home.run(&["run", "ask.yaml", "--detach"]).ends_with(0).run_id();
+        // Before and after what is denied.
+        world.request();
+        world.request();
+        run
+    };
+    let run = begun();
+    home.run(&["runs", "cancel", &run]).ends_with(0);
+    assert_eq!(crossings(&run), expected);
+    let run = begun();
+    dev.kill();
+    dev = home.dev();
+    home.run(&["runs", "cancel", &run]).ends_with(0);
+    assert_eq!(crossings(&run), expected);
+    let kinds = home.run(&["runs", "events", &run, "--all"]).ends_with(0).stdout;
+    assert!(kinds.contains("crossed"), "{kinds}");
+    dev.stop().ends_with(0);
+}
+
 /// Mutation: lose the end of a log at a crash, or the tasks that it belongs to.
 #[test]
 fn a_log_outlives_the_site() {

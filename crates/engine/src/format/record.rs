@@ -8,7 +8,7 @@ use store::{BlobId, RunState, Sequence};
 
 use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
-use crate::effect::{Certainty, Decision, EffectNo, Performed};
+use crate::effect::{Certainty, Crossed, Decision, EffectNo, Performed};
 use crate::record::{
     By, Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Parent, Received, Record,
     Seed, Started, TimerNo, TimerPurpose, Usage,
@@ -40,6 +40,11 @@ enum HappenedDoc {
         certainty: Certainty,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Decision>,
+    },
+    Crossed {
+        effect: EffectNo,
+        #[serde(flatten)]
+        crossed: Crossed,
     },
     Evaluated {
         evaluation: EvaluationNo,
@@ -275,6 +280,9 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             certainty: performed.certainty,
             decision: performed.decision.clone(),
         },
+        Happened::Crossed { effect, crossed } => {
+            HappenedDoc::Crossed { effect: *effect, crossed: crossed.clone() }
+        }
         Happened::Evaluated { evaluation, result } => {
             HappenedDoc::Evaluated { evaluation: *evaluation, result: result_doc(result, blobs) }
         }
@@ -307,6 +315,7 @@ impl HappenedDoc {
                 effect,
                 performed: Performed { result: result.into_result(blobs)?, certainty, decision },
             },
+            Self::Crossed { effect, crossed } => Happened::Crossed { effect, crossed },
             Self::Evaluated { evaluation, result } => {
                 Happened::Evaluated { evaluation, result: result.into_result(blobs)? }
             }

@@ -11,7 +11,7 @@ use super::node::{Body, Node, NodeId, Phase};
 use super::seal::http_is_sealed;
 use super::{Effect, Machine};
 use crate::activation::{Activation, IdempotencyKey};
-use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed};
+use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed, Witness};
 use crate::operation::encode;
 use crate::record::{Decided, NoteKind};
 use crate::sealed::{self, SealedCall, has_sealed};
@@ -90,6 +90,7 @@ impl Machine {
     ) -> Perform {
         let header = self.header();
         Perform {
+            witness: Witness::default(),
             run: header.run,
             namespace: header.key.namespace.clone(),
             effect,

@@ -36,7 +36,7 @@ impl Machine {
             source: Some(&self.source()),
             time: self.now,
         };
-        let event = Event::parse(&object(fields), &defaults).map_err(|wrong| {
+        let event = Event::sent(&object(fields), &defaults).map_err(|wrong| {
             Fault::new(ErrorType::Validation, format!("the event cannot be emitted: {wrong}"))
         })?;
         self.emitted += 1;

@@ -204,6 +204,7 @@ impl Machine {
         match happened {
             Happened::Started(started) => self.start(started),
             Happened::Performed { effect, performed } => self.performed(*effect, performed),
+            Happened::Crossed { crossed, .. } => self.traced("crossed", &crossed.destination),
             Happened::Evaluated { evaluation, result } => self.evaluated(*evaluation, result),
             Happened::TimerFired { timer } => self.timer_fired(*timer),
             Happened::CancelRequested(_) => self.cancel(),
@@ -234,7 +235,9 @@ impl Machine {
             {
                 Err(Misfit::Suspended)
             }
-            Happened::Performed { effect, .. } if !self.effects.contains_key(effect) => {
+            Happened::Performed { effect, .. } | Happened::Crossed { effect, .. }
+                if !self.effects.contains_key(effect) =>
+            {
                 Err(Misfit::EffectUnknown(*effect))
             }
             Happened::TimerFired { timer } if !self.timers.contains_key(timer) => {
@@ -249,6 +252,7 @@ impl Machine {
                 Err(Misfit::ListenerUnknown(received.listener))
             }
             Happened::Performed { .. }
+            | Happened::Crossed { .. }
             | Happened::Received(_)
             | Happened::Evaluated { .. }
             | Happened::TimerFired { .. }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use base::RunId;
 use base::name::Namespace;
+use futures::FutureExt;
+use futures::future::ready;
 use isonomy_gateway::{Asker, Crossings, EgressMap, EgressRule, Gate, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,6 +26,10 @@ fn open(rules: Vec<EgressRule>) -> Inside {
 }
 
 fn open_with(rules: Vec<EgressRule>, limits: Limits) -> Inside {
+    open_before(rules, limits, Crossings::new(|_| ready(true).boxed()))
+}
+
+fn open_before(rules: Vec<EgressRule>, limits: Limits, crossings: Crossings) -> Inside {
     let gate = Arc::new(Gate::new(EgressMap::parse(rules).expect("rules"), limits));
     let asked = Arc::clone(&gate);
     let asker = Asker {
@@ -35,7 +41,7 @@ fn open_with(rules: Vec<EgressRule>, limits: Limits) -> Inside {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket");
     let door = listener.local_addr().expect("an address");
-    let crossings = Arc::new(Crossings::default());
+    let crossings = Arc::new(crossings);
     let kept = Arc::clone(&crossings);
     tokio::spawn(async move {
         let permit = asked
@@ -96,6 +102,28 @@ async fn a_plain_request_goes_where_the_rules_lead() {
     assert!(asked.contains("host: shop.test\r\n") && asked.contains("x-own: z"), "{asked}");
     assert!(!asked.contains("proxy-authorization") && !asked.contains("x-hop"), "{asked}");
     assert_eq!(inside.crossed(), [("http://shop.test".to_owned(), true, 1)]);
+}
+
+/// Mutation: let out first and write then, or ask nobody about a tunnel.
+#[tokio::test]
+async fn what_cannot_be_written_down_does_not_go_out() {
+    let server = Server::start(|_, _| reply("200 OK", &[], "hi")).await;
+    let rules = vec![
+        rule("http://shop.test", &server.address()),
+        rule("https://shop.test", &server.address().replace("http", "https")),
+    ];
+    let crossings = Crossings::new(|_| ready(false).boxed());
+    let inside = open_before(rules, Limits::default(), crossings);
+    let get = "GET http://shop.test/ HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n";
+    let tunnel =
+        "CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test:443\r\nConnection: close\r\n\r\n";
+    for asked in [get, tunnel] {
+        let answer = inside.ask(asked).await;
+        assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+        assert!(answer.contains("has to be written down first"), "{answer}");
+    }
+    assert_eq!(server.seen().len(), 0);
+    assert_eq!(inside.gate.counts().allowed, 0);
 }
 
 /// Mutation: drop what a request carries, or take as much of it as comes.

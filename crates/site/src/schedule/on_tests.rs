@@ -1,9 +1,12 @@
 //! Schedules by events, of a whole site.
 
 use base::RunId;
+use base::name::WorkflowKey;
 use base::value::to_json_string;
+use store::suite::key;
 use store::{Op, Preconditions, RunQuery, ScheduleRow, Store as _};
 use tokio::time::sleep;
+use wire::WorkflowApply;
 
 use crate::caller::Caller;
 use crate::site::Site;
@@ -180,6 +183,21 @@ async fn a_changed_or_deleted_workflow_begins_no_run_by_what_it_was() {
     site.stop().await;
 }
 
+async fn begin(site: &Site, key: WorkflowKey) {
+    let order = crate::start::RunOrder {
+        run: None,
+        key,
+        revision: None,
+        input: base::value::object([]),
+        labels: Vec::new(),
+        tags: Vec::new(),
+        priority: 0,
+        reason: None,
+        traceparent: None,
+    };
+    site.0.runs.start(&Caller::of_site("ada"), order).await.expect("begins");
+}
+
 /// Mutation: let a workflow hear of its own runs' life, or take lifecycle events without a type.
 #[tokio::test(start_paused = true)]
 async fn the_life_of_its_own_runs_begins_no_run() {
@@ -190,28 +208,17 @@ async fn the_life_of_its_own_runs_begins_no_run() {
     assert_eq!(runs(&place).await.len(), 1, "its life has no part in `any: []`");
     let ends = "{on: {one: {with: {type: io.serverlessworkflow.workflow.completed.v1}}}}";
     apply(&site, "1.1.0", ends, QUICK).await;
-    site.0
-        .runs
-        .start(
-            &Caller::of_site("ada"),
-            crate::start::RunOrder {
-                run: None,
-                key: tick(),
-                revision: None,
-                input: base::value::object([]),
-                labels: Vec::new(),
-                tags: Vec::new(),
-                priority: 0,
-                reason: None,
-                traceparent: None,
-            },
-        )
-        .await
-        .expect("begins");
+    begin(&site, tick()).await;
     sleep(MINUTE).await;
     assert_eq!(runs(&place).await.len(), 2);
-    send(&site, &["\"type\":\"io.serverlessworkflow.workflow.completed.v1\""]).await;
-    assert_eq!(runs(&place).await.len(), 3, "that of others does");
+    let other = "document: {dsl: 1.0.3, namespace: default, name: other, version: 1.0.0}\ndo: [{a: {set: {b: 1}}}]\n";
+    let text = other.to_owned();
+    let other = WorkflowApply { text, dry_run: false, source: None, reason: None };
+    let caller = Caller::of_site("ada");
+    site.0.workflows.apply(&caller, &key("default/other"), other).await.expect("a workflow");
+    begin(&site, key("default/other")).await;
+    sleep(MINUTE).await;
+    assert_eq!(runs(&place).await.len(), 4, "that of others does");
     site.stop().await;
 }
 

@@ -74,6 +74,9 @@ async fn what_is_no_event_is_refused() {
     check(SINGLE, r#"{"type":"a"}"#, "EVT-001").await;
     check(SINGLE, r#"{"type":"a","source":"s3cret key"}"#, "EVT-001").await;
     check(SINGLE, r#"{"type":["s3cret"],"source":"/x"}"#, "EVT-001").await;
+    let forged =
+        r#"{"type":"io.serverlessworkflow.workflow.faulted.v1","source":"/default/a/1.0.0"}"#;
+    check(SINGLE, forged, "EVT-001").await;
     check(BATCH, "{}", "EVT-001").await;
     check(("content-type", "text/plain"), "{}", "EVT-002").await;
     check(("content-type", "application/xml"), "<a/>", "EVT-002").await;

@@ -10,8 +10,8 @@ use crate::near;
 use crate::node::{Entry, Kind};
 use crate::problems::shown;
 use crate::tree::{
-    Correlation, Each, Emit, Filter, Listen, Matcher, Output, Pattern, ReadAs, Strategy, TaskList,
-    Template, Until,
+    Correlation, Each, Emit, Filter, LIFECYCLE, Listen, Matcher, Output, Pattern, ReadAs, Strategy,
+    TaskList, Template, Until,
 };
 
 use super::Reader;
@@ -108,6 +108,9 @@ impl<'a> Reader<'a> {
             "specversion" if text != SPECVERSION => "events are written in version `1.0`",
             "id" | "type" | "subject" if text.is_empty() => "the text is empty",
             "source" | "dataschema" if !is_uri() => "not a URI",
+            "type" if text.starts_with(LIFECYCLE) => {
+                "only the engine tells of the life of runs and tasks; choose another one"
+            }
             "time" if Timestamp::parse(text).is_none() => {
                 "not a time such as `2026-07-01T12:00:00Z`"
             }

@@ -7,6 +7,9 @@ use expr::Expr;
 
 use super::{Output, TaskList, Template};
 
+/// What the types of events about the life of runs and tasks begin with. Only the engine sends them.
+pub const LIFECYCLE: &str = "io.serverlessworkflow.";
+
 /// `emit`: an event to be made.
 #[derive(Debug)]
 pub struct Emit {

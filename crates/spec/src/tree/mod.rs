@@ -22,7 +22,7 @@ use crate::schema::Schema;
 pub use authentication::{Access, Authentication, Scheme};
 pub use child::ChildRun;
 pub use event::{
-    Correlation, Each, Emit, Filter, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
+    Correlation, Each, Emit, Filter, LIFECYCLE, Listen, Matcher, Pattern, ReadAs, Strategy, Until,
 };
 pub use extension::{Extends, Extension};
 pub use process::{Language, Process, Program, Returns};

@@ -21,8 +21,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ErrorType, Fault, Value};
-use engine::effect::{Certainty, Crossed, Decision, Perform, Performed, ProcessRequest};
-use gateway::{Asker, Crossings, Gate, Permit};
+use engine::effect::{Certainty, Crossed, Perform, Performed, ProcessRequest, Witness};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use gateway::{Asker, Crossings, Gate, Permit, Ruling};
 use sandbox::{Ending, LaunchError, Running};
 use spec::tree::Returns;
 use tokio::sync::OwnedSemaphorePermit;
@@ -89,13 +91,14 @@ pub(crate) async fn perform(
     let limits = *scripts.limits();
     let returns = if request.wait { request.returns } else { Returns::None };
     let recorder = Recorder::new(Arc::clone(logs), effect, given.mask.spellings());
+    let witness = witness(effect, request, &given.mask);
     let mut process = Process {
         asker: asker(effect),
         gate: Arc::clone(gate),
         permit,
         running,
         capture: Capture::new(returns, limits.output_bytes, recorder),
-        crossings: Arc::default(),
+        crossings: Arc::new(Crossings::new(witness)),
         mask: given.mask,
         time: limits.time,
         turn,
@@ -116,7 +119,7 @@ pub(crate) async fn perform(
     performed
 }
 
-fn done((result, certainty): Came, ruling: gateway::Ruling) -> Performed {
+fn done((result, certainty): Came, ruling: Ruling) -> Performed {
     Performed { result, certainty, decision: Some(decision(ruling)) }
 }
 
@@ -220,13 +223,28 @@ fn asker(effect: &Perform) -> Asker {
     }
 }
 
+/// What a process is let out for is in the journal before it goes, so that it is there whatever
+/// becomes of the process. One that nobody awaits has no task in progress: its log says it.
+fn witness(
+    effect: &Perform,
+    request: &ProcessRequest,
+    mask: &Mask,
+) -> impl Fn(Ruling) -> BoxFuture<'static, bool> + Send + Sync + use<> {
+    let witness = if request.wait { effect.witness.clone() } else { Witness::default() };
+    let mask = mask.clone();
+    move |ruling| {
+        let (witness, crossed) = (witness.clone(), mask.crossed(crossed_of(ruling, 1)));
+        async move { witness.write(crossed).await }.boxed()
+    }
+}
+
 fn crossed(crossings: &Crossings) -> Vec<Crossed> {
-    let all = crossings.take().into_iter();
-    let one = |(ruling, count): (gateway::Ruling, u64)| {
-        let Decision { allowed, rule, destination, .. } = decision(ruling);
-        Crossed { allowed, rule, destination, count }
-    };
-    all.map(one).collect()
+    crossings.take().into_iter().map(|(ruling, count)| crossed_of(ruling, count)).collect()
+}
+
+fn crossed_of(ruling: Ruling, count: u64) -> Crossed {
+    let Ruling { allowed, rule, destination } = ruling;
+    Crossed { allowed, rule, destination, count }
 }
 
 fn off(what: &str, why: &str) -> Fault {

@@ -10,7 +10,7 @@ use base::{
 };
 use engine::activation::{Activation, IdempotencyKey};
 use engine::effect::{
-    Action, EffectNo, Evaluate, Evaluator, HttpRequest, Perform, Performed, Performer,
+    Action, EffectNo, Evaluate, Evaluator, HttpRequest, Perform, Performed, Performer, Witness,
 };
 use engine::sealed::{Late, Sealed, SealedCall};
 use engine::secret::{SecretUse, Secrets, missing};
@@ -118,6 +118,7 @@ impl Site {
         let run = RunId::from_uuid(uuid::Uuid::from_u128(7));
         let activation = Activation::root().task("fetch", 1);
         self.worker.perform(Perform {
+            witness: Witness::default(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             effect: EffectNo(1),

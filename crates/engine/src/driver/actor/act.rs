@@ -2,12 +2,13 @@
 
 use futures::FutureExt;
 
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::Actor;
+use super::{Actor, Crossing};
 use crate::driver::child;
-use crate::effect::{Action, ChildStart, Evaluate, Perform};
+use crate::effect::{Action, ChildStart, EffectNo, Evaluate, Perform, Witness};
 use crate::failpoint;
 use crate::machine::Effect;
 use crate::record::{EvaluationNo, Happened, Parent};
@@ -80,7 +81,8 @@ impl Actor {
             return;
         }
         let quick = matches!(*perform.action, Action::Function { .. });
-        let mut work = performer.perform(perform);
+        let witness = self.witness(effect);
+        let mut work = performer.perform(Perform { witness, ..perform });
         let happens = self.happens.clone();
         // Most functions are done at once; a task of their own would only cost time.
         if quick && let Some(performed) = (&mut work).now_or_never() {
@@ -97,6 +99,15 @@ impl Actor {
             happens.send(Happened::Performed { effect, performed }).ok();
         });
         self.in_flight.insert(effect, task.abort_handle());
+    }
+
+    fn witness(&self, effect: EffectNo) -> Witness {
+        let seen = self.seen.clone();
+        Witness::new(move |crossed| {
+            let (written, answer) = oneshot::channel();
+            seen.send(Crossing { effect, crossed, written }).ok();
+            answer.map(|answer| matches!(answer, Ok(Ok(())))).boxed()
+        })
     }
 
     fn child(&mut self, perform: &Perform, start: ChildStart) {

@@ -20,7 +20,8 @@ use super::commit::Summary;
 use super::follow::{Live, Update};
 use super::load::Loaded;
 use super::{Command, CommandError, Driver};
-use crate::effect::EffectNo;
+use crate::effect::{Crossed, EffectNo};
+use crate::event::Event;
 use crate::lifecycle::{self, Lifecycle, Said, Subject};
 use crate::machine::{Effect, Emitted, Machine, Misfit, Step};
 use crate::record::{Ended, EvaluationNo, Happened, Note, Record, TimerNo};
@@ -76,6 +77,15 @@ struct Actor {
     events: Vec<EventRow>,
     ear: Ear,
     hears: mpsc::UnboundedReceiver<(u64, Heard)>,
+    sees: mpsc::UnboundedReceiver<Crossing>,
+    seen: mpsc::UnboundedSender<Crossing>,
+}
+
+/// An effect in progress wants to cross the border, and waits until that is written down.
+struct Crossing {
+    effect: EffectNo,
+    crossed: Crossed,
+    written: oneshot::Sender<Result<(), CommandError>>,
 }
 
 /// Whether the actor goes on.
@@ -88,6 +98,7 @@ impl Actor {
     fn new(driver: Driver, row: RunRow, summary: Summary, loaded: Loaded) -> Self {
         let (happens, happened) = mpsc::unbounded_channel();
         let (ear, hears) = Ear::new();
+        let (seen, sees) = mpsc::unbounded_channel();
         let could_not = row.state == RunState::Suspended && !loaded.machine.is_suspended();
         Self {
             driver,
@@ -116,6 +127,8 @@ impl Actor {
             events: Vec::new(),
             ear,
             hears,
+            sees,
+            seen,
         }
     }
 
@@ -161,12 +174,16 @@ impl Actor {
                 Some(command) = commands.recv() => self.obey(command),
                 () = tokio::time::sleep(sleep), if !self.timers.is_empty() => self.fire(),
                 Some((generation, heard)) = self.hears.recv() => self.heard(generation, heard),
+                Some(crossing) = self.sees.recv() => self.crosses(crossing),
                 () = notify.notified(), if self.ear.is_listening() => self.read_events(),
             }
         }
         for _ in 1..BATCH_MAX {
             let Ok(happened) = self.happened.try_recv() else { break };
             self.take(happened);
+        }
+        while let Ok(crossing) = self.sees.try_recv() {
+            self.crosses(crossing);
         }
         self.offer_events();
         let alone = commands.is_empty();
@@ -262,6 +279,12 @@ impl Actor {
         if let Err(misfit) = self.decide(now, happened) {
             tracing::debug!(run = %self.run, %misfit, "dropped a late result");
         }
+    }
+
+    fn crosses(&mut self, crossing: Crossing) {
+        let Crossing { effect, crossed, written } = crossing;
+        let decided = self.decide(self.driver.now(), Happened::Crossed { effect, crossed });
+        self.answer_after_commit(decided, written);
     }
 
     /// Results that are there already: what is outstanding after them really is.
@@ -369,16 +392,20 @@ impl Actor {
         emitted: &[Emitted],
     ) {
         let (run, namespace) = (self.run, &self.row.key.namespace);
-        let row = |event: &Emitted| event.event.row(namespace, Some(run), event.number, at);
-        self.events.extend(emitted.iter().map(row));
-        if self.driver.0.parts.lifecycle == Lifecycle::None {
-            return;
+        let mut told = Vec::new();
+        if self.driver.0.parts.lifecycle != Lifecycle::None {
+            let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
+            let subject = Subject { run, key, version };
+            let (sequence, ended) = (self.last, self.machine.ended());
+            told = lifecycle::of_run(&subject, &Said { sequence, at, happened, notes, ended });
         }
-        let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
-        let subject = Subject { run, key, version };
-        let said = Said { sequence: self.last, at, happened, notes, ended: self.machine.ended() };
-        let told = lifecycle::of_run(&subject, &said);
-        self.events.extend(told.iter().map(|event| event.row(namespace, Some(run), 0, at)));
+        let begins = told.iter().take_while(|event| lifecycle::is_begin(event)).count();
+        let (begins, ends) = told.split_at(begins);
+        let life = |event: &Event| event.row(namespace, Some(run), 0, at);
+        self.events.extend(begins.iter().map(life));
+        let emitted = emitted.iter().map(|it| it.event.row(namespace, Some(run), it.number, at));
+        self.events.extend(emitted);
+        self.events.extend(ends.iter().map(life));
     }
 
     /// Shutdown: results that come within the grace are written down; nothing new is begun.

@@ -78,6 +78,9 @@ impl<'a> Reader<'a> {
         self.exports[no.0 as usize] = fields.get("export").map(|item| item.at);
         let timeout = self.timeout(fields.get("timeout"), Position::Task, around);
         let metadata = self.object_or_empty(fields.get("metadata"));
+        if !within.siblings.are_branches() {
+            self.warn_of_useless_after(entry);
+        }
         let then = match fields.get("then") {
             Some(item) => self.flow(item, within.siblings),
             None => Some(Flow::Continue),

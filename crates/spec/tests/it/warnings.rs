@@ -31,3 +31,23 @@ fn after_means_nothing_but_on_a_branch() {
         &["WF-207 fork/branches/0/a/do/0/b/metadata/after"],
     );
 }
+
+/// Mutation: warn in a program's arguments, of a variable that is not there, or of `set: .a`, which
+/// is an expression by type.
+#[test]
+fn a_path_without_marks_is_warned_of_where_it_is_text() {
+    check("{ set: { x: .a } }", &["WF-208 set/x"]);
+    check("{ set: { x: '${ .a }', y: '${ \".a\" }', z: a.b } }", &[]);
+    check("{ set: .a }", &[]);
+    check("{ set: { x: $.a, y: $nothing } }", &["WF-208 set/x"]);
+    check(
+        "{ for: { each: it, in: .a }, do: [ { a: { set: { x: $it } } } ] }",
+        &["WF-208 do/0/a/set/x"],
+    );
+    check("{ output: { as: { x: .a } }, wait: PT1S }", &["WF-208 output/as/x"]);
+    check("{ call: csv:1.0.0@default, with: { file: $input.name } }", &["WF-208 with/file"]);
+    check(
+        "{ run: { shell: { command: jq, arguments: [ .a, $.a ], environment: { A: $HOME } } } }",
+        &[],
+    );
+}

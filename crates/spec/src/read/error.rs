@@ -90,8 +90,8 @@ impl<'a> Reader<'a> {
             Some(name) => within.around.with(std::slice::from_ref(name)),
             None => Around::anything(),
         };
-        let when = self.expression_of(fields.get("when"), Position::Task, &inner);
-        let except_when = self.expression_of(fields.get("exceptWhen"), Position::Task, &inner);
+        let when = self.condition_of(fields.get("when"), Position::Task, &inner);
+        let except_when = self.condition_of(fields.get("exceptWhen"), Position::Task, &inner);
         let retry = fields.get("retry").and_then(|item| self.retry(item, &inner));
         let prefix = format!("{}/catch/do", within.location);
         let body =

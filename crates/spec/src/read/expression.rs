@@ -161,6 +161,34 @@ impl<'a> Reader<'a> {
         self.expression(item?, position, around)
     }
 
+    /// An expression whose result counts as true or false.
+    pub(super) fn condition(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        let expression = self.expression(item, position, around)?;
+        if expression.is_assignment() {
+            self.report(
+                Code::ConditionAssigns,
+                item.node.at,
+                "this changes a value and compares nothing: what comes out counts as true",
+                Some("write `==` to compare".into()),
+            );
+        }
+        Some(expression)
+    }
+
+    pub(super) fn condition_of(
+        &mut self,
+        item: Option<Item<'a>>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        self.condition(item?, position, around)
+    }
+
     /// An expression where there is `${ }`, else `None`.
     pub(super) fn marked(
         &mut self,

@@ -51,3 +51,23 @@ fn a_path_without_marks_is_warned_of_where_it_is_text() {
         &[],
     );
 }
+
+/// Mutation: look at one of the places only, or at any expression.
+#[test]
+fn a_condition_that_assigns_is_warned_of_wherever_it_stands() {
+    check("{ if: .x = 3, wait: PT1S }", &["WF-209 if"]);
+    check("{ if: .x == 3, wait: PT1S }", &[]);
+    check("{ set: .x = 3 }", &[]);
+    check("{ for: { in: .a }, while: .x = 3, do: [ { a: { wait: PT1S } } ] }", &["WF-209 while"]);
+    check("{ switch: [ { a: { when: .x = 3, then: end } } ] }", &["WF-209 switch/0/a/when"]);
+    let caught = "{ try: [ { a: { wait: PT1S } } ], catch: ";
+    for place in ["when", "exceptWhen"] {
+        check(&format!("{caught} {{ {place}: .x = 3 }} }}"), &[&format!("WF-209 catch/{place}")]);
+        let retry = format!("{caught} {{ retry: {{ {place}: .x = 3 }} }} }}");
+        check(&retry, &[&format!("WF-209 catch/retry/{place}")]);
+    }
+    check(
+        "{ listen: { to: { any: [ { with: { type: a } } ], until: .x = 3 } } }",
+        &["WF-209 listen/to/until"],
+    );
+}

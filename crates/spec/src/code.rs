@@ -131,6 +131,7 @@ codes! {
     AfterNoBranch = "WF-207": "`after` on a task that is no branch",
     Lookalike = "WF-208": "text that looks like an expression",
     ConditionAssigns = "WF-209": "a condition that assigns",
+    ForeignErrorType = "WF-210": "an error type of another language",
     UselessExtension = "WF-215": "an extension that does nothing",
     MissedUnused = "WF-220": "`missed` in a schedule without times",
     ScheduleInput = "WF-221": "a scheduled run whose input its schema refuses",

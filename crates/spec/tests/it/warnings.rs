@@ -71,3 +71,18 @@ fn a_condition_that_assigns_is_warned_of_wherever_it_stands() {
         &["WF-209 listen/to/until"],
     );
 }
+
+/// Mutation: warn of any type that is no URI: it may be raised as it is filtered.
+#[test]
+fn a_word_for_all_errors_is_warned_of() {
+    let check_type = |kind: &str, expected: &[&str]| {
+        let errors = format!("{{ errors: {{ with: {{ type: '{kind}' }} }} }}");
+        check(&format!("{{ try: [ {{ a: {{ wait: PT1S }} }} ], catch: {errors} }}"), expected);
+    };
+    for word in ["States.ALL", "States.TaskFailed", "*", "all"] {
+        check_type(word, &["WF-210 catch/errors/with/type"]);
+    }
+    for kind in ["https://serverlessworkflow.io/spec/1.0.0/errors/timeout", "sold-out", "timeout"] {
+        check_type(kind, &[]);
+    }
+}

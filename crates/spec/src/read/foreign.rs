@@ -5,7 +5,7 @@ use base::{ErrorType, fault};
 use crate::duration::parse_iso_duration;
 
 /// Names that people bring along: in which object (by a property that is known there), and the way out.
-const NAMES: [(&[&str], &str, &str); 18] = [
+const NAMES: [(&[&str], &str, &str); 19] = [
     (&["next", "goto"], "then", "write `then`"),
     (&["end"], "then", "write `then: end`"),
     (
@@ -28,6 +28,7 @@ const NAMES: [(&[&str], &str, &str); 18] = [
         "compete",
         "a branch waits for others with `metadata: {after: [name]}`",
     ),
+    (&["uri", "url"], "endpoint", "did you mean `endpoint`?"),
     (&["choices"], "then", "write `switch`"),
     (
         &["maxconcurrency", "max_concurrency", "concurrency", "parallel"],

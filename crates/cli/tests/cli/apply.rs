@@ -91,7 +91,8 @@ fn what_is_no_workflow_is_skipped_and_doubles_are_refused() {
     assert!(piped.stdout.starts_with("default/piped new"), "{}", piped.stdout);
 }
 
-/// Mutation: delete the text with the name, so that applying again finds a new workflow.
+/// Mutation: delete the text with the name, so that applying again finds a new workflow; or ask
+/// before, which without a terminal is to refuse.
 #[test]
 fn a_deleted_workflow_is_gone_until_it_is_applied_again() {
     let home = Home::new();

@@ -1,6 +1,7 @@
 //! Judging documents here, without any site: the reader, and evaluator processes for expressions that
 //! only they can look at.
 
+use std::fmt;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use spec::{Diagnostic, Unparsed};
 use crate::document::{self, Head};
 use crate::failure::{Failure, Outcome};
 use crate::runtime;
+use crate::trial::file::is_test_file;
 
 /// A file's bytes, before anybody knows whether they are text.
 pub struct Source {
@@ -20,20 +22,46 @@ pub struct Source {
     pub bytes: Vec<u8>,
 }
 
-/// Everything in the files, and in the folders and below, and the files that are no workflows.
-pub fn sources(paths: &[PathBuf]) -> Outcome<(Vec<Source>, Vec<PathBuf>)> {
+/// A file that is no workflow.
+pub struct Skipped {
+    file: PathBuf,
+    is_test: bool,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = if self.is_test {
+            "it is a test file, which `isonomy test` checks and runs"
+        } else {
+            "it has no `document`, so it is no workflow"
+        };
+        write!(f, "skipped `{}`: {why}", self.file.display())
+    }
+}
+
+/// Everything in the files, and in the folders and below, and what is left out.
+///
+/// A file that is named is judged whatever it is, except for a test file: `*.yaml` names those too.
+pub fn sources(paths: &[PathBuf]) -> Outcome<(Vec<Source>, Vec<Skipped>)> {
     let (mut sources, mut skipped) = (Vec::new(), Vec::new());
+    let mut add = |file: &Path, is_named: bool| -> Outcome<()> {
+        let source = source(file)?;
+        let is_test = is_test_file(file);
+        match std::str::from_utf8(&source.bytes).map(document::head) {
+            Ok(Head::Foreign) if is_test || !is_named => {
+                skipped.push(Skipped { file: file.to_owned(), is_test });
+            }
+            Ok(Head::Foreign | Head::Named { .. } | Head::Unclear) | Err(_) => sources.push(source),
+        }
+        Ok(())
+    };
     for path in paths {
         if !path.is_dir() {
-            sources.push(source(path)?);
+            add(path, true)?;
             continue;
         }
         for file in document::paths_below(path)? {
-            let source = source(&file)?;
-            match std::str::from_utf8(&source.bytes).map(document::head) {
-                Ok(Head::Foreign) => skipped.push(file),
-                Ok(Head::Named { .. } | Head::Unclear) | Err(_) => sources.push(source),
-            }
+            add(&file, false)?;
         }
     }
     Ok((sources, skipped))

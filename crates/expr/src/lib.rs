@@ -57,6 +57,8 @@ struct Parsed {
     term: Option<Term>,
     /// Its result is a part of what it reads, and so needs no check.
     is_part: bool,
+    /// Its result is what an assignment makes of its input.
+    is_assignment: bool,
     is_parsed: bool,
     is_loose: bool,
 }
@@ -121,12 +123,14 @@ impl Expr {
         let names::Free { variables, fields } = names::resolve(text, &parsed)?;
         let term = lower::lower(text, &parsed, &variables);
         let is_part = term.as_ref().is_some_and(is_part);
+        let is_assignment = syntax::is_assignment(&parsed);
         Ok(Self(Arc::new(Parsed {
             text: text.into(),
             variables,
             fields,
             term,
             is_part,
+            is_assignment,
             is_parsed: true,
             is_loose: false,
         })))
@@ -140,6 +144,7 @@ impl Expr {
             variables,
             term: None,
             is_part: false,
+            is_assignment: false,
             is_parsed: false,
             is_loose: false,
         }))
@@ -184,6 +189,12 @@ impl Expr {
     #[must_use]
     pub fn is_parsed(&self) -> bool {
         self.0.is_parsed
+    }
+
+    /// Whether its result is what `=`, `|=`, `+=` or their like make of its input.
+    #[must_use]
+    pub fn is_assignment(&self) -> bool {
+        self.0.is_assignment
     }
 
     /// Whether it is on the closed list.
@@ -304,6 +315,19 @@ mod tests {
         check(r#"$secrets["a\(.x)"]"#, None);
         check("$secrets.a as $secrets | $secrets.b", Some(&["a"]));
         check("$context.a", Some(&[]));
+    }
+
+    /// Mutation: look at the first operator only, or take a comparison for an assignment.
+    #[test]
+    fn an_assignment_is_known_where_it_makes_the_result() {
+        for text in
+            [".x = 3", ".x |= 3", ".x += 1", ".x //= 1", ".a | .x = 3", "(.x = 3)", ".a and .x = 3"]
+        {
+            assert!(Expr::parse(text).expect(text).is_assignment(), "{text}");
+        }
+        for text in [".x == 3", ".x = 3 | .x", "(.x = 3) == .", "[.x = 3]", ".", ".x"] {
+            assert!(!Expr::parse(text).expect(text).is_assignment(), "{text}");
+        }
     }
 
     /// Mutation: call a text that was not parsed free of variables.

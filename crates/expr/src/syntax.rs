@@ -1,7 +1,7 @@
 //! From text to jaq's syntax tree, with errors that say where and what to do.
 
 use jaq_core::load::lex::{self, Lexer, Token};
-use jaq_core::load::parse::{Parser, TError, Term};
+use jaq_core::load::parse::{BinaryOp, Parser, TError, Term};
 
 use crate::SyntaxError;
 
@@ -20,6 +20,19 @@ pub(crate) fn parse(text: &str) -> Result<Term<&str>, SyntaxError> {
     Parser::new(&tokens)
         .parse(|parser| parser.term())
         .map_err(|errors| first(errors.into_iter().map(|error| of_parser(text, &error))))
+}
+
+/// Whether the result is what an assignment makes of its input.
+pub(crate) fn is_assignment(term: &Term<&str>) -> bool {
+    match term {
+        Term::BinOp(_, BinaryOp::Pipe(_), right) => is_assignment(right),
+        Term::BinOp(_, operator, _) => matches!(
+            operator,
+            BinaryOp::Assign | BinaryOp::Update | BinaryOp::UpdateMath(_) | BinaryOp::UpdateAlt
+        ),
+        Term::Def(_, term) | Term::Label(_, term) => is_assignment(term),
+        _ => false,
+    }
 }
 
 /// Later errors are mostly consequences of the first in the text.

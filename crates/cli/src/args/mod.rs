@@ -281,7 +281,7 @@ pub enum WorkflowsCommand {
     List(WorkflowsList),
     /// Show a workflow with its text and revisions
     Show(WorkflowsShow),
-    /// Delete a workflow; its runs go on, and applying it again brings it back
+    /// Delete a workflow, without asking; its runs go on, and applying it again brings it back
     Delete(WorkflowsDelete),
 }
 

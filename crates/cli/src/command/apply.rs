@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
+use base::WorkflowName;
 use gateway::operator::OperatorError;
 use wire::{
     Page, Problem, ProblemCode, WorkflowApplied, WorkflowChange, WorkflowDocument, WorkflowSetApply,
@@ -21,7 +22,7 @@ use crate::output;
 pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     let found = collect(&args)?;
     refuse_doubles(&found.documents, global)?;
-    let api = super::api(global)?;
+    let mut api = super::api(global)?;
     let plan = plan(&api, &found.documents).await?;
     if args.dry_run {
         output::show(args.output.output, &Page { items: plan.clone(), next: None }, || {
@@ -46,6 +47,18 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     };
     let page = Page { items, next: None };
     output::show(args.output.output, &page, || applied_text(&page.items))?;
+    for document in &found.documents {
+        let (namespace, name) = document.target(&global.namespace);
+        let is_new = |applied: &WorkflowApplied| {
+            applied.change != WorkflowChange::Unchanged
+                && applied.namespace == namespace.as_str()
+                && applied.workflow == name.as_str()
+        };
+        if page.items.iter().any(is_new) {
+            api.namespace = namespace;
+            tell_schedule(&api, &name).await?;
+        }
+    }
     Ok(Exit::Ok)
 }
 
@@ -156,6 +169,16 @@ pub async fn send_with(
     applied.iter().for_each(say_warnings);
     let first = applied.into_iter().next();
     first.ok_or_else(|| Failure::internal("the site answered for none of the documents"))
+}
+
+/// What is applied with a schedule begins by itself, whether it is run by hand or not.
+pub async fn tell_schedule(api: &Api, name: &WorkflowName) -> Outcome<()> {
+    for schedule in api.workflow_show(name, None).await?.schedule {
+        let text = super::workflows::schedule_text(&schedule);
+        let said = format!("{}/{name} begins by itself from now on: {text}", api.namespace);
+        output::say(&output::harmless(&said));
+    }
+    Ok(())
 }
 
 pub fn say_warnings(applied: &WorkflowApplied) {

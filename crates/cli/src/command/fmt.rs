@@ -14,7 +14,7 @@ use crate::output;
 pub fn fmt(args: &FmtArgs) -> Outcome {
     let (sources, skipped) = judge::sources(&args.file)?;
     for skipped in &skipped {
-        output::say(&format!("skipped `{}`: it is no workflow", skipped.display()));
+        output::say(&skipped.to_string());
     }
     let mut places = Vec::new();
     let (mut refused, mut changed, all) = (0, 0, sources.len());

@@ -140,7 +140,7 @@ impl Start {
         };
         api.namespace = namespace.clone();
         if matches!(self.target, Target::File(_)) && !args.local {
-            tell_schedule(api, &name).await?;
+            apply::tell_schedule(api, &name).await?;
         }
         let start = RunStart {
             workflow: name.to_string(),
@@ -184,15 +184,6 @@ async fn apply_file(
         ));
     }
     Ok((namespace, name, Some(applied.revision)))
-}
-
-/// What is applied with a schedule begins by itself too, whether it is run by hand or not.
-async fn tell_schedule(api: &Api, name: &WorkflowName) -> Outcome<()> {
-    for schedule in api.workflow_show(name, None).await?.schedule {
-        let text = super::workflows::schedule_text(&schedule);
-        output::say(&output::harmless(&format!("begins by itself from now on: {text}")));
-    }
-    Ok(())
 }
 
 /// The documents to apply together with the one to run, which itself may lie among them.

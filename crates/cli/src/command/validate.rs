@@ -47,10 +47,7 @@ type Names = HashMap<WorkflowKey, (String, Location)>;
 pub fn validate(args: &ValidateArgs) -> Outcome {
     let (sources, skipped) = judge::sources(&args.file)?;
     for skipped in &skipped {
-        output::say(&format!(
-            "skipped `{}`: it has no `document`, so it is no workflow",
-            skipped.display()
-        ));
+        output::say(&skipped.to_string());
     }
     if sources.is_empty() {
         return Err(Failure::usage("there is no workflow to validate")

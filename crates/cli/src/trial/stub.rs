@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
+use spec::tree::Returns;
 use tokio::sync::Notify;
 use worker::Worker;
 
@@ -152,7 +153,7 @@ impl Performer for Stubs {
             None => match &*effect.action {
                 // Nobody has secrets here, and nothing leaves.
                 Action::Http(_) | Action::Sealed(_) | Action::Process(_) | Action::Workflow(_) => {
-                    self.stop(missing(&call))
+                    self.stop(missing(&call, &effect.action))
                 }
                 Action::Function { .. } => self.function(effect, call),
             },
@@ -167,6 +168,7 @@ impl Performer for Stubs {
 impl Stubs {
     /// A function that touches nothing needs no stub: it is what it is.
     fn function(&self, effect: Perform, call: Call) -> BoxFuture<'static, Performed> {
+        let action = effect.action.clone();
         let (stubs, work) = (self.clone(), self.0.worker.perform(effect));
         let busy = self.0.rest.busy();
         async move {
@@ -174,7 +176,7 @@ impl Stubs {
             drop(busy);
             let denied = |fault: &Fault| fault.kind() == ErrorType::Authorization;
             match &performed.result {
-                Err(fault) if denied(fault) => stubs.stop(missing(&call)).await,
+                Err(fault) if denied(fault) => stubs.stop(missing(&call, &action)).await,
                 Ok(_) | Err(_) => performed,
             }
         }
@@ -209,13 +211,34 @@ const fn certainty(status: u16) -> Certainty {
 }
 
 /// With the stub that would help, ready to be copied.
-fn missing(call: &Call) -> String {
+fn missing(call: &Call, action: &Action) -> String {
     format!(
-        "task `{}` asks for `{}`, and no stub answers it; add one:\n  stubs:\n    - task: {}\n      output: {{}}",
+        "task `{}` asks for `{}`, and no stub answers it; add one:\n  stubs:\n    - task: {}\n      output: {}",
         call.task,
         call.call,
-        output::short(&Value::String(call.task.clone()))
+        output::short(&Value::String(call.task.clone())),
+        form(action)
     )
+}
+
+/// The form of an effect's output, with nothing in it.
+fn form(action: &Action) -> &'static str {
+    let returns = match action {
+        Action::Process(request) => request.returns,
+        Action::Sealed(sealed) => match sealed.call {
+            SealedCall::Process { returns, .. } => returns,
+            SealedCall::Http { .. } | SealedCall::Function { .. } | SealedCall::OpenApi { .. } => {
+                return "{}";
+            }
+        },
+        Action::Http(_) | Action::Function { .. } | Action::Workflow(_) => return "{}",
+    };
+    match returns {
+        Returns::Stdout | Returns::Stderr => r#""""#,
+        Returns::Code => "0",
+        Returns::All => r#"{code: 0, stdout: "", stderr: ""}"#,
+        Returns::None => "null",
+    }
 }
 
 /// What an effect is asked with, in the words of the task's own `with`.

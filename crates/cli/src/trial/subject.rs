@@ -9,7 +9,7 @@ use base::name::{FunctionRef, WorkflowKey};
 use engine::activation::Activation;
 use serde_json::Value;
 use spec::tree::schedule::{On, Trigger};
-use spec::tree::{TaskKind, Workflow};
+use spec::tree::{Task, TaskKind, Workflow};
 use spec::{Catalog, Lookup, Manifest, ReferenceKind, Resolved, near};
 
 use super::file::{Case, Which, place};
@@ -35,10 +35,16 @@ pub struct Subject {
     addresses: BTreeSet<String>,
     /// How events begin its runs.
     on: Option<On>,
-    /// Names of tasks that listen.
-    listeners: Vec<Arc<str>>,
+    listeners: Vec<Listener>,
     locations: HashMap<Vec<Step>, Arc<str>>,
     names: Vec<Arc<str>>,
+}
+
+/// A task that listens.
+#[derive(Debug)]
+struct Listener {
+    name: Arc<str>,
+    location: Arc<str>,
 }
 
 /// A task on the way from the document's `do` to another, and whether the way goes on in its handler.
@@ -89,7 +95,7 @@ impl Subject {
             resolved,
             addresses,
             on: on.next(),
-            listeners: listens.map(|task| task.name.clone()).collect(),
+            listeners: listens.map(listener).collect(),
             key: document.key.clone(),
             version: document.version.clone(),
             revision: read.revision,
@@ -134,13 +140,16 @@ impl Subject {
         for which in case.stubs.iter().map(|stub| &stub.which).chain(calls) {
             self.check_which(which, &at)?;
         }
+        for which in case.stubs.iter().map(|stub| &stub.which) {
+            self.refuse_listener(which, &at)?;
+        }
         let order = expect.order.iter().flatten();
         for name in order.chain(&expect.never) {
             self.check_name(name, &at)?;
         }
         for name in case.events.iter().filter_map(|event| event.when.as_ref()) {
             self.check_name(name, &at)?;
-            if !self.listeners.iter().any(|known| **known == *name) {
+            if !self.listeners.iter().any(|known| *known.name == *name) {
                 let what = format!("task `{name}` does not listen\n  --> {at}");
                 return Err(Failure::usage(what).hint("`when` is the name of a `listen` task"));
             }
@@ -170,6 +179,26 @@ impl Subject {
         Err(Failure::usage(what).hint(hint))
     }
 
+    /// No effect is ever asked of a task that listens.
+    fn refuse_listener(&self, which: &Which, at: &str) -> Outcome<()> {
+        let is_meant = |listener: &&Listener| match (&which.location, &which.task) {
+            (Some(location), _) => *listener.location == **location,
+            (None, Some(name)) => *listener.name == **name,
+            (None, None) => false,
+        };
+        let meant: Vec<&Listener> = self.listeners.iter().filter(is_meant).collect();
+        let Some(Listener { name, .. }) = meant.first() else { return Ok(()) };
+        // A name may stand in several lists, and another task of that name may have an effect.
+        let all = self.names.iter().filter(|known| *known == name).count();
+        if which.location.is_none() && all > meant.len() {
+            return Ok(());
+        }
+        let what = format!("task `{name}` listens, and no stub can answer that\n  --> {at}");
+        Err(Failure::usage(what).hint(format!(
+            "what it waits for is sent by the case: `events: [{{type: …, when: {name}}}]`"
+        )))
+    }
+
     fn check_name(&self, name: &str, at: &str) -> Outcome<()> {
         if self.names.iter().any(|known| **known == *name) {
             return Ok(());
@@ -183,6 +212,10 @@ impl Subject {
         let what = format!("`{}` has no task `{name}`\n  --> {at}", self.source);
         Err(Failure::usage(what).hint(hint))
     }
+}
+
+fn listener(task: &Task) -> Listener {
+    Listener { name: task.name.clone(), location: task.location.clone() }
 }
 
 /// With the lines that would help, ready to be completed.

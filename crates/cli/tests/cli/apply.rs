@@ -91,7 +91,8 @@ fn what_is_no_workflow_is_skipped_and_doubles_are_refused() {
     assert!(piped.stdout.starts_with("default/piped new"), "{}", piped.stdout);
 }
 
-/// Mutation: delete the text with the name, so that applying again finds a new workflow.
+/// Mutation: delete the text with the name, so that applying again finds a new workflow; or ask
+/// before, which without a terminal is to refuse.
 #[test]
 fn a_deleted_workflow_is_gone_until_it_is_applied_again() {
     let home = Home::new();
@@ -105,4 +106,23 @@ fn a_deleted_workflow_is_gone_until_it_is_applied_again() {
     assert_eq!(home.run(&["workflows", "-o", "json"]).json(), json!({"items": []}));
     home.run(&["apply", "-f", "a.yaml", "--yes"]).ends_with(0);
     home.run(&["run", "a"]).ends_with(0);
+}
+
+/// Mutation: say nothing of what begins by itself, say it of what has not changed, or look in the
+/// namespace of the command line instead of the file's.
+#[test]
+fn what_is_applied_with_a_schedule_says_that_it_begins_by_itself() {
+    let home = Home::new();
+    let scheduled = document("tick", SET) + "schedule: { every: { hours: 6 } }\n";
+    let elsewhere = scheduled.replace("namespace: default", "namespace: plant");
+    assert_ne!(scheduled, elsewhere);
+    home.write("flows/tick.yaml", &elsewhere);
+    home.write("flows/once.yaml", &document("once", SET));
+    let _dev = home.dev();
+    let said = |ended: &str| ended.matches("begins by itself").count();
+    let ended = home.run(&["apply", "-f", "flows", "--yes"]).ends_with(0);
+    let wanted = "plant/tick begins by itself from now on: every 6h 00m 00s, next ";
+    assert!(ended.stderr.contains(wanted) && said(&ended.stderr) == 1, "{}", ended.stderr);
+    let again = home.run(&["apply", "-f", "flows", "--yes"]).ends_with(0);
+    assert_eq!(said(&again.stderr), 0, "{}", again.stderr);
 }

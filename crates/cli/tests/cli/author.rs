@@ -63,6 +63,27 @@ fn an_expression_too_large_for_the_process_is_looked_at_in_another() {
     );
 }
 
+/// Mutation: judge a test file as a workflow, or leave one out that is broken or a workflow.
+#[test]
+fn a_test_file_is_no_workflow_even_where_it_is_named() {
+    let home = Home::new();
+    home.write("good.yaml", &document("good", "  - a:\n      set: { x: 1 }\n"));
+    home.write("good.test.yaml", "cases: [{name: a}]\n");
+    let said =
+        "skipped `good.test.yaml`: it is a test file, which `isonomy test` checks and runs\n";
+    let alone = home.run(&["validate", "good.test.yaml"]).ends_with(2);
+    assert!(alone.stderr.starts_with(said) && alone.stdout.is_empty(), "{}", alone.stderr);
+    let both = home.run(&["validate", "good.yaml", "good.test.yaml"]).ends_with(0);
+    assert_eq!(both.stderr, format!("{said}1 file: valid\n"));
+    let laid_out = home.run(&["fmt", "--check", "good.yaml", "good.test.yaml"]).ends_with(0);
+    assert_eq!(laid_out.stderr, said);
+    home.write("odd.test.yaml", "cases: [");
+    let odd = home.run(&["validate", "odd.test.yaml"]).ends_with(2);
+    assert!(odd.stdout.contains("error[WF-002]"), "{}", odd.stdout);
+    home.write("flow.test.yaml", &document("flow", "  - a:\n      set: { x: 1 }\n"));
+    home.run(&["validate", "flow.test.yaml"]).ends_with(0);
+}
+
 /// Mutation: write with `--check` or `--diff`, write a file in two steps, or follow no link.
 #[test]
 fn fmt_writes_checks_and_shows() {

@@ -201,6 +201,55 @@ fn a_wrong_file_is_refused_at_its_place_before_anything_runs() {
     assert!(ended.stderr.contains("error[WF-010]"), "{}", ended.stderr);
 }
 
+/// Mutation: propose `{}` for everything, or overlook what reads a secret.
+#[test]
+fn the_stub_that_is_missing_has_the_form_of_the_output() {
+    let home = Home::new();
+    home.write("work.test.yaml", "cases: [{name: a}]");
+    for (task, output) in [
+        ("run: { script: { language: python, code: 'print(1)' } }", "\"\""),
+        ("run: { shell: { command: ls }, return: stderr }", "\"\""),
+        ("run: { shell: { command: ls, environment: { A: '${ $secrets.a }' } } }", "\"\""),
+        ("run: { shell: { command: ls }, return: code }", "0"),
+        ("run: { shell: { command: ls }, return: all }", "{code: 0, stdout: \"\", stderr: \"\"}"),
+        ("run: { shell: { command: ls }, return: none }", "null"),
+        ("call: http\n      with: { method: get, endpoint: 'https://a.example' }", "{}"),
+    ] {
+        let text = document("work", &format!("  - it:\n      {task}\nuse: {{ secrets: [a] }}\n"));
+        home.write("work.yaml", &text);
+        let ended = home.run(&["test", "work.yaml"]).ends_with(1);
+        let stub = format!("    - task: \"it\"\n              output: {output}\n");
+        assert!(ended.stdout.contains(&stub), "{task}\n{}", ended.stdout);
+    }
+}
+
+/// Mutation: take a stub for a task that listens, look at its name only, or refuse a stub that
+/// another task of the name asks for.
+#[test]
+fn a_stub_of_a_task_that_listens_is_refused() {
+    let home = Home::new();
+    let listen = "{ listen: { to: { one: { with: { type: a } } } } }";
+    let call = "{ call: http, with: { method: get, endpoint: 'https://a.example' } }";
+    let tasks = format!(
+        "  - hear: {listen}\n  - twice: {listen}\n  - more: {{ do: [ {{ twice: {call} }} ] }}\n"
+    );
+    home.write("ear.yaml", &document("ear", &tasks));
+    let test = |which: &str, status: i32| {
+        let case = format!(
+            "{{name: a, stubs: [{{{which}, output: {{}}}}], events: [{{type: a, when: hear}}, {{type: a, when: twice}}]}}"
+        );
+        home.write("ear.test.yaml", &format!("cases:\n  - {case}\n"));
+        home.run(&["test", "ear.yaml"]).ends_with(status)
+    };
+    let said = "task `hear` listens, and no stub can answer that\n  --> ear.test.yaml:2\nhint: what it waits for is sent by the case: `events: [{type: …, when: hear}]`";
+    for which in ["task: hear", "location: /do/0/hear"] {
+        let ended = test(which, 2);
+        assert!(ended.stderr.contains(said), "{which}\n{}", ended.stderr);
+    }
+    assert!(test("location: /do/1/twice", 2).stderr.contains("task `twice` listens"));
+    test("task: twice", 0);
+}
+
 /// Mutation: break a shipped example, or what its tests rely on.
 #[test]
 fn the_tests_of_the_examples_pass() {

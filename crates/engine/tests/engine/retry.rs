@@ -1,5 +1,6 @@
 //! `runs retry` and cancel: what a person may do to a run.
 
+use base::ErrorType;
 use engine::machine::Misfit;
 use engine::record::{Happened, NoteKind};
 use store::RunState;
@@ -98,7 +99,7 @@ fn what_does_not_fit_changes_nothing() {
     let mut walk = Walk::start("do: [{w: {wait: PT1H}}]", "{}");
     let before = walk.machine.clone();
     let effect = engine::effect::EffectNo(9);
-    let fault = base::Fault::new(base::ErrorType::Runtime, "late");
+    let fault = base::Fault::new(ErrorType::Runtime, "late");
     let performed = engine::effect::Performed::fault(fault, engine::effect::Certainty::Unknown);
     let timer = engine::record::TimerNo(9);
     let again = walk.records[0].happened.clone();
@@ -139,44 +140,33 @@ fn a_timer_beyond_all_times_replays() {
     walk.replayed();
 }
 
-/// Mutation: begin the whole attempt again, or the run's first task.
+/// Mutation: begin the whole attempt again, or the run's first task; look at the error again where
+/// the handler could not be asked.
 #[test]
 fn a_retry_within_a_try_goes_on_from_the_task_that_faulted() {
-    let body = "
+    let not_meant = "{errors: {with: {status: 503}}, retry: {limit: {attempt: {count: 2}}}}";
+    let cannot_be_asked = "{when: '${ 1 + [] }', do: [{handled: {set: {n: 1}}}]}";
+    for (catch, kind) in
+        [(not_meant, ErrorType::Communication), (cannot_be_asked, ErrorType::Expression)]
+    {
+        let body = format!(
+            "
 do:
   - guard:
       try:
-        - once: {call: http, with: {method: post, endpoint: 'http://world/ok/once'}}
-        - ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}
-      catch: {errors: {with: {status: 503}}, retry: {limit: {attempt: {count: 2}}}}
-";
-    let mut walk = Walk::run(body, "{}");
-    assert_eq!(walk.fault().status, 400);
-    walk.feed(Happened::RetryRequested(by("operator")));
-    let walk = walk.finish();
-    assert_eq!(walk.output(), r#"{"did":"later"}"#);
-    let asked = walk.world.books().requests;
-    assert_eq!(asked.values().sum::<u32>(), 3, "one of them once: {asked:?}");
-}
-
-/// Mutation: begin the attempt anew, or look at the error again.
-#[test]
-fn a_retry_after_a_handler_that_cannot_be_asked_goes_on_in_its_attempt() {
-    let body = "
-do:
-  - guard:
-      try:
-        - once: {call: http, with: {method: post, endpoint: 'http://world/ok/once'}}
-        - ask: {call: http, with: {method: get, endpoint: 'http://world/bad-then-ok'}}
-      catch: {when: '${ 1 + [] }', do: [{handled: {set: {n: 1}}}]}
-";
-    let mut walk = Walk::run(body, "{}");
-    assert_eq!(walk.fault().kind(), base::ErrorType::Expression);
-    walk.feed(Happened::RetryRequested(by("operator")));
-    let walk = walk.finish();
-    assert_eq!(walk.output(), r#"{"did":"later"}"#);
-    let asked = walk.world.books().requests;
-    assert_eq!(asked.values().sum::<u32>(), 3, "one of them once: {asked:?}");
+        - once: {{call: http, with: {{method: post, endpoint: 'http://world/ok/once'}}}}
+        - ask: {{call: http, with: {{method: get, endpoint: 'http://world/bad-then-ok'}}}}
+      catch: {catch}
+"
+        );
+        let mut walk = Walk::run(&body, "{}");
+        assert_eq!(walk.fault().kind(), kind, "{catch}");
+        walk.feed(Happened::RetryRequested(by("operator")));
+        let walk = walk.finish();
+        assert_eq!(walk.output(), r#"{"did":"later"}"#, "{catch}");
+        let asked = walk.world.books().requests;
+        assert_eq!(asked.values().sum::<u32>(), 3, "one of them once: {catch}: {asked:?}");
+    }
 }
 
 /// Mutation: end one attempt earlier or later than the limit says.

@@ -68,18 +68,7 @@ impl<'a> Reader<'a> {
 
     fn http(&mut self, with: Item<'a>, around: &Around) -> Option<HttpCall> {
         let known = ["method", "endpoint", "headers", "body", "query", "output", "redirect"];
-        let entries = self.entries(with)?;
-        if let Some(entry) = entries.iter().find(|entry| matches!(&*entry.key, "uri" | "url")) {
-            let message = format!("unknown property `{}`", entry.key);
-            self.report(
-                Code::UnknownProperty,
-                entry.key_at,
-                message,
-                Some("did you mean `endpoint`?".into()),
-            );
-        }
-        let known_here: Vec<&str> = known.into_iter().chain(["uri", "url"]).collect();
-        let fields = self.fields(with, &known_here)?;
+        let fields = self.fields(with, &known)?;
         let method = self.require(&fields, "method").and_then(|item| self.method(item));
         let authentication = fields.get("endpoint").and_then(authentication_of);
         let authentication = authentication.map(|item| self.authentication(item, around));

@@ -1,14 +1,16 @@
 //! Errors: raising, trying, catching.
 
+use crate::code::Code;
 use crate::node::Kind;
+use crate::problems::shown;
 use crate::tree::{Catch, ErrorFilter, Raise, TaskKind, Text, Try};
 
-use super::Reader;
 use super::expression::{Around, Position, is_expression};
 use super::fields::{Fields, Item};
 use super::list::ListKind;
 use super::reusable::Shelf;
 use super::task::Within;
+use super::{Reader, foreign};
 
 /// The variable of a caught error, where the author gives no name.
 const CAUGHT: &str = "error";
@@ -90,8 +92,8 @@ impl<'a> Reader<'a> {
             Some(name) => within.around.with(std::slice::from_ref(name)),
             None => Around::anything(),
         };
-        let when = self.expression_of(fields.get("when"), Position::Task, &inner);
-        let except_when = self.expression_of(fields.get("exceptWhen"), Position::Task, &inner);
+        let when = self.condition_of(fields.get("when"), Position::Task, &inner);
+        let except_when = self.condition_of(fields.get("exceptWhen"), Position::Task, &inner);
         let retry = fields.get("retry").and_then(|item| self.retry(item, &inner));
         let prefix = format!("{}/catch/do", within.location);
         let body =
@@ -116,6 +118,7 @@ impl<'a> Reader<'a> {
             );
         }
         let with = self.fields(with, &["type", "status", "title", "detail", "instance"])?;
+        self.warn_of_foreign_type(&with);
         Some(ErrorFilter {
             uri: self.filter_text(&with, "type"),
             status: with.get("status").and_then(|item| self.whole(item, 0, u16::MAX)),
@@ -123,6 +126,16 @@ impl<'a> Reader<'a> {
             detail: self.filter_text(&with, "detail"),
             instance: self.filter_text(&with, "instance"),
         })
+    }
+
+    /// A warning only: somebody may raise an error of such a type.
+    fn warn_of_foreign_type(&mut self, with: &Fields<'a>) {
+        let Some(item) = with.get("type") else { return };
+        let Some(text) = item.node.as_str() else { return };
+        if let Some(hint) = foreign::error_type(text) {
+            let message = format!("no error has the type `{}`: types are URIs here", shown(text));
+            self.report(Code::ForeignErrorType, item.node.at, message, Some(hint));
+        }
     }
 
     fn filter_text(&mut self, with: &Fields<'a>, key: &str) -> Option<String> {

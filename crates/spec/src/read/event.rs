@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
 
     fn until(&mut self, item: Item<'a>, around: &Around) -> Option<Until> {
         if !matches!(item.node.kind, Kind::Map(_)) {
-            let condition = self.expression(item, Position::Task, around)?;
+            let condition = self.condition(item, Position::Task, around)?;
             let is_never = condition.text().trim() == "false";
             return Some(if is_never { Until::Never } else { Until::Condition(condition) });
         }

@@ -102,6 +102,11 @@ impl Around {
         self.names.iter().any(|known| &**known == name)
     }
 
+    /// Whether a variable of that name exists at a position here.
+    pub(super) fn knows(&self, name: &str, position: Position) -> bool {
+        self.has(name) || self.arguments(position).contains(&name)
+    }
+
     pub(super) fn with(&self, names: &[Arc<str>]) -> Self {
         let mut inner = self.clone();
         inner.names.extend(names.iter().cloned());
@@ -156,6 +161,34 @@ impl<'a> Reader<'a> {
         self.expression(item?, position, around)
     }
 
+    /// An expression whose result counts as true or false.
+    pub(super) fn condition(
+        &mut self,
+        item: Item<'a>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        let expression = self.expression(item, position, around)?;
+        if expression.is_assignment() {
+            self.report(
+                Code::ConditionAssigns,
+                item.node.at,
+                "this changes a value and compares nothing: what comes out counts as true",
+                Some("write `==` to compare".into()),
+            );
+        }
+        Some(expression)
+    }
+
+    pub(super) fn condition_of(
+        &mut self,
+        item: Option<Item<'a>>,
+        position: Position,
+        around: &Around,
+    ) -> Option<Expr> {
+        self.condition(item?, position, around)
+    }
+
     /// An expression where there is `${ }`, else `None`.
     pub(super) fn marked(
         &mut self,
@@ -179,7 +212,7 @@ impl<'a> Reader<'a> {
         if let Some(expression) = self.loose(text, Position::Task, around) {
             return Some(Text::Expr(expression));
         }
-        self.warn_of_expression_in_text(item, text);
+        self.warn_of_expression_in_text(item, text, Position::Task, around);
         Some(Text::Fixed(text.into()))
     }
 
@@ -212,7 +245,7 @@ impl<'a> Reader<'a> {
                 if let Some(expression) = self.loose(&scalar.text, position, around) {
                     return Some(Template::Expr(expression));
                 }
-                self.warn_of_expression_in_text(item, &scalar.text);
+                self.warn_of_expression_in_text(item, &scalar.text, position, around);
             }
             Kind::Seq(items) => {
                 // Every item is read before the first failure counts, so that all are reported.
@@ -253,14 +286,17 @@ impl<'a> Reader<'a> {
         }
         let expression = Expr::parse(text).ok().filter(Expr::is_parsed)?;
         let mut names = expression.variables().iter();
-        let is_here = names.all(|name| {
-            around.arguments(position).contains(&&**name)
-                || around.names.iter().any(|it| it == name)
-        });
+        let is_here = names.all(|name| around.knows(name, position));
         is_here.then(|| expression.or_its_text())
     }
 
-    fn warn_of_expression_in_text(&mut self, item: Item<'a>, text: &str) {
+    fn warn_of_expression_in_text(
+        &mut self,
+        item: Item<'a>,
+        text: &str,
+        position: Position,
+        around: &Around,
+    ) {
         if text.contains("${") {
             let hint = "make the whole string one expression: `${ \"text \\(.value)\" }`";
             self.report(
@@ -269,7 +305,9 @@ impl<'a> Reader<'a> {
                 "this is text, and the `${` in it is not evaluated",
                 Some(hint.into()),
             );
+            return;
         }
+        self.warn_of_lookalike(item, text, position, around);
     }
 
     fn parse(
@@ -306,9 +344,7 @@ impl<'a> Reader<'a> {
         }
         let mut unknown = 0;
         for name in expression.variables() {
-            let is_known = around.names.iter().any(|known| known == name)
-                || around.arguments(position).contains(&&**name);
-            if !is_known && unknown < UNKNOWN_VARIABLES_MAX {
+            if !around.knows(name, position) && unknown < UNKNOWN_VARIABLES_MAX {
                 unknown += 1;
                 self.check_variable(name, scalar, at, inner, position, around);
             }

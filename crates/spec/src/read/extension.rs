@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
         let fields = self.fields(entry.into(), &["extend", "when", "before", "after"])?;
         let extend =
             self.require(&fields, "extend").and_then(|item| self.one_of(item, &Extends::NAMES));
-        let when = self.expression_of(fields.get("when"), Position::Task, &Around::default());
+        let when = self.condition_of(fields.get("when"), Position::Task, &Around::default());
         let prefix = format!("/use/extensions/{index}/{}", escape(&entry.key));
         let before = self.extension_list(&fields, "before", &prefix);
         let after = self.extension_list(&fields, "after", &prefix);

@@ -1,9 +1,11 @@
 //! Words of other languages, and what is written here instead.
 
+use base::{ErrorType, fault};
+
 use crate::duration::parse_iso_duration;
 
 /// Names that people bring along: in which object (by a property that is known there), and the way out.
-const NAMES: [(&[&str], &str, &str); 18] = [
+const NAMES: [(&[&str], &str, &str); 19] = [
     (&["next", "goto"], "then", "write `then`"),
     (&["end"], "then", "write `then: end`"),
     (
@@ -26,6 +28,7 @@ const NAMES: [(&[&str], &str, &str); 18] = [
         "compete",
         "a branch waits for others with `metadata: {after: [name]}`",
     ),
+    (&["uri", "url"], "endpoint", "did you mean `endpoint`?"),
     (&["choices"], "then", "write `switch`"),
     (
         &["maxconcurrency", "max_concurrency", "concurrency", "parallel"],
@@ -99,6 +102,22 @@ pub(super) fn expression(text: &str, why: &str) -> Option<&'static str> {
     }
     has("()")
         .then_some("jq calls a function without arguments by its name alone: `now`, not `now()`")
+}
+
+/// What stands here for a word that says which errors are caught.
+pub(super) fn error_type(text: &str) -> Option<String> {
+    let standard = match text {
+        "*" | "all" | "ALL" => None,
+        "States.Timeout" | "States.HeartbeatTimeout" => Some(ErrorType::Timeout),
+        "States.Permissions" => Some(ErrorType::Authorization),
+        "States.Runtime" => Some(ErrorType::Runtime),
+        _ if text.starts_with("States.") => None,
+        _ => return None,
+    };
+    Some(match standard {
+        Some(standard) => format!("write `{}{}`", fault::BASE, standard.name()),
+        None => "leave `errors` out to catch every error".to_owned(),
+    })
 }
 
 /// The duration that was meant.

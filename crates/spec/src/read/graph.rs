@@ -82,6 +82,19 @@ impl<'a> Reader<'a> {
         is_good.then_some(after)
     }
 
+    /// `metadata` takes anything, so that `after` is no error where it means nothing.
+    pub(super) fn warn_of_useless_after(&mut self, task: &Entry) {
+        if let Some(after) = after_of(task) {
+            let message = format!(
+                "`after` is not heeded here: the task `{}` is no branch of a `fork`",
+                shown(&task.key)
+            );
+            let hint =
+                "a graph is made of the branches of a `fork`; tasks of a list run in its order";
+            self.report(Code::AfterNoBranch, after.key_at, message, Some(hint.into()));
+        }
+    }
+
     fn refuse_cycle(&mut self, branches: &[Branch<'a>], after: &[Vec<u32>]) -> Option<()> {
         let Some(cycle) = cycle(after) else {
             return Some(());
@@ -121,8 +134,12 @@ fn branch(node: &Node) -> Option<Branch<'_>> {
     // What is no named task has been reported as such.
     let Kind::Map(entries) = &node.kind else { return None };
     let [entry] = &entries[..] else { return None };
-    let after = member(&entry.value, "metadata").and_then(|it| member(&it.value, "after"));
-    Some(Branch { name: &entry.key, after: after.map(Item::from) })
+    Some(Branch { name: &entry.key, after: after_of(entry).map(Item::from) })
+}
+
+fn after_of(task: &Entry) -> Option<&Entry> {
+    let metadata = member(&task.value, "metadata")?;
+    member(&metadata.value, "after")
 }
 
 fn member<'n>(node: &'n Node, key: &str) -> Option<&'n Entry> {

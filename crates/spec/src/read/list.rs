@@ -38,6 +38,10 @@ impl Siblings {
     pub(super) fn alone() -> Self {
         Self { positions: Rc::default(), kind: ListKind::Steps }
     }
+
+    pub(super) fn are_branches(&self) -> bool {
+        self.kind == ListKind::Branches
+    }
 }
 
 /// A flow to a name that is not in its list.

@@ -19,6 +19,7 @@ mod foreign;
 mod function;
 mod graph;
 mod list;
+mod lookalike;
 mod openapi;
 mod process;
 mod resource;

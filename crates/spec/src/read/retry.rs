@@ -24,8 +24,8 @@ impl<'a> Reader<'a> {
     pub(super) fn retry_inline(&mut self, item: Item<'a>, around: &Around) -> Option<Retry> {
         let known = ["when", "exceptWhen", "delay", "backoff", "limit", "jitter"];
         let fields = self.fields(item, &known)?;
-        let when = self.expression_of(fields.get("when"), Position::Task, around);
-        let except_when = self.expression_of(fields.get("exceptWhen"), Position::Task, around);
+        let when = self.condition_of(fields.get("when"), Position::Task, around);
+        let except_when = self.condition_of(fields.get("exceptWhen"), Position::Task, around);
         let delay = self.duration_of(fields.get("delay"), Position::Task, around);
         let backoff = match fields.get("backoff") {
             Some(item) => self.backoff(item),

@@ -71,13 +71,16 @@ impl<'a> Reader<'a> {
         let known: Vec<&str> = BASE.iter().chain(also).copied().chain([kind]).collect();
         let fields = self.fields(entry.into(), &known)?;
         let around = within.around;
-        let condition = self.expression_of(fields.get("if"), Position::BeforeTask, around);
+        let condition = self.condition_of(fields.get("if"), Position::BeforeTask, around);
         let input = self.input(fields.get("input"), Position::BeforeTask, around);
         let output = self.output(fields.get("output"), Position::Task, around);
         let export = self.output(fields.get("export"), Position::Export, around);
         self.exports[no.0 as usize] = fields.get("export").map(|item| item.at);
         let timeout = self.timeout(fields.get("timeout"), Position::Task, around);
         let metadata = self.object_or_empty(fields.get("metadata"));
+        if !within.siblings.are_branches() {
+            self.warn_of_useless_after(entry);
+        }
         let then = match fields.get("then") {
             Some(item) => self.flow(item, within.siblings),
             None => Some(Flow::Continue),
@@ -207,7 +210,7 @@ impl<'a> Reader<'a> {
                     );
                 }
             }
-            let when = self.expression_of(when, Position::Task, within.around);
+            let when = self.condition_of(when, Position::Task, within.around);
             let then =
                 self.require(&fields, "then").and_then(|item| self.flow(item, within.siblings));
             if let Some(then) = then {
@@ -251,7 +254,7 @@ impl<'a> Reader<'a> {
             }
             _ => self.wrong_type(item, "an expression or a list"),
         });
-        let condition = self.expression_of(task.get("while"), Position::Task, &inner);
+        let condition = self.condition_of(task.get("while"), Position::Task, &inner);
         let prefix = format!("{}/do", within.location);
         let body = self
             .require(task, "do")

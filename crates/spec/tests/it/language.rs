@@ -343,7 +343,7 @@ fn an_expression_by_type_needs_no_marks_and_text_is_no_expression() {
     check(".a", "«.a»");
     check("' ${.a}  '", "«.a»");
     check("|\n        ${\n          .a\n        }\n", "«.a»");
-    check("{ x: .a, y: '${.b}', z: ' ${ .c } ' }", r#"{x:".a",y:«.b»,z:«.c»}"#);
+    check("{ x: .a + 1, y: '${.b}', z: ' ${ .c } ' }", r#"{x:".a + 1",y:«.b»,z:«.c»}"#);
     check("{ x: '}{', y: '$error' }", r#"{"x":"}{","y":"$error"}"#);
     check("{ x: '${ {a: 1} }' }", "{x:«{a: 1}»}");
 }

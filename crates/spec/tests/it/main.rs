@@ -7,6 +7,7 @@ mod gallery;
 mod hostile;
 mod language;
 mod schema;
+mod warnings;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -11,12 +11,14 @@ use anyhow::{Context, ensure};
 use super::connection::{Connection, beginning};
 use super::process::{self, Usage};
 use super::server::{Counters, Server};
+use super::workflow::Workflow;
 
 /// A thread here holds a connection and a few buffers.
 const STACK_BYTES: usize = 256 * 1024;
 
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    pub workflow: &'a Workflow,
     pub connections: usize,
     pub warm_up: Duration,
     pub time: Duration,
@@ -43,7 +45,17 @@ pub struct Spent {
 /// What one connection saw: when each run ended, counted from the start, and how long it took.
 type Seen = Vec<(Duration, Duration)>;
 
-impl Load {
+impl Measured {
+    /// Below which this share of the runs stayed.
+    #[must_use]
+    pub fn latency_ms(&self, share: f64) -> f64 {
+        let last = self.latencies.len().saturating_sub(1);
+        let index = ((self.latencies.len() as f64 * share) as usize).min(last);
+        self.latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    }
+}
+
+impl Load<'_> {
     pub fn run(&self, server: &Server) -> anyhow::Result<Measured> {
         let before = (process::usage(server.pid()), process::usage(std::process::id()));
         let counters = server.counters()?;
@@ -87,7 +99,7 @@ impl Load {
         let opened = Connection::open(server.host());
         barrier.wait();
         let mut connection = opened?;
-        let request = server.start_request(&connection);
+        let request = server.start_request(&connection, self.workflow);
         let (start, end) = (Instant::now(), self.warm_up + self.time);
         let mut seen = Vec::new();
         while start.elapsed() < end {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::STEPS;
 use super::floor::Floor;
 use super::load::Measured;
-use super::process::Resident;
+use super::process::{Resident, Usage};
 use super::server::Counted;
+use super::workflow::STEPS;
 
 pub struct Report {
     pub seconds: u64,
@@ -50,15 +50,30 @@ impl W1 {
     }
 
     /// Of a whole run.
-    fn latency_ms(&self, share: f64) -> f64 {
-        let sorted = &self.measured.latencies;
-        let last = sorted.len().saturating_sub(1);
-        let index = ((sorted.len() as f64 * share) as usize).min(last);
-        sorted.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    #[must_use]
+    pub fn latency_ms(&self, share: f64) -> f64 {
+        self.measured.latency_ms(share)
+    }
+
+    #[must_use]
+    pub fn runs_measured(&self) -> u64 {
+        self.measured.latencies.len() as u64
+    }
+
+    #[must_use]
+    pub const fn usage(&self) -> Option<Usage> {
+        self.measured.server.usage
+    }
+
+    /// Processor time of the load generator.
+    #[must_use]
+    pub const fn own_processor(&self) -> Option<Duration> {
+        self.measured.own
     }
 
     /// Steps of all runs that the server's figures cover.
-    fn steps(&self) -> f64 {
+    #[must_use]
+    pub fn steps(&self) -> f64 {
         (self.measured.runs * STEPS) as f64
     }
 
@@ -75,11 +90,13 @@ impl W1 {
         Some(self.measured.server.usage?.written as f64 / self.steps())
     }
 
-    fn commits_per_step(&self) -> f64 {
+    #[must_use]
+    pub fn commits_per_step(&self) -> f64 {
         self.measured.server.counters.commits as f64 / self.steps()
     }
 
-    fn fsyncs_per_step(&self) -> f64 {
+    #[must_use]
+    pub fn fsyncs_per_step(&self) -> f64 {
         self.measured.server.counters.fsyncs as f64 / self.steps()
     }
 
@@ -209,7 +226,6 @@ fn span(values: impl Iterator<Item = Option<f64>>, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::load::Spent;
-    use super::super::process::Usage;
     use super::super::server::Counters;
     use super::*;
 

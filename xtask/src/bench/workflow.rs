@@ -1,0 +1,95 @@
+//! The workflows that are measured, as an author would write them.
+
+use serde_json::{Value, json};
+
+/// Steps of a run; a step is one call of `echo`.
+pub const STEPS: u64 = 10;
+
+/// Branches of the fork; a branch is one step.
+pub const BRANCHES: u64 = 100;
+
+/// The step that a run is blocked in when its site is killed.
+pub const BLOCKED: u64 = 6;
+
+/// What each step hands on.
+const TEXT: &str = "forty bytes, as small steps often are...";
+
+/// A workflow with what one run of it is given, and must give.
+pub struct Workflow {
+    pub name: &'static str,
+    pub text: String,
+    pub input: Value,
+    pub output: Value,
+}
+
+/// W1: ten steps in a row.
+#[must_use]
+pub fn ten_steps() -> Workflow {
+    let tasks: String = (1..=STEPS).map(|step| echo(step, "  ")).collect();
+    row("ten-steps", &tasks)
+}
+
+/// W2: a hundred steps beside each other.
+#[must_use]
+pub fn fork() -> Workflow {
+    let branches: String = (1..=BRANCHES).map(|step| echo(step, "          ")).collect();
+    let tasks = format!("  - all:\n      fork:\n        branches:\n{branches}");
+    let outputs = (1..=BRANCHES).map(|step| json!({ "step": step, "text": TEXT }));
+    Workflow { output: outputs.collect(), ..row("fork", &tasks) }
+}
+
+/// W4: ten steps, of which the sixth waits for an answer from `gate`, an address and a port.
+#[must_use]
+pub fn gated(gate: &str) -> Workflow {
+    let step = |step: u64| {
+        if step == BLOCKED {
+            format!(
+                "  - step-{step}:\n      call: http\n      with: {{ method: get, endpoint: 'http://{gate}/step' }}\n      output: {{ as: '${{ $input }}' }}\n"
+            )
+        } else {
+            echo(step, "  ")
+        }
+    };
+    row("gated", &(1..=STEPS).map(step).collect::<String>())
+}
+
+fn echo(step: u64, indent: &str) -> String {
+    format!(
+        "{indent}- step-{step}:\n{indent}    call: echo:1.0.0@default\n{indent}    with: {{ step: {step}, text: \"${{ .text }}\" }}\n"
+    )
+}
+
+fn row(name: &'static str, tasks: &str) -> Workflow {
+    let text = format!(
+        "document:\n  dsl: 1.0.3\n  namespace: bench\n  name: {name}\n  version: 1.0.0\ndo:\n{tasks}"
+    );
+    let (input, output) = (json!({ "text": TEXT }), json!({ "step": STEPS, "text": TEXT }));
+    Workflow { name, text, input, output }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(text: &str) -> u64 {
+        text.matches("call: echo:1.0.0@default").count() as u64
+    }
+
+    /// Mutation: write one step less than is counted.
+    #[test]
+    fn a_workflow_has_as_many_steps_as_are_counted() {
+        let text = ten_steps().text;
+        assert_eq!(calls(&text), STEPS);
+        assert!(text.contains("with: { step: 10, text: \"${ .text }\" }"));
+        assert_eq!(calls(&fork().text), BRANCHES);
+    }
+
+    /// Mutation: block another step than the sixth.
+    #[test]
+    fn five_steps_come_before_the_one_that_blocks() {
+        let text = gated("127.0.0.1:1").text;
+        let (before, after) = text.split_once("call: http").expect("one step asks the gate");
+        assert_eq!((calls(before), calls(after)), (BLOCKED - 1, STEPS - BLOCKED));
+        assert!(after.contains("'http://127.0.0.1:1/step'"));
+    }
+}

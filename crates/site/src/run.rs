@@ -5,11 +5,10 @@ use std::sync::Arc;
 use base::name::{Namespace, WorkflowName};
 use base::value::Json;
 use base::{Clock, Digest, Duration, Random, RunId};
-use engine::driver::{CommandError, Driver, Start, StartError};
+use engine::driver::{CommandError, Driver, Start, StartError, Told};
 use engine::machine::Misfit;
-use engine::record::Ended;
 use store::{RunQuery, RunRow, RunState, Store};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wire::{Page, ProblemCode, RunResult, RunView};
 
@@ -46,14 +45,8 @@ pub(crate) struct Inner {
 pub(crate) struct Begun {
     pub run: RunId,
     pub is_new: bool,
-    end: End,
-}
-
-enum End {
-    /// Comes by itself.
-    Told(oneshot::Receiver<Ended>),
-    /// Must be asked for.
-    Asked,
+    /// Of one that is new: its end, when it comes.
+    told: Option<Told>,
 }
 
 impl std::ops::Deref for Runs {
@@ -114,7 +107,7 @@ impl Runs {
             );
             return Err(Refusal::new(ProblemCode::RunExists, detail));
         }
-        Ok(Begun { run, is_new: false, end: End::Asked })
+        Ok(Begun { run, is_new: false, told: None })
     }
 
     async fn start_new(&self, caller: &Caller, order: RunOrder) -> Result<Begun, Refusal> {
@@ -140,9 +133,9 @@ impl Runs {
             traceparent: order.traceparent.unwrap_or_else(|| traceparent(random)),
         };
         let driver = self.driver.clone();
-        let ended =
+        let told =
             finished(async move { driver.start(start).await.map_err(start_refusal) }).await?;
-        Ok(Begun { run, is_new: true, end: End::Told(ended) })
+        Ok(Begun { run, is_new: true, told: Some(told) })
     }
 
     async fn older(&self, order: &RunOrder, revision: Digest) -> Result<Head, Refusal> {
@@ -157,31 +150,36 @@ impl Runs {
         begun: Begun,
         wait: Duration,
     ) -> Result<RunResult<Json>, Refusal> {
-        let run = begun.run;
-        let ended = if wait == Duration::ZERO {
+        let Begun { run, told, .. } = begun;
+        let end = async {
+            match told {
+                Some(told) => told.with_row().await.map(|end| (end.row, end.ended)),
+                None => {
+                    let ended = self.driver.ended(run).await.ok()?;
+                    Some((self.row(namespace, run).await.ok()?, ended))
+                }
+            }
+        };
+        let end = if wait == Duration::ZERO {
             None
         } else {
             tokio::select! {
-                ended = self.ended(begun) => ended,
+                end = end => end,
                 () = tokio::time::sleep(wait.as_std()) => None,
                 () = self.closing.cancelled() => None,
             }
         };
-        let row = self.row(namespace, run).await?;
-        let output = match ended {
-            _ if !row.state.has_ended() => None,
-            Some(ended) => ended.output,
-            // It ended between the two looks, or long ago.
-            None => self.driver.ended(run).await?.output,
+        let (row, output) = match end {
+            Some((row, ended)) if row.state.has_ended() => (row, ended.output),
+            // It may have ended since, or long ago, or was taken up again.
+            _ => {
+                let row = self.row(namespace, run).await?;
+                let has_ended = row.state.has_ended();
+                let output = if has_ended { self.driver.ended(run).await?.output } else { None };
+                (row, output)
+            }
         };
         Ok(RunResult { view: run_view(&row), output: output.map(Json) })
-    }
-
-    async fn ended(&self, begun: Begun) -> Option<Ended> {
-        match begun.end {
-            End::Told(told) => told.await.ok(),
-            End::Asked => self.driver.ended(begun.run).await.ok(),
-        }
     }
 
     /// A run of this namespace. One of another namespace is as good as missing.

@@ -13,6 +13,7 @@ use store::{
 };
 
 use crate::convert::{code, int};
+use crate::event::Newest;
 use crate::heads::{Head, Heads};
 use crate::tail::{Appended, Tail};
 
@@ -51,9 +52,23 @@ pub(crate) struct Applier<'db> {
 /// What the writer knows of the events.
 #[derive(Default)]
 pub(crate) struct Events {
-    /// Position of the newest one, with those of this batch.
-    pub(crate) last: u64,
-    pub(crate) limits: EventLimits,
+    /// With those of this batch.
+    newest: Newest,
+    /// Without them.
+    durable: Newest,
+    limits: EventLimits,
+}
+
+impl Events {
+    pub(crate) fn new(newest: Newest, limits: EventLimits) -> Self {
+        Self { newest, durable: newest, limits }
+    }
+
+    /// The batch is durable. Gives the last position.
+    pub(crate) fn settle(&mut self) -> u64 {
+        self.durable = self.newest;
+        self.durable.position
+    }
 }
 
 /// Appends between two looks at whether old events must go. A look takes up to 64 of them away, so
@@ -130,21 +145,21 @@ impl<'db> Applier<'db> {
     /// Applies one command. After an error the caller rolls the rows back; what is kept in memory
     /// is as before already.
     pub(crate) fn command(&mut self, ops: &[Op], wanted: &Preconditions) -> Result<(), Refusal> {
-        let (mark, event_last) = (self.appended.len(), self.events.last);
+        let (mark, event_newest) = (self.appended.len(), self.events.newest);
         let result = self.admit(wanted).and_then(|()| ops.iter().try_for_each(|op| self.op(op)));
         if result.is_ok() {
             self.heads.keep();
         } else {
             self.heads.put_back();
-            self.events.last = event_last;
+            self.events.newest = event_newest;
             self.forget(mark);
         }
         result
     }
 
     /// The whole batch was rolled back.
-    pub(crate) fn batch_failed(&mut self, event_last: u64) {
-        self.events.last = event_last;
+    pub(crate) fn batch_failed(&mut self) {
+        self.events.newest = self.events.durable;
         self.heads.clear();
         self.forget(0);
     }
@@ -326,7 +341,11 @@ impl<'db> Applier<'db> {
     }
 
     fn event_append(&mut self, row: &EventRow) -> Result<(), Refusal> {
+        let bytes = row.event.len() as u64;
+        let Newest { position, total } = self.events.newest;
+        let newest = Newest { position: position + 1, total: total + bytes };
         let put = self.statements.event_append.execute(params![
+            int(newest.position),
             row.namespace.as_str(),
             row.source,
             row.id,
@@ -335,16 +354,18 @@ impl<'db> Applier<'db> {
             row.run.as_ref().map(|run| run.as_uuid().as_bytes().as_slice()),
             int(row.number),
             row.at.as_millis(),
+            int(newest.total),
             row.event.as_ref(),
         ])?;
         if put == 0 {
             return Ok(());
         }
-        self.events.last = u64::try_from(self.db.last_insert_rowid()).unwrap_or(0);
-        if self.events.last.is_multiple_of(EVENTS_PRUNED_EVERY) {
+        self.events.newest = newest;
+        if newest.position.is_multiple_of(EVENTS_PRUNED_EVERY) {
             let EventLimits { events, bytes } = self.events.limits;
+            let oldest = newest.total.saturating_sub(bytes);
             let prune = &mut self.statements.event_prune;
-            prune.execute(params![int(self.events.last), int(events), int(bytes)])?;
+            prune.execute(params![int(newest.position), int(events), int(oldest)])?;
         }
         Ok(())
     }

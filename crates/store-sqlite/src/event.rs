@@ -1,13 +1,24 @@
 //! Reading events.
 
 use base::{Namespace, RunId, Timestamp};
-use rusqlite::{Connection, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params_from_iter};
 use store::{EventQuery, EventRow};
 
 use crate::convert::{self, int, uint};
 
-pub(crate) fn last(db: &Connection) -> rusqlite::Result<u64> {
-    db.query_row(include_str!("sql/event_last.sql"), [], |row| uint(row, 0))
+/// The newest event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Newest {
+    pub(crate) position: u64,
+    /// Bytes of all events up to it.
+    pub(crate) total: u64,
+}
+
+pub(crate) fn newest(db: &Connection) -> rusqlite::Result<Newest> {
+    let newest = db.query_row(include_str!("sql/event_newest.sql"), [], |row| {
+        Ok(Newest { position: uint(row, 0)?, total: uint(row, 1)? })
+    });
+    newest.optional().map(Option::unwrap_or_default)
 }
 
 pub(crate) fn list(db: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<EventRow>> {

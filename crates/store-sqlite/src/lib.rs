@@ -84,13 +84,14 @@ impl SqliteStore {
         let blobs = BlobFiles::open(data, Arc::clone(&counters), options.on_fatal)
             .map_err(|cause| OpenError::Folder { path: data.join("blobs"), cause })?;
         let tail = Arc::new(Mutex::new(opened.tail));
-        let event_last = Arc::new(AtomicU64::new(opened.event_last));
+        let event_last = Arc::new(AtomicU64::new(opened.event_newest.position));
         let desk = Desk {
             epoch: opened.epoch,
             tail: Arc::clone(&tail),
             counters: Arc::clone(&counters),
             ballast: Ballast::open(data),
             event_last: Arc::clone(&event_last),
+            event_newest: opened.event_newest,
             event_limits: options.events,
             on_fatal: options.on_fatal,
         };

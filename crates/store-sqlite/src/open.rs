@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params}
 use store::EventLimits;
 
 use crate::ballast;
+use crate::event::Newest;
 use crate::folder::{self, Lock};
 use crate::tail::{self, Tail};
 
@@ -17,12 +18,13 @@ use crate::tail::{self, Tail};
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
     include_str!("sql/schema_event.sql"),
     include_str!("sql/schema_log.sql"),
+    include_str!("sql/schema_event_2.sql"),
 ];
 
 /// How long a connection waits for a foreign process that holds the file.
@@ -93,7 +95,7 @@ pub(crate) struct Opened {
     pub(crate) incarnation: IncarnationId,
     pub(crate) epoch: u64,
     pub(crate) tail: Tail,
-    pub(crate) event_last: u64,
+    pub(crate) event_newest: Newest,
 }
 
 /// Opens the folder; on a full disk with the room of the ballast, so that runs can be ended.
@@ -129,7 +131,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     migrate(&mut writer, found).map_err(failed)?;
     let (incarnation, epoch) = own(&mut writer).map_err(failed)?;
     let tail = read_tail(&writer, &file)?;
-    let event_last = crate::event::last(&writer).map_err(failed)?;
+    let event_newest = crate::event::newest(&writer).map_err(failed)?;
 
     let mut readers = Vec::new();
     for _ in 0..options.readers.max(1) {
@@ -137,7 +139,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
         reader.pragma_update(None, "query_only", true).map_err(failed)?;
         readers.push(reader);
     }
-    Ok(Opened { lock, writer, readers, incarnation, epoch, tail, event_last })
+    Ok(Opened { lock, writer, readers, incarnation, epoch, tail, event_newest })
 }
 
 /// SQLite takes an empty file for a new one and forgets the log beside it. No start of ours leaves

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::apply::{Applier, Events, Refusal};
 use crate::ballast::{Ballast, may_use_ballast};
+use crate::event::Newest;
 use crate::stats::Counters;
 use crate::tail::{self, Tail};
 
@@ -65,6 +66,7 @@ pub(crate) struct Desk {
     pub(crate) ballast: Ballast,
     /// Position of the newest event, for everyone who asks.
     pub(crate) event_last: Arc<AtomicU64>,
+    pub(crate) event_newest: Newest,
     pub(crate) event_limits: EventLimits,
     pub(crate) on_fatal: fn(String) -> !,
 }
@@ -126,9 +128,8 @@ type Answers = Vec<Result<(), CommitError>>;
 
 impl<'db> Writer<'db> {
     fn prepare(db: &'db Connection, desk: Desk) -> rusqlite::Result<Self> {
-        let event_last = desk.event_last.load(Ordering::Acquire);
         let mut applier = Applier::prepare(db, desk.epoch, Arc::clone(&desk.tail))?;
-        applier.events = Events { last: event_last, limits: desk.event_limits };
+        applier.events = Events::new(desk.event_newest, desk.event_limits);
         let transaction = Transaction {
             begin: db.prepare("BEGIN IMMEDIATE")?,
             commit: db.prepare("COMMIT")?,
@@ -198,7 +199,7 @@ impl<'db> Writer<'db> {
                 // An error here is that of the transaction again; the next BEGIN would show it.
                 let _ = self.db.execute_batch("ROLLBACK");
             }
-            self.applier.batch_failed(self.desk.event_last.load(Ordering::Acquire));
+            self.applier.batch_failed();
         }
         result
     }
@@ -226,7 +227,8 @@ impl<'db> Writer<'db> {
         tail.extend(&self.applier.appended)
             .expect("the applier takes only the sequence that follows");
         drop(tail);
-        self.desk.event_last.store(self.applier.events.last, Ordering::Release);
+        let event_last = self.applier.events.settle();
+        self.desk.event_last.store(event_last, Ordering::Release);
         self.applier.appended.clear();
         self.applier.heads.shrink();
         Ok(answers)

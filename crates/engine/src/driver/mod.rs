@@ -20,8 +20,10 @@ mod revision;
 mod waker;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 
 use base::name::WorkflowKey;
 use base::{Clock, Digest, Random, RunId, Timestamp, Value};
@@ -99,10 +101,36 @@ enum Command {
     Suspend(By, oneshot::Sender<Result<(), CommandError>>),
     Resume(By, oneshot::Sender<Result<(), CommandError>>),
     /// Answered when the run ends.
-    Await(oneshot::Sender<Ended>),
+    Await(oneshot::Sender<End>),
     Follow(oneshot::Sender<follow::Live>),
     /// Only makes sure that the run is in memory.
     Wake,
+}
+
+/// A run's end, and its row as it was written with it.
+#[derive(Debug, Clone)]
+pub struct End {
+    pub ended: Ended,
+    pub row: RunRow,
+}
+
+/// The end of a run that was started, when it comes.
+#[derive(Debug)]
+pub struct Told(oneshot::Receiver<End>);
+
+impl Told {
+    /// `None` where the driver stops before.
+    pub async fn with_row(self) -> Option<End> {
+        self.0.await.ok()
+    }
+}
+
+impl Future for Told {
+    type Output = Result<Ended, oneshot::error::RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_ok(|end| end.ended)
+    }
 }
 
 /// A run to start, with everything decided by whoever starts it.
@@ -196,16 +224,16 @@ impl Driver {
         }
     }
 
-    /// Starts a run durably. The receiver gets the run's end.
-    pub async fn start(&self, start: Start) -> Result<oneshot::Receiver<Ended>, StartError> {
-        self.begin(start, None).await
+    /// Starts a run durably.
+    pub async fn start(&self, start: Start) -> Result<Told, StartError> {
+        self.begin(start, None).await.map(Told)
     }
 
     async fn begin(
         &self,
         start: Start,
         parent: Option<Parent>,
-    ) -> Result<oneshot::Receiver<Ended>, StartError> {
+    ) -> Result<oneshot::Receiver<End>, StartError> {
         if self.0.stopping.is_cancelled() {
             return Err(StartError::Stopping);
         }
@@ -272,8 +300,8 @@ impl Driver {
             }
             let (sender, receiver) = oneshot::channel();
             self.0.send(self, run, Command::Await(sender))?;
-            if let Ok(ended) = receiver.await {
-                return Ok(ended);
+            if let Ok(end) = receiver.await {
+                return Ok(end.ended);
             }
             // The run was put away just then; it is taken up again.
             tokio::task::yield_now().await;

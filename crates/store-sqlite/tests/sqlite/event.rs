@@ -73,3 +73,37 @@ async fn a_store_from_before_events_gets_the_table() {
     append(&store, event(1)).await;
     assert_eq!(kept(&store).await, ["id-1"]);
 }
+
+/// Mutation: make the new table without the rows of the old one, or count their bytes anew.
+#[tokio::test]
+async fn a_store_whose_events_counted_themselves_keeps_them() {
+    let folder = folder();
+    let db = Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
+    for script in [
+        include_str!("../../src/sql/schema_1.sql"),
+        include_str!("../../src/sql/schema_resolved.sql"),
+        include_str!("../../src/sql/schema_schedule.sql"),
+        include_str!("../../src/sql/schema_event.sql"),
+        include_str!("../../src/sql/schema_log.sql"),
+        "INSERT INTO meta VALUES ('schema', 5), ('epoch', 4), ('folded', 0),
+             ('incarnation', x'0190000000007000800000000000000a');
+         INSERT INTO events (position, namespace, source, id, type, number, at, total, event)
+             VALUES (7, 'default', '/old', 'a', 'old', 0, 1, 900, x'7b7d');",
+    ] {
+        db.execute_batch(script).expect(script);
+    }
+    drop(db);
+    let limits = EventLimits { bytes: 1_000, ..EventLimits::default() };
+    let options = OpenOptions { events: limits, ..OpenOptions::default() };
+    let store = SqliteStore::open(folder.path(), options).expect("opens");
+    assert_eq!(store.event_last(), 7);
+    let query = || EventQuery::of("default".parse().expect("a name"), 99);
+    assert_eq!(store.event_list(query()).await.expect("reads")[0].source, "/old");
+    for n in 8..=16 {
+        let row = EventRow { event: vec![b'x'; 100].into(), ..event(n) };
+        append(&store, row).await;
+    }
+    // 900 bytes are behind 1,800 more than allowed: the old one has gone.
+    assert!(kept(&store).await.len() < 10);
+    assert_eq!(store.event_last(), 16);
+}

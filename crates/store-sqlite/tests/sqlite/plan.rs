@@ -6,9 +6,8 @@ use sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 /// Questions that look at every row of an index, and why that is right.
-const SCANS: [(&str, &str); 6] = [
-    ("event_append", "looks at the last row"),
-    ("event_last", "looks at the last row"),
+const SCANS: [(&str, &str); 5] = [
+    ("event_newest", "looks at the last row"),
     ("event_prune", "looks at the oldest 64 rows"),
     ("run_count", "counts all runs; only the index is read"),
     ("run_list", "walks the ids down and stops at the limit"),

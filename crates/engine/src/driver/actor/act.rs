@@ -7,7 +7,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Actor, Crossing};
-use crate::driver::child;
+use crate::driver::{End, child};
 use crate::effect::{Action, ChildStart, EffectNo, Evaluate, Perform, Witness};
 use crate::failpoint;
 use crate::machine::Effect;
@@ -167,7 +167,7 @@ impl Actor {
         }
         if let Some(ended) = self.machine.ended() {
             self.awaiting.drain(..).for_each(|answer| {
-                answer.send(ended.clone()).ok();
+                answer.send(End { ended: ended.clone(), row: self.row.clone() }).ok();
             });
             self.driver.0.waiting.tell(self.run, ended);
         }

@@ -10,17 +10,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::Actor;
 use crate::driver::commit::{Summary, row_of_start};
 use crate::driver::load::{LoadError, Loaded, load};
-use crate::driver::{COMMANDS_WAITING_MAX, Command, CommandError, Driver, StartError};
+use crate::driver::{COMMANDS_WAITING_MAX, Command, CommandError, Driver, End, StartError};
 use crate::lifecycle::{Lifecycle, Subject};
 use crate::machine::Machine;
-use crate::record::{Ended, Happened, Started};
+use crate::record::{Happened, Started};
 
 /// Decides the start, writes it down together with the run's row, and lets the run go.
 pub(in crate::driver) async fn start(
     driver: Driver,
     workflow: Arc<Workflow>,
     started: Started,
-    ended: oneshot::Sender<Ended>,
+    ended: oneshot::Sender<End>,
 ) -> Result<(), StartError> {
     let now = driver.now();
     let row = row_of_start(&started, now);

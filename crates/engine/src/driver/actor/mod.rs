@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::commit::Summary;
 use super::follow::{Live, Update};
 use super::load::Loaded;
-use super::{Command, CommandError, Driver};
+use super::{Command, CommandError, Driver, End};
 use crate::effect::{Crossed, EffectNo};
 use crate::event::Event;
 use crate::lifecycle::{self, Lifecycle, Said, Subject};
 use crate::machine::{Effect, Emitted, Machine, Misfit, Step};
-use crate::record::{Ended, EvaluationNo, Happened, Note, Record, TimerNo};
+use crate::record::{EvaluationNo, Happened, Note, Record, TimerNo};
 
 use begin::refuse;
 pub(super) use begin::{resume, start};
@@ -68,7 +68,7 @@ struct Actor {
     evaluating: HashMap<EvaluationNo, AbortHandle>,
     timers: BTreeSet<(Timestamp, TimerNo)>,
     timer_times: HashMap<TimerNo, Timestamp>,
-    awaiting: Vec<oneshot::Sender<Ended>>,
+    awaiting: Vec<oneshot::Sender<End>>,
     live: Option<broadcast::Sender<Update>>,
     updates: Vec<Update>,
     /// Somebody waits for the next commit.
@@ -326,7 +326,7 @@ impl Actor {
             }
             Command::Await(answer) => match self.machine.ended() {
                 Some(ended) => {
-                    answer.send(ended.clone()).ok();
+                    answer.send(End { ended: ended.clone(), row: self.row.clone() }).ok();
                 }
                 None => {
                     self.asleep = false;

@@ -1,1 +1,0 @@
-SELECT coalesce((SELECT position FROM events ORDER BY position DESC LIMIT 1), 0)

@@ -1,0 +1,1 @@
+SELECT position, total FROM events ORDER BY position DESC LIMIT 1

@@ -359,8 +359,12 @@ impl Walker {
                     if contains(&task.activation, culprit) =>
                 {
                     task.state = TaskState::Faulted;
+                    task.ended_at = now;
                 }
-                (Some(_), _) => task.state = TaskState::Cancelled,
+                (Some(_), _) => {
+                    task.state = TaskState::Cancelled;
+                    task.ended_at = now;
+                }
                 (None, TaskState::Waiting { until }) if now.is_some_and(|now| now >= until) => {
                     task.state = TaskState::Running;
                 }

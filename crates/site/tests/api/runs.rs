@@ -49,7 +49,7 @@ async fn every_kind_of_task_runs_and_is_shown() {
 }
 
 /// Mutation: call a task cancelled through which an error has gone, or a task faulted that was ended
-/// beside one, or whose own error somebody had caught within it.
+/// beside one, or whose own error somebody had caught within it, or leave its end open.
 #[tokio::test]
 async fn a_task_that_an_error_goes_through_has_faulted() {
     let place = Place::with(memory(), isonomy_site::Config::default()).await;
@@ -96,6 +96,14 @@ async fn a_task_that_an_error_goes_through_has_faulted() {
         assert_eq!((name, &task["state"]), (name, &json!(state)), "{detail}");
         assert!(task["endedAt"].is_string(), "{task}");
     }
+    // Nobody catches it: what it went through has ended with the run.
+    place.given("uncaught", &format!("  - outer: {{ do: [ {{ exc: {right} }} ] }}\n")).await;
+    let result = place.run("uncaught", json!({})).await;
+    let run = result["run"].as_str().expect("an id");
+    let detail = place.get(&format!("{RUNS}/{run}")).await.json();
+    let outer = &detail["tasks"][0];
+    assert_eq!((&outer["task"], &outer["state"]), (&json!("outer"), &json!("faulted")));
+    assert_eq!(outer["endedAt"], detail["endedAt"], "{detail}");
     place.stop().await;
 }
 

@@ -43,6 +43,20 @@ impl Failure {
         self
     }
 
+    /// Several as one: each is told whole, and the last line counts them.
+    #[must_use]
+    pub fn all(mut found: Vec<Self>) -> Option<Self> {
+        let last = found.pop()?;
+        if found.is_empty() {
+            return Some(last);
+        }
+        let exit = found[0].exit;
+        let message = format!("{} mistakes", found.len() + 1);
+        found.push(last);
+        let places = found.iter().map(Self::render).collect();
+        Some(Self::new(exit, message).places(places))
+    }
+
     /// As it stands on stderr.
     #[must_use]
     pub fn render(&self) -> String {

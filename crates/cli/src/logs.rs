@@ -1,9 +1,10 @@
 //! `isonomy runs logs`: what the processes of a run have written, as text or piece by piece.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use futures::StreamExt as _;
 use gateway::operator::OperatorError;
+use spec::near;
 use wire::LogView;
 
 use crate::api::Api;
@@ -17,6 +18,9 @@ use crate::output::{self, Format};
 /// Pieces of a log that are asked for at once: the most that a site gives.
 const PIECES_PAGE: u32 = 500;
 
+/// Tasks that are named to whoever has named none of them.
+const NAMED_MAX: usize = 20;
+
 /// Prints a log, piece by piece.
 pub struct Printer {
     format: Format,
@@ -28,15 +32,25 @@ pub struct Printer {
     ends: HashMap<(u64, u64), u64>,
     /// Whether the last piece ended within a line.
     within_line: bool,
+    /// Whether anything came.
+    has_any: bool,
 }
 
 impl Printer {
     #[must_use]
     pub fn new(format: Format, of_all: bool) -> Self {
-        Self { format, of_all, last: None, ends: HashMap::new(), within_line: false }
+        Self {
+            format,
+            of_all,
+            last: None,
+            ends: HashMap::new(),
+            within_line: false,
+            has_any: false,
+        }
     }
 
     pub fn print(&mut self, piece: &LogView) -> Outcome<()> {
+        self.has_any = true;
         match self.format {
             Format::Text => {
                 let text = self.text(piece);
@@ -90,12 +104,43 @@ pub async fn list(api: &Api, of: &LogsOf, printer: &mut Printer) -> Outcome<()> 
         page.items.iter().try_for_each(|piece| printer.print(piece))?;
         match page.next.and_then(|next| next.parse().ok()) {
             Some(next) => after = next,
-            None => return Ok(()),
+            None => return said_something(api, of, printer).await,
         }
     }
 }
 
-/// All that is there, and what comes until the run ends.
+/// A name that no log knows is a mistake, and not a task that was silent.
+async fn said_something(api: &Api, of: &LogsOf, printer: &Printer) -> Outcome<()> {
+    let Some(task) = of.task.as_ref().filter(|_| !printer.has_any) else { return Ok(()) };
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    let (all, mut after) = (LogsOf { run: of.run, task: None }, 0);
+    while names.len() < NAMED_MAX {
+        let page = api.run_logs(&all, after, PIECES_PAGE).await?;
+        names.extend(page.items.iter().map(|piece| named_as(task, &piece.activation)));
+        let Some(next) = page.next.and_then(|next| next.parse().ok()) else { break };
+        after = next;
+    }
+    let message = format!("no task `{task}` of {} has written anything", of.run);
+    let known: Vec<&str> = names.iter().map(String::as_str).take(NAMED_MAX).collect();
+    let quoted: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let hint = match known.is_empty() {
+        true => "no task of this run has".to_owned(),
+        false => near::hint(task, known.iter().copied())
+            .unwrap_or_else(|| format!("there is output of {}", quoted.join(", "))),
+    };
+    Err(Failure::usage(message).hint(hint))
+}
+
+/// What a log is called in the way in which `wanted` names one: by its task, or by its activation.
+fn named_as(wanted: &str, activation: &str) -> String {
+    if wanted.starts_with('/') {
+        return activation.to_owned();
+    }
+    let last = activation.rsplit('/').next().unwrap_or(activation);
+    last.split(['#', '[', '!', '*', '.']).next().unwrap_or(last).to_owned()
+}
+
+/// All that is there, and what comes until the run ends, and with it all that it has begun.
 pub async fn follow(
     api: &mut Api,
     of: &LogsOf,
@@ -110,6 +155,7 @@ pub async fn follow(
             Part::Interrupted => return Ok(Exit::Interrupted),
             Part::Ended => match api.run_show(of.run).await {
                 Ok(detail) if detail.view.ended_at.is_some() || detail.view.suspended.is_some() => {
+                    said_something(api, of, printer).await?;
                     return Ok(Exit::Ok);
                 }
                 Ok(_) | Err(_) => "it ended the stream".to_owned(),

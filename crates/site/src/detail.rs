@@ -77,6 +77,8 @@ struct Walker {
     numbers: HashMap<Activation, u64>,
     /// Tasks in progress. Those within one another are neighbours.
     open: BTreeSet<Activation>,
+    /// Tasks that have faulted, while their errors rise: nobody has caught them yet.
+    risen: Vec<Activation>,
     /// Numbers of tasks that have ended, the oldest first: what is forgotten first.
     over: VecDeque<u64>,
     next: u64,
@@ -218,6 +220,7 @@ impl Walker {
             NoteKind::Faulted { fault } => {
                 task.end(at, TaskState::Faulted);
                 task.fault = Some(fault.clone());
+                self.risen.push(note.activation.clone());
             }
             NoteKind::Cancelled => task.end(at, TaskState::Cancelled),
             NoteKind::Suspended => task.suspended = true,
@@ -229,6 +232,7 @@ impl Walker {
             // A person had the run go on.
             (true, false) => {
                 self.open.insert(note.activation.clone());
+                self.risen.retain(|it| *it != note.activation);
             }
             (true, true) | (false, false) => {}
         }
@@ -243,7 +247,8 @@ impl Walker {
         self.over.push_back(number);
     }
 
-    /// What was going on within a task that is over, or that caught an error, is over as well.
+    /// What was going on within a task that is over, or that caught an error, is over as well: faulted
+    /// where the error went through it.
     fn close_within(&mut self, at: Timestamp, outer: &Activation) {
         let from = (std::ops::Bound::Excluded(outer), std::ops::Bound::Unbounded);
         let behind = self.open.range::<Activation, _>(from);
@@ -251,11 +256,16 @@ impl Walker {
         let inner: Vec<Activation> = within.filter(|it| contains(outer, it)).cloned().collect();
         for activation in inner {
             let Some(number) = self.numbers.get(&activation).copied() else { continue };
+            let state = match self.risen.iter().any(|it| contains(&activation, it)) {
+                true => TaskState::Faulted,
+                false => TaskState::Cancelled,
+            };
             if let Some(task) = self.tasks.get_mut(&number) {
-                task.end(at, TaskState::Cancelled);
+                task.end(at, state);
             }
             self.closed(&activation, number);
         }
+        self.risen.retain(|it| !contains(outer, it));
     }
 
     /// The number of the task that a note is about; a new one where the task is new.
@@ -349,8 +359,12 @@ impl Walker {
                     if contains(&task.activation, culprit) =>
                 {
                     task.state = TaskState::Faulted;
+                    task.ended_at = now;
                 }
-                (Some(_), _) => task.state = TaskState::Cancelled,
+                (Some(_), _) => {
+                    task.state = TaskState::Cancelled;
+                    task.ended_at = now;
+                }
                 (None, TaskState::Waiting { until }) if now.is_some_and(|now| now >= until) => {
                     task.state = TaskState::Running;
                 }

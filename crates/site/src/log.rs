@@ -11,6 +11,7 @@ use store::{LogRow, LogStream, Op, Preconditions, RunState, Store};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 use wire::{LogView, Page, ProblemCode};
+use worker::Worker;
 use worker::process::{LogOf, LogPiece, Logs, Stream};
 
 use crate::refusal::Refusal;
@@ -88,6 +89,12 @@ impl Logs for LogKeeper {
     }
 }
 
+/// What whoever follows a log must know of those who write it.
+pub(crate) struct Writers {
+    pub keeper: LogKeeper,
+    pub worker: Worker,
+}
+
 /// Which processes of a run are meant: a task's name, or the activation of one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogFilter(Option<String>);
@@ -156,7 +163,7 @@ impl Runs {
         }
     }
 
-    /// The same, and what comes until the run has ended.
+    /// The same, and what comes until the run has ended, and the processes that it does not await.
     pub(crate) async fn logs_follow(
         &self,
         namespace: &Namespace,
@@ -170,22 +177,23 @@ impl Runs {
             Refusal::new(ProblemCode::Overloaded, detail)
         })?;
         let ended = CancellationToken::new();
-        if row.state.has_ended() || row.state == RunState::Suspended {
-            ended.cancel();
-        } else {
-            let (driver, over) = (self.driver.clone(), ended.clone());
-            tokio::spawn(async move {
-                let _ends = over.drop_guard();
+        let (driver, worker) = (self.driver.clone(), self.writers.worker.clone());
+        let stands = row.state.has_ended() || row.state == RunState::Suspended;
+        let over = ended.clone();
+        tokio::spawn(async move {
+            let _ends = over.drop_guard();
+            if !stands {
                 let _ = driver.ended(run).await;
-            });
-        }
+            }
+            worker.left_over(run).await;
+        });
         Ok(LogFollowing {
             runs: self.clone(),
             namespace: namespace.clone(),
             run,
             filter,
             position: after,
-            kept: self.logs.watch(),
+            kept: self.writers.keeper.watch(),
             ended,
             is_over: false,
             _place: place,
@@ -194,7 +202,7 @@ impl Runs {
 }
 
 impl LogFollowing {
-    /// What was written next; nothing when the run has ended and all of it was told. May be dropped
+    /// What was written next; nothing when nobody writes any more and all of it was told. May be dropped
     /// and called again.
     pub(crate) async fn next(&mut self) -> Option<Vec<LogView>> {
         loop {

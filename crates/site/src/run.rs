@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{Page, ProblemCode, RunResult, RunView};
 
 use crate::caller::Caller;
-use crate::log::LogKeeper;
+use crate::log::Writers;
 use crate::refusal::{Refusal, finished};
 use crate::start::{RunOrder, traceparent};
 use crate::view::run_view;
@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     pub closing: CancellationToken,
     pub walks: Semaphore,
     pub followers: Arc<Semaphore>,
-    pub logs: LogKeeper,
+    pub writers: Writers,
 }
 
 /// A run that was asked for, and whether it was there already.
@@ -65,7 +65,7 @@ impl Runs {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         closing: CancellationToken,
-        logs: LogKeeper,
+        writers: Writers,
     ) -> Self {
         let (walks, followers) =
             (Semaphore::new(WALKS_MAX), Arc::new(Semaphore::new(FOLLOWERS_MAX)));
@@ -78,7 +78,7 @@ impl Runs {
             closing,
             walks,
             followers,
-            logs,
+            writers,
         }))
     }
 

@@ -18,7 +18,7 @@ use worker::{Catalog, Worker};
 
 use crate::config::Config;
 use crate::evaluate::Evaluators;
-use crate::log::LogKeeper;
+use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
 use crate::run::Runs;
@@ -130,7 +130,7 @@ impl Site {
             Arc::clone(&clock),
             random,
             closing.clone(),
-            logs,
+            Writers { keeper: logs, worker: worker.clone() },
         );
         let schedules = Schedules::new(
             Arc::clone(&store),

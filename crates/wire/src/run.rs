@@ -188,7 +188,9 @@ pub struct AttemptView {
     pub scheduled_at: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_at: Option<String>,
-    /// `definite` or `unknown`.
+    /// `definite`: the other side has answered, and the next attempt has a key of its own.
+    /// `unknown`: it has not, or was never asked, as where a secret is missing; the next attempt has
+    /// the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certainty: Option<String>,
     /// The gate's rule that let it pass or stopped it.

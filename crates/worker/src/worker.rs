@@ -96,6 +96,11 @@ impl Worker {
         }
     }
 
+    /// Comes when no process that nobody awaits is left of a run.
+    pub async fn left_over(&self, run: RunId) {
+        self.left.over(run).await;
+    }
+
     /// Ends the processes that nobody awaits, and keeps what they have written.
     pub async fn stop(&self) {
         self.left.stop().await;

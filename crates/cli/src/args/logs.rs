@@ -12,7 +12,7 @@ pub struct RunsLogs {
     /// A run, or one task of it: `RUN/TASK`
     #[arg(value_name = "RUN[/TASK]")]
     pub of: LogsOf,
-    /// Go on with what is written, until the run ends
+    /// Go on with what is written, until the run and its processes have ended
     #[arg(short, long)]
     pub follow: bool,
     #[command(flatten)]

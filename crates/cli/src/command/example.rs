@@ -29,12 +29,12 @@ const EXAMPLES: &[Example] = &[
     Example {
         name: "hello",
         about: "the smallest workflow: it greets, and hands the greeting through a function",
-        files: &[file!("hello.yaml", "hello.yaml")],
+        files: &[file!("hello.yaml", "hello.yaml"), file!("hello.test.yaml", "hello.test.yaml")],
     },
     Example {
         name: "fetch",
-        about: "asks a service over HTTP, and tries again while it is away",
-        files: &[file!("fetch.yaml", "fetch.yaml")],
+        about: "asks a service over HTTP, which the owner of the site must allow",
+        files: &[file!("fetch.yaml", "fetch.yaml"), file!("fetch.test.yaml", "fetch.test.yaml")],
     },
     Example {
         name: "slow",

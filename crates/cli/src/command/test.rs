@@ -35,9 +35,15 @@ pub fn test(global: &Global, args: &TestArgs) -> Outcome {
             .hint("name one test file"));
     }
     // Everything that is wrong with the files is said before anything is run.
-    let mut trials = Vec::new();
+    let (mut trials, mut wrong) = (Vec::new(), Vec::new());
     for path in &paths {
-        trials.push(Trial::read(global, path, args)?);
+        match Trial::read(global, path, args) {
+            Ok(trial) => trials.push(trial),
+            Err(found) => wrong.extend(found),
+        }
+    }
+    if let Some(failure) = Failure::all(wrong) {
+        return Err(failure);
     }
     if trials.iter().all(|trial| trial.cases().next().is_none()) {
         return Err(Failure::usage("no case has such a name").hint("leave `--case` out"));
@@ -88,21 +94,25 @@ impl Subjects {
 }
 
 impl Trial {
-    fn read(global: &Global, path: &Path, args: &TestArgs) -> Outcome<Self> {
+    fn read(global: &Global, path: &Path, args: &TestArgs) -> Result<Self, Vec<Failure>> {
         let file = file::read(path)?;
         let mut subjects: Vec<Subjects> = Vec::new();
-        let mut text = None;
+        let (mut text, mut wrong) = (None, Vec::new());
         for (at, case) in file.cases.iter().enumerate() {
             let same = file.cases[..at].iter().position(|it| it.resources == case.resources);
             let read = match same {
                 Some(same) => subjects[same].clone(),
-                None => Subjects::read(global, &file, case, args.compare.as_deref(), &mut text)?,
+                None => Subjects::read(global, &file, case, args.compare.as_deref(), &mut text)
+                    .map_err(|failure| vec![failure])?,
             };
-            read.subject.check(&file.path, case)?;
+            wrong.extend(read.subject.check(&file.path, case, at == 0));
             subjects.push(read);
         }
-        check_resources(&file, &subjects)?;
-        Ok(Self { file, subjects, only: args.case.clone() })
+        wrong.extend(check_resources(&file, &subjects).err());
+        if wrong.is_empty() {
+            return Ok(Self { file, subjects, only: args.case.clone() });
+        }
+        Err(wrong)
     }
 
     fn cases(&self) -> impl Iterator<Item = (&Case, &Subjects)> {
@@ -165,6 +175,10 @@ struct Text {
 /// A file, or a revision of the workflow that a site has.
 fn text_of(global: &Global, named: &str, subject: &Subject) -> Outcome<Text> {
     let Ok(revision) = named.parse::<Digest>() else {
+        if named.starts_with("b3:") && !Path::new(named).exists() {
+            return Err(Failure::usage(format!("`{named}` is not a digest"))
+                .hint("a digest is `b3:` and 64 of the digits 0 to 9 and a to f"));
+        }
         let Document { source, text, .. } = document::read(Path::new(named))?;
         return Ok(Text { source, text });
     };

@@ -42,12 +42,14 @@ impl Send {
     }
 }
 
-pub fn read(found: Vec<Spanned<Value>>, at: Timestamp) -> Result<Vec<Send>, Mistake> {
+pub fn read(found: Vec<Spanned<Value>>, at: Timestamp, wrong: &mut Vec<Mistake>) -> Vec<Send> {
     if let Some(over) = found.get(EVENTS_MAX) {
         let what = format!("a case has at most {EVENTS_MAX} events");
-        return Err(Mistake { line: line_of(over), what, hint: None });
+        wrong.push(Mistake { line: line_of(over), what, hint: None });
+        return Vec::new();
     }
-    (1..).zip(found).map(|(number, found)| send(found, number, at)).collect()
+    let read = (1..).zip(found).map(|(number, found)| send(found, number, at));
+    read.filter_map(|send| send.map_err(|mistake| wrong.push(mistake)).ok()).collect()
 }
 
 fn send(found: Spanned<Value>, number: usize, at: Timestamp) -> Result<Send, Mistake> {

@@ -2,6 +2,7 @@
 //!
 //! Their form is in `doc`. Whether a named task exists is asked in `subject`, since it takes the workflow to know.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -143,7 +144,20 @@ pub fn beside(workflow: &Path) -> Option<PathBuf> {
     ENDINGS.into_iter().map(name).find(|path| path.is_file())
 }
 
-pub fn read(path: &Path) -> Outcome<TestFile> {
+/// Reads a test file, and says of one that is readable everything that is wrong with it.
+pub fn read(path: &Path) -> Result<TestFile, Vec<Failure>> {
+    let doc = doc(path).map_err(|failure| vec![failure])?;
+    let source = path.display().to_string();
+    parse(path, doc).map_err(|mistakes| {
+        let told = mistakes.into_iter().map(|Mistake { line, what, hint }| {
+            let failure = Failure::usage(format!("{what}\n  --> {}", place(&source, line)));
+            hint.iter().fold(failure, |failure, hint| failure.hint(*hint))
+        });
+        told.collect()
+    })
+}
+
+fn doc(path: &Path) -> Outcome<FileDoc> {
     let source = path.display().to_string();
     let wrong = |cause: std::io::Error| {
         Failure::usage(format!("cannot read the test file `{source}`: {cause}"))
@@ -157,7 +171,7 @@ pub fn read(path: &Path) -> Outcome<TestFile> {
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::usage(format!("`{source}` is not UTF-8 text")))?;
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
-    let doc: FileDoc = serde_saphyr::from_str_with_options(&text, options).map_err(|wrong| {
+    serde_saphyr::from_str_with_options(&text, options).map_err(|wrong| {
         let (line, column) = wrong.location().map_or((1, 1), |at| (at.line(), at.column()));
         // The place is said before the words; the library says it once more around them.
         let said = wrong.to_string();
@@ -169,10 +183,6 @@ pub fn read(path: &Path) -> Outcome<TestFile> {
             output::harmless(&format!("{source}:{line}:{column}"))
         ))
         .hint("the form of a test file is described in docs/reference/test-files.md")
-    })?;
-    parse(path, doc).map_err(|Mistake { line, what, hint }| {
-        let failure = Failure::usage(format!("{what}\n  --> {}", place(&source, line)));
-        hint.iter().fold(failure, |failure, hint| failure.hint(*hint))
     })
 }
 
@@ -182,31 +192,42 @@ pub fn place(source: &str, line: u64) -> String {
     output::harmless(&format!("{source}:{line}"))
 }
 
-fn parse(path: &Path, doc: FileDoc) -> Result<TestFile, Mistake> {
+fn parse(path: &Path, doc: FileDoc) -> Result<TestFile, Vec<Mistake>> {
     let whole = |what: String, hint| Mistake { line: 1, what, hint };
+    let mut wrong = Vec::new();
     if doc.cases.is_empty() {
-        return Err(whole("there is no case in it".to_owned(), Some("add one under `cases`")));
+        wrong.push(whole("there is no case in it".to_owned(), Some("add one under `cases`")));
     }
     let workflow = workflow_of(path, doc.workflow).map_err(|what| {
         whole(what, Some("say which workflow is meant: `workflow: FILE`, beside the test file"))
-    })?;
+    });
+    let workflow = kept(workflow, &mut wrong).unwrap_or_default();
     let folder = folder_of(path);
-    let shared = Shared {
-        folder,
-        at: doc.at,
-        resources: resource::read(folder, doc.resources, &Resources::new())?,
-        stubs: doc.stubs.into_iter().map(stub).collect::<Result<_, _>>()?,
-    };
+    let resources = resource::read(folder, doc.resources, &Resources::new());
+    let resources = kept(resources, &mut wrong).unwrap_or_default();
+    let stubs = doc.stubs.into_iter().filter_map(|it| kept(stub(it), &mut wrong)).collect();
+    let shared = Shared { folder, at: doc.at, resources, stubs };
+    let mut names: BTreeMap<String, u64> = BTreeMap::new();
     let mut cases: Vec<Case> = Vec::new();
     for found in doc.cases {
-        let case = case(found, &shared)?;
-        if let Some(first) = cases.iter().find(|earlier| earlier.name == case.name) {
-            let what = format!("the case `{}` stands at line {} already", case.name, first.line);
-            return Err(Mistake { line: case.line, what, hint: Some("give each its own name") });
+        let (name, line) = (found.value.name.clone(), line_of(&found));
+        if let Some(first) = names.get(&name) {
+            let what = format!("the case `{name}` stands at line {first} already");
+            wrong.push(Mistake { line, what, hint: Some("give each its own name") });
         }
-        cases.push(case);
+        names.entry(name).or_insert(line);
+        cases.extend(case(found, &shared, &mut wrong));
     }
-    Ok(TestFile { path: path.to_owned(), workflow, cases })
+    if wrong.is_empty() {
+        return Ok(TestFile { path: path.to_owned(), workflow, cases });
+    }
+    wrong.sort_by_key(|mistake| mistake.line);
+    Err(wrong)
+}
+
+/// What was read, or nothing, with what is wrong among the rest.
+fn kept<T>(read: Result<T, Mistake>, wrong: &mut Vec<Mistake>) -> Option<T> {
+    read.map_err(|mistake| wrong.push(mistake)).ok()
 }
 
 /// What the cases of a file have in common.
@@ -235,7 +256,8 @@ fn workflow_of(path: &Path, named: Option<PathBuf>) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("there is no workflow `{name}.yaml` beside it"))
 }
 
-fn case(found: Spanned<CaseDoc>, shared: &Shared<'_>) -> Result<Case, Mistake> {
+/// A case, unless its time is none; whatever else is wrong with it is told beside it.
+fn case(found: Spanned<CaseDoc>, shared: &Shared<'_>, wrong: &mut Vec<Mistake>) -> Option<Case> {
     let line = line_of(&found);
     let CaseDoc { name, input, at: own_at, resources, events, stubs, expect } = found.value;
     let at = own_at.as_deref().or(shared.at.as_deref()).unwrap_or(USUAL_START);
@@ -243,14 +265,18 @@ fn case(found: Spanned<CaseDoc>, shared: &Shared<'_>) -> Result<Case, Mistake> {
         line,
         what: format!("`at` of the case `{name}` is not a time"),
         hint: Some("write for instance `2030-01-01T00:00:00Z`"),
-    })?;
-    let mut stubs: Vec<Stub> = stubs.into_iter().map(stub).collect::<Result<_, _>>()?;
+    });
+    let at = kept(at, wrong);
+    let stubs = stubs.into_iter().filter_map(|it| kept(stub(it), wrong));
+    let mut stubs: Vec<Stub> = stubs.collect();
     let own_stubs = stubs.len();
     stubs.extend(shared.stubs.iter().cloned());
-    let resources = resource::read(shared.folder, resources, &shared.resources)?;
-    let events = event::read(events, at)?;
-    let expect = expectation(expect, line)?;
-    Ok(Case { name, line, input, at, resources, events, stubs, own_stubs, expect })
+    let resources = resource::read(shared.folder, resources, &shared.resources);
+    let resources = kept(resources, wrong).unwrap_or_default();
+    let expect = expectation(expect, line, wrong);
+    let at = at?;
+    let events = event::read(events, at, wrong);
+    Some(Case { name, line, input, at, resources, events, stubs, own_stubs, expect })
 }
 
 pub fn line_of<T>(found: &Spanned<T>) -> u64 {
@@ -348,12 +374,12 @@ fn fault(doc: ErrorDoc) -> Fault {
     fault
 }
 
-fn expectation(doc: ExpectDoc, line: u64) -> Result<Expect, Mistake> {
+fn expectation(doc: ExpectDoc, line: u64, wrong: &mut Vec<Mistake>) -> Expect {
     const STATES: [&str; 3] = ["completed", "faulted", "cancelled"];
     let ExpectDoc { state, output, includes, error, order, never, calls, events, runs, takes } =
         doc;
     if state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
-        return Err(Mistake {
+        wrong.push(Mistake {
             line,
             what: "`state` is none in which a run ends".to_owned(),
             hint: Some("write `completed`, `faulted` or `cancelled`"),
@@ -363,13 +389,13 @@ fn expectation(doc: ExpectDoc, line: u64) -> Result<Expect, Mistake> {
     for found in calls {
         let line = line_of(&found);
         let CallDoc { task, location, call, with, times } = found.value;
-        checked
-            .push(ExpectCall { which: which(Which { task, location, call, with }, line)?, times });
+        let which = kept(which(Which { task, location, call, with }, line), wrong);
+        checked.extend(which.map(|which| ExpectCall { which, times }));
     }
-    let takes = duration(takes, "takes", line)?;
+    let takes = kept(duration(takes, "takes", line), wrong).flatten();
     let error = error.map(expected_error);
     let calls = checked;
-    Ok(Expect { state, output, includes, error, order, never, calls, events, runs, takes })
+    Expect { state, output, includes, error, order, never, calls, events, runs, takes }
 }
 
 fn expected_error(doc: ExpectErrorDoc) -> Value {

@@ -9,7 +9,7 @@ use engine::record::{Happened, NoteKind};
 use serde_json::Value;
 use store::RunState;
 
-use super::play::{NEVER_DONE, Stage, broken};
+use super::play::{Limits, NEVER_DONE, Stage, broken};
 use super::stub::Call;
 use super::tell::Listeners;
 use crate::failure::Outcome;
@@ -46,12 +46,13 @@ pub struct Played {
 }
 
 impl Stage<'_> {
-    pub(super) async fn gather(&self, problem: Option<String>) -> Outcome<Played> {
+    pub(super) async fn gather(&self, problem: Option<String>, limits: Limits) -> Outcome<Played> {
         let asked = self.stubs.asked();
+        let mut left = if problem.is_some() { limits.records } else { usize::MAX };
         let now = self.clock.now();
         let mut whole = Gathered { problem: problem.or(asked.problem), ..Gathered::default() };
         for run in self.runs() {
-            self.gather_run(run, now, &mut whole).await?;
+            self.gather_run(run, now, &mut whole, &mut left).await?;
         }
         if let Some(problem) = &mut whole.problem
             && problem == NEVER_DONE
@@ -99,10 +100,19 @@ impl Stage<'_> {
         Some(format!("{} was not sent: {why}", send.said()))
     }
 
-    async fn gather_run(&self, run: RunId, now: Timestamp, whole: &mut Gathered) -> Outcome<()> {
+    async fn gather_run(
+        &self,
+        run: RunId,
+        now: Timestamp,
+        whole: &mut Gathered,
+        left: &mut usize,
+    ) -> Outcome<()> {
         let Some(row) = self.row(run).await? else { return Ok(()) };
         let mut walk = self.driver.walk(&row).await.map_err(broken)?;
-        while let Some(walked) = walk.next().await.map_err(broken)? {
+        while *left > 0
+            && let Some(walked) = walk.next().await.map_err(broken)?
+        {
+            *left -= 1;
             if let Happened::Received(received) = &walked.record.happened
                 && let Ok(event) = Event::of_bytes(&to_json(&received.event))
             {

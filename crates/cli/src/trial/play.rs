@@ -14,7 +14,7 @@ use engine::driver::{Driver, Parts, Start};
 use engine::lifecycle::Lifecycle;
 use engine::record::By;
 use engine::secret::{NoSecrets, Secrets};
-use gateway::{EgressMap, Gate, Limits};
+use gateway::{EgressMap, Gate};
 use site::{Evaluators, Heard, Sets, Taken};
 use spec::tree::schedule::On;
 use store::memory::MemoryStore;
@@ -52,9 +52,20 @@ const RUNS_MAX: usize = 1_000;
 /// Events that are read at once.
 const EVENTS_PAGE: u32 = 100;
 
+/// What a case that goes round and round may cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    real: std::time::Duration,
+    /// Records of a case without an end that are looked at; the rest says the same again.
+    pub(super) records: usize,
+}
+
+const USUAL: Limits = Limits { real: REAL_MAX, records: 10_000 };
+
 /// Plays cases. Keeps what takes time to start.
 pub struct Player {
     evaluators: Evaluators,
+    limits: Limits,
     /// Where time is real.
     real: Runtime,
 }
@@ -64,7 +75,8 @@ impl Player {
         let program: PathBuf = std::env::current_exe().map_err(|cause| {
             Failure::internal(format!("cannot find this program's own file: {cause}"))
         })?;
-        Ok(Self { evaluators: Evaluators::usual(program), real: runtime::site()? })
+        let evaluators = Evaluators::usual(program);
+        Ok(Self { evaluators, limits: USUAL, real: runtime::site()? })
     }
 
     pub fn play(&self, subject: &Arc<Subject>, case: &Case) -> Outcome<Played> {
@@ -77,7 +89,7 @@ impl Player {
             .map_err(|cause| Failure::internal(format!("cannot start the runtime: {cause}")))?;
         let (evaluators, real) = (self.evaluators.clone(), self.real.handle().clone());
         let aside = Aside { evaluators, real, rest };
-        skipping.block_on(stage(subject, case, aside))
+        skipping.block_on(stage(subject, case, aside, self.limits))
     }
 }
 
@@ -96,19 +108,24 @@ pub struct Stage<'a> {
     runs: Mutex<Vec<RunId>>,
 }
 
-async fn stage(subject: &Arc<Subject>, case: &Case, aside: Aside) -> Outcome<Played> {
+async fn stage(
+    subject: &Arc<Subject>,
+    case: &Case,
+    aside: Aside,
+    limits: Limits,
+) -> Outcome<Played> {
     let stage = open(subject, case, aside).await?;
     stage.put_revision().await?;
     let problem = tokio::select! {
         biased;
         () = stage.stubs.stopped() => None,
         problem = stage.act() => problem?,
-        () = too_long() => Some(format!(
+        () = too_long(limits.real) => Some(format!(
             "not done after {} s of real time: it goes round and round",
-            REAL_MAX.as_secs()
+            limits.real.as_secs()
         )),
     };
-    stage.gather(problem).await
+    stage.gather(problem, limits).await
 }
 
 async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Outcome<Stage<'a>> {
@@ -117,7 +134,7 @@ async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Ou
     let random: Arc<dyn Random> = Arc::new(Fixed::default());
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(IncarnationId::new(case.at, &*random)));
     let catalog = worker::Catalog::shipped();
-    let closed = Arc::new(Gate::new(EgressMap::default(), Limits::default()));
+    let closed = Arc::new(Gate::new(EgressMap::default(), gateway::Limits::default()));
     let secrets: Arc<dyn Secrets> = Arc::new(NoSecrets);
     let ports = worker::Ports {
         secrets: Arc::clone(&secrets),
@@ -304,12 +321,12 @@ impl Stage<'_> {
 }
 
 /// Comes when the real time of a case is over, whatever the skipped time is.
-async fn too_long() {
+async fn too_long(real: std::time::Duration) {
     let (over, is_over) = oneshot::channel();
     // Dropped with this future, so that the thread ends with the case.
     let (_case, case_ended) = std::sync::mpsc::channel::<()>();
     std::thread::spawn(move || {
-        if case_ended.recv_timeout(REAL_MAX) == Err(RecvTimeoutError::Timeout) {
+        if case_ended.recv_timeout(real) == Err(RecvTimeoutError::Timeout) {
             let _ = over.send(());
         }
     });
@@ -321,4 +338,35 @@ async fn too_long() {
 
 pub(super) fn broken(error: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("the test cannot be run: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::file;
+
+    /// Mutation: walk through all that an endless run has recorded, which takes as long again.
+    #[test]
+    fn what_goes_round_and_round_is_looked_at_in_part() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        let head = "document: {dsl: 1.0.3, namespace: default, name: round, version: 1.0.0}";
+        let tasks = "do: [{a: {set: {x: 1}}}, {b: {set: {x: 2}, then: a}}]";
+        let workflow = write("round.yaml", &format!("{head}\n{tasks}\n"));
+        let tests = file::read(&write("round.test.yaml", "cases: [{name: a}]\n"));
+        let case = &tests.expect("a test file").cases[0];
+        let subject = Arc::new(Subject::read(&workflow, &case.resources).expect("a workflow"));
+        let limits = Limits { real: std::time::Duration::from_millis(200), records: 1 };
+        let player = Player { limits, ..Player::new().expect("a player") };
+        let played = player.play(&subject, case).expect("played");
+        let problem = played.problem.expect("it has no end");
+        assert!(problem.contains("it goes round and round"), "{problem}");
+        let whole = Player { limits: Limits { records: 1_000, ..limits }, ..player };
+        let more = whole.play(&subject, case).expect("played").started.len();
+        assert!(played.started.len() < more, "{} of {more}", played.started.len());
+    }
 }

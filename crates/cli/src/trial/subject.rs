@@ -132,35 +132,37 @@ impl Subject {
         (name, location.unwrap_or_default())
     }
 
-    /// Refuses a case that speaks of what is not there: it would never find out.
-    pub fn check(&self, file: &Path, case: &Case) -> Outcome<()> {
+    /// Refuses a case that speaks of what is not there: it would never find out. What all cases of a
+    /// file share is looked at with the first.
+    pub fn check(&self, file: &Path, case: &Case, is_first: bool) -> Vec<Failure> {
         let at = place(&file.display().to_string(), case.line);
+        let mut wrong = Vec::new();
+        let stubs = if is_first { case.stubs.len() } else { case.own_stubs };
+        let stubs = || case.stubs.iter().take(stubs).map(|stub| &stub.which);
         let expect = &case.expect;
         let calls = expect.calls.iter().map(|call| &call.which);
-        for which in case.stubs.iter().map(|stub| &stub.which).chain(calls) {
-            self.check_which(which, &at)?;
-        }
-        for which in case.stubs.iter().map(|stub| &stub.which) {
-            self.refuse_listener(which, &at)?;
-        }
+        wrong.extend(stubs().chain(calls).filter_map(|which| self.check_which(which, &at).err()));
+        wrong.extend(stubs().filter_map(|which| self.refuse_listener(which, &at).err()));
         let order = expect.order.iter().flatten();
-        for name in order.chain(&expect.never) {
-            self.check_name(name, &at)?;
-        }
-        for name in case.events.iter().filter_map(|event| event.when.as_ref()) {
-            self.check_name(name, &at)?;
-            if !self.listeners.iter().any(|known| *known.name == *name) {
-                let what = format!("task `{name}` does not listen\n  --> {at}");
-                return Err(Failure::usage(what).hint("`when` is the name of a `listen` task"));
-            }
-        }
+        wrong.extend(order.chain(&expect.never).filter_map(|it| self.check_name(it, &at).err()));
+        let whens = case.events.iter().filter_map(|event| event.when.as_ref());
+        wrong.extend(whens.filter_map(|name| self.check_listener(name, &at).err()));
         if expect.runs.is_some() && self.begins_by(case).is_none() {
             let what = format!("`runs` is of a case whose events begin runs\n  --> {at}");
-            return Err(Failure::usage(what).hint(
+            wrong.push(Failure::usage(what).hint(
                 "events begin the runs of a workflow with `schedule.on`, where the case has `events` and no `input`",
             ));
         }
-        Ok(())
+        wrong
+    }
+
+    fn check_listener(&self, name: &str, at: &str) -> Outcome<()> {
+        self.check_name(name, at)?;
+        if self.listeners.iter().any(|known| *known.name == *name) {
+            return Ok(());
+        }
+        let what = format!("task `{name}` does not listen\n  --> {at}");
+        Err(Failure::usage(what).hint("`when` is the name of a `listen` task"))
     }
 
     fn check_which(&self, which: &Which, at: &str) -> Outcome<()> {

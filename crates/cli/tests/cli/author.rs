@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::world::{Answer, World};
 use crate::support::{Home, document, golden};
 
 const WRONG: &str = "document: { dsl: 1.0.3, namespace: n, name: w, version: 0.1.0 }\ndo:\n  - a: { call: grpc, with: {} }\n  - b: { set: { x: '${ .y | }' }, then: c }\n";
@@ -118,28 +119,68 @@ fn every_template_is_valid_laid_out_and_never_written_over_a_file() {
         for file in ["workflow.yaml", "workflow.test.yaml", "site.yaml"] {
             home.run(&["fmt", "--check", &format!("{template}/{file}")]).ends_with(0);
         }
-        let text =
-            fs::read_to_string(home.path(&format!("{template}/workflow.yaml"))).expect("there");
-        let schema = text.lines().next().and_then(|line| line.split_once("$schema=./"));
-        let (_, schema) = schema.expect("the line for editors");
-        assert!(home.path(&format!("{template}/{schema}")).exists());
+        for file in ["workflow.yaml", "workflow.test.yaml", "site.yaml"] {
+            let text = home.path(&format!("{template}/{file}"));
+            let text = fs::read_to_string(text).expect("there");
+            let schema = text.lines().next().and_then(|line| line.split_once("$schema=./"));
+            let (_, schema) = schema.expect("the line for editors");
+            let schema = home.path(&format!("{template}/{schema}"));
+            let schema = fs::read_to_string(schema).expect("a schema is beside it");
+            let property = match file {
+                "workflow.test.yaml" => "\"cases\"",
+                "site.yaml" => "\"apiVersion\"",
+                _ => "\"do\"",
+            };
+            assert!(schema.contains(property), "{template}/{file}");
+        }
     }
-    let ran = home.run(&["run", "hello/workflow.yaml", "--local", "-i", "name=Ada"]).ends_with(0);
-    assert!(ran.stdout.contains("hello Ada"), "{}", ran.stdout);
-    let ran =
-        home.run(&["run", "branches/workflow.yaml", "--local", "-i", "items=[1,2]"]).ends_with(0);
-    assert_eq!(ran.stdout, "{\n  \"sum\": 3,\n  \"number\": 2\n}\n");
     home.write("taken/site.yaml", "mine");
     let taken = home.run(&["init", "hello", "taken"]).ends_with(2);
     assert!(taken.stderr.contains("`taken/site.yaml` is there already"), "{}", taken.stderr);
     assert!(!home.path("taken/workflow.yaml").exists());
 }
 
+/// Mutation: leave out an input that the template requires, the configuration that its call needs,
+/// or that its service does not exist.
+#[test]
+fn what_init_tells_to_type_works_as_it_is_printed() {
+    let service = World::new(|request| match request.path.as_str() {
+        "/pets/7" => Answer::Json(r#"{"name": "Rex"}"#.to_owned()),
+        _ => Answer::Status(404),
+    });
+    for (template, printed) in [
+        ("hello", "{\n  \"text\": \"hello Ada\"\n}\n"),
+        ("http", "{\n  \"name\": \"Rex\"\n}\n"),
+        ("branches", "{\n  \"sum\": 6,\n  \"number\": 3\n}\n"),
+    ] {
+        let home = Home::new();
+        let said = home.run(&["init", template, "flow"]).ends_with(0).stderr;
+        let commands: Vec<String> = said
+            .split('`')
+            .filter_map(|quoted| quoted.strip_prefix("isonomy "))
+            .map(|command| command.replace('\'', ""))
+            .collect();
+        let [validate, test, run, dev] = &commands[..] else { panic!("{said}") };
+        home.run(&words(validate)).ends_with(0);
+        home.run(&words(test)).ends_with(0);
+        assert_eq!(said.contains("`pets.example` does not exist"), template == "http", "{said}");
+        let to = format!("to: {}", service.url);
+        let site = fs::read_to_string(home.path("flow/site.yaml")).expect("there");
+        home.write("flow/site.yaml", &site.replace("allow: true", &to));
+        assert_eq!(home.run(&words(run)).ends_with(0).stdout, printed);
+        assert_eq!(dev, "dev --config flow/site.yaml");
+    }
+}
+
+fn words(command: &str) -> Vec<&str> {
+    command.split(' ').collect()
+}
+
 /// Mutation: print a schema that is no JSON, or forget an example.
 #[test]
 fn schemas_examples_and_completions_are_printed() {
     let home = Home::new();
-    for kind in [&["schema"][..], &["schema", "site"]] {
+    for kind in [&["schema"][..], &["schema", "site"], &["schema", "test"]] {
         let text = home.run(kind).ends_with(0).stdout;
         let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert!(schema["properties"].is_object());

@@ -28,6 +28,19 @@ fn output(home: &Home, run: &str) -> serde_json::Value {
     home.run(&["runs", "show", run, "-o", "json"]).ends_with(0).json()["output"].clone()
 }
 
+/// Mutation: lay out an example by hand, or count the examples by hand.
+#[test]
+fn the_gallery_is_laid_out_and_counted() {
+    let home = Home::new();
+    let check = home.run(&["fmt", "--check", &example("")]).ends_with(0);
+    assert!(!check.stderr.contains("another layout"), "{}", check.stderr);
+    let list = home.run(&["example", "-o", "json"]).ends_with(0).json();
+    let count = list["items"].as_array().map_or(0, Vec::len);
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    assert!(readme.contains(&format!("`isonomy example` has {count} more.")), "{count}");
+}
+
 /// Mutation: let the watch end with the first reading, or count an alarm too few.
 #[test]
 fn the_plant_watches_until_the_shift_ends() {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::secrets::set;
 use crate::support::world::{Answer, World};
-use crate::support::{Home, document};
+use crate::support::{Home, Process, document};
 
 /// As in the world: only turns a hang into a failure.
 const HANG: Duration = Duration::from_secs(120);
@@ -89,7 +89,8 @@ fn log_with(home: &Home, run: &str, end: &str) -> String {
     }
 }
 
-/// Mutation: await it, hand on what it writes, take its exit code for a fault, or end it with its run.
+/// Mutation: await it, hand on what it writes, take its exit code for a fault, end it with its run, or
+/// have who follows its log leave with the run.
 #[test]
 fn a_process_that_nobody_awaits_goes_on_behind_its_run() {
     let (HoldingBack { world, begun, go }, home) = (holding_back(), Home::new());
@@ -103,8 +104,12 @@ fn a_process_that_nobody_awaits_goes_on_behind_its_run() {
     assert_eq!(ended.json(), json!({"key": "value"}));
     let run = ended.run_id();
     begun.recv_timeout(HANG).expect("it begins");
+    let mut follow = Process::spawn(home.command(&["runs", "logs", &run, "--follow"]));
+    follow.stdout.until("begun");
     go.send(()).expect("the world waits");
+    let followed = follow.end().ends_with(0).stdout;
     let log = log_with(&home, &run, "exit code 3");
+    assert!(log.ends_with(&followed) && followed.ends_with("exit code 3\n"), "{followed}");
     let lines: Vec<&str> = log.lines().collect();
     assert!(lines.contains(&"begun") && lines.contains(&"going on with ***"), "{log}");
     assert!(log.contains("isonomy: it asked for http://***.test once: denied"), "{log}");

@@ -93,7 +93,8 @@ fn what_a_script_asked_for_is_there_however_it_ends() {
     dev.stop().ends_with(0);
 }
 
-/// Mutation: lose the end of a log at a crash, or the tasks that it belongs to.
+/// Mutation: lose the end of a log at a crash, or the tasks that it belongs to, or take a name that
+/// no log knows for a task that was silent.
 #[test]
 fn a_log_outlives_the_site() {
     let home = Home::new();
@@ -112,7 +113,16 @@ fn a_log_outlives_the_site() {
     let dev = home.dev();
     let log = |of: String| home.run(&["runs", "logs", &of]).ends_with(0).stdout;
     assert_eq!(log(format!("{run}/second")), "three\n");
-    assert_eq!(log(format!("{run}/none")), "");
+    for follow in [&[][..], &["--follow"]] {
+        let typo = home.run(&[&["runs", "logs", &format!("{run}/secnd")], follow].concat());
+        let said = format!(
+            "error: no task `secnd` of {run} has written anything\nhint: did you mean `second`?\n"
+        );
+        assert_eq!(typo.ends_with(2).stderr, said);
+    }
+    let none = home.run(&["runs", "logs", &format!("{run}//none")]).ends_with(2);
+    let named = "hint: there is output of `/first`, `/second`, `/wrong`\n";
+    assert!(none.stderr.ends_with(named), "{}", none.stderr);
     let all = log(run.clone());
     assert!(all.ends_with("==> /second <==\nthree\n==> /wrong <==\ngone wrong\n"), "{all}");
     let first: Vec<_> = all.lines().take(3).collect();

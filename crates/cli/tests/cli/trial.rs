@@ -136,6 +136,44 @@ fn two_revisions_are_shown_side_by_side() {
     assert!(failed.stdout.contains("the other one passes"), "{}", failed.stdout);
 }
 
+/// Mutation: tell the first mistake only, or one of the file once for each case.
+#[test]
+fn all_that_is_wrong_with_test_files_is_told_at_once() {
+    let tests = "
+stubs:
+  - { task: psot, output: {} }
+cases:
+  - name: a
+    at: soon
+    stubs: [{ task: get }, { output: 1 }]
+    expect: { state: done, takes: later }
+  - name: a
+";
+    let home = home(tests);
+    let said = |command: &[&str]| home.run(command).ends_with(2).stderr;
+    let wrong = said(&["test", "."]);
+    for mistake in [
+        "`at` of the case `a` is not a time",
+        "an answer is exactly one of",
+        "it is not said which effect is meant",
+        "`state` is none in which a run ends",
+        "`takes` is not a duration",
+        "the case `a` stands at line 5 already",
+    ] {
+        assert_eq!(wrong.matches(mistake).count(), 1, "{mistake}\n{wrong}");
+    }
+    assert!(wrong.ends_with("\n\nerror: 6 mistakes\n"), "{wrong}");
+    let unknown = tests.replace("    at: soon\n    stubs: [{ task: get }, { output: 1 }]\n", "");
+    let unknown = unknown.replace("{ state: done, takes: later }", "{ never: [nobody] }");
+    home.write("intake.test.yaml", &unknown.replacen("name: a", "name: b", 1));
+    let wrong = said(&["test", "."]);
+    assert!(wrong.contains("has no task `psot`") && wrong.contains("has no task `nobody`"));
+    assert!(wrong.ends_with("\n\nerror: 2 mistakes\n"), "{wrong}");
+    home.write("intake.test.yaml", TESTS);
+    let digest = said(&["test", "intake.yaml", "--compare", "b3:0000"]);
+    assert!(digest.starts_with("error: `b3:0000` is not a digest\n"), "{digest}");
+}
+
 /// Mutation: run what can be run of a wrong file, or give another exit code.
 #[test]
 fn a_wrong_file_is_refused_at_its_place_before_anything_runs() {

@@ -65,7 +65,8 @@ pub(super) async fn log_list(
     Ok(Json(site.0.runs.logs(&namespace, run, &filter, after, limit).await?))
 }
 
-/// The same from its beginning, as server-sent events; ends when the run has ended.
+/// The same from its beginning, as server-sent events; ends when the run has ended, and the processes
+/// that it does not await.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}/logs/follow", tag = "runs",
     params(("namespace" = String, Path), ("run" = String, Path), LogsFollowQuery),

@@ -48,6 +48,65 @@ async fn every_kind_of_task_runs_and_is_shown() {
     }
 }
 
+/// Mutation: call a task cancelled through which an error has gone, or a task faulted that was ended
+/// beside one, or whose own error somebody had caught within it, or leave its end open.
+#[tokio::test]
+async fn a_task_that_an_error_goes_through_has_faulted() {
+    let place = Place::with(memory(), isonomy_site::Config::default()).await;
+    let raises = "{ raise: { error: { type: https://a.example/e, status: STATUS } } }";
+    let (right, wrong) = (raises.replace("STATUS", "418"), raises.replace("STATUS", "500"));
+    let tasks = format!(
+        "
+  - outer:
+      try:
+        - inner:
+            try: [ {{ exc: {right} }} ]
+            catch: {{ errors: {{ with: {{ status: 404 }} }} }}
+      catch: {{ as: e }}
+  - both:
+      try:
+        - fork:
+            fork:
+              branches:
+                - caught:
+                    do:
+                      - within: {{ try: [ {{ own: {right} }} ], catch: {{ as: e }} }}
+                      - long: {{ wait: PT1H }}
+                - wrong: {{ do: [ {{ pause: {{ wait: PT0.01S }} }}, {{ one: {wrong} }} ] }}
+      catch: {{ as: e }}
+"
+    );
+    place.given("through", &tasks).await;
+    let result = place.run("through", json!({})).await;
+    assert_eq!(result["state"], "completed", "{result}");
+    let run = result["run"].as_str().expect("an id");
+    let detail = place.get(&format!("{RUNS}/{run}")).await.json();
+    for (name, state) in [
+        ("outer", "completed"),
+        ("inner", "faulted"),
+        ("exc", "faulted"),
+        ("fork", "faulted"),
+        ("wrong", "faulted"),
+        ("within", "completed"),
+        ("caught", "cancelled"),
+        ("long", "cancelled"),
+    ] {
+        let task = detail["tasks"].as_array().expect("tasks").iter().find(|it| it["task"] == name);
+        let task = task.unwrap_or_else(|| panic!("no {name} in {detail}"));
+        assert_eq!((name, &task["state"]), (name, &json!(state)), "{detail}");
+        assert!(task["endedAt"].is_string(), "{task}");
+    }
+    // Nobody catches it: what it went through has ended with the run.
+    place.given("uncaught", &format!("  - outer: {{ do: [ {{ exc: {right} }} ] }}\n")).await;
+    let result = place.run("uncaught", json!({})).await;
+    let run = result["run"].as_str().expect("an id");
+    let detail = place.get(&format!("{RUNS}/{run}")).await.json();
+    let outer = &detail["tasks"][0];
+    assert_eq!((&outer["task"], &outer["state"]), (&json!("outer"), &json!("faulted")));
+    assert_eq!(outer["endedAt"], detail["endedAt"], "{detail}");
+    place.stop().await;
+}
+
 /// Mutation: start a second run for the same id, or take another workflow's run for it.
 #[tokio::test]
 async fn starting_twice_with_one_id_is_one_run() {

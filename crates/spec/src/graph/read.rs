@@ -144,6 +144,13 @@ fn detail(task: &Node, kind: &str) -> String {
         },
         "emit" => text(&["emit", "event", "with", "type"]).unwrap_or_default(),
         "run workflow" => text(&["run", "workflow", "name"]).unwrap_or_default(),
+        // A catch with tasks says so where they are drawn.
+        "try" => match field(task, "catch") {
+            Some(catch) if field(catch, "do").is_none() && field(catch, "retry").is_some() => {
+                "with retries".to_owned()
+            }
+            _ => String::new(),
+        },
         _ => String::new(),
     }
 }

@@ -127,6 +127,24 @@ fn a_cycle_of_branches_has_a_picture() {
     assert!(svg(&graph, &States::new()).contains("</svg>"));
 }
 
+/// Mutation: show retries only where a catch has tasks, or say them twice.
+#[test]
+fn a_catch_that_only_retries_is_shown() {
+    let drawn = |catch: &str| {
+        let task = "{ try: [ { a: { wait: PT1S } } ], catch: CATCH }".replace("CATCH", catch);
+        let graph = read(&format!("do:\n  - t: {task}\n")).expect("a document");
+        let states = States::new();
+        let all = [text(&graph, &states), mermaid(&graph, &states), svg(&graph, &states)];
+        let line = all[0].lines().nth(1).unwrap_or_default().to_owned();
+        (line, all.map(|drawn| drawn.matches("retries").count()))
+    };
+    assert_eq!(drawn("{ retry: {} }"), ("└─ t  try with retries".to_owned(), [1, 1, 1]));
+    assert_eq!(drawn("{ retry: often }").1, [1, 1, 1]);
+    assert_eq!(drawn("{ as: e }"), ("└─ t  try".to_owned(), [0, 0, 0]));
+    let handled = drawn("{ retry: {}, do: [ { b: { wait: PT1S } } ] }");
+    assert_eq!(handled, ("└─ t  try".to_owned(), [1, 1, 1]));
+}
+
 /// Mutation: call a process by whatever stands first below `run`.
 #[test]
 fn a_process_is_called_by_its_program() {

@@ -3,37 +3,23 @@
 
 use crate::code::Code;
 use crate::diagnostic::Location;
-use crate::tree::{Flow, Task, TaskKind, TaskList};
+use crate::problems::shown;
+use crate::tree::{Flow, TaskKind, TaskList, TaskNo};
 
-use super::Reader;
 use super::expression::Around;
+use super::{Named, Reader};
 
 impl Reader<'_> {
-    /// Says nothing about a list with an error in it: too little is known of its flow.
+    /// A task with an error leads where it says, and anywhere if that cannot be read.
     pub(super) fn warn_of_unreachable(&mut self, list: &TaskList) {
-        let tasks: Option<Vec<&Task>> =
-            list.0.iter().map(|no| self.tasks[no.0 as usize].as_ref()).collect();
-        let Some(tasks) = tasks else { return };
-        let mut reached = vec![false; tasks.len()];
-        let mut open = vec![0];
-        while let Some(position) = open.pop() {
-            let Some(is_new @ false) = reached.get_mut(position) else {
-                continue;
-            };
-            *is_new = true;
-            if !self.is_dead_end(tasks[position]) {
-                follow(tasks[position], position, &mut open);
-            }
-        }
-        let lost: Vec<_> = tasks
-            .iter()
-            .zip(&reached)
+        let Some(reached) = self.reached(list) else { return };
+        let lost: Vec<TaskNo> = (list.0.iter().zip(&reached.tasks))
             .filter(|(_, reached)| !**reached)
-            .map(|(task, _)| (task.no, task.name.clone()))
+            .map(|(no, _)| *no)
             .collect();
-        for (no, name) in lost {
-            let at = self.names[no.0 as usize].at;
-            let message = format!("the task `{name}` is never reached");
+        for no in lost {
+            let Named { at, name, .. } = &self.names[no.0 as usize];
+            let (at, message) = (*at, format!("the task `{}` is never reached", shown(name)));
             self.report(
                 Code::Unreachable,
                 at,
@@ -81,40 +67,48 @@ impl Reader<'_> {
     }
 }
 
-/// Where the flow can go from a task.
-pub(super) fn follow(task: &Task, position: usize, open: &mut Vec<usize>) {
-    let mut go = |flow: &Flow| match flow {
-        Flow::Continue => open.push(position + 1),
-        Flow::Goto(target) => open.push(*target as usize),
-        Flow::Exit | Flow::End => {}
-    };
-    if task.condition.is_some() {
-        go(&Flow::Continue);
-    }
-    match &task.kind {
-        TaskKind::Switch(cases) => {
-            cases.iter().for_each(|case| go(&case.then));
+/// Where the flow can go from a task of that kind; `None` where too little of it could be read.
+pub(super) fn ways(
+    name: &str,
+    kind: Option<&TaskKind>,
+    is_conditional: bool,
+    then: Option<&Flow>,
+) -> Option<Vec<Flow>> {
+    let then = then?;
+    let mut ways: Vec<Flow> = is_conditional.then_some(Flow::Continue).into_iter().collect();
+    match kind {
+        Some(TaskKind::Switch(cases)) => {
+            ways.extend(cases.iter().map(|case| case.then.clone()));
             if cases.iter().all(|case| case.when.is_some()) {
-                go(&task.then);
+                ways.push(then.clone());
             }
         }
-        TaskKind::Raise(_) => {}
-        TaskKind::Try(guard) => {
-            go(&task.then);
-            guard.catch.then.iter().for_each(go);
+        Some(TaskKind::Raise(_)) => {}
+        Some(TaskKind::Try(guard)) => {
+            ways.push(then.clone());
+            ways.extend(guard.catch.then.clone());
         }
-        TaskKind::Do(_)
-        | TaskKind::Set(_)
-        | TaskKind::For(_)
-        | TaskKind::Fork(_)
-        | TaskKind::Wait(_)
-        | TaskKind::Http(_)
-        | TaskKind::Function(_)
-        | TaskKind::OpenApi(_)
-        | TaskKind::Custom(_)
-        | TaskKind::Emit(_)
-        | TaskKind::Listen(_)
-        | TaskKind::Process(_)
-        | TaskKind::Child(_) => go(&task.then),
+        Some(
+            TaskKind::Do(_)
+            | TaskKind::Set(_)
+            | TaskKind::For(_)
+            | TaskKind::Fork(_)
+            | TaskKind::Wait(_)
+            | TaskKind::Http(_)
+            | TaskKind::Function(_)
+            | TaskKind::OpenApi(_)
+            | TaskKind::Custom(_)
+            | TaskKind::Emit(_)
+            | TaskKind::Listen(_)
+            | TaskKind::Process(_)
+            | TaskKind::Child(_),
+        ) => ways.push(then.clone()),
+        // Of a task with an error its kind is known: most lead where their `then` does.
+        None => match name {
+            "raise" => {}
+            "switch" | "try" => return None,
+            _ => ways.push(then.clone()),
+        },
     }
+    Some(ways)
 }

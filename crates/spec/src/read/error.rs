@@ -80,6 +80,7 @@ impl<'a> Reader<'a> {
     fn catch(&mut self, item: Item<'a>, within: &Within<'_>) -> Option<Catch> {
         let known = ["errors", "as", "when", "exceptWhen", "retry", "do", "then"];
         let fields = self.fields(item, &known)?;
+        self.is_flow_unread |= fields.has_unknown(&known);
         let filter = match fields.get("errors") {
             Some(item) => self.error_filter(item),
             None => Some(ErrorFilter::default()),

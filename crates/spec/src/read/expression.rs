@@ -404,14 +404,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The place of a byte of the scalar's text: exact where the text stands in the source as it is.
+    /// The place of a byte of the scalar's text: exact where its lines stand in the source one by one, or
+    /// it stands in one line, as it is or with escapes.
     fn place(&self, scalar: &Scalar, at: Location, offset: usize, length: u32) -> Location {
-        match self.begins(scalar, at, offset) {
+        let before = scalar.text.get(..offset).unwrap_or(&scalar.text);
+        let begins = self.begins(scalar, at, offset);
+        match begins.or_else(|| in_quotes(self.source, at, before)) {
             Some(begins) => Location { length, ..begins },
             None => at,
         }
     }
 
+    /// Only where what follows stands in the source as it is too, so that others can count on from
+    /// there.
     fn begins(&self, scalar: &Scalar, at: Location, offset: usize) -> Option<Location> {
         let before = scalar.text.get(..offset).unwrap_or(&scalar.text);
         if scalar.is_literal {
@@ -505,6 +510,34 @@ fn in_block(source: &str, scalar: &Scalar, at: Location, before: &str) -> Option
         column: number(indent + in_line.chars().count() + 1),
         length: number(line_text.chars().count().saturating_sub(in_line.chars().count()).max(1)),
     })
+}
+
+/// The place in a text in quotes that has escapes, where it stands in one line.
+fn in_quotes(source: &str, at: Location, before: &str) -> Option<Location> {
+    let line = source.get(at.offset..)?.lines().next()?;
+    let mut signs = line.char_indices().peekable();
+    let (_, quote @ ('"' | '\'')) = signs.next()? else { return None };
+    for wanted in before.chars() {
+        let sign = match signs.next()?.1 {
+            '\\' if quote == '"' => match signs.next()?.1 {
+                sign @ ('"' | '\\' | '/') => sign,
+                'n' => '\n',
+                't' => '\t',
+                // Rarer ones: the whole text is marked.
+                _ => return None,
+            },
+            // A single quote within single quotes is doubled.
+            '\'' if quote == '\'' => signs.next_if(|(_, next)| *next == '\'')?.1,
+            sign => sign,
+        };
+        if sign != wanted {
+            return None;
+        }
+    }
+    let (offset, _) = signs.next()?;
+    let column = u32::try_from(line[..offset].chars().count()).ok()?;
+    let offset = at.offset + offset;
+    Some(Location { offset, line: at.line, column: at.column.saturating_add(column), length: 1 })
 }
 
 /// The constant value of a template, if it has no expression in it.

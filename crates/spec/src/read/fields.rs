@@ -41,6 +41,11 @@ impl<'a> Fields<'a> {
         self.entries.iter().find(|entry| &*entry.key == key).map(Item::from)
     }
 
+    /// Whether there are properties that nobody knows: one may be a known one, misspelt.
+    pub(super) fn has_unknown(&self, known: &[&str]) -> bool {
+        self.entries.iter().any(|entry| !known.contains(&&*entry.key))
+    }
+
     /// The place that stands for the whole object.
     pub(super) fn at(&self) -> Location {
         self.at

@@ -159,6 +159,8 @@ impl<'a> Reader<'a> {
             tasks: std::mem::take(&mut self.tasks),
             names: std::mem::take(&mut self.names),
             exports: std::mem::take(&mut self.exports),
+            ways: std::mem::take(&mut self.ways),
+            is_flow_unread: false,
             astray: Vec::new(),
             references: std::mem::take(&mut self.references),
             unresolved: std::mem::take(&mut self.unresolved),
@@ -173,6 +175,7 @@ impl<'a> Reader<'a> {
         self.tasks = std::mem::take(&mut other.tasks);
         self.names = std::mem::take(&mut other.names);
         self.exports = std::mem::take(&mut other.exports);
+        self.ways = std::mem::take(&mut other.ways);
         self.references = std::mem::take(&mut other.references);
         self.unresolved = std::mem::take(&mut other.unresolved);
         self.access = std::mem::take(&mut other.access);
@@ -204,6 +207,7 @@ impl<'a> Reader<'a> {
             location: name.clone(),
         });
         self.exports.push(None);
+        self.ways.push(None);
         self.tasks.push(Some(crate::tree::Task::nothing(no, name)));
         no
     }

@@ -21,49 +21,90 @@ struct Branch<'a> {
     after: Option<Item<'a>>,
 }
 
+/// What one branch waits for.
+struct Waits {
+    on: Vec<u32>,
+    /// Everything that it waits for could be read.
+    is_whole: bool,
+}
+
+/// Which branches of a fork wait for which, as far as that could be read.
+pub(super) struct Graph {
+    /// For each branch, the others that it waits for.
+    after: Vec<Vec<u32>>,
+    /// For each branch, whether it may wait for others as well.
+    unclear: Vec<bool>,
+    is_sound: bool,
+}
+
+impl Graph {
+    /// What each branch waits for, if nothing is wrong with it.
+    pub(super) fn sound(self) -> Option<Vec<Vec<u32>>> {
+        self.is_sound.then_some(self.after)
+    }
+
+    /// Whether `from` waits for `to`, directly or by way of others, as far as can be known.
+    fn may_wait(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.after.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == to || self.unclear[at] {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(self.after[at].iter().map(|name| *name as usize));
+            }
+        }
+        false
+    }
+}
+
 impl<'a> Reader<'a> {
-    /// For each branch, which others it waits for; `None` where that is wrong.
-    pub(super) fn graph(&mut self, branches: Item<'a>, compete: bool) -> Option<Vec<Vec<u32>>> {
+    /// Reports all that is wrong with the graph at once; `None` where there are no branches.
+    pub(super) fn graph(&mut self, branches: Item<'a>, compete: bool) -> Option<Graph> {
         let Kind::Seq(items) = &branches.node.kind else {
             return None;
         };
         let branches: Vec<Branch<'a>> = items.iter().filter_map(branch).collect();
-        if branches.iter().all(|branch| branch.after.is_none()) {
-            return Some(vec![Vec::new(); branches.len()]);
-        }
+        let mut is_sound = true;
         if compete && let Some(after) = branches.iter().find_map(|branch| branch.after) {
             let hint =
                 "leave `compete` out, or put the branches that race into a fork of their own";
             let message = "branches that race cannot wait for one another";
             self.report(Code::CompetingGraph, after.at, message, Some(hint.into()));
-            return None;
+            is_sound = false;
         }
-        let places: HashMap<&str, u32> =
-            branches.iter().zip(0..).map(|(it, at)| (it.name, at)).collect();
-        let read: Vec<_> = branches.iter().map(|it| self.after(it, &places)).collect();
-        let after = read.into_iter().collect::<Option<Vec<Vec<u32>>>>()?;
-        self.refuse_cycle(&branches, &after)?;
-        Some(after)
+        let mut places: HashMap<&str, Option<u32>> = HashMap::new();
+        for (branch, at) in branches.iter().zip(0..) {
+            places.entry(branch.name).and_modify(|place| *place = None).or_insert(Some(at));
+        }
+        let waits: Vec<Waits> = branches.iter().map(|it| self.after(it, &places)).collect();
+        is_sound &= waits.iter().all(|waits| waits.is_whole);
+        let unclear = waits.iter().map(|waits| !waits.is_whole).collect();
+        let after: Vec<Vec<u32>> = waits.into_iter().map(|waits| waits.on).collect();
+        is_sound &= self.refuse_cycle(&branches, &after).is_some();
+        Some(Graph { after, unclear, is_sound })
     }
 
-    fn after(&mut self, branch: &Branch<'a>, places: &HashMap<&str, u32>) -> Option<Vec<u32>> {
-        let Some(item) = branch.after else {
-            return Some(Vec::new());
-        };
+    fn after(&mut self, branch: &Branch<'a>, places: &HashMap<&str, Option<u32>>) -> Waits {
+        let mut waits = Waits { on: Vec::new(), is_whole: true };
+        let Some(item) = branch.after else { return waits };
         let Kind::Seq(names) = &item.node.kind else {
-            return self.wrong_type(item, "a list of names of branches");
+            let _: Option<()> = self.wrong_type(item, "a list of names of branches");
+            return Waits { is_whole: false, ..waits };
         };
-        let (mut after, mut seen) = (Vec::new(), HashSet::new());
-        let mut is_good = true;
+        let mut seen = HashSet::new();
         for node in names.iter() {
             let item = Item::of(node);
             let Some(name) = self.text(item) else {
-                is_good = false;
+                waits.is_whole = false;
                 continue;
             };
             match places.get(name) {
-                Some(place) if seen.insert(*place) => after.push(*place),
-                Some(_) => {}
+                Some(Some(place)) if seen.insert(*place) => waits.on.push(*place),
+                Some(Some(_)) => {}
+                // Several branches have the name, which is reported where they stand.
+                Some(None) => waits.is_whole = false,
                 None => {
                     let near = (!self.problems.is_full())
                         .then(|| near::hint(name, places.keys().copied()))
@@ -75,11 +116,11 @@ impl<'a> Reader<'a> {
                         shown(name)
                     );
                     self.report(Code::UnknownBranch, item.at, message, Some(hint));
-                    is_good = false;
+                    waits.is_whole = false;
                 }
             }
         }
-        is_good.then_some(after)
+        waits
     }
 
     /// `metadata` takes anything, so that `after` is no error where it means nothing.
@@ -109,8 +150,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Branches that wait for each other do not race: only those at the same time are warned of.
-    pub(super) fn warn_of_racing_exports(&mut self, branches: &TaskList, after: &[Vec<u32>]) {
-        if after.iter().all(Vec::is_empty) {
+    pub(super) fn warn_of_racing_exports(&mut self, branches: &TaskList, graph: &Graph) {
+        let waits_for_nobody = graph.after.iter().all(Vec::is_empty);
+        if waits_for_nobody && !graph.unclear.contains(&true) {
             self.warn_of_concurrent_exports(branches);
             return;
         }
@@ -121,7 +163,7 @@ impl<'a> Reader<'a> {
         for (index, at) in exporting.iter().enumerate() {
             let before = exporting[..index]
                 .iter()
-                .find(|other| !reaches(after, *at, **other) && !reaches(after, **other, *at));
+                .find(|other| !graph.may_wait(*at, **other) && !graph.may_wait(**other, *at));
             let both = before.and_then(|other| self.export_in(branches, *other));
             if let (Some(first), Some(second)) = (both, self.export_in(branches, *at)) {
                 self.warn_of_racing_export(first, second);
@@ -177,21 +219,6 @@ fn cycle(after: &[Vec<u32>]) -> Option<Vec<u32>> {
         at = *next.expect("whoever is left waits for somebody who is left") as usize;
     };
     way[start..].iter().map(|at| u32::try_from(*at).ok()).collect()
-}
-
-/// Whether `from` waits for `to`, directly or by way of others.
-fn reaches(after: &[Vec<u32>], from: usize, to: usize) -> bool {
-    let mut seen = vec![false; after.len()];
-    let mut open = vec![from];
-    while let Some(at) = open.pop() {
-        if at == to {
-            return true;
-        }
-        if !std::mem::replace(&mut seen[at], true) {
-            open.extend(after[at].iter().map(|name| *name as usize));
-        }
-    }
-    false
 }
 
 fn shown_way(way: &[String]) -> String {

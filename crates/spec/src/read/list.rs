@@ -1,6 +1,6 @@
 //! Lists of named tasks, and flows between the tasks of one list.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::code::Code;
@@ -30,13 +30,15 @@ pub(super) enum ListKind {
 /// What a task knows of the list that it stands in.
 pub(super) struct Siblings {
     positions: Rc<HashMap<Rc<str>, u32>>,
+    /// Names that several tasks have, so that none of them is meant for certain.
+    doubled: HashSet<Rc<str>>,
     kind: ListKind,
 }
 
 impl Siblings {
     /// Of a task that stands in no list: a function's body.
     pub(super) fn alone() -> Self {
-        Self { positions: Rc::default(), kind: ListKind::Steps }
+        Self { positions: Rc::default(), doubled: HashSet::new(), kind: ListKind::Steps }
     }
 
     pub(super) fn are_branches(&self) -> bool {
@@ -70,6 +72,7 @@ impl<'a> Reader<'a> {
                 message,
                 Some("begin each task with `- name:`".into()),
             );
+            self.is_flow_unread = true;
             return TaskList::default();
         };
         if items.is_empty() {
@@ -87,13 +90,17 @@ impl<'a> Reader<'a> {
             .filter_map(|(index, node)| Some((index, self.single_entry(node, "a task")?)))
             .collect();
         let siblings = self.siblings(&entries, kind);
+        let is_whole = entries.len() == items.len();
         let mut list = TaskList::default();
         for (index, entry) in entries {
             let location = format!("{prefix}/{index}/{}", escape(&entry.key));
             list.0.push(self.task(entry, location.into(), &siblings, around));
         }
-        if kind == ListKind::Steps {
-            self.warn_of_unreachable(&list);
+        match is_whole {
+            true if kind == ListKind::Steps => self.warn_of_unreachable(&list),
+            true => {}
+            // What could not be read may lead anywhere, and out of the list.
+            false => self.is_flow_unread = true,
         }
         list
     }
@@ -113,10 +120,12 @@ impl<'a> Reader<'a> {
 
     fn siblings(&mut self, entries: &[(usize, &'a Entry)], kind: ListKind) -> Siblings {
         let mut positions: HashMap<Rc<str>, u32> = HashMap::new();
+        let mut doubled = HashSet::new();
         for (position, (_, entry)) in entries.iter().enumerate() {
             let name = &*entry.key;
             let position = u32::try_from(position).expect("a document has fewer values");
             if let Some(first) = positions.insert(entry.key.clone(), position) {
+                doubled.insert(entry.key.clone());
                 let line = entries[first as usize].1.key_at.line;
                 let message = format!(
                     "a second task is named `{}`; the first is in line {line}",
@@ -140,11 +149,17 @@ impl<'a> Reader<'a> {
             };
             self.report(Code::TaskName, entry.key_at, wrong, None);
         }
-        Siblings { positions: Rc::new(positions), kind }
+        Siblings { positions: Rc::new(positions), doubled, kind }
     }
 
     /// `then`.
     pub(super) fn flow(&mut self, item: Item<'a>, siblings: &Siblings) -> Option<Flow> {
+        let flow = self.flow_to(item, siblings);
+        self.is_flow_unread |= flow.is_none();
+        flow
+    }
+
+    fn flow_to(&mut self, item: Item<'a>, siblings: &Siblings) -> Option<Flow> {
         let target = self.text(item)?;
         let at = item.node.at;
         match target {
@@ -173,6 +188,7 @@ impl<'a> Reader<'a> {
             );
             return None;
         }
+        self.is_flow_unread |= siblings.doubled.contains(target);
         let position = siblings.positions.get(target).copied();
         if position.is_none() {
             let names = Rc::clone(&siblings.positions);

@@ -49,7 +49,7 @@ use crate::code::{Code, Severity};
 use crate::diagnostic::{Diagnostic, Location};
 use crate::problems::Problems;
 use crate::revision::{Reference, ReferenceTo, revision};
-use crate::tree::{Access, Task, TaskNo, Workflow};
+use crate::tree::{Access, Flow, Task, TaskNo, Workflow};
 use crate::yaml;
 
 use self::fields::Item;
@@ -138,6 +138,8 @@ fn look(text: &str, catalog: &dyn Catalog, purpose: Purpose) -> Seen {
         tasks: Vec::new(),
         names: Vec::new(),
         exports: Vec::new(),
+        ways: Vec::new(),
+        is_flow_unread: false,
         astray: Vec::new(),
         references: BTreeSet::new(),
         unresolved: BTreeSet::new(),
@@ -182,6 +184,11 @@ struct Reader<'a> {
     names: Vec<Named>,
     /// By task number: where it exports.
     exports: Vec<Option<Location>>,
+    /// By task number: where the flow can go from it; `None` where that could not be read, so that
+    /// it may go anywhere.
+    ways: Vec<Option<Vec<Flow>>>,
+    /// Of the task that is read now, something that says where the flow goes has an error.
+    is_flow_unread: bool,
     /// Flows to tasks that are not in the list; reported when all tasks are known.
     astray: Vec<Astray>,
     references: BTreeSet<Reference>,

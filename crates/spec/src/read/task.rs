@@ -9,6 +9,7 @@ use crate::node::{Entry, Kind};
 use crate::problems::shown;
 use crate::tree::{Case, Flow, For, Fork, Task, TaskKind, TaskNo, Template};
 
+use super::check::ways;
 use super::expression::{Around, Position};
 use super::fields::{Fields, Item, quoted};
 use super::list::{ListKind, Siblings};
@@ -58,9 +59,14 @@ impl<'a> Reader<'a> {
             location: location.clone(),
         });
         self.exports.push(None);
+        self.ways.push(None);
+        let outer = std::mem::take(&mut self.is_flow_unread);
         let within = Within { location: &location, siblings, around };
         if let Some(task) = self.task_of(no, entry, &within) {
             self.tasks[number] = Some(task);
+        }
+        if std::mem::replace(&mut self.is_flow_unread, outer) {
+            self.ways[number] = None;
         }
         no
     }
@@ -72,6 +78,8 @@ impl<'a> Reader<'a> {
         let fields = self.fields(entry.into(), &known)?;
         let around = within.around;
         let condition = self.condition_of(fields.get("if"), Position::BeforeTask, around);
+        self.is_flow_unread |= fields.has_unknown(&known);
+        self.is_flow_unread |= fields.get("if").is_some() && condition.is_none();
         let input = self.input(fields.get("input"), Position::BeforeTask, around);
         let output = self.output(fields.get("output"), Position::Task, around);
         let export = self.output(fields.get("export"), Position::Export, around);
@@ -85,7 +93,9 @@ impl<'a> Reader<'a> {
             Some(item) => self.flow(item, within.siblings),
             None => Some(Flow::Continue),
         };
-        let kind = self.task_kind(kind, &fields, within);
+        let name = kind;
+        let kind = self.task_kind(name, &fields, within);
+        self.ways[no.0 as usize] = ways(name, kind.as_ref(), condition.is_some(), then.as_ref());
         Some(Task {
             no,
             name: entry.key.as_ref().into(),
@@ -189,11 +199,15 @@ impl<'a> Reader<'a> {
         let mut default: Option<Location> = None;
         for node in items.iter() {
             let Some(entry) = self.single_entry(node, "a case") else {
+                self.is_flow_unread = true;
                 continue;
             };
-            let Some(fields) = self.fields(entry.into(), &["when", "then"]) else {
+            let known = ["when", "then"];
+            let Some(fields) = self.fields(entry.into(), &known) else {
+                self.is_flow_unread = true;
                 continue;
             };
+            self.is_flow_unread |= fields.has_unknown(&known);
             let when = fields.get("when");
             if when.is_none() {
                 let first = *default.get_or_insert(entry.key_at);
@@ -210,9 +224,11 @@ impl<'a> Reader<'a> {
                     );
                 }
             }
+            let has_condition = when.is_some();
             let when = self.condition_of(when, Position::Task, within.around);
             let then =
                 self.require(&fields, "then").and_then(|item| self.flow(item, within.siblings));
+            self.is_flow_unread |= then.is_none() || when.is_some() != has_condition;
             if let Some(then) = then {
                 cases.push(Case { name: entry.key.as_ref().into(), when, then });
             }
@@ -271,8 +287,8 @@ impl<'a> Reader<'a> {
         let prefix = format!("{}/fork/branches", within.location);
         let item = self.require(&fields, "branches")?;
         let branches = self.task_list(item, &prefix, within.around, ListKind::Branches);
-        let after = self.graph(item, compete == Some(true))?;
-        self.warn_of_racing_exports(&branches, &after);
-        Some(TaskKind::Fork(Fork { branches, compete: compete?, after }))
+        let graph = self.graph(item, compete == Some(true))?;
+        self.warn_of_racing_exports(&branches, &graph);
+        Some(TaskKind::Fork(Fork { branches, compete: compete?, after: graph.sound()? }))
     }
 }

@@ -1,6 +1,7 @@
 //! The reader from outside: documents in, trees and diagnostics out.
 
 mod around;
+mod at_once;
 mod codes;
 mod examples;
 mod gallery;

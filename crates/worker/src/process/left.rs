@@ -32,6 +32,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct OfRun {
     cancelled: CancellationToken,
+    /// None of them goes on any more.
+    over: CancellationToken,
     count: usize,
 }
 
@@ -66,6 +68,16 @@ impl Left {
         }
     }
 
+    /// Comes when those of the run that go on now have ended and their logs are kept.
+    pub(crate) fn over(&self, run: RunId) -> impl Future<Output = ()> + use<> {
+        let over = self.runs().get(&run).map(|of_run| of_run.over.clone());
+        async move {
+            if let Some(over) = over {
+                over.cancelled().await;
+            }
+        }
+    }
+
     /// Ends all of them, and waits until their logs are kept.
     pub(crate) async fn stop(&self) {
         self.0.stopping.cancel();
@@ -85,6 +97,7 @@ impl Drop for Place {
         if let Some(of_run) = runs.get_mut(&self.run) {
             of_run.count -= 1;
             if of_run.count == 0 {
+                of_run.over.cancel();
                 runs.remove(&self.run);
             }
         }

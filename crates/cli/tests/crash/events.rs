@@ -116,7 +116,8 @@ fn disturbed(failpoint: &str, pass: u32) -> Option<Seen> {
     let variables = variables.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut dev = place.home.dev_with(&[], &variables);
     let lines = dev.process.stderr.take();
-    let first = place.run();
+    let mut first = place.run();
+    let output = first.stdout.take();
     let (ended, is_reached) = std::thread::scope(|scope| {
         let (tell, news) = channel();
         let reached = tell.clone();
@@ -124,7 +125,7 @@ fn disturbed(failpoint: &str, pass: u32) -> Option<Seen> {
         let home = &place.home;
         scope.spawn(move || send(home));
         scope.spawn(move || {
-            first.end();
+            drain(output);
             // The site goes on to live, and its lines would never end.
             tell.send(false)
         });
@@ -133,6 +134,8 @@ fn disturbed(failpoint: &str, pass: u32) -> Option<Seen> {
         let again = place.home.dev();
         let ended = place.run().end().ends_with(0);
         again.stop().ends_with(0);
+        // It may have lost the site, and would look for it for a while.
+        first.kill();
         (ended, is_reached)
     });
     is_reached.then(|| place.seen(&ended))
@@ -146,6 +149,10 @@ fn is_told(mut lines: Lines, failpoint: &str) -> bool {
         }
     }
     false
+}
+
+fn drain(mut lines: Lines) {
+    while lines.next().is_some() {}
 }
 
 fn no_event_is_lost(failpoint: &str) {

@@ -157,8 +157,8 @@ impl Door {
             out = out.with_body(body);
         }
         let _place = self.gate.place().await;
-        let (answer, ruling) =
-            self.gate.hop(self.asker.caller(), &out, Some(&self.crossings)).await;
+        self.admitted(&out).await?;
+        let (answer, ruling) = self.gate.hop(self.asker.caller(), &out).await;
         self.crossings.note(&ruling).await;
         let answer = answer?;
         let mut response = Response::builder().status(answer.status());
@@ -168,6 +168,18 @@ impl Door {
         let frames = answer.bytes_stream().map_ok(Frame::data).map_err(io::Error::other);
         let body = BodyExt::boxed_unsync(StreamBody::new(frames));
         response.body(body).map_err(|error| OutError::Invalid(error.to_string()))
+    }
+
+    /// What will be let out is written down first. What will not is the gate's to say.
+    async fn admitted(&self, out: &OutRequest) -> Result<(), OutError> {
+        let what = What::Egress(&out.destination);
+        let crossing = Crossing { caller: self.asker.caller(), what };
+        match decide(self.gate.egress(), &crossing) {
+            Ok(grant) if !self.crossings.admit(&grant.ruling).await => {
+                Err(OutError::unwritten(&out.destination))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Decides about a tunnel, and opens its outer half.

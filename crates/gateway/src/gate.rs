@@ -11,7 +11,7 @@ use crate::decide::{Caller, Crossing, Denial, Ruling, What, decide};
 use crate::egress::EgressMap;
 use crate::out::{Answer, OutError, OutRequest, OutResponse};
 use crate::permit::{Egress, Function, Permit};
-use crate::process::{Crossings, Process};
+use crate::process::Process;
 use crate::redirect::{Next, REDIRECTS_MAX, next};
 
 /// Bounds of what the gate does.
@@ -137,7 +137,7 @@ impl Gate {
         let mut request = request;
         let mut ruling = None;
         for _ in 0..=REDIRECTS_MAX {
-            let (hop, said) = self.hop(caller, &request, None).await;
+            let (hop, said) = self.hop(caller, &request).await;
             ruling = Some(said);
             let result = match hop {
                 Err(error) => Err(error),
@@ -174,12 +174,11 @@ impl Gate {
         }
     }
 
-    /// One request without what it may redirect to. With a witness it goes when that is written down.
+    /// One request without what it may redirect to.
     pub(crate) async fn hop(
         &self,
         caller: Caller<'_>,
         request: &OutRequest,
-        witness: Option<&Crossings>,
     ) -> (Result<reqwest::Response, OutError>, Ruling) {
         let crossing = Crossing { caller, what: What::Egress(&request.destination) };
         let grant = match decide(&self.egress, &crossing) {
@@ -190,11 +189,6 @@ impl Gate {
                 return (Err(denial.into()), ruling);
             }
         };
-        if let Some(crossings) = witness
-            && !crossings.admit(&grant.ruling).await
-        {
-            return (Err(OutError::unwritten(&request.destination)), grant.ruling);
-        }
         count(&self.counters.allowed);
         let permit =
             Permit::new(Egress { destination: request.destination.clone(), grant: grant.clone() });

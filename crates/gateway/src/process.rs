@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::RunId;
 use base::name::Namespace;
-use futures::future::BoxFuture;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 
 use crate::decide::{Caller, Ruling};
 
@@ -31,11 +32,14 @@ pub struct Asker {
 /// Writes down what a process is let out for, before it goes. `false` where that could not be done.
 type Witness = dyn Fn(Ruling) -> BoxFuture<'static, bool> + Send + Sync;
 
+/// Whoever comes meanwhile waits for the same; one who leaves leaves it to the others.
+type Writing = Shared<BoxFuture<'static, bool>>;
+
 /// What the gate said to one process, each thing once with how often it was said.
 pub struct Crossings {
     said: Mutex<Vec<(Ruling, u64)>>,
-    /// Of those that were let out, what is written down.
-    written: Mutex<Vec<Ruling>>,
+    /// What is written down, or is about to be.
+    written: Mutex<Vec<(Ruling, Writing)>>,
     witness: Box<Witness>,
 }
 
@@ -81,31 +85,37 @@ impl Crossings {
     /// Whether what was ruled may be done: it is written down that the process was let out. What is
     /// written down already is not written again.
     pub(crate) async fn admit(&self, ruling: &Ruling) -> bool {
-        let ruling = {
-            let written = locked(&self.written);
-            let ruling = bounded(ruling, written.iter());
-            if written.contains(&ruling) {
-                return true;
-            }
-            ruling
-        };
-        let is_written = (self.witness)(ruling.clone()).await;
-        if is_written {
-            locked(&self.written).push(ruling);
+        let (ruling, writing) = self.writing(ruling);
+        let is_written = writing.await;
+        if !is_written {
+            locked(&self.written).retain(|(known, _)| *known != ruling);
         }
         is_written
     }
 
+    fn writing(&self, ruling: &Ruling) -> (Ruling, Writing) {
+        let mut written = locked(&self.written);
+        let ruling = bounded(ruling, written.iter().map(|(known, _)| known));
+        if let Some((_, writing)) = written.iter().find(|(known, _)| *known == ruling) {
+            return (ruling, writing.clone());
+        }
+        let writing = (self.witness)(ruling.clone()).shared();
+        written.push((ruling.clone(), writing.clone()));
+        (ruling, writing)
+    }
+
     /// Counts it. What was refused is written down as well.
     pub(crate) async fn note(&self, ruling: &Ruling) {
+        {
+            let mut said = locked(&self.said);
+            let ruling = bounded(ruling, said.iter().map(|(known, _)| known));
+            match said.iter_mut().find(|(known, _)| *known == ruling) {
+                Some((_, count)) => *count += 1,
+                None => said.push((ruling, 1)),
+            }
+        }
         if !ruling.allowed {
             self.admit(ruling).await;
-        }
-        let mut said = locked(&self.said);
-        let ruling = bounded(ruling, said.iter().map(|(known, _)| known));
-        match said.iter_mut().find(|(known, _)| *known == ruling) {
-            Some((_, count)) => *count += 1,
-            None => said.push((ruling, 1)),
         }
     }
 
@@ -132,7 +142,6 @@ fn locked<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
     use futures::future::ready;
 
     use super::*;
@@ -188,5 +197,26 @@ mod tests {
             (&*written[0], &*written[CROSSINGS_MAX]),
             ("http://10.0.0.0", "more than 100 destinations")
         );
+    }
+    /// Mutation: write once for each asker, count a refusal only when it is written, or forget what an
+    /// asker who has left began to write.
+    #[tokio::test]
+    async fn who_leaves_early_is_counted_and_written_once() {
+        let asked = Arc::new(Mutex::new(0));
+        let counted = Arc::clone(&asked);
+        let (open, opened) = tokio::sync::oneshot::channel::<()>();
+        let opened = opened.map(|_| ()).boxed().shared();
+        let crossings = Crossings::new(move |_| {
+            *locked(&counted) += 1;
+            opened.clone().map(|()| true).boxed()
+        });
+        let destination = "http://10.0.0.1".to_owned();
+        let ruling = Ruling { allowed: false, rule: "rule 1".to_owned(), destination };
+        assert!(crossings.note(&ruling).now_or_never().is_none());
+        assert!(crossings.admit(&ruling).now_or_never().is_none());
+        assert_eq!(crossings.take(), [(ruling.clone(), 1)]);
+        open.send(()).expect("it is waited for");
+        assert!(crossings.admit(&ruling).await);
+        assert_eq!(*locked(&asked), 1);
     }
 }

@@ -138,16 +138,13 @@ impl Walker {
                     view.certainty = Some(certainty(performed.certainty).to_owned());
                     view.rule = performed.decision.as_ref().map(|decision| decision.rule.clone());
                     let crossings = performed.decision.iter().flat_map(|it| &it.crossings);
-                    view.crossings = crossings.map(crossing_view).collect();
+                    crossings.for_each(|crossed| merge(&mut view.crossings, crossed));
                     view.error = performed.result.as_ref().err().map(fault_view);
                 }
             }
             Happened::Crossed { effect, crossed } => {
                 if let Some(view) = self.attempt_of(*effect) {
-                    let crossing = crossing_view(crossed);
-                    if !view.crossings.contains(&crossing) {
-                        view.crossings.push(crossing);
-                    }
+                    merge(&mut view.crossings, crossed);
                 }
             }
             Happened::Evaluated { .. }
@@ -470,6 +467,18 @@ impl TaskState {
             Self::Faulted => "faulted",
             Self::Cancelled => "cancelled",
         }
+    }
+}
+
+/// What was crossed in an earlier life of the process, or is told at its end once more, stands once.
+fn merge(all: &mut Vec<CrossingView>, crossed: &Crossed) {
+    let new = crossing_view(crossed);
+    let same = |it: &&mut CrossingView| {
+        (it.allowed, &it.rule, &it.destination) == (new.allowed, &new.rule, &new.destination)
+    };
+    match all.iter_mut().find(same) {
+        Some(known) => known.count = known.count.max(new.count),
+        None => all.push(new),
     }
 }
 

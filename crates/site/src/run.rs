@@ -251,12 +251,10 @@ impl Runs {
         reason: Option<String>,
     ) -> Result<RunView, Refusal> {
         let by = caller.because(reason)?;
-        let row = self.row(namespace, run).await?;
-        if row.state != RunState::Suspended {
-            match self.driver.suspend(run, by).await {
-                Err(CommandError::Misfit(Misfit::Suspended)) => {}
-                result => result?,
-            }
+        self.row(namespace, run).await?;
+        match self.driver.suspend(run, by).await {
+            Err(CommandError::Misfit(Misfit::Suspended)) => {}
+            result => result?,
         }
         Ok(run_view(&self.row(namespace, run).await?))
     }

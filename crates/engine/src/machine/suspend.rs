@@ -35,12 +35,13 @@ impl Machine {
             || self.listeners.values().any(|listener| *listener == id)
     }
 
-    /// Tells something of every task in progress.
+    /// Tells something of every task in progress. One that has faulted said so.
     pub(super) fn note_tasks(&mut self, what: impl Fn(&Self, NodeId) -> NoteKind) {
         let nodes: Vec<NodeId> = self.arena.ids();
         for id in nodes {
-            if let Some(node) = self.arena.get(id).filter(|node| node.children.is_empty()).cloned()
-            {
+            let node = self.arena.get(id);
+            let in_progress = node.filter(|it| it.children.is_empty() && !it.is_faulted());
+            if let Some(node) = in_progress.cloned() {
                 let what = what(self, id);
                 self.note(&node, what);
             }

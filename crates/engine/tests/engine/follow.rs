@@ -67,7 +67,7 @@ async fn a_follower_hears_of_each_step_while_the_run_goes_on() {
 
 /// Answers each expression when the test says so, and says when one is asked.
 #[derive(Clone)]
-struct GatedEvaluator(Gated);
+pub struct GatedEvaluator(pub Gated);
 
 impl Evaluator for GatedEvaluator {
     fn evaluate(&self, asked: Evaluate) -> BoxFuture<'static, Result<Value, Fault>> {

@@ -6,13 +6,14 @@ use base::Value;
 use engine::driver::{CommandError, Driver, Summary};
 use engine::machine::Misfit;
 use engine::record::{By, Happened};
-use store::{RunRow, RunState, Sequence, Store};
+use store::{Op, Preconditions, RunRow, RunState, Sequence, Store};
 use store_sqlite::SqliteStore;
 
 use crate::crash::{CASES, Case};
 use crate::driver::{Gated, TWO_CALLS, lifecycle};
 use crate::family::HANG;
-use crate::site::{open, site, start};
+use crate::follow::GatedEvaluator;
+use crate::site::{open, open_store, open_with, put_revision, site, start};
 use crate::walk::{Walk, by};
 use crate::world::World;
 
@@ -172,6 +173,52 @@ async fn a_suspended_run_sleeps_over_its_time_and_wakes_when_it_is_resumed() {
     let (row, _) = row(&store).await;
     assert_eq!(row.state, RunState::Waiting);
     assert!(row.wake_at.is_some());
+}
+
+/// Mutation: keep the result of an expression for the next commit, which does not come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_comes_while_the_run_stands_still_is_written() {
+    const BODY: &str = "do: [{a: {set: {n: '${ limit(1; repeat(10)) }'}}}]";
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open_store(folder.path());
+    put_revision(&*store, BODY).await;
+    let (gated, mut begins) = Gated::new();
+    let evaluator = GatedEvaluator(gated.clone());
+    let driver = open_with(store.clone(), World::default(), evaluator).await;
+    let order = start(BODY, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("starts");
+    begins.recv().await.expect("the expression");
+    driver.suspend(run, by("ada")).await.expect("suspended");
+    gated.open(1);
+    put_away(&driver).await;
+    assert_eq!(driver.load(run).await.expect("loads").last, Sequence(3));
+    assert!(ended.await.is_err(), "whoever waits hears that it does not come");
+    driver.resume(run, by("ada")).await.expect("resumed");
+    assert_eq!(driver.ended(run).await.expect("ends").state, RunState::Completed);
+}
+
+/// Mutation: leave the row of a run as it was, which a new program can follow again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_can_be_followed_again_says_so_at_once() {
+    let (gated, mut begins) = Gated::new();
+    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
+    let order = start(TWO_CALLS, "{}");
+    let run = order.run;
+    drop(driver.start(order).await.expect("starts"));
+    begins.recv().await.expect("the first call begins");
+    driver.stop().await;
+    let standing = RunRow { state: RunState::Suspended, ..row(&store).await.0 };
+    store.commit(vec![Op::RunUpdate(standing)], Preconditions::none()).await.expect("writes");
+    let again = open(store.clone() as Arc<dyn Store>, gated.clone()).await;
+    let misfit = again.resume(run, by("ada")).await;
+    let expected = Misfit::NotSuspended(RunState::Running);
+    assert!(matches!(&misfit, Err(CommandError::Misfit(it)) if *it == expected), "{misfit:?}");
+    begins.recv().await.expect("it goes on");
+    assert_eq!(row(&store).await.0.state, RunState::Running);
+    assert_eq!(lifecycle(&*store).await, ["started", "resumed"]);
+    again.suspend(run, by("ada")).await.expect("it can be suspended");
+    assert_eq!(row(&store).await.0.state, RunState::Suspended);
 }
 
 /// Mutation: ask for nothing again when it goes on.

@@ -16,8 +16,12 @@ use crate::record::{EvaluationNo, Happened, Parent};
 impl Actor {
     /// Does what the commit has made durable.
     pub(super) fn act(&mut self) {
-        for effect in std::mem::take(&mut self.undone) {
+        let undone = std::mem::take(&mut self.undone);
+        // What is given up with what asked for it is not begun.
+        let abandoned: Vec<EffectNo> = undone.iter().filter_map(abandoned).collect();
+        for effect in undone {
             match effect {
+                Effect::Perform(perform) if abandoned.contains(&perform.effect) => {}
                 Effect::Perform(perform) => self.perform(perform),
                 Effect::Evaluate(no, evaluate) => self.evaluate(no, evaluate),
                 Effect::WakeAt(timer, at) => {
@@ -171,5 +175,12 @@ impl Actor {
             });
             self.driver.0.waiting.tell(self.run, ended);
         }
+    }
+}
+
+fn abandoned(effect: &Effect) -> Option<EffectNo> {
+    match effect {
+        Effect::Abandon(effect) => Some(*effect),
+        _ => None,
     }
 }

@@ -11,7 +11,7 @@ mod write;
 use std::collections::{BTreeSet, HashMap};
 
 use base::{RunId, Timestamp};
-use store::{EventRow, RunRow, RunState, Sequence};
+use store::{CommitError, EventRow, RunRow, RunState, Sequence};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -133,7 +133,11 @@ impl Actor {
     }
 
     async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut on = self.done_with_commit(&commands);
+        let mut on = if self.could_not {
+            self.take_up_again(&mut commands).await
+        } else {
+            self.done_with_commit(&commands)
+        };
         while !self.driver.0.stops() {
             if let On::Stop = on {
                 self.leave(&mut commands);
@@ -144,6 +148,18 @@ impl Actor {
         self.wind_down().await;
         self.leave(&mut commands);
         refuse(&mut commands, || CommandError::Stopping);
+    }
+
+    /// A run that could not be followed: what somebody wants of it comes first, and that it goes on is
+    /// written down before it does.
+    async fn take_up_again(&mut self, commands: &mut mpsc::Receiver<Command>) -> On {
+        while let Ok(command) = commands.try_recv() {
+            self.obey(command);
+        }
+        match self.record(true, commands).await {
+            Ok(()) => self.done_with_commit(commands),
+            Err(error) => self.unwritable(&error),
+        }
     }
 
     /// Waits for something to happen, decides, records, acts.
@@ -182,17 +198,19 @@ impl Actor {
             let Ok(happened) = self.happened.try_recv() else { break };
             self.take(happened);
         }
-        while let Ok(crossing) = self.sees.try_recv() {
-            self.crosses(crossing);
-        }
+        self.take_crossings();
         self.offer_events();
         let alone = commands.is_empty();
-        if let Err(error) = self.record(alone, commands).await {
-            tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
-            self.answers.clear();
-            return On::Stop;
+        match self.record(alone, commands).await {
+            Ok(()) => self.done_with_commit(commands),
+            Err(error) => self.unwritable(&error),
         }
-        self.done_with_commit(commands)
+    }
+
+    fn unwritable(&mut self, error: &CommitError) -> On {
+        tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
+        self.answers.clear();
+        On::Stop
     }
 
     /// Acts on what is durable, tells of it, and leaves where nothing is left to do.
@@ -267,6 +285,8 @@ impl Actor {
     fn take(&mut self, happened: Happened) {
         match &happened {
             Happened::Performed { effect, .. } => {
+                // What it crossed the border for was sent before its result.
+                self.take_crossings();
                 self.in_flight.remove(effect);
                 self.children.remove(effect);
             }
@@ -278,6 +298,12 @@ impl Actor {
         let now = self.driver.now();
         if let Err(misfit) = self.decide(now, happened) {
             tracing::debug!(run = %self.run, %misfit, "dropped a late result");
+        }
+    }
+
+    fn take_crossings(&mut self) {
+        while let Ok(crossing) = self.sees.try_recv() {
+            self.crosses(crossing);
         }
     }
 
@@ -325,10 +351,10 @@ impl Actor {
                 self.answer_after_commit(decided, answer);
             }
             Command::Await(answer) => match self.machine.ended() {
-                Some(ended) => {
+                Some(ended) if self.unwritten.is_empty() => {
                     answer.send(End { ended: ended.clone(), row: self.row.clone() }).ok();
                 }
-                None => {
+                Some(_) | None => {
                     self.asleep = false;
                     self.awaiting.push(answer);
                 }
@@ -425,6 +451,12 @@ impl Actor {
             tokio::select! {
                 () = &mut grace => break,
                 Some(happened) = self.happened.recv() => self.take(happened),
+                // Nobody lets anything out any more; what was refused is still told.
+                Some(crossing) = self.sees.recv() => {
+                    if !crossing.crossed.allowed {
+                        self.crosses(crossing);
+                    }
+                }
             }
         }
         self.in_flight.drain().for_each(|(_, task)| task.abort());

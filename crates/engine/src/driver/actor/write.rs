@@ -36,9 +36,10 @@ impl Actor {
             .all(|record| matches!(record.happened, Happened::Evaluated { .. }))
             && self.undone.iter().all(only_evaluates)
             && self.unwritten.len() < PENDING_MAX
-            && !self.machine.is_unfinished();
+            && !self.machine.is_unfinished()
+            && !self.machine.is_suspended();
         let rests = !self.asleep && self.away_until(self.driver.now(), alone).is_some();
-        if (self.unwritten.is_empty() || can_wait) && !rests {
+        if (self.unwritten.is_empty() || can_wait) && !rests && !self.could_not {
             return Ok(());
         }
         loop {

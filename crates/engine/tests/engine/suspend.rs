@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use base::Value;
-use engine::driver::{CommandError, Driver, Summary};
+use base::{RunId, Value};
+use engine::driver::{CommandError, Driver, Summary, Told};
 use engine::machine::Misfit;
 use engine::record::{By, Happened};
 use store::{Op, Preconditions, RunRow, RunState, Sequence, Store};
 use store_sqlite::SqliteStore;
+use tokio::sync::mpsc;
 
 use crate::crash::{CASES, Case};
 use crate::driver::{Gated, TWO_CALLS, lifecycle};
@@ -81,6 +82,27 @@ fn what_a_suspended_run_refuses() {
     assert_eq!(refused(&mut walk, resume), Misfit::Ended(RunState::Cancelled));
 }
 
+/// A run whose first call has begun and waits at its gate.
+struct UnderWay {
+    store: Arc<SqliteStore>,
+    driver: Driver,
+    run: RunId,
+    gated: Gated,
+    begins: mpsc::UnboundedReceiver<()>,
+    ended: Told,
+    _folder: tempfile::TempDir,
+}
+
+async fn under_way() -> UnderWay {
+    let (gated, mut begins) = Gated::new();
+    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
+    let order = start(TWO_CALLS, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("starts");
+    begins.recv().await.expect("the first call begins");
+    UnderWay { store, driver, run, gated, begins, ended, _folder }
+}
+
 async fn row(store: &SqliteStore) -> (RunRow, Summary) {
     let run = start(TWO_CALLS, "{}").run;
     let row = store.run_get(run).await.expect("read").expect("there");
@@ -102,12 +124,7 @@ async fn put_away(driver: &Driver) {
 /// the first one's result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspended_run_begins_nothing_before_it_is_resumed() {
-    let (gated, mut begins) = Gated::new();
-    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
-    let order = start(TWO_CALLS, "{}");
-    let run = order.run;
-    drop(driver.start(order).await.expect("starts"));
-    begins.recv().await.expect("the first call begins");
+    let UnderWay { store, driver, run, gated, mut begins, _folder, .. } = under_way().await;
     let reason = Some("the line is down".to_owned());
     driver.suspend(run, By { reason, ..by("ada") }).await.expect("suspended");
     let (suspended, summary) = row(&store).await;
@@ -140,12 +157,7 @@ async fn a_suspended_run_begins_nothing_before_it_is_resumed() {
 /// Mutation: begin a call again that goes on since before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_in_flight_is_not_begun_twice() {
-    let (gated, mut begins) = Gated::new();
-    let (_store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
-    let order = start(TWO_CALLS, "{}");
-    let run = order.run;
-    let ended = driver.start(order).await.expect("starts");
-    begins.recv().await.expect("the first call begins");
+    let UnderWay { driver, run, gated, mut begins, ended, _folder, .. } = under_way().await;
     driver.suspend(run, by("ada")).await.expect("suspended");
     driver.resume(run, by("ada")).await.expect("resumed");
     gated.open(2);
@@ -201,12 +213,7 @@ async fn a_result_that_comes_while_the_run_stands_still_is_written() {
 /// Mutation: leave the row of a run as it was, which a new program can follow again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_can_be_followed_again_says_so_at_once() {
-    let (gated, mut begins) = Gated::new();
-    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
-    let order = start(TWO_CALLS, "{}");
-    let run = order.run;
-    drop(driver.start(order).await.expect("starts"));
-    begins.recv().await.expect("the first call begins");
+    let UnderWay { store, driver, run, gated, mut begins, _folder, .. } = under_way().await;
     driver.stop().await;
     let standing = RunRow { state: RunState::Suspended, ..row(&store).await.0 };
     store.commit(vec![Op::RunUpdate(standing)], Preconditions::none()).await.expect("writes");
@@ -224,12 +231,7 @@ async fn a_run_that_can_be_followed_again_says_so_at_once() {
 /// Mutation: ask for nothing again when it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_restart_broke_off_is_begun_again_when_the_run_goes_on() {
-    let (gated, mut begins) = Gated::new();
-    let (store, driver, _folder) = site(TWO_CALLS, gated.clone()).await;
-    let order = start(TWO_CALLS, "{}");
-    let run = order.run;
-    drop(driver.start(order).await.expect("starts"));
-    begins.recv().await.expect("the first call begins");
+    let UnderWay { store, driver, run, gated, _folder, .. } = under_way().await;
     driver.suspend(run, by("ada")).await.expect("suspended");
     driver.stop().await;
     let next = open(store as Arc<dyn Store>, gated.clone()).await;

@@ -11,7 +11,7 @@ mod write;
 use std::collections::{BTreeSet, HashMap};
 
 use base::{RunId, Timestamp};
-use store::{CommitError, EventRow, RunRow, RunState, Sequence};
+use store::{EventRow, RunRow, RunState, Sequence};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -153,22 +153,15 @@ impl Actor {
     /// A run that could not be followed: what somebody wants of it comes first, and that it goes on is
     /// written down before it does.
     async fn take_up_again(&mut self, commands: &mut mpsc::Receiver<Command>) -> On {
-        while let Ok(command) = commands.try_recv() {
-            self.obey(command);
-        }
-        match self.record(true, commands).await {
-            Ok(()) => self.done_with_commit(commands),
-            Err(error) => self.unwritable(&error),
-        }
+        self.obey_waiting(commands);
+        self.settle(true, commands).await
     }
 
     /// Waits for something to happen, decides, records, acts.
     async fn turn(&mut self, commands: &mut mpsc::Receiver<Command>) -> On {
         if self.machine.is_unfinished() {
             // A run that only computes hears commands and timers between two records.
-            while let Ok(command) = commands.try_recv() {
-                self.obey(command);
-            }
+            self.obey_waiting(commands);
             self.fire();
             if self.machine.is_unfinished() {
                 let now = self.driver.now();
@@ -176,9 +169,7 @@ impl Actor {
             }
             tokio::task::yield_now().await;
         } else if self.has_events() {
-            while let Ok(command) = commands.try_recv() {
-                self.obey(command);
-            }
+            self.obey_waiting(commands);
             self.fire();
         } else {
             let sleep = self.sleep();
@@ -201,16 +192,17 @@ impl Actor {
         self.take_crossings();
         self.offer_events();
         let alone = commands.is_empty();
-        match self.record(alone, commands).await {
-            Ok(()) => self.done_with_commit(commands),
-            Err(error) => self.unwritable(&error),
-        }
+        self.settle(alone, commands).await
     }
 
-    fn unwritable(&mut self, error: &CommitError) -> On {
-        tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
-        self.answers.clear();
-        On::Stop
+    /// Records what was decided, and acts on it.
+    async fn settle(&mut self, alone: bool, commands: &mut mpsc::Receiver<Command>) -> On {
+        if let Err(error) = self.record(alone, commands).await {
+            tracing::error!(run = %self.run, %error, "the run cannot be written down and stops here");
+            self.answers.clear();
+            return On::Stop;
+        }
+        self.done_with_commit(commands)
     }
 
     /// Acts on what is durable, tells of it, and leaves where nothing is left to do.
@@ -317,6 +309,12 @@ impl Actor {
     fn take_results(&mut self) {
         while let Ok(happened) = self.happened.try_recv() {
             self.take(happened);
+        }
+    }
+
+    fn obey_waiting(&mut self, commands: &mut mpsc::Receiver<Command>) {
+        while let Ok(command) = commands.try_recv() {
+            self.obey(command);
         }
     }
 

@@ -91,8 +91,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Both sides of an operator. A left side that fails has not failed the whole where the right one
-    /// must be asked outside: it may turn out to have no output, such as `tonumber` of an empty text.
+    /// Both sides of an operator.
     fn both<'v>(
         &'v self,
         left: &'v Term,
@@ -100,15 +99,27 @@ impl Machine<'_> {
         scope: Scope<'v>,
         input: &'v Value,
     ) -> Result<(Cow<'v, Value>, Cow<'v, Value>), Halt> {
-        let left = match self.look(left, scope, input) {
-            Ok(left) => left,
-            Err(halt @ Halt::Fail(_)) => {
-                let is_outside = matches!(self.look(right, scope, input), Err(Halt::Outside));
-                return Err(if is_outside { Halt::Outside } else { halt });
-            }
-            Err(halt) => return Err(halt),
-        };
+        let left = self.look_before(left, [right], scope, input)?;
         Ok((left, self.look(right, scope, input)?))
+    }
+
+    /// The output of one side of a product, `rest` being the sides after it. A side that fails has not
+    /// failed the whole where a later one must be asked outside: that one may turn out to have no
+    /// output, such as `tonumber` of an empty text.
+    fn look_before<'v, 't>(
+        &'v self,
+        side: &'v Term,
+        rest: impl IntoIterator<Item = &'t Term>,
+        scope: Scope<'v>,
+        input: &'v Value,
+    ) -> Result<Cow<'v, Value>, Halt> {
+        self.look(side, scope, input).map_err(|halt| {
+            let is_outside = |later| matches!(self.look(later, scope, input), Err(Halt::Outside));
+            match halt {
+                Halt::Fail(_) if rest.into_iter().any(is_outside) => Halt::Outside,
+                other => other,
+            }
+        })
     }
 
     fn one_rare(&self, term: &Term, scope: Scope<'_>, input: &Value) -> Result<Value, Halt> {
@@ -246,13 +257,7 @@ impl Machine<'_> {
                 })
             }
             Kind::Format(pieces) => {
-                let sides: Vec<&Term> = pieces
-                    .iter()
-                    .filter_map(|piece| match piece {
-                        Piece::Text(_) => None,
-                        Piece::Value(term, _) => Some(term),
-                    })
-                    .collect();
+                let sides: Vec<&Term> = terms(pieces).collect();
                 self.product(&sides, scope, input, &mut |sides| {
                     out(self.join(pieces, &mut sides.iter().map(Cow::Borrowed))?)
                 })
@@ -378,9 +383,11 @@ impl Machine<'_> {
         input: &Value,
     ) -> Result<Value, Halt> {
         let mut map = jaq_json::Map::with_capacity_and_hasher(entries.len(), Default::default());
-        for (key, value) in entries {
-            let key = self.one(key, scope, input)?;
-            let value = self.one(value, scope, input)?;
+        for (place, (key, value)) in entries.iter().enumerate() {
+            let later = || entries[place + 1..].iter().flat_map(|(key, value)| [key, value]);
+            let rest = std::iter::once(value).chain(later());
+            let key = self.look_before(key, rest, scope, input)?.into_owned();
+            let value = self.look_before(value, later(), scope, input)?.into_owned();
             value::insert(&self.fuel, &mut map, key, value).map_err(|refused| refused.at(0))?;
         }
         Ok(Value::obj(map))
@@ -388,10 +395,9 @@ impl Machine<'_> {
 
     fn format(&self, pieces: &[Piece], scope: Scope<'_>, input: &Value) -> Result<Value, Halt> {
         let mut values = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            if let Piece::Value(term, _) = piece {
-                values.push(self.look(term, scope, input)?);
-            }
+        let mut sides = terms(pieces);
+        while let Some(side) = sides.next() {
+            values.push(self.look_before(side, sides.clone(), scope, input)?);
         }
         self.join(pieces, &mut values.into_iter())
     }
@@ -572,6 +578,14 @@ pub(crate) enum Keys {
 
 fn owned<'v>(answer: crate::fail::Answer, at: u32) -> Result<Cow<'v, Value>, Halt> {
     answer.map(Cow::Owned).map_err(|refused| refused.at(at))
+}
+
+/// What a string has between its texts.
+fn terms(pieces: &[Piece]) -> impl Iterator<Item = &Term> + Clone {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(_) => None,
+        Piece::Value(term, _) => Some(term),
+    })
 }
 
 fn local<'e>(scope: Scope<'e>, outward: usize) -> &'e Value {

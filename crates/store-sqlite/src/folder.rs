@@ -16,6 +16,9 @@ pub(crate) fn make(folder: &Path) -> io::Result<()> {
     let missing = |folder: &&Path| *folder != Path::new("") && !folder.is_dir();
     let new: Vec<&Path> = folder.ancestors().take_while(missing).collect();
     if new.is_empty() {
+        // An earlier life may have made it and ended before its name was durable. Whose folder it
+        // stands in, and whether we may open that one, is not for us to say.
+        let _ = folder.parent().map(sync);
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;

@@ -103,21 +103,24 @@ async fn commit_for_ever(store: &SqliteStore, n: u64) {
 }
 
 /// Reads acknowledgements into `acked` until there were `count`, or all that are left.
-fn listen(child: &mut Child, count: u64, acked: &mut HashMap<u64, u64>) {
+pub fn listen(child: &mut Child, count: u64, acked: &mut HashMap<u64, u64>) {
     let out = child.stdout.as_mut().expect("piped");
     let mut lines = BufReader::with_capacity(1, out).lines();
     let mut heard = 0;
     while heard < count {
         let Some(Ok(line)) = lines.next() else { return };
-        let Some((n, last)) = line.strip_prefix("> ").and_then(|ack| ack.split_once(' ')) else {
-            continue;
-        };
         // A line that the kill has cut is not an acknowledgement that anyone has seen.
-        if let (Ok(n), Ok(last)) = (n.parse(), last.parse()) {
+        if let Some((n, last)) = acknowledged(&line) {
             acked.insert(n, last);
             heard += 1;
         }
     }
+}
+
+/// The run and the sequence that a line acknowledges.
+pub fn acknowledged(line: &str) -> Option<(u64, u64)> {
+    let (n, last) = line.strip_prefix("> ")?.split_once(' ')?;
+    Some((n.parse().ok()?, last.parse().ok()?))
 }
 
 /// Mutation: answer before COMMIT, or commit the outcome apart from the journal.
@@ -141,26 +144,44 @@ async fn a_killed_process_loses_nothing_that_it_acknowledged() {
 
 async fn check(folder: &Path, acked: &HashMap<u64, u64>, kill: u64) {
     let store = open(folder);
-    let outcomes = store.outcome_list(0, u32::MAX).await.expect("reads");
+    if let Err(lost) = examine(&store, acked).await {
+        panic!("kill {kill}: {lost}");
+    }
+}
+
+/// Whether all that was acknowledged is there, and nothing by half.
+pub async fn examine(store: &SqliteStore, acked: &HashMap<u64, u64>) -> Result<(), String> {
+    let outcomes = store.outcome_list(0, u32::MAX).await.map_err(|error| error.to_string())?;
     for n in 1..=RUNS {
         let run = run_id(n);
-        let journal = store.journal_read(run, Sequence::ZERO, u32::MAX).await.expect("reads");
-        let last = journal.len() as u64;
+        let journal = store.journal_read(run, Sequence::ZERO, u32::MAX).await;
+        let last = journal.map_err(|error| error.to_string())?.len() as u64;
         let acked = acked.get(&n).copied().unwrap_or(0);
-        assert!(last >= acked, "kill {kill}: run {n} ends at {last}, acknowledged was {acked}");
-        let found = store.run_get(run).await.expect("reads");
+        if last < acked {
+            return Err(format!("run {n} ends at {last}, acknowledged was {acked}"));
+        }
+        let found = store.run_get(run).await.map_err(|error| error.to_string())?;
         let updated = found.map_or(0, |row| row.updated_at.as_millis().unsigned_abs());
         // A run that has just been created says when.
-        let expected = if last == 0 { updated } else { last };
-        assert_eq!(updated, expected, "kill {kill}: row and journal of run {n}");
+        if last != 0 && updated != last {
+            return Err(format!("row and journal of run {n} differ: {updated}, {last}"));
+        }
         let numbers = outcomes.iter().filter(|row| row.run == run).map(|row| u64::from(row.number));
-        assert!(numbers.eq(1..=last), "kill {kill}: outcomes and journal of run {n}");
+        if !numbers.eq(1..=last) {
+            return Err(format!("outcomes and journal of run {n} differ"));
+        }
         for sequence in (BLOB_EVERY..=last).step_by(BLOB_EVERY as usize) {
             let bytes = blob(run, sequence);
-            let found = store.blob_get(Digest::of(&bytes)).await.expect("reads");
-            assert!(found == Some(bytes), "kill {kill}: blob of run {n} at {sequence}");
+            match store.blob_get(Digest::of(&bytes)).await {
+                Ok(found) if found.as_ref() == Some(&bytes) => {}
+                found => {
+                    let found = found.map(|bytes| bytes.map(|bytes| bytes.len()));
+                    return Err(format!("blob of run {n} at {sequence}: {found:?}"));
+                }
+            }
         }
     }
+    Ok(())
 }
 
 /// Appends large records until somebody stops it, and says which are durable.

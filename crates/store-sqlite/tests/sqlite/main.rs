@@ -9,6 +9,7 @@ mod event;
 mod folder;
 mod journal;
 mod plan;
+mod power;
 
 use isonomy_store_sqlite as sqlite;
 

@@ -1,0 +1,236 @@
+/* Stands between a program and libc, and writes down what the program does to the files below one
+ * folder: names, writes, truncations, syncs, and what it says on its standard output. Reading is not
+ * its business, nor is memory that is mapped: what is written there (the write-ahead index) is made
+ * anew after a loss of power and belongs to no file here.
+ *
+ * One lock around everything, so that the order in the log is the order of the world.
+ *
+ * An entry: a byte of kind, then its fields. Numbers are 64 bits in the machine's order, texts and
+ * bytes have their length before them.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FILES_MAX 65536
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static char root[PATH_MAX];
+static size_t root_length;
+static int out = -1;
+/* Of each open file: its inode, or 0. */
+static uint64_t inodes[FILES_MAX];
+
+__attribute__((constructor)) static void start(void) {
+    const char *log = getenv("ISONOMY_POWER_LOG");
+    const char *folder = getenv("ISONOMY_POWER_FOLDER");
+    if (!log || !folder || !realpath(folder, root)) return;
+    root_length = strlen(root);
+    out = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/* Writing down. A log that cannot be written ends the program: the test must not pass on half of it. */
+static void put(const void *bytes, size_t length) {
+    const char *at = bytes;
+    while (length > 0) {
+        long done = syscall(SYS_write, out, at, length);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) abort();
+        at += done;
+        length -= (size_t)done;
+    }
+}
+static void put_number(uint64_t number) { put(&number, sizeof number); }
+static void put_bytes(const void *bytes, size_t length) {
+    put_number(length);
+    put(bytes, length);
+}
+static void put_kind(char kind) { put(&kind, 1); }
+
+/* The path within the folder, or NULL. Relative paths are not used by what is recorded here. */
+static const char *inside(const char *path) {
+    if (out < 0 || strncmp(path, root, root_length) != 0) return NULL;
+    if (path[root_length] == 0) return ".";
+    return path[root_length] == '/' ? path + root_length + 1 : NULL;
+}
+static uint64_t inode_of(int file) { return file >= 0 && file < FILES_MAX ? inodes[file] : 0; }
+
+static int opened(int dir, const char *path, int flags, mode_t mode) {
+    pthread_mutex_lock(&lock);
+    const char *name = inside(path);
+    struct stat before, found;
+    int existed = name && stat(path, &before) == 0;
+    int file = (int)syscall(SYS_openat, dir, path, flags, mode);
+    int cause = errno;
+    if (file >= 0 && file < FILES_MAX) inodes[file] = 0;
+    if (name && file >= 0 && file < FILES_MAX && fstat(file, &found) == 0) {
+        inodes[file] = found.st_ino;
+        if (!existed) {
+            put_kind('c');
+            put_number(found.st_ino);
+            put_bytes(name, strlen(name));
+        } else if ((flags & O_TRUNC) && before.st_size > 0) {
+            put_kind('t');
+            put_number(found.st_ino);
+            put_number(0);
+        }
+        if (S_ISDIR(found.st_mode)) {
+            put_kind('o');
+            put_number(found.st_ino);
+            put_bytes(name, strlen(name));
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return file;
+}
+
+#define OPEN(name)                                            \
+    int name(const char *path, int flags, ...) {              \
+        va_list rest;                                         \
+        va_start(rest, flags);                                \
+        mode_t mode = va_arg(rest, mode_t);                   \
+        va_end(rest);                                         \
+        return opened(AT_FDCWD, path, flags, mode);           \
+    }
+OPEN(open)
+OPEN(open64)
+#define OPENAT(name)                                          \
+    int name(int dir, const char *path, int flags, ...) {     \
+        va_list rest;                                         \
+        va_start(rest, flags);                                \
+        mode_t mode = va_arg(rest, mode_t);                   \
+        va_end(rest);                                         \
+        return opened(dir, path, flags, mode);                \
+    }
+OPENAT(openat)
+OPENAT(openat64)
+
+int close(int file) {
+    if (file >= 0 && file < FILES_MAX) inodes[file] = 0;
+    return (int)syscall(SYS_close, file);
+}
+
+static void wrote(int file, const void *bytes, ssize_t done, off_t at) {
+    if (done <= 0 || out < 0) return;
+    if (file == STDOUT_FILENO) {
+        put_kind('s');
+        put_bytes(bytes, (size_t)done);
+    } else if (inode_of(file)) {
+        put_kind('w');
+        put_number(inode_of(file));
+        put_number((uint64_t)at);
+        put_bytes(bytes, (size_t)done);
+    }
+}
+
+ssize_t write(int file, const void *bytes, size_t length) {
+    if (file != STDOUT_FILENO && !inode_of(file)) return syscall(SYS_write, file, bytes, length);
+    pthread_mutex_lock(&lock);
+    ssize_t done = syscall(SYS_write, file, bytes, length);
+    int cause = errno;
+    /* Where it was written, also by a file that is appended to. */
+    off_t end = file == STDOUT_FILENO ? 0 : lseek(file, 0, SEEK_CUR);
+    wrote(file, bytes, done, end - (done > 0 ? done : 0));
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return done;
+}
+
+ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t at) {
+    if (!inode_of(file)) return syscall(SYS_pwrite64, file, bytes, length, at);
+    pthread_mutex_lock(&lock);
+    ssize_t done = syscall(SYS_pwrite64, file, bytes, length, at);
+    int cause = errno;
+    wrote(file, bytes, done, at);
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return done;
+}
+ssize_t pwrite(int file, const void *bytes, size_t length, off_t at) {
+    return pwrite64(file, bytes, length, at);
+}
+
+ssize_t writev(int file, const struct iovec *parts, int count) {
+    if (file != STDOUT_FILENO && !inode_of(file)) return syscall(SYS_writev, file, parts, count);
+    /* One part at a time is what the caller must expect anyway. */
+    return count > 0 ? write(file, parts[0].iov_base, parts[0].iov_len) : 0;
+}
+
+static int sized(int file, off64_t length) {
+    if (!inode_of(file)) return (int)syscall(SYS_ftruncate, file, length);
+    pthread_mutex_lock(&lock);
+    int done = (int)syscall(SYS_ftruncate, file, length);
+    int cause = errno;
+    if (done == 0) {
+        put_kind('t');
+        put_number(inode_of(file));
+        put_number((uint64_t)length);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return done;
+}
+int ftruncate(int file, off_t length) { return sized(file, length); }
+int ftruncate64(int file, off64_t length) { return sized(file, length); }
+
+static int synced(int file, long call) {
+    if (!inode_of(file)) return (int)syscall(call, file);
+    pthread_mutex_lock(&lock);
+    int done = (int)syscall(call, file);
+    int cause = errno;
+    if (done == 0) {
+        put_kind('f');
+        put_number(inode_of(file));
+    }
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return done;
+}
+int fsync(int file) { return synced(file, SYS_fsync); }
+int fdatasync(int file) { return synced(file, SYS_fdatasync); }
+
+/* Names: a call with one path or two, and what is written down of it. */
+static int named(long call, char kind, const char *path, const char *other, mode_t mode) {
+    const char *name = inside(path);
+    pthread_mutex_lock(&lock);
+    int done = call == SYS_renameat  ? (int)syscall(call, AT_FDCWD, path, AT_FDCWD, other)
+               : call == SYS_mkdirat ? (int)syscall(call, AT_FDCWD, path, mode)
+                                     : (int)syscall(call, AT_FDCWD, path, mode);
+    int cause = errno;
+    if (done == 0 && name) {
+        put_kind(kind);
+        put_bytes(name, strlen(name));
+        if (other) {
+            const char *to = inside(other);
+            if (!to) abort();
+            put_bytes(to, strlen(to));
+        }
+    }
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return done;
+}
+int rename(const char *from, const char *to) { return named(SYS_renameat, 'r', from, to, 0); }
+int unlink(const char *path) { return named(SYS_unlinkat, 'u', path, NULL, 0); }
+int mkdir(const char *path, mode_t mode) { return named(SYS_mkdirat, 'm', path, NULL, mode); }
+
+/* Hard links would need a model of their own. */
+int link(const char *from, const char *to) {
+    (void)to;
+    if (inside(from)) abort();
+    errno = EPERM;
+    return -1;
+}

@@ -106,6 +106,14 @@ fn answer(mut stream: TcpStream, door: &Door) -> Option<()> {
     }
 }
 
+/// Of a site that may ask the gate, so many times at once.
+#[must_use]
+pub fn configuration(gate: &str, at_once: u64) -> String {
+    format!(
+        "apiVersion: isonomy.dev/v1\nkind: Site\nspec:\n  egress:\n    - destination: http://{gate}\n      allow: true\n  limits:\n    requests: {at_once}\n"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::connection::Connection;

@@ -4,6 +4,7 @@
 //! Figures of one machine say little; ratios within one run say more, so everything is repeated in
 //! turn. Each workload is a module; what is asked for is in `options`.
 
+mod calls;
 mod comparison;
 mod connection;
 mod floor;
@@ -62,6 +63,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let outcome = match (options.workload, &peers) {
         (Workload::Steps, None) => steps::run(&built, options)?,
         (Workload::Steps, Some(peers)) => peers::steps::run(&built, peers, options)?,
+        (Workload::Calls, _) => calls::run(&built, options)?,
         (Workload::Fork, peers) => fork::run(&built, peers.as_ref(), options)?,
         (Workload::Rest, peers) => rest::run(&built, peers.as_ref(), options)?,
         (Workload::Resume, peers) => resume::run(&built, peers.as_ref(), options)?,

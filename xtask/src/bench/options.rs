@@ -5,6 +5,8 @@
 pub enum Workload {
     /// Ten durable steps, one run at a time and 64 at once.
     Steps,
+    /// The same with a request over HTTP as a step; without peers.
+    Calls,
     /// One fork of a hundred steps.
     Fork,
     /// From the start to the first answer; memory at rest.
@@ -31,10 +33,11 @@ impl Workload {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "w1" => Ok(Self::Steps),
+            "w1-http" => Ok(Self::Calls),
             "w2" => Ok(Self::Fork),
             "w3" => Ok(Self::Rest),
             "w4" => Ok(Self::Resume),
-            _ => Err(format!("`--workload` is one of w1, w2, w3 and w4, not `{text}`")),
+            _ => Err(format!("`--workload` is one of w1, w1-http, w2, w3 and w4, not `{text}`")),
         }
     }
 
@@ -42,6 +45,7 @@ impl Workload {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Steps => "w1",
+            Self::Calls => "w1-http",
             Self::Fork => "w2",
             Self::Rest => "w3",
             Self::Resume => "w4",
@@ -72,7 +76,8 @@ impl Options {
                 "--strace" => options.has_strace = true,
                 "--peers" => options.has_peers = true,
                 "--workload" => {
-                    let text = flags.next().ok_or("`--workload` wants w1, w2, w3 or w4")?;
+                    let text =
+                        flags.next().ok_or("`--workload` wants w1, w1-http, w2, w3 or w4")?;
                     options.workload = Workload::parse(text)?;
                 }
                 _ => return Err(format!("`bench engine` does not know `{flag}`")),
@@ -80,6 +85,9 @@ impl Options {
         }
         if options.seconds == 0 || options.repeats == 0 {
             return Err("`--seconds` and `--repeats` are at least 1".to_owned());
+        }
+        if options.has_peers && options.workload == Workload::Calls {
+            return Err("no peer's script has w1-http: leave `--peers` out".to_owned());
         }
         let is_counted = options.workload == Workload::Steps && !options.has_peers;
         if options.has_strace && !is_counted {
@@ -118,6 +126,7 @@ mod tests {
             &["--workload", "w5"],
             &["--workload", "w2", "--strace"],
             &["--peers", "--strace"],
+            &["--workload", "w1-http", "--peers"],
         ] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

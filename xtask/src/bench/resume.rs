@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::comparison::{Bound, Comparison, Row, Target};
 use super::connection::Connection;
-use super::gate::Gate;
+use super::gate::{self, Gate};
 use super::machine::Machine;
 use super::options::Options;
 use super::peers::{Peers, engines, langgraph, notes, restate};
@@ -76,7 +76,8 @@ pub fn run(built: &Built, peers: Option<&Peers>, options: &Options) -> anyhow::R
 fn measure(built: &Built) -> anyhow::Result<Figures> {
     let gate = Gate::start()?;
     let (data, config) = (built.folder.join("data"), built.folder.join("site.yaml"));
-    std::fs::write(&config, configuration(gate.address())).context("cannot write `site.yaml`")?;
+    std::fs::write(&config, gate::configuration(gate.address(), RUNS))
+        .context("cannot write `site.yaml`")?;
     let server = Server::start_configured(&built.isonomy, &data, &config)?;
     let workflow = gated(gate.address());
     server.apply(&workflow)?;
@@ -101,13 +102,6 @@ fn measure(built: &Built) -> anyhow::Result<Figures> {
 
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// Everything is in flight at once, so the gate must let that many out.
-fn configuration(gate: &str) -> String {
-    format!(
-        "apiVersion: isonomy.dev/v1\nkind: Site\nspec:\n  egress:\n    - destination: http://{gate}\n      allow: true\n  limits:\n    requests: {RUNS}\n"
-    )
 }
 
 fn start_all(server: &Server, workflow: &Workflow) -> anyhow::Result<()> {

@@ -42,15 +42,21 @@ pub fn fork() -> Workflow {
 #[must_use]
 pub fn gated(gate: &str) -> Workflow {
     let step = |step: u64| {
-        if step == BLOCKED {
-            format!(
-                "  - step-{step}:\n      call: http\n      with: {{ method: get, endpoint: 'http://{gate}/step' }}\n      output: {{ as: '${{ $input }}' }}\n"
-            )
-        } else {
-            echo(step, "  ")
-        }
+        if step == BLOCKED { call(step, gate) } else { echo(step, "  ") }
     };
     row("gated", &(1..=STEPS).map(step).collect::<String>())
+}
+
+/// W1 over HTTP: ten steps in a row, each a request to `gate`.
+#[must_use]
+pub fn ten_calls(gate: &str) -> Workflow {
+    row("ten-calls", &(1..=STEPS).map(|step| call(step, gate)).collect::<String>())
+}
+
+fn call(step: u64, gate: &str) -> String {
+    format!(
+        "  - step-{step}:\n      call: http\n      with: {{ method: get, endpoint: 'http://{gate}/step' }}\n      output: {{ as: '${{ $input + {{step: {step}}} }}' }}\n"
+    )
 }
 
 fn echo(step: u64, indent: &str) -> String {

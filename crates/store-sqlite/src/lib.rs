@@ -6,6 +6,7 @@
 //! `ballast`) and what ties them together.
 
 mod apply;
+mod backup;
 mod ballast;
 mod blob;
 mod change;
@@ -27,6 +28,7 @@ mod verify;
 mod workflow;
 mod writer;
 
+pub use backup::{RenewError, renew};
 pub use open::{DATABASE_FILE, OpenError, OpenOptions};
 pub use stats::StoreStats;
 

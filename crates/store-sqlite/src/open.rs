@@ -14,6 +14,7 @@ use crate::convert::int;
 use crate::event::Newest;
 use crate::folder::{self, Lock};
 use crate::tail::{self, Tail};
+use crate::upkeep::SCRATCH;
 
 /// The name of the database file in the data folder.
 pub const DATABASE_FILE: &str = "isonomy.db";
@@ -118,6 +119,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     let on_folder = |cause| OpenError::Folder { path: data.to_owned(), cause };
     folder::make(data).map_err(on_folder)?;
     let lock = Lock::take(data)?;
+    folder::forget(&data.join(SCRATCH)).map_err(on_folder)?;
     let file = data.join(DATABASE_FILE);
     refuse_emptied(&file)?;
     folder::touch(&file).map_err(|cause| OpenError::Folder { path: file.clone(), cause })?;

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use base::{Digest, RunId};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use store::{BlobId, Finding, FindingCode as Code, Pace, Verified};
+use store::{BlobId, Finding, FindingCode as Code, Verified};
 
 use crate::blob::BlobFiles;
 use crate::convert::{self, uint};
@@ -64,10 +64,9 @@ impl<'a> Verifier<'a> {
         db: &'a Connection,
         blobs: &'a BlobFiles,
         long_reads: LongReads,
-        pace: Pace,
+        pacer: Pacer,
         tell: Box<dyn FnMut(Finding) -> bool + Send>,
     ) -> Self {
-        let pacer = Pacer::new(pace);
         Self { db, blobs, long_reads, pacer, tell, seen: Verified::default() }
     }
 
@@ -101,8 +100,8 @@ impl<'a> Verifier<'a> {
     }
 
     /// A piece of work is done.
-    fn rest(&mut self) {
-        self.pacer.rest();
+    fn rest(&mut self) -> Done {
+        if self.pacer.rest() { Ok(()) } else { Err(Halt::Unheard) }
     }
 
     /// SQLite's own check, indexes included. It cannot be done in pieces.
@@ -115,7 +114,7 @@ impl<'a> Verifier<'a> {
             // Several lines are one complaint.
             self.tell(Finding::new(Code::FileDamaged, complaint.replace('\n', " ")))?;
         }
-        self.rest();
+        self.rest()?;
         Ok(())
     }
 
@@ -155,7 +154,7 @@ impl<'a> Verifier<'a> {
                 let what = format!("row {id} of `runs` holds what no version writes");
                 self.tell(Finding::new(Code::RowUnreadable, what))?;
             }
-            self.rest();
+            self.rest()?;
         }
     }
 
@@ -165,7 +164,7 @@ impl<'a> Verifier<'a> {
         let mut after = 0;
         while let Some(last) = self.journal_piece(after)? {
             after = last;
-            self.rest();
+            self.rest()?;
         }
         Ok(())
     }
@@ -222,7 +221,7 @@ impl<'a> Verifier<'a> {
                 let what = format!("a row of `{table}` is of run number {id}, which is not there");
                 self.tell(Finding::new(Code::RowOrphaned, what))?;
             }
-            self.rest();
+            self.rest()?;
         }
         Ok(())
     }
@@ -260,7 +259,7 @@ impl<'a> Verifier<'a> {
                     self.tell(Finding::of(run, Code::EventTwice, what))?;
                 }
             }
-            self.rest();
+            self.rest()?;
         }
     }
 
@@ -298,7 +297,7 @@ impl<'a> Verifier<'a> {
                     None => self.blob_file(blob, size)?,
                 }
             }
-            self.rest();
+            self.rest()?;
         }
     }
 
@@ -309,7 +308,7 @@ impl<'a> Verifier<'a> {
     fn blob_file(&mut self, blob: BlobId, size: u64) -> Done {
         let found = File::open(self.blobs.file(blob)).and_then(Digest::of_reader);
         // One may take seconds.
-        self.rest();
+        self.rest()?;
         match found {
             Ok(found) if found == (blob, size) => Ok(()),
             Ok(_) => self.blob_changed(blob),
@@ -334,7 +333,7 @@ impl<'a> Verifier<'a> {
                     self.tell(Finding::new(Code::BlobFileUnknown, what))?;
                 }
             }
-            self.rest();
+            self.rest()?;
         }
         Ok(())
     }

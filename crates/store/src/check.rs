@@ -38,9 +38,6 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Takes findings as they come. `false` where nobody wants to hear more.
-pub type Tell<'a> = dyn FnMut(Finding) -> bool + Send + 'a;
-
 /// How much of the machine a long job takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {

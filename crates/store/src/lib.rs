@@ -19,7 +19,7 @@ mod upkeep;
 mod workflow;
 
 pub use change::ChangeRow;
-pub use check::{Finding, FindingCode, Pace, Tell};
+pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
 pub use event::{EventLimits, EventQuery, EventRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
@@ -27,7 +27,7 @@ pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
 pub use schedule::ScheduleRow;
-pub use upkeep::{Upkeep, Verified};
+pub use upkeep::{Copied, Upkeep, Verified};
 pub use workflow::{RevisionRow, WorkflowRow};
 
 use base::name::WorkflowKey;

@@ -26,7 +26,8 @@ pub(crate) fn copy(db: &Connection, to: &Path, mut pacer: Pacer) -> Result<Copie
     let above = to.parent().ok_or("it needs a folder")?;
     folder::make(above).map_err(io)?;
     folder::create(to).map_err(io)?;
-    let mut copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
+    let mut copy =
+        Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
     // What is read first decides which moment the copy is of.
     let moment = db.unchecked_transaction().map_err(sql)?;
     let (incarnation, epoch) = identity(&moment).map_err(sql)?;

@@ -56,8 +56,8 @@ use blob::BlobFiles;
 use folder::Lock;
 use reader::Readers;
 use stats::Counters;
-use upkeep::LongReads;
 use tail::Tail;
+use upkeep::LongReads;
 use writer::{Command, Commit, Desk, QUEUE_COMMITS_MAX};
 
 /// An open store. Dropping it writes what waits and closes the file.

@@ -243,7 +243,10 @@ fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
     meta(db, "schema")?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-pub(crate) fn meta<T: rusqlite::types::FromSql>(db: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
+pub(crate) fn meta<T: rusqlite::types::FromSql>(
+    db: &Connection,
+    key: &str,
+) -> rusqlite::Result<Option<T>> {
     db.query_row(include_str!("sql/meta_get.sql"), [key], |row| row.get(0)).optional()
 }
 

@@ -247,7 +247,8 @@ impl<'a> Verifier<'a> {
             self.seen.events += rows.len() as u64;
             for (position, sum, bytes, run, number) in rows {
                 if total.is_some_and(|before: u64| before.checked_add(bytes) != Some(sum)) {
-                    let what = format!("the event at {position} does not add up with the one before");
+                    let what =
+                        format!("the event at {position} does not add up with the one before");
                     self.tell(Finding::new(Code::EventsDisordered, what))?;
                 }
                 total = Some(sum);
@@ -272,12 +273,17 @@ impl<'a> Verifier<'a> {
                 .query_map(params![after, BLOBS], |row| {
                     let bytes: Option<Vec<u8>> = row.get(3)?;
                     let row_is_whole = match (&bytes, convert::digest(row, 1)) {
-                        (Some(bytes), Ok(name)) => Some(
-                            Digest::of(bytes) == name && bytes.len() as u64 == uint(row, 2)?,
-                        ),
+                        (Some(bytes), Ok(name)) => {
+                            Some(Digest::of(bytes) == name && bytes.len() as u64 == uint(row, 2)?)
+                        }
                         (None, _) | (_, Err(_)) => None,
                     };
-                    Ok((row.get::<_, i64>(0)?, convert::digest(row, 1), uint(row, 2)?, row_is_whole))
+                    Ok((
+                        row.get::<_, i64>(0)?,
+                        convert::digest(row, 1),
+                        uint(row, 2)?,
+                        row_is_whole,
+                    ))
                 })?
                 .collect();
             drop(query);

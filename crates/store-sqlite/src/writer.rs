@@ -19,8 +19,8 @@ use crate::apply::{Applier, Events, Refusal};
 use crate::ballast::{Ballast, may_use_ballast};
 use crate::event::Newest;
 use crate::stats::Counters;
-use crate::upkeep::LongReads;
 use crate::tail::{self, Tail};
+use crate::upkeep::LongReads;
 
 /// Commits that wait for the writer; whoever comes later waits outside. Enough for several full
 /// batches of the many runs that one site drives, little enough to bound memory and the wait.

@@ -54,7 +54,12 @@ impl Judge<'_> {
         self.found.push(Finding::of(self.run, code, what));
     }
 
-    fn differs(&mut self, column: &str, row: impl std::fmt::Display, journal: impl std::fmt::Display) {
+    fn differs(
+        &mut self,
+        column: &str,
+        row: impl std::fmt::Display,
+        journal: impl std::fmt::Display,
+    ) {
         let what = format!("`{column}` is {row} in its row and {journal} by its journal");
         self.find(Code::RowDiffers, what);
     }
@@ -147,7 +152,8 @@ impl Judge<'_> {
         }
         let ends = outcome_numbers(self.facts.machine);
         for row in outcomes.iter().filter(|row| !ends.contains(&row.number)) {
-            let what = format!("outcome {}, where the run has ended {} times", row.number, ends.end());
+            let what =
+                format!("outcome {}, where the run has ended {} times", row.number, ends.end());
             self.find(Code::OutcomeUnknown, what);
         }
     }
@@ -160,7 +166,8 @@ impl Judge<'_> {
         };
         let says = (outcome.run, outcome.number, outcome.state, row.at);
         if says != (self.run, number, end.state, end.at) {
-            let what = format!("outcome {number} says {} where the run was {}", outcome.state, end.state);
+            let what =
+                format!("outcome {number} says {} where the run was {}", outcome.state, end.state);
             self.find(Code::OutcomeDiffers, what);
         }
     }

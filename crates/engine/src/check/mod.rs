@@ -115,6 +115,7 @@ impl<'a> Checker<'a> {
             let mut verified = None;
             loop {
                 tokio::select! {
+                    () = tell.closed() => return Ok(Err(Unheard)),
                     done = &mut verify, if verified.is_none() => verified = Some(done?),
                     finding = findings.recv() => match finding {
                         Some(finding) => {
@@ -185,11 +186,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    async fn found(
-        &mut self,
-        finding: Finding,
-        tell: &mpsc::Sender<Told>,
-    ) -> Result<(), Unheard> {
+    async fn found(&mut self, finding: Finding, tell: &mpsc::Sender<Told>) -> Result<(), Unheard> {
         let told = self.totals.findings + self.totals.notes;
         if finding.code.is_note() {
             self.totals.notes += 1;

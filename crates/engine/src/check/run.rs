@@ -124,7 +124,10 @@ impl Checker<'_> {
         let mut find = |code, what: String| found.push(Finding::of(row.run, code, what));
         if let Some(ahead) = &following.ahead {
             let (taken, last) = (ahead.sequence, following.last);
-            find(Code::SnapshotDiffers, format!("it was taken at {taken}, and the journal ends at {last}"));
+            find(
+                Code::SnapshotDiffers,
+                format!("it was taken at {taken}, and the journal ends at {last}"),
+            );
         }
         let emitted = following.machine.emitted();
         for event in self.store.event_emitted(row.run, emitted, 1).await? {
@@ -289,7 +292,9 @@ async fn outcomes(store: &dyn Store, run: RunId) -> Result<Vec<OutcomeRow>, Stor
 /// What it means that a run cannot be followed.
 fn unreadable(run: RunId, wrong: &LoadError) -> Finding {
     let code = match wrong {
-        LoadError::RevisionMissing(..) | LoadError::RevisionUnreadable(..) => Code::RevisionUnreadable,
+        LoadError::RevisionMissing(..) | LoadError::RevisionUnreadable(..) => {
+            Code::RevisionUnreadable
+        }
         LoadError::Record { cause: FormatError::BlobMissing(_), .. } => Code::BlobMissing,
         LoadError::Record { .. } | LoadError::Store(_) => Code::JournalUnreadable,
         LoadError::Snapshot(_) => Code::SnapshotDiffers,

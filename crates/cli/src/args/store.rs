@@ -29,7 +29,7 @@ pub enum StoreCommand {
 #[derive(Debug, Clone, Args)]
 pub struct Whose {
     /// The data folder of a site that is stopped [default: ask the site]
-    #[arg(long, value_name = "DIR", conflicts_with = "server")]
+    #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
 

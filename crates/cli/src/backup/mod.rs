@@ -116,3 +116,48 @@ fn failed(file: &Path, cause: &io::Error) -> Failure {
         _ => failure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: rename a field, or take any kind or version.
+    #[test]
+    fn a_manifest_is_read_and_written_as_its_sample() {
+        let text = include_str!("../../../../docs/spec/samples/v1/backup-manifest.json");
+        let folder = tempfile::tempdir().expect("a folder");
+        let read = |text: &str| {
+            std::fs::write(folder.path().join(MANIFEST), text).expect("written");
+            Manifest::read(folder.path()).map_err(|failure| failure.render())
+        };
+        let manifest = read(text).expect("the sample");
+        assert_eq!(serde_json::to_string_pretty(&manifest).expect("JSON") + "\n", text);
+        let newer = read(&text.replace("\"v\": 1", "\"v\": 2")).expect_err("newer");
+        assert!(newer.contains("use a newer program"), "{newer}");
+        let other = read(&text.replace("isonomy.backup", "other")).expect_err("another kind");
+        assert!(other.contains("is not the manifest"), "{other}");
+    }
+
+    /// Mutation: join whatever name comes.
+    #[test]
+    fn no_file_of_a_backup_lies_elsewhere() {
+        let digest = "b3:35d6c4ea88c6f3e5df065d9c23526e3ece0e22a396496935e6f5b3a6f496a38a";
+        let place = |file: &str, digest: &str| {
+            let about = BackupFile { file: file.to_owned(), bytes: 1, digest: digest.to_owned() };
+            place(Path::new("/backup"), &about).is_ok()
+        };
+        assert!(place("isonomy.db", digest));
+        assert!(place(&format!("blobs/35/{}", &digest[3..]), digest));
+        for file in [
+            "../isonomy.db",
+            "/etc/passwd",
+            "isonomy.db-wal",
+            "blobs/35/../../x",
+            "blobs/36/35d6",
+            "",
+        ] {
+            assert!(!place(file, digest), "{file}");
+        }
+        assert!(!place("blobs/..//../x", "b3:../x"));
+    }
+}

@@ -174,17 +174,13 @@ fn totals_text(totals: &StoreTotals) -> String {
 
 async fn back_up(global: &Global, args: StoreBackup) -> Outcome {
     let scratch = args.dest.join(SCRATCH);
-    let mut pieces = None;
-    let from_site = args.whose.data.is_none();
-    if let Some(data) = &args.whose.data {
-        let store = look(data).map_err(not_opened)?;
-        pieces = Some(store);
-    }
-    let mut source: Option<Pieces> = None;
-    // Begun with the first look, when the folder was found to be free.
+    let mut folder = args.whose.data.as_deref().map(look).transpose().map_err(not_opened)?;
+    let from_site = folder.is_none();
+    let mut pieces: Option<Pieces> = None;
+    // Begun when the first piece is asked for: then the folder was found to be free.
     let mut next = async || -> Outcome<Option<Bytes>> {
-        if source.is_none() {
-            source = Some(match pieces.take() {
+        if pieces.is_none() {
+            pieces = Some(match folder.take() {
                 None => ask(global, "POST", "backup").await?,
                 Some(store) => {
                     let job = begun(custodian(&store, Some(&scratch)).backup());
@@ -192,7 +188,7 @@ async fn back_up(global: &Global, args: StoreBackup) -> Outcome {
                 }
             });
         }
-        source.as_mut().expect("set above").next().await
+        pieces.as_mut().expect("set above").next().await
     };
     let made = backup::receive(&args.dest, &mut next).await;
     if !from_site {
@@ -326,6 +322,23 @@ impl StoreArgs {
             StoreCommand::Backup(args) => args.whose.is_here(),
             StoreCommand::Export(args) => args.whose.is_here(),
             StoreCommand::Restore(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: add a code, or change what one says, and leave the reference as it is.
+    #[test]
+    fn every_code_of_the_check_is_in_the_reference() {
+        let reference = include_str!("../../../../docs/reference/store-check.md");
+        let told: Vec<&str> = reference.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(told.len(), FindingCode::ALL.len());
+        for (line, code) in told.iter().zip(FindingCode::ALL) {
+            let starts = line.starts_with(&format!("| `{code}` | "));
+            assert!(starts && line.ends_with(&format!(" | {} |", code.advice())), "{line}");
         }
     }
 }

@@ -185,3 +185,91 @@ fn time(at: Option<Timestamp>) -> String {
 fn told(is_there: bool) -> &'static str {
     if is_there { "one" } else { "none" }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use base::{Digest, RunId};
+    use serde_json::json;
+
+    use super::*;
+    use crate::driver::Summary;
+    use crate::format::Blobs;
+    use crate::record::{By, Happened, SEMANTICS, Seed, Usage};
+
+    const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn started(text: &str) -> (Machine, Started) {
+        let workflow = Arc::new(spec::read(text, &spec::catalog::Empty).expect("right").workflow);
+        let started = Started {
+            run: RunId::from_uuid(uuid::Uuid::from_u128(7)),
+            key: workflow.document.key.clone(),
+            revision: Digest::of(b"revision"),
+            version: workflow.document.version.clone(),
+            input: base::value::object([]),
+            by: By { actor: "tester".to_owned(), reason: None },
+            owner: "tester".to_owned(),
+            semantics: SEMANTICS,
+            runtime: base::value::object([]),
+            seed: Seed::from_bytes([7; 32]),
+            labels: Vec::new(),
+            tags: Vec::new(),
+            priority: 0,
+            traceparent: String::new(),
+            secrets: Vec::new(),
+            parent: None,
+        };
+        let mut machine = Machine::new(workflow);
+        machine.handle(AT, &Happened::Started(Box::new(started.clone()))).expect("it is new");
+        (machine, started)
+    }
+
+    fn judged(machine: &Machine, started: &Started) -> Vec<String> {
+        let summary = json!({
+            "version": "1.0.0", "priority": 0, "traceparent": "", "started_by": "tester",
+            "usage": Usage::default(),
+        });
+        assert!(Summary::decode(summary.to_string().as_bytes()).is_ok());
+        let row = RunRow {
+            run: started.run,
+            key: started.key.clone(),
+            revision: started.revision,
+            state: machine.state(),
+            created_at: AT,
+            updated_at: AT,
+            ended_at: None,
+            wake_at: None,
+            summary: summary.to_string().into(),
+        };
+        let (last, started, ends, outcomes) = (Sequence(1), Some(started), &[][..], &[][..]);
+        let facts = Facts { row: &row, machine, last, at: AT, started, ends, outcomes };
+        judge(&facts).iter().map(ToString::to_string).collect()
+    }
+
+    /// No journal leads there, so the state is changed by hand.
+    ///
+    /// Mutation: ask for the state alone, or look at the run as a whole only.
+    #[test]
+    fn a_run_or_a_branch_that_waits_for_nothing_is_stuck() {
+        let text = "document: {dsl: '1.0.3', namespace: test, name: naps, version: 1.0.0}
+do: [{both: {fork: {branches: [{a: {wait: PT1H}}, {b: {wait: PT2H}}]}}}]";
+        let (machine, started) = started(text);
+        assert_eq!(judged(&machine, &started), Vec::<String>::new());
+        for (timers, wanted) in
+            [(1, "waits for nothing"), (0, "it is running and waits for nothing")]
+        {
+            let frozen = machine.freeze();
+            let mut doc: serde_json::Value = serde_json::from_slice(&frozen.bytes).expect("JSON");
+            let kept = doc["state"]["timers"].as_array_mut().expect("timers");
+            assert_eq!(kept.len(), 2);
+            kept.truncate(timers);
+            let workflow = machine.workflow().clone();
+            let changed =
+                Machine::from_snapshot(workflow, doc.to_string().as_bytes(), &Blobs::new());
+            let found = judged(&changed.expect("it can be read"), &started);
+            let [found] = found.as_slice() else { panic!("{found:?}") };
+            assert!(found.contains("run-stuck") && found.contains(wanted), "{found}");
+        }
+    }
+}

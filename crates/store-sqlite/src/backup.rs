@@ -11,6 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags, params};
 use store::{BlobId, Copied};
 
+use crate::ballast::{FREE_BYTES_MIN, free_bytes};
 use crate::convert::{digest, uint};
 use crate::folder;
 use crate::open::{self, OpenError, identity, meta};
@@ -26,6 +27,7 @@ pub(crate) fn copy(db: &Connection, to: &Path, mut pacer: Pacer) -> Result<Copie
     let above = to.parent().ok_or("it needs a folder")?;
     folder::make(above).map_err(io)?;
     folder::create(to).map_err(io)?;
+    room(db, above)?;
     let mut copy =
         Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
     // What is read first decides which moment the copy is of.
@@ -53,6 +55,21 @@ pub(crate) fn copy(db: &Connection, to: &Path, mut pacer: Pacer) -> Result<Copie
     folder::sync(above).map_err(io)?;
     let (digest, bytes) = Digest::of_reader(file).map_err(io)?;
     Ok(Copied { bytes, digest, incarnation, epoch, schema, blobs })
+}
+
+/// The last room of a disk is for runs that end, not for copies.
+fn room(db: &Connection, folder: &Path) -> Result<(), String> {
+    let number = |pragma| db.pragma_query_value(None, pragma, |row| uint(row, 0));
+    let pages = number("page_count").and_then(|pages| Ok(pages * number("page_size")?));
+    let needed = pages.map_err(|cause| cause.to_string())?.saturating_add(FREE_BYTES_MIN);
+    let free = free_bytes(folder);
+    if free < needed {
+        let folder = folder.display();
+        return Err(format!(
+            "the disk of `{folder}` has {free} bytes left and {needed} are needed: free some space"
+        ));
+    }
+    Ok(())
 }
 
 /// Blobs that are files.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base::Digest;
 use bytes::{Buf as _, Bytes, BytesMut};
-use wire::{BackupFile, BackupLine};
+use wire::{BackupFile, BackupLine, StoreFailure};
 
 use super::{MANIFEST, Manifest, create, failed, make_folder, place, sync_names};
 use crate::failure::{Failure, Outcome};
@@ -21,7 +21,11 @@ pub async fn receive(
 ) -> Outcome<Manifest> {
     prepare(folder)?;
     let mut pieces = Incoming { next, read: BytesMut::new() };
-    let BackupLine::Store(store) = pieces.line().await? else { return Err(unexpected()) };
+    let store = match pieces.line().await? {
+        BackupLine::Store(store) => store,
+        BackupLine::Failed(failure) => return Err(not_made(&failure)),
+        BackupLine::File(_) | BackupLine::Done(_) => return Err(unexpected()),
+    };
     let (mut files, mut places) = (Vec::new(), Vec::new());
     loop {
         match pieces.line().await? {
@@ -32,12 +36,7 @@ pub async fn receive(
                 places.push(at);
             }
             BackupLine::Done(done) if done.files == files.len() as u64 => break,
-            BackupLine::Failed(failure) => {
-                return Err(Failure::internal(format!(
-                    "the backup was not made: {}",
-                    failure.detail
-                )));
-            }
+            BackupLine::Failed(failure) => return Err(not_made(&failure)),
             BackupLine::Done(_) | BackupLine::Store(_) => return Err(unexpected()),
         }
     }
@@ -137,6 +136,10 @@ impl<N: AsyncFnMut() -> Outcome<Option<Bytes>>> Incoming<'_, N> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         Ok(self.read.split_to(most.min(self.read.len())))
     }
+}
+
+fn not_made(failure: &StoreFailure) -> Failure {
+    Failure::internal(format!("the backup was not made: {}", failure.detail))
 }
 
 fn unexpected() -> Failure {

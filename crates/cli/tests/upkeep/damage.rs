@@ -29,14 +29,16 @@ const CASES: &[(FindingCode, Damage)] = &[
     (
         FindingCode::RowDiffers,
         Sql(
-            "UPDATE runs SET summary = replace(summary, '\"tasks\":', '\"tasks\":1') WHERE name = 'whole'",
+            "UPDATE runs SET summary = CAST(replace(summary, '\"tasks\":', '\"tasks\":1') AS BLOB) WHERE name = 'whole'",
         ),
     ),
     (
         FindingCode::RowDiffers,
-        Sql("UPDATE runs SET summary = replace(summary, '\"depth\":1', '\"depth\":2')"),
+        Sql(
+            "UPDATE runs SET summary = CAST(replace(summary, '\"depth\":1', '\"depth\":2') AS BLOB)",
+        ),
     ),
-    (FindingCode::RowUnreadable, Sql("UPDATE runs SET summary = '{}' WHERE name = 'whole'")),
+    (FindingCode::RowUnreadable, Sql("UPDATE runs SET summary = x'7b7d' WHERE name = 'whole'")),
     (FindingCode::RowUnreadable, Sql("UPDATE runs SET state = 9 WHERE name = 'whole'")),
     (FindingCode::RowOrphaned, Sql("DELETE FROM runs WHERE name = 'whole'")),
     (FindingCode::RowOrphaned, Sql("INSERT INTO logs VALUES (1, 99, '/', 1, 1, 1, 0, 0, x'00')")),
@@ -65,24 +67,26 @@ const CASES: &[(FindingCode, Damage)] = &[
     (
         FindingCode::JournalDiverged,
         Sql(
-            "UPDATE journal SET record = replace(record, '\"kind\":\"performed\",\"effect\":2,', '\"kind\":\"performed\",\"effect\":3,') WHERE run = 1",
+            "UPDATE journal SET record = CAST(replace(record, '\"kind\":\"performed\",\"effect\":2,', '\"kind\":\"performed\",\"effect\":3,') AS BLOB) WHERE run = 1",
         ),
     ),
     (
         FindingCode::JournalDiverged,
         Sql(
-            "UPDATE journal SET record = replace(record, '\"decided\":[{', '\"nothing\":[{') WHERE position = 3",
+            "UPDATE journal SET record = CAST(replace(record, '\"decided\":[{', '\"nothing\":[{') AS BLOB) WHERE position = 3",
         ),
     ),
     (FindingCode::SnapshotDiffers, Sql("UPDATE snapshots SET sequence = sequence - 1")),
     (FindingCode::SnapshotDiffers, Sql("UPDATE snapshots SET sequence = 99999")),
-    (FindingCode::SnapshotDiffers, Sql("UPDATE snapshots SET snapshot = '{}'")),
+    (FindingCode::SnapshotDiffers, Sql("UPDATE snapshots SET snapshot = x'7b7d'")),
     (FindingCode::OutcomeMissing, Sql("DELETE FROM outcomes WHERE run = 1")),
     (FindingCode::OutcomeUnknown, Sql("UPDATE outcomes SET number = 7 WHERE run = 1")),
     (FindingCode::OutcomeDiffers, Sql("UPDATE outcomes SET at = at + 1 WHERE run = 1")),
     (
         FindingCode::OutcomeDiffers,
-        Sql("UPDATE outcomes SET outcome = replace(outcome, 'completed', 'cancelled')"),
+        Sql(
+            "UPDATE outcomes SET outcome = CAST(replace(outcome, 'completed', 'cancelled') AS BLOB)",
+        ),
     ),
     (
         FindingCode::ChildMissing,

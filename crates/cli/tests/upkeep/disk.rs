@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{Home, document};
 
-const DISK: &str = "size=48m";
+const DISK: &str = "size=96m";
 
 const LOOPS: &str = "  - each:
       for: { each: i, in: '[range(0; 3000)]' }
@@ -79,7 +79,7 @@ fn a_full_disk_refuses_new_work_and_goes_on_when_there_is_room() {
         ),
     );
     home.write("all/sleeps.yaml", &document("sleeps", "  - nap:\n      wait: PT1H\n"));
-    home.write("text.json", &format!("{{\"text\": \"{}\"}}", "x".repeat(4_000)));
+    home.write("text.json", &format!("{{\"text\": \"{}\"}}", "x".repeat(500)));
     let dev = home.dev();
     home.run(&["apply", "-f", "all", "--yes"]).ends_with(0);
     let asleep = home.run(&["run", "sleeps", "--detach"]).ends_with(0).run_id();

@@ -24,7 +24,7 @@ const WHOLE: &str = "  - send:
             call: echo:1.0.0@default
             with: { n: '${ $i }' }
             output: { as: '${ $input }' }
-  - end:
+  - finish:
       set: { done: true }
 ";
 

@@ -70,6 +70,8 @@ pub struct Checker<'a> {
     pace: Pace,
     attends: Option<&'a (dyn Fn(RunId) -> bool + Send + Sync)>,
     totals: Totals,
+    /// The store has found rows that it cannot read.
+    unreadable: bool,
 }
 
 /// Nobody listens any more.
@@ -79,7 +81,7 @@ impl<'a> Checker<'a> {
     #[must_use]
     pub fn new(store: &'a dyn Store, catalog: &'a (dyn Catalog + Send + Sync), pace: Pace) -> Self {
         let (revisions, totals) = (Revisions::default(), Totals::default());
-        Self { store, catalog, revisions, pace, attends: None, totals }
+        Self { store, catalog, revisions, pace, attends: None, totals, unreadable: false }
     }
 
     /// In a site at work: `attends` says whether somebody takes care of a run that should go on.
@@ -138,7 +140,16 @@ impl<'a> Checker<'a> {
         let mut after = None;
         loop {
             let query = RunQuery { after, limit: PAGE, ..RunQuery::default() };
-            let page = self.store.run_list(query).await?;
+            let page = match self.store.run_list(query).await {
+                // What stands behind it cannot be listed.
+                Err(wrong) if self.unreadable => {
+                    let what = format!("{wrong}: the runs from there on were not looked at");
+                    return Ok(self
+                        .found(Finding::new(FindingCode::RowUnreadable, what), tell)
+                        .await);
+                }
+                page => page?,
+            };
             for row in &page {
                 let since = Instant::now();
                 let findings = self.run(row).await?;
@@ -188,6 +199,7 @@ impl<'a> Checker<'a> {
 
     async fn found(&mut self, finding: Finding, tell: &mpsc::Sender<Told>) -> Result<(), Unheard> {
         let told = self.totals.findings + self.totals.notes;
+        self.unreadable |= finding.code == FindingCode::RowUnreadable && finding.run.is_none();
         if finding.code.is_note() {
             self.totals.notes += 1;
         } else {

@@ -104,26 +104,36 @@ async fn check(global: &Global, args: StoreCheck) -> Outcome {
         },
     };
     let is_text = args.output.output == Format::Text;
+    let tell = |finding: &StoreFinding| {
+        if is_text { output::write(&finding_text(finding)) } else { Ok(()) }
+    };
+    told(args.output.output, &gather(pieces, tell).await?)
+}
+
+/// What is wrong in the store of a site that was stopped just now.
+pub async fn findings(data: &Path) -> Outcome<Vec<StoreFinding>> {
+    let store = look(data).map_err(not_opened)?;
+    let pieces = Pieces::Folder(begun(custodian(&store, None).check()), store);
+    Ok(gather(pieces, |_| Ok(())).await?.findings)
+}
+
+async fn gather(
+    pieces: Pieces,
+    mut tell: impl FnMut(&StoreFinding) -> Outcome<()>,
+) -> Outcome<Checked> {
     let mut lines = Lines { pieces, read: Vec::new() };
-    let mut checked = Checked::default();
+    let mut findings = Vec::new();
     while let Some(line) = lines.next().await? {
         match serde_json::from_slice(&line).map_err(operator::OperatorError::Json)? {
             StoreCheckLine::Finding(finding) => {
-                if is_text {
-                    output::write(&finding_text(&finding))?;
-                }
-                checked.findings.push(finding);
+                tell(&finding)?;
+                findings.push(finding);
             }
             StoreCheckLine::Progress(_) => {}
-            StoreCheckLine::Done(totals) => {
-                checked.totals = totals;
-                return told(args.output.output, &checked);
-            }
+            StoreCheckLine::Done(totals) => return Ok(Checked { findings, totals }),
             StoreCheckLine::Failed(failure) => {
-                return Err(Failure::internal(format!(
-                    "cannot check the store: {}",
-                    failure.detail
-                )));
+                let what = format!("cannot check the store: {}", failure.detail);
+                return Err(Failure::internal(what));
             }
         }
     }

@@ -19,6 +19,22 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// Of all that can be read, in flat memory, with how many bytes it was.
+    pub fn of_reader(mut from: impl std::io::Read) -> std::io::Result<(Self, u64)> {
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok((Self(*hasher.finalize().as_bytes()), hasher.count())),
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                }
+                Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use base::{Namespace, RunId, SecretName, WorkflowName};
-use gateway::operator::{Client, Events, OperatorError, Reply};
+use gateway::operator::{Client, Events, OperatorError, Pieces, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -54,6 +54,19 @@ pub struct EventQuery {
     pub run: Option<RunId>,
     pub since: Option<String>,
     pub oldest: bool,
+}
+
+/// Which part of the store is exported, behind `/api/v1/store/`.
+pub fn export_path(
+    run: Option<RunId>,
+    namespace: Option<&Namespace>,
+    since: Option<&str>,
+) -> String {
+    let mut query = Query::default();
+    query.add("run", run.map(|run| run.to_string()).as_deref());
+    query.add("namespace", namespace.map(Namespace::as_str));
+    query.add("since", since);
+    format!("export{}", query.0)
 }
 
 impl EventQuery {
@@ -276,6 +289,12 @@ impl Api {
         let mut query = Query::default();
         query.add("task", of.task.as_deref());
         self.client.events(&self.path(&format!("runs/{}/logs/follow", of.run), &query), after).await
+    }
+
+    /// A long job on the store, told as it goes.
+    pub async fn store_job(&self, method: &str, path: &str) -> Outcome<Pieces> {
+        let job = self.client.stream(method, &format!("/api/v1/store/{path}")).await;
+        job.map_err(|error| self.explain(error))
     }
 
     async fn command(&self, run: RunId, what: &str, reason: Option<String>) -> Outcome<()> {

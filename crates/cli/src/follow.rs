@@ -24,6 +24,7 @@ const TRIES_MAX: u32 = 10;
 const STATE: &str = "state";
 
 const DELAY_FIRST: Duration = Duration::from_millis(100);
+/// The longest delay between two tries to find a site that has gone.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
 /// Tries since the site last told something.

@@ -4,6 +4,7 @@
 mod address;
 mod api;
 mod args;
+mod backup;
 mod command;
 mod demo;
 mod diff;

@@ -65,8 +65,12 @@ pub fn write(text: &str) -> Outcome<()> {
 
 /// Text on stdout as it is: a part of a line, perhaps.
 pub fn write_exact(text: &str) -> Outcome<()> {
+    write_bytes(text.as_bytes())
+}
+
+pub fn write_bytes(bytes: &[u8]) -> Outcome<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes());
+    let written = stdout.write_all(bytes);
     match written.and_then(|()| stdout.flush()) {
         // Whoever reads has seen enough, as with `| head`.
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -19,7 +19,9 @@ const DRAWS_PER_SECOND: u8 = 15;
 
 const TICK: Duration = Duration::from_millis(120);
 
+/// Characters of a task's name in one line.
 const TASK_CHARS_MAX: usize = 40;
+/// Characters of what is told beside it.
 const TALK_CHARS_MAX: usize = 80;
 
 /// Who watches the run, and how.

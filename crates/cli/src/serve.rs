@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::{SystemClock, SystemRandom};
 use site::{Config, Parts, Site, StoreFigures};
-use store::Store;
+use store::{Store, Upkeep};
 use store_sqlite::{OpenOptions, SqliteStore, StoreStats};
 use tokio::net::TcpListener;
 
@@ -44,6 +44,7 @@ impl Serving {
         let counting = Arc::clone(&store);
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            upkeep: Some(Arc::clone(&store) as Arc<dyn Upkeep>),
             config,
             program,
             secrets: Some(data.join(SECRETS)),

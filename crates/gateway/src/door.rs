@@ -41,6 +41,7 @@ use crate::process::{Asker, Crossings, Process};
 /// by default.
 const CONNECTIONS_MAX: usize = 32;
 
+/// Headers of one request of a process. Libraries send some ten.
 const HEADERS_MAX: usize = 100;
 
 /// From the first byte of a request's head to its last.

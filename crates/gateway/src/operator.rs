@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::Url;
 use serde::de::DeserializeOwned;
@@ -40,6 +40,9 @@ pub struct Reply {
     pub headers: HeaderMap,
     pub body: Bytes,
 }
+
+/// An answer, piece by piece.
+pub type Pieces = BoxStream<'static, Result<Bytes, OperatorError>>;
 
 pub type Events = BoxStream<'static, Result<SseEvent, OperatorError>>;
 
@@ -133,6 +136,21 @@ impl Client {
             address: self.address(),
         };
         Ok(stream::try_unfold(state, Following::next).boxed())
+    }
+
+    /// An answer that is taken as it comes, however long it takes.
+    pub async fn stream(&self, method: &str, path: &str) -> Result<Pieces, OperatorError> {
+        let response = self.execute(self.request(method, path, &[])?).await?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            return Err(OperatorError::Status { status, body: self.body(response).await? });
+        }
+        let address = self.address();
+        let pieces = response.bytes_stream().map_err(move |error| OperatorError::Broken {
+            address: address.clone(),
+            why: cause(&error),
+        });
+        Ok(pieces.boxed())
     }
 
     fn request(

@@ -24,6 +24,7 @@ mod secret;
 mod serve;
 mod site;
 mod start;
+mod upkeep;
 mod view;
 mod workflow;
 
@@ -34,3 +35,4 @@ pub use metrics::StoreFigures;
 pub use schedule::{Heard, Sets, Taken, Whole};
 pub use serve::ServeError;
 pub use site::{Parts, Site, SiteError};
+pub use upkeep::{Busy, Custodian, ExportFilter, Pieces};

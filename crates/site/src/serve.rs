@@ -24,6 +24,7 @@ const CONNECTIONS_MAX: usize = 384;
 /// From the first byte of a request's head to its last, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Headers of one request. Browsers send some twenty.
 const HEADERS_MAX: usize = 64;
 
 /// The largest head of a request. Browsers stay below 16 KiB.

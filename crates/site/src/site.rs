@@ -24,6 +24,7 @@ use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::schedule::Schedules;
 use crate::secret::{Keeper, Opened};
+use crate::upkeep::Custodian;
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -32,6 +33,8 @@ const NAME: &str = "isonomy";
 /// What a site is made of.
 pub struct Parts {
     pub store: Arc<dyn Store>,
+    /// The same store, where it lies on a disk.
+    pub upkeep: Option<Arc<dyn store::Upkeep>>,
     pub config: Config,
     /// This binary itself, as a file: evaluator processes are started from it.
     pub program: PathBuf,
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     pub workflows: Workflows,
     pub runs: Runs,
     pub secrets: Keeper,
+    pub custodian: Custodian,
     pub requests: Requests,
     pub closing: CancellationToken,
     schedules: Schedules,
@@ -76,7 +80,7 @@ pub enum SiteError {
 impl Site {
     /// Puts a site together and takes up every run that has not ended.
     pub async fn open(parts: Parts) -> Result<Self, SiteError> {
-        let Parts { store, config, program, secrets, clock, random, store_figures } = parts;
+        let Parts { store, upkeep, config, program, secrets, clock, random, store_figures } = parts;
         let catalog = Arc::new(Catalog::shipped());
         let gate = Arc::new(Gate::new(config.egress, config.gate));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
@@ -115,6 +119,13 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
+        let custodian = Custodian::at_work(
+            Arc::clone(&store),
+            upkeep,
+            Arc::clone(&catalog),
+            driver.clone(),
+            Arc::clone(&clock),
+        );
         let closing = CancellationToken::new();
         let workflows = Workflows::new(
             Arc::clone(&store),
@@ -143,6 +154,7 @@ impl Site {
             workflows,
             runs,
             secrets: keeper,
+            custodian,
             requests: Requests::default(),
             closing,
             schedules,

@@ -10,11 +10,14 @@ use crate::refusal::Refusal;
 
 /// Tags of a run. They are shown in lists, so a handful is useful.
 const TAGS_MAX: usize = 64;
+/// Characters of a tag's key, which is a column of a list.
 const TAG_KEY_CHARS_MAX: usize = 128;
+/// Characters of a tag's value: a name or an address, not a document.
 const TAG_VALUE_CHARS_MAX: usize = 1_024;
 
 /// Labels of a run. The largest known catalogue of data classes has fewer.
 const LABELS_MAX: usize = 64;
+/// Characters of a label, which is the name of a class of data.
 const LABEL_CHARS_MAX: usize = 128;
 
 /// A run that somebody asks for.

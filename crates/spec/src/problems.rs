@@ -96,6 +96,7 @@ impl Problems {
 
 /// A name from the document for a message: short enough to read.
 pub(crate) fn shown(name: &str) -> String {
+    /// A line of a terminal.
     const CHARS_MAX: usize = 80;
     let mut chars = name.chars();
     let short: String = chars.by_ref().take(CHARS_MAX).collect();

@@ -15,7 +15,7 @@ const BALLAST_FILE: &str = "ballast";
 
 /// Free space below which the ballast is not put back: taking the last room would fill the disk
 /// that we wait for to be emptied.
-const FREE_BYTES_MIN: u64 = 3 * BALLAST_BYTES;
+pub(crate) const FREE_BYTES_MIN: u64 = 3 * BALLAST_BYTES;
 
 #[derive(Debug)]
 pub(crate) struct Ballast {
@@ -69,8 +69,7 @@ impl Ballast {
 
     /// What the disk has left for us; zero where it does not say.
     pub(crate) fn free_bytes(&self) -> u64 {
-        rustix::fs::statvfs(self.file.with_file_name("."))
-            .map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
+        free_bytes(&self.file.with_file_name("."))
     }
 
     fn fill(&self) -> io::Result<()> {
@@ -82,6 +81,11 @@ impl Ballast {
         }
         file.sync_all()
     }
+}
+
+/// What the disk of this folder has left for us; zero where it does not say.
+pub(crate) fn free_bytes(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Removes the ballast of a store that cannot even be opened. `false` where there was none.

@@ -52,6 +52,14 @@ impl BlobFiles {
         Ok(Self { folder, unfinished, next: AtomicU64::new(0), counters, on_fatal })
     }
 
+    /// The files as they are, only to be read.
+    pub(crate) fn look(data: &Path, counters: Arc<Counters>) -> Self {
+        let folder = data.join("blobs");
+        let unfinished = folder.join("new");
+        let never = |_| unreachable!("a store that is only read writes no file");
+        Self { folder, unfinished, next: AtomicU64::new(0), counters, on_fatal: never }
+    }
+
     /// Keeps the content as a file.
     pub(crate) fn keep(
         &self,
@@ -131,6 +139,14 @@ impl BlobFiles {
             return Err(ReadError::Changed(blob));
         }
         fs::read(&file).map_err(failed)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn file(&self, blob: BlobId) -> PathBuf {
+        self.place(blob).1
     }
 
     /// The folder and the file of a blob: 256 folders, so that none grows too long.

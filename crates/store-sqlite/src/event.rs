@@ -1,7 +1,7 @@
 //! Reading events.
 
 use base::{Namespace, RunId, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
 use store::{EventQuery, EventRow};
 
 use crate::convert::{self, int, uint};
@@ -49,6 +49,27 @@ pub(crate) fn list(db: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<
     }
     found.truncate(query.limit as usize);
     Ok(found)
+}
+
+pub(crate) fn emitted(
+    db: &Connection,
+    run: RunId,
+    after: u64,
+    limit: u32,
+) -> rusqlite::Result<Vec<EventRow>> {
+    let mut query = db.prepare_cached(include_str!("sql/event_emitted.sql"))?;
+    let asked = params![run.as_uuid().as_bytes(), int(after), limit];
+    query.query_map(asked, event_row)?.collect()
+}
+
+pub(crate) fn named(
+    db: &Connection,
+    namespace: &Namespace,
+    source: &str,
+    id: &str,
+) -> rusqlite::Result<Option<EventRow>> {
+    let mut query = db.prepare_cached(include_str!("sql/event_named.sql"))?;
+    query.query_row(params![namespace.as_str(), source, id], event_row).optional()
 }
 
 fn rows(

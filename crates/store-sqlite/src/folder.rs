@@ -85,3 +85,11 @@ pub(crate) fn clear(folder: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Removes a folder of things made in passing, if it is there.
+pub(crate) fn forget(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    }
+}

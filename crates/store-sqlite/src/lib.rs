@@ -6,6 +6,7 @@
 //! `ballast`) and what ties them together.
 
 mod apply;
+mod backup;
 mod ballast;
 mod blob;
 mod change;
@@ -22,14 +23,17 @@ mod run;
 mod schedule;
 mod stats;
 mod tail;
+mod upkeep;
+mod verify;
 mod workflow;
 mod writer;
 
+pub use backup::{RenewError, renew};
 pub use open::{DATABASE_FILE, OpenError, OpenOptions};
 pub use stats::StoreStats;
 
 use std::convert::Infallible;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -53,6 +57,7 @@ use folder::Lock;
 use reader::Readers;
 use stats::Counters;
 use tail::Tail;
+use upkeep::LongReads;
 use writer::{Command, Commit, Desk, QUEUE_COMMITS_MAX};
 
 /// An open store. Dropping it writes what waits and closes the file.
@@ -64,12 +69,15 @@ pub struct SqliteStore {
     blobs: Arc<BlobFiles>,
     tail: Arc<Mutex<Tail>>,
     counters: Arc<Counters>,
+    data: PathBuf,
+    /// Jobs that hold the log for long.
+    long_reads: LongReads,
     /// Position of the newest event that is committed.
     event_last: Arc<AtomicU64>,
     /// `None` only while this is dropped.
     commits: Option<mpsc::Sender<Command>>,
     /// Done when the writer has ended.
-    ended: futures::future::Shared<oneshot::Receiver<()>>,
+    ended: futures::future::Shared<BoxFuture<'static, Result<(), oneshot::Canceled>>>,
     writer: Option<JoinHandle<()>>,
     /// Last, so that it is given up when nothing uses the files any more.
     _lock: Lock,
@@ -85,6 +93,7 @@ impl SqliteStore {
             .map_err(|cause| OpenError::Folder { path: data.join("blobs"), cause })?;
         let tail = Arc::new(Mutex::new(opened.tail));
         let event_last = Arc::new(AtomicU64::new(opened.event_newest.position));
+        let long_reads = LongReads::default();
         let desk = Desk {
             epoch: opened.epoch,
             tail: Arc::clone(&tail),
@@ -93,6 +102,7 @@ impl SqliteStore {
             event_last: Arc::clone(&event_last),
             event_newest: opened.event_newest,
             event_limits: options.events,
+            long_reads: long_reads.clone(),
             on_fatal: options.on_fatal,
         };
         let (commits, queue) = mpsc::channel(QUEUE_COMMITS_MAX);
@@ -118,10 +128,35 @@ impl SqliteStore {
             blobs: Arc::new(blobs),
             tail,
             counters,
+            data: data.to_owned(),
+            long_reads,
             event_last,
             commits: Some(commits),
-            ended: ended.shared(),
+            ended: ended.boxed().shared(),
             writer: Some(writer),
+            _lock: opened.lock,
+        })
+    }
+
+    /// Opens the store in `data` to be read, and changes nothing: not the epoch either. Commits are
+    /// refused as [`CommitError::Closed`].
+    pub fn look(data: &Path) -> Result<Self, OpenError> {
+        let opened = open::look(data, OpenOptions::default().readers)?;
+        let counters = Arc::new(Counters::default());
+        let (commits, _) = mpsc::channel(1);
+        Ok(Self {
+            incarnation: opened.incarnation,
+            epoch: opened.epoch,
+            readers: Readers::start(opened.readers).map_err(OpenError::Threads)?,
+            blobs: Arc::new(BlobFiles::look(data, Arc::clone(&counters))),
+            tail: Arc::new(Mutex::new(opened.tail)),
+            counters,
+            data: data.to_owned(),
+            long_reads: LongReads::default(),
+            event_last: Arc::new(AtomicU64::new(opened.event_newest.position)),
+            commits: Some(commits),
+            ended: futures::future::ready(Ok(())).boxed().shared(),
+            writer: None,
             _lock: opened.lock,
         })
     }
@@ -273,6 +308,10 @@ impl Store for SqliteStore {
         self.ask("list outcomes", move |db| outcome::list(db, after, limit))
     }
 
+    fn outcome_of(&self, run: RunId, after: u32, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
+        self.ask("list the outcomes of a run", move |db| outcome::of_run(db, run, after, limit))
+    }
+
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>> {
         self.ask("list changes", move |db| change::list(db, after, limit))
     }
@@ -299,6 +338,19 @@ impl Store for SqliteStore {
 
     fn event_list(&self, query: EventQuery) -> Answer<'_, Vec<EventRow>> {
         self.ask("list events", move |db| event::list(db, &query))
+    }
+
+    fn event_emitted(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<EventRow>> {
+        self.ask("list what a run has emitted", move |db| event::emitted(db, run, after, limit))
+    }
+
+    fn event_named(
+        &self,
+        namespace: Namespace,
+        source: String,
+        id: String,
+    ) -> Answer<'_, Option<EventRow>> {
+        self.ask("find an event", move |db| event::named(db, &namespace, &source, &id))
     }
 
     fn event_last(&self) -> u64 {

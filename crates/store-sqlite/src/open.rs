@@ -10,21 +10,24 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params}
 use store::EventLimits;
 
 use crate::ballast;
+use crate::convert::int;
 use crate::event::Newest;
 use crate::folder::{self, Lock};
 use crate::tail::{self, Tail};
+use crate::upkeep::SCRATCH;
 
 /// The name of the database file in the data folder.
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
     include_str!("sql/schema_event.sql"),
     include_str!("sql/schema_log.sql"),
     include_str!("sql/schema_event_2.sql"),
+    include_str!("sql/schema_event_by_run.sql"),
 ];
 
 /// How long a connection waits for a foreign process that holds the file.
@@ -69,6 +72,12 @@ pub enum OpenError {
         "the store in `{file}` has format {found}, and this program knows formats up to {known}: use a newer program"
     )]
     Newer { file: PathBuf, found: i64, known: i64 },
+    #[error("there is no store in `{folder}`: name the data folder of a site with `--data DIR`")]
+    Missing { folder: PathBuf },
+    #[error(
+        "the store in `{file}` has format {found}, and this program looks at format {known} only: start a site on it once with this program, or look with the program that wrote it"
+    )]
+    Older { file: PathBuf, found: i64, known: i64 },
     #[error(
         "`{file}` is damaged or not a store ({cause}): move the folder away and bring back a backup, or start with an empty folder"
     )]
@@ -110,6 +119,7 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
     let on_folder = |cause| OpenError::Folder { path: data.to_owned(), cause };
     folder::make(data).map_err(on_folder)?;
     let lock = Lock::take(data)?;
+    folder::forget(&data.join(SCRATCH)).map_err(on_folder)?;
     let file = data.join(DATABASE_FILE);
     refuse_emptied(&file)?;
     folder::touch(&file).map_err(|cause| OpenError::Folder { path: file.clone(), cause })?;
@@ -135,11 +145,63 @@ fn attempt(data: &Path, options: &OpenOptions) -> Result<Opened, OpenError> {
 
     let mut readers = Vec::new();
     for _ in 0..options.readers.max(1) {
-        let reader = connect(&file, READER_CACHE_KIB).map_err(failed)?;
-        reader.pragma_update(None, "query_only", true).map_err(failed)?;
-        readers.push(reader);
+        readers.push(reader(&file).map_err(failed)?);
     }
     Ok(Opened { lock, writer, readers, incarnation, epoch, tail, event_newest })
+}
+
+/// Opens the folder to be read, and nothing else: no table is changed, no file but the lock.
+pub(crate) fn look(data: &Path, readers: usize) -> Result<Looked, OpenError> {
+    let file = data.join(DATABASE_FILE);
+    if !file.is_file() {
+        return Err(OpenError::Missing { folder: data.to_owned() });
+    }
+    let lock = Lock::take(data)?;
+    refuse_emptied(&file)?;
+    let failed = |cause: rusqlite::Error| of_sql(&file, &cause);
+    let mut connections = Vec::new();
+    for _ in 0..readers.max(1) {
+        connections.push(reader(&file).map_err(failed)?);
+    }
+    let db = &connections[0];
+    let found = schema_version(db).map_err(failed)?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(OpenError::Newer { file, found, known });
+    }
+    if found < known {
+        return Err(OpenError::Older { file, found, known });
+    }
+    let (incarnation, epoch) = identity(db).map_err(failed)?;
+    let tail = read_tail(db, &file)?;
+    let event_newest = crate::event::newest(db).map_err(failed)?;
+    Ok(Looked { lock, readers: connections, incarnation, epoch, tail, event_newest })
+}
+
+/// A store that is only read.
+pub(crate) struct Looked {
+    pub(crate) lock: Lock,
+    pub(crate) readers: Vec<Connection>,
+    pub(crate) incarnation: IncarnationId,
+    pub(crate) epoch: u64,
+    pub(crate) tail: Tail,
+    pub(crate) event_newest: Newest,
+}
+
+/// A connection that can only read.
+pub(crate) fn reader(file: &Path) -> rusqlite::Result<Connection> {
+    let reader = connect(file, READER_CACHE_KIB)?;
+    reader.pragma_update(None, "query_only", true)?;
+    Ok(reader)
+}
+
+/// A database as this version makes it, in memory: to compare with.
+pub(crate) fn model() -> rusqlite::Result<Connection> {
+    let db = Connection::open_in_memory()?;
+    for script in MIGRATIONS {
+        db.execute_batch(script)?;
+    }
+    Ok(db)
 }
 
 /// SQLite takes an empty file for a new one and forgets the log beside it. No start of ours leaves
@@ -181,7 +243,10 @@ fn schema_version(db: &Connection) -> rusqlite::Result<i64> {
     meta(db, "schema")?.ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
 
-fn meta<T: rusqlite::types::FromSql>(db: &Connection, key: &str) -> rusqlite::Result<Option<T>> {
+pub(crate) fn meta<T: rusqlite::types::FromSql>(
+    db: &Connection,
+    key: &str,
+) -> rusqlite::Result<Option<T>> {
     db.query_row(include_str!("sql/meta_get.sql"), [key], |row| row.get(0)).optional()
 }
 
@@ -208,16 +273,22 @@ fn migrate(db: &mut Connection, found: i64) -> rusqlite::Result<()> {
 /// Becomes the owner: the epoch is durable before anything is done in its name.
 fn own(db: &mut Connection) -> rusqlite::Result<(IncarnationId, u64)> {
     let transaction = db.transaction()?;
-    let incarnation: Option<[u8; 16]> = meta(&transaction, "incarnation")?;
-    let before: Option<i64> = meta(&transaction, "epoch")?;
-    let (Some(incarnation), Some(before)) = (incarnation, before) else {
+    let (incarnation, before) = identity(&transaction)?;
+    let epoch = before.saturating_add(1);
+    transaction.execute(include_str!("sql/meta_put.sql"), params!["epoch", int(epoch)])?;
+    transaction.commit()?;
+    Ok((incarnation, epoch))
+}
+
+/// Which life of the store this is, and its newest owner.
+pub(crate) fn identity(db: &Connection) -> rusqlite::Result<(IncarnationId, u64)> {
+    let incarnation: Option<[u8; 16]> = meta(db, "incarnation")?;
+    let epoch: Option<i64> = meta(db, "epoch")?;
+    let (Some(incarnation), Some(epoch)) = (incarnation, epoch) else {
         return Err(rusqlite::Error::QueryReturnedNoRows);
     };
-    let epoch = before.max(0).saturating_add(1);
-    transaction.execute(include_str!("sql/meta_put.sql"), params!["epoch", epoch])?;
-    transaction.commit()?;
     let incarnation = IncarnationId::from_uuid(uuid::Uuid::from_bytes(incarnation));
-    Ok((incarnation, epoch.unsigned_abs()))
+    Ok((incarnation, epoch.max(0).unsigned_abs()))
 }
 
 fn read_tail(db: &Connection, file: &Path) -> Result<Tail, OpenError> {

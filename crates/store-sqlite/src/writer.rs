@@ -20,6 +20,7 @@ use crate::ballast::{Ballast, may_use_ballast};
 use crate::event::Newest;
 use crate::stats::Counters;
 use crate::tail::{self, Tail};
+use crate::upkeep::LongReads;
 
 /// Commits that wait for the writer; whoever comes later waits outside. Enough for several full
 /// batches of the many runs that one site drives, little enough to bound memory and the wait.
@@ -76,6 +77,7 @@ pub(crate) struct Desk {
     pub(crate) event_last: Arc<AtomicU64>,
     pub(crate) event_newest: Newest,
     pub(crate) event_limits: EventLimits,
+    pub(crate) long_reads: LongReads,
     pub(crate) on_fatal: fn(String) -> !,
 }
 
@@ -322,7 +324,8 @@ impl<'db> Writer<'db> {
         }
         self.batches_since_look = 0;
         let Some((pages, copied)) = self.wal("NOOP") else { return };
-        if pages >= CHECKPOINT_PAGES_HARD {
+        // A job that reads for minutes would be waited for, and everyone behind it.
+        if pages >= CHECKPOINT_PAGES_HARD && !self.desk.long_reads.any() {
             self.checkpoint("RESTART");
         } else if pages - copied >= CHECKPOINT_PAGES {
             self.checkpoint("PASSIVE");

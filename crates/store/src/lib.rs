@@ -5,6 +5,7 @@
 //! engine and the site. Reading is by noun: one file a noun.
 
 mod change;
+mod check;
 mod commit;
 mod event;
 mod journal;
@@ -14,9 +15,11 @@ mod outcome;
 mod run;
 mod schedule;
 pub mod suite;
+mod upkeep;
 mod workflow;
 
 pub use change::ChangeRow;
+pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
 pub use event::{EventLimits, EventQuery, EventRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
@@ -24,6 +27,7 @@ pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState};
 pub use schedule::ScheduleRow;
+pub use upkeep::{Copied, Upkeep, Verified};
 pub use workflow::{RevisionRow, WorkflowRow};
 
 use base::name::WorkflowKey;
@@ -92,6 +96,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Outcomes that nobody has taken yet, oldest first.
     fn outcome_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<OutcomeRow>>;
+    /// Those of one run, by number, after `after`.
+    fn outcome_of(&self, run: RunId, after: u32, limit: u32) -> Answer<'_, Vec<OutcomeRow>>;
 
     /// Changes after `after`, oldest first.
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>>;
@@ -109,6 +115,15 @@ pub trait Store: Send + Sync + 'static {
     /// The earliest `next_at`.
     fn schedule_next(&self) -> Answer<'_, Option<Timestamp>>;
     fn event_list(&self, query: EventQuery) -> Answer<'_, Vec<EventRow>>;
+    /// What a run has emitted, by its number, after `after`.
+    fn event_emitted(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<EventRow>>;
+    /// The event of this name, of those that can be doubled: not what is told of a run's life.
+    fn event_named(
+        &self,
+        namespace: Namespace,
+        source: String,
+        id: String,
+    ) -> Answer<'_, Option<EventRow>>;
     /// The position of the newest event of all namespaces, 0 where there never was one. Whoever has
     /// committed an event finds it covered.
     fn event_last(&self) -> u64;

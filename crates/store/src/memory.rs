@@ -456,6 +456,15 @@ impl Store for MemoryStore {
         })
     }
 
+    fn outcome_of(&self, run: RunId, after: u32, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
+        self.ask(|kept| {
+            let of_run = |row: &&OutcomeRow| row.run == run && row.number > after;
+            let mut rows: Vec<_> = kept.outcomes.iter().filter(of_run).cloned().collect();
+            rows.sort_by_key(|row| row.number);
+            page(rows.into_iter(), limit)
+        })
+    }
+
     fn change_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ChangeRow>> {
         self.ask(|kept| {
             let rows = kept.changes.iter().filter(|row| row.position > after);
@@ -497,9 +506,35 @@ impl Store for MemoryStore {
         self.ask(|kept| kept.events.list(&query))
     }
 
+    fn event_emitted(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<EventRow>> {
+        self.ask(|kept| {
+            let emitted = |row: &&EventRow| row.run == Some(run) && row.number > after;
+            let mut rows: Vec<_> = kept.events.rows.iter().filter(emitted).cloned().collect();
+            rows.sort_by_key(|row| row.number);
+            page(rows.into_iter(), limit)
+        })
+    }
+
+    fn event_named(
+        &self,
+        namespace: Namespace,
+        source: String,
+        id: String,
+    ) -> Answer<'_, Option<EventRow>> {
+        self.ask(|kept| {
+            let named = |row: &&EventRow| {
+                let can_be_doubled = row.run.is_none() || row.number > 0;
+                can_be_doubled
+                    && (&row.namespace, &row.source, &row.id) == (&namespace, &source, &id)
+            };
+            kept.events.rows.iter().find(named).cloned()
+        })
+    }
+
     fn event_last(&self) -> u64 {
         self.kept().events.last
     }
+
     fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
         self.ask(|kept| {
             let log = kept.runs.get(&run).map(|run| run.log.iter()).unwrap_or_default();

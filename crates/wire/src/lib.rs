@@ -10,6 +10,7 @@ pub mod problem;
 pub mod run;
 pub mod secret;
 pub mod site;
+pub mod store;
 pub mod workflow;
 
 pub use event::{EventAccepted, EventView, EventsAccepted};
@@ -22,6 +23,10 @@ pub use run::{
 };
 pub use secret::{SecretChanged, SecretSet, SecretView};
 pub use site::{Health, Version};
+pub use store::{
+    BackupDone, BackupFile, BackupLine, BackupStore, StoreCheckLine, StoreFailure, StoreFinding,
+    StoreTotals,
+};
 pub use workflow::{
     RevisionView, ScheduleView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
     WorkflowDocument, WorkflowSetApply, WorkflowView,

@@ -9,6 +9,7 @@ mod evidence;
 mod examples;
 mod formats;
 mod leftovers;
+mod limits;
 mod links;
 mod names;
 mod network;

@@ -12,6 +12,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod secrets;
+pub mod store;
 pub mod test;
 pub mod validate;
 pub mod version;
@@ -47,6 +48,10 @@ pub fn perform(cli: Cli) -> Outcome {
         }
         Command::Test(args) => test::test(&global, &args),
         Command::Secrets(args) => runtime::client()?.block_on(secrets::secrets(&global, args)),
+        Command::Store(args) => {
+            let runtime = if args.is_here() { runtime::site()? } else { runtime::client()? };
+            runtime.block_on(store::store(&global, args))
+        }
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
         Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),

@@ -31,6 +31,7 @@ use self::site::Site;
 use self::waits::Waits;
 use crate::address::Address;
 use crate::api::Api;
+use crate::command::store::findings;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::follow::{Follower, Stop};
@@ -200,8 +201,12 @@ impl Stage {
             Some(site) => site.stop().await,
             None => true,
         };
+        let findings = if stopped { findings(&self.folder.data()).await? } else { Vec::new() };
         self.folder.remove()?;
-        if stopped {
+        if let Some(finding) = findings.first() {
+            let what = format!("the store is not what it says: {}", finding.detail);
+            Err(Failure::new(Exit::Faulted, what))
+        } else if stopped {
             Ok(())
         } else {
             Err(Failure::new(Exit::Faulted, "the site did not stop as it should"))

@@ -38,6 +38,7 @@ fn sorted(value: &Value) -> Value {
 
 /// A number without a fraction as a whole one.
 fn plain(number: &Number) -> Number {
+    /// 2⁵³: up to here a float has every whole number.
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     match number.as_f64() {
         Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT_MAX => {

@@ -134,6 +134,7 @@ fn disturbed(failpoint: &str, pass: u32) -> Option<Seen> {
         let again = place.home.dev();
         let ended = place.run().end().ends_with(0);
         again.stop().ends_with(0);
+        place.home.is_whole();
         // It may have lost the site, and would look for it for a while.
         first.kill();
         (ended, is_reached)

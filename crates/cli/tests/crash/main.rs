@@ -429,6 +429,7 @@ fn disturbed(case: &Case, failpoint: &str, pass: u32) -> Option<Seen> {
     let news = race(dev.process.stderr.take(), place.start(), failpoint);
     let first = news.recv_timeout(HANG).expect("news in time");
     dev.kill();
+    place.home.is_whole();
     // With the site its lines end, and with them the last chance of this failpoint.
     let mut told = vec![first];
     let again = place.home.dev();
@@ -446,6 +447,7 @@ fn disturbed(case: &Case, failpoint: &str, pass: u32) -> Option<Seen> {
         code => assert!(code == 6 && !ended.stderr.contains("started run_"), "{ended:?}"),
     }
     again.stop().ends_with(0);
+    place.home.is_whole();
     is_reached.then_some(seen)
 }
 

@@ -49,6 +49,7 @@ fn survives(failpoint: &str, pass: u32) {
     }
     assert_eq!(world.effects().len(), runs.len(), "{where_killed}");
     dev.stop().ends_with(0);
+    home.is_whole();
 }
 
 /// Mutation: make the id of a scheduled run at random, or write the next time before the run is
@@ -110,6 +111,7 @@ fn survives_with_events(failpoint: &str, pass: u32) {
     assert_eq!(runs.len(), EVENTS, "{where_killed}");
     assert_eq!(world.effects().len(), EVENTS, "{where_killed}");
     dev.stop().ends_with(0);
+    home.is_whole();
 }
 
 /// Mutation: make the id of a run by events at random, or move on before the run is started.

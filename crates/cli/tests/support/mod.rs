@@ -121,6 +121,12 @@ impl Home {
         process.end()
     }
 
+    /// What the store says is what its journals say. No site may be there.
+    #[track_caller]
+    pub fn is_whole(&self) {
+        self.run(&["store", "check", "--data", ".isonomy"]).ends_with(0);
+    }
+
     pub fn dev(&self) -> Dev {
         self.dev_with(&[], &[])
     }

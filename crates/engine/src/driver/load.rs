@@ -1,10 +1,12 @@
 //! A run from its journal: the newest snapshot, and every record after it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use base::Digest;
 use base::name::WorkflowKey;
-use store::{BlobId, Entry, RunRow, RunState, Sequence, Store, StoreError};
+use spec::tree::Workflow;
+use store::{BlobId, Entry, RunRow, RunState, Sequence, Snapshot, Store, StoreError};
 
 use super::Parts;
 use super::revision::Revisions;
@@ -64,10 +66,7 @@ pub(super) async fn load(
     let (mut machine, mut last) = match snapshot {
         None => (Machine::new(workflow), Sequence::ZERO),
         Some(snapshot) => {
-            let wanted = Machine::snapshot_blobs(&snapshot.snapshot)?;
-            let blobs = blobs(&*parts.store, wanted, snapshot.sequence).await?;
-            let machine = Machine::from_snapshot(workflow, &snapshot.snapshot, &blobs)?;
-            (machine, snapshot.sequence)
+            (snapshot_machine(&*parts.store, workflow, &snapshot).await?, snapshot.sequence)
         }
     };
     let from = last;
@@ -77,6 +76,17 @@ pub(super) async fn load(
         last = record.sequence;
     }
     Ok(Loaded { machine, last, since_snapshot: last.0 - from.0 })
+}
+
+/// The run as a snapshot has it.
+pub(crate) async fn snapshot_machine(
+    store: &dyn Store,
+    workflow: Arc<Workflow>,
+    snapshot: &Snapshot,
+) -> Result<Machine, LoadError> {
+    let wanted = Machine::snapshot_blobs(&snapshot.snapshot)?;
+    let blobs = blobs(store, wanted, snapshot.sequence).await?;
+    Ok(Machine::from_snapshot(workflow, &snapshot.snapshot, &blobs)?)
 }
 
 /// A walk through a run's whole journal, record by record.

@@ -41,8 +41,9 @@ use crate::secret::Secrets;
 pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
 pub use follow::Update;
+pub(crate) use load::snapshot_machine;
 pub use load::{LoadError, Loaded, Walk, Walked, record, started};
-use revision::Revisions;
+pub(crate) use revision::Revisions;
 
 /// Commands that may wait at one run. People and schedulers send few; more is a flood.
 const COMMANDS_WAITING_MAX: usize = 64;
@@ -358,6 +359,12 @@ impl Driver {
     #[must_use]
     pub fn active(&self) -> usize {
         self.0.actors().len()
+    }
+
+    /// Whether the run is in memory.
+    #[must_use]
+    pub fn attends(&self, run: RunId) -> bool {
+        self.0.actors().contains_key(&run)
     }
 
     /// Calls `tell` whenever the end of a run has become durable. Once: a second one is not heard.

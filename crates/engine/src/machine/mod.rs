@@ -24,6 +24,7 @@ mod evaluate;
 mod extension;
 mod fault;
 mod flow;
+mod forgotten;
 mod graph;
 mod guard;
 mod listen;
@@ -406,6 +407,18 @@ impl Machine {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// How many events the run has emitted.
+    #[must_use]
+    pub fn emitted(&self) -> u64 {
+        self.emitted
+    }
+
+    /// When the run began.
+    #[must_use]
+    pub fn started_at(&self) -> Timestamp {
+        self.header().started_at
     }
 
     #[must_use]

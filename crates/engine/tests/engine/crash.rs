@@ -15,6 +15,7 @@ use engine::replay::replay;
 use spec::tree::TaskKind;
 use store::{Op, Preconditions, RunRow, RunState, Sequence, Store};
 
+use crate::check;
 use crate::site::{open, open_store, put_revision, site, start};
 use crate::walk::{by, started, workflow};
 use crate::world::{Books, World};
@@ -268,6 +269,7 @@ async fn undisturbed(case: &Case) -> Undisturbed {
     let run = order.run;
     let ended = driver.start(order).await.expect("the run starts").await.expect("the run ends");
     driver.stop().await;
+    check::whole(&store, case.name).await;
     let mut records = Vec::new();
     for entry in store.journal_read(run, Sequence::ZERO, 10_000).await.expect("a journal") {
         records.push(record(&*store, &entry).await.expect("a record"));
@@ -330,9 +332,10 @@ async fn resumed(case: &Case, prefix: &[Record], world: World) -> (String, Books
     }
     ops.extend(events_of(case, prefix));
     store.commit(ops, Preconditions::none()).await.expect("the prefix is written");
-    let driver = open(store, world.clone()).await;
+    let driver = open(store.clone(), world.clone()).await;
     let ended = driver.ended(started.run).await.expect("the run ends");
     driver.stop().await;
+    check::whole(&store, &format!("{}, {} records", case.name, prefix.len())).await;
     let output = ended.output.unwrap_or_else(|| panic!("{}: {:?}", case.name, ended.fault));
     (to_json_string(&output), world.books())
 }
@@ -405,4 +408,6 @@ async fn a_retry_survives_a_crash() {
     assert_eq!(ended.state, RunState::Completed);
     let outcomes = store.outcome_list(0, 10).await.expect("outcomes");
     assert_eq!(outcomes.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
+    again.stop().await;
+    check::whole(&store, "after a retry").await;
 }

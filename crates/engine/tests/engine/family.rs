@@ -14,9 +14,10 @@ use engine::machine::{Effect, Machine};
 use engine::record::{Decided, Happened, Record};
 use engine::replay::replay;
 use spec::tree::Workflow;
-use store::{Op, Preconditions, RunQuery, RunRow, RunState, Sequence, Store};
+use store::{Op, OutcomeRow, Preconditions, RunQuery, RunRow, RunState, Sequence, Store};
 use store_sqlite::SqliteStore;
 
+use crate::check;
 use crate::site::{open, open_store, put_document, put_revision, start};
 use crate::walk::{Walk, by, revision_of, workflow};
 use crate::world::{Books, Echo, World};
@@ -342,6 +343,7 @@ struct Member {
     row: RunRow,
     workflow: Arc<Workflow>,
     records: Vec<Record>,
+    outcomes: Vec<OutcomeRow>,
 }
 
 async fn member(store: &SqliteStore, row: RunRow, workflow: Arc<Workflow>) -> Member {
@@ -349,7 +351,8 @@ async fn member(store: &SqliteStore, row: RunRow, workflow: Arc<Workflow>) -> Me
     for entry in store.journal_read(row.run, Sequence::ZERO, 1_000).await.expect("a journal") {
         records.push(record(store, &entry).await.expect("a record"));
     }
-    Member { row, workflow, records }
+    let outcomes = store.outcome_of(row.run, 0, 9).await.expect("outcomes");
+    Member { row, workflow, records, outcomes }
 }
 
 impl Member {
@@ -379,7 +382,9 @@ impl Member {
         }
         let ended_at = machine.ended().map(|_| self.row.updated_at);
         let row = RunRow { state: machine.state(), ended_at, wake_at: None, ..self.row.clone() };
+        let ended = row.state.has_ended();
         ops.insert(0, Op::RunCreate(row));
+        ops.extend(self.outcomes.iter().filter(|_| ended).cloned().map(Op::OutcomePut));
         store.commit(ops, Preconditions::none()).await.expect("the prefix is written");
     }
 
@@ -411,6 +416,7 @@ async fn resumed(
     let driver = open(store.clone(), world.clone()).await;
     let ended = driver.ended(parent.row.run).await.expect("the run ends");
     driver.stop().await;
+    check::whole(&store, &format!("{of_parent} and {of_child} records")).await;
     let output = ended.output.unwrap_or_else(|| panic!("{:?}", ended.fault));
     let count = children(&store, parent.row.run).await.len();
     (to_json_string(&output), world.books(), count)

@@ -7,6 +7,7 @@
 
 mod activation;
 mod arguments;
+mod check;
 mod consume;
 mod crash;
 mod driver;

@@ -152,6 +152,7 @@ impl Tree {
 
     /// Follows links as the host would, although its root stands elsewhere now.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        /// As many as the system itself follows.
         const LINKS_MAX: usize = 40;
         let mut rest: Vec<PathBuf> = relative_to(path, &self.host)
             .components()

@@ -9,6 +9,7 @@ mod log;
 mod run;
 mod secret;
 mod site;
+mod store;
 mod stream;
 mod workflow;
 
@@ -49,6 +50,9 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(secret::secret_set, secret::secret_delete))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_follow))
+        .routes(routes!(store::store_check))
+        .routes(routes!(store::store_backup))
+        .routes(routes!(store::store_export))
 }
 
 pub(crate) fn router(site: Site) -> Router {

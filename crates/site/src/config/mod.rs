@@ -37,6 +37,7 @@ const CHILDREN_MAX: u32 = 64;
 const DEADLINE_MAX: Duration = Duration::from_secs(60);
 
 const MEMORY_MIB_MIN: u64 = 64;
+/// More than the memory of any machine that a site runs on is a slip of the pen.
 const MEMORY_MIB_MAX: u64 = 64 * 1024;
 
 /// What the owner of a site has decided.

@@ -58,6 +58,7 @@ impl Place {
             clock: self.clock.clone(),
             random: Arc::new(SystemRandom),
             store_figures: None,
+            upkeep: None,
         };
         Site::open(parts).await.expect("a site")
     }
@@ -260,6 +261,7 @@ async fn nothing_begins_where_schedules_are_not_kept_or_cannot_be_read() {
         clock: place.clock.clone(),
         random: Arc::new(SystemRandom),
         store_figures: None,
+        upkeep: None,
     };
     let site = Site::open(parts).await.expect("a site");
     apply(&site, "1.0.0", "{every: PT10M}", QUICK).await;

@@ -66,6 +66,7 @@ impl Place {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: None,
+            upkeep: None,
         })
         .await
         .expect("a site");

@@ -122,6 +122,7 @@ pub(super) fn error_type(text: &str) -> Option<String> {
 
 /// The duration that was meant.
 pub(super) fn duration(text: &str) -> Option<String> {
+    /// Longer is no duration that somebody has typed.
     const CHARS_MAX: usize = 40;
     if text.len() > CHARS_MAX {
         return None;

@@ -141,3 +141,28 @@ pub async fn a_refused_commit_leaves_no_event(store: &dyn Store) {
     put(store, vec![appended(event(3))]).await;
     assert_eq!(ids(store, EventQuery { after: last, ..all() }).await, ["3"]);
 }
+
+/// Mutation: take what is told of a run's life for something that it has emitted, or compare the id
+/// alone.
+pub async fn what_a_run_has_emitted_is_found_by_number_and_name(store: &dyn Store) {
+    let of_run = |n, number| EventRow { run: Some(run_id(7)), number, ..event(n) };
+    let rows = [of_run(1, 0), of_run(2, 2), of_run(3, 1), event(4), of_run(5, 3)];
+    put(store, rows.into_iter().map(appended).collect()).await;
+    let numbers = async |run, after, limit| {
+        let rows = store.event_emitted(run_id(run), after, limit).await.expect("reads");
+        rows.into_iter().map(|row| row.number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(7, 0, 9).await, [1, 2, 3]);
+    assert_eq!(numbers(7, 1, 1).await, [2]);
+    assert_eq!(numbers(8, 0, 9).await, Vec::<u64>::new());
+    let named = async |place: &str, source: &str, id: &str| {
+        let (source, id) = (source.to_owned(), id.to_owned());
+        let row = store.event_named(namespace(place), source, id).await.expect("reads");
+        row.map(|row| row.number)
+    };
+    assert_eq!(named("lab", "/press", "id-2").await, Some(2));
+    assert_eq!(named("lab", "/press", "id-4").await, Some(0));
+    assert_eq!(named("lab", "/press", "id-1").await, None, "it tells of the run's life");
+    assert_eq!(named("lab", "/other", "id-2").await, None);
+    assert_eq!(named("ward", "/press", "id-2").await, None);
+}

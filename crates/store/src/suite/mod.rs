@@ -48,6 +48,7 @@ macro_rules! suite_cases {
             log::the_oldest_pieces_go_first,
             outcome::an_outcome_is_unique_by_run_and_number,
             outcome::outcomes_are_listed_in_the_order_of_their_commits,
+            outcome::outcomes_of_a_run_are_listed_by_number,
             run::a_run_is_created_once,
             run::a_missing_run_is_refused,
             run::an_update_replaces_the_whole_row,
@@ -70,6 +71,7 @@ macro_rules! suite_cases {
             event::events_are_listed_in_the_order_of_their_commits,
             event::a_list_of_events_is_filtered,
             event::a_refused_commit_leaves_no_event,
+            event::what_a_run_has_emitted_is_found_by_number_and_name,
         }
     };
 }

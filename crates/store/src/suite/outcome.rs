@@ -40,3 +40,20 @@ pub async fn outcomes_are_listed_in_the_order_of_their_commits(store: &dyn Store
     assert_eq!(store.outcome_list(all[0].position, 9).await.expect("reads"), all[1..]);
     assert_eq!(store.outcome_list(u64::MAX, 9).await.expect("reads"), []);
 }
+
+/// Mutation: list those of all runs, start at the number instead of behind it, or order by position.
+pub async fn outcomes_of_a_run_are_listed_by_number(store: &dyn Store) {
+    put(store, vec![Op::RunCreate(row(1)), Op::RunCreate(row(2))]).await;
+    for (n, number) in [(1, 2), (2, 1), (1, 1), (1, 3)] {
+        put(store, vec![Op::OutcomePut(outcome(n, number))]).await;
+    }
+    let numbers = async |n, after, limit| {
+        let rows = store.outcome_of(run_id(n), after, limit).await.expect("reads");
+        assert!(rows.iter().all(|row| row.run == run_id(n) && row.position > 0));
+        rows.into_iter().map(|row| row.number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(1, 0, 9).await, [1, 2, 3]);
+    assert_eq!(numbers(1, 1, 1).await, [2]);
+    assert_eq!(numbers(2, 1, 9).await, Vec::<u32>::new());
+    assert_eq!(numbers(3, 0, 9).await, Vec::<u32>::new());
+}

@@ -57,7 +57,7 @@ fn below(count: u64, random: &dyn base::Random) -> u64 {
     if count == 0 {
         return 0;
     }
-    // Each draw fails with less than one half, so 64 failures do not happen.
+    /// Each draw fails with less than one half, so 64 failures do not happen.
     const DRAWS_MAX: u32 = 64;
     let fair = u64::MAX - u64::MAX % count;
     let mut drawn = random.u64();

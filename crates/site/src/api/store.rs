@@ -1,0 +1,93 @@
+//! Long jobs on the store. Each answers with a stream that says itself how it has ended.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base::{Namespace, RunId};
+use http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use wire::{BackupLine, Problem, ProblemCode, StoreCheckLine};
+
+use super::extract::Query;
+use super::run::since;
+use crate::refusal::Refusal;
+use crate::site::Site;
+use crate::upkeep::{Busy, ExportFilter, Pieces};
+
+const LINES: &str = "application/x-ndjson";
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ExportQuery {
+    /// Only this run.
+    run: Option<String>,
+    /// Only this namespace.
+    namespace: Option<String>,
+    /// Only runs that began, and events that came, since this time.
+    since: Option<String>,
+}
+
+/// Compares everything in the store with what the journals say. Other work goes on.
+#[utoipa::path(
+    post, path = "/api/v1/store/check", tag = "site",
+    responses(
+        (status = 200, description = "Lines of JSON, each a `StoreCheckLine`; the last one is `done` or `failed`", body = StoreCheckLine, content_type = "application/x-ndjson"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn store_check(State(site): State<Site>) -> Result<Response, Refusal> {
+    Ok(stream(site.0.custodian.check()?, LINES))
+}
+
+/// The store as it is at this moment, without secrets. Other work goes on.
+#[utoipa::path(
+    post, path = "/api/v1/store/backup", tag = "site",
+    responses(
+        (status = 200, description = "Lines of JSON, each a `BackupLine`; behind a `file` come its bytes; the last one is `done` or `failed`", body = BackupLine, content_type = "application/x-isonomy-backup"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn store_backup(State(site): State<Site>) -> Result<Response, Refusal> {
+    Ok(stream(site.0.custodian.backup()?, "application/x-isonomy-backup"))
+}
+
+/// Everything readable, for other programs: `docs/spec/export.md`.
+#[utoipa::path(
+    get, path = "/api/v1/store/export", tag = "site",
+    params(ExportQuery),
+    responses(
+        (status = 200, description = "Lines of JSON; the last one is `end` or `failed`", body = String, content_type = "application/x-ndjson"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn store_export(
+    State(site): State<Site>,
+    Query(asked): Query<ExportQuery>,
+) -> Result<Response, Refusal> {
+    let run = asked.run.map(|text| text.parse::<RunId>()).transpose();
+    let namespace = asked.namespace.map(|text| Namespace::parse(&text)).transpose();
+    let since = asked.since.map(|text| since(&text, site.now())).transpose()?;
+    let filter = ExportFilter {
+        run: run.map_err(|wrong| Refusal::parameter("run", wrong))?,
+        namespace: namespace.map_err(|wrong| Refusal::parameter("namespace", wrong))?,
+        since,
+    };
+    Ok(stream(site.0.custodian.export(filter)?, LINES))
+}
+
+fn stream(pieces: Pieces, kind: &'static str) -> Response {
+    let pieces = futures::stream::unfold(pieces, |mut pieces| async {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(piece), pieces))
+    });
+    ([(CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response()
+}
+
+impl From<Busy> for Refusal {
+    fn from(_: Busy) -> Self {
+        let detail = "a check, a backup or an export is under way; wait for its end";
+        Self::new(ProblemCode::Overloaded, detail)
+    }
+}

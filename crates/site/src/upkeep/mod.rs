@@ -1,0 +1,128 @@
+//! Long jobs on the store: check, backup, export. With the site at work they are asked for over the
+//! API, with the site stopped by the command line on the folder itself; both get the same bytes.
+//!
+//! ```text
+//!  api or cli ──► Custodian ──► a task of its own ──► a few pieces wait ──► answer body or command
+//!                 (one job at a time)
+//! ```
+//!
+//! A job makes no more than its reader takes, and ends when the reader goes.
+
+mod backup;
+mod check;
+mod export;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::Clock;
+use bytes::Bytes;
+use engine::driver::Driver;
+use serde::Serialize;
+use store::{Pace, Store, Upkeep};
+use tokio::sync::{Semaphore, mpsc};
+use worker::Catalog;
+
+pub use export::ExportFilter;
+
+/// Pieces that wait for whoever reads. Each is some kilobytes, of a backup 256 KiB.
+const PIECES_WAITING_MAX: usize = 8;
+
+/// What a job says, piece by piece. It says itself whether it has come to its end.
+pub type Pieces = mpsc::Receiver<Bytes>;
+
+/// Does the jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Custodian(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    upkeep: Option<Arc<dyn Upkeep>>,
+    catalog: Arc<Catalog>,
+    /// While the site is at work.
+    driver: Option<Driver>,
+    clock: Arc<dyn Clock>,
+    scratch: Option<PathBuf>,
+    pace: Pace,
+    /// Each job reads the whole store; two would only make both slow.
+    one: Arc<Semaphore>,
+}
+
+/// Another job is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Busy;
+
+impl Custodian {
+    pub(crate) fn at_work(
+        store: Arc<dyn Store>,
+        upkeep: Option<Arc<dyn Upkeep>>,
+        catalog: Arc<Catalog>,
+        driver: Driver,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let scratch = upkeep.as_ref().map(|upkeep| upkeep.scratch());
+        let (driver, pace, one) = (Some(driver), Pace::Half, Arc::new(Semaphore::new(1)));
+        Self(Arc::new(Inner { store, upkeep, catalog, driver, clock, scratch, pace, one }))
+    }
+
+    /// Of a store that no site uses. What is made in passing goes to `scratch`.
+    #[must_use]
+    pub fn of_stopped<S: Store + Upkeep>(
+        store: Arc<S>,
+        clock: Arc<dyn Clock>,
+        scratch: Option<PathBuf>,
+    ) -> Self {
+        let upkeep = Some(Arc::clone(&store) as Arc<dyn Upkeep>);
+        let (catalog, one) = (Arc::new(Catalog::shipped()), Arc::new(Semaphore::new(1)));
+        let (driver, pace) = (None, Pace::Whole);
+        Self(Arc::new(Inner { store, upkeep, catalog, driver, clock, scratch, pace, one }))
+    }
+
+    /// Lines of JSON: [`wire::StoreCheckLine`].
+    pub fn check(&self) -> Result<Pieces, Busy> {
+        self.job(check::check)
+    }
+
+    /// [`wire::BackupLine`]s, with the bytes of files between them.
+    pub fn backup(&self) -> Result<Pieces, Busy> {
+        self.job(backup::backup)
+    }
+
+    /// Lines of JSON, as `docs/spec/export.md` has them.
+    pub fn export(&self, filter: ExportFilter) -> Result<Pieces, Busy> {
+        self.job(move |inner, out| export::export(inner, filter, out))
+    }
+
+    fn job<F>(&self, job: impl FnOnce(Arc<Inner>, Out) -> F) -> Result<Pieces, Busy>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let turn = Arc::clone(&self.0.one).try_acquire_owned().map_err(|_| Busy)?;
+        let (out, pieces) = mpsc::channel(PIECES_WAITING_MAX);
+        let job = job(Arc::clone(&self.0), Out(out));
+        tokio::spawn(async move {
+            job.await;
+            drop(turn);
+        });
+        Ok(pieces)
+    }
+}
+
+/// Where a job says what it has.
+#[derive(Clone)]
+struct Out(mpsc::Sender<Bytes>);
+
+/// Nobody reads any more.
+struct Unread;
+
+impl Out {
+    async fn line(&self, line: &(impl Serialize + Sync)) -> Result<(), Unread> {
+        let mut text = serde_json::to_vec(line).expect("our own types have JSON text");
+        text.push(b'\n');
+        self.bytes(text).await
+    }
+
+    async fn bytes(&self, bytes: impl Into<Bytes>) -> Result<(), Unread> {
+        self.0.send(bytes.into()).await.map_err(|_| Unread)
+    }
+}

@@ -1,0 +1,1 @@
+SELECT DISTINCT run FROM journal_extents WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = journal_extents.run) LIMIT ?1

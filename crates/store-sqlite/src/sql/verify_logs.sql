@@ -1,0 +1,1 @@
+SELECT DISTINCT run FROM logs WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = logs.run) LIMIT ?1

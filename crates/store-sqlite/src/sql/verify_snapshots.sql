@@ -1,0 +1,1 @@
+SELECT DISTINCT run FROM snapshots WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = snapshots.run) LIMIT ?1

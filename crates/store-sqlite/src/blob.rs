@@ -6,7 +6,8 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use base::Digest;
@@ -24,8 +25,29 @@ pub(crate) struct BlobFiles {
     folder: PathBuf,
     unfinished: PathBuf,
     next: AtomicU64,
+    /// Blobs of commits that are under way, and how many of them.
+    under_way: Mutex<HashMap<BlobId, usize>>,
     counters: Arc<Counters>,
     on_fatal: fn(String) -> !,
+}
+
+/// A commit is under way that brings this blob.
+#[derive(Debug)]
+pub(crate) struct Held {
+    files: Arc<BlobFiles>,
+    blob: BlobId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut under_way = self.files.under_way();
+        if let Some(times) = under_way.get_mut(&self.blob) {
+            *times -= 1;
+            if *times == 0 {
+                under_way.remove(&self.blob);
+            }
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +71,33 @@ impl BlobFiles {
         let unfinished = folder.join("new");
         folder::make(&unfinished)?;
         folder::clear(&unfinished)?;
-        Ok(Self { folder, unfinished, next: AtomicU64::new(0), counters, on_fatal })
+        let (next, under_way) = (AtomicU64::new(0), Mutex::default());
+        Ok(Self { folder, unfinished, next, under_way, counters, on_fatal })
+    }
+
+    /// As long as this is held, the blob's file is not deleted.
+    pub(crate) fn hold(self: &Arc<Self>, blob: BlobId) -> Held {
+        *self.under_way().entry(blob).or_insert(0) += 1;
+        Held { files: Arc::clone(self), blob }
+    }
+
+    /// Deletes the files of blobs that have no row any more. Those that a commit under way brings
+    /// again stay: it may have seen them already. A file that cannot be deleted is harmless.
+    pub(crate) fn discard(&self, blobs: impl Iterator<Item = BlobId>) {
+        for blob in blobs {
+            // Held while deleting, so that whoever keeps the blob anew finds it there or not there.
+            let under_way = self.under_way();
+            if !under_way.contains_key(&blob)
+                && let Err(cause) = fs::remove_file(self.place(blob).1)
+            {
+                tracing::warn!(%blob, %cause, "cannot delete the file of a forgotten blob");
+            }
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<BlobId, usize>> {
+        // No change of the map can panic half way.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the content as a file.

@@ -18,13 +18,14 @@ use crate::tail::{self, Tail};
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
     include_str!("sql/schema_event.sql"),
     include_str!("sql/schema_log.sql"),
     include_str!("sql/schema_event_2.sql"),
+    include_str!("sql/schema_forget.sql"),
 ];
 
 /// How long a connection waits for a foreign process that holds the file.

@@ -9,7 +9,7 @@ use crate::convert;
 /// Larger than any id: the cursor of the first page.
 const ABOVE_ALL_IDS: [u8; 17] = [0xff; 17];
 
-fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+pub(crate) fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         run: convert::run(row, 0)?,
         key: convert::key(row, 1)?,

@@ -5,6 +5,7 @@
 //! Beside it stands a small driver that decides, records and acts, in this order.
 
 pub mod activation;
+pub mod compact;
 pub mod driver;
 pub mod effect;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod machine;
 mod operation;
+pub mod pace;
 mod process;
 pub mod record;
 pub mod replay;

@@ -7,6 +7,7 @@
 
 mod activation;
 mod arguments;
+mod compact;
 mod consume;
 mod crash;
 mod driver;

@@ -4,6 +4,7 @@ pub mod author;
 pub mod events;
 pub mod logs;
 pub mod secrets;
+pub mod store;
 pub mod test;
 
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ pub enum Command {
     Test(test::TestArgs),
     /// Set, list and delete the secrets that workflows use
     Secrets(secrets::SecretsArgs),
+    /// Look after the store of a site
+    Store(store::StoreArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
     /// Send an event, so that workflows that listen to it go on

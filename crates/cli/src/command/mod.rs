@@ -1,6 +1,7 @@
 //! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
 
 pub mod apply;
+pub mod compact;
 pub mod completions;
 pub mod dev;
 pub mod events;
@@ -21,6 +22,7 @@ use wire::Page;
 
 use crate::address::Address;
 use crate::api::{Api, Part};
+use crate::args::store::{StoreArgs, StoreCommand};
 use crate::args::{Cli, Command, Global, PageArgs};
 use crate::demo;
 use crate::failure::Outcome;
@@ -47,6 +49,9 @@ pub fn perform(cli: Cli) -> Outcome {
         }
         Command::Test(args) => test::test(&global, &args),
         Command::Secrets(args) => runtime::client()?.block_on(secrets::secrets(&global, args)),
+        Command::Store(StoreArgs { command: StoreCommand::Compact(args) }) => {
+            runtime::site()?.block_on(compact::compact(&global, args))
+        }
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
         Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),

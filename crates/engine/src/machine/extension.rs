@@ -9,11 +9,10 @@
 //! not done, and what the exiting task gave is its raw output; then only those lists after are done
 //! whose extensions had let the task pass.
 
-use std::collections::BTreeMap;
-
 use base::Value;
 use spec::tree::{Flow, TaskList, TaskNo};
 
+use super::counts::Counts;
 use super::Machine;
 use super::advance::Next;
 use super::body::Birth;
@@ -184,7 +183,7 @@ impl Node {
     }
 
     /// Definite responses to effects of extensions, where they are counted here.
-    pub(super) fn extension_counts(&mut self) -> Option<&mut BTreeMap<u64, u32>> {
+    pub(super) fn extension_counts(&mut self) -> Option<&mut Counts> {
         let is_extending = self.is_extending();
         self.extended.as_mut().filter(|_| is_extending).map(|extended| &mut extended.definite)
     }

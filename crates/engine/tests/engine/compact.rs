@@ -29,10 +29,11 @@ async fn a_long_run_is_compacted_and_goes_on() {
     let order = start(COUNTDOWN, &format!(r#"{{"n":{many}}}"#));
     let run = order.run;
     let mut told = driver.start(order).await.expect("starts");
+    let mut pace = Pace::swift();
     let ended = loop {
         tokio::select! {
             ended = &mut told => break ended.expect("ends"),
-            step = step(&*store, KEPT, &mut Pace::swift()) => drop(step.expect("compacts")),
+            step = step(&*store, KEPT, &mut pace) => drop(step.expect("compacts")),
         }
     };
     assert_eq!(ended.state, RunState::Completed);

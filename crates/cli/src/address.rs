@@ -41,6 +41,13 @@ impl Address {
         }
     }
 
+    /// The site that serves from this folder, or the one that is named; `None` where there is none.
+    #[must_use]
+    pub fn of(server: Option<String>, data: &Path) -> Option<Self> {
+        let file = data.join(FILE);
+        server.map(Self::Named).or_else(|| file.is_file().then_some(Self::File(file)))
+    }
+
     pub fn url(&self) -> Outcome<String> {
         match self {
             Self::Named(url) => Ok(url.clone()),

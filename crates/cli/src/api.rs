@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
     ACTOR_HEADER, EventView, EventsAccepted, LogView, Page, RunCommand, RunDetail, RunEventView,
-    RunStart, RunView, SecretChanged, SecretSet, SecretView, Version, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    RunStart, RunView, SecretChanged, SecretSet, SecretView, StoreCompacted, Version,
+    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -111,6 +111,11 @@ impl Api {
 
     pub async fn version(&self) -> Outcome<Version> {
         self.ask("/api/v1/version".to_owned()).await
+    }
+
+    pub async fn store_compact(&self) -> Outcome<StoreCompacted> {
+        let asked = self.call("POST", "/api/v1/store/compact", None::<&()>).await;
+        asked.and_then(|answer| answer.json()).map_err(|error| self.explain(error))
     }
 
     pub async fn workflow_list(&self, part: &Part) -> Outcome<Page<WorkflowView>> {

@@ -72,6 +72,11 @@ impl Serving {
         self.site.keep_schedules().await;
     }
 
+    /// Forgets what is due while it serves.
+    pub fn keep_tidy(&self) {
+        self.site.keep_tidy();
+    }
+
     /// Answers until `stop`; then lets what is in flight end for a moment, writes it down, and
     /// closes the store.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Outcome<()> {
@@ -82,7 +87,7 @@ impl Serving {
     }
 }
 
-fn read(config: Option<&Path>) -> Outcome<Config> {
+pub fn read(config: Option<&Path>) -> Outcome<Config> {
     let Some(file) = config else { return Ok(Config::default()) };
     Config::read(file).map_err(|error| Failure::usage(with_causes(&error)))
 }

@@ -106,12 +106,18 @@ fn attempts(attempts: &[AttemptView]) -> String {
 }
 
 fn tasks(detail: &RunDetail) -> String {
+    let compacted = match detail.compacted {
+        None => String::new(),
+        Some(last) => {
+            format!("\n  records 2 to {last} are compacted; `runs events` shows their decisions")
+        }
+    };
     if detail.tasks.is_empty() {
-        return String::new();
+        return compacted.trim_start().to_owned();
     }
     let omitted = match detail.tasks_omitted {
-        0 => String::new(),
-        count => format!("  ({count} before these)"),
+        0 => compacted,
+        count => format!("  ({count} before these){compacted}"),
     };
     let rows = detail.tasks.iter().map(|task| {
         let took = when::took(&task.started_at, task.ended_at.as_deref());

@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod check;
+pub mod compact;
 pub mod driver;
 pub mod effect;
 pub mod event;
@@ -15,6 +16,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod machine;
 mod operation;
+pub mod pace;
 mod process;
 pub mod record;
 pub mod replay;

@@ -7,8 +7,9 @@ use base::name::Namespace;
 use base::value::to_serde;
 use base::{Fault, RunId, Timestamp, Value};
 use engine::activation::Activation;
-use engine::driver::{LoadError, Walked};
+use engine::driver::{LoadError, Passed, Walked};
 use engine::effect::{Certainty, Crossed, EffectNo};
+use engine::machine::Machine;
 use engine::record::{By, Decided, Ended, Happened, Note, NoteKind};
 use store::{RunRow, RunState, Sequence};
 use wire::{AttemptView, CrossingView, RunDetail, TaskView};
@@ -57,8 +58,11 @@ impl Runs {
 
     async fn walk(&self, row: &RunRow, walker: &mut Walker) -> Result<(), LoadError> {
         let mut walk = self.driver.walk(row).await?;
-        while let Some(walked) = walk.next().await? {
-            walker.see(&walked);
+        while let Some(passed) = walk.next().await? {
+            match passed {
+                Passed::Record(walked) => walker.see(&walked),
+                Passed::Forgotten { last } => walker.pass_over(last, &walk.machine),
+            }
             // A long journal leaves room for others between its pages.
             tokio::task::yield_now().await;
         }
@@ -86,6 +90,8 @@ struct Walker {
     attempts: VecDeque<Attempt>,
     children: Places,
     ended: Option<Ended>,
+    /// Records behind the first and up to here are forgotten.
+    compacted: Option<Sequence>,
 }
 
 /// One execution of a task, while it is pieced together.
@@ -159,6 +165,18 @@ impl Walker {
         record.decided.iter().for_each(|decided| self.attempt(at, decided));
         walked.step.effects.iter().for_each(|effect| self.children.see(effect));
         walked.step.notes.iter().for_each(|note| self.note(at, note));
+    }
+
+    /// What was begun before the records that are kept, and goes on behind them.
+    fn pass_over(&mut self, last: Sequence, machine: &Machine) {
+        let (input, by) = (std::mem::take(&mut self.input), self.by.take());
+        let (now, next) = (self.now, self.next);
+        *self = Self { input, by, last, now, next, compacted: Some(last), ..Self::default() };
+        for (at, note) in machine.in_progress() {
+            self.note(at, &note);
+        }
+        // Those that are in progress were counted when they began.
+        self.forgotten = machine.usage().tasks.saturating_sub(self.tasks.len() as u64);
     }
 
     fn attempt_of(&mut self, effect: EffectNo) -> Option<&mut AttemptView> {
@@ -343,6 +361,7 @@ impl Walker {
             children: Vec::new(),
             by: wire::By { actor: by.actor, reason: by.reason },
             sequence: self.last.0,
+            compacted: self.compacted.map(|last| last.0),
         }
     }
 

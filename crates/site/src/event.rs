@@ -3,7 +3,7 @@
 use base::name::Namespace;
 use base::value::to_serde;
 use base::{Clock, EventId, Random, RunId, Timestamp, Value};
-use engine::driver::{LoadError, Update};
+use engine::driver::{LoadError, Passed, Update};
 use engine::event::{Defaults, Event};
 use store::{EventQuery, EventRow, RunRow, RunState, Sequence};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
@@ -224,8 +224,12 @@ impl Runs {
         let mut walk = self.driver.walk(row).await?;
         let mut state = RunState::Pending;
         while items.len() < most
-            && let Some(walked) = walk.next().await?
+            && let Some(passed) = walk.next().await?
         {
+            let Passed::Record(walked) = passed else {
+                state = walk.machine.state();
+                continue;
+            };
             let update = Update::of_walked(row, &walk.machine, walked, state);
             state = update.state;
             items.extend(life_views(row.run, &update, filter, cursor));

@@ -3,7 +3,7 @@
 use base::RunId;
 use base::name::Namespace;
 use serde_json::Value;
-use store::{Entry, Sequence};
+use store::{Entry, Sequence, StretchRow};
 use wire::{Page, ProblemCode, RunEventView};
 
 use crate::refusal::Refusal;
@@ -19,12 +19,29 @@ impl Runs {
         limit: u32,
     ) -> Result<Page<RunEventView>, Refusal> {
         self.row(namespace, run).await?;
+        // The records first: what is compacted in between is then seen twice, never missed.
         let entries = self.store.journal_read(run, after, limit + 1).await?;
-        let shown = &entries[..entries.len().min(limit as usize)];
-        let last = shown.last().filter(|_| entries.len() > shown.len());
-        let items: Result<Vec<RunEventView>, Refusal> = shown.iter().map(event).collect();
-        Ok(Page { next: last.map(|entry| entry.sequence.to_string()), items: items? })
+        let stretches = self.store.stretch_list(run, after, limit + 1).await?;
+        let mut items: Vec<RunEventView> =
+            stretches.iter().map(compacted).collect::<Result<_, _>>()?;
+        let records: Result<Vec<RunEventView>, Refusal> = entries.iter().map(event).collect();
+        items.extend(records?);
+        items.sort_by_key(|item| item.sequence);
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let last = items.last().filter(|_| more);
+        Ok(Page { next: last.map(|item| item.sequence.to_string()), items })
     }
+}
+
+/// What is kept of a stretch of records.
+fn compacted(row: &StretchRow) -> Result<RunEventView, Refusal> {
+    let record: Value = serde_json::from_slice(&row.stretch).map_err(|wrong| {
+        let detail = format!("records {} to {} cannot be read: {wrong}", row.first, row.last);
+        Refusal::new(ProblemCode::RunSuspended, detail)
+    })?;
+    let at = record.pointer("/to").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(RunEventView { sequence: row.last.0, at, kind: "compacted".to_owned(), record })
 }
 
 fn event(entry: &Entry) -> Result<RunEventView, Refusal> {

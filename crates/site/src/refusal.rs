@@ -1,6 +1,8 @@
 //! Refusals: every way in which the site says no, as a problem document.
 
+use crate::retention::TidyError;
 use axum::response::{IntoResponse, Response};
+use engine::compact::CompactError;
 use engine::driver::{CommandError, LoadError, StartError};
 use engine::machine::Misfit;
 use http::header::CONTENT_TYPE;
@@ -67,9 +69,27 @@ impl From<CommitError> for Refusal {
             | CommitError::EpochMoved { .. }
             | CommitError::OutcomeExists { .. }
             | CommitError::BlobDiffers(_)
+            | CommitError::JournalKept { .. }
+            | CommitError::RunGoesOn(_)
             | CommitError::Write(_) => ProblemCode::StoreFailed,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<TidyError> for Refusal {
+    fn from(error: TidyError) -> Self {
+        match error {
+            TidyError::Store(error) | TidyError::Compact(CompactError::Store(error)) => {
+                error.into()
+            }
+            TidyError::Commit(error) | TidyError::Compact(CompactError::Commit(error)) => {
+                error.into()
+            }
+            TidyError::Compact(error @ CompactError::Record(..)) => {
+                Self::new(ProblemCode::StoreFailed, error.to_string())
+            }
+        }
     }
 }
 

@@ -13,14 +13,15 @@ use store::{RunState, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{Health, Version};
+use wire::{Health, StoreCompacted, Version};
 use worker::{Catalog, Worker};
 
-use crate::config::Config;
+use crate::config::{Config, Journals};
 use crate::evaluate::Evaluators;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
+use crate::retention::Tidying;
 use crate::run::Runs;
 use crate::schedule::Schedules;
 use crate::secret::{Keeper, Opened};
@@ -29,6 +30,9 @@ use crate::workflow::Workflows;
 
 /// The product, as it names itself.
 const NAME: &str = "isonomy";
+
+/// One request that compacts; below the time after which those between two machines lose patience.
+const COMPACT_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What a site is made of.
 pub struct Parts {
@@ -60,6 +64,8 @@ pub(crate) struct Inner {
     schedules: Schedules,
     /// While schedules are kept.
     scheduling: Mutex<Option<JoinHandle<()>>>,
+    tidying: Tidying,
+    journals: Journals,
     driver: Driver,
     worker: Worker,
     store: Arc<dyn Store>,
@@ -82,6 +88,8 @@ impl Site {
     pub async fn open(parts: Parts) -> Result<Self, SiteError> {
         let Parts { store, upkeep, config, program, secrets, clock, random, store_figures } = parts;
         let catalog = Arc::new(Catalog::shipped());
+        let journals = config.journals;
+        let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
         let gate = Arc::new(Gate::new(config.egress, config.gate));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
         let scripts = config.scripts;
@@ -159,6 +167,8 @@ impl Site {
             closing,
             schedules,
             scheduling: Mutex::default(),
+            tidying,
+            journals,
             driver,
             worker,
             store,
@@ -189,6 +199,26 @@ impl Site {
             let kept = self.0.schedules.clone().run(self.0.closing.clone());
             *scheduling = Some(tokio::spawn(kept));
         }
+    }
+
+    /// Keeps the store small from now on: forgets runs whose time is over, and old records of long ones.
+    pub fn keep_tidy(&self) {
+        let tidying = self.0.tidying.clone();
+        tokio::spawn(tidying.run(self.0.closing.clone()));
+        if self.0.journals == Journals::Compact {
+            self.0.driver.keep_journals_short();
+        }
+    }
+
+    pub(crate) async fn compact(&self) -> Result<StoreCompacted, Refusal> {
+        let done = self.0.tidying.tidy(COMPACT_TIME).await?;
+        Ok(StoreCompacted {
+            runs_forgotten: done.runs,
+            records_forgotten: done.records,
+            bytes_given_back: done.bytes,
+            bytes_free: done.free_bytes,
+            more: done.more,
+        })
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

@@ -110,7 +110,9 @@ async fn parts(store: &Arc<SqliteStore>, folder: &Path, idle: Duration) -> Outco
         println!("{finding}");
         true
     });
-    let check = async { drop(store.verify(Pace::Half, hear).await.expect("checks")) };
+    let check = async {
+        let _ = store.verify(Pace::Half, hear).await.expect("checks");
+    };
     let first = beside(store, "check of files", check).await?;
     let copy =
         async { drop(store.copy(folder.join("copy.db"), Pace::Half).await.expect("copies")) };

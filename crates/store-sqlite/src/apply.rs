@@ -38,13 +38,19 @@ impl From<rusqlite::Error> for Refusal {
 
 /// Everything that a command needs, prepared once.
 pub(crate) struct Applier<'db> {
-    db: &'db Connection,
+    pub(crate) db: &'db Connection,
     epoch: u64,
-    tail: Arc<Mutex<Tail>>,
+    pub(crate) tail: Arc<Mutex<Tail>>,
     pub(crate) heads: Heads,
     /// Rows of this batch that the tail does not know yet.
     pub(crate) appended: Vec<Appended>,
+    /// Runs that this batch has forgotten.
+    pub(crate) gone: Vec<i64>,
+    /// Files of blobs that this batch has forgotten.
+    pub(crate) discarded: Vec<BlobId>,
     next_position: i64,
+    /// A number is never used twice, since what a forgotten run has left goes by it.
+    next_run: i64,
     pub(crate) events: Events,
     statements: Statements<'db>,
 }
@@ -107,6 +113,7 @@ impl<'db> Applier<'db> {
     ) -> rusqlite::Result<Self> {
         let last: Option<i64> =
             db.query_row(include_str!("sql/journal_last.sql"), [], |row| row.get(0))?;
+        let run_last: i64 = db.query_row(include_str!("sql/run_last.sql"), [], |row| row.get(0))?;
         let statements = Statements {
             run_create: db.prepare(include_str!("sql/run_create.sql"))?,
             run_id: db.prepare(include_str!("sql/run_id.sql"))?,
@@ -136,6 +143,9 @@ impl<'db> Applier<'db> {
             tail,
             heads: Heads::default(),
             appended: Vec::new(),
+            gone: Vec::new(),
+            discarded: Vec::new(),
+            next_run: run_last + 1,
             next_position: last.unwrap_or(0) + 1,
             events: Events::default(),
             statements,
@@ -146,12 +156,15 @@ impl<'db> Applier<'db> {
     /// is as before already.
     pub(crate) fn command(&mut self, ops: &[Op], wanted: &Preconditions) -> Result<(), Refusal> {
         let (mark, event_newest) = (self.appended.len(), self.events.newest);
+        let (gone, discarded) = (self.gone.len(), self.discarded.len());
         let result = self.admit(wanted).and_then(|()| ops.iter().try_for_each(|op| self.op(op)));
         if result.is_ok() {
             self.heads.keep();
         } else {
             self.heads.put_back();
             self.events.newest = event_newest;
+            self.gone.truncate(gone);
+            self.discarded.truncate(discarded);
             self.forget(mark);
         }
         result
@@ -161,6 +174,8 @@ impl<'db> Applier<'db> {
     pub(crate) fn batch_failed(&mut self) {
         self.events.newest = self.events.durable;
         self.heads.clear();
+        self.gone.clear();
+        self.discarded.clear();
         self.forget(0);
     }
 
@@ -200,6 +215,13 @@ impl<'db> Applier<'db> {
                 Ok(())
             }
             Op::BlobPut { blob, bytes } => self.blob_put(*blob, bytes),
+            Op::BlobRefer { run, sequence, blob } => self.blob_refer(*run, *sequence, *blob),
+            Op::JournalStart { run } => self.journal_start(*run),
+            Op::JournalForget { run, through, stretch } => {
+                self.journal_forget(*run, *through, stretch)
+            }
+            Op::RunForget { run } => self.run_forget(*run),
+            Op::Clear { rows } => self.clear(*rows),
             Op::RevisionPut(row) => {
                 self.statements.revision_put.execute(params![
                     row.key.namespace.as_str(),
@@ -290,11 +312,13 @@ impl<'db> Applier<'db> {
             row.ended_at.map(Timestamp::as_millis),
             row.wake_at.map(Timestamp::as_millis),
             row.summary.as_ref(),
+            self.next_run,
         ])?;
         if created == 0 {
             return Err(CommitError::RunExists(row.run).into());
         }
-        self.heads.set(row.run, Head { id: self.db.last_insert_rowid(), last: 0 });
+        self.heads.set(row.run, Head { id: self.next_run, last: 0 });
+        self.next_run += 1;
         Ok(())
     }
 
@@ -400,7 +424,7 @@ impl<'db> Applier<'db> {
         Ok(())
     }
 
-    fn existing(&mut self, run: RunId) -> Result<Head, Refusal> {
+    pub(crate) fn existing(&mut self, run: RunId) -> Result<Head, Refusal> {
         self.head(run)?.ok_or_else(|| CommitError::RunMissing(run).into())
     }
 

@@ -3,11 +3,15 @@
 //! A file is complete and durable, name and all, before any commit refers to it: it is written
 //! under another name, fsynced, renamed, and its folder is fsynced. Its row is part of the commit.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Digest;
 use base::limits::VALUE_BYTES_MAX;
@@ -24,8 +28,44 @@ pub(crate) struct BlobFiles {
     folder: PathBuf,
     unfinished: PathBuf,
     next: AtomicU64,
+    /// Blobs of commits that are under way, and how many of them.
+    under_way: Mutex<HashMap<BlobId, usize>>,
+    /// Copies of the store that are under way: all files stay as long.
+    copies: AtomicUsize,
+    /// Blobs whose rows went during a copy. Their files go after it; what a crash forgets of them is
+    /// harmless.
+    later: Mutex<Vec<BlobId>>,
     counters: Arc<Counters>,
     on_fatal: fn(String) -> !,
+}
+
+/// A commit is under way that brings this blob.
+#[derive(Debug)]
+pub(crate) struct Held {
+    files: Arc<BlobFiles>,
+    blob: BlobId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut under_way = self.files.under_way();
+        if let Some(times) = under_way.get_mut(&self.blob) {
+            *times -= 1;
+            if *times == 0 {
+                under_way.remove(&self.blob);
+            }
+        }
+    }
+}
+
+/// A copy of the store is under way.
+#[derive(Debug)]
+pub(crate) struct AllHeld(Arc<BlobFiles>);
+
+impl Drop for AllHeld {
+    fn drop(&mut self) {
+        self.0.copies.fetch_sub(1, AcqRel);
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +89,46 @@ impl BlobFiles {
         let unfinished = folder.join("new");
         folder::make(&unfinished)?;
         folder::clear(&unfinished)?;
-        Ok(Self { folder, unfinished, next: AtomicU64::new(0), counters, on_fatal })
+        Ok(Self::of(folder, unfinished, counters, on_fatal))
+    }
+
+    /// As long as this is held, the blob's file is not deleted.
+    pub(crate) fn hold(self: &Arc<Self>, blob: BlobId) -> Held {
+        *self.under_way().entry(blob).or_insert(0) += 1;
+        Held { files: Arc::clone(self), blob }
+    }
+
+    /// As long as this is held, no file is deleted.
+    pub(crate) fn hold_all(self: &Arc<Self>) -> AllHeld {
+        self.copies.fetch_add(1, AcqRel);
+        AllHeld(Arc::clone(self))
+    }
+
+    /// Deletes the files of blobs that have no row any more. Those that a commit under way brings
+    /// again stay: it may have seen them already. A file that cannot be deleted is harmless.
+    pub(crate) fn discard(&self, db: &Connection, blobs: impl Iterator<Item = BlobId>) {
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        later.extend(blobs);
+        if self.copies.load(Acquire) > 0 {
+            return;
+        }
+        for blob in later.drain(..) {
+            // Held while deleting, so that whoever keeps the blob anew finds it there or not there.
+            let under_way = self.under_way();
+            // It may have come back while it was kept for a copy.
+            let has_row = !matches!(blob_size(db, blob), Ok(None));
+            if !has_row
+                && !under_way.contains_key(&blob)
+                && let Err(cause) = fs::remove_file(self.place(blob).1)
+            {
+                tracing::warn!(%blob, %cause, "cannot delete the file of a forgotten blob");
+            }
+        }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<BlobId, usize>> {
+        // No change of the map can panic half way.
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files as they are, only to be read.
@@ -57,7 +136,25 @@ impl BlobFiles {
         let folder = data.join("blobs");
         let unfinished = folder.join("new");
         let never = |_| unreachable!("a store that is only read writes no file");
-        Self { folder, unfinished, next: AtomicU64::new(0), counters, on_fatal: never }
+        Self::of(folder, unfinished, counters, never)
+    }
+
+    fn of(
+        folder: PathBuf,
+        unfinished: PathBuf,
+        counters: Arc<Counters>,
+        on_fatal: fn(String) -> !,
+    ) -> Self {
+        Self {
+            folder,
+            unfinished,
+            next: AtomicU64::new(0),
+            under_way: Mutex::default(),
+            copies: AtomicUsize::new(0),
+            later: Mutex::default(),
+            counters,
+            on_fatal,
+        }
     }
 
     /// Keeps the content as a file.

@@ -47,6 +47,14 @@ impl Heads {
         self.undo.push((run, before));
     }
 
+    /// Forgets a run, until [`Heads::put_back`].
+    pub(crate) fn remove(&mut self, run: RunId) {
+        if let Some(before) = self.get(run) {
+            self.young.remove(&run);
+            self.undo.push((run, Some(before)));
+        }
+    }
+
     /// The command was accepted.
     pub(crate) fn keep(&mut self) {
         self.undo.clear();

@@ -37,15 +37,26 @@ pub(crate) fn read(
         after,
         limit as usize,
     );
+    // From here on one look at the file: what is forgotten meanwhile is there still.
+    let looking = db.unchecked_transaction()?;
+    let id_now: Option<i64> =
+        query.query_row([run.as_uuid().as_bytes()], |row| row.get(0)).optional()?;
+    if id_now != Some(id) {
+        return Ok(Vec::new());
+    }
+    let forgotten = db
+        .prepare_cached(include_str!("sql/journal_kept.sql"))?
+        .query_row([run.as_uuid().as_bytes()], |row| uint(row, 0))?;
     let mut reading = Reading {
         get: db.prepare_cached(include_str!("sql/journal_get.sql"))?,
         run: id,
         last: after,
+        forgotten,
         limit: limit as usize,
         entries: Vec::new(),
     };
-    let mut extents = db.prepare_cached(include_str!("sql/journal_extent_list.sql"))?;
-    let mut extents = extents.query(params![id, int(after)])?;
+    let mut list = db.prepare_cached(include_str!("sql/journal_extent_list.sql"))?;
+    let mut extents = list.query(params![id, int(after)])?;
     while let Some(row) = extents.next()?
         && !reading.is_full()
     {
@@ -61,13 +72,18 @@ pub(crate) fn read(
     if let Some(span) = newest {
         reading.span(&span)?;
     }
-    Ok(reading.entries)
+    let entries = std::mem::take(&mut reading.entries);
+    drop(extents);
+    looking.finish()?;
+    Ok(entries)
 }
 
 struct Reading<'db> {
     get: CachedStatement<'db>,
     run: i64,
     last: u64,
+    /// Behind the first record, those up to here are not there any more.
+    forgotten: u64,
     limit: usize,
     entries: Vec<Entry>,
 }
@@ -90,7 +106,9 @@ impl Reading<'_> {
                 let run: i64 = row.get(0)?;
                 Ok((run, uint(row, 1)?, bytes(row, 2)?))
             })?;
-            if run != self.run || found != sequence || sequence != self.last + 1 {
+            let follows = sequence == self.last + 1
+                || (self.last <= self.forgotten && sequence == self.forgotten + 1);
+            if run != self.run || found != sequence || !follows {
                 return Err(Damaged("a journal and its index differ").into());
             }
             self.last = sequence;

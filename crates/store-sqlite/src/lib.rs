@@ -13,6 +13,7 @@ mod change;
 mod convert;
 mod event;
 mod folder;
+mod forget;
 mod heads;
 mod journal;
 mod log;
@@ -45,14 +46,14 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, EventQuery, EventRow, LogRow, Op, OutcomeRow,
-    Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store,
-    WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow, JournalKept,
+    LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery, RunRow,
+    RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
 use ballast::Ballast;
-use blob::BlobFiles;
+use blob::{BlobFiles, Held};
 use folder::Lock;
 use reader::Readers;
 use stats::Counters;
@@ -91,6 +92,7 @@ impl SqliteStore {
         let counters = Arc::new(Counters::default());
         let blobs = BlobFiles::open(data, Arc::clone(&counters), options.on_fatal)
             .map_err(|cause| OpenError::Folder { path: data.join("blobs"), cause })?;
+        let blobs = Arc::new(blobs);
         let tail = Arc::new(Mutex::new(opened.tail));
         let event_last = Arc::new(AtomicU64::new(opened.event_newest.position));
         let long_reads = LongReads::default();
@@ -99,6 +101,7 @@ impl SqliteStore {
             tail: Arc::clone(&tail),
             counters: Arc::clone(&counters),
             ballast: Ballast::open(data),
+            blobs: Arc::clone(&blobs),
             event_last: Arc::clone(&event_last),
             event_newest: opened.event_newest,
             event_limits: options.events,
@@ -125,7 +128,7 @@ impl SqliteStore {
             incarnation: opened.incarnation,
             epoch: opened.epoch,
             readers: Readers::start(opened.readers).map_err(OpenError::Threads)?,
-            blobs: Arc::new(blobs),
+            blobs,
             tail,
             counters,
             data: data.to_owned(),
@@ -180,7 +183,8 @@ impl SqliteStore {
     }
 
     /// Checks the blobs of a commit and makes files of the large ones, before it is queued.
-    async fn blobs_keep(&self, ops: &[Op]) -> Result<(), CommitError> {
+    async fn blobs_keep(&self, ops: &[Op]) -> Result<Vec<Held>, CommitError> {
+        let mut held = Vec::new();
         for op in ops {
             let Op::BlobPut { blob, bytes } = op else { continue };
             let blob = *blob;
@@ -190,6 +194,7 @@ impl SqliteStore {
                 }
                 continue;
             }
+            held.push(self.blobs.hold(blob));
             let (files, bytes) = (Arc::clone(&self.blobs), bytes.clone());
             // On a reader's thread: hashing and writing a large file takes its time.
             let keep = self
@@ -197,7 +202,7 @@ impl SqliteStore {
                 .ask("keep a blob", move |db| Ok::<_, Infallible>(files.keep(db, blob, &bytes)));
             keep.await.map_err(|_| CommitError::Closed)??;
         }
-        Ok(())
+        Ok(held)
     }
 
     fn ask<T: Send + 'static, E: ToString + Send + 'static>(
@@ -234,9 +239,9 @@ impl Store for SqliteStore {
         preconditions: Preconditions,
     ) -> BoxFuture<'_, Result<(), CommitError>> {
         let commit = async move {
-            self.blobs_keep(&ops).await?;
+            let held = self.blobs_keep(&ops).await?;
             let (answer, answered) = oneshot::channel();
-            let commit = Command::Commit(Commit { ops, preconditions, answer });
+            let commit = Command::Commit(Commit { ops, preconditions, answer, _held: held });
             self.commits().send(commit).await.map_err(|_| CommitError::Closed)?;
             answered.await.unwrap_or(Err(CommitError::Closed))
         };
@@ -359,5 +364,43 @@ impl Store for SqliteStore {
 
     fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
         self.ask("read a log", move |db| log::list(db, run, after, limit))
+    }
+
+    fn journal_kept(&self, run: RunId) -> Answer<'_, JournalKept> {
+        self.ask("find the beginning of a journal", move |db| forget::kept(db, run))
+    }
+
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>> {
+        self.ask("read what is kept of a journal", move |db| {
+            forget::stretches(db, run, after, limit)
+        })
+    }
+
+    fn journal_long(&self, records: u64, limit: u32) -> Answer<'_, Vec<LongRow>> {
+        self.ask("list long runs", move |db| forget::long(db, records, limit))
+    }
+
+    fn run_ended(&self, query: EndedQuery) -> Answer<'_, Vec<RunRow>> {
+        self.ask("list runs that have ended", move |db| forget::ended(db, &query))
+    }
+
+    fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>> {
+        self.ask("list workflows of ended runs", move |db| forget::ended_key(db, after.as_ref()))
+    }
+
+    fn clear_count(&self) -> Answer<'_, u64> {
+        self.ask("count what is left of forgotten runs", forget::clear_count)
+    }
+
+    fn reclaim(&self, bytes: u64) -> Answer<'_, Reclaimed> {
+        let failed = |cause: String| StoreError { what: "give room back to the disk", cause };
+        let reclaim = async move {
+            let (answer, answered) = oneshot::channel();
+            let closed = || failed("the store is closed".to_owned());
+            self.commits().send(Command::Reclaim(bytes, answer)).await.map_err(|_| closed())?;
+            let reclaimed = answered.await.map_err(|_| closed())?;
+            reclaimed.map_err(|cause| failed(cause.to_string()))
+        };
+        reclaim.boxed()
     }
 }

@@ -20,7 +20,7 @@ use crate::upkeep::SCRATCH;
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("sql/schema_log.sql"),
     include_str!("sql/schema_event_2.sql"),
     include_str!("sql/schema_event_by_run.sql"),
+    include_str!("sql/schema_forget.sql"),
 ];
 
 /// How long a connection waits for a foreign process that holds the file.

@@ -69,6 +69,12 @@ impl Tail {
         Ok(())
     }
 
+    /// A run is gone.
+    pub(crate) fn remove(&mut self, run: i64) {
+        let span = self.spans.remove(&run);
+        self.rows -= span.map_or(0, |span| span.positions.len());
+    }
+
     pub(crate) fn clear(&mut self) {
         self.rows = 0;
         self.spans.clear();
@@ -126,7 +132,7 @@ pub(crate) fn load(db: &Connection, folded: i64) -> rusqlite::Result<Vec<Appende
 }
 
 /// Ascending positions as differences, seven bits a byte, the lowest first.
-fn encode(positions: &[i64]) -> Vec<u8> {
+pub(crate) fn encode(positions: &[i64]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(positions.len() * 2);
     let mut before = 0;
     for position in positions {

@@ -1,6 +1,7 @@
 //! Long jobs beside the daily work. Each has a thread and a connection of its own, so that nobody
 //! waits behind it.
 
+use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -136,6 +137,10 @@ impl Upkeep for SqliteStore {
                 cause
             })
         })
+    }
+
+    fn hold_files(&self) -> Box<dyn Any + Send + Sync> {
+        Box::new(self.blobs.hold_all())
     }
 
     fn blob_file(&self, blob: BlobId) -> PathBuf {

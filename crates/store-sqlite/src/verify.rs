@@ -351,8 +351,11 @@ impl<'a> Verifier<'a> {
     }
 }
 
+/// Of a run that is there, or of one that is forgotten and not cleared away yet.
 fn run_of(db: &Connection, id: i64) -> rusqlite::Result<Option<RunId>> {
-    let mut query = db.prepare_cached("SELECT run FROM runs WHERE id = ?1")?;
+    let sql =
+        "SELECT run FROM runs WHERE id = ?1 UNION ALL SELECT id FROM forgotten WHERE run = ?1";
+    let mut query = db.prepare_cached(sql)?;
     query.query_row([id], |row| convert::run(row, 0)).optional()
 }
 

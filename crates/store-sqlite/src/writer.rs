@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode, Statement, ffi, params};
-use store::{CommitError, EventLimits, Op, Preconditions};
+use store::{CommitError, EventLimits, Op, Preconditions, Reclaimed};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::apply::{Applier, Events, Refusal};
 use crate::ballast::{Ballast, may_use_ballast};
+use crate::blob::{BlobFiles, Held};
 use crate::event::Newest;
 use crate::stats::Counters;
 use crate::tail::{self, Tail};
@@ -57,6 +58,8 @@ const BEGIN_ATTEMPTS_MAX: u32 = 30;
 
 pub(crate) enum Command {
     Commit(Commit),
+    /// Give free room back to the disk.
+    Reclaim(u64, oneshot::Sender<rusqlite::Result<Reclaimed>>),
     /// Finish what waits, then stop; answered by the end of the thread.
     Close,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Commit {
     pub(crate) ops: Vec<Op>,
     pub(crate) preconditions: Preconditions,
     pub(crate) answer: oneshot::Sender<Result<(), CommitError>>,
+    /// Its blob files, which nobody may delete before it is answered.
+    pub(crate) _held: Vec<Held>,
 }
 
 /// What the writer shares or was given.
@@ -73,6 +78,7 @@ pub(crate) struct Desk {
     pub(crate) tail: Arc<Mutex<Tail>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ballast: Ballast,
+    pub(crate) blobs: Arc<BlobFiles>,
     /// Position of the newest event, for everyone who asks.
     pub(crate) event_last: Arc<AtomicU64>,
     pub(crate) event_newest: Newest,
@@ -94,7 +100,7 @@ pub(crate) fn serve(
         Err(cause) => return started(Err(cause)),
     };
     started(Ok(()));
-    let mut batch = Vec::new();
+    let (mut batch, mut reclaims) = (Vec::new(), Vec::new());
     let linger = if available_parallelism().is_ok_and(|cores| cores.get() > 1) {
         LINGER
     } else {
@@ -109,12 +115,17 @@ pub(crate) fn serve(
                     bytes += payload_bytes(&commit.ops);
                     batch.push(commit);
                 }
+                Command::Reclaim(bytes, answer) => reclaims.push((bytes, answer)),
                 Command::Close => commands.close(),
             }
             let full = batch.len() >= BATCH_COMMITS_MAX || bytes >= BATCH_BYTES_MAX;
             next = if full { None } else { commands.try_recv().ok() };
         }
         writer.batch(&mut batch);
+        for (bytes, answer) in reclaims.drain(..) {
+            // Whoever does not wait any more finds the store as it is.
+            let _ = answer.send(writer.reclaim(bytes));
+        }
         writer.rest();
     }
     writer.finish();
@@ -254,7 +265,9 @@ impl<'db> Writer<'db> {
         }
         tail.extend(&self.applier.appended)
             .expect("the applier takes only the sequence that follows");
+        self.applier.gone.drain(..).for_each(|run| tail.remove(run));
         drop(tail);
+        self.desk.blobs.discard(self.db, self.applier.discarded.drain(..));
         let event_last = self.applier.events.settle();
         self.desk.event_last.store(event_last, Ordering::Release);
         self.applier.appended.clear();
@@ -332,6 +345,25 @@ impl<'db> Writer<'db> {
         }
     }
 
+    /// Moves pages from the end of the file to free ones, and cuts the end off.
+    fn reclaim(&self, bytes: u64) -> rusqlite::Result<Reclaimed> {
+        let free = || -> rusqlite::Result<u64> {
+            let pages: i64 =
+                self.db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+            Ok(pages.unsigned_abs() * PAGE_BYTES)
+        };
+        let before = free()?;
+        let pages = bytes.min(before) / PAGE_BYTES;
+        if pages > 0 {
+            let mut vacuum = self.db.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
+            Counters::add(&self.desk.counters.fsyncs, 1);
+        }
+        let free_bytes = free()?;
+        Ok(Reclaimed { bytes: before.saturating_sub(free_bytes), free_bytes })
+    }
+
     fn checkpoint(&self, mode: &str) {
         if self.desk.ballast.is_tight() && !self.has_room_to_copy() {
             return;
@@ -397,6 +429,11 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::JournalAppend { record, .. } => record.len(),
         Op::SnapshotPut { snapshot, .. } => snapshot.len(),
         Op::BlobPut { bytes, .. } => bytes.len(),
+        Op::JournalForget { stretch, .. } => stretch.len(),
+        Op::BlobRefer { .. }
+        | Op::JournalStart { .. }
+        | Op::RunForget { .. }
+        | Op::Clear { .. } => 0,
         Op::RevisionPut(row) => row.text.len(),
         Op::WorkflowPut(_) | Op::WorkflowDelete { .. } => 0,
         Op::OutcomePut(row) => row.outcome.len(),

@@ -48,6 +48,23 @@ pub enum Op {
     LogAppend(LogRow),
     /// Takes out the pieces of one effect that start in `from..to`.
     LogTrim { run: RunId, effect: u64, life: u64, from: u64, to: u64 },
+    /// The record or snapshot of this sequence refers to the blob: it is kept as long as one of them
+    /// is. Putting it again is harmless.
+    BlobRefer { run: RunId, sequence: Sequence, blob: BlobId },
+    /// Keeps the newest snapshot of the run also as a place from which its journal can be followed.
+    /// Harmless where there is none, or where it is one already.
+    JournalStart { run: RunId },
+    /// Forgets the records up to `through`, but never the first one, and keeps `stretch` in their
+    /// place. Harmless where they are forgotten already. Refused as [`CommitError::JournalKept`] where
+    /// the journal could not be followed from there, and for more than
+    /// [`JOURNAL_FORGET_MAX`](crate::JOURNAL_FORGET_MAX) records.
+    JournalForget { run: RunId, through: Sequence, stretch: Bytes },
+    /// Forgets a run that has ended, with all that is its own; its outcomes stay. What is large is
+    /// cleared away by [`Op::Clear`] afterwards. Refused as [`CommitError::RunGoesOn`] where the run has
+    /// not ended.
+    RunForget { run: RunId },
+    /// Clears away what forgotten runs have left, at most about so many rows.
+    Clear { rows: u32 },
 }
 
 /// What must be true for the commit to happen.
@@ -82,6 +99,12 @@ pub enum CommitError {
     OutcomeExists { run: RunId, number: u32 },
     #[error("there is no workflow {0}")]
     WorkflowMissing(WorkflowKey),
+    #[error(
+        "the journal of {run} cannot be forgotten up to {through}: it is not followed from there"
+    )]
+    JournalKept { run: RunId, through: Sequence },
+    #[error("run {0} has not ended")]
+    RunGoesOn(RunId),
     #[error("the bytes given for blob {0} are not its content")]
     BlobDiffers(BlobId),
     #[error("the disk is full; free some space and try again")]

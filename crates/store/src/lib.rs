@@ -8,6 +8,7 @@ mod change;
 mod check;
 mod commit;
 mod event;
+mod forget;
 mod journal;
 mod log;
 pub mod memory;
@@ -22,6 +23,7 @@ pub use change::ChangeRow;
 pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
 pub use event::{EventLimits, EventQuery, EventRow};
+pub use forget::{EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed, StretchRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
@@ -75,7 +77,7 @@ pub trait Store: Send + Sync + 'static {
     /// How many runs are in each state; states without a run are left out.
     fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>>;
 
-    /// Entries after `after`, in order.
+    /// Entries after `after`, in order. Those that are forgotten are not among them.
     fn journal_read(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<Entry>>;
     /// The newest snapshot.
     fn snapshot_get(&self, run: RunId) -> Answer<'_, Option<Snapshot>>;
@@ -129,4 +131,19 @@ pub trait Store: Send + Sync + 'static {
     fn event_last(&self) -> u64;
     /// What the processes of a run have written, behind this position, in order.
     fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>>;
+
+    fn journal_kept(&self, run: RunId) -> Answer<'_, JournalKept>;
+    /// What is kept of forgotten records behind `after`, in order.
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>>;
+    /// Runs whose newest snapshot is `records` or more behind the newest place from which their
+    /// journal can be followed.
+    fn journal_long(&self, records: u64, limit: u32) -> Answer<'_, Vec<LongRow>>;
+    fn run_ended(&self, query: EndedQuery) -> Answer<'_, Vec<RunRow>>;
+    /// The next workflow after `after` that has runs that have ended; it may have been deleted.
+    fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>>;
+    /// Forgotten runs of which something is left to [clear](Op::Clear).
+    fn clear_count(&self) -> Answer<'_, u64>;
+    /// Gives free room inside the store back to the disk, at most about so many bytes, behind whatever
+    /// waits to be written.
+    fn reclaim(&self, bytes: u64) -> Answer<'_, Reclaimed>;
 }

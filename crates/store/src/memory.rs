@@ -3,8 +3,11 @@
 //! It means the same as SQLite in everything but durability; the [`crate::suite`] holds both to
 //! that. A commit is decided first and applied after, so that a refused one leaves nothing.
 
+mod forget;
+
 use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::name::WorkflowKey;
@@ -13,9 +16,10 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, EventLimits, EventQuery, EventRow,
-    LOG_PIECES_MAX, LogRow, Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState,
-    ScheduleRow, Sequence, Snapshot, Store, WorkflowRow,
+    Answer, BlobId, ChangeRow, CommitError, EndedQuery, Entry, EventLimits, EventQuery, EventRow,
+    JournalKept, LOG_PIECES_MAX, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
+    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StretchRow,
+    WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -55,8 +59,11 @@ struct Events {
 #[derive(Debug)]
 struct Run {
     row: RunRow,
-    /// The entry of sequence n is at n - 1.
-    journal: Vec<Bytes>,
+    journal: BTreeMap<Sequence, Bytes>,
+    /// Where the journal can be followed from.
+    starts: BTreeMap<Sequence, Bytes>,
+    stretches: Vec<StretchRow>,
+    refers: BTreeSet<(Sequence, BlobId)>,
     snapshot: Option<Snapshot>,
     /// Numbers of its outcomes.
     outcomes: BTreeSet<u32>,
@@ -104,6 +111,9 @@ struct Staged {
     outcomes: BTreeSet<(RunId, u32)>,
     /// Whether a workflow can be deleted.
     workflows: HashMap<WorkflowKey, bool>,
+    /// Whether a run has ended.
+    ended: HashMap<RunId, bool>,
+    forgotten: HashSet<RunId>,
 }
 
 impl Kept {
@@ -132,6 +142,9 @@ impl Kept {
 
     fn admit_op(&self, op: &Op, staged: &mut Staged) -> Result<(), CommitError> {
         let last = |staged: &Staged, run| {
+            if staged.forgotten.contains(&run) {
+                return Err(CommitError::RunMissing(run));
+            }
             let last = staged.last.get(&run).copied().or_else(|| self.last(run));
             last.ok_or(CommitError::RunMissing(run))
         };
@@ -140,10 +153,13 @@ impl Kept {
                 if last(staged, row.run).is_ok() {
                     return Err(CommitError::RunExists(row.run));
                 }
+                staged.forgotten.remove(&row.run);
                 staged.last.insert(row.run, Sequence::ZERO);
+                staged.ended.insert(row.run, row.state.has_ended());
             }
             Op::RunUpdate(row) => {
                 last(staged, row.run)?;
+                staged.ended.insert(row.run, row.state.has_ended());
             }
             Op::JournalAppend { run, sequence, .. } => {
                 let expected = last(staged, *run)?.next();
@@ -152,8 +168,21 @@ impl Kept {
                 }
                 staged.last.insert(*run, expected);
             }
-            Op::SnapshotPut { run, .. } => {
+            Op::SnapshotPut { run, .. } | Op::BlobRefer { run, .. } | Op::JournalStart { run } => {
                 last(staged, *run)?;
+            }
+            Op::JournalForget { run, through, .. } => {
+                last(staged, *run)?;
+                self.admit_forget(*run, *through)?;
+            }
+            Op::RunForget { run } => {
+                last(staged, *run)?;
+                let kept = || self.runs.get(run).is_some_and(|run| run.row.state.has_ended());
+                if !staged.ended.get(run).copied().unwrap_or_else(kept) {
+                    return Err(CommitError::RunGoesOn(*run));
+                }
+                staged.forgotten.insert(*run);
+                staged.last.remove(run);
             }
             Op::BlobPut { blob, bytes } => {
                 if Digest::of(bytes) != *blob {
@@ -163,7 +192,8 @@ impl Kept {
             Op::LogAppend(LogRow { run, .. }) | Op::LogTrim { run, .. } => {
                 last(staged, *run)?;
             }
-            Op::RevisionPut(_)
+            Op::Clear { .. }
+            | Op::RevisionPut(_)
             | Op::ChangeAppend { .. }
             | Op::SchedulePut(_)
             | Op::ScheduleDelete { .. }
@@ -195,15 +225,15 @@ impl Kept {
         match op {
             Op::RunCreate(row) => {
                 let run = row.run;
-                let (journal, outcomes) = (Vec::new(), BTreeSet::new());
-                let log = VecDeque::new();
-                self.runs.insert(run, Run { row, journal, snapshot: None, outcomes, log });
+                self.runs.insert(run, Run::new(row));
             }
             Op::RunUpdate(row) => {
                 let run = self.run_mut(row.run);
                 run.row = row;
             }
-            Op::JournalAppend { run, record, .. } => self.run_mut(run).journal.push(record),
+            Op::JournalAppend { run, sequence, record } => {
+                self.run_mut(run).journal.insert(sequence, record);
+            }
             Op::SnapshotPut { run, sequence, snapshot } => {
                 let run = self.run_mut(run);
                 if run.snapshot.as_ref().is_none_or(|kept| kept.sequence <= sequence) {
@@ -213,6 +243,16 @@ impl Kept {
             Op::BlobPut { blob, bytes } => {
                 self.blobs.entry(blob).or_insert(bytes);
             }
+            Op::BlobRefer { run, sequence, blob } => {
+                self.run_mut(run).refers.insert((sequence, blob));
+            }
+            Op::JournalStart { run } => self.run_mut(run).start(),
+            Op::JournalForget { run, through, stretch } => {
+                self.journal_forget(run, through, stretch);
+            }
+            Op::RunForget { run } => self.run_forget(run),
+            // Nothing is left to be cleared away.
+            Op::Clear { .. } => {}
             Op::RevisionPut(row) => {
                 let revisions = self.revisions.entry(row.key.clone()).or_default();
                 if revisions.iter().all(|kept| kept.revision != row.revision) {
@@ -229,7 +269,7 @@ impl Kept {
             }
             Op::OutcomePut(row) => {
                 self.run_mut(row.run).outcomes.insert(row.number);
-                let position = self.outcomes.len() as u64 + 1;
+                let position = self.outcomes.last().map_or(0, |row| row.position) + 1;
                 self.outcomes.push(OutcomeRow { position, ..row });
             }
             Op::ChangeAppend { at, actor, change } => {
@@ -307,8 +347,21 @@ fn event_matches(query: &EventQuery, row: &EventRow) -> bool {
 }
 
 impl Run {
+    fn new(row: RunRow) -> Self {
+        Self {
+            row,
+            journal: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            stretches: Vec::new(),
+            refers: BTreeSet::new(),
+            snapshot: None,
+            outcomes: BTreeSet::new(),
+            log: VecDeque::new(),
+        }
+    }
+
     fn last(&self) -> Sequence {
-        Sequence(self.journal.len() as u64)
+        self.journal.last_key_value().map_or(Sequence::ZERO, |(last, _)| *last)
     }
 }
 
@@ -397,12 +450,11 @@ impl Store for MemoryStore {
 
     fn journal_read(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<Entry>> {
         self.ask(|kept| {
-            let journal = kept.runs.get(&run).map(|run| run.journal.as_slice()).unwrap_or_default();
-            let skip = usize::try_from(after.0).unwrap_or(usize::MAX);
-            let entries = (1..).zip(journal).skip(skip).map(|(sequence, record)| Entry {
-                sequence: Sequence(sequence),
-                record: record.clone(),
-            });
+            let journal =
+                kept.runs.get(&run).map(|run| run.journal.range((Excluded(after), Unbounded)));
+            let entries = journal.into_iter().flatten();
+            let entries = entries
+                .map(|(sequence, record)| Entry { sequence: *sequence, record: record.clone() });
             page(entries, limit)
         })
     }
@@ -540,5 +592,40 @@ impl Store for MemoryStore {
             let log = kept.runs.get(&run).map(|run| run.log.iter()).unwrap_or_default();
             page(log.filter(|row| row.position > after).cloned(), limit)
         })
+    }
+
+    fn journal_kept(&self, run: RunId) -> Answer<'_, JournalKept> {
+        self.ask(|kept| kept.runs.get(&run).map(Run::kept).unwrap_or_default())
+    }
+
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>> {
+        self.ask(|kept| {
+            let rows = kept.runs.get(&run).map(|run| run.stretches.iter()).unwrap_or_default();
+            page(rows.filter(|row| row.last > after).cloned(), limit)
+        })
+    }
+
+    fn journal_long(&self, records: u64, limit: u32) -> Answer<'_, Vec<LongRow>> {
+        self.ask(|kept| page(kept.runs.values().filter_map(|run| run.long(records)), limit))
+    }
+
+    fn run_ended(&self, query: EndedQuery) -> Answer<'_, Vec<RunRow>> {
+        self.ask(|kept| kept.run_ended(&query))
+    }
+
+    fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>> {
+        self.ask(|kept| {
+            let ended = kept.runs.values().filter(|run| run.row.ended_at.is_some());
+            let keys = ended.map(|run| &run.row.key);
+            keys.filter(|key| after.as_ref().is_none_or(|after| *key > after)).min().cloned()
+        })
+    }
+
+    fn clear_count(&self) -> Answer<'_, u64> {
+        self.ask(|_| 0)
+    }
+
+    fn reclaim(&self, _bytes: u64) -> Answer<'_, Reclaimed> {
+        self.ask(|_| Reclaimed::default())
     }
 }

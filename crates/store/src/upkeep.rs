@@ -1,5 +1,6 @@
 //! What a store does to itself, beside reading and writing: long jobs, while other work goes on.
 
+use std::any::Any;
 use std::path::PathBuf;
 
 use base::{Digest, IncarnationId};
@@ -40,6 +41,10 @@ pub trait Upkeep: Send + Sync + 'static {
 
     /// Copies the tables into a new file, durably. Commits go on meanwhile and are not in it.
     fn copy(&self, to: PathBuf, pace: Pace) -> Answer<'_, Copied>;
+
+    /// As long as this is held, no blob file goes, whatever is forgotten meanwhile. To be had before
+    /// [`Upkeep::copy`], until the files that it names are read.
+    fn hold_files(&self) -> Box<dyn Any + Send + Sync>;
 
     /// Where a blob lies that is a file.
     fn blob_file(&self, blob: BlobId) -> PathBuf;

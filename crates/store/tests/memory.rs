@@ -37,6 +37,7 @@ fn every_case_of_the_suite_is_in_the_list() {
         ("blob", include_str!("../src/suite/blob.rs")),
         ("commit", include_str!("../src/suite/commit.rs")),
         ("event", include_str!("../src/suite/event.rs")),
+        ("forget", include_str!("../src/suite/forget.rs")),
         ("journal", include_str!("../src/suite/journal.rs")),
         ("log", include_str!("../src/suite/log.rs")),
         ("outcome", include_str!("../src/suite/outcome.rs")),

@@ -3,6 +3,7 @@
 //! Domain types live in their own rooms; the conversions are where the two worlds may differ next
 //! year. Every field here is stable: it may be added to, not changed.
 
+pub mod compact;
 pub mod event;
 pub mod log;
 pub mod page;
@@ -13,6 +14,7 @@ pub mod site;
 pub mod store;
 pub mod workflow;
 
+pub use compact::StoreCompacted;
 pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use log::LogView;
 pub use page::Page;

@@ -150,6 +150,10 @@ pub struct RunDetail {
     pub by: By,
     /// The last record of the journal.
     pub sequence: u64,
+    /// Records behind the first one and up to here are compacted: only their decisions are kept, and
+    /// the tasks that ended by then are not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compacted: Option<u64>,
 }
 
 /// One execution of a task.
@@ -220,9 +224,11 @@ pub struct CrossingView {
 pub struct RunEventView {
     pub sequence: u64,
     pub at: String,
-    /// Such as `started`, `performed`, `timer-fired`, `retried`.
+    /// Such as `started`, `performed`, `timer-fired`, `retried`; `compacted` for a stretch of records
+    /// of which only the decisions are kept.
     pub kind: String,
-    /// The record as in `docs/spec/journal.md`; large values stand as references to blobs.
+    /// The record as in `docs/spec/journal.md`; large values stand as references to blobs. Of a
+    /// compacted stretch, what is kept of it; `sequence` is its last one.
     pub record: Value,
 }
 

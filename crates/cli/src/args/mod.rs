@@ -59,7 +59,7 @@ pub enum Command {
     Test(test::TestArgs),
     /// Set, list and delete the secrets that workflows use
     Secrets(secrets::SecretsArgs),
-    /// Check, back up, restore and export a site's store
+    /// Check, back up, restore, export and compact a site's store
     Store(store::StoreArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),

@@ -24,6 +24,8 @@ pub enum StoreCommand {
     Restore(StoreRestore),
     /// Print everything readable as lines of JSON
     Export(StoreExport),
+    /// Forget what is due now, and give the room back to the disk
+    Compact(StoreCompact),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -74,4 +76,16 @@ pub struct StoreExport {
     pub to: Option<PathBuf>,
     #[command(flatten)]
     pub whose: Whose,
+}
+
+#[derive(Debug, Args)]
+pub struct StoreCompact {
+    /// Folder of the store; a site that serves from it is asked, without one it is done here
+    #[arg(long, default_value = address::DATA, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The site's configuration, where no site serves [default: `site.yaml` in the data folder, if it is there; without one, no run is forgotten]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }

@@ -13,7 +13,7 @@ use crate::output;
 use crate::serve::Serving;
 
 /// In the data folder: the configuration that is read where none is named.
-const CONFIG_FILE: &str = "site.yaml";
+pub const CONFIG_FILE: &str = "site.yaml";
 
 pub async fn dev(args: DevArgs) -> Outcome {
     log(&args.log)?;
@@ -43,6 +43,7 @@ pub async fn dev(args: DevArgs) -> Outcome {
         });
     };
     serving.keep_schedules().await;
+    serving.keep_tidy();
     serving.serve(stop).await?;
     Ok(Exit::Ok)
 }

@@ -1,6 +1,7 @@
 //! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
 
 pub mod apply;
+mod compact;
 pub mod completions;
 pub mod dev;
 pub mod events;

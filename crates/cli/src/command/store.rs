@@ -17,6 +17,7 @@ use store_sqlite::{OpenError, SqliteStore};
 use wire::{StoreCheckLine, StoreFinding, StoreTotals};
 
 use super::api;
+use super::compact::compact;
 use crate::args::Global;
 use crate::args::store::{
     StoreArgs, StoreBackup, StoreCheck, StoreCommand, StoreExport, StoreRestore, Whose,
@@ -36,6 +37,7 @@ pub async fn store(global: &Global, args: StoreArgs) -> Outcome {
         StoreCommand::Backup(args) => back_up(global, args).await,
         StoreCommand::Restore(args) => restore(&args),
         StoreCommand::Export(args) => export(global, args).await,
+        StoreCommand::Compact(args) => compact(global, args).await,
     }
 }
 
@@ -332,6 +334,8 @@ impl StoreArgs {
             StoreCommand::Backup(args) => args.whose.is_here(),
             StoreCommand::Export(args) => args.whose.is_here(),
             StoreCommand::Restore(_) => false,
+            // Which of both, it finds out by itself.
+            StoreCommand::Compact(_) => true,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use base::value::{to_json, to_serde};
 use base::{Duration, Fault, RunId, Timestamp};
-use engine::driver::Summary;
+use engine::driver::{Passed, Summary};
 use engine::event::Event;
 use engine::machine::Step;
 use engine::record::{Happened, NoteKind};
@@ -110,8 +110,10 @@ impl Stage<'_> {
         let Some(row) = self.row(run).await? else { return Ok(()) };
         let mut walk = self.driver.walk(&row).await.map_err(broken)?;
         while *left > 0
-            && let Some(walked) = walk.next().await.map_err(broken)?
+            && let Some(passed) = walk.next().await.map_err(broken)?
         {
+            // The run of a trial is never compacted.
+            let Passed::Record(walked) = passed else { continue };
             *left -= 1;
             if let Happened::Received(received) = &walked.record.happened
                 && let Ok(event) = Event::of_bytes(&to_json(&received.event))

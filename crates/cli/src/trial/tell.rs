@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::RunId;
 use base::value::as_str;
 use engine::activation::Activation;
+use engine::driver::Passed;
 use engine::event::Event;
 use engine::record::{Note, NoteKind};
 use store::{RunRow, Sequence};
@@ -113,7 +114,9 @@ impl Stage<'_> {
     async fn listening_of(&self, row: &RunRow) -> Outcome<(Sequence, BTreeSet<String>)> {
         let mut open = BTreeMap::new();
         let mut walk = self.driver.walk(row).await.map_err(broken)?;
-        while let Some(walked) = walk.next().await.map_err(broken)? {
+        while let Some(passed) = walk.next().await.map_err(broken)? {
+            // The run of a trial is never compacted.
+            let Passed::Record(walked) = passed else { continue };
             for note in walked.step.notes {
                 see(note, &mut open);
             }

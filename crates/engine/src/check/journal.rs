@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use base::RunId;
 use spec::tree::Workflow;
 use store::{RunRow, Sequence, Snapshot, Store};
 
 use crate::driver::{LoadError, snapshot_machine};
 use crate::machine::Machine;
+use crate::replay::Diverged;
 
 /// A run before the first record that is there to be replayed.
 pub(super) struct Beginning {
@@ -17,7 +19,7 @@ pub(super) struct Beginning {
     pub(super) ahead: Option<Snapshot>,
 }
 
-/// A journal is whole: it begins with the first record.
+/// A journal begins with its first record, always.
 pub(super) async fn beginning(
     store: &dyn Store,
     row: &RunRow,
@@ -25,6 +27,17 @@ pub(super) async fn beginning(
 ) -> Result<Beginning, LoadError> {
     let ahead = store.snapshot_get(row.run).await?;
     Ok(Beginning { machine: Machine::new(workflow), last: Sequence::ZERO, ahead })
+}
+
+/// Where a journal goes on behind `after`, where what comes next is forgotten.
+pub(super) async fn behind_forgotten(
+    store: &dyn Store,
+    run: RunId,
+    after: Sequence,
+) -> Result<Snapshot, LoadError> {
+    let kept = store.journal_kept(run).await?;
+    let missing = Diverged::Order { wanted: after.next(), found: kept.forgotten.next() };
+    Ok(kept.start.filter(|start| start.sequence > after).ok_or(missing)?)
 }
 
 /// The run as a snapshot has it.

@@ -80,6 +80,10 @@ impl Checker<'_> {
         let mut found = following.found;
         match judged {
             Ok(judged) => found.extend(judged),
+            // What was to be read may have been forgotten in the meantime.
+            Err(_) if self.store.run_get(row.run).await?.as_ref() != Some(row) => {
+                self.totals.moving += 1;
+            }
             Err(wrong) => found.push(unreadable(row.run, &wrong)),
         }
         Ok(found)
@@ -157,7 +161,14 @@ impl Following<'_> {
             if page.is_empty() {
                 return Ok(());
             }
+            if page.first().is_some_and(|next| next.sequence > self.last.next()) {
+                self.pass_over().await?;
+                continue;
+            }
             for (n, entry) in (1..).zip(&page) {
+                if entry.sequence > self.last.next() {
+                    break;
+                }
                 let record = record(self.store, entry).await?;
                 self.take(&record).await?;
                 if n % TURN_RECORDS == 0 {
@@ -165,6 +176,17 @@ impl Following<'_> {
                 }
             }
         }
+    }
+
+    /// Goes on from behind what is forgotten. What was asked for there and ended there is known no more.
+    async fn pass_over(&mut self) -> Result<(), LoadError> {
+        let start = journal::behind_forgotten(self.store, self.run, self.last).await?;
+        let workflow = self.machine.workflow().clone();
+        self.machine = journal::taken(self.store, workflow, &start).await?;
+        self.last = start.sequence;
+        self.ahead.take_if(|ahead| ahead.sequence <= start.sequence);
+        self.children.clear();
+        Ok(())
     }
 
     async fn has_more(&self) -> Result<bool, LoadError> {

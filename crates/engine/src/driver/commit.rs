@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use store::{Op, OutcomeRow, Preconditions, RunRow, RunState, Sequence};
 
 use super::Driver;
-use crate::format::{Counts, Encoded, Facts, Outcome};
+use crate::format::{Counts, Encoded, Facts, Outcome, references};
 use crate::machine::Machine;
 use crate::record::{Ended, Parent, Record, Started, Usage};
 
@@ -91,13 +91,21 @@ pub(super) fn put_ops(ops: &mut Vec<Op>, run: RunId, records: &[Record]) {
         ops.extend(
             blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }),
         );
+        put_refers(ops, run, record.sequence, &bytes);
         ops.push(Op::JournalAppend { run, sequence: record.sequence, record: bytes.into() });
     }
+}
+
+/// From what is really written, so that no blob is forgotten that a reader of these bytes looks for.
+fn put_refers(ops: &mut Vec<Op>, run: RunId, sequence: Sequence, document: &[u8]) {
+    let blobs = references(document).into_iter();
+    ops.extend(blobs.map(|blob| Op::BlobRefer { run, sequence, blob }));
 }
 
 pub(super) fn put_snapshot(ops: &mut Vec<Op>, run: RunId, sequence: Sequence, frozen: Encoded) {
     let Encoded { bytes, blobs } = frozen;
     ops.extend(blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }));
+    put_refers(ops, run, sequence, &bytes);
     ops.push(Op::SnapshotPut { run, sequence, snapshot: bytes.into() });
 }
 

@@ -4,7 +4,7 @@ use base::Timestamp;
 use store::{RunRow, RunState, Sequence};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use super::load::{LoadError, Walk, Walked};
+use super::load::{LoadError, Passed, Walk, Walked};
 use super::{Command, CommandError, Driver};
 use crate::event::Event;
 use crate::lifecycle::{self, Said, Subject};
@@ -138,7 +138,14 @@ async fn walk_past(
 ) -> Result<Option<(Sequence, bool)>, LoadError> {
     let mut walk = Walk::open(&driver.0.parts, &driver.0.revisions, row).await?;
     let mut before = RunState::Pending;
-    while let Some(walked) = walk.next().await? {
+    while let Some(passed) = walk.next().await? {
+        let walked = match passed {
+            Passed::Record(walked) => walked,
+            Passed::Forgotten { .. } => {
+                before = walk.machine.state();
+                continue;
+            }
+        };
         let sequence = walked.record.sequence;
         let update = Update::of_walked(row, &walk.machine, walked, before);
         before = update.state;

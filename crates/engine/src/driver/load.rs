@@ -1,4 +1,5 @@
-//! A run from its journal: the newest snapshot, and every record after it.
+//! A run from its journal: the newest snapshot, and every record after it. Whoever walks through a
+//! journal begins with its first record, and passes over what is forgotten.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -89,11 +90,21 @@ pub(crate) async fn snapshot_machine(
     Ok(Machine::from_snapshot(workflow, &snapshot.snapshot, &blobs)?)
 }
 
-/// A walk through a run's whole journal, record by record.
+/// A walk through a run's journal, record by record, as far as it is kept.
 pub struct Walk<'a> {
     records: Records<'a>,
     pub machine: Machine,
     pub last: Sequence,
+}
+
+/// What a walk comes by.
+pub enum Passed {
+    Record(Walked),
+    /// Records behind the first one are forgotten. The walk's machine stands as it was after `last`,
+    /// and the next record is the one behind.
+    Forgotten {
+        last: Sequence,
+    },
 }
 
 /// A record, and what followed from it.
@@ -115,12 +126,30 @@ impl<'a> Walk<'a> {
         Ok(Self { records, machine, last: Sequence::ZERO })
     }
 
-    /// The next record; `None` at the journal's end.
-    pub async fn next(&mut self) -> Result<Option<Walked>, LoadError> {
+    /// The next record; `None` at the journal's end. What is forgotten before the walk comes there is
+    /// passed over.
+    pub async fn next(&mut self) -> Result<Option<Passed>, LoadError> {
+        match self.records.next_sequence().await? {
+            None => return Ok(None),
+            Some(next) if next > self.last.next() => return self.pass_over().await.map(Some),
+            Some(_) => {}
+        }
         let Some(record) = self.records.next().await? else { return Ok(None) };
         let step = replay(&mut self.machine, self.last, &record)?;
         self.last = record.sequence;
-        Ok(Some(Walked { record, step, state: self.machine.state() }))
+        Ok(Some(Passed::Record(Walked { record, step, state: self.machine.state() })))
+    }
+
+    async fn pass_over(&mut self) -> Result<Passed, LoadError> {
+        let Records { store, row, .. } = self.records;
+        let kept = store.journal_kept(row.run).await?;
+        let found = kept.start.filter(|start| start.sequence > self.last);
+        let wanted = self.last.next();
+        let start = found.ok_or(Diverged::Order { wanted, found: kept.forgotten.next() })?;
+        self.machine = snapshot_machine(store, self.machine.workflow().clone(), &start).await?;
+        self.last = start.sequence;
+        self.records = Records::after(store, row, start.sequence);
+        Ok(Passed::Forgotten { last: start.sequence })
     }
 }
 
@@ -137,10 +166,15 @@ impl<'a> Records<'a> {
         Self { store, row, last, read: VecDeque::new() }
     }
 
-    async fn next(&mut self) -> Result<Option<Record>, LoadError> {
+    async fn next_sequence(&mut self) -> Result<Option<Sequence>, LoadError> {
         if self.read.is_empty() {
             self.read = self.store.journal_read(self.row.run, self.last, PAGE).await?.into();
         }
+        Ok(self.read.front().map(|entry| entry.sequence))
+    }
+
+    async fn next(&mut self) -> Result<Option<Record>, LoadError> {
+        self.next_sequence().await?;
         let Some(entry) = self.read.pop_front() else { return Ok(None) };
         self.last = entry.sequence;
         record(self.store, &entry).await.map(Some)

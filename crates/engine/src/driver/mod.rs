@@ -17,6 +17,7 @@ mod follow;
 mod load;
 mod orphan;
 mod revision;
+mod tidy;
 mod waker;
 
 use std::collections::HashMap;
@@ -42,7 +43,7 @@ pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
 pub use follow::Update;
 pub(crate) use load::snapshot_machine;
-pub use load::{LoadError, Loaded, Walk, Walked, record, started};
+pub use load::{LoadError, Loaded, Passed, Walk, Walked, record, started};
 pub(crate) use revision::Revisions;
 
 /// Commands that may wait at one run. People and schedulers send few; more is a flood.
@@ -88,6 +89,8 @@ struct Inner {
     stops: AtomicBool,
     tasks: TaskTracker,
     ears: event::Ears,
+    /// A long run has a new snapshot.
+    long: Notify,
 }
 
 /// Whoever wants to hear that a run has ended.
@@ -195,6 +198,7 @@ impl Driver {
             stops: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             ears: event::Ears::new(),
+            long: Notify::new(),
         }));
         let children = driver.take_up().await?;
         driver.0.tasks.spawn(orphan::run(driver.clone(), children));
@@ -325,7 +329,7 @@ impl Driver {
         loaded.map_err(|wrong| CommandError::Suspended(run, wrong.to_string()))
     }
 
-    /// The run's journal from its first record, with what followed from each.
+    /// The run's journal from its first record, with what followed from each that is kept.
     pub async fn walk<'a>(&'a self, row: &'a RunRow) -> Result<Walk<'a>, LoadError> {
         Walk::open(&self.0.parts, &self.0.revisions, row).await
     }

@@ -7,6 +7,7 @@
 mod outcome;
 mod record;
 pub(crate) mod snapshot;
+mod stretch;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ pub use record::{RECORD_TYPE, RecordDoc};
 pub(crate) use snapshot as snapshot_doc;
 pub use snapshot::SNAPSHOT_TYPE;
 pub(crate) use snapshot::SnapshotDoc;
+pub use stretch::{Gathering, STRETCH_TYPE, Stretch, references};
 
 /// The version that this binary writes, of every document.
 pub const VERSION: u32 = 1;

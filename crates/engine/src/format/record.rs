@@ -205,6 +205,29 @@ impl RecordDoc {
         read(bytes, RECORD_TYPE)
     }
 
+    pub(super) fn sequence(&self) -> Sequence {
+        self.seq
+    }
+
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// What the gate said to the effect that it tells of.
+    pub(super) fn decision(&self) -> Option<&Decision> {
+        match &self.happened {
+            HappenedDoc::Performed { decision, .. } => decision.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn crossed(&self) -> Option<&Crossed> {
+        match &self.happened {
+            HappenedDoc::Crossed { crossed, .. } => Some(crossed),
+            _ => None,
+        }
+    }
+
     /// Blobs that [`into_record`](Self::into_record) needs.
     #[must_use]
     pub fn blobs(&self) -> Vec<BlobId> {

@@ -127,6 +127,10 @@ fn is_none_yet(last: &ListenerNo) -> bool {
     last.0 == 0
 }
 
+fn is_zero_count(number: &u32) -> bool {
+    *number == 0
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -169,6 +173,12 @@ pub(crate) struct NodeDoc {
 pub(crate) struct ExtendedDoc {
     pub applied: Vec<u32>,
     pub definite: Vec<(u64, u32)>,
+    /// Asked, and not answered since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<(u64, u32)>,
+    /// Of a place that is in neither list.
+    #[serde(default, skip_serializing_if = "is_zero_count")]
+    pub floor: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -308,6 +318,12 @@ pub(crate) struct GuardDoc {
     pub started_at: Timestamp,
     pub stage: StageDoc,
     pub definite: Vec<(u64, u32)>,
+    /// Asked, and not answered since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<(u64, u32)>,
+    /// Of a place that is in neither list.
+    #[serde(default, skip_serializing_if = "is_zero_count")]
+    pub floor: u32,
 }
 
 #[derive(Serialize, Deserialize)]

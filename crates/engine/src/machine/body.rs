@@ -1,13 +1,12 @@
 //! How each kind of task begins, and how loops and guards go on.
 
-use std::collections::BTreeMap;
-
 use base::value::kind;
 use base::{ErrorType, Fault, Value};
 use spec::tree::{Case, For, Fork, Raise, TaskKind, TaskNo};
 
 use super::Machine;
 use super::advance::Next;
+use super::counts::Counts;
 use super::evaluate::Halt;
 use super::node::{Body, Branches, Exit, Guard, GuardStage, Loop, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
@@ -49,7 +48,7 @@ impl Machine {
             TaskKind::For(task) => self.loop_begin(node, task),
             TaskKind::Fork(fork) => self.fork_begin(id, node, fork),
             TaskKind::Try(_) => {
-                let (stage, definite) = (GuardStage::Next, BTreeMap::new());
+                let (stage, definite) = (GuardStage::Next, Counts::default());
                 let guard = Guard { attempt: 0, started_at: self.now, stage, definite };
                 node.phase = Phase::Body(Body::Try(guard));
                 Ok(Next::Again)

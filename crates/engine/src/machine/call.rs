@@ -55,7 +55,7 @@ impl Machine {
     }
 
     pub(super) fn schedule(&mut self, id: NodeId, node: &mut Node, action: Action) {
-        let definite = self.definite(node);
+        let definite = self.ask(node);
         let key = IdempotencyKey::new(self.header().run, &node.activation, definite);
         self.schedule_as(id, node, Arc::new(action), key);
     }

@@ -9,14 +9,13 @@
 //! not done, and what the exiting task gave is its raw output; then only those lists after are done
 //! whose extensions had let the task pass.
 
-use std::collections::BTreeMap;
-
 use base::Value;
 use spec::tree::{Flow, TaskList, TaskNo};
 
 use super::Machine;
 use super::advance::Next;
 use super::body::Birth;
+use super::counts::Counts;
 use super::evaluate::Halt;
 use super::node::{Body, Extended, Node, NodeId, Phase, Seq};
 use super::scope::Variables;
@@ -184,7 +183,7 @@ impl Node {
     }
 
     /// Definite responses to effects of extensions, where they are counted here.
-    pub(super) fn extension_counts(&mut self) -> Option<&mut BTreeMap<u64, u32>> {
+    pub(super) fn extension_counts(&mut self) -> Option<&mut Counts> {
         let is_extending = self.is_extending();
         self.extended.as_mut().filter(|_| is_extending).map(|extended| &mut extended.definite)
     }

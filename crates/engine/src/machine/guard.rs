@@ -7,6 +7,7 @@ use spec::tree::{Backoff, Catch, ErrorFilter, Retry, TaskKind, Try};
 use super::Machine;
 use super::advance::Next;
 use super::body::{Birth, to_output};
+use super::counts::Counts;
 use super::evaluate::{Expressions, Halt};
 use super::node::{Body, Exit, Guard, GuardStage, Node, NodeId, Phase, Seq};
 use crate::activation::Activation;
@@ -202,30 +203,28 @@ impl Machine {
         Duration::from_millis(from.as_millis() + u64::from_le_bytes(eight) % span)
     }
 
-    /// How many definite responses were recorded for the effect that this node would make.
-    pub(super) fn definite(&self, node: &Node) -> u32 {
+    /// The number of the key with which this node asks for its effect.
+    pub(super) fn ask(&mut self, node: &Node) -> u32 {
         let place = place_of(&node.activation);
-        let counted = self.counting(node).and_then(|id| {
-            let above = self.arena.get(id)?;
-            let counts = match &above.phase {
-                Phase::Body(Body::Try(guard)) => &guard.definite,
-                _ => &above.extended.as_ref()?.definite,
-            };
-            Some(counts.get(&place).copied().unwrap_or(0))
-        });
-        counted.unwrap_or(node.definite)
+        self.counts(node).map_or(node.definite, |counts| counts.ask(place))
     }
 
     pub(super) fn count_definite(&mut self, node: &mut Node) {
         node.definite += 1;
         let place = place_of(&node.activation);
-        let Some(above) = self.counting(node).and_then(|id| self.arena.get_mut(id)) else { return };
-        let counts = match &mut above.phase {
+        if let Some(counts) = self.counts(node) {
+            counts.answer(place);
+        }
+    }
+
+    fn counts(&mut self, node: &Node) -> Option<&mut Counts> {
+        let above = self.counting(node).and_then(|id| self.arena.get_mut(id))?;
+        if above.is_extending() {
+            return above.extension_counts();
+        }
+        match &mut above.phase {
             Phase::Body(Body::Try(guard)) => Some(&mut guard.definite),
-            _ => above.extension_counts(),
-        };
-        if let Some(counts) = counts {
-            *counts.entry(place).or_insert(0) += 1;
+            _ => None,
         }
     }
 

@@ -19,6 +19,7 @@ mod arena;
 mod body;
 mod call;
 mod child;
+pub mod counts;
 mod emit;
 mod evaluate;
 mod extension;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use base::{Duration, Fault, Timestamp, Value};
 use spec::tree::TaskNo;
 
+use super::counts::Counts;
 use super::scope::Variables;
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, EffectNo};
@@ -55,7 +56,7 @@ pub struct Extended {
     /// Those whose lists after are still to be done, from the last one on.
     pub applied: Vec<u32>,
     /// Definite responses to effects of extensions, by key without its count.
-    pub definite: BTreeMap<u64, u32>,
+    pub definite: Counts,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +162,7 @@ pub struct Guard {
     pub started_at: Timestamp,
     pub stage: GuardStage,
     /// Definite responses to effects inside, by key without its count; kept over all attempts.
-    pub definite: BTreeMap<u64, u32>,
+    pub definite: Counts,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -3,8 +3,10 @@
 //! Results of what is under way still come, and move nothing before the run goes on: no task begins,
 //! no timer fires, no event is taken.
 
+use base::Timestamp;
+
 use super::{Machine, NodeId, NoteKind};
-use crate::record::TimerPurpose;
+use crate::record::{Note, TimerPurpose};
 
 impl Machine {
     pub(super) fn suspend(&mut self) {
@@ -36,6 +38,24 @@ impl Machine {
     }
 
     /// Tells something of every task in progress. One that has faulted said so.
+    /// Every task in progress, as it was begun, the outer ones first.
+    #[must_use]
+    pub fn in_progress(&self) -> Vec<(Timestamp, Note)> {
+        let nodes = self.arena.ids().into_iter().filter_map(|id| self.arena.get(id));
+        let begun = nodes.filter_map(|node| {
+            let task = self.workflow.task(node.task?);
+            let what = NoteKind::Started { input: node.input.clone() };
+            let (activation, task, location) =
+                (node.activation.clone(), task.name.clone(), task.location.clone());
+            Some((node.started_at, Note { activation, task, location, what }))
+        });
+        let mut begun: Vec<_> = begun.collect();
+        begun.sort_by(|(a, one), (b, other)| {
+            (a, one.activation.as_str().len()).cmp(&(b, other.activation.as_str().len()))
+        });
+        begun
+    }
+
     pub(super) fn note_tasks(&mut self, what: impl Fn(&Self, NodeId) -> NoteKind) {
         let nodes: Vec<NodeId> = self.arena.ids();
         for id in nodes {

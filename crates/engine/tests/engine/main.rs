@@ -8,6 +8,7 @@
 mod activation;
 mod arguments;
 mod check;
+mod compact;
 mod consume;
 mod crash;
 mod driver;

@@ -4,6 +4,7 @@
 //! allowed out and no folder may be read.
 
 mod events;
+mod retention;
 mod scripts;
 mod secrets;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 use worker::{Folder, Folders};
 
+pub use retention::Journals;
 pub use scripts::Scripts;
 /// The JSON Schema of a site's configuration, for editors.
 pub const SCHEMA: &str = include_str!("../../schema/site.json");
@@ -55,6 +57,9 @@ pub struct Config {
     /// Where secrets come from; the folder of their files is the site's own.
     pub secrets: ::secrets::Config,
     pub scripts: Scripts,
+    /// How long runs are kept after their end, where their workflow does not say.
+    pub keep: spec::Keep,
+    pub journals: Journals,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -92,6 +97,8 @@ impl Default for Config {
             lifecycle: Lifecycle::default(),
             secrets: ::secrets::Config::default(),
             scripts: Scripts::default(),
+            keep: retention::KEEP,
+            journals: Journals::default(),
         }
     }
 }
@@ -169,6 +176,7 @@ struct Spec {
     events: events::Events,
     secrets: secrets::Secrets,
     scripts: scripts::ScriptsFile,
+    retention: retention::Retention,
 }
 
 #[derive(Default, Deserialize)]
@@ -216,6 +224,8 @@ impl Reader<'_> {
             )?,
             lifecycle: self.lifecycle(&spec.events)?,
             scripts: self.scripts(&spec.scripts)?,
+            keep: self.keep(&spec.retention)?,
+            journals: self.journals(&spec.retention)?,
         })
     }
 

@@ -54,6 +54,7 @@ async fn parts(inner: &Inner, copy: &Path, out: &Out) -> Result<(), Halt> {
     let wrong = |wrong: store::StoreError| Halt::Failed(wrong.to_string());
     let upkeep = inner.upkeep.as_ref().ok_or_else(|| Halt::Failed("no disk".to_owned()))?;
     let at = inner.clock.now();
+    let _held = upkeep.hold_files();
     // Ends when nobody reads any more, since this task does then.
     let copying = upkeep.copy(copy.to_owned(), inner.pace);
     let copied = tokio::select! {

@@ -7,8 +7,9 @@ use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{Value, value};
 
 use crate::code::Code;
+use crate::keep::Keep;
 use crate::near;
-use crate::node::Node;
+use crate::node::{Kind, Node};
 use crate::problems::shown;
 use crate::tree::{Document, Workflow};
 
@@ -86,6 +87,7 @@ impl<'a> Reader<'a> {
         let summary = fields.get("summary").and_then(|item| self.text(item));
         let tags = self.object_or_empty(fields.get("tags"));
         let metadata = self.object_or_empty(fields.get("metadata"));
+        let keep = fields.get("metadata").and_then(|item| self.keep(item));
         let key = WorkflowKey { namespace: namespace?, name: name? };
         self.key = fields.get("name").map(|item| (key.clone(), item.node.used_at()));
         Some(Document {
@@ -96,7 +98,19 @@ impl<'a> Reader<'a> {
             summary: summary.map(str::to_owned),
             tags: tags?,
             metadata: metadata?,
+            keep,
         })
+    }
+
+    /// `keep` in the metadata, which takes anything else.
+    fn keep(&mut self, metadata: Item<'a>) -> Option<Keep> {
+        let Kind::Map(entries) = &metadata.node.kind else { return None };
+        let entry = entries.iter().find(|entry| &*entry.key == "keep")?;
+        let text = self.text(Item::from(entry))?;
+        let wrong = |why| format!("`keep` says how long runs are kept after their end: {why}");
+        Keep::parse(text)
+            .map_err(|why| self.report(Code::Duration, entry.value.at, wrong(why), None))
+            .ok()
     }
 
     pub(super) fn object_or_empty(&mut self, item: Option<Item<'a>>) -> Option<Value> {

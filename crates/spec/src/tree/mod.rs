@@ -14,6 +14,7 @@ mod service;
 
 use std::sync::Arc;
 
+use crate::keep::Keep;
 use base::name::{FunctionRef, WorkflowKey};
 use base::{Duration, SecretName, Value};
 use expr::Expr;
@@ -75,6 +76,8 @@ pub struct Document {
     pub tags: Value,
     /// An object.
     pub metadata: Value,
+    /// How long its runs are kept after their end; as the site says where it is `None`.
+    pub keep: Option<Keep>,
 }
 
 /// Tasks done one after another, or the branches of a fork.

@@ -1,1 +1,4 @@
-SELECT position, run, sequence FROM journal WHERE position > ?1 ORDER BY position
+-- Rows of forgotten runs are found by extents of their own.
+SELECT position, run, sequence FROM journal
+WHERE position > ?1 AND run NOT IN (SELECT run FROM forgotten)
+ORDER BY position

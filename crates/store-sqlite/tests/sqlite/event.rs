@@ -65,7 +65,9 @@ async fn a_store_from_before_events_gets_the_table() {
     drop(open(folder.path()));
     let db = Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
     db.execute_batch(
-        "DROP TABLE events; DROP TABLE logs; UPDATE meta SET value = 3 WHERE key = 'schema'",
+        "DROP TABLE events; DROP TABLE logs; DROP TABLE journal_starts; DROP TABLE journal_stretches;
+         DROP TABLE blob_refers; DROP TABLE forgotten; DROP INDEX snapshots_by_sequence;
+         DROP INDEX runs_by_end; UPDATE meta SET value = 3 WHERE key = 'schema'",
     )
     .expect("changes");
     drop(db);

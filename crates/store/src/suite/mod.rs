@@ -7,6 +7,7 @@
 pub mod blob;
 pub mod commit;
 pub mod event;
+pub mod forget;
 pub mod journal;
 pub mod log;
 pub mod outcome;
@@ -38,6 +39,13 @@ macro_rules! suite_cases {
             commit::concurrent_runs_lose_nothing,
             commit::an_empty_commit_succeeds,
             commit::changes_are_kept_in_order,
+            forget::old_records_are_forgotten_and_the_first_stays,
+            forget::records_that_are_needed_are_not_forgotten,
+            forget::long_runs_are_those_far_behind_their_start,
+            forget::blobs_go_with_the_last_that_refers_to_them,
+            forget::a_run_is_forgotten_and_its_outcome_stays,
+            forget::a_run_is_gone_within_the_commit_that_forgets_it,
+            forget::ended_runs_come_earliest_first,
             journal::a_gap_is_refused,
             journal::a_journal_of_a_missing_run_is_refused,
             journal::a_journal_is_read_in_order_and_in_pages,

@@ -87,6 +87,7 @@ impl Actor {
         self.events.clear();
         if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
             self.since_snapshot = 0;
+            self.driver.has_grown(self.last.0);
         }
         if row.wake_at.is_some() || self.row.wake_at.is_some() {
             self.driver.0.rewake.notify_one();

@@ -13,6 +13,7 @@ use crate::format::snapshot_doc::{
     BodyDoc, GuardDoc, ListenStageDoc, ListeningDoc, SeqDoc, StageDoc, TimeoutDoc, Values,
 };
 use crate::listen::Progress;
+use crate::machine::counts::Counts;
 
 pub(super) fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
     match body {
@@ -29,7 +30,9 @@ pub(super) fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
             started_at: guard.started_at,
             stage: stage_doc(&guard.stage),
             // Hexadecimal would only be needed above 2^53; these numbers are read by nobody else.
-            definite: guard.definite.clone().into_iter().collect(),
+            definite: guard.definite.answered.clone().into_iter().collect(),
+            asked: guard.definite.asked.clone().into_iter().collect(),
+            floor: guard.definite.floor,
         }),
         Body::Fork(state) => BodyDoc::Fork {
             outputs: state
@@ -125,7 +128,11 @@ impl Taken<'_> {
                 attempt: doc.attempt,
                 started_at: doc.started_at,
                 stage: stage(doc.stage),
-                definite: doc.definite.into_iter().collect(),
+                definite: Counts {
+                    floor: doc.floor,
+                    answered: doc.definite.into_iter().collect(),
+                    asked: doc.asked.into_iter().collect(),
+                },
             }),
             BodyDoc::Fork { outputs } => {
                 let outputs: Back<Vec<_>> = outputs

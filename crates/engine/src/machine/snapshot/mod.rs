@@ -17,6 +17,7 @@ use store::BlobId;
 
 use self::body::{body_doc, seq, seq_doc, timeout, timeout_doc};
 use super::arena::Arena;
+use super::counts::Counts;
 use super::node::{Exit, Extended, Node, NodeId, Phase};
 use super::scope::Variables;
 use super::timer::Timer;
@@ -199,7 +200,9 @@ fn node_doc(node: &Node, values: &mut Values) -> NodeDoc {
         definite: node.definite,
         extended: node.extended.as_ref().map(|extended| ExtendedDoc {
             applied: extended.applied.clone(),
-            definite: extended.definite.clone().into_iter().collect(),
+            definite: extended.definite.answered.clone().into_iter().collect(),
+            asked: extended.definite.asked.clone().into_iter().collect(),
+            floor: extended.definite.floor,
         }),
     }
 }
@@ -347,7 +350,14 @@ impl Taken<'_> {
     fn extended(&self, doc: ExtendedDoc) -> Back<Box<Extended>> {
         let applied: Back<Vec<u32>> =
             doc.applied.into_iter().map(|number| self.extension(number)).collect();
-        Ok(Box::new(Extended { applied: applied?, definite: doc.definite.into_iter().collect() }))
+        Ok(Box::new(Extended {
+            applied: applied?,
+            definite: Counts {
+                floor: doc.floor,
+                answered: doc.definite.into_iter().collect(),
+                asked: doc.asked.into_iter().collect(),
+            },
+        }))
     }
 
     fn extension(&self, number: u32) -> Back<u32> {

@@ -1,0 +1,302 @@
+//! Retention: runs that ended long enough ago are forgotten, and the room that they took is given back.
+//!
+//! A reconciler: it reads what should be (the keep times of the site and of each workflow) and what is
+//! (runs that have ended), and forgets in small steps, with a rest after each. What a store forgets with
+//! a run is in `store`; old records of long runs are the business of `engine::compact`. How long runs
+//! are kept is described in `docs/guide/retention.md`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base::name::WorkflowKey;
+use base::{Clock, Digest, RunId, Timestamp};
+use engine::compact::{self, CompactError, RECORDS_KEPT_MIN};
+use engine::driver::Summary;
+use engine::pace::Pace;
+use futures::future::join_all;
+use spec::Keep;
+use spec::resolved::{Around, Resolved};
+use store::{CommitError, EndedQuery, Op, Preconditions, RunRow, RunState, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use worker::Catalog;
+
+use crate::config::{Config, Journals};
+
+/// Runs that are forgotten in one step: a few milliseconds of the writer's time.
+const RUNS_PAGE: u32 = 32;
+
+/// Rows of forgotten runs that are cleared away in one step, likewise.
+const CLEAR_ROWS: u32 = 500;
+
+/// Room that is given back in one step, likewise.
+const RECLAIM_BYTES: u64 = 512 * 1024;
+
+/// Free room that a store keeps for what comes next, so that it does not shrink and grow all the time.
+const FREE_BYTES_KEPT: u64 = 16 * 1024 * 1024;
+
+/// Runs of one workflow that are needed still and passed over in one look; the next look goes on behind
+/// them.
+const PASSED_OVER_MAX: usize = 1_000;
+
+/// Between two looks at least, and at most.
+const SLEEP_MIN: Duration = Duration::from_secs(1);
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tidied {
+    pub runs: u64,
+    pub records: u64,
+    /// Given back to the disk.
+    pub bytes: u64,
+    /// Room inside the store that is free for what comes next.
+    pub free_bytes: u64,
+    /// The time was over before all was done.
+    pub more: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Forgotten {
+    runs: u64,
+    /// When the next run's time is over.
+    next: Option<Timestamp>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TidyError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Compact(#[from] CompactError),
+}
+
+/// Keeps a store as small as its owner wants it. Cheap to clone.
+#[derive(Clone)]
+pub struct Tidying(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    catalog: Catalog,
+    keep: Keep,
+    journals: Journals,
+    /// What the heads of workflows say.
+    keeps: Mutex<HashMap<WorkflowKey, (Digest, Option<Keep>)>>,
+    /// Where the next look at a workflow begins, where the last one did not come to its end.
+    cursors: Mutex<HashMap<WorkflowKey, (Timestamp, RunId)>>,
+}
+
+impl Tidying {
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, config: &Config, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            catalog: Catalog::shipped(),
+            keep: config.keep,
+            journals: config.journals,
+            keeps: Mutex::default(),
+            cursors: Mutex::default(),
+        }))
+    }
+
+    /// Forgets what is due, again and again, until `closing`.
+    pub(crate) async fn run(self, closing: CancellationToken) {
+        loop {
+            let work = async {
+                let mut pace = Pace::gentle();
+                let done = self.forget_runs(&mut pace, None).await?;
+                self.give_back(&mut pace, FREE_BYTES_KEPT, None).await?;
+                Ok::<_, TidyError>(done.next)
+            };
+            let next = tokio::select! {
+                () = closing.cancelled() => return,
+                worked = work => worked.unwrap_or_else(|error| {
+                    tracing::error!(%error, "cannot forget runs whose time is over");
+                    None
+                }),
+            };
+            let now = self.0.clock.now();
+            let sleep = next.map_or(SLEEP_MAX, |next| next.since(now).as_std());
+            let sleep = sleep.clamp(SLEEP_MIN, SLEEP_MAX);
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// All that is due now, or as much of it as can be done in `time`.
+    pub async fn tidy(&self, time: Duration) -> Result<Tidied, TidyError> {
+        let until = Instant::now() + time;
+        let mut pace = Pace::swift();
+        let mut done = Tidied::default();
+        while self.0.journals == Journals::Compact {
+            let step = compact::step(&*self.0.store, RECORDS_KEPT_MIN, &mut pace).await?;
+            done.records += step.records;
+            done.more = step.more && Instant::now() >= until;
+            if !step.more || done.more {
+                break;
+            }
+        }
+        done.runs = self.forget_runs(&mut pace, Some(until)).await?.runs;
+        let given = self.give_back(&mut pace, 0, Some(until)).await?;
+        (done.bytes, done.free_bytes) = (given.bytes, given.free_bytes);
+        done.more |= Instant::now() >= until;
+        Ok(done)
+    }
+
+    async fn forget_runs(
+        &self,
+        pace: &mut Pace,
+        until: Option<Instant>,
+    ) -> Result<Forgotten, TidyError> {
+        let mut forgotten = Forgotten::default();
+        let mut key = None;
+        while let Some(next) = self.0.store.run_ended_key(key).await?
+            && !is_over(until)
+        {
+            if let Keep::For(keep) = self.keep_of(&next).await? {
+                let of = self.forget_of(&next, keep, pace, until).await?;
+                forgotten.runs += of.runs;
+                forgotten.next = [forgotten.next, of.next].into_iter().flatten().min();
+            }
+            key = Some(next);
+        }
+        while self.0.store.clear_count().await? > 0 && !is_over(until) {
+            self.0.store.commit(vec![Op::Clear { rows: CLEAR_ROWS }], self.owned()).await?;
+            pace.rest().await;
+        }
+        Ok(forgotten)
+    }
+
+    /// Forgets the runs of one workflow that ended long enough ago.
+    async fn forget_of(
+        &self,
+        key: &WorkflowKey,
+        keep: base::Duration,
+        pace: &mut Pace,
+        deadline: Option<Instant>,
+    ) -> Result<Forgotten, TidyError> {
+        let until = before(self.0.clock.now(), keep);
+        let mut after = self.cursors().remove(key);
+        let (mut forgotten, mut passed_over) = (Forgotten::default(), 0);
+        loop {
+            let mut query = EndedQuery { key: key.clone(), until, after, limit: RUNS_PAGE };
+            let page = self.0.store.run_ended(query.clone()).await?;
+            let Some(last) = page.last() else {
+                (query.until, query.limit) = (Timestamp::from_millis(i64::MAX), 1);
+                let next = self.0.store.run_ended(query).await?;
+                let next = next.first().and_then(|row| row.ended_at);
+                return Ok(Forgotten { next: next.map(|at| at.plus(keep)), ..forgotten });
+            };
+            after = last.ended_at.map(|at| (at, last.run));
+            let mut due = Vec::new();
+            for row in &page {
+                if self.is_needed(row).await? {
+                    passed_over += 1;
+                } else {
+                    due.push(row.run);
+                }
+            }
+            // One commit each, so that a run that was taken up again just now stops no other. The writer
+            // makes one of all.
+            let forget = |run| self.0.store.commit(vec![Op::RunForget { run }], self.owned());
+            for result in join_all(due.into_iter().map(forget)).await {
+                match result {
+                    Ok(()) => forgotten.runs += 1,
+                    Err(CommitError::RunMissing(_) | CommitError::RunGoesOn(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            pace.rest().await;
+            if passed_over >= PASSED_OVER_MAX || is_over(deadline) {
+                if let Some(after) = after {
+                    self.cursors().insert(key.clone(), after);
+                }
+                return Ok(forgotten);
+            }
+        }
+    }
+
+    /// Whether somebody may ask for this run again: its parent goes on, or can be retried, and would
+    /// begin it anew.
+    async fn is_needed(&self, row: &RunRow) -> Result<bool, StoreError> {
+        let parent = match Summary::decode(&row.summary) {
+            Ok(summary) => summary.parent,
+            // Nobody knows whose it is.
+            Err(_) => return Ok(true),
+        };
+        let Some(parent) = parent.filter(|parent| parent.awaited) else { return Ok(false) };
+        let parent = self.0.store.run_get(parent.run).await?;
+        Ok(parent.is_some_and(|row| !row.state.has_ended() || row.state == RunState::Faulted))
+    }
+
+    /// Gives free room back to the disk, but for `kept` bytes of it.
+    async fn give_back(
+        &self,
+        pace: &mut Pace,
+        kept: u64,
+        until: Option<Instant>,
+    ) -> Result<store::Reclaimed, TidyError> {
+        let mut given = self.0.store.reclaim(0).await?;
+        while given.free_bytes > kept && !is_over(until) {
+            let step = self.0.store.reclaim(RECLAIM_BYTES.min(given.free_bytes - kept)).await?;
+            given.free_bytes = step.free_bytes;
+            given.bytes += step.bytes;
+            if step.bytes == 0 {
+                break;
+            }
+            pace.rest().await;
+        }
+        Ok(given)
+    }
+
+    /// How long the runs of a workflow are kept, as its head says now.
+    async fn keep_of(&self, key: &WorkflowKey) -> Result<Keep, StoreError> {
+        let Some(head) = self.0.store.workflow_get(key.clone()).await? else {
+            return Ok(self.0.keep);
+        };
+        if let Some((revision, keep)) = self.keeps().get(key)
+            && *revision == head.revision
+        {
+            return Ok(keep.unwrap_or(self.0.keep));
+        }
+        let row = self.0.store.revision_get(key.clone(), head.revision).await?;
+        let keep = row.and_then(|row| {
+            let resolved = Resolved::decode(&row.resolved).ok()?;
+            let around = Around { catalog: &self.0.catalog, resolved: &resolved };
+            let read = spec::read(std::str::from_utf8(&row.text).ok()?, &around).ok()?;
+            Some(read.workflow.document.keep)
+        });
+        // Nothing is forgotten by a rule that this binary cannot read.
+        let keep = keep.unwrap_or(Some(Keep::Forever));
+        self.keeps().insert(key.clone(), (head.revision, keep));
+        Ok(keep.unwrap_or(self.0.keep))
+    }
+
+    fn owned(&self) -> Preconditions {
+        Preconditions { run: None, epoch: Some(self.0.store.epoch()) }
+    }
+
+    fn keeps(&self) -> std::sync::MutexGuard<'_, HashMap<WorkflowKey, (Digest, Option<Keep>)>> {
+        // No change of the map can panic half way.
+        self.0.keeps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cursors(&self) -> std::sync::MutexGuard<'_, HashMap<WorkflowKey, (Timestamp, RunId)>> {
+        self.0.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
+}
+
+fn before(now: Timestamp, keep: base::Duration) -> Timestamp {
+    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(now.as_millis().saturating_sub(keep))
+}

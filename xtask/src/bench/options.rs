@@ -11,6 +11,8 @@ pub enum Workload {
     Rest,
     /// A thousand runs blocked in step 6, SIGKILL, start, until all have completed.
     Resume,
+    /// One run of many iterations.
+    Long,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Options {
     pub has_strace: bool,
     /// Whether other engines run the same in turn.
     pub has_peers: bool,
+    /// Of the long runs, beside ten thousand.
+    pub iterations: u64,
 }
 
 impl Workload {
@@ -34,7 +38,8 @@ impl Workload {
             "w2" => Ok(Self::Fork),
             "w3" => Ok(Self::Rest),
             "w4" => Ok(Self::Resume),
-            _ => Err(format!("`--workload` is one of w1, w2, w3 and w4, not `{text}`")),
+            "long" => Ok(Self::Long),
+            _ => Err(format!("`--workload` is one of w1, w2, w3, w4 and long, not `{text}`")),
         }
     }
 
@@ -45,6 +50,7 @@ impl Workload {
             Self::Fork => "w2",
             Self::Rest => "w3",
             Self::Resume => "w4",
+            Self::Long => "long",
         }
     }
 }
@@ -58,6 +64,7 @@ impl Options {
             idle_seconds: 60,
             has_strace: false,
             has_peers: false,
+            iterations: 1_000_000,
         };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
@@ -69,17 +76,21 @@ impl Options {
                 "--seconds" | "--secs" => options.seconds = number()?,
                 "--repeats" => options.repeats = number()?,
                 "--idle" => options.idle_seconds = number()?,
+                "--iterations" => options.iterations = number()?,
                 "--strace" => options.has_strace = true,
                 "--peers" => options.has_peers = true,
                 "--workload" => {
-                    let text = flags.next().ok_or("`--workload` wants w1, w2, w3 or w4")?;
+                    let text = flags.next().ok_or("`--workload` wants w1, w2, w3, w4 or long")?;
                     options.workload = Workload::parse(text)?;
                 }
                 _ => return Err(format!("`bench engine` does not know `{flag}`")),
             }
         }
-        if options.seconds == 0 || options.repeats == 0 {
-            return Err("`--seconds` and `--repeats` are at least 1".to_owned());
+        if options.seconds == 0 || options.repeats == 0 || options.iterations == 0 {
+            return Err("`--seconds`, `--repeats` and `--iterations` are at least 1".to_owned());
+        }
+        if options.workload == Workload::Long && options.has_peers {
+            return Err("no peer runs `long`: leave out `--peers`".to_owned());
         }
         let is_counted = options.workload == Workload::Steps && !options.has_peers;
         if options.has_strace && !is_counted {
@@ -118,6 +129,8 @@ mod tests {
             &["--workload", "w5"],
             &["--workload", "w2", "--strace"],
             &["--peers", "--strace"],
+            &["--workload", "long", "--peers"],
+            &["--iterations", "0"],
         ] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

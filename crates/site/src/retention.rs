@@ -5,6 +5,9 @@
 //! a run is in `store`; old records of long runs are the business of `engine::compact`. How long runs
 //! are kept is described in `docs/guide/retention.md`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ mod floor;
 mod fork;
 mod gate;
 mod load;
+mod long;
 mod machine;
 mod options;
 mod peers;
@@ -67,6 +68,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         (Workload::Fork, peers) => fork::run(&built, peers.as_ref(), options)?,
         (Workload::Rest, peers) => rest::run(&built, peers.as_ref(), options)?,
         (Workload::Resume, peers) => resume::run(&built, peers.as_ref(), options)?,
+        (Workload::Long, _) => long::run(&built, options)?,
     };
     print!("{}", outcome.text);
     let file = built.folder.join(options.file_name());

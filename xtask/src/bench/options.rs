@@ -13,6 +13,8 @@ pub enum Workload {
     Rest,
     /// A thousand runs blocked in step 6, SIGKILL, start, until all have completed.
     Resume,
+    /// One run of many iterations.
+    Long,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +29,11 @@ pub struct Options {
     pub has_strace: bool,
     /// Whether other engines run the same in turn.
     pub has_peers: bool,
+    /// Of the long runs, beside ten thousand.
+    pub iterations: u64,
 }
+
+const WORKLOADS: &str = "w1, w1-http, w2, w3, w4 and long";
 
 impl Workload {
     fn parse(text: &str) -> Result<Self, String> {
@@ -37,7 +43,8 @@ impl Workload {
             "w2" => Ok(Self::Fork),
             "w3" => Ok(Self::Rest),
             "w4" => Ok(Self::Resume),
-            _ => Err(format!("`--workload` is one of w1, w1-http, w2, w3 and w4, not `{text}`")),
+            "long" => Ok(Self::Long),
+            _ => Err(format!("`--workload` is one of {WORKLOADS}, not `{text}`")),
         }
     }
 
@@ -49,6 +56,7 @@ impl Workload {
             Self::Fork => "w2",
             Self::Rest => "w3",
             Self::Resume => "w4",
+            Self::Long => "long",
         }
     }
 }
@@ -62,6 +70,7 @@ impl Options {
             idle_seconds: 60,
             has_strace: false,
             has_peers: false,
+            iterations: 1_000_000,
         };
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
@@ -73,21 +82,24 @@ impl Options {
                 "--seconds" | "--secs" => options.seconds = number()?,
                 "--repeats" => options.repeats = number()?,
                 "--idle" => options.idle_seconds = number()?,
+                "--iterations" => options.iterations = number()?,
                 "--strace" => options.has_strace = true,
                 "--peers" => options.has_peers = true,
                 "--workload" => {
+                    let text = flags.next();
                     let text =
-                        flags.next().ok_or("`--workload` wants w1, w1-http, w2, w3 or w4")?;
+                        text.ok_or_else(|| format!("`--workload` wants one of {WORKLOADS}"))?;
                     options.workload = Workload::parse(text)?;
                 }
                 _ => return Err(format!("`bench engine` does not know `{flag}`")),
             }
         }
-        if options.seconds == 0 || options.repeats == 0 {
-            return Err("`--seconds` and `--repeats` are at least 1".to_owned());
+        if options.seconds == 0 || options.repeats == 0 || options.iterations == 0 {
+            return Err("`--seconds`, `--repeats` and `--iterations` are at least 1".to_owned());
         }
-        if options.has_peers && options.workload == Workload::Calls {
-            return Err("no peer's script has w1-http: leave `--peers` out".to_owned());
+        let name = options.workload.name();
+        if options.has_peers && matches!(options.workload, Workload::Long | Workload::Calls) {
+            return Err(format!("no peer's script has `{name}`: leave `--peers` out"));
         }
         let is_counted = options.workload == Workload::Steps && !options.has_peers;
         if options.has_strace && !is_counted {
@@ -127,6 +139,8 @@ mod tests {
             &["--workload", "w2", "--strace"],
             &["--peers", "--strace"],
             &["--workload", "w1-http", "--peers"],
+            &["--workload", "long", "--peers"],
+            &["--iterations", "0"],
         ] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -59,6 +59,86 @@ fn call(step: u64, gate: &str) -> String {
     )
 }
 
+/// One step, as a stranger's run beside long ones.
+#[must_use]
+pub fn one_step() -> Workflow {
+    Workflow { output: json!({ "step": 1, "text": TEXT }), ..row("one-step", &echo(1, "  ")) }
+}
+
+/// So many iterations by `then`.
+#[must_use]
+pub fn long_then(iterations: u64) -> Workflow {
+    let tasks = "  - count:
+      call: echo:1.0.0@default
+      with: { n: '${ .n - 1 }' }
+  - again:
+      switch:
+        - more: { when: .n > 0, then: count }
+        - over: { then: end }
+";
+    Workflow { input: json!({ "n": iterations }), ..row("then", tasks) }
+}
+
+/// So many iterations by two `for`, one in the other, over lists of a moderate size.
+#[must_use]
+pub fn long_for(iterations: u64) -> Workflow {
+    let tasks = "  - outer:
+      for: { each: a, in: .outer }
+      do:
+        - inner:
+            for: { each: b, in: '${ $workflow.input.inner }' }
+            do:
+              - step:
+                  call: echo:1.0.0@default
+                  with: { n: '${ $b }' }
+      output: { as: '${ {} }' }
+";
+    let inner = iterations.min(1_000);
+    let list = |many: u64| (0..many).collect::<Vec<u64>>();
+    let input = json!({ "outer": list(iterations / inner), "inner": list(inner) });
+    Workflow { input, ..row("for", tasks) }
+}
+
+/// So many events, each told by one branch and heard by the other.
+#[must_use]
+pub fn long_listen(iterations: u64) -> Workflow {
+    let tasks = "  - both:
+      fork:
+        branches:
+          - hear:
+              listen:
+                to:
+                  any:
+                    - with: { type: bench.tick }
+                  until: '${ false }'
+              foreach:
+                item: tick
+                do:
+                  - take:
+                      call: echo:1.0.0@default
+                      with: { n: '${ $tick.n }' }
+                  - last:
+                      switch:
+                        - over: { when: .n == 1, then: end }
+                        - more: { then: exit }
+          - tell:
+              do:
+                - tick:
+                    emit:
+                      event:
+                        with:
+                          source: https://bench.example/tick
+                          type: bench.tick
+                          data: { n: '${ .n }' }
+                    output: { as: '${ {n: ($input.n - 1)} }' }
+                - again:
+                    switch:
+                      - more: { when: .n > 0, then: tick }
+                      - over: { then: exit }
+";
+    Workflow { input: json!({ "n": iterations }), ..row("listen", tasks) }
+}
+
 fn echo(step: u64, indent: &str) -> String {
     format!(
         "{indent}- step-{step}:\n{indent}    call: echo:1.0.0@default\n{indent}    with: {{ step: {step}, text: \"${{ .text }}\" }}\n"
@@ -88,6 +168,16 @@ mod tests {
         assert_eq!(calls(&text), STEPS);
         assert!(text.contains("with: { step: 10, text: \"${ .text }\" }"));
         assert_eq!(calls(&fork().text), BRANCHES);
+    }
+
+    /// Mutation: count from another number than is asked for.
+    #[test]
+    fn a_long_loop_has_as_many_iterations_as_are_asked_for() {
+        assert_eq!(long_then(7).input["n"], 7);
+        let nested = long_for(5_000).input;
+        let many = |name: &str| nested[name].as_array().map_or(0, Vec::len);
+        assert_eq!(many("outer") * many("inner"), 5_000);
+        assert_eq!(long_listen(7).input["n"], 7);
     }
 
     /// Mutation: block another step than the sixth.

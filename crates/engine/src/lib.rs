@@ -5,6 +5,7 @@
 //! Beside it stands a small driver that decides, records and acts, in this order.
 
 pub mod activation;
+pub mod dispatch;
 pub mod driver;
 pub mod effect;
 pub mod event;

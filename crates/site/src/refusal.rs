@@ -93,6 +93,10 @@ impl From<StartError> for Refusal {
             StartError::Exists(_) => Self::new(ProblemCode::RunExists, error.to_string()),
             StartError::Load(error) => error.into(),
             StartError::Commit(error) => error.into(),
+            StartError::Crowded(_) => Self::new(
+                ProblemCode::Overloaded,
+                format!("{error}; ask again when some of them have begun"),
+            ),
             StartError::Stopping => Self::new(ProblemCode::Stopping, STOPPING),
         }
     }
@@ -107,7 +111,7 @@ impl From<CommandError> for Refusal {
             CommandError::Misfit(misfit) => return misfit.into(),
             CommandError::Missing(_) => ProblemCode::RunMissing,
             CommandError::Suspended(..) => ProblemCode::RunSuspended,
-            CommandError::Busy(_) => ProblemCode::RunBusy,
+            CommandError::Busy(_) | CommandError::AtLimit(..) => ProblemCode::RunBusy,
         };
         Self::new(code, error.to_string())
     }
@@ -122,6 +126,7 @@ impl From<Misfit> for Refusal {
             Misfit::NotSuspended(_) => ProblemCode::RunNotSuspended,
             Misfit::NotStarted
             | Misfit::StartedAlready
+            | Misfit::NotQueued
             | Misfit::EffectUnknown(_)
             | Misfit::TimerUnknown(_)
             | Misfit::EvaluationUnknown(_)

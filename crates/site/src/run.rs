@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::name::{Namespace, WorkflowName};
 use base::value::Json;
 use base::{Clock, Digest, Duration, Random, RunId};
-use engine::driver::{CommandError, Driver, Start, StartError, Told};
+use engine::driver::{CommandError, Driver, Start, Told};
 use engine::machine::Misfit;
 use store::{RunQuery, RunRow, RunState, Store};
 use tokio::sync::Semaphore;
@@ -132,10 +132,15 @@ impl Runs {
             priority: order.priority,
             traceparent: order.traceparent.unwrap_or_else(|| traceparent(random)),
         };
-        let driver = self.driver.clone();
-        let told =
-            finished(async move { driver.start(start).await.map_err(start_refusal) }).await?;
-        Ok(Begun { run, is_new: true, told: Some(told) })
+        let (driver, is_awaited) = (self.driver.clone(), order.is_awaited);
+        let told = finished(async move {
+            let told = match is_awaited {
+                true => driver.start(start).await.map(Some),
+                false => driver.start_alone(start).await.map(|()| None),
+            };
+            told.map_err(Refusal::from)
+        });
+        Ok(Begun { run, is_new: true, told: told.await? })
     }
 
     async fn older(&self, order: &RunOrder, revision: Digest) -> Result<Head, Refusal> {
@@ -284,10 +289,6 @@ fn goes_on(row: &RunRow, now: RunState) -> bool {
 /// What a list of runs is narrowed by; the rest of a query is paging.
 pub(crate) fn query(namespace: Namespace, workflow: Option<WorkflowName>, limit: u32) -> RunQuery {
     RunQuery { namespace: Some(namespace), workflow, limit, ..RunQuery::default() }
-}
-
-fn start_refusal(error: StartError) -> Refusal {
-    error.into()
 }
 
 fn being_started(run: RunId) -> Refusal {

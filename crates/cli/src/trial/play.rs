@@ -154,6 +154,7 @@ async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Ou
     let (stubs, rest) = (case.stubs.clone(), aside.rest.clone());
     let stubs = Stubs::new(Arc::clone(subject), stubs, worker, Arc::clone(&clock), rest);
     let driver = Driver::open(Parts {
+        dispatch: engine::driver::dispatch::Settings::default(),
         store: Arc::clone(&store),
         performer: Arc::new(stubs.clone()),
         evaluator: Arc::new(aside.clone()),

@@ -9,6 +9,7 @@ mod activation;
 mod arguments;
 mod consume;
 mod crash;
+mod dispatch;
 mod driver;
 mod error_type;
 mod event;

@@ -69,6 +69,7 @@ pub fn started(workflow: &Workflow, input: &str) -> Started {
         traceparent: "00-00000000000000000000000000000001-0000000000000001-01".to_owned(),
         secrets: Vec::new(),
         parent: None,
+        queued: false,
     }
 }
 

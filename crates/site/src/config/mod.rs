@@ -3,6 +3,7 @@
 //! A file is read once, at the start. Everything in it is optional, and without a file nothing is
 //! allowed out and no folder may be read.
 
+mod dispatch;
 mod events;
 mod scripts;
 mod secrets;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use base::Duration;
 use base::name::Namespace;
+use engine::driver::dispatch::Settings;
 use engine::lifecycle::Lifecycle;
 use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
@@ -54,6 +56,8 @@ pub struct Config {
     /// Where secrets come from; the folder of their files is the site's own.
     pub secrets: ::secrets::Config,
     pub scripts: Scripts,
+    /// Who goes first, and how much at once.
+    pub dispatch: Settings,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -91,6 +95,7 @@ impl Default for Config {
             lifecycle: Lifecycle::default(),
             secrets: ::secrets::Config::default(),
             scripts: Scripts::default(),
+            dispatch: Settings::default(),
         }
     }
 }
@@ -168,6 +173,8 @@ struct Spec {
     events: events::Events,
     secrets: secrets::Secrets,
     scripts: scripts::ScriptsFile,
+    pools: Vec<Spanned<dispatch::PoolFile>>,
+    namespaces: Vec<Spanned<dispatch::NamespaceFile>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -182,6 +189,7 @@ struct Pool {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Limits {
+    runs: Option<Spanned<u32>>,
     requests: Option<Spanned<u32>>,
     #[serde(rename = "responseMiB")]
     response_mib: Option<Spanned<u32>>,
@@ -215,6 +223,7 @@ impl Reader<'_> {
             )?,
             lifecycle: self.lifecycle(&spec.events)?,
             scripts: self.scripts(&spec.scripts)?,
+            dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,
         })
     }
 

@@ -1,0 +1,84 @@
+//! Who goes first, and how much at once: pools, and the weights of namespaces.
+
+use std::collections::BTreeMap;
+
+use base::name::Namespace;
+use engine::dispatch::{WEIGHT_MAX, Weights};
+use engine::driver::dispatch::{RUNS_ACTIVE_MAX, Settings};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::{ConfigError, Reader};
+
+/// More runs at once than this need more memory than a site has.
+const RUNS_MAX: u32 = 100_000;
+
+/// More effects at once than a site performs have no use for a pool.
+const SLOTS_MAX: u32 = 1_000;
+
+/// Pools and namespaces are written by hand.
+const ENTRIES_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PoolFile {
+    name: Spanned<String>,
+    slots: Spanned<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamespaceFile {
+    name: Spanned<String>,
+    weight: Spanned<u32>,
+}
+
+impl Reader<'_> {
+    pub(super) fn dispatch(
+        &self,
+        runs: Option<&Spanned<u32>>,
+        pools: &[Spanned<PoolFile>],
+        namespaces: &[Spanned<NamespaceFile>],
+    ) -> Result<Settings, ConfigError> {
+        let runs_active_max = self.number(runs, 1..=RUNS_MAX, RUNS_ACTIVE_MAX)?;
+        let mut slots = BTreeMap::new();
+        for pool in self.not_many(pools)? {
+            let name = self.entry(&pool.value.name, &slots)?;
+            let number = self.number(Some(&pool.value.slots), 1..=SLOTS_MAX, 1)?;
+            slots.insert(name, number);
+        }
+        let mut weights = BTreeMap::new();
+        for namespace in self.not_many(namespaces)? {
+            let name = self.entry(&namespace.value.name, &weights)?;
+            self.number(Some(&namespace.value.weight), 1..=WEIGHT_MAX, 1)?;
+            weights.insert(name, namespace.value.weight.value);
+        }
+        let weights = weights
+            .into_iter()
+            .filter_map(|(name, weight)| Some((Namespace::parse(&name).ok()?, weight)));
+        let weights = Weights::new(weights);
+        Ok(Settings { runs_active_max, pools: slots, weights, ..Settings::default() })
+    }
+
+    fn not_many<'a, T>(&self, entries: &'a [Spanned<T>]) -> Result<&'a [Spanned<T>], ConfigError> {
+        match entries.get(ENTRIES_MAX) {
+            Some(one) => Err(self.wrong(one, format!("at most {ENTRIES_MAX} of them"))),
+            None => Ok(entries),
+        }
+    }
+
+    /// A name that stands there once.
+    fn entry<T>(
+        &self,
+        name: &Spanned<String>,
+        known: &BTreeMap<String, T>,
+    ) -> Result<String, ConfigError> {
+        if let Err(wrong) = Namespace::parse(&name.value) {
+            return Err(self.wrong(name, wrong));
+        }
+        if known.contains_key(&name.value) {
+            return Err(self.wrong(name, format!("`{}` stands here twice", name.value)));
+        }
+        Ok(name.value.clone())
+    }
+}

@@ -26,6 +26,7 @@ mod listen;
 mod loose;
 mod outside;
 mod process;
+mod queued;
 mod replay;
 mod retry;
 mod sealed;

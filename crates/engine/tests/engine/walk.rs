@@ -90,6 +90,15 @@ pub struct Walk {
 
 impl Walk {
     pub fn start(body: &str, input: &str) -> Self {
+        Self::start_as(body, input, false)
+    }
+
+    /// A run that waits for its turn.
+    pub fn queued(body: &str, input: &str) -> Self {
+        Self::start_as(body, input, true)
+    }
+
+    fn start_as(body: &str, input: &str, queued: bool) -> Self {
         let workflow = workflow(body);
         let mut walk = Self {
             machine: Machine::new(workflow.clone()),
@@ -103,7 +112,8 @@ impl Walk {
             events: Vec::new(),
             workflow: workflow.clone(),
         };
-        walk.feed(Happened::Started(Box::new(started(&workflow, input))));
+        let started = Started { queued, ..started(&workflow, input) };
+        walk.feed(Happened::Started(Box::new(started)));
         walk
     }
 

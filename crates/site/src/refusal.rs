@@ -3,10 +3,14 @@
 use axum::response::{IntoResponse, Response};
 use engine::driver::{CommandError, LoadError, StartError};
 use engine::machine::Misfit;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use store::{CommitError, StoreError};
 use wire::{Finding, Problem, ProblemCode};
+
+/// When to ask again where too many ask at once. What they wait for takes less than that, unless the
+/// disk is slow.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A problem on its way to the caller. Boxed, since most answers are not refusals.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +46,11 @@ impl IntoResponse for Refusal {
         let mut response = (status, body).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
+        if problem.code == ProblemCode::Overloaded {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         response
     }
 }

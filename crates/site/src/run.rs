@@ -25,6 +25,10 @@ const WALKS_MAX: usize = 4;
 /// Followers at once, well below the number of connections, so that they cannot take all.
 pub(crate) const FOLLOWERS_MAX: usize = 128;
 
+/// Starts that wait for the store at once. Beyond that the store is slower than those who ask, and
+/// some connections are kept for those who want to know.
+pub(crate) const STARTS_MAX: usize = 256;
+
 #[derive(Clone)]
 pub(crate) struct Runs(Arc<Inner>);
 
@@ -36,6 +40,7 @@ pub(crate) struct Inner {
     pub random: Arc<dyn Random>,
     /// The site has begun to stop: nobody waits any longer.
     pub closing: CancellationToken,
+    pub starts: Semaphore,
     pub walks: Semaphore,
     pub followers: Arc<Semaphore>,
     pub writers: Writers,
@@ -76,6 +81,7 @@ impl Runs {
             clock,
             random,
             closing,
+            starts: Semaphore::new(STARTS_MAX),
             walks,
             followers,
             writers,
@@ -84,6 +90,12 @@ impl Runs {
 
     /// Starts a run, or finds the one that an equal order has started before.
     pub(crate) async fn start(&self, caller: &Caller, order: RunOrder) -> Result<Begun, Refusal> {
+        let Ok(_turn) = self.starts.try_acquire() else {
+            let detail = format!(
+                "{STARTS_MAX} runs are being written down, and the store takes its time; ask again"
+            );
+            return Err(Refusal::new(ProblemCode::Overloaded, detail));
+        };
         let named = order.run.map(|run| (run, order.key.clone(), order.revision));
         let refusal = match self.start_new(caller, order).await {
             Ok(begun) => return Ok(begun),

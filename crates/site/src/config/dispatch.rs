@@ -82,3 +82,46 @@ impl Reader<'_> {
         Ok(name.value.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    use super::*;
+
+    fn dispatch(spec: &str) -> Result<Settings, String> {
+        let text = format!("spec: {spec}");
+        let config = Config::parse(&text, "site.yaml", Path::new("/"));
+        config.map(|config| config.dispatch).map_err(|error| error.to_string())
+    }
+
+    /// Mutation: take a name twice, a number out of its range, or lose one that is right.
+    #[test]
+    fn pools_and_weights_are_read_once_each() {
+        assert_eq!(dispatch("{}"), Ok(Settings::default()));
+        let read = dispatch(
+            "{limits: {runs: 7}, pools: [{name: gpu, slots: 2}], namespaces: [{name: lab, weight: 3}]}",
+        );
+        let lab = Namespace::parse("lab").expect("a name");
+        let expected = Settings {
+            runs_active_max: 7,
+            pools: BTreeMap::from([("gpu".to_owned(), 2)]),
+            weights: Weights::new([(lab, 3)]),
+            ..Settings::default()
+        };
+        assert_eq!(read, Ok(expected));
+        for (spec, part) in [
+            ("{limits: {runs: 0}}", "1:23: write a number from 1 to 100000"),
+            ("{pools: [{name: gpu, slots: 0}]}", "write a number from 1 to 1000"),
+            ("{pools: [{name: gpu, slots: 1}, {name: gpu, slots: 2}]}", "`gpu` stands here twice"),
+            ("{pools: [{name: 'the gpu', slots: 1}]}", "`the gpu` is not a valid"),
+            ("{pools: [{name: gpu}]}", "slots"),
+            ("{namespaces: [{name: lab, weight: 1001}]}", "write a number from 1 to 1000"),
+        ] {
+            let wrong = dispatch(spec).expect_err(spec);
+            assert!(wrong.contains(part), "{spec}: {wrong}");
+        }
+    }
+}

@@ -120,7 +120,16 @@ impl Site {
         let closing = CancellationToken::new();
         let workflows = Workflows::new(
             Arc::clone(&store),
-            Pooled { catalog, pools: config.dispatch.pools.keys().cloned().collect() },
+            Pooled {
+                catalog,
+                pools: config
+                    .dispatch
+                    .pools
+                    .iter()
+                    .flat_map(|pools| pools.keys())
+                    .cloned()
+                    .collect(),
+            },
             worker.clone(),
             evaluators.clone(),
             Arc::clone(&clock),

@@ -27,8 +27,9 @@ pub struct Settings {
     pub runs_active_max: usize,
     pub runs_queued_max: usize,
     pub weights: Weights,
-    /// Effects at once in each pool.
-    pub pools: BTreeMap<String, usize>,
+    /// Effects at once in each pool. `None` where nothing is known of pools, as on a trial: then every
+    /// name is one without an end.
+    pub pools: Option<BTreeMap<String, usize>>,
 }
 
 impl Default for Settings {
@@ -37,7 +38,7 @@ impl Default for Settings {
             runs_active_max: RUNS_ACTIVE_MAX,
             runs_queued_max: RUNS_QUEUED_MAX,
             weights: Weights::default(),
-            pools: BTreeMap::new(),
+            pools: Some(BTreeMap::new()),
         }
     }
 }
@@ -62,7 +63,11 @@ impl Drop for Slot {
 
 /// What becomes of a run that is about to be started.
 pub(super) enum Start {
-    Now(Slot),
+    /// Perhaps with a place that it did not have before.
+    Now {
+        slot: Slot,
+        placed: bool,
+    },
     Queued(Why),
     Full,
 }
@@ -78,8 +83,13 @@ impl Dispatch {
     }
 
     pub(super) fn start(self: &Arc<Self>, waiter: &Waiter) -> Start {
-        match self.runs().arrive(waiter) {
-            Arrival::Now => Start::Now(Slot(Arc::clone(self))),
+        let mut runs = self.runs();
+        let had_place = runs.has_place(waiter.run, &waiter.key);
+        match runs.arrive(waiter) {
+            Arrival::Now => {
+                let placed = waiter.limit.is_some() && !had_place;
+                Start::Now { slot: Slot(Arc::clone(self)), placed }
+            }
             Arrival::Later(why) => Start::Queued(why),
             Arrival::Full => Start::Full,
         }
@@ -153,7 +163,7 @@ pub(super) async fn run(driver: Driver) {
 
 impl Inner {
     /// Hands a slot to a run, which is taken up where it is not in memory.
-    fn go(&self, driver: &Driver, run: RunId, slot: Slot) {
+    pub(super) fn go(&self, driver: &Driver, run: RunId, slot: Slot) {
         let mut actors = self.actors();
         let sender = self.sender(driver, &mut actors, run);
         let sent = sender.try_send(Command::Go(slot));

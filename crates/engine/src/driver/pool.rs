@@ -19,7 +19,8 @@ pub const EFFECTS_IN_FLIGHT_MAX: usize = 1_000;
 
 pub(super) struct Pools {
     all: Arc<Pool>,
-    named: HashMap<String, Arc<Pool>>,
+    /// `None` where every name will do.
+    named: Option<HashMap<String, Arc<Pool>>>,
 }
 
 /// For whom a turn is.
@@ -47,17 +48,18 @@ struct State {
 impl Pools {
     pub(super) fn new(settings: &Settings) -> Self {
         let pool = |turns: usize| Arc::new(Pool::new(turns, settings.weights.clone()));
-        let named: &BTreeMap<String, usize> = &settings.pools;
-        Self {
-            all: pool(EFFECTS_IN_FLIGHT_MAX),
-            named: named.iter().map(|(name, turns)| (name.clone(), pool(*turns))).collect(),
-        }
+        let named = |pools: &BTreeMap<String, usize>| {
+            pools.iter().map(|(name, turns)| (name.clone(), pool(*turns))).collect()
+        };
+        Self { all: pool(EFFECTS_IN_FLIGHT_MAX), named: settings.pools.as_ref().map(named) }
     }
 
     /// Waits for a turn in the named pool, then in all.
     pub(super) async fn turn(&self, name: Option<&str>, who: &Who) -> Result<Turn, Fault> {
-        let Some(name) = name else { return Ok(self.all.turn(who).await) };
-        let Some(pool) = self.named.get(name) else {
+        let (Some(name), Some(named)) = (name, &self.named) else {
+            return Ok(self.all.turn(who).await);
+        };
+        let Some(pool) = named.get(name) else {
             let detail = format!(
                 "this site has no pool `{name}`; its owner can add it to `pools` in the configuration"
             );
@@ -146,7 +148,7 @@ mod tests {
     }
 
     fn pools(turns: usize) -> Pools {
-        let pools = BTreeMap::from([("gpu".to_owned(), turns)]);
+        let pools = Some(BTreeMap::from([("gpu".to_owned(), turns)]));
         Pools::new(&Settings { pools, ..Settings::default() })
     }
 
@@ -188,7 +190,8 @@ mod tests {
         let (mut gone, mut late) = (ask(pools, who("a", 1)), ask(pools, who("a", 2)));
         assert!((&mut gone).now_or_never().is_none() && (&mut late).now_or_never().is_none());
         drop(gone);
-        assert_eq!(pools.named["gpu"].state().waiting.len(), 1);
+        let named = pools.named.as_ref().expect("they are known");
+        assert_eq!(named["gpu"].state().waiting.len(), 1);
         drop(held);
         // The turn is on its way to `late`, which does not want it any more.
         drop(late);

@@ -289,7 +289,7 @@ async fn a_pool_has_its_turns_and_no_more() {
         {a: {call: 'echo:1.0.0@default', with: {}}},
         {b: {call: http, with: {method: get, endpoint: 'http://world/ok/x'}}}]}}}]";
     let documents = [("test", "{pool: gpu}", body), ("other", "{}", CALL)];
-    let pools = BTreeMap::from([("gpu".to_owned(), 3)]);
+    let pools = Some(BTreeMap::from([("gpu".to_owned(), 3)]));
     let place = Place::new(Settings { pools, ..active(4) }, &documents).await;
     let (counted, mut begins) = Counted::new();
     let driver = place.open(counted.clone()).await;
@@ -333,6 +333,34 @@ async fn who_waits_can_be_cancelled_suspended_and_let_go_again() {
     counted.gate.add_permits(1);
     place.all_end(&driver).await;
     assert_eq!(counted.most(), 1);
+}
+
+/// Mutation: give up the place, or the wait, of the run that is there already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starting_twice_takes_no_place_from_the_first() {
+    let documents = [("test", "{concurrency: {limit: 1}}", CALL)];
+    let place = Place::new(Settings::default(), &documents).await;
+    let (counted, mut begins) = Counted::new();
+    let driver = place.open(counted.clone()).await;
+    for n in [0, 0, 1, 1, 0] {
+        let result = driver.start_alone(order("test", n)).await;
+        assert!(matches!(result, Ok(()) | Err(StartError::Exists(_))), "{result:?}");
+    }
+    assert_eq!(next(&mut begins).await.1, run(0));
+    assert_eq!(driver.queued(), 1);
+    counted.gate.add_permits(1);
+    assert_eq!(next(&mut begins).await.1, run(1));
+    assert_eq!(counted.most(), 1);
+    counted.gate.add_permits(1);
+    driver.ended(run(0)).await.expect("ends");
+    driver.ended(run(1)).await.expect("ends");
+    // One that has ended long ago takes no place for ever.
+    let again = driver.start_alone(order("test", 0)).await;
+    assert!(matches!(again, Err(StartError::Exists(_))), "{again:?}");
+    driver.start_alone(order("test", 2)).await.expect("starts");
+    assert_eq!(next(&mut begins).await.1, run(2));
+    counted.gate.add_permits(1);
+    place.all_end(&driver).await;
 }
 
 /// Faults at once.

@@ -57,7 +57,7 @@ impl Reader<'_> {
             .into_iter()
             .filter_map(|(name, weight)| Some((Namespace::parse(&name).ok()?, weight)));
         let weights = Weights::new(weights);
-        Ok(Settings { runs_active_max, pools: slots, weights, ..Settings::default() })
+        Ok(Settings { runs_active_max, pools: Some(slots), weights, ..Settings::default() })
     }
 
     fn not_many<'a, T>(&self, entries: &'a [Spanned<T>]) -> Result<&'a [Spanned<T>], ConfigError> {
@@ -107,7 +107,7 @@ mod tests {
         let lab = Namespace::parse("lab").expect("a name");
         let expected = Settings {
             runs_active_max: 7,
-            pools: BTreeMap::from([("gpu".to_owned(), 2)]),
+            pools: Some(BTreeMap::from([("gpu".to_owned(), 2)])),
             weights: Weights::new([(lab, 3)]),
             ..Settings::default()
         };

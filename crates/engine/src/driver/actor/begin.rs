@@ -37,17 +37,18 @@ pub(in crate::driver) async fn start(
         since: now,
         limit: summary.runs_at_once,
     };
-    let slot = match driver.0.dispatch.start(&waiter) {
-        dispatch::Start::Now(slot) => Some(slot),
+    let (slot, placed) = match driver.0.dispatch.start(&waiter) {
+        dispatch::Start::Now { slot, placed } => (Some(slot), placed),
         dispatch::Start::Queued(why) => {
             summary.queued = Some(why.to_string());
             started.queued = true;
-            None
+            (None, false)
         }
         dispatch::Start::Full => return Err(StartError::Crowded(driver.0.dispatch.queued())),
     };
     let result = started_as(&driver, workflow, (started, summary, slot), ended, now).await;
-    if result.is_err() && waiter.limit.is_some() {
+    // Another of the same name may be there, with a place that is its own.
+    if result.is_err() && placed {
         driver.0.dispatch.leave(waiter.run, &waiter.key);
     }
     result
@@ -68,7 +69,7 @@ async fn started_as(
     actor.awaiting.extend(ended);
     let run = actor.run;
     actor.decide(now, Happened::Started(Box::new(started))).expect("a new machine can be started");
-    let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
     // Before the commit: a command that comes right after it must find the run.
     match driver.0.actors().entry(run) {
         std::collections::hash_map::Entry::Occupied(_) => return Err(StartError::Exists(run)),
@@ -76,6 +77,7 @@ async fn started_as(
     };
     if let Err(error) = actor.commit(true).await {
         driver.0.actors().remove(&run);
+        hand_on(driver, run, &mut commands);
         return Err(match error {
             CommitError::RunExists(run) => StartError::Exists(run),
             other => StartError::Commit(other),
@@ -114,6 +116,19 @@ pub(in crate::driver) async fn resume(
     }
 }
 
+/// Commands that came to a start that failed: they are for a run of the same name that is there.
+fn hand_on(driver: &Driver, run: RunId, commands: &mut mpsc::Receiver<Command>) {
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        match command {
+            Command::Go(slot) => driver.0.go(driver, run, slot),
+            other => {
+                driver.0.send(driver, run, other).ok();
+            }
+        }
+    }
+}
+
 type TakenUp = Option<(RunRow, Summary, Loaded)>;
 
 /// Why a run cannot be taken up, and whether that may pass by itself.
@@ -127,7 +142,8 @@ async fn take_up_later(driver: Driver, run: RunId) {
     tokio::select! {
         () = driver.0.stopping.cancelled() => {}
         () = tokio::time::sleep(READ_RETRY) => {
-            driver.0.send(&driver, run, Command::Wake).ok();
+            let slot = driver.0.dispatch.slot();
+            driver.0.go(&driver, run, slot);
         }
     }
 }

@@ -112,8 +112,6 @@ enum Command {
     Follow(oneshot::Sender<follow::Live>),
     /// Its turn has come: it begins, or goes on.
     Go(Slot),
-    /// Only makes sure that the run is in memory.
-    Wake,
 }
 
 /// A run's end, and its row as it was written with it.

@@ -409,7 +409,6 @@ impl Actor {
                 answer.send(Live { after: self.durable, updates }).ok();
             }
             Command::Go(slot) => self.admit(slot),
-            Command::Wake => {}
         }
     }
 

@@ -35,6 +35,10 @@ fn head(detail: &RunDetail, now: Timestamp) -> String {
     lines.extend(view.parent.as_ref().map(|parent| ("parent", in_parent(parent))));
     lines.extend(view.error.as_ref().map(|error| ("error", fault::line(error))));
     lines.extend(view.suspended.as_ref().map(|why| ("suspended", why.clone())));
+    lines.extend(view.queued.as_ref().map(|why| ("waits for", why.clone())));
+    if view.priority != 0 {
+        lines.push(("priority", view.priority.to_string()));
+    }
     let used = &view.usage;
     let usage = format!(
         "tasks {}, effects {}, retries {}, records {}",

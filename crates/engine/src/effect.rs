@@ -36,6 +36,8 @@ pub struct Perform {
     /// W3C trace context of the run.
     pub traceparent: Arc<str>,
     pub action: Arc<Action>,
+    /// Whose turns it takes, beside those of the site.
+    pub pool: Option<Arc<str>>,
     pub witness: Witness,
 }
 

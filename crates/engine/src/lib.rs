@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod check;
 pub mod compact;
+pub mod dispatch;
 pub mod driver;
 pub mod effect;
 pub mod event;

@@ -113,7 +113,8 @@ pub fn of_run(subject: &Subject<'_>, said: &Said<'_>) -> Vec<Event> {
         told.push(subject.of_run(&id, kind, said.at, moment, more));
     };
     match said.happened {
-        Happened::Started(_) => {
+        Happened::Started(started) if started.queued => {}
+        Happened::Started(_) | Happened::Admitted => {
             tell("started", "startedAt", vec![("definition", subject.definition())]);
         }
         Happened::RetryRequested(_) | Happened::ResumeRequested(_) => {

@@ -66,6 +66,8 @@ pub enum Happened {
     TimerFired {
         timer: TimerNo,
     },
+    /// A run that was queued gets its turn, and begins.
+    Admitted,
     CancelRequested(By),
     RetryRequested(By),
     /// A person has the run stand still: what is under way may end, and nothing new begins.
@@ -144,6 +146,8 @@ pub struct Started {
     pub secrets: Vec<(SecretName, SecretVersion)>,
     /// The task that has the run run.
     pub parent: Option<Parent>,
+    /// It waits for its turn, and nothing has begun before [`Happened::Admitted`].
+    pub queued: bool,
 }
 
 /// A run's place in another run.

@@ -155,6 +155,7 @@ impl Walker {
             }
             Happened::Evaluated { .. }
             | Happened::TimerFired { .. }
+            | Happened::Admitted
             | Happened::CancelRequested(_)
             | Happened::RetryRequested(_)
             | Happened::SuspendRequested(_)

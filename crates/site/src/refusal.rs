@@ -5,10 +5,14 @@ use axum::response::{IntoResponse, Response};
 use engine::compact::CompactError;
 use engine::driver::{CommandError, LoadError, StartError};
 use engine::machine::Misfit;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use store::{CommitError, StoreError};
 use wire::{Finding, Problem, ProblemCode};
+
+/// When to ask again where too many ask at once. What they wait for takes less than that, unless the
+/// disk is slow.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A problem on its way to the caller. Boxed, since most answers are not refusals.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +48,11 @@ impl IntoResponse for Refusal {
         let mut response = (status, body).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
+        if problem.code == ProblemCode::Overloaded {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         response
     }
 }
@@ -113,6 +122,10 @@ impl From<StartError> for Refusal {
             StartError::Exists(_) => Self::new(ProblemCode::RunExists, error.to_string()),
             StartError::Load(error) => error.into(),
             StartError::Commit(error) => error.into(),
+            StartError::Crowded(_) => Self::new(
+                ProblemCode::Overloaded,
+                format!("{error}; ask again when some of them have begun"),
+            ),
             StartError::Stopping => Self::new(ProblemCode::Stopping, STOPPING),
         }
     }
@@ -127,7 +140,7 @@ impl From<CommandError> for Refusal {
             CommandError::Misfit(misfit) => return misfit.into(),
             CommandError::Missing(_) => ProblemCode::RunMissing,
             CommandError::Suspended(..) => ProblemCode::RunSuspended,
-            CommandError::Busy(_) => ProblemCode::RunBusy,
+            CommandError::Busy(_) | CommandError::AtLimit(..) => ProblemCode::RunBusy,
         };
         Self::new(code, error.to_string())
     }
@@ -142,6 +155,7 @@ impl From<Misfit> for Refusal {
             Misfit::NotSuspended(_) => ProblemCode::RunNotSuspended,
             Misfit::NotStarted
             | Misfit::StartedAlready
+            | Misfit::NotQueued
             | Misfit::EffectUnknown(_)
             | Misfit::TimerUnknown(_)
             | Misfit::EvaluationUnknown(_)

@@ -54,11 +54,19 @@ pub(crate) struct Named {
     pub revision: Digest,
 }
 
+/// What the site itself has for documents.
+#[derive(Clone)]
+pub(crate) struct Pooled {
+    pub catalog: Arc<worker::Catalog>,
+    /// Names of its pools.
+    pub pools: Arc<[String]>,
+}
+
 /// Whoever looks up what a document asks for.
 #[derive(Clone)]
 pub(crate) struct Resolver {
     pub store: Arc<dyn Store>,
-    pub catalog: Arc<worker::Catalog>,
+    pub catalog: Pooled,
     pub worker: Worker,
 }
 
@@ -68,7 +76,7 @@ type Members = BTreeMap<WorkflowKey, String>;
 /// What is known around one document so far.
 #[derive(Clone)]
 struct Known {
-    catalog: Arc<worker::Catalog>,
+    catalog: Pooled,
     members: Arc<Members>,
     resolved: Resolved,
     /// Why something could not be had, by how the document names it.
@@ -200,7 +208,7 @@ impl Resolver {
 
     fn known(&self, members: &Arc<Members>) -> Known {
         Known {
-            catalog: Arc::clone(&self.catalog),
+            catalog: self.catalog.clone(),
             members: Arc::clone(members),
             resolved: Resolved::default(),
             missing: BTreeMap::new(),
@@ -238,11 +246,15 @@ impl Known {
 
 impl Catalog for Known {
     fn function(&self, function: &FunctionRef) -> Option<Manifest> {
-        self.catalog.function(function)
+        self.catalog.catalog.function(function)
     }
 
     fn names(&self) -> Vec<FunctionRef> {
-        self.catalog.names()
+        self.catalog.catalog.names()
+    }
+
+    fn pools(&self) -> Option<Vec<String>> {
+        Some(self.catalog.pools.to_vec())
     }
 
     fn resource(&self, uri: &str) -> Lookup<Arc<str>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::name::{Namespace, WorkflowName};
 use base::value::Json;
 use base::{Clock, Digest, Duration, Random, RunId};
-use engine::driver::{CommandError, Driver, Start, StartError, Told};
+use engine::driver::{CommandError, Driver, Start, Told};
 use engine::machine::Misfit;
 use store::{RunQuery, RunRow, RunState, Store};
 use tokio::sync::Semaphore;
@@ -25,6 +25,10 @@ const WALKS_MAX: usize = 4;
 /// Followers at once, well below the number of connections, so that they cannot take all.
 pub(crate) const FOLLOWERS_MAX: usize = 128;
 
+/// Starts that wait for the store at once. Beyond that the store is slower than those who ask, and
+/// some connections are kept for those who want to know.
+pub(crate) const STARTS_MAX: usize = 256;
+
 #[derive(Clone)]
 pub(crate) struct Runs(Arc<Inner>);
 
@@ -36,6 +40,7 @@ pub(crate) struct Inner {
     pub random: Arc<dyn Random>,
     /// The site has begun to stop: nobody waits any longer.
     pub closing: CancellationToken,
+    pub starts: Semaphore,
     pub walks: Semaphore,
     pub followers: Arc<Semaphore>,
     pub writers: Writers,
@@ -76,6 +81,7 @@ impl Runs {
             clock,
             random,
             closing,
+            starts: Semaphore::new(STARTS_MAX),
             walks,
             followers,
             writers,
@@ -84,6 +90,12 @@ impl Runs {
 
     /// Starts a run, or finds the one that an equal order has started before.
     pub(crate) async fn start(&self, caller: &Caller, order: RunOrder) -> Result<Begun, Refusal> {
+        let Ok(_turn) = self.starts.try_acquire() else {
+            let detail = format!(
+                "{STARTS_MAX} runs are being written down, and the store takes its time; ask again"
+            );
+            return Err(Refusal::new(ProblemCode::Overloaded, detail));
+        };
         let named = order.run.map(|run| (run, order.key.clone(), order.revision));
         let refusal = match self.start_new(caller, order).await {
             Ok(begun) => return Ok(begun),
@@ -132,10 +144,15 @@ impl Runs {
             priority: order.priority,
             traceparent: order.traceparent.unwrap_or_else(|| traceparent(random)),
         };
-        let driver = self.driver.clone();
-        let told =
-            finished(async move { driver.start(start).await.map_err(start_refusal) }).await?;
-        Ok(Begun { run, is_new: true, told: Some(told) })
+        let (driver, is_awaited) = (self.driver.clone(), order.is_awaited);
+        let told = finished(async move {
+            let told = match is_awaited {
+                true => driver.start(start).await.map(Some),
+                false => driver.start_alone(start).await.map(|()| None),
+            };
+            told.map_err(Refusal::from)
+        });
+        Ok(Begun { run, is_new: true, told: told.await? })
     }
 
     async fn older(&self, order: &RunOrder, revision: Digest) -> Result<Head, Refusal> {
@@ -284,10 +301,6 @@ fn goes_on(row: &RunRow, now: RunState) -> bool {
 /// What a list of runs is narrowed by; the rest of a query is paging.
 pub(crate) fn query(namespace: Namespace, workflow: Option<WorkflowName>, limit: u32) -> RunQuery {
     RunQuery { namespace: Some(namespace), workflow, limit, ..RunQuery::default() }
-}
-
-fn start_refusal(error: StartError) -> Refusal {
-    error.into()
 }
 
 fn being_started(run: RunId) -> Refusal {

@@ -21,6 +21,7 @@ use crate::evaluate::Evaluators;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
+use crate::resolve::Pooled;
 use crate::retention::Tidying;
 use crate::run::Runs;
 use crate::schedule::Schedules;
@@ -124,6 +125,7 @@ impl Site {
             random: Arc::clone(&random),
             runtime: runtime(&config.name),
             lifecycle: config.lifecycle,
+            dispatch: config.dispatch.clone(),
         })
         .await
         .map_err(SiteError::Resume)?;
@@ -137,7 +139,16 @@ impl Site {
         let closing = CancellationToken::new();
         let workflows = Workflows::new(
             Arc::clone(&store),
-            catalog,
+            Pooled {
+                catalog,
+                pools: config
+                    .dispatch
+                    .pools
+                    .iter()
+                    .flat_map(|pools| pools.keys())
+                    .cloned()
+                    .collect(),
+            },
             worker.clone(),
             evaluators.clone(),
             Arc::clone(&clock),

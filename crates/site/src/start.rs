@@ -33,6 +33,8 @@ pub(crate) struct RunOrder {
     pub reason: Option<String>,
     /// W3C trace context of whoever asks.
     pub traceparent: Option<String>,
+    /// Somebody waits for the run's end.
+    pub is_awaited: bool,
 }
 
 impl RunOrder {
@@ -60,6 +62,7 @@ impl RunOrder {
             priority: body.priority,
             reason: reason_of(body.reason)?,
             traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
+            is_awaited: false,
         })
     }
 }

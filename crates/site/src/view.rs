@@ -27,6 +27,7 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         wake_at: row.wake_at.map(|at| at.to_string()),
         error: None,
         suspended: None,
+        queued: None,
         tags: Vec::new(),
         labels: Vec::new(),
         priority: 0,
@@ -40,6 +41,7 @@ pub(crate) fn run_view(row: &RunRow) -> RunView {
         view.version = summary.version;
         view.error = summary.fault.as_ref().map(fault_view);
         view.suspended = summary.suspended;
+        view.queued = summary.queued;
         view.tags = summary.tags;
         view.labels = summary.labels;
         view.priority = summary.priority;

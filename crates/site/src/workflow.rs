@@ -21,7 +21,7 @@ use crate::change::{ChangeKind, change_op};
 use crate::evaluate::Evaluators;
 use crate::expressions;
 use crate::refusal::{Refusal, finished, internal};
-use crate::resolve::{Named, Resolution, Resolver, Sent};
+use crate::resolve::{Named, Pooled, Resolution, Resolver, Sent};
 use crate::schedule;
 
 /// Heads of workflows in memory. One is a hundred bytes, and a site has tens of workflows.
@@ -72,7 +72,7 @@ struct Heads {
 impl Workflows {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        catalog: Arc<worker::Catalog>,
+        catalog: Pooled,
         worker: Worker,
         evaluators: Evaluators,
         clock: Arc<dyn Clock>,

@@ -21,6 +21,11 @@ pub trait Catalog {
         Lookup::NotAsked
     }
 
+    /// The pools of the site; `None` where nobody knows, as offline.
+    fn pools(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// The revision that a workflow and version lead to; `latest` is a version.
     fn workflow(&self, _key: &WorkflowKey, _version: &str) -> Lookup<Digest> {
         Lookup::NotAsked

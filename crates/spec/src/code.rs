@@ -111,6 +111,7 @@ codes! {
     CompetingGraph = "WF-082": "branches that race cannot wait for one another",
     EvaluationLanguage = "WF-083": "a language of expressions that is not supported",
     ManyExtensions = "WF-084": "more extensions than a document may have",
+    UnknownPool = "WF-085": "a pool that the site does not have",
     ScheduleEmpty = "WF-090": "a schedule that starts nothing",
     Cron = "WF-091": "a cron expression that is not valid",
     ScheduleInterval = "WF-092": "an interval that a schedule cannot have",
@@ -133,6 +134,7 @@ codes! {
     ConditionAssigns = "WF-209": "a condition that assigns",
     ForeignErrorType = "WF-210": "an error type of another language",
     UselessExtension = "WF-215": "an extension that does nothing",
+    PoolNoEffect = "WF-216": "`pool` on a task that does nothing outside",
     MissedUnused = "WF-220": "`missed` in a schedule without times",
     ScheduleInput = "WF-221": "a scheduled run whose input its schema refuses",
 }

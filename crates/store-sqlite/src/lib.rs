@@ -48,7 +48,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use store::{
     Answer, BlobId, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow, JournalKept,
     LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery, RunRow,
-    RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WorkflowRow,
+    RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WakeCursor,
+    WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -260,12 +261,17 @@ impl Store for SqliteStore {
         self.ask("list unfinished runs", move |db| run::unfinished(db, after, limit))
     }
 
-    fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>> {
-        self.ask("list due runs", move |db| run::due(db, now, limit))
+    fn run_due(
+        &self,
+        now: Timestamp,
+        after: Option<WakeCursor>,
+        limit: u32,
+    ) -> Answer<'_, Vec<RunRow>> {
+        self.ask("list due runs", move |db| run::due(db, now, after, limit))
     }
 
-    fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>> {
-        self.ask("find the next run to wake", run::wake_next)
+    fn run_wake_next(&self, after: Option<WakeCursor>) -> Answer<'_, Option<Timestamp>> {
+        self.ask("find the next run to wake", move |db| run::wake_next(db, after))
     }
 
     fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>> {

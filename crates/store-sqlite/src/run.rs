@@ -2,7 +2,7 @@
 
 use base::{RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
-use store::{RunQuery, RunRow, RunState};
+use store::{RunQuery, RunRow, RunState, WakeCursor};
 
 use crate::convert;
 
@@ -73,13 +73,27 @@ pub(crate) fn unfinished(
     rows(db, include_str!("sql/run_unfinished.sql"), params![after, limit])
 }
 
-pub(crate) fn due(db: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<RunRow>> {
-    rows(db, include_str!("sql/run_due.sql"), params![now.as_millis(), limit])
+pub(crate) fn due(
+    db: &Connection,
+    now: Timestamp,
+    after: Option<WakeCursor>,
+    limit: u32,
+) -> rusqlite::Result<Vec<RunRow>> {
+    let (at, run) = behind(after.as_ref());
+    rows(db, include_str!("sql/run_due.sql"), params![now.as_millis(), limit, at, run])
 }
 
-pub(crate) fn wake_next(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+pub(crate) fn wake_next(
+    db: &Connection,
+    after: Option<WakeCursor>,
+) -> rusqlite::Result<Option<Timestamp>> {
+    let (at, run) = behind(after.as_ref());
     let mut query = db.prepare_cached(include_str!("sql/run_wake_next.sql"))?;
-    query.query_row([], |row| convert::time_or_none(row, 0))
+    query.query_row(params![at, run], |row| convert::time_or_none(row, 0))
+}
+
+fn behind(after: Option<&WakeCursor>) -> (i64, &[u8]) {
+    after.map_or((i64::MIN, &[]), |(at, run)| (at.as_millis(), run.as_uuid().as_bytes()))
 }
 
 pub(crate) fn count(db: &Connection) -> rusqlite::Result<Vec<(RunState, u64)>> {

@@ -27,7 +27,7 @@ pub use forget::{EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
-pub use run::{RunCursor, RunQuery, RunRow, RunState};
+pub use run::{RunCursor, RunQuery, RunRow, RunState, WakeCursor};
 pub use schedule::ScheduleRow;
 pub use upkeep::{Copied, Upkeep, Verified};
 pub use workflow::{RevisionRow, WorkflowRow};
@@ -69,11 +69,16 @@ pub trait Store: Send + Sync + 'static {
     fn run_list(&self, query: RunQuery) -> Answer<'_, Vec<RunRow>>;
     /// All that have not ended, in the order of their ids, after `after`.
     fn run_unfinished(&self, after: Option<RunId>, limit: u32) -> Answer<'_, Vec<RunRow>>;
-    /// Runs whose `wake_at` has come, earliest first, then by id. Ended and suspended runs are
-    /// never due.
-    fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>>;
+    /// Runs whose `wake_at` has come, earliest first, then by id, behind `after`. Ended and suspended
+    /// runs are never due.
+    fn run_due(
+        &self,
+        now: Timestamp,
+        after: Option<WakeCursor>,
+        limit: u32,
+    ) -> Answer<'_, Vec<RunRow>>;
     /// The earliest `wake_at` of the runs that [`Store::run_due`] would return one day.
-    fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>>;
+    fn run_wake_next(&self, after: Option<WakeCursor>) -> Answer<'_, Option<Timestamp>>;
     /// How many runs are in each state; states without a run are left out.
     fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>>;
 

@@ -19,7 +19,7 @@ use crate::{
     Answer, BlobId, ChangeRow, CommitError, EndedQuery, Entry, EventLimits, EventQuery, EventRow,
     JournalKept, LOG_PIECES_MAX, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
     RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StretchRow,
-    WorkflowRow,
+    WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -425,17 +425,27 @@ impl Store for MemoryStore {
         })
     }
 
-    fn run_due(&self, now: Timestamp, limit: u32) -> Answer<'_, Vec<RunRow>> {
+    fn run_due(
+        &self,
+        now: Timestamp,
+        after: Option<WakeCursor>,
+        limit: u32,
+    ) -> Answer<'_, Vec<RunRow>> {
         self.ask(|kept| {
             let rows = kept.runs.values().filter_map(|run| Some((wake(&run.row)?, &run.row)));
             let mut due: Vec<_> = rows.filter(|(at, _)| *at <= now).collect();
+            due.retain(|(at, row)| after.is_none_or(|after| (*at, row.run) > after));
             due.sort_by_key(|(at, row)| (*at, row.run));
             page(due.into_iter().map(|(_, row)| row.clone()), limit)
         })
     }
 
-    fn run_wake_next(&self) -> Answer<'_, Option<Timestamp>> {
-        self.ask(|kept| kept.runs.values().filter_map(|run| wake(&run.row)).min())
+    fn run_wake_next(&self, after: Option<WakeCursor>) -> Answer<'_, Option<Timestamp>> {
+        self.ask(|kept| {
+            let sleeping =
+                kept.runs.values().filter_map(|run| Some((wake(&run.row)?, run.row.run)));
+            sleeping.filter(|it| after.is_none_or(|after| *it > after)).map(|(at, _)| at).min()
+        })
     }
 
     fn run_count(&self) -> Answer<'_, Vec<(RunState, u64)>> {

@@ -92,6 +92,9 @@ pub struct RunRow {
     pub summary: Bytes,
 }
 
+/// Where a page of runs that are due ends: the next one begins behind this time and run.
+pub type WakeCursor = (Timestamp, RunId);
+
 /// Where a page of runs ends: the next one starts after this run, in descending order of id.
 pub type RunCursor = RunId;
 

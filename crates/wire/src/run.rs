@@ -69,6 +69,9 @@ pub struct RunView {
     /// Why a suspended run stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+    /// What a pending run waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<String>,
     pub tags: Vec<(String, String)>,
     pub labels: Vec<String>,
     pub priority: i32,

@@ -64,6 +64,7 @@ fn list_text(views: &[RunView]) -> String {
                 .as_ref()
                 .map(fault::title)
                 .or_else(|| view.suspended.clone())
+                .or_else(|| view.queued.as_ref().map(|why| format!("waits for {why}")))
                 .unwrap_or_default(),
         ]
     });

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::value::{from_serde, object, string};
 use base::{Clock, Duration, IncarnationId, Random, RunId};
+use engine::driver::dispatch::Settings;
 use engine::driver::{Driver, Parts, Start};
 use engine::lifecycle::Lifecycle;
 use engine::record::By;
@@ -154,6 +155,7 @@ async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Ou
     let (stubs, rest) = (case.stubs.clone(), aside.rest.clone());
     let stubs = Stubs::new(Arc::clone(subject), stubs, worker, Arc::clone(&clock), rest);
     let driver = Driver::open(Parts {
+        dispatch: Settings { pools: None, ..Settings::default() },
         store: Arc::clone(&store),
         performer: Arc::new(stubs.clone()),
         evaluator: Arc::new(aside.clone()),

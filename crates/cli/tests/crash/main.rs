@@ -12,6 +12,7 @@ mod events;
 mod schedule;
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
 
 use support::world::{Answer, Effect, Request, World};
 use support::{Ended, HANG, Home, Lines, Process, document};

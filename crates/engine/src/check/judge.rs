@@ -115,6 +115,9 @@ impl Judge<'_> {
         if ended.is_some_and(|ended| ended.usage != summary.usage) {
             self.differs("usage", "something else", "what the run has used");
         }
+        if summary.queued.is_some() != machine.is_queued() {
+            self.differs("queued", told(summary.queued.is_some()), told(machine.is_queued()));
+        }
         let cannot = row.state == RunState::Suspended && !machine.is_suspended();
         if cannot && summary.suspended.is_none() {
             self.differs("suspended", "not explained", "not asked for");
@@ -130,7 +133,10 @@ impl Judge<'_> {
     /// Whoever has not ended waits for something, or has something to do.
     fn goes_on(&mut self) {
         let machine = self.facts.machine;
-        let rests = machine.ended().is_some() || machine.is_suspended() || machine.is_unfinished();
+        let rests = machine.ended().is_some()
+            || machine.is_suspended()
+            || machine.is_unfinished()
+            || machine.is_queued();
         if !rests && machine.outstanding().is_empty() {
             let what = format!("it is {} and waits for nothing", machine.state());
             self.find(Code::RunStuck, what);
@@ -219,6 +225,7 @@ mod tests {
             traceparent: String::new(),
             secrets: Vec::new(),
             parent: None,
+            queued: false,
         };
         let mut machine = Machine::new(workflow);
         machine.handle(AT, &Happened::Started(Box::new(started.clone()))).expect("it is new");

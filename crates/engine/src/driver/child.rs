@@ -201,8 +201,8 @@ async fn start(
         priority: order.priority,
         traceparent: order.traceparent.clone(),
     };
-    match driver.begin(start, Some(order.parent.clone())).await {
-        Ok(_) => Ok(Look::Going(told)),
+    match driver.begin(start, Some(order.parent.clone()), None).await {
+        Ok(()) => Ok(Look::Going(told)),
         // An earlier self of this parent is starting it at this moment.
         Err(StartError::Exists(_)) => Ok(Look::Again(BUSY_RETRY)),
         Err(StartError::Load(LoadError::Store(error))) => later(run, &error),
@@ -214,6 +214,10 @@ async fn start(
         Err(StartError::Commit(error)) => {
             tracing::error!(%run, %error, "a child run cannot be started");
             Err(Halt::Gone)
+        }
+        Err(error @ StartError::Crowded(_)) => {
+            tracing::warn!(%run, %error, "a child run waits until it can be queued");
+            Ok(Look::Again(STORE_RETRY))
         }
         Err(StartError::Stopping) => Err(Halt::Gone),
     }
@@ -268,9 +272,12 @@ async fn retry(driver: &Driver, order: &Order, run: RunId) -> Result<Look, Halt>
         Err(CommandError::Suspended(_, why)) => {
             Err(fault("Child run unreadable", format!("run {run} cannot be retried: {why}")))
         }
-        Err(CommandError::Missing(_) | CommandError::Commit(_) | CommandError::Store(_)) => {
-            Ok(Look::Again(STORE_RETRY))
-        }
+        Err(
+            CommandError::Missing(_)
+            | CommandError::Commit(_)
+            | CommandError::Store(_)
+            | CommandError::AtLimit(..),
+        ) => Ok(Look::Again(STORE_RETRY)),
         Err(CommandError::Stopping) => Err(Halt::Gone),
     }
 }
@@ -288,9 +295,12 @@ pub(super) async fn cancel(driver: &Driver, run: RunId, parent: RunId) {
                 tracing::warn!(%run, %error, "a child run cannot be cancelled");
                 return;
             }
-            Err(CommandError::Misfit(_) | CommandError::Commit(_) | CommandError::Store(_)) => {
-                STORE_RETRY
-            }
+            Err(
+                CommandError::Misfit(_)
+                | CommandError::Commit(_)
+                | CommandError::Store(_)
+                | CommandError::AtLimit(..),
+            ) => STORE_RETRY,
         };
         tokio::time::sleep(wait).await;
     }

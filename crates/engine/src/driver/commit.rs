@@ -30,6 +30,12 @@ pub struct Summary {
     /// Why a suspended run stands still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+    /// What a run waits for that was not let begin at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<String>,
+    /// How many runs its revision has at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_at_once: Option<u32>,
     /// Of a child run, as it stands now: a retried parent takes it up by a new effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
@@ -48,8 +54,15 @@ impl Summary {
             fault: None,
             usage: Usage::default(),
             suspended: None,
+            queued: None,
+            runs_at_once: None,
             parent: started.parent.clone(),
         }
+    }
+
+    /// Whether the run has one of the places of its workflow, as long as it has not ended.
+    pub(super) fn has_place(&self) -> bool {
+        self.runs_at_once.is_some() && self.queued.is_none()
     }
 
     pub(super) fn close(&mut self, ended: &Ended) {
@@ -70,7 +83,7 @@ impl Summary {
     }
 }
 
-pub(super) fn row_of_start(started: &Started, now: Timestamp) -> RunRow {
+pub(super) fn row_of_start(started: &Started, summary: &Summary, now: Timestamp) -> RunRow {
     RunRow {
         run: started.run,
         key: started.key.clone(),
@@ -80,7 +93,7 @@ pub(super) fn row_of_start(started: &Started, now: Timestamp) -> RunRow {
         updated_at: now,
         ended_at: None,
         wake_at: None,
-        summary: Summary::of_start(started).encode(),
+        summary: summary.encode(),
     }
 }
 

@@ -12,10 +12,12 @@
 mod actor;
 mod child;
 mod commit;
+pub mod dispatch;
 mod event;
 mod follow;
 mod load;
 mod orphan;
+mod pool;
 mod revision;
 mod tidy;
 mod waker;
@@ -34,6 +36,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::dispatch::Waiter;
 use crate::effect::{EffectNo, Evaluator, Performer};
 use crate::lifecycle::Lifecycle;
 use crate::machine::Misfit;
@@ -41,17 +44,16 @@ use crate::record::{By, Ended, Parent, SEMANTICS, Seed, Started};
 use crate::secret::Secrets;
 pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
+use dispatch::{Dispatch, Settings, Slot};
 pub use follow::Update;
 pub(crate) use load::snapshot_machine;
 pub use load::{LoadError, Loaded, Passed, Walk, Walked, record, started};
+pub use pool::EFFECTS_IN_FLIGHT_MAX;
+use pool::Pools;
 pub(crate) use revision::Revisions;
 
 /// Commands that may wait at one run. People and schedulers send few; more is a flood.
 const COMMANDS_WAITING_MAX: usize = 64;
-
-/// HTTP calls and slow functions in flight at once, over all runs. Each holds a connection or a
-/// thread; the rest waits in order.
-const EFFECTS_IN_FLIGHT_MAX: usize = 1_000;
 
 /// Runs being rebuilt from their journals at once: enough to keep both disk and processor busy.
 const LOADING_MAX: usize = 16;
@@ -68,21 +70,26 @@ pub struct Parts {
     /// `$runtime`.
     pub runtime: Value,
     pub lifecycle: Lifecycle,
+    pub dispatch: Settings,
 }
 
 /// Runs runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Driver(Arc<Inner>);
 
+type Actors = HashMap<RunId, mpsc::Sender<Command>>;
+
 struct Inner {
     parts: Parts,
     revisions: Revisions,
-    actors: Mutex<HashMap<RunId, mpsc::Sender<Command>>>,
+    actors: Mutex<Actors>,
     waiting: child::Waiting,
-    in_flight: Arc<Semaphore>,
+    dispatch: Arc<Dispatch>,
+    pools: Arc<Pools>,
     loading: Semaphore,
-    /// A run was put away, or one that was due has moved on.
-    rewake: Notify,
+    alarm: waker::Alarm,
+    /// Fewer wait for a slot than before.
+    room: Notify,
     on_end: OnceLock<OnEnd>,
     stopping: CancellationToken,
     /// The same for whoever looks at every step: the token has a lock that all runs share.
@@ -107,8 +114,8 @@ enum Command {
     /// Answered when the run ends.
     Await(oneshot::Sender<End>),
     Follow(oneshot::Sender<follow::Live>),
-    /// Only makes sure that the run is in memory.
-    Wake,
+    /// Its turn has come: it begins, or goes on.
+    Go(Slot),
 }
 
 /// A run's end, and its row as it was written with it.
@@ -160,6 +167,8 @@ pub enum StartError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Commit(CommitError),
+    #[error("{0} runs wait to begin, and no more are taken")]
+    Crowded(usize),
     #[error("the site is shutting down")]
     Stopping,
 }
@@ -174,6 +183,10 @@ pub enum CommandError {
     Suspended(RunId, String),
     #[error("too many commands wait at run {0}; try again")]
     Busy(RunId),
+    #[error(
+        "workflow {0} has {1} runs at once, and all of them are taken; try again when one has ended"
+    )]
+    AtLimit(WorkflowKey, u32),
     #[error(transparent)]
     Commit(#[from] CommitError),
     #[error(transparent)]
@@ -186,13 +199,15 @@ impl Driver {
     /// Takes up everything that had not ended, and goes on.
     pub async fn open(parts: Parts) -> Result<Self, StoreError> {
         let driver = Self(Arc::new(Inner {
+            dispatch: Arc::new(Dispatch::new(&parts.dispatch)),
+            pools: Arc::new(Pools::new(&parts.dispatch)),
             parts,
             revisions: Revisions::default(),
             actors: Mutex::default(),
             waiting: child::Waiting::default(),
-            in_flight: Arc::new(Semaphore::new(EFFECTS_IN_FLIGHT_MAX)),
             loading: Semaphore::new(LOADING_MAX),
-            rewake: Notify::new(),
+            alarm: waker::Alarm::new(),
+            room: Notify::new(),
             on_end: OnceLock::new(),
             stopping: CancellationToken::new(),
             stops: AtomicBool::new(false),
@@ -202,6 +217,8 @@ impl Driver {
         }));
         let children = driver.take_up().await?;
         driver.0.tasks.spawn(orphan::run(driver.clone(), children));
+        // Not before all are counted that have begun.
+        driver.0.tasks.spawn(dispatch::run(driver.clone()));
         driver.0.tasks.spawn(waker::run(driver.clone()));
         Ok(driver)
     }
@@ -214,13 +231,18 @@ impl Driver {
         loop {
             let page = self.0.parts.store.run_unfinished(after, PAGE).await?;
             for row in &page {
-                let parent = Summary::decode(&row.summary).ok().and_then(|summary| summary.parent);
-                children.extend(parent.map(|parent| (row.run, parent)));
+                let summary = Summary::decode(&row.summary).ok();
+                let has_begun = summary.as_ref().is_some_and(|summary| summary.has_place());
+                if has_begun {
+                    self.0.dispatch.place(row.run, &row.key);
+                }
                 // A run that was put away has a time to wake at: it is the waker's. Suspended ones are
                 // a person's.
                 if row.state != RunState::Suspended && row.wake_at.is_none() {
-                    self.0.send(self, row.run, Command::Wake).ok();
+                    self.0.dispatch.queue(Waiter::of_row(row, summary.as_ref()));
                 }
+                let parent = summary.and_then(|summary| summary.parent);
+                children.extend(parent.map(|parent| (row.run, parent)));
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => after = Some(last.run),
@@ -229,16 +251,24 @@ impl Driver {
         }
     }
 
-    /// Starts a run durably.
+    /// Starts a run durably. It begins at once, or is queued.
     pub async fn start(&self, start: Start) -> Result<Told, StartError> {
-        self.begin(start, None).await.map(Told)
+        let (ended, receiver) = oneshot::channel();
+        self.begin(start, None, Some(ended)).await?;
+        Ok(Told(receiver))
+    }
+
+    /// The same where nobody waits for the end: one that is queued, or sleeps, takes no memory.
+    pub async fn start_alone(&self, start: Start) -> Result<(), StartError> {
+        self.begin(start, None, None).await
     }
 
     async fn begin(
         &self,
         start: Start,
         parent: Option<Parent>,
-    ) -> Result<oneshot::Receiver<End>, StartError> {
+        ended: Option<oneshot::Sender<End>>,
+    ) -> Result<(), StartError> {
         if self.0.stopping.is_cancelled() {
             return Err(StartError::Stopping);
         }
@@ -265,12 +295,11 @@ impl Driver {
             traceparent: start.traceparent,
             secrets,
             parent,
+            queued: false,
         };
-        let (ended, receiver) = oneshot::channel();
         // On a task of its own: an asker who leaves must not break off the commit.
         let start = actor::start(self.clone(), workflow, started, ended);
-        self.0.tasks.spawn(start).await.unwrap_or(Err(StartError::Stopping))?;
-        Ok(receiver)
+        self.0.tasks.spawn(start).await.unwrap_or(Err(StartError::Stopping))
     }
 
     pub async fn cancel(&self, run: RunId, by: By) -> Result<(), CommandError> {
@@ -365,10 +394,16 @@ impl Driver {
         self.0.actors().len()
     }
 
-    /// Whether the run is in memory.
+    /// Whether the run is in memory, or waits for its turn.
     #[must_use]
     pub fn attends(&self, run: RunId) -> bool {
-        self.0.actors().contains_key(&run)
+        self.0.actors().contains_key(&run) || self.0.dispatch.is_queued(run)
+    }
+
+    /// Runs that wait for their turn.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.0.dispatch.queued()
     }
 
     /// Calls `tell` whenever the end of a run has become durable. Once: a second one is not heard.
@@ -395,7 +430,7 @@ impl Inner {
         self.stops.load(Ordering::Acquire)
     }
 
-    fn actors(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, mpsc::Sender<Command>>> {
+    fn actors(&self) -> std::sync::MutexGuard<'_, Actors> {
         // A panic elsewhere cannot leave the map half changed: every change is one call.
         self.actors.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -407,15 +442,24 @@ impl Inner {
             return Err(CommandError::Stopping);
         }
         let mut actors = self.actors();
+        let sender = self.sender(driver, &mut actors, run);
+        sender.try_send(command).map_err(|_| CommandError::Busy(run))
+    }
+
+    fn sender<'a>(
+        &self,
+        driver: &Driver,
+        actors: &'a mut Actors,
+        run: RunId,
+    ) -> &'a mpsc::Sender<Command> {
         // An actor that has gone without a word is replaced.
         if actors.get(&run).is_some_and(mpsc::Sender::is_closed) {
             actors.remove(&run);
         }
-        let sender = actors.entry(run).or_insert_with(|| {
+        actors.entry(run).or_insert_with(|| {
             let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
             self.tasks.spawn(actor::resume(driver.clone(), run, commands));
             sender
-        });
-        sender.try_send(command).map_err(|_| CommandError::Busy(run))
+        })
     }
 }

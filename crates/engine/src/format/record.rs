@@ -53,6 +53,7 @@ enum HappenedDoc {
     TimerFired {
         timer: TimerNo,
     },
+    Admitted,
     CancelRequested(By),
     Retried(By),
     Suspended(By),
@@ -103,6 +104,8 @@ struct StartedDoc {
     secrets: Vec<(SecretName, SecretVersion)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent: Option<Parent>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    queued: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -296,6 +299,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             traceparent: started.traceparent.clone(),
             secrets: started.secrets.clone(),
             parent: started.parent.clone(),
+            queued: started.queued,
         })),
         Happened::Performed { effect, performed } => HappenedDoc::Performed {
             effect: *effect,
@@ -310,6 +314,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             HappenedDoc::Evaluated { evaluation: *evaluation, result: result_doc(result, blobs) }
         }
         Happened::TimerFired { timer } => HappenedDoc::TimerFired { timer: *timer },
+        Happened::Admitted => HappenedDoc::Admitted,
         Happened::CancelRequested(by) => HappenedDoc::CancelRequested(by.clone()),
         Happened::RetryRequested(by) => HappenedDoc::Retried(by.clone()),
         Happened::SuspendRequested(by) => HappenedDoc::Suspended(by.clone()),
@@ -346,6 +351,7 @@ impl HappenedDoc {
             Self::CancelRequested(by) => Happened::CancelRequested(by),
             Self::Retried(by) => Happened::RetryRequested(by),
             Self::Suspended(by) => Happened::SuspendRequested(by),
+            Self::Admitted => Happened::Admitted,
             Self::Resumed(by) => Happened::ResumeRequested(by),
             Self::Continued => Happened::Continued,
             Self::Received { listener, until, filter, keys, position, event } => {
@@ -380,6 +386,7 @@ impl StartedDoc {
             priority: self.priority,
             traceparent: self.traceparent,
             secrets: self.secrets,
+            queued: self.queued,
             parent: self.parent,
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::value::{kind, object};
 use base::{ErrorType, Fault, Value};
-use spec::tree::{Endpoint, FunctionCall, HttpCall, Template, UriPart};
+use spec::tree::{Endpoint, FunctionCall, HttpCall, TaskNo, Template, UriPart};
 
 use super::evaluate::{Expressions, Halt};
 use super::node::{Body, Node, NodeId, Phase};
@@ -74,7 +74,8 @@ impl Machine {
         action.trace(&mut self.trace);
         let what = action.summary();
         let activation = node.activation.clone();
-        self.step.effects.push(Effect::Perform(self.perform(effect, &activation, &key, &action)));
+        let perform = self.perform(effect, &activation, &key, &action, node.task);
+        self.step.effects.push(Effect::Perform(perform));
         self.note(node, NoteKind::Scheduled { effect, key: key.clone(), what: what.clone() });
         self.step.decided.push(Decided::Scheduled { effect, activation, key: key.clone(), what });
         self.effects.insert(effect, id);
@@ -87,6 +88,7 @@ impl Machine {
         activation: &Activation,
         key: &IdempotencyKey,
         action: &Arc<Action>,
+        task: Option<TaskNo>,
     ) -> Perform {
         let header = self.header();
         Perform {
@@ -100,6 +102,7 @@ impl Machine {
             secrets: header.secrets.clone(),
             traceparent: header.traceparent.clone(),
             action: action.clone(),
+            pool: task.and_then(|task| self.workflow.task(task).pool.clone()),
         }
     }
 

@@ -100,7 +100,7 @@ pub struct Machine {
 }
 
 /// What is frozen when a run starts.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Header {
     run: RunId,
     key: WorkflowKey,
@@ -155,6 +155,8 @@ pub enum Misfit {
     Ended(RunState),
     #[error("only a faulted run can be retried, and this one is {0}")]
     NotFaulted(RunState),
+    #[error("the run does not wait for its turn")]
+    NotQueued,
     #[error("the run is suspended")]
     Suspended,
     #[error("only a suspended run can be resumed, and this one is {0}")]
@@ -209,6 +211,7 @@ impl Machine {
             Happened::Crossed { crossed, .. } => self.traced("crossed", &crossed.destination),
             Happened::Evaluated { evaluation, result } => self.evaluated(*evaluation, result),
             Happened::TimerFired { timer } => self.timer_fired(*timer),
+            Happened::Admitted => self.admitted(),
             Happened::CancelRequested(_) => self.cancel(),
             Happened::RetryRequested(_) => self.thaw(),
             Happened::SuspendRequested(_) => self.suspend(),
@@ -232,7 +235,11 @@ impl Machine {
             Happened::RetryRequested(_) => Ok(()),
             _ if self.ended.is_some() => Err(Misfit::Ended(state)),
             Happened::ResumeRequested(_) if !self.suspended => Err(Misfit::NotSuspended(state)),
-            Happened::SuspendRequested(_) | Happened::TimerFired { .. } | Happened::Continued
+            Happened::Admitted if !self.is_queued() => Err(Misfit::NotQueued),
+            Happened::SuspendRequested(_)
+            | Happened::TimerFired { .. }
+            | Happened::Continued
+            | Happened::Admitted
                 if self.suspended =>
             {
                 Err(Misfit::Suspended)
@@ -258,6 +265,7 @@ impl Machine {
             | Happened::Received(_)
             | Happened::Evaluated { .. }
             | Happened::TimerFired { .. }
+            | Happened::Admitted
             | Happened::CancelRequested(_)
             | Happened::SuspendRequested(_)
             | Happened::ResumeRequested(_)
@@ -294,9 +302,23 @@ impl Machine {
             runtime: started.runtime.clone(),
             started_at: self.now,
         }));
+        if !started.queued {
+            self.begin_root();
+        }
+    }
+
+    /// A run that was queued begins: its times count from here.
+    fn admitted(&mut self) {
+        self.traced("admitted", "");
+        let header = self.header.as_mut().expect("only a started run is worked on");
+        Arc::make_mut(header).started_at = self.now;
+        self.begin_root();
+    }
+
+    fn begin_root(&mut self) {
         let root = self.arena.reserve();
         debug_assert_eq!(root, NodeId::ROOT);
-        let (variables, input) = (scope::Variables::default(), started.input.clone());
+        let (variables, input) = (scope::Variables::default(), self.header().input.clone());
         let node = Node::new(None, None, Activation::root(), variables, input, self.now);
         self.arena.put(root, Box::new(node));
         self.ready.push_back(root);
@@ -362,9 +384,16 @@ impl Machine {
             (None, _) => RunState::Pending,
             (_, Some(ended)) => ended.state,
             (_, None) if self.suspended => RunState::Suspended,
+            (_, None) if self.is_queued() => RunState::Pending,
             (_, None) if self.is_waiting() && self.is_idle() => RunState::Waiting,
             (_, None) => RunState::Running,
         }
+    }
+
+    /// The run was started, and waits for its turn to begin.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        self.header.is_some() && self.ended.is_none() && self.arena.get(NodeId::ROOT).is_none()
     }
 
     /// A time or an event can move the run.
@@ -436,7 +465,7 @@ impl Machine {
         let effects = self.effects.iter().filter_map(|(effect, id)| {
             let node = self.arena.get(*id)?;
             let Phase::Body(Body::Effect { key, action, .. }) = &node.phase else { return None };
-            Some(Effect::Perform(self.perform(*effect, &node.activation, key, action)))
+            Some(Effect::Perform(self.perform(*effect, &node.activation, key, action, node.task)))
         });
         let evaluations = self
             .evaluations

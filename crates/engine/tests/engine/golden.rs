@@ -50,6 +50,9 @@ fn samples() -> BTreeMap<String, Vec<u8>> {
         files.insert(format!("blob-{number}.json"), bytes);
     }
     files.insert("record-child.json".to_owned(), first_of_a_child().encode().bytes);
+    let [queued, admitted] = queued_and_admitted();
+    files.insert("record-queued.json".to_owned(), queued.encode().bytes);
+    files.insert("record-admitted.json".to_owned(), admitted.encode().bytes);
     files.insert("outcome.json".to_owned(), outcome().encode());
     files
 }
@@ -68,6 +71,24 @@ fn first_of_a_child() -> Record {
     let doc = RecordDoc::parse(&record.encode().bytes).expect("a record");
     assert_eq!(doc.into_record(&Blobs::new()).expect("a record"), record);
     record
+}
+
+/// The first two records of a run that waited for its turn.
+fn queued_and_admitted() -> [Record; 2] {
+    let workflow = workflow("do: [{nap: {wait: PT1M}}]");
+    let mut machine = Machine::new(workflow.clone());
+    let started = Started { queued: true, priority: 3, ..started(&workflow, "{}") };
+    let happened = [Happened::Started(Box::new(started)), Happened::Admitted];
+    let mut sequence = Sequence::ZERO;
+    happened.map(|happened| {
+        sequence = sequence.next();
+        let step = machine.handle(START, &happened).expect("it fits");
+        let (decided, control) = (step.decided, step.control);
+        let record = Record { sequence, at: START, happened, decided, control };
+        let doc = RecordDoc::parse(&record.encode().bytes).expect("a record");
+        assert_eq!(doc.into_record(&Blobs::new()).expect("a record"), record);
+        record
+    })
 }
 
 fn outcome() -> Outcome {

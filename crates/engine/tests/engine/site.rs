@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{SystemClock, SystemRandom};
+use base::{Clock, SystemClock, SystemRandom};
+use engine::driver::dispatch::Settings;
 use engine::driver::{Driver, Parts, Start};
 use engine::effect::{Evaluator, Performer};
 use engine::lifecycle::Lifecycle;
@@ -28,16 +29,38 @@ pub async fn open_with(
     performer: impl Performer,
     evaluator: impl Evaluator,
 ) -> Driver {
+    let clock = Arc::new(SystemClock);
+    open_parts(store, performer, evaluator, clock, Settings::default()).await
+}
+
+/// One with limits and a clock of the test.
+pub async fn open_dispatched(
+    store: Arc<dyn Store>,
+    performer: impl Performer,
+    clock: Arc<dyn Clock>,
+    dispatch: Settings,
+) -> Driver {
+    open_parts(store, performer, Outside, clock, dispatch).await
+}
+
+async fn open_parts(
+    store: Arc<dyn Store>,
+    performer: impl Performer,
+    evaluator: impl Evaluator,
+    clock: Arc<dyn Clock>,
+    dispatch: Settings,
+) -> Driver {
     let parts = Parts {
         store,
         performer: Arc::new(performer),
         evaluator: Arc::new(evaluator),
         catalog: Arc::new(Echo),
         secrets: Arc::new(engine::secret::NoSecrets),
-        clock: Arc::new(SystemClock),
+        clock,
         random: Arc::new(SystemRandom),
         runtime: value(r#"{"name":"isonomy","version":"test","metadata":{}}"#),
         lifecycle: Lifecycle::default(),
+        dispatch,
     };
     Driver::open(parts).await.expect("the driver opens")
 }

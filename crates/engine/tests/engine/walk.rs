@@ -69,6 +69,7 @@ pub fn started(workflow: &Workflow, input: &str) -> Started {
         traceparent: "00-00000000000000000000000000000001-0000000000000001-01".to_owned(),
         secrets: Vec::new(),
         parent: None,
+        queued: false,
     }
 }
 
@@ -89,6 +90,15 @@ pub struct Walk {
 
 impl Walk {
     pub fn start(body: &str, input: &str) -> Self {
+        Self::start_as(body, input, false)
+    }
+
+    /// A run that waits for its turn.
+    pub fn queued(body: &str, input: &str) -> Self {
+        Self::start_as(body, input, true)
+    }
+
+    fn start_as(body: &str, input: &str, queued: bool) -> Self {
         let workflow = workflow(body);
         let mut walk = Self {
             machine: Machine::new(workflow.clone()),
@@ -102,7 +112,8 @@ impl Walk {
             events: Vec::new(),
             workflow: workflow.clone(),
         };
-        walk.feed(Happened::Started(Box::new(started(&workflow, input))));
+        let started = Started { queued, ..started(&workflow, input) };
+        walk.feed(Happened::Started(Box::new(started)));
         walk
     }
 

@@ -125,7 +125,8 @@ pub(super) async fn run_start(
 ) -> Result<(StatusCode, Json<RunResult<JsonValue>>), Refusal> {
     let wait = wait(asked.wait.as_deref())?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
-    let order = RunOrder::parse(namespace.clone(), body, traceparent)?;
+    let mut order = RunOrder::parse(namespace.clone(), body, traceparent)?;
+    order.is_awaited = wait > Duration::ZERO;
     let begun = site.0.runs.start(&caller, order).await?;
     let status = if begun.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(site.0.runs.result(&namespace, begun, wait).await?)))

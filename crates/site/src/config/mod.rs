@@ -3,6 +3,7 @@
 //! A file is read once, at the start. Everything in it is optional, and without a file nothing is
 //! allowed out and no folder may be read.
 
+mod dispatch;
 mod events;
 mod retention;
 mod scripts;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base::Duration;
 use base::name::Namespace;
+use engine::driver::dispatch::Settings;
 use engine::lifecycle::Lifecycle;
 use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
@@ -60,6 +62,8 @@ pub struct Config {
     /// How long runs are kept after their end, where their workflow does not say.
     pub keep: spec::Keep,
     pub journals: Journals,
+    /// Who goes first, and how much at once.
+    pub dispatch: Settings,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -99,6 +103,7 @@ impl Default for Config {
             scripts: Scripts::default(),
             keep: retention::KEEP,
             journals: Journals::default(),
+            dispatch: Settings::default(),
         }
     }
 }
@@ -177,6 +182,8 @@ struct Spec {
     secrets: secrets::Secrets,
     scripts: scripts::ScriptsFile,
     retention: retention::Retention,
+    pools: Vec<Spanned<dispatch::PoolFile>>,
+    namespaces: Vec<Spanned<dispatch::NamespaceFile>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -191,6 +198,7 @@ struct Pool {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Limits {
+    runs: Option<Spanned<u32>>,
     requests: Option<Spanned<u32>>,
     #[serde(rename = "responseMiB")]
     response_mib: Option<Spanned<u32>>,
@@ -226,6 +234,7 @@ impl Reader<'_> {
             scripts: self.scripts(&spec.scripts)?,
             keep: self.keep(&spec.retention)?,
             journals: self.journals(&spec.retention)?,
+            dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,
         })
     }
 

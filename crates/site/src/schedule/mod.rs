@@ -228,6 +228,7 @@ impl Schedules {
             labels: Vec::new(),
             tags: Vec::new(),
             priority: 0,
+            is_awaited: false,
             reason: Some(format!("`{}` of the schedule, due at {at}", row.trigger)),
             traceparent: None,
         };

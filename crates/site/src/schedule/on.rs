@@ -331,6 +331,7 @@ impl Schedules {
                 labels: Vec::new(),
                 tags: Vec::new(),
                 priority: 0,
+                is_awaited: false,
                 reason: Some(reason),
                 traceparent: None,
             };

@@ -192,6 +192,7 @@ async fn begin(site: &Site, key: WorkflowKey) {
         labels: Vec::new(),
         tags: Vec::new(),
         priority: 0,
+        is_awaited: false,
         reason: None,
         traceparent: None,
     };

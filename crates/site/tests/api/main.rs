@@ -1,5 +1,6 @@
 //! The site as a client sees it: a real server, real requests, both stores.
 
+mod dispatch;
 mod documents;
 mod events;
 mod follow;
@@ -11,4 +12,5 @@ mod runs;
 mod secrets;
 mod server;
 mod sets;
+mod slow;
 mod workflows;

@@ -52,14 +52,18 @@ impl<'a> Reader<'a> {
         self.read_unused();
         self.report_unused_secrets();
         let tasks: Option<Vec<_>> = std::mem::take(&mut self.tasks).into_iter().collect();
+        let document = document?;
+        let mut tasks = tasks?;
+        let pooled = tasks.iter_mut().filter(|task| task.pool.is_none() && task.kind.takes_turns());
+        pooled.for_each(|task| task.pool.clone_from(&document.pool));
         Some(Workflow {
-            document: document?,
+            document,
             input: input?,
             output: output?,
             timeout,
             schedule: schedule?,
             body: body?,
-            tasks: tasks?,
+            tasks,
             extensions: extensions?,
             secrets: self.secret_names(),
             definition: root.value(),
@@ -88,6 +92,8 @@ impl<'a> Reader<'a> {
         let tags = self.object_or_empty(fields.get("tags"));
         let metadata = self.object_or_empty(fields.get("metadata"));
         let keep = fields.get("metadata").and_then(|item| self.keep(item));
+        let concurrency = self.concurrency(fields.get("metadata"));
+        let pool = self.pool(fields.get("metadata"));
         let key = WorkflowKey { namespace: namespace?, name: name? };
         self.key = fields.get("name").map(|item| (key.clone(), item.node.used_at()));
         Some(Document {
@@ -99,6 +105,8 @@ impl<'a> Reader<'a> {
             tags: tags?,
             metadata: metadata?,
             keep,
+            concurrency,
+            pool,
         })
     }
 

@@ -20,6 +20,7 @@ mod function;
 mod graph;
 mod list;
 mod lookalike;
+mod metadata;
 mod openapi;
 mod process;
 mod resource;

@@ -95,6 +95,10 @@ impl<'a> Reader<'a> {
         };
         let name = kind;
         let kind = self.task_kind(name, &fields, within);
+        let pool = self.pool(fields.get("metadata"));
+        if kind.as_ref().is_some_and(|kind| !kind.takes_turns()) {
+            self.warn_of_useless_pool(fields.get("metadata"), entry);
+        }
         self.ways[no.0 as usize] = ways(name, kind.as_ref(), condition.is_some(), then.as_ref());
         Some(Task {
             no,
@@ -107,6 +111,7 @@ impl<'a> Reader<'a> {
             timeout,
             then: then?,
             metadata: metadata?,
+            pool,
             definition: entry.value.value(),
             is_extension: self.is_extension,
             kind: kind?,

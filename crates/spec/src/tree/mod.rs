@@ -78,6 +78,10 @@ pub struct Document {
     pub metadata: Value,
     /// How long its runs are kept after their end; as the site says where it is `None`.
     pub keep: Option<Keep>,
+    /// `metadata.concurrency.limit`: how many runs of the workflow there are at once.
+    pub concurrency: Option<u32>,
+    /// `metadata.pool`, for all tasks that name none.
+    pub pool: Option<Arc<str>>,
 }
 
 /// Tasks done one after another, or the branches of a fork.
@@ -98,6 +102,8 @@ pub struct Task {
     pub then: Flow,
     /// An object; the author's own remarks.
     pub metadata: Value,
+    /// Whose turns its effects take.
+    pub pool: Option<Arc<str>>,
     /// The task's definition as the document has it, for `$task.definition`.
     pub definition: Value,
     /// Whether it belongs to an extension. Such a task is not extended itself.
@@ -120,6 +126,7 @@ impl Task {
             timeout: None,
             then: Flow::Continue,
             metadata: nothing.clone(),
+            pool: None,
             definition: nothing,
             kind: TaskKind::Do(TaskList::default()),
             is_extension: false,
@@ -172,6 +179,28 @@ pub enum TaskKind {
     Listen(Listen),
     Process(Process),
     Child(ChildRun),
+}
+
+impl TaskKind {
+    /// Whether the task does something outside, for which it takes a turn.
+    #[must_use]
+    pub const fn takes_turns(&self) -> bool {
+        match self {
+            Self::Http(_) | Self::Function(_) | Self::OpenApi(_) | Self::Process(_) => true,
+            Self::Do(_)
+            | Self::Set(_)
+            | Self::Switch(_)
+            | Self::For(_)
+            | Self::Fork(_)
+            | Self::Try(_)
+            | Self::Raise(_)
+            | Self::Wait(_)
+            | Self::Custom(_)
+            | Self::Emit(_)
+            | Self::Listen(_)
+            | Self::Child(_) => false,
+        }
+    }
 }
 
 macro_rules! kinds {

@@ -46,6 +46,10 @@ impl Catalog for Functions {
         }
     }
 
+    fn pools(&self) -> Option<Vec<String>> {
+        Some(vec!["gpu".to_owned()])
+    }
+
     fn names(&self) -> Vec<FunctionRef> {
         ["csv:1.0.0@default", "echo:1.0.0@default"]
             .into_iter()

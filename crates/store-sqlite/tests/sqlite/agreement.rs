@@ -119,8 +119,8 @@ async fn told(store: &dyn Store) -> String {
     say(format!("{:?}", store.run_list(query).await.expect("reads")));
     say(format!("{:?}", store.run_list(filtered).await.expect("reads")));
     say(format!("{:?}", store.run_unfinished(None, 9).await.expect("reads")));
-    say(format!("{:?}", store.run_due(at(5), 9).await.expect("reads")));
-    say(format!("{:?}", store.run_wake_next().await.expect("reads")));
+    say(format!("{:?}", store.run_due(at(5), None, 9).await.expect("reads")));
+    say(format!("{:?}", store.run_wake_next(None).await.expect("reads")));
     let mut counts = store.run_count().await.expect("reads");
     counts.sort_unstable();
     say(format!("{counts:?}"));

@@ -141,23 +141,34 @@ fn waiting(n: u64, wake_at: i64) -> RunRow {
     RunRow { state: RunState::Waiting, wake_at: Some(at(wake_at)), ..row(n) }
 }
 
-/// Mutation: order by id, leave out a wake-up at exactly `now`, or ignore the limit.
+/// Mutation: order by id, leave out a wake-up at exactly `now`, ignore the limit, or compare only the
+/// times of a cursor.
 pub async fn due_runs_come_earliest_first(store: &dyn Store) {
-    let due =
-        |now, limit| async move { numbers(&store.run_due(at(now), limit).await.expect("reads")) };
-    assert_eq!(store.run_wake_next().await.expect("reads"), None);
+    let due = |now, limit| async move {
+        numbers(&store.run_due(at(now), None, limit).await.expect("reads"))
+    };
+    assert_eq!(store.run_wake_next(None).await.expect("reads"), None);
     for new in [waiting(1, 300), waiting(4, 200), waiting(2, 200), waiting(3, 100)] {
         put(store, vec![Op::RunCreate(new)]).await;
     }
-    assert_eq!(store.run_wake_next().await.expect("reads"), Some(at(100)));
+    assert_eq!(store.run_wake_next(None).await.expect("reads"), Some(at(100)));
     assert_eq!(due(99, 9).await, NONE);
     assert_eq!(due(100, 9).await, [3]);
     assert_eq!(due(250, 9).await, [3, 2, 4]);
     assert_eq!(due(999, 9).await, [3, 2, 4, 1]);
     assert_eq!(due(999, 2).await, [3, 2]);
+    let behind = |after: (i64, u64)| async move {
+        let after = Some((at(after.0), run_id(after.1)));
+        let due = store.run_due(at(250), after, 9).await.expect("reads");
+        (numbers(&due), store.run_wake_next(after).await.expect("reads"))
+    };
+    assert_eq!(behind((100, 3)).await, (vec![2, 4], Some(at(200))));
+    assert_eq!(behind((200, 2)).await, (vec![4], Some(at(200))));
+    assert_eq!(behind((200, 4)).await, (vec![], Some(at(300))));
+    assert_eq!(behind((300, 1)).await, (vec![], None));
     put(store, vec![Op::RunUpdate(waiting(3, 400))]).await;
     assert_eq!(due(999, 9).await, [2, 4, 1, 3]);
-    assert_eq!(store.run_wake_next().await.expect("reads"), Some(at(200)));
+    assert_eq!(store.run_wake_next(None).await.expect("reads"), Some(at(200)));
 }
 
 /// Mutation: wake ended or suspended runs, or only those whose state is `waiting`.
@@ -165,15 +176,15 @@ pub async fn only_runs_that_may_be_woken_are_due(store: &dyn Store) {
     for (n, state) in (0..).zip(RunState::ALL) {
         put(store, vec![Op::RunCreate(RunRow { state, ..waiting(n, 50 - n as i64) })]).await;
     }
-    let due = store.run_due(at(60), 9).await.expect("reads");
+    let due = store.run_due(at(60), None, 9).await.expect("reads");
     assert_eq!(numbers(&due), [2, 1, 0]);
-    assert_eq!(store.run_wake_next().await.expect("reads"), Some(at(48)));
+    assert_eq!(store.run_wake_next(None).await.expect("reads"), Some(at(48)));
     for n in 0..3 {
         let awake = RunRow { wake_at: None, state: RunState::Running, ..row(n) };
         put(store, vec![Op::RunUpdate(awake)]).await;
     }
-    assert_eq!(store.run_due(at(60), 9).await.expect("reads"), []);
-    assert_eq!(store.run_wake_next().await.expect("reads"), None);
+    assert_eq!(store.run_due(at(60), None, 9).await.expect("reads"), []);
+    assert_eq!(store.run_wake_next(None).await.expect("reads"), None);
 }
 
 /// Mutation: count a run under the state that it had before.

@@ -134,6 +134,7 @@ mod tests {
         let activation = Activation::root().task("call", 1);
         let function = base::FunctionRef::parse("f:1.0.0@default").expect("a reference");
         let effect = Perform {
+            pool: None,
             witness: engine::effect::Witness::default(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),

@@ -119,6 +119,7 @@ impl Site {
         let activation = Activation::root().task("fetch", 1);
         self.worker.perform(Perform {
             witness: Witness::default(),
+            pool: None,
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             effect: EffectNo(1),

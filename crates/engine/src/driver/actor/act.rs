@@ -7,8 +7,11 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Actor, Crossing};
-use crate::driver::{End, child};
-use crate::effect::{Action, ChildStart, EffectNo, Evaluate, Perform, Witness};
+use crate::dispatch::Rank;
+use crate::driver::{End, child, pool};
+use crate::effect::{
+    Action, Certainty, ChildStart, EffectNo, Evaluate, Perform, Performed, Witness,
+};
 use crate::failpoint;
 use crate::machine::Effect;
 use crate::record::{EvaluationNo, Happened, Parent};
@@ -35,6 +38,7 @@ impl Actor {
                 }
                 Effect::Abandon(effect) => {
                     let task = self.in_flight.remove(&effect);
+                    self.pooled.remove(&effect);
                     match self.children.remove(&effect) {
                         // It goes on until the child is cancelled.
                         Some(abandoned) => abandoned.cancel(),
@@ -84,7 +88,8 @@ impl Actor {
             self.child(&perform, start.clone());
             return;
         }
-        let quick = matches!(*perform.action, Action::Function { .. });
+        let pool = perform.pool.clone();
+        let quick = matches!(*perform.action, Action::Function { .. }) && pool.is_none();
         let witness = self.witness(effect);
         let mut work = performer.perform(Perform { witness, ..perform });
         let happens = self.happens.clone();
@@ -95,14 +100,25 @@ impl Actor {
             happens.send(Happened::Performed { effect, performed }).ok();
             return;
         }
-        let in_flight = self.driver.0.in_flight.clone();
+        if pool.is_some() {
+            self.pooled.insert(effect);
+        }
+        let (pools, who) = (std::sync::Arc::clone(&self.driver.0.pools), self.who());
         let task = tokio::spawn(async move {
-            let _turn = in_flight.acquire_owned().await;
-            let performed = work.await.recordable();
+            let performed = match pools.turn(pool.as_deref(), &who).await {
+                Ok(_turn) => work.await.recordable(),
+                Err(fault) => Performed::fault(fault, Certainty::Definite),
+            };
             failpoint::pass(failpoint::AFTER_ACT);
             happens.send(Happened::Performed { effect, performed }).ok();
         });
         self.in_flight.insert(effect, task.abort_handle());
+    }
+
+    /// For whom turns are taken. The oldest run goes first, also after a restart.
+    fn who(&self) -> pool::Who {
+        let rank = Rank::new(self.summary.priority, self.row.created_at);
+        pool::Who { namespace: self.row.key.namespace.clone(), rank }
     }
 
     fn witness(&self, effect: EffectNo) -> Witness {

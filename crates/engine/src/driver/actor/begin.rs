@@ -2,36 +2,74 @@
 
 use std::sync::Arc;
 
-use base::RunId;
+use base::{RunId, Timestamp};
 use spec::tree::Workflow;
-use store::{CommitError, RunRow, RunState, Sequence};
+use store::{CommitError, RunRow, RunState, Sequence, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Actor;
+use crate::dispatch::Waiter;
 use crate::driver::commit::{Summary, row_of_start};
+use crate::driver::dispatch::{self, Slot};
 use crate::driver::load::{LoadError, Loaded, load};
 use crate::driver::{COMMANDS_WAITING_MAX, Command, CommandError, Driver, End, StartError};
 use crate::lifecycle::{Lifecycle, Subject};
 use crate::machine::Machine;
 use crate::record::{Happened, Started};
 
+/// How long to wait after the store could not be read.
+const READ_RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Decides the start, writes it down together with the run's row, and lets the run go.
 pub(in crate::driver) async fn start(
     driver: Driver,
     workflow: Arc<Workflow>,
-    started: Started,
-    ended: oneshot::Sender<End>,
+    mut started: Started,
+    ended: Option<oneshot::Sender<End>>,
 ) -> Result<(), StartError> {
     let now = driver.now();
-    let row = row_of_start(&started, now);
-    let summary = Summary::of_start(&started);
+    let mut summary = Summary::of_start(&started);
+    summary.runs_at_once = workflow.document.concurrency;
+    let waiter = Waiter {
+        run: started.run,
+        key: started.key.clone(),
+        priority: started.priority,
+        since: now,
+        limit: summary.runs_at_once,
+    };
+    let (slot, placed) = match driver.0.dispatch.start(&waiter) {
+        dispatch::Start::Now { slot, placed } => (Some(slot), placed),
+        dispatch::Start::Queued(why) => {
+            summary.queued = Some(why.to_string());
+            started.queued = true;
+            (None, false)
+        }
+        dispatch::Start::Full => return Err(StartError::Crowded(driver.0.dispatch.queued())),
+    };
+    let result = started_as(&driver, workflow, (started, summary, slot), ended, now).await;
+    // Another of the same name may be there, with a place that is its own.
+    if result.is_err() && placed {
+        driver.0.dispatch.leave(waiter.run, &waiter.key);
+    }
+    result
+}
+
+async fn started_as(
+    driver: &Driver,
+    workflow: Arc<Workflow>,
+    (started, summary, slot): (Started, Summary, Option<Slot>),
+    ended: Option<oneshot::Sender<End>>,
+    now: Timestamp,
+) -> Result<(), StartError> {
+    let row = row_of_start(&started, &summary, now);
     let loaded =
         Loaded { machine: Machine::new(workflow), last: Sequence::ZERO, since_snapshot: 0 };
     let mut actor = Actor::new(driver.clone(), row, summary, loaded);
-    actor.awaiting.push(ended);
+    actor.slot = slot;
+    actor.awaiting.extend(ended);
     let run = actor.run;
     actor.decide(now, Happened::Started(Box::new(started))).expect("a new machine can be started");
-    let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
     // Before the commit: a command that comes right after it must find the run.
     match driver.0.actors().entry(run) {
         std::collections::hash_map::Entry::Occupied(_) => return Err(StartError::Exists(run)),
@@ -39,6 +77,7 @@ pub(in crate::driver) async fn start(
     };
     if let Err(error) = actor.commit(true).await {
         driver.0.actors().remove(&run);
+        hand_on(driver, run, &mut commands);
         return Err(match error {
             CommitError::RunExists(run) => StartError::Exists(run),
             other => StartError::Commit(other),
@@ -65,27 +104,64 @@ pub(in crate::driver) async fn resume(
             driver.0.actors().remove(&run);
             refuse(&mut commands, || CommandError::Missing(run));
         }
-        Err(what) => {
+        Err(Failed { what, again }) => {
             tracing::error!(%run, error = what, "the run cannot go on");
             driver.0.actors().remove(&run);
             refuse(&mut commands, || CommandError::Suspended(run, what.clone()));
+            if again {
+                let tasks = driver.0.tasks.clone();
+                tasks.spawn(take_up_later(driver, run));
+            }
+        }
+    }
+}
+
+/// Commands that came to a start that failed: they are for a run of the same name that is there.
+fn hand_on(driver: &Driver, run: RunId, commands: &mut mpsc::Receiver<Command>) {
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        match command {
+            Command::Go(slot) => driver.0.go(driver, run, slot),
+            other => {
+                driver.0.send(driver, run, other).ok();
+            }
         }
     }
 }
 
 type TakenUp = Option<(RunRow, Summary, Loaded)>;
 
-async fn take_up(driver: &Driver, run: RunId) -> Result<TakenUp, String> {
+/// Why a run cannot be taken up, and whether that may pass by itself.
+struct Failed {
+    what: String,
+    again: bool,
+}
+
+/// The store could not be read: nobody else would think of the run before the next start.
+async fn take_up_later(driver: Driver, run: RunId) {
+    tokio::select! {
+        () = driver.0.stopping.cancelled() => {}
+        () = tokio::time::sleep(READ_RETRY) => {
+            let slot = driver.0.dispatch.slot();
+            driver.0.go(&driver, run, slot);
+        }
+    }
+}
+
+async fn take_up(driver: &Driver, run: RunId) -> Result<TakenUp, Failed> {
     let parts = &driver.0.parts;
-    let _turn = driver.0.loading.acquire().await.map_err(|closed| closed.to_string())?;
-    let row = parts.store.run_get(run).await.map_err(|error| error.to_string())?;
+    let never = |error: &dyn std::fmt::Display| Failed { what: error.to_string(), again: false };
+    let later = |error: StoreError| Failed { what: error.to_string(), again: true };
+    let _turn = driver.0.loading.acquire().await.map_err(|closed| never(&closed))?;
+    let row = parts.store.run_get(run).await.map_err(later)?;
     let Some(row) = row else { return Ok(None) };
-    let summary = Summary::decode(&row.summary).map_err(|error| error.to_string())?;
+    let summary = Summary::decode(&row.summary).map_err(|error| never(&error))?;
     match load(parts, &driver.0.revisions, &row).await {
         Ok(loaded) => Ok(Some((row, summary, loaded))),
         Err(error) => {
+            let again = matches!(error, LoadError::Store(_));
             suspend(driver, row, summary, &error).await;
-            Err(error.to_string())
+            Err(Failed { what: error.to_string(), again })
         }
     }
 }
@@ -106,7 +182,12 @@ async fn suspend(driver: &Driver, mut row: RunRow, mut summary: Summary, error: 
         suspended_event(driver, &row, &summary.version, true).into_iter().collect();
     ops.extend(events.iter().cloned().map(store::Op::EventAppend));
     match driver.0.parts.store.commit(ops, driver.owned()).await {
-        Ok(()) => driver.0.ears.raise(&events),
+        Ok(()) => {
+            driver.0.ears.raise(&events);
+            if summary.queued.is_some() {
+                driver.0.dispatch.leave(row.run, &row.key);
+            }
+        }
         Err(error) => tracing::error!(%error, "cannot write down that a run is suspended"),
     }
 }
@@ -139,7 +220,7 @@ pub(super) fn refuse(commands: &mut mpsc::Receiver<Command>, error: impl Fn() ->
                 answer.send(Err(error())).ok();
             }
             // Their askers see the channel close.
-            Command::Await(_) | Command::Follow(_) | Command::Wake => {}
+            Command::Await(_) | Command::Follow(_) | Command::Go(_) => {}
         }
     }
 }

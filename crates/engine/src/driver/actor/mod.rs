@@ -8,7 +8,7 @@ mod begin;
 mod hear;
 mod write;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::{RunId, Timestamp};
 use store::{EventRow, RunRow, RunState, Sequence};
@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::Summary;
+use super::dispatch::Slot;
 use super::follow::{Live, Update};
 use super::load::Loaded;
 use super::{Command, CommandError, Driver, End};
@@ -65,6 +66,8 @@ struct Actor {
     in_flight: HashMap<EffectNo, AbortHandle>,
     /// Those in flight that are child runs, and how to tell that nobody waits for one any more.
     children: HashMap<EffectNo, CancellationToken>,
+    /// Those in flight that have, or wait for, a turn in a pool.
+    pooled: HashSet<EffectNo>,
     evaluating: HashMap<EvaluationNo, AbortHandle>,
     timers: BTreeSet<(Timestamp, TimerNo)>,
     timer_times: HashMap<TimerNo, Timestamp>,
@@ -76,6 +79,8 @@ struct Actor {
     /// Events of the unwritten records.
     events: Vec<EventRow>,
     ear: Ear,
+    /// None while the run only waits.
+    slot: Option<Slot>,
     hears: mpsc::UnboundedReceiver<(u64, Heard)>,
     sees: mpsc::UnboundedReceiver<Crossing>,
     seen: mpsc::UnboundedSender<Crossing>,
@@ -117,6 +122,7 @@ impl Actor {
             happens,
             in_flight: HashMap::new(),
             children: HashMap::new(),
+            pooled: HashSet::new(),
             evaluating: HashMap::new(),
             timers: BTreeSet::new(),
             timer_times: HashMap::new(),
@@ -126,6 +132,7 @@ impl Actor {
             answers: Vec::new(),
             events: Vec::new(),
             ear,
+            slot: None,
             hears,
             sees,
             seen,
@@ -179,7 +186,7 @@ impl Actor {
                 () = stopping.cancelled() => return On::Go,
                 Some(happened) = self.happened.recv() => self.take(happened),
                 Some(command) = commands.recv() => self.obey(command),
-                () = tokio::time::sleep(sleep), if !self.timers.is_empty() => self.fire(),
+                () = tokio::time::sleep(sleep), if self.looks_again() => self.fire(),
                 Some((generation, heard)) = self.hears.recv() => self.heard(generation, heard),
                 Some(crossing) = self.sees.recv() => self.crosses(crossing),
                 () = notify.notified(), if self.ear.is_listening() => self.read_events(),
@@ -213,7 +220,11 @@ impl Actor {
         }
         self.tell();
         self.hear();
-        let at_rest = self.machine.ended().is_some() || self.asleep || self.stands_still();
+        self.settle_slot(commands);
+        let at_rest = self.machine.ended().is_some()
+            || self.asleep
+            || self.stands_still()
+            || (self.machine.is_queued() && !self.is_watched());
         // Followers of a run that has ended find the rest in its journal.
         if at_rest && self.unwritten.is_empty() { self.put_away(commands) } else { On::Go }
     }
@@ -225,8 +236,6 @@ impl Actor {
             return On::Go;
         }
         actors.remove(&self.run);
-        drop(actors);
-        self.driver.0.rewake.notify_one();
         On::Stop
     }
 
@@ -245,9 +254,38 @@ impl Actor {
         }
     }
 
+    /// A run that only waits gives its slot to another, and takes one when something has happened.
+    fn settle_slot(&mut self, commands: &mpsc::Receiver<Command>) {
+        let elsewhere = self.children.len() + self.pooled.len();
+        let waits = !self.machine.is_unfinished()
+            && self.evaluating.is_empty()
+            && self.in_flight.len() <= elsewhere
+            && self.happened.is_empty()
+            && !self.has_events()
+            && self.timers.first().is_none_or(|(at, _)| *at > self.driver.now());
+        match &self.slot {
+            Some(_) if waits => self.slot = None,
+            // A slot may be among the commands.
+            None if !waits && commands.is_empty() => {
+                self.slot = Some(self.driver.0.dispatch.slot())
+            }
+            Some(_) | None => {}
+        }
+    }
+
     /// Suspended, and nothing is under way any more.
     fn stands_still(&self) -> bool {
         self.machine.is_suspended() && self.in_flight.is_empty() && self.evaluating.is_empty()
+    }
+
+    /// Somebody waits for its end, or looks on.
+    fn is_watched(&self) -> bool {
+        self.awaiting.iter().any(|asker| !asker.is_closed()) || self.live_count() > 0
+    }
+
+    /// There is a time to come; or somebody looks on, who may have left.
+    fn looks_again(&self) -> bool {
+        !self.timers.is_empty() || self.machine.is_queued()
     }
 
     fn live_count(&self) -> usize {
@@ -259,7 +297,7 @@ impl Actor {
         let next = self.timers.first().map(|(at, _)| at.since(now).as_std());
         // A waiting run that was kept for somebody is looked at again: he may have left.
         let waits = !self.asleep
-            && self.machine.state() == RunState::Waiting
+            && matches!(self.machine.state(), RunState::Waiting | RunState::Pending)
             && !self.machine.is_listening();
         let longest = if waits { KEEP_WAITING_MAX.as_std() } else { SLEEP_MAX };
         next.unwrap_or(SLEEP_MAX).min(longest)
@@ -281,6 +319,7 @@ impl Actor {
                 self.take_crossings();
                 self.in_flight.remove(effect);
                 self.children.remove(effect);
+                self.pooled.remove(effect);
             }
             Happened::Evaluated { evaluation, .. } => {
                 self.evaluating.remove(evaluation);
@@ -325,6 +364,10 @@ impl Actor {
                 let decided = self.decide(now, Happened::CancelRequested(by));
                 self.answer_after_commit(decided, answer);
             }
+            Command::Retry(_, _, answer) if !self.has_place_to_retry() => {
+                let limit = self.summary.runs_at_once.unwrap_or_default();
+                answer.send(Err(CommandError::AtLimit(self.row.key.clone(), limit))).ok();
+            }
             Command::Retry(by, effect, answer) => {
                 let decided = self.decide(now, Happened::RetryRequested(by));
                 if let (Ok(()), Some(parent)) = (&decided, &mut self.summary.parent) {
@@ -365,8 +408,28 @@ impl Actor {
                 self.asleep = false;
                 answer.send(Live { after: self.durable, updates }).ok();
             }
-            Command::Wake => {}
+            Command::Go(slot) => self.admit(slot),
         }
+    }
+
+    /// The run's turn has come.
+    fn admit(&mut self, slot: Slot) {
+        self.slot = Some(slot);
+        // One that was suspended meanwhile, and let go again, waits anew.
+        let may = self.summary.runs_at_once.is_none()
+            || self.driver.0.dispatch.has_place(self.run, &self.row.key);
+        if self.machine.is_queued() && may {
+            self.decide(self.driver.now(), Happened::Admitted).ok();
+        }
+        self.fire();
+    }
+
+    /// A faulted run has given up its place among the runs of its workflow.
+    fn has_place_to_retry(&self) -> bool {
+        self.machine.state() != RunState::Faulted
+            || self.summary.runs_at_once.is_none_or(|limit| {
+                self.driver.0.dispatch.place_if_free(self.run, &self.row.key, limit)
+            })
     }
 
     fn answer_after_commit(

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use super::begin::suspended_event;
 use super::{Actor, KEEP_WAITING_MAX};
+use crate::dispatch::Waiter;
 use crate::driver::Command;
 use crate::driver::commit::{put_ops, put_snapshot};
 use crate::failpoint;
@@ -61,6 +62,7 @@ impl Actor {
     pub(super) async fn commit(&mut self, alone: bool) -> Result<(), CommitError> {
         failpoint::pass(failpoint::BEFORE_COMMIT);
         let now = self.unwritten.last().map_or_else(|| self.driver.now(), |record| record.at);
+        let was_queued = self.summary.queued.is_some();
         let row = self.next_row(now, alone);
         let is_new = self.durable == Sequence::ZERO;
         let mut ops = Vec::with_capacity(self.unwritten.len() + 3);
@@ -89,8 +91,11 @@ impl Actor {
             self.since_snapshot = 0;
             self.driver.has_grown(self.last.0);
         }
-        if row.wake_at.is_some() || self.row.wake_at.is_some() {
-            self.driver.0.rewake.notify_one();
+        if let Some(at) = row.wake_at {
+            self.driver.0.alarm.set(at);
+        }
+        if was_queued || row.ended_at.is_some() {
+            self.tell_dispatcher(&row, was_queued);
         }
         if row.ended_at.is_some()
             && let Some(tell) = self.driver.0.on_end.get()
@@ -102,6 +107,20 @@ impl Actor {
         self.durable = self.last;
         self.unwritten.clear();
         Ok(())
+    }
+
+    /// Whether the run waits for its turn, and that it gives up its place, once that is durable.
+    fn tell_dispatcher(&self, row: &RunRow, was_queued: bool) {
+        let dispatch = &self.driver.0.dispatch;
+        let is_suspended = row.state == RunState::Suspended;
+        if self.machine.is_queued() && !is_suspended {
+            dispatch.queue(Waiter::of_row(row, Some(&self.summary)));
+        } else if is_suspended || was_queued || self.summary.runs_at_once.is_some() {
+            let keeps = row.ended_at.is_none() && !self.machine.is_queued();
+            if !keeps {
+                dispatch.leave(self.run, &row.key);
+            }
+        }
     }
 
     /// A run that could not be followed goes on again.
@@ -124,6 +143,9 @@ impl Actor {
         if row.state != RunState::Suspended && self.summary.suspended.take().is_some() {
             row.summary = self.summary.encode();
         }
+        if !self.machine.is_queued() && self.summary.queued.take().is_some() {
+            row.summary = self.summary.encode();
+        }
         if let Some(ended) = self.machine.ended() {
             row.ended_at = Some(now);
             self.summary.close(ended);
@@ -142,8 +164,7 @@ impl Actor {
 
     /// Until when the run may be put away: it only waits, long enough, and nobody looks on.
     fn away_until(&self, now: Timestamp, alone: bool) -> Option<Timestamp> {
-        let watched =
-            !alone || self.awaiting.iter().any(|asker| !asker.is_closed()) || self.live_count() > 0;
+        let watched = !alone || self.is_watched();
         let wake = self.machine.wake_at().filter(|at| at.since(now) > KEEP_WAITING_MAX);
         // A listening run stays: the next event finds it here.
         let watched = watched || self.machine.is_listening();

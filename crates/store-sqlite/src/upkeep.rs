@@ -131,10 +131,9 @@ impl Upkeep for SqliteStore {
         self.job("copy the store", pace, move |db, pacer| {
             let _held = long_reads.begin();
             let copied = backup::copy(&db, &to, pacer);
-            copied.map_err(|cause| {
+            copied.inspect_err(|_| {
                 // Half a copy is worth nothing and takes room.
                 let _ = std::fs::remove_file(&to);
-                cause
             })
         })
     }

@@ -113,20 +113,24 @@ impl<'a> Checker<'a> {
             let (found, mut findings) = mpsc::channel(TOLD_WAITING_MAX);
             let hear = Box::new(move |finding| found.blocking_send(finding).is_ok());
             let mut verify = upkeep.verify(self.pace, hear);
-            // The last findings may still lie in the channel when the job has ended.
             let mut verified = None;
+            // The last findings may still lie in the channel when the job has ended.
             loop {
-                tokio::select! {
+                let finding = tokio::select! {
                     () = tell.closed() => return Ok(Err(Unheard)),
-                    done = &mut verify, if verified.is_none() => verified = Some(done?),
-                    finding = findings.recv() => match finding {
-                        Some(finding) => {
-                            if self.found(finding, tell).await.is_err() { return Ok(Err(Unheard)) }
-                        }
-                        None if verified.is_some() => break,
-                        None => {}
-                    },
+                    done = &mut verify, if verified.is_none() => {
+                        verified = Some(done?);
+                        continue;
+                    }
+                    finding = findings.recv() => finding,
+                };
+                let Some(finding) = finding else { break };
+                if self.found(finding, tell).await.is_err() {
+                    return Ok(Err(Unheard));
                 }
+            }
+            if verified.is_none() {
+                verified = Some(verify.await?);
             }
             self.totals.files = verified.unwrap_or_default();
         }

@@ -6,13 +6,17 @@ use sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 /// Questions that look at every row of an index, and why that is right.
-const SCANS: [(&str, &str); 7] = [
+const SCANS: [(&str, &str); 11] = [
     ("event_newest", "looks at the last row"),
     ("event_prune", "looks at the oldest 64 rows"),
     ("journal_last", "looks at the last row"),
     ("run_last", "looks at the last row"),
     ("run_count", "counts all runs; only the index is read"),
     ("run_list", "walks the ids down and stops at the limit"),
+    ("verify_extents", "a check looks at all of them, once"),
+    ("verify_logs", "a check looks at all of them, once"),
+    ("verify_outcomes", "a check looks at all of them, once"),
+    ("verify_snapshots", "a check looks at all of them, once"),
     ("workflow_list", "walks the keys up and stops at the limit"),
 ];
 

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
     ACTOR_HEADER, EventView, EventsAccepted, LogView, Page, RunCommand, RunDetail, RunEventView,
-    RunStart, RunView, SecretChanged, SecretSet, SecretView, StoreCompacted, Version, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    RunStart, RunView, SecretChanged, SecretSet, SecretView, StoreCompacted, Version,
+    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;

@@ -108,7 +108,9 @@ fn attempts(attempts: &[AttemptView]) -> String {
 fn tasks(detail: &RunDetail) -> String {
     let compacted = match detail.compacted {
         None => String::new(),
-        Some(last) => format!("\n  records 2 to {last} are compacted; `runs events` shows their decisions"),
+        Some(last) => {
+            format!("\n  records 2 to {last} are compacted; `runs events` shows their decisions")
+        }
     };
     if detail.tasks.is_empty() {
         return compacted.trim_start().to_owned();

@@ -22,7 +22,8 @@ impl Runs {
         // The records first: what is compacted in between is then seen twice, never missed.
         let entries = self.store.journal_read(run, after, limit + 1).await?;
         let stretches = self.store.stretch_list(run, after, limit + 1).await?;
-        let mut items: Vec<RunEventView> = stretches.iter().map(compacted).collect::<Result<_, _>>()?;
+        let mut items: Vec<RunEventView> =
+            stretches.iter().map(compacted).collect::<Result<_, _>>()?;
         let records: Result<Vec<RunEventView>, Refusal> = entries.iter().map(event).collect();
         items.extend(records?);
         items.sort_by_key(|item| item.sequence);

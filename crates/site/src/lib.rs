@@ -32,7 +32,7 @@ pub use api::openapi_json;
 pub use config::{Config, ConfigError, SCHEMA as CONFIG_SCHEMA};
 pub use evaluate::Evaluators;
 pub use metrics::StoreFigures;
-pub use retention::{Tidied, Tidying, TidyError};
+pub use retention::{Tidied, TidyError, Tidying};
 pub use schedule::{Heard, Sets, Taken, Whole};
 pub use serve::ServeError;
 pub use site::{Parts, Site, SiteError};

@@ -1,5 +1,6 @@
 //! Refusals: every way in which the site says no, as a problem document.
 
+use crate::retention::TidyError;
 use axum::response::{IntoResponse, Response};
 use engine::compact::CompactError;
 use engine::driver::{CommandError, LoadError, StartError};
@@ -7,7 +8,6 @@ use engine::machine::Misfit;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use store::{CommitError, StoreError};
-use crate::retention::TidyError;
 use wire::{Finding, Problem, ProblemCode};
 
 /// A problem on its way to the caller. Boxed, since most answers are not refusals.
@@ -80,8 +80,12 @@ impl From<CommitError> for Refusal {
 impl From<TidyError> for Refusal {
     fn from(error: TidyError) -> Self {
         match error {
-            TidyError::Store(error) | TidyError::Compact(CompactError::Store(error)) => error.into(),
-            TidyError::Commit(error) | TidyError::Compact(CompactError::Commit(error)) => error.into(),
+            TidyError::Store(error) | TidyError::Compact(CompactError::Store(error)) => {
+                error.into()
+            }
+            TidyError::Commit(error) | TidyError::Compact(CompactError::Commit(error)) => {
+                error.into()
+            }
             TidyError::Compact(error @ CompactError::Record(..)) => {
                 Self::new(ProblemCode::StoreFailed, error.to_string())
             }

@@ -3,12 +3,12 @@
 //! A file is complete and durable, name and all, before any commit refers to it: it is written
 //! under another name, fsynced, renamed, and its folder is fsynced. Its row is part of the commit.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Digest;
 use base::limits::VALUE_BYTES_MAX;

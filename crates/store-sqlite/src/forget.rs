@@ -47,7 +47,8 @@ impl Applier<'_> {
         let one = |sql: &str, number: u64| -> rusqlite::Result<Option<i64>> {
             self.db.prepare_cached(sql)?.query_row(params![id, int(number)], |row| row.get(0))
         };
-        let forgotten = one("SELECT max(last) FROM journal_stretches WHERE run = ?1 AND last > ?2", 0)?;
+        let forgotten =
+            one("SELECT max(last) FROM journal_stretches WHERE run = ?1 AND last > ?2", 0)?;
         let forgotten = forgotten.map_or(0, i64::unsigned_abs);
         let first = forgotten.max(1) + 1;
         if through.0 < first {
@@ -62,13 +63,10 @@ impl Applier<'_> {
             // The newest rows have no index on the disk yet.
             return Err(kept());
         }
-        let put = "INSERT INTO journal_stretches (run, last, first, stretch) VALUES (?1, ?2, ?3, ?4)";
-        let put = self.db.prepare_cached(put)?.execute(params![
-            id,
-            int(through.0),
-            int(first),
-            stretch
-        ]);
+        let put =
+            "INSERT INTO journal_stretches (run, last, first, stretch) VALUES (?1, ?2, ?3, ?4)";
+        let put =
+            self.db.prepare_cached(put)?.execute(params![id, int(through.0), int(first), stretch]);
         put?;
         let starts = "DELETE FROM journal_starts WHERE run = ?1 AND sequence < ?2";
         self.db.prepare_cached(starts)?.execute(params![id, int(through.0)])?;
@@ -108,11 +106,7 @@ impl Applier<'_> {
 
     /// Takes references away by `delete`, which gives them back, and the blobs with them that nothing
     /// refers to any more.
-    fn blobs_release(
-        &mut self,
-        delete: &str,
-        of: impl rusqlite::Params,
-    ) -> Result<usize, Refusal> {
+    fn blobs_release(&mut self, delete: &str, of: impl rusqlite::Params) -> Result<usize, Refusal> {
         let mut deleted = self.db.prepare_cached(delete)?;
         let blobs: rusqlite::Result<Vec<BlobId>> =
             deleted.query_map(of, |row| convert::digest(row, 0))?.collect();

@@ -318,12 +318,7 @@ impl Store for SqliteStore {
         self.ask("find the beginning of a journal", move |db| forget::kept(db, run))
     }
 
-    fn stretch_list(
-        &self,
-        run: RunId,
-        after: Sequence,
-        limit: u32,
-    ) -> Answer<'_, Vec<StretchRow>> {
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>> {
         self.ask("read what is kept of a journal", move |db| {
             forget::stretches(db, run, after, limit)
         })

@@ -358,6 +358,10 @@ impl<'db> Writer<'db> {
             Counters::add(&self.desk.counters.fsyncs, 1);
         }
         let free_bytes = free()?;
+        if pages > 0 && free_bytes == 0 {
+            // Somebody wants all of it: the file becomes shorter when the log is copied.
+            self.checkpoint("PASSIVE");
+        }
         Ok(Reclaimed { bytes: before.saturating_sub(free_bytes), free_bytes })
     }
 
@@ -427,7 +431,10 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::SnapshotPut { snapshot, .. } => snapshot.len(),
         Op::BlobPut { bytes, .. } => bytes.len(),
         Op::JournalForget { stretch, .. } => stretch.len(),
-        Op::BlobRefer { .. } | Op::JournalStart { .. } | Op::RunForget { .. } | Op::Clear { .. } => 0,
+        Op::BlobRefer { .. }
+        | Op::JournalStart { .. }
+        | Op::RunForget { .. }
+        | Op::Clear { .. } => 0,
         Op::RevisionPut(row) => row.text.len(),
         Op::WorkflowPut(_) | Op::WorkflowDelete { .. } => 0,
         Op::OutcomePut(row) => row.outcome.len(),

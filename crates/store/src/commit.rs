@@ -99,7 +99,9 @@ pub enum CommitError {
     OutcomeExists { run: RunId, number: u32 },
     #[error("there is no workflow {0}")]
     WorkflowMissing(WorkflowKey),
-    #[error("the journal of {run} cannot be forgotten up to {through}: it is not followed from there")]
+    #[error(
+        "the journal of {run} cannot be forgotten up to {through}: it is not followed from there"
+    )]
     JournalKept { run: RunId, through: Sequence },
     #[error("run {0} has not ended")]
     RunGoesOn(RunId),

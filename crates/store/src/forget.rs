@@ -3,8 +3,8 @@
 //! A store only forgets what it is told to. *When* that is, is decided by the engine (records) and the
 //! site (runs).
 
-use base::{RunId, Timestamp};
 use base::name::WorkflowKey;
+use base::{RunId, Timestamp};
 use bytes::Bytes;
 
 use crate::{Sequence, Snapshot};

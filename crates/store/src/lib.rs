@@ -20,9 +20,7 @@ mod workflow;
 pub use change::ChangeRow;
 pub use commit::{CommitError, Op, Preconditions};
 pub use event::{EventLimits, EventQuery, EventRow};
-pub use forget::{
-    EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed, StretchRow,
-};
+pub use forget::{EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed, StretchRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
@@ -121,12 +119,7 @@ pub trait Store: Send + Sync + 'static {
 
     fn journal_kept(&self, run: RunId) -> Answer<'_, JournalKept>;
     /// What is kept of forgotten records behind `after`, in order.
-    fn stretch_list(
-        &self,
-        run: RunId,
-        after: Sequence,
-        limit: u32,
-    ) -> Answer<'_, Vec<StretchRow>>;
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>>;
     /// Runs whose newest snapshot is `records` or more behind the newest place from which their
     /// journal can be followed.
     fn journal_long(&self, records: u64, limit: u32) -> Answer<'_, Vec<LongRow>>;

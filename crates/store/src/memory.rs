@@ -6,8 +6,8 @@
 mod forget;
 
 use std::collections::btree_map::Entry as Place;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::name::WorkflowKey;
@@ -168,9 +168,7 @@ impl Kept {
                 }
                 staged.last.insert(*run, expected);
             }
-            Op::SnapshotPut { run, .. }
-            | Op::BlobRefer { run, .. }
-            | Op::JournalStart { run } => {
+            Op::SnapshotPut { run, .. } | Op::BlobRefer { run, .. } | Op::JournalStart { run } => {
                 last(staged, *run)?;
             }
             Op::JournalForget { run, through, .. } => {
@@ -452,12 +450,11 @@ impl Store for MemoryStore {
 
     fn journal_read(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<Entry>> {
         self.ask(|kept| {
-            let journal = kept.runs.get(&run).map(|run| run.journal.range((Excluded(after), Unbounded)));
+            let journal =
+                kept.runs.get(&run).map(|run| run.journal.range((Excluded(after), Unbounded)));
             let entries = journal.into_iter().flatten();
-            let entries = entries.map(|(sequence, record)| Entry {
-                sequence: *sequence,
-                record: record.clone(),
-            });
+            let entries = entries
+                .map(|(sequence, record)| Entry { sequence: *sequence, record: record.clone() });
             page(entries, limit)
         })
     }
@@ -566,12 +563,7 @@ impl Store for MemoryStore {
         self.ask(|kept| kept.runs.get(&run).map(Run::kept).unwrap_or_default())
     }
 
-    fn stretch_list(
-        &self,
-        run: RunId,
-        after: Sequence,
-        limit: u32,
-    ) -> Answer<'_, Vec<StretchRow>> {
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>> {
         self.ask(|kept| {
             let rows = kept.runs.get(&run).map(|run| run.stretches.iter()).unwrap_or_default();
             page(rows.filter(|row| row.last > after).cloned(), limit)

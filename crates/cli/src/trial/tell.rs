@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::RunId;
 use base::value::as_str;
-use engine::driver::Passed;
 use engine::activation::Activation;
+use engine::driver::Passed;
 use engine::event::Event;
 use engine::record::{Note, NoteKind};
 use store::{RunRow, Sequence};

@@ -66,9 +66,7 @@ pub(super) async fn load(
     let snapshot = parts.store.snapshot_get(row.run).await?;
     let (mut machine, mut last) = match snapshot {
         None => (Machine::new(workflow), Sequence::ZERO),
-        Some(snapshot) => {
-            (taken_up(&*parts.store, workflow, &snapshot).await?, snapshot.sequence)
-        }
+        Some(snapshot) => (taken_up(&*parts.store, workflow, &snapshot).await?, snapshot.sequence),
     };
     let from = last;
     let mut records = Records::after(&*parts.store, row, last);
@@ -101,7 +99,9 @@ pub enum Passed {
     Record(Walked),
     /// Records behind the first one are forgotten. The walk's machine stands as it was after `last`,
     /// and the next record is the one behind.
-    Forgotten { last: Sequence },
+    Forgotten {
+        last: Sequence,
+    },
 }
 
 /// A record, and what followed from it.

@@ -161,8 +161,7 @@ mod tests {
     fn equal_decisions_of_a_stretch_are_one() {
         let mut gathering = Gathering::default();
         let door = r#","crossings":[{"allowed":true,"rule":"r","destination":"c","count":3}]"#;
-        let crossed =
-            r#"{"kind":"crossed","effect":1,"allowed":true,"rule":"r","destination":"c","count":1}"#;
+        let crossed = r#"{"kind":"crossed","effect":1,"allowed":true,"rule":"r","destination":"c","count":1}"#;
         let cut = r#"{"kind":"crossed","effect":1,"allowed":false,"rule":"r","destination":"d","count":1}"#;
         for (sequence, happened) in [
             (2, performed(true, "a", "")),
@@ -183,8 +182,12 @@ mod tests {
             .iter()
             .map(|it| (it.allowed, it.destination.as_str(), it.count, it.first.0, it.last.0))
             .collect();
-        let expected =
-            [(true, "a", 2, 2, 5), (false, "a", 1, 3, 3), (true, "c", 3, 4, 5), (false, "d", 1, 6, 6)];
+        let expected = [
+            (true, "a", 2, 2, 5),
+            (false, "a", 1, 3, 3),
+            (true, "c", 3, 4, 5),
+            (false, "d", 1, 6, 6),
+        ];
         assert_eq!(told, expected);
         assert_eq!(Stretch::parse(&stretch.encode()), Ok(stretch));
     }

@@ -12,10 +12,10 @@
 use base::Value;
 use spec::tree::{Flow, TaskList, TaskNo};
 
-use super::counts::Counts;
 use super::Machine;
 use super::advance::Next;
 use super::body::Birth;
+use super::counts::Counts;
 use super::evaluate::Halt;
 use super::node::{Body, Extended, Node, NodeId, Phase, Seq};
 use super::scope::Variables;

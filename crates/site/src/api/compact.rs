@@ -13,6 +13,8 @@ use crate::site::Site;
     post, path = "/api/v1/store/compact", tag = "site",
     responses((status = 200, body = StoreCompacted))
 )]
-pub(super) async fn store_compact(State(site): State<Site>) -> Result<Json<StoreCompacted>, Refusal> {
+pub(super) async fn store_compact(
+    State(site): State<Site>,
+) -> Result<Json<StoreCompacted>, Refusal> {
     Ok(Json(site.compact().await?))
 }

@@ -99,14 +99,15 @@ async fn a_run_is_kept_for_its_time() {
         at: at(0),
         outcome: Bytes::from("done"),
     };
-    place.put(vec![
-        over(1, RunState::Completed, 1, None),
-        over(2, RunState::Faulted, 2, None),
-        over(3, RunState::Running, 0, None),
-        Op::JournalAppend { run: run_id(1), sequence: Sequence(1), record: Bytes::from("r") },
-        Op::OutcomePut(outcome),
-    ])
-    .await;
+    place
+        .put(vec![
+            over(1, RunState::Completed, 1, None),
+            over(2, RunState::Faulted, 2, None),
+            over(3, RunState::Running, 0, None),
+            Op::JournalAppend { run: run_id(1), sequence: Sequence(1), record: Bytes::from("r") },
+            Op::OutcomePut(outcome),
+        ])
+        .await;
     let tidying = place.tidying(DAYS_10);
     assert_eq!(place.kept_on(&tidying, 10).await, [1, 2, 3].map(run_id));
     assert_eq!(place.kept_on(&tidying, 11).await, [2, 3].map(run_id));
@@ -122,17 +123,18 @@ async fn a_run_is_kept_for_its_time() {
 #[tokio::test]
 async fn a_child_stays_as_long_as_its_parent_may_ask_for_it() {
     let place = Place::new();
-    place.put(vec![
-        over(1, RunState::Running, 0, None),
-        over(2, RunState::Faulted, 20, None),
-        over(3, RunState::Completed, 20, None),
-        over(4, RunState::Completed, 1, Some((1, true))),
-        over(5, RunState::Completed, 1, Some((2, true))),
-        over(6, RunState::Completed, 1, Some((3, true))),
-        over(7, RunState::Completed, 1, Some((1, false))),
-        over(8, RunState::Completed, 1, Some((9, true))),
-    ])
-    .await;
+    place
+        .put(vec![
+            over(1, RunState::Running, 0, None),
+            over(2, RunState::Faulted, 20, None),
+            over(3, RunState::Completed, 20, None),
+            over(4, RunState::Completed, 1, Some((1, true))),
+            over(5, RunState::Completed, 1, Some((2, true))),
+            over(6, RunState::Completed, 1, Some((3, true))),
+            over(7, RunState::Completed, 1, Some((1, false))),
+            over(8, RunState::Completed, 1, Some((9, true))),
+        ])
+        .await;
     let tidying = place.tidying(DAYS_10);
     assert_eq!(place.kept_on(&tidying, 25).await, [1, 2, 3, 4, 5].map(run_id));
     // The faulted parent goes, and its child at the next look at the latest.
@@ -168,7 +170,9 @@ async fn a_workflow_says_how_long_its_runs_are_kept() {
             }),
         ]
     };
-    place.put(vec![over(1, RunState::Completed, 1, None), over(2, RunState::Completed, 5, None)]).await;
+    place
+        .put(vec![over(1, RunState::Completed, 1, None), over(2, RunState::Completed, 5, None)])
+        .await;
     place.put(apply("P100D")).await;
     let tidying = place.tidying(DAYS_10);
     assert_eq!(place.kept_on(&tidying, 20).await, [1, 2].map(run_id));

@@ -34,8 +34,9 @@ fn every_question_goes_through_an_index() {
         let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect(&name);
         let steps = plan.raw_query().mapped(|row| row.get::<_, String>(3));
         let steps: Vec<_> = steps.collect::<Result<_, _>>().expect("plans");
-        let whole =
-            steps.iter().any(|step| step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW" && !step.contains("(subquery"));
+        let whole = steps.iter().any(|step| {
+            step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW" && !step.contains("(subquery")
+        });
         let sorted = steps.iter().any(|step| step.contains("TEMP B-TREE"));
         let allowed = SCANS.iter().any(|(allowed, _)| *allowed == name);
         // The page of unfinished runs is sorted in memory: at most four pages.

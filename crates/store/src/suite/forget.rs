@@ -74,9 +74,8 @@ pub async fn old_records_are_forgotten_and_the_first_stays(store: &dyn Store) {
 /// Mutation: forget without a place to go on from, behind it, or everything at once.
 pub async fn records_that_are_needed_are_not_forgotten(store: &dyn Store) {
     long_run(store, 1).await;
-    let kept = |through| {
-        Err(CommitError::JournalKept { run: run_id(1), through: Sequence(through) })
-    };
+    let kept =
+        |through| Err(CommitError::JournalKept { run: run_id(1), through: Sequence(through) });
     assert_eq!(commit(store, vec![forget(1, 10)]).await, kept(10));
     put(store, vec![snapshot(1, 2_000)]).await;
     assert_eq!(commit(store, vec![forget(1, 10)]).await, kept(10), "the snapshot moves on");

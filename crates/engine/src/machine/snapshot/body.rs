@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use base::Value;
 
-use crate::machine::counts::Counts;
 use super::super::node::{
     Body, Branches, Guard, GuardStage, ListenStage, Listening, Loop, Seq, Timeout,
 };
@@ -14,6 +13,7 @@ use crate::format::snapshot_doc::{
     BodyDoc, GuardDoc, ListenStageDoc, ListeningDoc, SeqDoc, StageDoc, TimeoutDoc, Values,
 };
 use crate::listen::Progress;
+use crate::machine::counts::Counts;
 
 pub(super) fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
     match body {

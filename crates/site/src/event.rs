@@ -230,7 +230,7 @@ impl Runs {
                 state = walk.machine.state();
                 continue;
             };
-            let update = Update::of_walked(row, &walk.machine, walked, state);
+            let update = Update::of_walked(row, &walk.machine, *walked, state);
             state = update.state;
             items.extend(life_views(row.run, &update, filter, cursor));
             tokio::task::yield_now().await;

@@ -137,13 +137,13 @@ impl Tidying {
         let until = Instant::now() + time;
         let mut pace = Pace::swift();
         let mut done = Tidied::default();
-        while self.0.journals == Journals::Compact {
+        if self.0.journals == Journals::Compact {
+            done.more = true;
+        }
+        while done.more && Instant::now() < until {
             let step = compact::step(&*self.0.store, RECORDS_KEPT_MIN, &mut pace).await?;
             done.records += step.records;
-            done.more = step.more && Instant::now() >= until;
-            if !step.more || done.more {
-                break;
-            }
+            done.more = step.more;
         }
         done.runs = self.forget_runs(&mut pace, Some(until)).await?.runs;
         let given = self.give_back(&mut pace, 0, Some(until)).await?;

@@ -361,6 +361,10 @@ impl<'db> Writer<'db> {
             Counters::add(&self.desk.counters.fsyncs, 1);
         }
         let free_bytes = free()?;
+        if pages > 0 && free_bytes == 0 {
+            // Somebody wants all of it: the file becomes shorter when the log is copied.
+            self.checkpoint("PASSIVE");
+        }
         Ok(Reclaimed { bytes: before.saturating_sub(free_bytes), free_bytes })
     }
 

@@ -147,7 +147,7 @@ async fn walk_past(
             }
         };
         let sequence = walked.record.sequence;
-        let update = Update::of_walked(row, &walk.machine, walked, before);
+        let update = Update::of_walked(row, &walk.machine, *walked, before);
         before = update.state;
         if sequence > after && sender.send(update).await.is_err() {
             return Ok(None);

@@ -99,7 +99,7 @@ pub struct Walk<'a> {
 
 /// What a walk comes by.
 pub enum Passed {
-    Record(Walked),
+    Record(Box<Walked>),
     /// Records behind the first one are forgotten. The walk's machine stands as it was after `last`,
     /// and the next record is the one behind.
     Forgotten {
@@ -137,7 +137,8 @@ impl<'a> Walk<'a> {
         let Some(record) = self.records.next().await? else { return Ok(None) };
         let step = replay(&mut self.machine, self.last, &record)?;
         self.last = record.sequence;
-        Ok(Some(Passed::Record(Walked { record, step, state: self.machine.state() })))
+        let state = self.machine.state();
+        Ok(Some(Passed::Record(Box::new(Walked { record, step, state }))))
     }
 
     async fn pass_over(&mut self) -> Result<Passed, LoadError> {

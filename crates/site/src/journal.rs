@@ -22,13 +22,16 @@ impl Runs {
         // The records first: what is compacted in between is then seen twice, never missed.
         let entries = self.store.journal_read(run, after, limit + 1).await?;
         let stretches = self.store.stretch_list(run, after, limit + 1).await?;
-        let mut items: Vec<RunEventView> =
-            stretches.iter().map(compacted).collect::<Result<_, _>>()?;
-        let records: Result<Vec<RunEventView>, Refusal> = entries.iter().map(event).collect();
+        // Only what is shown is read: a record behind it may be unreadable.
+        let shown = limit as usize;
+        let stretches = stretches.iter().map(compacted);
+        let mut items: Vec<RunEventView> = stretches.collect::<Result<_, _>>()?;
+        let records: Result<Vec<RunEventView>, Refusal> =
+            entries.iter().take(shown).map(event).collect();
         items.extend(records?);
         items.sort_by_key(|item| item.sequence);
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
+        let more = items.len().max(entries.len()) > shown;
+        items.truncate(shown);
         let last = items.last().filter(|_| more);
         Ok(Page { next: last.map(|item| item.sequence.to_string()), items })
     }

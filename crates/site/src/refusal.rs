@@ -67,6 +67,7 @@ impl From<CommitError> for Refusal {
             | CommitError::EpochMoved { .. }
             | CommitError::OutcomeExists { .. }
             | CommitError::BlobDiffers(_)
+            | CommitError::BlobMissing(_)
             | CommitError::Write(_) => ProblemCode::StoreFailed,
         };
         Self::new(code, error.to_string())

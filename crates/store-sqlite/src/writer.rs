@@ -394,6 +394,8 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::JournalAppend { record, .. } => record.len(),
         Op::SnapshotPut { snapshot, .. } => snapshot.len(),
         Op::BlobPut { bytes, .. } => bytes.len(),
+        // It is on the disk already.
+        Op::BlobKeep { .. } => 0,
         Op::RevisionPut(row) => row.text.len(),
         Op::WorkflowPut(_) | Op::WorkflowDelete { .. } => 0,
         Op::OutcomePut(row) => row.outcome.len(),

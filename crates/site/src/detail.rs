@@ -148,6 +148,7 @@ impl Walker {
                 }
             }
             Happened::Evaluated { .. }
+            | Happened::Read { .. }
             | Happened::TimerFired { .. }
             | Happened::CancelRequested(_)
             | Happened::RetryRequested(_)

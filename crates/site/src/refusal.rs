@@ -79,9 +79,10 @@ impl From<LoadError> for Refusal {
         let code = match &error {
             LoadError::RevisionMissing(..) => ProblemCode::RevisionMissing,
             LoadError::RevisionUnreadable(..) => ProblemCode::WorkflowInvalid,
-            LoadError::Record { .. } | LoadError::Snapshot(_) | LoadError::Diverged(_) => {
-                ProblemCode::RunSuspended
-            }
+            LoadError::Record { .. }
+            | LoadError::Snapshot(_)
+            | LoadError::Diverged(_)
+            | LoadError::Blob(_) => ProblemCode::RunSuspended,
             LoadError::Store(_) => ProblemCode::StoreFailed,
         };
         Self::new(code, error.to_string())
@@ -126,6 +127,7 @@ impl From<Misfit> for Refusal {
             | Misfit::EffectUnknown(_)
             | Misfit::TimerUnknown(_)
             | Misfit::EvaluationUnknown(_)
+            | Misfit::ReadUnknown(_)
             | Misfit::ListenerUnknown(_) => ProblemCode::Internal,
         };
         Self::new(code, misfit.to_string())

@@ -9,6 +9,7 @@ use store::{BlobId, Entry, RunRow, RunState, Sequence, Store, StoreError};
 use super::Parts;
 use super::revision::Revisions;
 use crate::format::{Blobs, FormatError, RecordDoc, blob_value};
+use crate::list::{BlobError, Piece, read_again};
 use crate::machine::{Machine, SnapshotError, Step};
 use crate::record::{Happened, Record, Started};
 use crate::replay::{Diverged, replay};
@@ -29,6 +30,8 @@ pub enum LoadError {
     #[error(transparent)]
     Diverged(#[from] Diverged),
     #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -40,6 +43,7 @@ impl LoadError {
             Self::Diverged(_) => "replay-diverged",
             Self::RevisionMissing(..) | Self::RevisionUnreadable(..) => "revision-unreadable",
             Self::Record { .. } | Self::Snapshot(_) => "journal-unreadable",
+            Self::Blob(_) => "blob-unreadable",
             Self::Store(_) => "store-unreadable",
         }
     }
@@ -65,7 +69,8 @@ pub(super) async fn load(
         None => (Machine::new(workflow), Sequence::ZERO),
         Some(snapshot) => {
             let wanted = Machine::snapshot_blobs(&snapshot.snapshot)?;
-            let blobs = blobs(&*parts.store, wanted, snapshot.sequence).await?;
+            let pieces = Machine::snapshot_pieces(&snapshot.snapshot)?;
+            let blobs = blobs(&*parts.store, wanted, pieces, snapshot.sequence).await?;
             let machine = Machine::from_snapshot(workflow, &snapshot.snapshot, &blobs)?;
             (machine, snapshot.sequence)
         }
@@ -142,20 +147,26 @@ pub async fn record(store: &dyn Store, entry: &Entry) -> Result<Record, LoadErro
     let sequence = entry.sequence;
     let wrong = |cause| LoadError::Record { sequence, cause };
     let doc = RecordDoc::parse(&entry.record).map_err(wrong)?;
-    let blobs = blobs(store, doc.blobs(), sequence).await?;
+    let pieces = doc.piece().into_iter().collect();
+    let blobs = blobs(store, doc.blobs(), pieces, sequence).await?;
     doc.into_record(&blobs).map_err(wrong)
 }
 
 async fn blobs(
     store: &dyn Store,
     wanted: Vec<BlobId>,
+    pieces: Vec<Piece>,
     sequence: Sequence,
 ) -> Result<Blobs, LoadError> {
     let mut blobs = Blobs::new();
     for blob in wanted {
         let wrong = |cause| LoadError::Record { sequence, cause };
-        let bytes = store.blob_get(blob).await?.ok_or(wrong(FormatError::BlobMissing(blob)))?;
+        let read = store.blob_get(blob).await.map_err(|cause| BlobError::Unreadable { cause })?;
+        let bytes = read.ok_or(wrong(FormatError::BlobMissing(blob)))?;
         blobs.insert(blob, blob_value(blob, &bytes).map_err(wrong)?);
+    }
+    for piece in pieces {
+        blobs.insert_piece(piece, read_again(store, piece).await?);
     }
     Ok(blobs)
 }

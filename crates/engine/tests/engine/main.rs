@@ -21,6 +21,7 @@ mod golden;
 mod graph;
 mod left;
 mod lifecycle;
+mod list;
 mod listen;
 mod loose;
 mod outside;

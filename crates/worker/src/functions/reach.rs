@@ -135,6 +135,7 @@ mod tests {
         let function = base::FunctionRef::parse("f:1.0.0@default").expect("a reference");
         let effect = Perform {
             witness: engine::effect::Witness::default(),
+            lists: engine::list::Lists::default(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             effect: EffectNo(1),

@@ -16,8 +16,8 @@ use crate::site::{open, open_store, put_revision, start};
 use crate::walk::{Walk, by, check, started, value, workflow};
 use crate::world::World;
 
-/// A list of this many texts of 20,000 bytes: large from four of them on.
-const HELD: &str = "do: [{make: {call: 'echo:1.0.0@default', with: {held: true}}}, {each: {for: {in: '${ .rows }'}, do: [{one: {set: {sum: '${ (.sum // 0) + ($item | length) + $index }'}}}]}}]";
+/// A loop over a list of forty texts of 20,000 bytes.
+pub const HELD: &str = "do: [{make: {call: 'echo:1.0.0@default', with: {held: true}}}, {each: {for: {in: '${ .rows }'}, do: [{one: {set: {sum: '${ (.sum // 0) + ($item | length) + $index }'}}}]}}]";
 
 /// Mutation: begin at the second item, lose the one at the end of a piece, or number items from the
 /// beginning of their piece.
@@ -30,7 +30,7 @@ fn a_loop_goes_over_every_item_of_a_held_list() {
     assert_eq!(reads.count(), 4);
 }
 
-fn computed(texts: usize) -> (String, String) {
+pub fn computed(texts: usize) -> (String, String) {
     let body = "do: [{each: {for: {in: '${ .texts }'}, do: [{one: {set: {n: '${ $index }'}}}]}}]";
     let texts = array(vec![string(&"y".repeat(20_000)); texts]);
     (body.to_owned(), format!(r#"{{"texts":{}}}"#, to_json_string(&texts)))

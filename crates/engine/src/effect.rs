@@ -239,7 +239,8 @@ pub trait Evaluator: Send + Sync + 'static {
 #[must_use]
 pub fn too_large(value: &Value) -> Option<Fault> {
     let wrong = base::value::fits(value, base::limits::VALUE_BYTES_MAX).err()?;
-    let fault = Fault::new(base::ErrorType::Runtime, format!("the value is {wrong}"));
+    let way = "keep it in a file or a service, and pass on where it is";
+    let fault = Fault::new(base::ErrorType::Runtime, format!("the value is {wrong}; {way}"));
     Some(fault.with_title("Value too large"))
 }
 

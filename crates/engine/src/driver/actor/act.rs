@@ -194,7 +194,8 @@ impl Actor {
     fn read(&mut self, read: ReadNo, blob: BlobId, offset: u64) {
         let store = Arc::clone(&self.driver.0.parts.store);
         let (happens, fails) = (self.happens.clone(), self.fails.clone());
-        tokio::spawn(async move {
+        // Tracked: whoever stops the driver may take the store away after it.
+        self.driver.0.tasks.spawn(async move {
             match read_next(&*store, blob, offset).await {
                 Ok((piece, items)) => happens.send(Happened::Read { read, piece, items }).is_ok(),
                 Err(error) => fails.send(error.into()).is_ok(),

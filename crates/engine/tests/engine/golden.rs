@@ -153,7 +153,7 @@ fn this_binary_reads_every_version_since_the_first() {
                 assert_eq!(Machine::snapshot_references(&bytes).expect(name).len(), 2);
             } else if name.starts_with("list-") {
                 let doc = RecordDoc::parse(&bytes).expect(name);
-                assert_eq!(doc.references().len(), if name.contains("holding") { 2 } else { 1 });
+                assert_eq!(doc.references().len(), if name.contains("read") { 1 } else { 2 });
             } else if name.starts_with("schedule-") {
                 // Read by a test of the room that writes it, the site.
             } else if name == "snapshot.json" {

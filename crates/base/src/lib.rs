@@ -14,7 +14,7 @@ pub mod time;
 pub mod value;
 
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
-pub use digest::Digest;
+pub use digest::{Digest, Digester};
 pub use fault::{ErrorType, Fault};
 pub use id::{EventId, IncarnationId, RunId};
 pub use name::{FunctionRef, Namespace, WorkflowKey, WorkflowName};

@@ -14,6 +14,10 @@ pub const BLOB_ROW_BYTES_MAX: usize = 1024 * 1024;
 /// The largest value a task may return or receive.
 pub const VALUE_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// The largest list that a run holds. It is never in memory; sixteen of the largest values are a long
+/// afternoon for a loop, and more is better cut into files that are told apart.
+pub const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
 /// A workflow document.
 pub const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 

@@ -49,6 +49,11 @@ pub fn to_json(value: &Value) -> Vec<u8> {
     serde_json::to_vec(&Ref(value)).expect("a value that is JSON has JSON text")
 }
 
+/// The same into bytes that are there already.
+pub fn write_json(value: &Value, into: &mut Vec<u8>) {
+    serde_json::to_writer(into, &Ref(value)).expect("a value that is JSON has JSON text");
+}
+
 #[must_use]
 pub fn to_json_string(value: &Value) -> String {
     String::from_utf8(to_json(value)).expect("JSON text is UTF-8")

@@ -7,11 +7,14 @@ use std::sync::Arc;
 
 use base::name::{FunctionRef, Namespace, WorkflowKey};
 use base::{Digest, Fault, RunId, Value};
+use bytes::Bytes;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use spec::tree::{HttpOutput, Language, Returns};
 
 use crate::activation::{Activation, IdempotencyKey};
+use crate::list::{List, Lists};
 use crate::sealed::Sealed;
 use crate::secret::SecretUse;
 
@@ -39,6 +42,8 @@ pub struct Perform {
     /// Whose turns it takes, beside those of the site.
     pub pool: Option<Arc<str>>,
     pub witness: Witness,
+    /// For results that are too large to be values.
+    pub lists: Lists,
 }
 
 /// Writes down what an effect crosses the border for, before it does: what is broken off later has
@@ -159,6 +164,8 @@ pub struct Performed {
     pub certainty: Certainty,
     /// What the gate said before it was done; for an effect that never reached the gate, nothing.
     pub decision: Option<Decision>,
+    /// Lists that the result refers to. Only these does the run believe.
+    pub lists: Vec<List>,
 }
 
 /// Whether the other side is known to have answered.
@@ -222,13 +229,20 @@ pub struct Evaluate {
 pub trait Evaluator: Send + Sync + 'static {
     /// One value, or the reason why not: an `expression` fault without any value in its text.
     fn evaluate(&self, expression: Evaluate) -> BoxFuture<'static, Result<Value, Fault>>;
+
+    /// The same as JSON text, for whoever does not want it as a value.
+    fn evaluate_text(&self, expression: Evaluate) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        let value = self.evaluate(expression);
+        async move { Ok(base::value::to_json(&value.await?).into()) }.boxed()
+    }
 }
 
 /// The error of a value that cannot be recorded: nested too deep, or too large.
 #[must_use]
 pub fn too_large(value: &Value) -> Option<Fault> {
     let wrong = base::value::fits(value, base::limits::VALUE_BYTES_MAX).err()?;
-    let fault = Fault::new(base::ErrorType::Runtime, format!("the value is {wrong}"));
+    let way = "keep it in a file or a service, and pass on where it is";
+    let fault = Fault::new(base::ErrorType::Runtime, format!("the value is {wrong}; {way}"));
     Some(fault.with_title("Value too large"))
 }
 
@@ -242,8 +256,15 @@ impl Performed {
         }
     }
 
+    /// With the lists that were put away for the result, where there is one.
+    #[must_use]
+    pub fn with_lists(self, lists: &Lists) -> Self {
+        let lists = if self.result.is_ok() { lists.take() } else { Vec::new() };
+        Self { lists, ..self }
+    }
+
     #[must_use]
     pub fn fault(fault: Fault, certainty: Certainty) -> Self {
-        Self { result: Err(fault), certainty, decision: None }
+        Self { result: Err(fault), certainty, decision: None, lists: Vec::new() }
     }
 }

@@ -14,6 +14,7 @@ pub mod event;
 pub mod failpoint;
 pub mod format;
 pub mod lifecycle;
+pub mod list;
 pub mod listen;
 pub mod machine;
 mod operation;

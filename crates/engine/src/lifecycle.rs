@@ -124,6 +124,7 @@ pub fn of_run(subject: &Subject<'_>, said: &Said<'_>) -> Vec<Event> {
         Happened::Performed { .. }
         | Happened::Crossed { .. }
         | Happened::Evaluated { .. }
+        | Happened::Read { .. }
         | Happened::TimerFired { .. }
         | Happened::CancelRequested(_)
         | Happened::Continued

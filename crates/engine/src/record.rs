@@ -13,10 +13,15 @@ use store::{RunState, Sequence};
 
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Crossed, EffectNo, Performed};
+use crate::list::{List, Piece, ReadNo};
 
 /// The number of the core's semantics. A change of the core that would decide differently about an
 /// old journal raises it; a run keeps the number that it was started with.
-pub const SEMANTICS: u32 = 1;
+///
+/// | number | since then |
+/// |---|---|
+/// | 2 | `for` over a list that was computed inside holds it in a blob where it is large |
+pub const SEMANTICS: u32 = 2;
 
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -62,6 +67,14 @@ pub enum Happened {
     Evaluated {
         evaluation: EvaluationNo,
         result: Result<Value, Fault>,
+        /// Lists that the result refers to.
+        lists: Vec<List>,
+    },
+    /// The next items of a held list have come.
+    Read {
+        read: ReadNo,
+        piece: Piece,
+        items: Arc<Vec<Value>>,
     },
     TimerFired {
         timer: TimerNo,
@@ -95,6 +108,16 @@ pub struct Received {
 }
 
 impl Record {
+    /// Lists that are blobs from this record on.
+    #[must_use]
+    pub fn lists(&self) -> &[List] {
+        match &self.happened {
+            Happened::Performed { performed, .. } => &performed.lists,
+            Happened::Evaluated { lists, .. } => lists,
+            _ => &[],
+        }
+    }
+
     /// The newest event that the site knew when a listener began in this record.
     #[must_use]
     pub fn event_last(&self) -> Option<u64> {
@@ -240,6 +263,11 @@ pub enum Decided {
         activation: Activation,
         id: String,
         kind: String,
+    },
+    /// A loop's list is in a blob of this commit.
+    Holding {
+        activation: Activation,
+        list: List,
     },
 }
 

@@ -65,7 +65,7 @@ fn serve() -> io::Result<()> {
         let mut frame = serde_json::to_vec(&answer)?;
         if frame.len() > ANSWER_BYTES_MAX {
             let what = format!("the result is larger than {} MiB", ANSWER_BYTES_MAX >> 20);
-            frame = serde_json::to_vec(&Answer::Failed(what))?;
+            frame = serde_json::to_vec(&Answer::<Json>::Failed(what))?;
         }
         write_frame(&mut to, &frame)?;
     }

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use base::Value;
 use base::value::Json;
+use bytes::Bytes;
 use expr::SyntaxError;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -120,6 +122,9 @@ struct Inner {
     killed: AtomicU64,
 }
 
+/// The bytes of an answer, and the process that gave it, if any did.
+type Asked = (Result<Vec<u8>, PoolError>, Option<u32>);
+
 #[derive(Serialize)]
 struct RequestRef<'r> {
     text: &'r str,
@@ -161,6 +166,21 @@ impl Pool {
         input: &Value,
         variables: &[(Arc<str>, Value)],
     ) -> Evaluation {
+        let (result, pid) = self.answer(text, input, variables).await;
+        Evaluation { result: result.and_then(|answer| read(&answer)), pid }
+    }
+
+    /// Like [`Pool::evaluate`], for whoever wants the result as its text: a large one is not read.
+    pub async fn evaluate_text(
+        &self,
+        text: &str,
+        input: &Value,
+        variables: &[(Arc<str>, Value)],
+    ) -> Result<Bytes, PoolError> {
+        self.answer(text, input, variables).await.0.and_then(read_text)
+    }
+
+    async fn answer(&self, text: &str, input: &Value, variables: &[(Arc<str>, Value)]) -> Asked {
         let variables =
             variables.iter().map(|(name, value)| (&**name, Json(value.clone()))).collect();
         let input = Json(input.clone());
@@ -171,8 +191,8 @@ impl Pool {
     pub async fn check(&self, text: &str, variables: &[Arc<str>]) -> Result<(), PoolError> {
         let variables = variables.iter().map(|name| (&**name, Json(Value::Null))).collect();
         let input = Json(Value::Null);
-        let answer = self.ask(&RequestRef { text, variables, input, check: true }).await;
-        answer.result.map(|_| ())
+        let (answer, _) = self.ask(&RequestRef { text, variables, input, check: true }).await;
+        read(&answer?).map(|_| ())
     }
 
     #[must_use]
@@ -184,7 +204,7 @@ impl Pool {
         }
     }
 
-    async fn ask(&self, request: &RequestRef<'_>) -> Evaluation {
+    async fn ask(&self, request: &RequestRef<'_>) -> Asked {
         let request = match serde_json::to_vec(request) {
             Ok(bytes) if bytes.len() <= REQUEST_BYTES_MAX => bytes,
             Ok(_) | Err(_) => {
@@ -192,24 +212,24 @@ impl Pool {
                     "the expression and what it reads are larger than {} MiB",
                     REQUEST_BYTES_MAX >> 20
                 );
-                return Evaluation { result: Err(PoolError::Failed(what)), pid: None };
+                return (Err(PoolError::Failed(what)), None);
             }
         };
         let Some(_waiting) = Waiting::enter(&self.0) else {
-            return Evaluation { result: Err(PoolError::Overloaded), pid: None };
+            return (Err(PoolError::Overloaded), None);
         };
         let _slot = self.0.slots.acquire().await.expect("the semaphore is never closed");
         self.serve(&request).await
     }
 
-    async fn serve(&self, request: &[u8]) -> Evaluation {
+    async fn serve(&self, request: &[u8]) -> Asked {
         // A process may have been killed by somebody else, idle or at work. Once is chance; the
         // second is new.
         let mut again = false;
         loop {
             let mut evaluator = match self.evaluator(again).await {
                 Ok(evaluator) => evaluator,
-                Err(error) => return Evaluation { result: Err(error), pid: None },
+                Err(error) => return (Err(error), None),
             };
             let pid = evaluator.pid;
             let busy = Busy::enter(&self.0, pid);
@@ -222,7 +242,7 @@ impl Pool {
                     } else {
                         evaluator.kill().await;
                     }
-                    read(&answer)
+                    Ok(answer)
                 }
                 Ok(Err(Silence::NotSent)) if !again => {
                     again = true;
@@ -253,7 +273,7 @@ impl Pool {
                     Err(PoolError::Failed(format!("the expression ran longer than {deadline:?}")))
                 }
             };
-            return Evaluation { result, pid: Some(pid) };
+            return (result, Some(pid));
         }
     }
 
@@ -285,8 +305,18 @@ impl Pool {
 }
 
 fn read(answer: &[u8]) -> Result<Value, PoolError> {
-    match serde_json::from_slice(answer) {
-        Ok(Answer::Value(Json(value))) => Ok(value),
+    told(serde_json::from_slice(answer)).map(|Json(value)| value)
+}
+
+fn read_text(answer: Vec<u8>) -> Result<Bytes, PoolError> {
+    let answer = Bytes::from(answer);
+    let text: &RawValue = told(serde_json::from_slice(&answer))?;
+    Ok(answer.slice_ref(text.get().as_bytes()))
+}
+
+fn told<T>(answer: Result<Answer<T>, serde_json::Error>) -> Result<T, PoolError> {
+    match answer {
+        Ok(Answer::Value(value)) => Ok(value),
         Ok(Answer::Failed(what)) => Err(PoolError::Failed(what)),
         Ok(Answer::Syntax { what, offset }) => Err(PoolError::Syntax(SyntaxError { what, offset })),
         // Only a child that an expression took over could say this.

@@ -73,7 +73,8 @@ impl Evaluator {
         if length > ANSWER_BYTES_MAX {
             return Err(Silence::TooMuch);
         }
-        let mut answer = Vec::new();
+        // Not more than once the limit, and not by doubling.
+        let mut answer = Vec::with_capacity(length);
         let mut rest = (&mut self.stdout).take(length as u64);
         rest.read_to_end(&mut answer).await.map_err(|_| Silence::Died)?;
         if answer.len() == length { Ok(answer) } else { Err(Silence::Died) }

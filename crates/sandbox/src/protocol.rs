@@ -26,8 +26,8 @@ pub(crate) struct Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Answer {
-    Value(Json),
+pub(crate) enum Answer<T = Json> {
+    Value(T),
     Failed(String),
     Syntax { what: String, offset: usize },
 }

@@ -280,3 +280,17 @@ async fn a_process_killed_at_work_by_somebody_else_is_replaced_unnoticed() {
     assert_ne!(evaluation.pid, Some(at_work));
     assert_eq!(pool.stats().killed, 0);
 }
+
+/// Mutation: give the whole answer, or a failure's text as a result.
+#[tokio::test]
+async fn a_result_can_be_had_as_its_text() {
+    let pool = Pool::new(config());
+    let text = |text: &'static str| {
+        let pool = pool.clone();
+        async move { pool.evaluate_text(text, &int(3), &[]).await.map_err(|error| error.to_string()) }
+    };
+    assert_eq!(text("[range(.)] | [.[], \"ä\"]").await.as_deref(), Ok("[0,1,2,\"ä\"]".as_bytes()));
+    assert_eq!(text("1 |").await.map_err(|error| error.is_empty()), Err(false));
+    let failed = text("error(1)").await.expect_err("it failed");
+    assert!(failed.contains("called `error`"), "{failed}");
+}

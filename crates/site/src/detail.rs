@@ -154,6 +154,7 @@ impl Walker {
                 }
             }
             Happened::Evaluated { .. }
+            | Happened::Read { .. }
             | Happened::TimerFired { .. }
             | Happened::Admitted
             | Happened::CancelRequested(_)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use base::{ErrorType, Fault, Value};
+use bytes::Bytes;
 use engine::effect::{Evaluate, Evaluator};
 use expr::{Expr, SyntaxError};
 use futures::FutureExt;
@@ -60,6 +61,15 @@ impl Evaluator for Evaluators {
         async move {
             let Evaluate { text, input, variables } = expression;
             pool.evaluate(&text, &input, &variables).await.map_err(|error| fault(&error))
+        }
+        .boxed()
+    }
+
+    fn evaluate_text(&self, expression: Evaluate) -> BoxFuture<'static, Result<Bytes, Fault>> {
+        let pool = self.0.clone();
+        async move {
+            let Evaluate { text, input, variables } = expression;
+            pool.evaluate_text(&text, &input, &variables).await.map_err(|error| fault(&error))
         }
         .boxed()
     }

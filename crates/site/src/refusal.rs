@@ -80,6 +80,7 @@ impl From<CommitError> for Refusal {
             | CommitError::BlobDiffers(_)
             | CommitError::JournalKept { .. }
             | CommitError::RunGoesOn(_)
+            | CommitError::BlobMissing(_)
             | CommitError::Write(_) => ProblemCode::StoreFailed,
         };
         Self::new(code, error.to_string())
@@ -107,9 +108,10 @@ impl From<LoadError> for Refusal {
         let code = match &error {
             LoadError::RevisionMissing(..) => ProblemCode::RevisionMissing,
             LoadError::RevisionUnreadable(..) => ProblemCode::WorkflowInvalid,
-            LoadError::Record { .. } | LoadError::Snapshot(_) | LoadError::Diverged(_) => {
-                ProblemCode::RunSuspended
-            }
+            LoadError::Record { .. }
+            | LoadError::Snapshot(_)
+            | LoadError::Diverged(_)
+            | LoadError::Blob(_) => ProblemCode::RunSuspended,
             LoadError::Store(_) => ProblemCode::StoreFailed,
         };
         Self::new(code, error.to_string())
@@ -159,6 +161,7 @@ impl From<Misfit> for Refusal {
             | Misfit::EffectUnknown(_)
             | Misfit::TimerUnknown(_)
             | Misfit::EvaluationUnknown(_)
+            | Misfit::ReadUnknown(_)
             | Misfit::ListenerUnknown(_) => ProblemCode::Internal,
         };
         Self::new(code, misfit.to_string())

@@ -222,6 +222,7 @@ impl<'db> Applier<'db> {
             }
             Op::RunForget { run } => self.run_forget(*run),
             Op::Clear { rows } => self.clear(*rows),
+            Op::BlobKeep { blob, size } => self.blob_keep(*blob, *size),
             Op::RevisionPut(row) => {
                 self.statements.revision_put.execute(params![
                     row.key.namespace.as_str(),
@@ -421,6 +422,15 @@ impl<'db> Applier<'db> {
         let row = Some(bytes).filter(|bytes| bytes.len() <= BLOB_ROW_BYTES_MAX);
         let size = int(bytes.len() as u64);
         self.statements.blob_put.execute(params![blob.as_bytes(), size, row])?;
+        Ok(())
+    }
+
+    /// The content is a file: whoever asked for the commit has looked.
+    fn blob_keep(&mut self, blob: BlobId, size: u64) -> Result<(), Refusal> {
+        if !self.statements.blob_size.exists([blob.as_bytes()])? {
+            let none: Option<&[u8]> = None;
+            self.statements.blob_put.execute(params![blob.as_bytes(), int(size), none])?;
+        }
         Ok(())
     }
 

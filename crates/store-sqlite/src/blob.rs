@@ -2,10 +2,12 @@
 //!
 //! A file is complete and durable, name and all, before any commit refers to it: it is written
 //! under another name, fsynced, renamed, and its folder is fsynced. Its row is part of the commit.
+//! Content that comes piece by piece is written in `stream`, and is a file whatever its size.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -13,8 +15,8 @@ use std::sync::atomic::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::Digest;
 use base::limits::VALUE_BYTES_MAX;
+use base::{Digest, Digester};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
 use store::{BlobId, CommitError};
@@ -22,6 +24,12 @@ use store::{BlobId, CommitError};
 use crate::convert::uint;
 use crate::folder;
 use crate::stats::Counters;
+
+/// Files that are known to be what their names say. Beyond this all are looked at again.
+const WHOLE_FILES_MAX: usize = 4_096;
+
+/// Bytes that are hashed at once.
+const HASH_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct BlobFiles {
@@ -35,6 +43,8 @@ pub(crate) struct BlobFiles {
     /// Blobs whose rows went during a copy. Their files go after it; what a crash forgets of them is
     /// harmless.
     later: Mutex<Vec<BlobId>>,
+    /// What was compared with its name, or written, since this was opened.
+    whole: Mutex<HashMap<BlobId, Stamp>>,
     counters: Arc<Counters>,
     on_fatal: fn(String) -> !,
 }
@@ -152,6 +162,7 @@ impl BlobFiles {
             under_way: Mutex::default(),
             copies: AtomicUsize::new(0),
             later: Mutex::default(),
+            whole: Mutex::default(),
             counters,
             on_fatal,
         }
@@ -185,8 +196,42 @@ impl BlobFiles {
         Ok(())
     }
 
+    /// Whether content that a commit refers to is here.
+    pub(crate) fn is_kept(
+        &self,
+        db: &Connection,
+        blob: BlobId,
+        size: u64,
+    ) -> Result<(), CommitError> {
+        let (_, file) = self.place(blob);
+        let is_file = fs::metadata(&file).is_ok_and(|found| found.len() == size);
+        if is_file || blob_size(db, blob).ok().flatten() == Some(size) {
+            return Ok(());
+        }
+        Err(CommitError::BlobMissing(blob))
+    }
+
+    /// A name for a file that is being written.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.unfinished.join(self.next.fetch_add(1, Relaxed).to_string())
+    }
+
+    /// Gives a file that is complete its name, durably.
+    pub(crate) fn name(&self, unfinished: &Path, new: &File, blob: BlobId) -> io::Result<()> {
+        let (folder, file) = self.place(blob);
+        if !folder.is_dir() {
+            folder::make(&folder)?;
+            Counters::add(&self.counters.fsyncs, 1);
+        }
+        self.durable(new.sync_all());
+        fs::rename(unfinished, &file)?;
+        self.durable(folder::sync(&folder));
+        self.is_whole(blob, &new.metadata()?);
+        Ok(())
+    }
+
     fn write(&self, file: &Path, bytes: &[u8]) -> Result<(), CommitError> {
-        let unfinished = self.unfinished.join(self.next.fetch_add(1, Relaxed).to_string());
+        let unfinished = self.unfinished();
         let written = folder::create(&unfinished).and_then(|mut new| {
             new.write_all(bytes)?;
             Ok(new)
@@ -202,7 +247,7 @@ impl BlobFiles {
     }
 
     /// After a failed fsync nobody knows what the disk holds.
-    fn durable(&self, synced: io::Result<()>) {
+    pub(crate) fn durable(&self, synced: io::Result<()>) {
         Counters::add(&self.counters.fsyncs, 1);
         if let Err(cause) = synced {
             (self.on_fatal)(format!("cannot make a blob file durable: {cause}"));
@@ -225,6 +270,73 @@ impl BlobFiles {
             return Err(ReadError::Changed(blob));
         }
         Ok(Some(bytes.into()))
+    }
+
+    /// A part of a blob. A file is compared with its name when a part of it is read first.
+    pub(crate) fn read_part(
+        &self,
+        db: &Connection,
+        blob: BlobId,
+        offset: u64,
+        bytes: u64,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let mut query = db.prepare_cached(include_str!("sql/blob_size.sql"))?;
+        let found = query.query_row([blob.as_bytes()], |row| uint(row, 0)).optional()?;
+        let Some(size) = found else { return Ok(None) };
+        let part = offset.min(size)..offset.saturating_add(bytes).min(size);
+        if self.is_row(db, blob)? {
+            let whole = self.read(db, blob)?;
+            let place = |at: u64| usize::try_from(at).expect("a row is a megabyte at most");
+            return Ok(whole.map(|whole| whole.slice(place(part.start)..place(part.end))));
+        }
+        let (_, path) = self.place(blob);
+        let failed = |cause| ReadError::File { blob, cause };
+        let file = File::open(&path).map_err(failed)?;
+        self.compare(blob, &file, size)?;
+        let length = usize::try_from(part.end - part.start)
+            .map_err(|_| failed(io::ErrorKind::FileTooLarge.into()))?;
+        let mut into = vec![0; length];
+        file.read_exact_at(&mut into, part.start).map_err(failed)?;
+        Ok(Some(into.into()))
+    }
+
+    fn is_row(&self, db: &Connection, blob: BlobId) -> rusqlite::Result<bool> {
+        let mut query = db.prepare_cached(include_str!("sql/blob_is_row.sql"))?;
+        query.exists([blob.as_bytes()])
+    }
+
+    /// All of a file against its name, once; afterwards only whether it is that file still.
+    fn compare(&self, blob: BlobId, file: &File, size: u64) -> Result<(), ReadError> {
+        let failed = |cause| ReadError::File { blob, cause };
+        let found = file.metadata().map_err(failed)?;
+        if found.len() != size {
+            return Err(ReadError::Changed(blob));
+        }
+        let known = self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(&blob).copied();
+        if known == Some(Stamp::of(&found)) {
+            return Ok(());
+        }
+        let mut digester = Digester::default();
+        let (mut from, mut piece) = (file, vec![0; HASH_BYTES]);
+        loop {
+            match from.read(&mut piece).map_err(failed)? {
+                0 => break,
+                read => digester.update(&piece[..read]),
+            }
+        }
+        if digester.finish() != blob {
+            return Err(ReadError::Changed(blob));
+        }
+        self.is_whole(blob, &found);
+        Ok(())
+    }
+
+    fn is_whole(&self, blob: BlobId, file: &Metadata) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole.len() >= WHOLE_FILES_MAX {
+            whole.clear();
+        }
+        whole.insert(blob, Stamp::of(file));
     }
 
     fn read_file(&self, blob: BlobId, size: u64) -> Result<Vec<u8>, ReadError> {
@@ -253,6 +365,19 @@ impl BlobFiles {
         let folder = self.folder.join(&hex[..2]);
         let file = folder.join(hex);
         (folder, file)
+    }
+}
+
+/// What tells a file from one that was written over or put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &Metadata) -> Self {
+        Self { inode: file.ino(), changed: (file.ctime(), file.ctime_nsec()) }
     }
 }
 

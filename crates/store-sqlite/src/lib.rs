@@ -23,6 +23,7 @@ mod reader;
 mod run;
 mod schedule;
 mod stats;
+mod stream;
 mod tail;
 mod upkeep;
 mod verify;
@@ -46,9 +47,9 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow, JournalKept,
-    LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery, RunRow,
-    RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WakeCursor,
+    Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow,
+    JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery,
+    RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WakeCursor,
     WorkflowRow,
 };
 use tokio::sync::mpsc;
@@ -187,8 +188,19 @@ impl SqliteStore {
     async fn blobs_keep(&self, ops: &[Op]) -> Result<Vec<Held>, CommitError> {
         let mut held = Vec::new();
         for op in ops {
-            let Op::BlobPut { blob, bytes } = op else { continue };
-            let blob = *blob;
+            let (blob, bytes) = match op {
+                Op::BlobPut { blob, bytes } => (*blob, bytes),
+                Op::BlobKeep { blob, size } => {
+                    held.push(self.blobs.hold(*blob));
+                    let (files, blob, size) = (Arc::clone(&self.blobs), *blob, *size);
+                    let look = self.readers.ask("look for a blob", move |db| {
+                        Ok::<_, Infallible>(files.is_kept(db, blob, size))
+                    });
+                    look.await.map_err(|_| CommitError::Closed)??;
+                    continue;
+                }
+                _ => continue,
+            };
             if bytes.len() <= BLOB_ROW_BYTES_MAX {
                 if Digest::of(bytes) != blob {
                     return Err(CommitError::BlobDiffers(blob));
@@ -290,6 +302,15 @@ impl Store for SqliteStore {
     fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>> {
         let files = Arc::clone(&self.blobs);
         self.ask("read a blob", move |db| files.read(db, blob))
+    }
+
+    fn blob_read(&self, blob: BlobId, offset: u64, bytes: u64) -> Answer<'_, Option<Bytes>> {
+        let files = Arc::clone(&self.blobs);
+        self.ask("read a part of a blob", move |db| files.read_part(db, blob, offset, bytes))
+    }
+
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError> {
+        Ok(Box::new(stream::BlobFile::begin(Arc::clone(&self.blobs))?))
     }
 
     fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>> {

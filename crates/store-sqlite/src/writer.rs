@@ -434,7 +434,9 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::SnapshotPut { snapshot, .. } => snapshot.len(),
         Op::BlobPut { bytes, .. } => bytes.len(),
         Op::JournalForget { stretch, .. } => stretch.len(),
-        Op::BlobRefer { .. }
+        // Its content is on the disk already.
+        Op::BlobKeep { .. }
+        | Op::BlobRefer { .. }
         | Op::JournalStart { .. }
         | Op::RunForget { .. }
         | Op::Clear { .. } => 0,

@@ -23,6 +23,9 @@ pub enum Op {
     /// Content, named by its digest. Putting it twice is harmless; bytes that do not have that
     /// digest are refused.
     BlobPut { blob: BlobId, bytes: Bytes },
+    /// Content that was written by [`crate::Store::blob_begin`], or is a blob already. Refused as
+    /// [`CommitError::BlobMissing`] where it is neither.
+    BlobKeep { blob: BlobId, size: u64 },
     /// Never changes: putting the same key and digest again is harmless.
     RevisionPut(RevisionRow),
     /// The workflow's head: which revision a new run takes. Clears a tombstone; `deleted_at` of
@@ -107,6 +110,8 @@ pub enum CommitError {
     RunGoesOn(RunId),
     #[error("the bytes given for blob {0} are not its content")]
     BlobDiffers(BlobId),
+    #[error("blob {0} was not written before the commit that refers to it")]
+    BlobMissing(BlobId),
     #[error("the disk is full; free some space and try again")]
     Full,
     #[error("the store is closed")]

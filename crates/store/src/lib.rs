@@ -4,6 +4,7 @@
 //! together. The store keeps bytes, keys and sequences; what they mean is the business of the
 //! engine and the site. Reading is by noun: one file a noun.
 
+mod blob;
 mod change;
 mod check;
 mod commit;
@@ -19,6 +20,7 @@ pub mod suite;
 mod upkeep;
 mod workflow;
 
+pub use blob::BlobWrite;
 pub use change::ChangeRow;
 pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
@@ -87,6 +89,11 @@ pub trait Store: Send + Sync + 'static {
     /// The newest snapshot.
     fn snapshot_get(&self, run: RunId) -> Answer<'_, Option<Snapshot>>;
     fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>>;
+    /// At most `bytes` of the content from `offset` on, fewer at its end, of a blob that is what its
+    /// name says.
+    fn blob_read(&self, blob: BlobId, offset: u64, bytes: u64) -> Answer<'_, Option<Bytes>>;
+    /// Content that comes piece by piece.
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError>;
 
     /// A deleted workflow is returned too, with `deleted_at` set.
     fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>>;

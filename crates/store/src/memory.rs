@@ -16,10 +16,10 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, ChangeRow, CommitError, EndedQuery, Entry, EventLimits, EventQuery, EventRow,
-    JournalKept, LOG_PIECES_MAX, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
-    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StretchRow,
-    WakeCursor, WorkflowRow,
+    Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventLimits,
+    EventQuery, EventRow, JournalKept, LOG_PIECES_MAX, LogRow, LongRow, Op, OutcomeRow,
+    Preconditions, Reclaimed, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
+    Snapshot, Store, StoreError, StretchRow, WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -36,6 +36,8 @@ struct Kept {
     epoch: u64,
     runs: BTreeMap<RunId, Run>,
     blobs: HashMap<BlobId, Bytes>,
+    /// Content that no commit has kept yet.
+    written: HashMap<BlobId, Bytes>,
     workflows: BTreeMap<WorkflowKey, WorkflowRow>,
     /// In the order of the puts.
     revisions: HashMap<WorkflowKey, Vec<RevisionRow>>,
@@ -101,6 +103,26 @@ impl MemoryStore {
 
     fn ask<'a, T: Send + 'a>(&'a self, question: impl FnOnce(&Kept) -> T) -> Answer<'a, T> {
         ready(Ok(question(&self.kept()))).boxed()
+    }
+}
+
+/// Content that is being written.
+struct Writing {
+    kept: Arc<Mutex<Kept>>,
+    bytes: Vec<u8>,
+}
+
+impl BlobWrite for Writing {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<BlobRef, StoreError> {
+        let (blob, size) = (Digest::of(&self.bytes), self.bytes.len() as u64);
+        let mut kept = self.kept.lock().expect("nothing panics while it holds the store");
+        kept.written.insert(blob, self.bytes.into());
+        Ok(BlobRef { blob, bytes: size })
     }
 }
 
@@ -189,6 +211,12 @@ impl Kept {
                     return Err(CommitError::BlobDiffers(*blob));
                 }
             }
+            Op::BlobKeep { blob, size } => {
+                let found = self.blobs.get(blob).or_else(|| self.written.get(blob));
+                if found.is_none_or(|bytes| bytes.len() as u64 != *size) {
+                    return Err(CommitError::BlobMissing(*blob));
+                }
+            }
             Op::LogAppend(LogRow { run, .. }) | Op::LogTrim { run, .. } => {
                 last(staged, *run)?;
             }
@@ -253,6 +281,11 @@ impl Kept {
             Op::RunForget { run } => self.run_forget(run),
             // Nothing is left to be cleared away.
             Op::Clear { .. } => {}
+            Op::BlobKeep { blob, .. } => {
+                if let Some(bytes) = self.written.get(&blob).cloned() {
+                    self.blobs.entry(blob).or_insert(bytes);
+                }
+            }
             Op::RevisionPut(row) => {
                 let revisions = self.revisions.entry(row.key.clone()).or_default();
                 if revisions.iter().all(|kept| kept.revision != row.revision) {
@@ -475,6 +508,19 @@ impl Store for MemoryStore {
 
     fn blob_get(&self, blob: BlobId) -> Answer<'_, Option<Bytes>> {
         self.ask(|kept| kept.blobs.get(&blob).cloned())
+    }
+
+    fn blob_read(&self, blob: BlobId, offset: u64, bytes: u64) -> Answer<'_, Option<Bytes>> {
+        self.ask(|kept| {
+            let all = kept.blobs.get(&blob)?;
+            let from = usize::try_from(offset).map_or(all.len(), |from| from.min(all.len()));
+            let length = usize::try_from(bytes).unwrap_or(usize::MAX).min(all.len() - from);
+            Some(all.slice(from..from + length))
+        })
+    }
+
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError> {
+        Ok(Box::new(Writing { kept: Arc::clone(&self.kept), bytes: Vec::new() }))
     }
 
     fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>> {

@@ -83,7 +83,7 @@ async fn performed(
             (Err(fault_of(&error)), certainty)
         }
     };
-    Performed { result, certainty, decision: answer.ruling.map(decision) }
+    Performed { result, certainty, decision: answer.ruling.map(decision), lists: Vec::new() }
 }
 
 fn outgoing(effect: &Perform, request: &HttpRequest) -> Result<OutRequest, Fault> {

@@ -221,7 +221,12 @@ fn finish(ruling: Ruling, done: Done) -> Performed {
     match done {
         Done::Ended { result, rule } => {
             let decision = Decision { rule: rule.unwrap_or(said.rule), ..said };
-            Performed { result, certainty: Certainty::Definite, decision: Some(decision) }
+            Performed {
+                result,
+                certainty: Certainty::Definite,
+                decision: Some(decision),
+                lists: Vec::new(),
+            }
         }
         Done::Denied { fault, rule } => {
             let decision = Decision { allowed: false, rule, ..said };
@@ -229,7 +234,7 @@ fn finish(ruling: Ruling, done: Done) -> Performed {
         }
         Done::Sent { result, certainty, ruling } => {
             let decision = Some(ruling.map_or(said, decision));
-            Performed { result, certainty, decision }
+            Performed { result, certainty, decision, lists: Vec::new() }
         }
     }
 }

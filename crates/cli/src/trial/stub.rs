@@ -193,6 +193,7 @@ async fn answered(answer: Answer) -> Performed {
             result: Ok(from_serde(&output)),
             certainty: Certainty::Definite,
             decision: None,
+            lists: Vec::new(),
         },
         What::Error(fault) => {
             let certainty = certainty(fault.status);

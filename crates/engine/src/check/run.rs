@@ -14,6 +14,7 @@ use crate::activation::Activation;
 use crate::driver::{LoadError, Summary, child_run, record};
 use crate::effect::{Action, EffectNo};
 use crate::format::FormatError;
+use crate::list::BlobError;
 use crate::machine::{Effect, Emitted, Machine};
 use crate::record::{Decided, Happened, Record, Started};
 use crate::replay::replay;
@@ -317,7 +318,9 @@ fn unreadable(run: RunId, wrong: &LoadError) -> Finding {
         LoadError::RevisionMissing(..) | LoadError::RevisionUnreadable(..) => {
             Code::RevisionUnreadable
         }
-        LoadError::Record { cause: FormatError::BlobMissing(_), .. } => Code::BlobMissing,
+        LoadError::Record { cause: FormatError::BlobMissing(_), .. }
+        | LoadError::Blob(BlobError::Missing(_)) => Code::BlobMissing,
+        LoadError::Blob(_) => Code::BlobChanged,
         LoadError::Record { .. } | LoadError::Store(_) => Code::JournalUnreadable,
         LoadError::Snapshot(_) => Code::SnapshotDiffers,
         LoadError::Diverged(_) => Code::JournalDiverged,

@@ -90,7 +90,8 @@ pub fn child_run(parent: RunId, activation: &Activation, number: u32) -> RunId {
 pub(super) async fn perform(driver: &Driver, order: Order) -> Option<Performed> {
     match have(driver, &order).await {
         Ok(value) => {
-            Some(Performed { result: Ok(value), certainty: Certainty::Definite, decision: None })
+            let (decision, lists) = (None, Vec::new());
+            Some(Performed { result: Ok(value), certainty: Certainty::Definite, decision, lists })
         }
         Err(Halt::Fault(fault)) => Some(Performed::fault(fault, Certainty::Definite)),
         Err(Halt::Gone) => None,

@@ -7,6 +7,7 @@ use store::{Op, OutcomeRow, Preconditions, RunRow, RunState, Sequence};
 
 use super::Driver;
 use crate::format::{Counts, Encoded, Facts, Outcome, references};
+use crate::list::List;
 use crate::machine::Machine;
 use crate::record::{Ended, Parent, Record, Started, Usage};
 
@@ -100,6 +101,8 @@ pub(super) fn row_of_start(started: &Started, summary: &Summary, now: Timestamp)
 /// Blobs stand before the records that refer to them.
 pub(super) fn put_ops(ops: &mut Vec<Op>, run: RunId, records: &[Record]) {
     for record in records {
+        let keep = |list: &List| Op::BlobKeep { blob: list.blob, size: list.bytes };
+        ops.extend(record.lists().iter().map(keep));
         let Encoded { bytes, blobs } = record.encode();
         ops.extend(
             blobs.into_iter().map(|(blob, bytes)| Op::BlobPut { blob, bytes: bytes.into() }),

@@ -12,6 +12,7 @@ use store::{BlobId, Entry, RunRow, RunState, Sequence, Snapshot, Store, StoreErr
 use super::Parts;
 use super::revision::Revisions;
 use crate::format::{Blobs, FormatError, RecordDoc, blob_value};
+use crate::list::{BlobError, Piece, read_again};
 use crate::machine::{Machine, SnapshotError, Step};
 use crate::record::{Happened, Record, Started};
 use crate::replay::{Diverged, replay};
@@ -32,6 +33,8 @@ pub enum LoadError {
     #[error(transparent)]
     Diverged(#[from] Diverged),
     #[error(transparent)]
+    Blob(#[from] BlobError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
@@ -43,6 +46,7 @@ impl LoadError {
             Self::Diverged(_) => "replay-diverged",
             Self::RevisionMissing(..) | Self::RevisionUnreadable(..) => "revision-unreadable",
             Self::Record { .. } | Self::Snapshot(_) => "journal-unreadable",
+            Self::Blob(_) => "blob-unreadable",
             Self::Store(_) => "store-unreadable",
         }
     }
@@ -86,7 +90,8 @@ pub(crate) async fn snapshot_machine(
     snapshot: &Snapshot,
 ) -> Result<Machine, LoadError> {
     let wanted = Machine::snapshot_blobs(&snapshot.snapshot)?;
-    let blobs = blobs(store, wanted, snapshot.sequence).await?;
+    let pieces = Machine::snapshot_pieces(&snapshot.snapshot)?;
+    let blobs = blobs(store, wanted, pieces, snapshot.sequence).await?;
     Ok(Machine::from_snapshot(workflow, &snapshot.snapshot, &blobs)?)
 }
 
@@ -187,20 +192,26 @@ pub async fn record(store: &dyn Store, entry: &Entry) -> Result<Record, LoadErro
     let sequence = entry.sequence;
     let wrong = |cause| LoadError::Record { sequence, cause };
     let doc = RecordDoc::parse(&entry.record).map_err(wrong)?;
-    let blobs = blobs(store, doc.blobs(), sequence).await?;
+    let pieces = doc.piece().into_iter().collect();
+    let blobs = blobs(store, doc.blobs(), pieces, sequence).await?;
     doc.into_record(&blobs).map_err(wrong)
 }
 
 async fn blobs(
     store: &dyn Store,
     wanted: Vec<BlobId>,
+    pieces: Vec<Piece>,
     sequence: Sequence,
 ) -> Result<Blobs, LoadError> {
     let mut blobs = Blobs::new();
     for blob in wanted {
         let wrong = |cause| LoadError::Record { sequence, cause };
-        let bytes = store.blob_get(blob).await?.ok_or(wrong(FormatError::BlobMissing(blob)))?;
+        let read = store.blob_get(blob).await.map_err(|cause| BlobError::Unreadable { cause })?;
+        let bytes = read.ok_or(wrong(FormatError::BlobMissing(blob)))?;
         blobs.insert(blob, blob_value(blob, &bytes).map_err(wrong)?);
+    }
+    for piece in pieces {
+        blobs.insert_piece(piece, read_again(store, piece).await?);
     }
     Ok(blobs)
 }

@@ -10,6 +10,7 @@ pub(crate) mod snapshot;
 mod stretch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::limits::VALUE_INLINE_BYTES_MAX;
 use base::value::{Json, ValueError, parse, to_json};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use store::{BlobId, BlobRef};
 
+use crate::list::Piece;
 pub use outcome::{Counts, Facts, OUTCOME_TYPE, Outcome, OutcomeError};
 pub use record::{RECORD_TYPE, RecordDoc};
 pub(crate) use snapshot as snapshot_doc;
@@ -83,8 +85,32 @@ impl<'de> Deserialize<'de> for Inline {
     }
 }
 
-/// Blobs that were read before the document is turned into what it says.
-pub type Blobs = BTreeMap<BlobId, Value>;
+/// What was read of blobs before a document is turned into what it says.
+#[derive(Debug, Clone, Default)]
+pub struct Blobs {
+    values: BTreeMap<BlobId, Value>,
+    pieces: BTreeMap<Piece, Arc<Vec<Value>>>,
+}
+
+impl Blobs {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn insert(&mut self, blob: BlobId, value: Value) {
+        self.values.insert(blob, value);
+    }
+
+    /// The items of a piece of a list.
+    pub fn insert_piece(&mut self, piece: Piece, items: Arc<Vec<Value>>) {
+        self.pieces.insert(piece, items);
+    }
+
+    pub(crate) fn piece(&self, piece: Piece) -> Option<Arc<Vec<Value>>> {
+        self.pieces.get(&piece).cloned()
+    }
+}
 
 impl Payload {
     fn new(value: &Value, blobs: &mut Vec<(BlobId, Vec<u8>)>) -> Self {
@@ -114,9 +140,11 @@ impl Payload {
             Self::Value(Inline::Text(text)) => {
                 parse(text.get().as_bytes()).map_err(|cause| FormatError::Syntax(cause.to_string()))
             }
-            Self::Blob(reference) => {
-                blobs.get(&reference.blob).cloned().ok_or(FormatError::BlobMissing(reference.blob))
-            }
+            Self::Blob(reference) => blobs
+                .values
+                .get(&reference.blob)
+                .cloned()
+                .ok_or(FormatError::BlobMissing(reference.blob)),
         }
     }
 }

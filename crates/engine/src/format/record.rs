@@ -9,6 +9,7 @@ use store::{BlobId, RunState, Sequence};
 use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Certainty, Crossed, Decision, EffectNo, Performed};
+use crate::list::{List, Piece, ReadNo};
 use crate::record::{
     By, Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Parent, Received, Record,
     Seed, Started, TimerNo, TimerPurpose, Usage,
@@ -40,6 +41,8 @@ enum HappenedDoc {
         certainty: Certainty,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         decision: Option<Decision>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lists: Vec<List>,
     },
     Crossed {
         effect: EffectNo,
@@ -49,6 +52,12 @@ enum HappenedDoc {
     Evaluated {
         evaluation: EvaluationNo,
         result: ResultDoc,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lists: Vec<List>,
+    },
+    Read {
+        read: ReadNo,
+        piece: Piece,
     },
     TimerFired {
         timer: TimerNo,
@@ -161,6 +170,10 @@ enum DecidedDoc {
         #[serde(rename = "type")]
         kind: String,
     },
+    Holding {
+        activation: Activation,
+        list: List,
+    },
 }
 
 /// A seed as it stands in a document: 64 hexadecimal digits.
@@ -248,6 +261,30 @@ impl RecordDoc {
         happened.into_iter().chain(decided).collect()
     }
 
+    /// The piece of a list that [`into_record`](Self::into_record) needs.
+    #[must_use]
+    pub fn piece(&self) -> Option<Piece> {
+        match &self.happened {
+            HappenedDoc::Read { piece, .. } => Some(*piece),
+            _ => None,
+        }
+    }
+
+    /// All blobs that the record refers to: those of its values, and those that its lists lie in.
+    #[must_use]
+    pub fn references(&self) -> Vec<BlobId> {
+        let told = match &self.happened {
+            HappenedDoc::Performed { lists, .. } | HappenedDoc::Evaluated { lists, .. } => &**lists,
+            _ => &[],
+        };
+        let held = self.decided.iter().filter_map(|decided| match decided {
+            DecidedDoc::Holding { list, .. } => Some(list.blob),
+            _ => None,
+        });
+        let lists = told.iter().map(|list| list.blob).chain(held);
+        self.blobs().into_iter().chain(lists).chain(self.piece().map(|it| it.blob)).collect()
+    }
+
     pub fn into_record(self, blobs: &Blobs) -> Result<Record, FormatError> {
         let control = u64::from_str_radix(&self.control, 16)
             .map_err(|_| FormatError::Syntax("`control` is not hexadecimal".to_owned()))?;
@@ -306,13 +343,17 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             result: result_doc(&performed.result, blobs),
             certainty: performed.certainty,
             decision: performed.decision.clone(),
+            lists: performed.lists.clone(),
         },
         Happened::Crossed { effect, crossed } => {
             HappenedDoc::Crossed { effect: *effect, crossed: crossed.clone() }
         }
-        Happened::Evaluated { evaluation, result } => {
-            HappenedDoc::Evaluated { evaluation: *evaluation, result: result_doc(result, blobs) }
-        }
+        Happened::Evaluated { evaluation, result, lists } => HappenedDoc::Evaluated {
+            evaluation: *evaluation,
+            result: result_doc(result, blobs),
+            lists: lists.clone(),
+        },
+        Happened::Read { read, piece, .. } => HappenedDoc::Read { read: *read, piece: *piece },
         Happened::TimerFired { timer } => HappenedDoc::TimerFired { timer: *timer },
         Happened::Admitted => HappenedDoc::Admitted,
         Happened::CancelRequested(by) => HappenedDoc::CancelRequested(by.clone()),
@@ -339,13 +380,18 @@ impl HappenedDoc {
     fn into_happened(self, blobs: &Blobs) -> Result<Happened, FormatError> {
         Ok(match self {
             Self::Started(doc) => Happened::Started(Box::new(doc.into_started(blobs)?)),
-            Self::Performed { effect, result, certainty, decision } => Happened::Performed {
-                effect,
-                performed: Performed { result: result.into_result(blobs)?, certainty, decision },
-            },
+            Self::Performed { effect, result, certainty, decision, lists } => {
+                let result = result.into_result(blobs)?;
+                let performed = Performed { result, certainty, decision, lists };
+                Happened::Performed { effect, performed }
+            }
             Self::Crossed { effect, crossed } => Happened::Crossed { effect, crossed },
-            Self::Evaluated { evaluation, result } => {
-                Happened::Evaluated { evaluation, result: result.into_result(blobs)? }
+            Self::Evaluated { evaluation, result, lists } => {
+                Happened::Evaluated { evaluation, result: result.into_result(blobs)?, lists }
+            }
+            Self::Read { read, piece } => {
+                let items = blobs.piece(piece).ok_or(FormatError::BlobMissing(piece.blob))?;
+                Happened::Read { read, piece, items }
             }
             Self::TimerFired { timer } => Happened::TimerFired { timer },
             Self::CancelRequested(by) => Happened::CancelRequested(by),
@@ -419,6 +465,7 @@ fn decided_doc(decided: &Decided, blobs: &mut NewBlobs) -> DecidedDoc {
             DecidedDoc::Listening { listener, activation, after }
         }
         Decided::Emitted { activation, id, kind } => DecidedDoc::Emitted { activation, id, kind },
+        Decided::Holding { activation, list } => DecidedDoc::Holding { activation, list },
     }
 }
 
@@ -450,6 +497,7 @@ impl DecidedDoc {
                 Decided::Listening { listener, activation, after }
             }
             Self::Emitted { activation, id, kind } => Decided::Emitted { activation, id, kind },
+            Self::Holding { activation, list } => Decided::Holding { activation, list },
         })
     }
 }

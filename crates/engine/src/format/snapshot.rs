@@ -16,6 +16,7 @@ use super::record::SeedDoc;
 use super::{Blobs, Encoded, FormatError, Payload, VERSION, read};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::EffectNo;
+use crate::list::{List, Piece, ReadNo};
 use crate::record::{EvaluationNo, ListenerNo, TimerNo, TimerPurpose, Usage};
 
 pub const SNAPSHOT_TYPE: &str = "isonomy.snapshot";
@@ -34,6 +35,10 @@ pub(crate) struct Values {
 }
 
 impl Values {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.table.iter()
+    }
+
     pub(crate) fn put(&mut self, value: &Value) -> ValueRef {
         let address = match value {
             Value::Arr(items) => Some(Arc::as_ptr(items) as usize),
@@ -88,6 +93,18 @@ impl Closed {
         self.values.iter().filter_map(Payload::blob).collect()
     }
 
+    /// The pieces of lists that loops are in.
+    pub(crate) fn pieces(&self) -> Vec<Piece> {
+        let held = self.state.nodes.iter().flatten().filter_map(|node| node.phase.held());
+        held.filter_map(|held| Some(held.part.as_ref()?.piece)).collect()
+    }
+
+    /// The lists that the run holds or was told of.
+    pub(crate) fn lists(&self) -> Vec<List> {
+        let held = self.state.nodes.iter().flatten().filter_map(|node| node.phase.held());
+        held.map(|held| held.list).chain(self.state.lists.iter().copied()).collect()
+    }
+
     pub(crate) fn open(self, blobs: &Blobs) -> Result<(SnapshotDoc, Vec<Value>), FormatError> {
         let values: Result<Vec<Value>, FormatError> =
             self.values.into_iter().map(|payload| payload.into_value(blobs)).collect();
@@ -121,6 +138,16 @@ pub(crate) struct SnapshotDoc {
     pub emitted: u64,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<(ReadNo, u32)>,
+    #[serde(default, skip_serializing_if = "is_unread")]
+    pub read_last: ReadNo,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<List>,
+}
+
+fn is_unread(last: &ReadNo) -> bool {
+    last.0 == 0
 }
 
 fn is_none_yet(last: &ListenerNo) -> bool {
@@ -148,6 +175,13 @@ pub(crate) struct HeaderDoc {
     pub input: ValueRef,
     pub runtime: ValueRef,
     pub started_at: Timestamp,
+    /// 1 where it is absent.
+    #[serde(default = "first_semantics")]
+    pub semantics: u32,
+}
+
+const fn first_semantics() -> u32 {
+    1
 }
 
 #[derive(Serialize, Deserialize)]
@@ -272,12 +306,57 @@ pub(crate) enum ExitDoc {
 pub(crate) enum BodyDoc {
     Begin,
     Sequence(SeqDoc),
-    For { items: ValueRef, index: u64, data: ValueRef, seq: Option<SeqDoc> },
+    For {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        items: Option<ValueRef>,
+        /// In place of the items.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<HeldDoc>,
+        index: u64,
+        data: ValueRef,
+        seq: Option<SeqDoc>,
+    },
     Try(GuardDoc),
-    Fork { outputs: Vec<Option<ValueRef>> },
-    Wait { timer: TimerNo, until: Timestamp },
-    Effect { effect: EffectNo, key: IdempotencyKey, action: ActionDoc },
+    Fork {
+        outputs: Vec<Option<ValueRef>>,
+    },
+    Wait {
+        timer: TimerNo,
+        until: Timestamp,
+    },
+    Effect {
+        effect: EffectNo,
+        key: IdempotencyKey,
+        action: ActionDoc,
+    },
     Listen(ListeningDoc),
+}
+
+/// A loop's place in a list that lies in a blob.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct HeldDoc {
+    pub list: List,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<PartDoc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<ReadNo>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct PartDoc {
+    pub piece: Piece,
+    /// Index of its first item in the list.
+    pub first: u64,
+}
+
+impl PhaseDoc {
+    fn held(&self) -> Option<&HeldDoc> {
+        match self {
+            Self::Body(BodyDoc::For { held, .. }) => held.as_ref(),
+            Self::Faulted { was, .. } => was.held(),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! How each kind of task begins, and how loops and guards go on.
 
-use base::value::kind;
-use base::{ErrorType, Fault, Value};
+use base::{Fault, Value};
 use spec::tree::{Case, For, Fork, Raise, TaskKind, TaskNo};
 
 use super::Machine;
@@ -152,11 +151,7 @@ impl Machine {
 
     fn loop_begin(&mut self, node: &mut Node, task: &For) -> Result<Next, Halt> {
         let items = self.expressions(node).template(&task.items, &node.input)?;
-        let Value::Arr(items) = items else {
-            let given = kind(&items);
-            let what = format!("`for.in` gives {given}, and only an array can be looped over");
-            return Err(Fault::new(ErrorType::Expression, what).into());
-        };
+        let items = self.items(node, items)?;
         let data = node.input.clone();
         node.phase = Phase::Body(Body::For(Loop { items, index: 0, data, seq: None }));
         Ok(Next::Again)
@@ -169,8 +164,10 @@ impl Machine {
             return Ok(Next::Block);
         }
         let (index, data) = (state.index, state.data.clone());
-        let count = state.items.len() as u64;
-        let item = usize::try_from(index).ok().and_then(|at| state.items.get(at));
+        let (count, item) = (state.items.count(), state.items.get(index));
+        if item.is_none() && index < count {
+            return Ok(self.read_on(id, node));
+        }
         let (Some(item), Some(first)) = (item.cloned(), task.body.0.first()) else {
             return Ok(to_output(node, data, None));
         };

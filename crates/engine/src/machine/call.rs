@@ -12,6 +12,7 @@ use super::seal::http_is_sealed;
 use super::{Effect, Machine};
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, Certainty, EffectNo, HttpRequest, Perform, Performed, Witness};
+use crate::list::Lists;
 use crate::operation::encode;
 use crate::record::{Decided, NoteKind};
 use crate::sealed::{self, SealedCall, has_sealed};
@@ -93,6 +94,7 @@ impl Machine {
         let header = self.header();
         Perform {
             witness: Witness::default(),
+            lists: Lists::default(),
             run: header.run,
             namespace: header.key.namespace.clone(),
             effect,
@@ -113,6 +115,7 @@ impl Machine {
         if performed.certainty == Certainty::Definite {
             self.count_definite(&mut node);
         }
+        self.told_of(&performed.lists);
         match &performed.result {
             Ok(value) => {
                 let raw = if is_left_alone(&node) { node.input.clone() } else { value.clone() };

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use base::value::{array, as_object, as_str, is_true, kind, normal, object, string};
 use base::{Duration, Fault, Value};
 use expr::{Expr, Scope, Stop};
-use spec::tree::{DurationOf, Task, Template, Text, Workflow};
+use spec::tree::{DurationOf, For, Task, TaskKind, Template, Text, Workflow};
 
-use super::node::{Node, NodeId, Phase};
+use super::node::{Body, Node, NodeId, Phase};
 use super::scope::moment;
 use super::{Effect, Header, Machine};
 use crate::effect::{Evaluate, too_large};
@@ -105,9 +105,29 @@ impl Machine {
         self.traced("text", &evaluate.text);
         let activation = node.activation.clone();
         self.step.decided.push(Decided::Evaluating { evaluation, activation });
-        self.step.effects.push(Effect::Evaluate(evaluation, evaluate.clone()));
+        let effect = effect_of(self.wants_list(node), evaluation, evaluate.clone());
+        self.step.effects.push(effect);
         self.evaluations.insert(evaluation, (id, evaluate));
         node.evaluating = Some(evaluation);
+    }
+
+    /// What is asked for again after a crash.
+    pub(super) fn evaluation_effect(
+        &self,
+        evaluation: EvaluationNo,
+        id: NodeId,
+        evaluate: Evaluate,
+    ) -> Effect {
+        let wants_list = self.arena.get(id).is_some_and(|node| self.wants_list(node));
+        effect_of(wants_list, evaluation, evaluate)
+    }
+
+    /// Whether what the node evaluates is the list that it will go over, and nothing else.
+    fn wants_list(&self, node: &Node) -> bool {
+        let kind = node.task.map(|no| &self.workflow.task(no).kind);
+        let is_begin = matches!(node.phase, Phase::Body(Body::Begin));
+        let is_list = |task: &For| matches!(task.items, Template::Expr(_));
+        is_begin && matches!(kind, Some(TaskKind::For(task)) if is_list(task))
     }
 
     pub(super) fn evaluated(&mut self, evaluation: EvaluationNo, result: &Result<Value, Fault>) {
@@ -118,6 +138,13 @@ impl Machine {
             node.evaluated.push(result.clone());
             self.ready.push_back(id);
         }
+    }
+}
+
+fn effect_of(wants_list: bool, evaluation: EvaluationNo, evaluate: Evaluate) -> Effect {
+    match wants_list {
+        true => Effect::EvaluateList(evaluation, evaluate),
+        false => Effect::Evaluate(evaluation, evaluate),
     }
 }
 

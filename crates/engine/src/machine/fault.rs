@@ -30,6 +30,7 @@ impl Machine {
         if let Some(evaluation) = node.evaluating.take() {
             self.evaluations.remove(&evaluation);
         }
+        self.unread(&mut node);
         self.arena.put(id, node);
         self.rise(id, fault);
     }
@@ -117,9 +118,11 @@ impl Machine {
         let gone: HashSet<NodeId> = nodes.iter().copied().collect();
         self.ready.retain(|ready| !gone.contains(ready));
         self.evaluations.retain(|_, (waiting, _)| !gone.contains(waiting));
+        self.reads.retain(|_, waiting| !gone.contains(waiting));
         for id in nodes {
             if let Some(node) = self.arena.get_mut(*id) {
                 node.evaluating = None;
+                node.stops_reading();
             }
         }
     }
@@ -163,6 +166,11 @@ impl Machine {
         for (id, _) in std::mem::take(&mut self.evaluations).into_values() {
             if let Some(node) = self.arena.get_mut(id) {
                 node.evaluating = None;
+            }
+        }
+        for id in std::mem::take(&mut self.reads).into_values() {
+            if let Some(node) = self.arena.get_mut(id) {
+                node.stops_reading();
             }
         }
         self.ready.clear();

@@ -97,8 +97,7 @@ impl Machine {
         let kind = node.task.map(|no| &self.workflow.task(no).kind);
         match (&node.phase, kind) {
             (Phase::Body(Body::For(state)), Some(TaskKind::For(task))) => {
-                let at = usize::try_from(state.index).ok();
-                let item = at.and_then(|at| state.items.get(at)).cloned().unwrap_or_default();
+                let item = state.items.get(state.index).cloned().unwrap_or_default();
                 let index = base::value::int(i64::try_from(state.index).unwrap_or(i64::MAX));
                 node.variables.with(&task.each, item).with(&task.at, index)
             }

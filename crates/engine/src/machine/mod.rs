@@ -11,7 +11,7 @@
 //! task, `extension` does what others want done around it, `graph` begins the branches of a fork,
 //! `flow` goes on when one has completed, `guard` is `try`, `fault` lets errors rise, `call`
 //! makes requests, `emit` and `listen` deal with events, `child` runs other workflows, `suspend`
-//! has a run stand still, `evaluate` works out expressions. Nothing here reads a clock, a random
+//! has a run stand still, `evaluate` works out expressions, `hold` reads lists that lie in blobs. Nothing here reads a clock, a random
 //! number or the outside; the driver does that and writes it down first.
 
 mod advance;
@@ -28,6 +28,7 @@ mod flow;
 mod forgotten;
 mod graph;
 mod guard;
+mod hold;
 mod listen;
 pub mod node;
 mod process;
@@ -45,11 +46,13 @@ use std::sync::Arc;
 use base::name::WorkflowKey;
 use base::value::object;
 use base::{Fault, RunId, SecretName, SecretVersion, Timestamp, Value};
+use bytes::Bytes;
 use spec::tree::Workflow;
-use store::RunState;
+use store::{BlobId, RunState};
 
 use crate::activation::Activation;
 use crate::effect::{EffectNo, Evaluate, Perform};
+use crate::list::{List, ReadNo};
 use crate::record::{
     Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Note, NoteKind, Seed, Started,
     TimerNo, Usage,
@@ -79,10 +82,14 @@ pub struct Machine {
     effects: BTreeMap<EffectNo, NodeId>,
     evaluations: BTreeMap<EvaluationNo, (NodeId, Evaluate)>,
     listeners: BTreeMap<ListenerNo, NodeId>,
+    reads: BTreeMap<ReadNo, NodeId>,
+    /// Those that the run was told of. A reference to another is none.
+    lists: BTreeMap<BlobId, List>,
     effect_last: EffectNo,
     timer_last: TimerNo,
     evaluation_last: EvaluationNo,
     listener_last: ListenerNo,
+    read_last: ReadNo,
     /// Events that the run has emitted.
     emitted: u64,
     ended: Option<Ended>,
@@ -112,6 +119,8 @@ struct Header {
     input: Value,
     runtime: Value,
     started_at: Timestamp,
+    /// The number of the rules that it follows.
+    semantics: u32,
 }
 
 /// What follows from one thing that happened.
@@ -122,6 +131,8 @@ pub struct Step {
     pub notes: Vec<Note>,
     /// To be committed with the record.
     pub emitted: Vec<Emitted>,
+    /// Lists that are to be committed with the record, as blobs.
+    pub held: Vec<(BlobId, Bytes)>,
     pub control: Control,
     /// The budget of steps was used up: record this, then feed [`Happened::Continued`].
     pub unfinished: bool,
@@ -132,6 +143,10 @@ pub struct Step {
 pub enum Effect {
     Perform(Perform),
     Evaluate(EvaluationNo, Evaluate),
+    /// The same, where a list is wanted: a large one need not become a value.
+    EvaluateList(EvaluationNo, Evaluate),
+    /// The next piece of the list in this blob, from this byte on.
+    Read(ReadNo, BlobId, u64),
     WakeAt(TimerNo, Timestamp),
     Forget(TimerNo),
     Abandon(EffectNo),
@@ -169,6 +184,8 @@ pub enum Misfit {
     EvaluationUnknown(EvaluationNo),
     #[error("listener {} takes no event now", .0.0)]
     ListenerUnknown(ListenerNo),
+    #[error("read {} is not awaited", .0.0)]
+    ReadUnknown(ReadNo),
 }
 
 impl Machine {
@@ -184,10 +201,13 @@ impl Machine {
             effects: BTreeMap::new(),
             evaluations: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            lists: BTreeMap::new(),
             effect_last: EffectNo::default(),
             timer_last: TimerNo::default(),
             evaluation_last: EvaluationNo::default(),
             listener_last: ListenerNo::default(),
+            read_last: ReadNo::default(),
             emitted: 0,
             ended: None,
             suspended: false,
@@ -209,7 +229,11 @@ impl Machine {
             Happened::Started(started) => self.start(started),
             Happened::Performed { effect, performed } => self.performed(*effect, performed),
             Happened::Crossed { crossed, .. } => self.traced("crossed", &crossed.destination),
-            Happened::Evaluated { evaluation, result } => self.evaluated(*evaluation, result),
+            Happened::Evaluated { evaluation, result, lists } => {
+                self.told_of(lists);
+                self.evaluated(*evaluation, result);
+            }
+            Happened::Read { read, piece, items } => self.read(*read, *piece, items),
             Happened::TimerFired { timer } => self.timer_fired(*timer),
             Happened::Admitted => self.admitted(),
             Happened::CancelRequested(_) => self.cancel(),
@@ -257,6 +281,9 @@ impl Machine {
             {
                 Err(Misfit::EvaluationUnknown(*evaluation))
             }
+            Happened::Read { read, .. } if !self.reads.contains_key(read) => {
+                Err(Misfit::ReadUnknown(*read))
+            }
             Happened::Received(received) if !self.accepts(received.listener) => {
                 Err(Misfit::ListenerUnknown(received.listener))
             }
@@ -264,6 +291,7 @@ impl Machine {
             | Happened::Crossed { .. }
             | Happened::Received(_)
             | Happened::Evaluated { .. }
+            | Happened::Read { .. }
             | Happened::TimerFired { .. }
             | Happened::Admitted
             | Happened::CancelRequested(_)
@@ -301,6 +329,7 @@ impl Machine {
             input: started.input.clone(),
             runtime: started.runtime.clone(),
             started_at: self.now,
+            semantics: started.semantics,
         }));
         if !started.queued {
             self.begin_root();
@@ -403,7 +432,9 @@ impl Machine {
 
     /// Nothing is in flight; only a timer or an event can move the run.
     fn is_idle(&self) -> bool {
-        self.effects.is_empty() && self.evaluations.is_empty() && self.ready.is_empty()
+        let nothing_awaited =
+            self.effects.is_empty() && self.evaluations.is_empty() && self.reads.is_empty();
+        nothing_awaited && self.ready.is_empty()
     }
 
     /// The earliest timer.
@@ -470,7 +501,7 @@ impl Machine {
         let evaluations = self
             .evaluations
             .iter()
-            .map(|(no, (_, evaluate))| Effect::Evaluate(*no, evaluate.clone()));
+            .map(|(no, (id, evaluate))| self.evaluation_effect(*no, *id, evaluate.clone()));
         let timers = self.timers.iter().map(|(no, timer)| Effect::WakeAt(*no, timer.at));
         let listeners = self.listeners.iter().filter_map(|(no, id)| {
             let node = self.arena.get(*id)?;
@@ -478,7 +509,8 @@ impl Machine {
             let listens = listening.stage == ListenStage::Listening;
             listens.then_some(Effect::Listen(*no, listening.after))
         });
-        effects.chain(evaluations).chain(timers).chain(listeners).collect()
+        let reads = self.reads.iter().filter_map(|(no, id)| self.read_effect(*no, *id));
+        effects.chain(evaluations).chain(timers).chain(listeners).chain(reads).collect()
     }
 
     /// Whether the run yielded and wants [`Happened::Continued`].
@@ -506,6 +538,8 @@ impl PartialEq for Machine {
             && self.effects == other.effects
             && self.evaluations.keys().eq(other.evaluations.keys())
             && self.listeners == other.listeners
+            && (&self.reads, self.read_last) == (&other.reads, other.read_last)
+            && self.lists == other.lists
             && (self.effect_last, self.timer_last, self.evaluation_last)
                 == (other.effect_last, other.timer_last, other.evaluation_last)
             && (self.listener_last, self.emitted) == (other.listener_last, other.emitted)

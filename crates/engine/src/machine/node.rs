@@ -13,6 +13,7 @@ use super::counts::Counts;
 use super::scope::Variables;
 use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Action, EffectNo};
+use crate::list::{List, Piece, ReadNo};
 use crate::listen::Progress;
 use crate::record::{EvaluationNo, ListenerNo, TimerNo};
 
@@ -147,12 +148,36 @@ pub struct Seq {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loop {
-    pub items: Arc<Vec<Value>>,
+    pub items: Items,
     pub index: u64,
     /// What the next iteration receives.
     pub data: Value,
     /// `None` between iterations.
     pub seq: Option<Seq>,
+}
+
+/// What a loop goes over.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Items {
+    Values(Arc<Vec<Value>>),
+    Held(Held),
+}
+
+/// A list that lies in a blob, and what of it is in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    pub list: List,
+    pub part: Option<Part>,
+    /// The piece that the loop waits for.
+    pub reading: Option<ReadNo>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    pub piece: Piece,
+    /// Index of its first item in the list.
+    pub first: u64,
+    pub items: Arc<Vec<Value>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -5,9 +5,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base::Digest;
 use base::value::to_json_string;
+use bytes::Bytes;
 use engine::driver::record;
 use engine::event::Event;
+use engine::format::RecordDoc;
 use engine::lifecycle::{self, Said, Subject};
 use engine::machine::{Effect, Machine};
 use engine::record::{Decided, Happened, Record};
@@ -26,7 +29,7 @@ pub struct Case {
     pub input: &'static str,
 }
 
-pub const CASES: [Case; 14] = [
+pub const CASES: [Case; 15] = [
     Case {
         name: "pure",
         input: r#"{"n":3}"#,
@@ -215,6 +218,18 @@ do:
 ",
     },
     Case {
+        name: "large lists",
+        input: r#"{"n":0}"#,
+        body: "
+do:
+  - make: {call: 'echo:1.0.0@default', with: {held: true}}
+  - streamed: {for: {in: '${ .rows }'}, do: [{one: {set: {text: '${ .text }', sum: '${ .sum + ($item | length) }'}}}], while: '$index < 30'}
+  - computed: {for: {in: '${ [.text, .text, .text, .text, 1] }'}, do: [{two: {call: http, with: {method: post, endpoint: 'http://world/ok/x', body: '${ $index }'}, output: {as: '${ $input }'}}}]}
+  - outside: {for: {in: '${ limit(1; repeat(40)) }'}, do: [{three: {set: {sum: '${ .sum + ($item | length) }'}}}]}
+  - call: {call: http, with: {method: post, endpoint: 'http://world/ok/x', body: '${ . }'}}
+",
+    },
+    Case {
         name: "listening while sending",
         input: "{}",
         body: "
@@ -260,6 +275,8 @@ struct Undisturbed {
     records: Vec<Record>,
     output: String,
     books: Books,
+    /// What its records refer to.
+    blobs: Vec<Bytes>,
 }
 
 async fn undisturbed(case: &Case) -> Undisturbed {
@@ -270,12 +287,15 @@ async fn undisturbed(case: &Case) -> Undisturbed {
     let ended = driver.start(order).await.expect("the run starts").await.expect("the run ends");
     driver.stop().await;
     check::whole(&store, case.name).await;
-    let mut records = Vec::new();
+    let (mut records, mut blobs) = (Vec::new(), Vec::new());
     for entry in store.journal_read(run, Sequence::ZERO, 10_000).await.expect("a journal") {
         records.push(record(&*store, &entry).await.expect("a record"));
+        for blob in RecordDoc::parse(&entry.record).expect("a record").references() {
+            blobs.push(store.blob_get(blob).await.expect("reads").expect("a record's own blob"));
+        }
     }
     let output = ended.output.unwrap_or_else(|| panic!("{}: {:?}", case.name, ended.fault));
-    Undisturbed { records, output: to_json_string(&output), books: world.books() }
+    Undisturbed { records, output: to_json_string(&output), books: world.books(), blobs }
 }
 
 /// The world as it was when the prefix had been written: whatever has a result there was asked.
@@ -307,7 +327,7 @@ fn world_after(case: &Case, prefix: &[Record], unrecorded: bool) -> World {
     world
 }
 
-async fn resumed(case: &Case, prefix: &[Record], world: World) -> (String, Books) {
+async fn resumed(case: &Case, prefix: &[Record], blobs: &[Bytes], world: World) -> (String, Books) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open_store(folder.path());
     put_revision(&*store, case.body).await;
@@ -325,6 +345,9 @@ async fn resumed(case: &Case, prefix: &[Record], world: World) -> (String, Books
         wake_at: None,
         summary: summary.into(),
     })];
+    ops.extend(
+        blobs.iter().map(|bytes| Op::BlobPut { blob: Digest::of(bytes), bytes: bytes.clone() }),
+    );
     for record in prefix {
         let encoded = record.encode();
         let (run, sequence) = (started.run, record.sequence);
@@ -356,7 +379,7 @@ async fn a_run_goes_on_from_every_prefix_as_if_nothing_had_happened() {
             let prefix = &whole.records[..length];
             for unrecorded in [false, true] {
                 let world = world_after(case, prefix, unrecorded);
-                let (output, books) = resumed(case, prefix, world).await;
+                let (output, books) = resumed(case, prefix, &whole.blobs, world).await;
                 let place =
                     format!("{}, {length} of {last} records, unrecorded: {unrecorded}", case.name);
                 assert_eq!(output, whole.output, "{place}");

@@ -158,7 +158,7 @@ impl Performer for Gated {
             gated.begun.send(()).ok();
             gated.gate.acquire().await.expect("never closed").forget();
             let result = Ok(Value::Null);
-            Performed { result, certainty: Certainty::Definite, decision: None }
+            Performed { result, certainty: Certainty::Definite, decision: None, lists: Vec::new() }
         }
         .boxed()
     }
@@ -333,8 +333,12 @@ struct Deep;
 impl Performer for Deep {
     fn perform(&self, _: Perform) -> BoxFuture<'static, Performed> {
         let deep = (0..=VALUE_DEPTH_MAX).fold(Value::Null, |inner, _| array(vec![inner]));
-        let performed =
-            Performed { result: Ok(deep), certainty: Certainty::Definite, decision: None };
+        let performed = Performed {
+            result: Ok(deep),
+            certainty: Certainty::Definite,
+            decision: None,
+            lists: Vec::new(),
+        };
         std::future::ready(performed).boxed()
     }
 }

@@ -585,6 +585,7 @@ fn a_child_in_flight_stands_in_snapshots() {
             result: Ok(base::value::int(7)),
             certainty: Certainty::Definite,
             decision: None,
+            lists: Vec::new(),
         };
         walk.feed(Happened::Performed { effect: asked.effect, performed });
         let output = walk.machine.ended().and_then(|ended| ended.output.clone());

@@ -14,6 +14,7 @@ use engine::machine::Machine;
 use engine::record::{Happened, Parent, Record, Seed, Started};
 use store::{RunState, Sequence};
 
+use crate::list::{HELD, computed};
 use crate::walk::{START, Walk, by, started, workflow};
 
 const BODY: &str = "
@@ -49,12 +50,31 @@ fn samples() -> BTreeMap<String, Vec<u8>> {
     for (number, (_, bytes)) in frozen.blobs.into_iter().enumerate() {
         files.insert(format!("blob-{number}.json"), bytes);
     }
+    files.extend(list_samples());
     files.insert("record-child.json".to_owned(), first_of_a_child().encode().bytes);
     let [queued, admitted] = queued_and_admitted();
     files.insert("record-queued.json".to_owned(), queued.encode().bytes);
     files.insert("record-admitted.json".to_owned(), admitted.encode().bytes);
     files.insert("outcome.json".to_owned(), outcome().encode());
     files
+}
+
+/// What is written of lists that lie in blobs.
+fn list_samples() -> BTreeMap<String, Vec<u8>> {
+    let mut walk = Walk::start(HELD, "{}");
+    walk.turn();
+    walk.turn();
+    let (body, input) = computed(4);
+    let holding = Walk::start(&body, &input).records.remove(0);
+    let record = |at: usize| walk.records[at].encode().bytes;
+    [
+        ("list-performed.json", record(1)),
+        ("list-read.json", record(2)),
+        ("list-holding.json", holding.encode().bytes),
+        ("list-snapshot.json", walk.machine.freeze().bytes),
+    ]
+    .map(|(name, bytes)| (name.to_owned(), bytes))
+    .into()
 }
 
 /// The first record of a run that another run has run.
@@ -149,6 +169,12 @@ fn this_binary_reads_every_version_since_the_first() {
                 let doc = RecordDoc::parse(&bytes).expect(name);
                 doc.into_record(&blobs).expect(name);
                 records += 1;
+            } else if name == "list-snapshot.json" {
+                assert_eq!(Machine::snapshot_pieces(&bytes).expect(name).len(), 1);
+                assert_eq!(Machine::snapshot_references(&bytes).expect(name).len(), 2);
+            } else if name.starts_with("list-") {
+                let doc = RecordDoc::parse(&bytes).expect(name);
+                assert_eq!(doc.references().len(), if name.contains("read") { 1 } else { 2 });
             } else if name.starts_with("schedule-") || name.starts_with("backup-") {
                 // Read by a test of the room that writes it: the site, or the command line.
             } else if name == "snapshot.json" {

@@ -24,6 +24,7 @@ mod golden;
 mod graph;
 mod left;
 mod lifecycle;
+mod list;
 mod listen;
 mod loose;
 mod outside;

@@ -101,7 +101,11 @@ do:
     let late = walk.evaluates.pop_front().expect("the loser has asked");
     let refused = walk.machine.clone().handle(
         walk.now,
-        &Happened::Evaluated { evaluation: late.0, result: Ok(base::value::int(11)) },
+        &Happened::Evaluated {
+            evaluation: late.0,
+            result: Ok(base::value::int(11)),
+            lists: Vec::new(),
+        },
     );
     assert_eq!(refused.err(), Some(engine::machine::Misfit::EvaluationUnknown(late.0)));
     assert_eq!(walk.finish().output(), r#"{"c":12}"#);

@@ -218,9 +218,7 @@ async fn a_run_that_can_be_followed_again_says_so_at_once() {
     let standing = RunRow { state: RunState::Suspended, ..row(&store).await.0 };
     store.commit(vec![Op::RunUpdate(standing)], Preconditions::none()).await.expect("writes");
     let again = open(store.clone() as Arc<dyn Store>, gated.clone()).await;
-    let misfit = again.resume(run, by("ada")).await;
-    let expected = Misfit::NotSuspended(RunState::Running);
-    assert!(matches!(&misfit, Err(CommandError::Misfit(it)) if *it == expected), "{misfit:?}");
+    again.resume(run, by("ada")).await.expect("it goes on");
     begins.recv().await.expect("it goes on");
     assert_eq!(row(&store).await.0.state, RunState::Running);
     assert_eq!(lifecycle(&*store).await, ["started", "resumed"]);

@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use base::name::WorkflowKey;
 use base::value::{parse, to_json_string};
-use base::{Digest, Fault, RunId, Timestamp, Value};
+use base::{Digest, Fault, IncarnationId, RunId, SystemRandom, Timestamp, Value};
 use engine::effect::Perform;
 use engine::event::{Defaults, Event, Incoming};
 use engine::format::{Blobs, RecordDoc, blob_value};
+use engine::list::{List, Lists, Piece, ReadNo, read_again, read_next};
 use engine::machine::{Effect, Machine, Offered, Step};
 use engine::record::{
     By, Decided, Happened, Note, NoteKind, Record, SEMANTICS, Seed, Started, TimerNo,
 };
 use engine::replay::replay;
+use futures::FutureExt;
 use spec::tree::Workflow;
-use store::{RunState, Sequence};
+use store::memory::MemoryStore;
+use store::{BlobId, Op, Preconditions, RunState, Sequence, Store};
 
 use crate::world::{Echo, Outside, World};
 
@@ -85,6 +88,10 @@ pub struct Walk {
     pub timers: BTreeSet<(Timestamp, TimerNo)>,
     /// Everything that has come, in its order.
     pub events: Vec<Incoming>,
+    /// Pieces of lists that were asked for: where they begin.
+    pub reads: VecDeque<(ReadNo, BlobId, u64)>,
+    /// What lies in blobs.
+    pub store: Arc<MemoryStore>,
     workflow: Arc<Workflow>,
 }
 
@@ -110,6 +117,8 @@ impl Walk {
             evaluates: VecDeque::new(),
             timers: BTreeSet::new(),
             events: Vec::new(),
+            reads: VecDeque::new(),
+            store: Arc::new(MemoryStore::new(IncarnationId::new(START, &SystemRandom))),
             workflow: workflow.clone(),
         };
         let started = Started { queued, ..started(&workflow, input) };
@@ -128,7 +137,12 @@ impl Walk {
         let sequence = Sequence(self.records.len() as u64 + 1);
         let (decided, control) = (step.decided.clone(), step.control);
         let record = Record { sequence, at: self.now, happened, decided, control };
-        assert_eq!(through_bytes(&record), record);
+        let put =
+            |(blob, bytes): &(BlobId, _)| Op::BlobPut { blob: *blob, bytes: Clone::clone(bytes) };
+        self.commit(step.held.iter().map(put).collect());
+        let keep = |list: &List| Op::BlobKeep { blob: list.blob, size: list.bytes };
+        self.commit(record.lists().iter().map(keep).collect());
+        assert_eq!(self.through_bytes(&record), record);
         self.records.push(record);
         self.through_snapshot();
         self.notes.extend(step.notes.clone());
@@ -141,6 +155,16 @@ impl Walk {
         step
     }
 
+    fn commit(&self, ops: Vec<Op>) {
+        let done = self.store.commit(ops, Preconditions::none()).now_or_never();
+        done.expect("memory does not wait").expect("the blobs are there");
+    }
+
+    fn again(&self, piece: Piece) -> Arc<Vec<Value>> {
+        let items = read_again(&*self.store, piece).now_or_never();
+        items.expect("memory does not wait").expect("the piece is there")
+    }
+
     fn take(&mut self, effect: Effect) {
         match effect {
             // A run that goes on asks again for what is still in flight.
@@ -148,7 +172,11 @@ impl Walk {
                 self.performs.retain(|other| other.effect != perform.effect);
                 self.performs.push_back(perform);
             }
-            Effect::Evaluate(no, evaluate) => {
+            Effect::Read(no, blob, offset) => {
+                self.reads.retain(|(other, ..)| *other != no);
+                self.reads.push_back((no, blob, offset));
+            }
+            Effect::Evaluate(no, evaluate) | Effect::EvaluateList(no, evaluate) => {
                 self.evaluates.retain(|(other, _)| *other != no);
                 self.evaluates.push_back((no, evaluate));
             }
@@ -212,6 +240,9 @@ impl Walk {
         for (blob, bytes) in &frozen.blobs {
             blobs.insert(*blob, blob_value(*blob, bytes).expect("a blob that was just written"));
         }
+        for piece in Machine::snapshot_pieces(&frozen.bytes).expect("a snapshot") {
+            blobs.insert_piece(piece, self.again(piece));
+        }
         let thawed = Machine::from_snapshot(self.workflow.clone(), &frozen.bytes, &blobs)
             .expect("a snapshot that was just written");
         assert!(
@@ -220,6 +251,22 @@ impl Walk {
             self.machine
         );
         self.machine = thawed;
+    }
+
+    fn through_bytes(&self, record: &Record) -> Record {
+        let encoded = record.encode();
+        let doc = RecordDoc::parse(&encoded.bytes).expect("a record that was just written");
+        let (wanted, references) = (doc.blobs(), doc.references());
+        let mut blobs = Blobs::new();
+        for (blob, bytes) in &encoded.blobs {
+            assert!(wanted.contains(blob) && references.contains(blob));
+            blobs.insert(*blob, blob_value(*blob, bytes).expect("a blob that was just written"));
+        }
+        if let Some(piece) = doc.piece() {
+            assert!(references.contains(&piece.blob));
+            blobs.insert_piece(piece, self.again(piece));
+        }
+        doc.into_record(&blobs).expect("a record that was just written")
     }
 
     /// One thing that can happen next: an answer, else the earliest timer. `false` where nothing can.
@@ -237,12 +284,21 @@ impl Walk {
     pub fn answer(&mut self) -> bool {
         if let Some((evaluation, evaluate)) = self.evaluates.pop_front() {
             let result = Outside::answer(&evaluate);
-            self.feed(Happened::Evaluated { evaluation, result });
+            self.feed(Happened::Evaluated { evaluation, result, lists: Vec::new() });
+            return true;
+        }
+        if let Some((read, blob, offset)) = self.reads.pop_front() {
+            let next = read_next(&*self.store, blob, offset).now_or_never();
+            let (piece, items) = next.expect("memory does not wait").expect("a piece");
+            self.feed(Happened::Read { read, piece, items });
             return true;
         }
         for _ in 0..self.performs.len() {
             let perform = self.performs.pop_front().expect("counted above");
+            let lists = Lists::new(self.store.clone());
+            let perform = Perform { lists: lists.clone(), ..perform };
             if let Some(performed) = self.world.act(&perform) {
+                let performed = performed.with_lists(&lists);
                 self.feed(Happened::Performed { effect: perform.effect, performed });
                 return true;
             }
@@ -306,18 +362,6 @@ impl Walk {
     pub fn decided(&self) -> impl Iterator<Item = &Decided> {
         self.records.iter().flat_map(|record| &record.decided)
     }
-}
-
-pub fn through_bytes(record: &Record) -> Record {
-    let encoded = record.encode();
-    let doc = RecordDoc::parse(&encoded.bytes).expect("a record that was just written");
-    let wanted = doc.blobs();
-    let mut blobs = Blobs::new();
-    for (blob, bytes) in &encoded.blobs {
-        assert!(wanted.contains(blob));
-        blobs.insert(*blob, blob_value(*blob, bytes).expect("a blob that was just written"));
-    }
-    doc.into_record(&blobs).expect("a record that was just written")
 }
 
 /// Output of a workflow, beside what is expected of it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use base::name::{FunctionRef, WorkflowKey};
-use base::value::{int, object, string};
+use base::value::{array, get, int, object, string};
 use base::{Digest, ErrorType, Fault, Value};
 use engine::effect::{Action, Certainty, Evaluate, Evaluator, Perform, Performed, Performer};
 use engine::sealed::{Keys, Sealed};
@@ -55,7 +55,10 @@ impl World {
         let path = match &action {
             Action::Function { input, .. } => {
                 books.effects.insert(key, 1);
-                return Some(done(input.clone()));
+                return Some(match get(input, "held") {
+                    Some(_) => listed(perform),
+                    None => done(input.clone()),
+                });
             }
             // What a process writes follows from what it was given.
             Action::Process(request) => {
@@ -120,13 +123,32 @@ fn attempt(perform: &Perform) -> u32 {
     mark.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
+/// A text that is too large to stand in a record.
+fn text() -> Value {
+    string(&"x".repeat(20_000))
+}
+
+/// A list in a blob, of a few pieces.
+fn listed(perform: &Perform) -> Performed {
+    // A world that only counts has no place for it.
+    let Ok(mut writer) = perform.lists.begin() else { return done(object([])) };
+    (0..40).for_each(|_| writer.push(&text()).expect("it is written"));
+    let rows = writer.finish().expect("it is written");
+    done(object([("rows", rows), ("text", text()), ("sum", int(0))]))
+}
+
 fn done(value: Value) -> Performed {
-    Performed { result: Ok(value), certainty: Certainty::Definite, decision: None }
+    Performed {
+        result: Ok(value),
+        certainty: Certainty::Definite,
+        decision: None,
+        lists: Vec::new(),
+    }
 }
 
 fn fault(status: u16, certainty: Certainty) -> Performed {
     let fault = Fault::new(ErrorType::Communication, "the world said no").with_status(status);
-    Performed { result: Err(fault), certainty, decision: None }
+    Performed { result: Err(fault), certainty, decision: None, lists: Vec::new() }
 }
 
 impl Performer for World {
@@ -139,7 +161,8 @@ impl Performer for World {
 }
 
 /// Evaluates what is off the closed list by saying so: enough for cases that only ask how the
-/// engine handles it. Expressions that say `limit(1;…)` give `"outside"`, `error` fails.
+/// engine handles it. Expressions that say `limit(1;…)` give `"outside"`, `repeat(40)` a large list,
+/// `error` fails.
 #[derive(Debug, Clone, Default)]
 pub struct Outside;
 
@@ -151,6 +174,7 @@ impl Outside {
         // `repeat(N)` with a larger N gives N, so that one result can be told from another.
         let number = evaluate.text.rsplit("repeat(").next().and_then(|rest| rest.split(')').next());
         match number.and_then(|number| number.parse::<i64>().ok()) {
+            Some(40) => Ok(array((0..40).map(|_| text()).collect())),
             Some(number) if number >= 10 => Ok(int(number)),
             _ => Ok(string("outside")),
         }

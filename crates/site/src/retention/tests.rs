@@ -76,6 +76,8 @@ fn summary(parent: Option<(u64, bool)>) -> Bytes {
         usage: Usage::default(),
         suspended: None,
         parent,
+        queued: None,
+        runs_at_once: None,
     };
     serde_json::to_vec(&summary).expect("JSON").into()
 }

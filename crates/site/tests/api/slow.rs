@@ -11,9 +11,10 @@ use futures::future::{BoxFuture, join_all};
 use isonomy_site::Config;
 use serde_json::json;
 use store::{
-    Answer, BlobId, ChangeRow, CommitError, Entry, EventQuery, EventRow, LogRow, Op, OutcomeRow,
-    Preconditions, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store,
-    WakeCursor, WorkflowRow,
+    Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow,
+    JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery,
+    RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WakeCursor,
+    WorkflowRow,
 };
 use tokio::sync::{Notify, Semaphore};
 
@@ -164,6 +165,59 @@ impl Store for Slow {
 
     fn log_list(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<LogRow>> {
         self.inner.log_list(run, after, limit)
+    }
+
+    fn blob_read(&self, blob: BlobId, offset: u64, bytes: u64) -> Answer<'_, Option<Bytes>> {
+        self.inner.blob_read(blob, offset, bytes)
+    }
+
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError> {
+        self.inner.blob_begin()
+    }
+
+    fn outcome_of(&self, run: RunId, after: u32, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
+        self.inner.outcome_of(run, after, limit)
+    }
+
+    fn event_emitted(&self, run: RunId, after: u64, limit: u32) -> Answer<'_, Vec<EventRow>> {
+        self.inner.event_emitted(run, after, limit)
+    }
+
+    fn event_named(
+        &self,
+        namespace: Namespace,
+        source: String,
+        id: String,
+    ) -> Answer<'_, Option<EventRow>> {
+        self.inner.event_named(namespace, source, id)
+    }
+
+    fn journal_kept(&self, run: RunId) -> Answer<'_, JournalKept> {
+        self.inner.journal_kept(run)
+    }
+
+    fn stretch_list(&self, run: RunId, after: Sequence, limit: u32) -> Answer<'_, Vec<StretchRow>> {
+        self.inner.stretch_list(run, after, limit)
+    }
+
+    fn journal_long(&self, records: u64, limit: u32) -> Answer<'_, Vec<LongRow>> {
+        self.inner.journal_long(records, limit)
+    }
+
+    fn run_ended(&self, query: EndedQuery) -> Answer<'_, Vec<RunRow>> {
+        self.inner.run_ended(query)
+    }
+
+    fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>> {
+        self.inner.run_ended_key(after)
+    }
+
+    fn clear_count(&self) -> Answer<'_, u64> {
+        self.inner.clear_count()
+    }
+
+    fn reclaim(&self, bytes: u64) -> Answer<'_, Reclaimed> {
+        self.inner.reclaim(bytes)
     }
 }
 

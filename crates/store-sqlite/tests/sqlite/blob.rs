@@ -95,3 +95,59 @@ async fn putting_a_lost_file_again_brings_it_back() {
     put(&store, &large()).await;
     assert_eq!(store.blob_get(blob).await.expect("reads"), Some(large()));
 }
+
+async fn stream(store: &impl Store, pieces: &[&[u8]]) -> Digest {
+    let mut writing = store.blob_begin().expect("begins");
+    pieces.iter().for_each(|piece| writing.write(piece).expect("writes"));
+    let written = writing.finish().expect("is written");
+    let keep = Op::BlobKeep { blob: written.blob, size: written.bytes };
+    store.commit(vec![keep], Preconditions::none()).await.expect("it is there");
+    written.blob
+}
+
+/// Mutation: leave the unfinished file where nobody finishes it, or skip the fsync of the file.
+#[tokio::test]
+async fn what_is_streamed_is_a_durable_file_or_nothing() {
+    let folder = folder();
+    let store = open(folder.path());
+    let unfinished =
+        || std::fs::read_dir(folder.path().join("blobs/new")).expect("a folder").count();
+    let mut writing = store.blob_begin().expect("begins");
+    writing.write(b"lost").expect("writes");
+    assert_eq!(unfinished(), 1);
+    drop(writing);
+    assert_eq!(unfinished(), 0);
+    let before = store.stats().fsyncs;
+    let blob = stream(&store, &[b"a ", b"law"]).await;
+    assert!(store.stats().fsyncs - before >= 3, "the file, its folder, and the commit");
+    assert!(file(folder.path(), blob).exists());
+    assert_eq!(unfinished(), 0);
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.blob_get(blob).await.expect("reads"), Some(Bytes::from_static(b"a law")));
+}
+
+/// Mutation: read a part of a file that nobody has compared with its name, or trust what was compared
+/// once whatever happens to the file.
+#[tokio::test]
+async fn a_part_of_a_file_that_was_tampered_with_is_an_error() {
+    let folder = folder();
+    let store = open(folder.path());
+    let blob = stream(&store, &[&vec![7; BLOB_ROW_BYTES_MAX + 1]]).await;
+    assert!(store.blob_read(blob, 5, 5).await.expect("reads").is_some());
+    let path = file(folder.path(), blob);
+    // The part that is read is as it was; another is not.
+    let mut tampered = vec![7; BLOB_ROW_BYTES_MAX + 1];
+    tampered[BLOB_ROW_BYTES_MAX] = 8;
+    std::fs::write(&path, &tampered).expect("changes the file");
+    let error = store.blob_read(blob, 5, 5).await.expect_err("it is not the content any more");
+    assert!(error.to_string().contains("changed outside the store"), "{error}");
+    drop(store);
+    let store = open(folder.path());
+    store.blob_read(blob, 5, 5).await.expect_err("nor after a start");
+    std::fs::write(&path, vec![7; BLOB_ROW_BYTES_MAX + 1]).expect("brings it back");
+    assert!(store.blob_read(blob, 5, 5).await.expect("reads").is_some());
+    std::fs::remove_file(&path).expect("removes the file");
+    let error = store.blob_read(blob, 5, 5).await.expect_err("a missing file is no answer");
+    assert!(error.to_string().contains("backup"), "{error}");
+}

@@ -136,6 +136,7 @@ mod tests {
         let effect = Perform {
             pool: None,
             witness: engine::effect::Witness::default(),
+            lists: engine::list::Lists::default(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             effect: EffectNo(1),

@@ -2,10 +2,15 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use base::value::{as_array, as_i64, get as field};
+use base::{IncarnationId, SystemRandom, Timestamp};
 use engine::effect::Certainty;
+use engine::list::{List, Lists, read_next};
 use isonomy_worker::{Config, Folder, Folders};
+use store::memory::MemoryStore;
+use store::{Op, Preconditions, Store as _};
 
 use crate::site::{Site, json, said};
 
@@ -118,4 +123,56 @@ async fn a_file_outside_is_denied_and_a_missing_one_is_not_found() {
         "runtime File not found (404): `data/none.csv` does not exist (Definite)"
     );
     assert_eq!(missing.certainty, Certainty::Definite);
+}
+
+/// Mutation: give rows in place of a reference, lose one, or list every bad row.
+#[tokio::test]
+async fn a_streamed_file_becomes_a_list_that_is_read_in_pieces() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut text = String::from("id,name\n");
+    for row in 1..=50_000 {
+        match row % 20 {
+            0 => writeln!(text, "{row}").expect("written"),
+            _ => writeln!(text, "{row},\"n, {row}\"").expect("written"),
+        }
+    }
+    std::fs::write(dir.path().join("big.csv"), text).expect("a file");
+    let store =
+        Arc::new(MemoryStore::new(IncarnationId::new(Timestamp::from_millis(0), &SystemRandom)));
+    let mut site = site(dir.path());
+    site.lists = Lists::new(store.clone());
+    let input = json(r#"{"path":"data/big.csv","stream":true}"#);
+    let value = site.function("csv:1.0.0@default", input).await.result.expect("rows");
+    let number = |name: &str| as_i64(field(&value, name).expect(name));
+    assert_eq!((number("count"), number("read")), (Some(47_500), Some(50_000)));
+    let bad = as_array(field(&value, "bad").expect("bad")).expect("an array");
+    assert_eq!(bad.len(), 1_000);
+    let list = List::of_reference(field(&value, "rows").expect("rows")).expect("a reference");
+    assert_eq!(site.lists.take(), [list]);
+    let keep = Op::BlobKeep { blob: list.blob, size: list.bytes };
+    store.commit(vec![keep], Preconditions::none()).await.expect("it was written");
+    let (mut offset, mut rows, mut pieces) = (List::FIRST, Vec::new(), 0);
+    while (rows.len() as u64) < list.items {
+        let (piece, items) = read_next(&*store, list.blob, offset).await.expect("a piece");
+        rows.extend(items.iter().cloned());
+        (offset, pieces) = (piece.end(), pieces + 1);
+    }
+    assert!(pieces > 3, "{pieces}");
+    assert_eq!(rows.len(), 47_500);
+    assert_eq!(rows[47_499], json(r#"{"id":49999,"name":"n, 49999"}"#));
+}
+
+/// Mutation: read a file that is too large for memory, or do not say what to do with it.
+#[tokio::test]
+async fn a_file_that_is_too_large_for_memory_says_that_it_can_be_streamed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = std::fs::File::create(dir.path().join("huge.csv")).expect("a file");
+    file.set_len(300 * 1024 * 1024).expect("takes no room");
+    let performed =
+        site(dir.path()).function("csv:1.0.0@default", json(r#"{"path":"data/huge.csv"}"#)).await;
+    assert_eq!(
+        said(&performed),
+        "runtime File too large (413): `data/huge.csv` has 314572800 bytes, more than 268435456; give `stream: true` and go \
+         over `rows` with `for` (Definite)"
+    );
 }

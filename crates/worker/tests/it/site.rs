@@ -12,6 +12,7 @@ use engine::activation::{Activation, IdempotencyKey};
 use engine::effect::{
     Action, EffectNo, Evaluate, Evaluator, HttpRequest, Perform, Performed, Performer, Witness,
 };
+use engine::list::Lists;
 use engine::sealed::{Late, Sealed, SealedCall};
 use engine::secret::{SecretUse, Secrets, missing};
 use futures::FutureExt;
@@ -26,6 +27,8 @@ pub const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203
 pub struct Site {
     worker: Worker,
     pub clock: Arc<Dial>,
+    /// Nowhere, but where a test says otherwise.
+    pub lists: Lists,
 }
 
 /// A clock that the test moves.
@@ -111,7 +114,7 @@ impl Site {
             random: Arc::new(SystemRandom),
             logs: Arc::new(NoLogs),
         };
-        Self { worker: worker(gate, config, ports), clock }
+        Self { worker: worker(gate, config, ports), clock, lists: Lists::default() }
     }
 
     pub fn start(&self, action: Action) -> BoxFuture<'static, Performed> {
@@ -120,6 +123,7 @@ impl Site {
         self.worker.perform(Perform {
             witness: Witness::default(),
             pool: None,
+            lists: self.lists.clone(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             effect: EffectNo(1),

@@ -1,7 +1,9 @@
 //! Acting on what is durable, and telling of it.
 
-use futures::FutureExt;
+use std::sync::Arc;
 
+use futures::FutureExt;
+use store::BlobId;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +15,7 @@ use crate::effect::{
     Action, Certainty, ChildStart, EffectNo, Evaluate, Perform, Performed, Witness,
 };
 use crate::failpoint;
+use crate::list::{Lists, ReadNo, read_next, value_or_list};
 use crate::machine::Effect;
 use crate::record::{EvaluationNo, Happened, Parent};
 
@@ -27,6 +30,8 @@ impl Actor {
                 Effect::Perform(perform) if abandoned.contains(&perform.effect) => {}
                 Effect::Perform(perform) => self.perform(perform),
                 Effect::Evaluate(no, evaluate) => self.evaluate(no, evaluate),
+                Effect::EvaluateList(no, evaluate) => self.evaluate_list(no, evaluate),
+                Effect::Read(no, blob, offset) => self.read(no, blob, offset),
                 Effect::WakeAt(timer, at) => {
                     self.timers.insert((at, timer));
                     self.timer_times.insert(timer, at);
@@ -61,9 +66,12 @@ impl Actor {
     /// A run that stands still begins nothing. What it wanted to begin it asks for again.
     pub(super) fn hold(&mut self) {
         let begins = |effect: &Effect| match effect {
-            Effect::Perform(_) | Effect::Evaluate(..) | Effect::WakeAt(..) | Effect::Listen(..) => {
-                true
-            }
+            Effect::Perform(_)
+            | Effect::Evaluate(..)
+            | Effect::EvaluateList(..)
+            | Effect::Read(..)
+            | Effect::WakeAt(..)
+            | Effect::Listen(..) => true,
             Effect::Forget(_)
             | Effect::Abandon(_)
             | Effect::Unlisten(_)
@@ -91,12 +99,13 @@ impl Actor {
         let pool = perform.pool.clone();
         let quick = matches!(*perform.action, Action::Function { .. }) && pool.is_none();
         let witness = self.witness(effect);
-        let mut work = performer.perform(Perform { witness, ..perform });
+        let lists = Lists::new(Arc::clone(&self.driver.0.parts.store));
+        let mut work = performer.perform(Perform { witness, lists: lists.clone(), ..perform });
         let happens = self.happens.clone();
         // Most functions are done at once; a task of their own would only cost time.
         if quick && let Some(performed) = (&mut work).now_or_never() {
             failpoint::pass(failpoint::AFTER_ACT);
-            let performed = performed.recordable();
+            let performed = performed.recordable().with_lists(&lists);
             happens.send(Happened::Performed { effect, performed }).ok();
             return;
         }
@@ -106,7 +115,7 @@ impl Actor {
         let (pools, who) = (std::sync::Arc::clone(&self.driver.0.pools), self.who());
         let task = tokio::spawn(async move {
             let performed = match pools.turn(pool.as_deref(), &who).await {
-                Ok(_turn) => work.await.recordable(),
+                Ok(_turn) => work.await.recordable().with_lists(&lists),
                 Err(fault) => Performed::fault(fault, Certainty::Definite),
             };
             failpoint::pass(failpoint::AFTER_ACT);
@@ -166,10 +175,48 @@ impl Actor {
         let work = self.driver.0.parts.evaluator.evaluate(evaluate);
         let happens = self.happens.clone();
         let task = tokio::spawn(async move {
-            let result = work.await;
-            happens.send(Happened::Evaluated { evaluation, result }).ok();
+            let (result, lists) = (work.await, Vec::new());
+            happens.send(Happened::Evaluated { evaluation, result, lists }).ok();
         });
         self.evaluating.insert(evaluation, task.abort_handle());
+    }
+
+    /// A large list goes from the evaluator into a blob, and is never a value.
+    fn evaluate_list(&mut self, evaluation: EvaluationNo, evaluate: Evaluate) {
+        if self.evaluating.contains_key(&evaluation) {
+            return;
+        }
+        let work = self.driver.0.parts.evaluator.evaluate_text(evaluate);
+        let (store, happens) = (Arc::clone(&self.driver.0.parts.store), self.happens.clone());
+        let task = tokio::spawn(async move {
+            let (result, lists) = match work.await {
+                Err(fault) => (Err(fault), Vec::new()),
+                Ok(text) => {
+                    let put = tokio::task::spawn_blocking(move || value_or_list(&*store, &text));
+                    match put.await {
+                        Ok(Ok((value, list))) => (Ok(value), list.into_iter().collect()),
+                        Ok(Err(fault)) => (Err(fault), Vec::new()),
+                        // Only where the process ends.
+                        Err(_) => return,
+                    }
+                }
+            };
+            happens.send(Happened::Evaluated { evaluation, result, lists }).ok();
+        });
+        self.evaluating.insert(evaluation, task.abort_handle());
+    }
+
+    /// The next items of a list, or why there are none.
+    fn read(&mut self, read: ReadNo, blob: BlobId, offset: u64) {
+        let store = Arc::clone(&self.driver.0.parts.store);
+        let (happens, fails) = (self.happens.clone(), self.fails.clone());
+        // Tracked: whoever stops the driver may take the store away after it.
+        self.driver.0.tasks.spawn(async move {
+            match read_next(&*store, blob, offset).await {
+                Ok((piece, items)) => happens.send(Happened::Read { read, piece, items }).is_ok(),
+                Err(error) => fails.send(error.into()).is_ok(),
+            }
+        });
     }
 
     /// Tells whoever follows, waits or has asked: what they hear of is durable.

@@ -167,7 +167,12 @@ async fn take_up(driver: &Driver, run: RunId) -> Result<TakenUp, Failed> {
 }
 
 /// A run whose journal cannot be followed stands still, and says why. Its journal is not touched.
-async fn suspend(driver: &Driver, mut row: RunRow, mut summary: Summary, error: &LoadError) {
+pub(super) async fn suspend(
+    driver: &Driver,
+    mut row: RunRow,
+    mut summary: Summary,
+    error: &LoadError,
+) {
     let stands = row.state.has_ended() || row.state == RunState::Suspended;
     if matches!(error, LoadError::Store(_)) || stands {
         return;

@@ -11,7 +11,8 @@ mod write;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::{RunId, Timestamp};
-use store::{EventRow, RunRow, RunState, Sequence};
+use bytes::Bytes;
+use store::{BlobId, EventRow, RunRow, RunState, Sequence};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::commit::Summary;
 use super::dispatch::Slot;
 use super::follow::{Live, Update};
-use super::load::Loaded;
+use super::load::{LoadError, Loaded};
 use super::{Command, CommandError, Driver, End};
 use crate::effect::{Crossed, EffectNo};
 use crate::event::Event;
@@ -27,7 +28,7 @@ use crate::lifecycle::{self, Lifecycle, Said, Subject};
 use crate::machine::{Effect, Emitted, Machine, Misfit, Step};
 use crate::record::{EvaluationNo, Happened, Note, Record, TimerNo};
 
-use begin::refuse;
+use begin::{refuse, suspend};
 pub(super) use begin::{resume, start};
 use hear::{Ear, Heard};
 
@@ -84,6 +85,11 @@ struct Actor {
     hears: mpsc::UnboundedReceiver<(u64, Heard)>,
     sees: mpsc::UnboundedReceiver<Crossing>,
     seen: mpsc::UnboundedSender<Crossing>,
+    /// Content of the unwritten records that is not in their bytes.
+    held: Vec<(BlobId, Bytes)>,
+    /// The run cannot go on: a blob that it needs cannot be read.
+    failed: mpsc::UnboundedReceiver<LoadError>,
+    fails: mpsc::UnboundedSender<LoadError>,
 }
 
 /// An effect in progress wants to cross the border, and waits until that is written down.
@@ -104,6 +110,7 @@ impl Actor {
         let (happens, happened) = mpsc::unbounded_channel();
         let (ear, hears) = Ear::new();
         let (seen, sees) = mpsc::unbounded_channel();
+        let (fails, failed) = mpsc::unbounded_channel();
         let could_not = row.state == RunState::Suspended && !loaded.machine.is_suspended();
         Self {
             driver,
@@ -136,6 +143,9 @@ impl Actor {
             hears,
             sees,
             seen,
+            held: Vec::new(),
+            failed,
+            fails,
         }
     }
 
@@ -189,6 +199,7 @@ impl Actor {
                 () = tokio::time::sleep(sleep), if self.looks_again() => self.fire(),
                 Some((generation, heard)) = self.hears.recv() => self.heard(generation, heard),
                 Some(crossing) = self.sees.recv() => self.crosses(crossing),
+                Some(error) = self.failed.recv() => return self.cannot_go_on(error, commands).await,
                 () = notify.notified(), if self.ear.is_listening() => self.read_events(),
             }
         }
@@ -200,6 +211,23 @@ impl Actor {
         self.offer_events();
         let alone = commands.is_empty();
         self.settle(alone, commands).await
+    }
+
+    /// The run stands still, as one whose journal cannot be followed, until somebody resumes it.
+    async fn cannot_go_on(
+        &mut self,
+        error: LoadError,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> On {
+        tracing::error!(run = %self.run, %error, "the run cannot go on");
+        // What is decided and waits for a commit is not lost.
+        if self.commit(false).await.is_ok() && self.machine.ended().is_none() {
+            suspend(&self.driver, self.row.clone(), self.summary.clone(), &error).await;
+        }
+        self.leave(commands);
+        let what = error.to_string();
+        refuse(commands, || CommandError::Suspended(self.run, what.clone()));
+        On::Stop
     }
 
     /// Records what was decided, and acts on it.
@@ -388,7 +416,11 @@ impl Actor {
             }
             Command::Resume(by, answer) => {
                 self.take_results();
-                let decided = self.decide(now, Happened::ResumeRequested(by));
+                // One that could not be followed goes on with the next commit; its journal says nothing.
+                let decided = match self.could_not && !self.machine.is_suspended() {
+                    true => Ok(()),
+                    false => self.decide(now, Happened::ResumeRequested(by)),
+                };
                 self.answer_after_commit(decided, answer);
             }
             Command::Await(answer) => match self.machine.ended() {
@@ -448,8 +480,9 @@ impl Actor {
     fn decide(&mut self, now: Timestamp, happened: Happened) -> Result<(), Misfit> {
         let before = self.machine.state();
         self.machine.knows(self.driver.0.parts.store.event_last());
-        let Step { decided, effects, notes, emitted, control, .. } =
+        let Step { decided, effects, notes, emitted, held, control, .. } =
             self.machine.handle(now, &happened)?;
+        self.held.extend(held);
         self.last = self.last.next();
         self.told_by_events(now, &happened, &notes, &emitted);
         self.since_snapshot += 1;

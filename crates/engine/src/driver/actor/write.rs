@@ -30,7 +30,8 @@ impl Actor {
         alone: bool,
         commands: &mut mpsc::Receiver<Command>,
     ) -> Result<(), CommitError> {
-        let only_evaluates = |effect: &Effect| matches!(effect, Effect::Evaluate(..));
+        let only_evaluates =
+            |effect: &Effect| matches!(effect, Effect::Evaluate(..) | Effect::EvaluateList(..));
         let can_wait = self
             .unwritten
             .iter()
@@ -71,6 +72,8 @@ impl Actor {
         } else if row != self.row {
             ops.push(store::Op::RunUpdate(row.clone()));
         }
+        let held = self.held.iter().cloned();
+        ops.extend(held.map(|(blob, bytes)| store::Op::BlobPut { blob, bytes }));
         put_ops(&mut ops, self.run, &self.unwritten);
         self.told_of_row(&row, now);
         ops.extend(self.events.iter().cloned().map(store::Op::EventAppend));
@@ -106,6 +109,7 @@ impl Actor {
         self.row = row;
         self.durable = self.last;
         self.unwritten.clear();
+        self.held.clear();
         Ok(())
     }
 

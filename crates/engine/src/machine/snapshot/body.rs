@@ -5,12 +5,15 @@ use std::sync::Arc;
 use base::Value;
 
 use super::super::node::{
-    Body, Branches, Guard, GuardStage, ListenStage, Listening, Loop, Seq, Timeout,
+    Body, Branches, Guard, GuardStage, Held, Items, ListenStage, Listening, Loop, Part, Seq,
+    Timeout,
 };
 use super::action::action_doc;
 use super::{Back, SnapshotError, Taken, variable_docs};
+use crate::format::FormatError;
 use crate::format::snapshot_doc::{
-    BodyDoc, GuardDoc, ListenStageDoc, ListeningDoc, SeqDoc, StageDoc, TimeoutDoc, Values,
+    BodyDoc, GuardDoc, HeldDoc, ListenStageDoc, ListeningDoc, PartDoc, SeqDoc, StageDoc,
+    TimeoutDoc, ValueRef, Values,
 };
 use crate::listen::Progress;
 use crate::machine::counts::Counts;
@@ -19,12 +22,14 @@ pub(super) fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
     match body {
         Body::Begin => BodyDoc::Begin,
         Body::Sequence(seq) => BodyDoc::Sequence(seq_doc(seq)),
-        Body::For(state) => BodyDoc::For {
-            items: values.put(&Value::Arr(state.items.clone())),
-            index: state.index,
-            data: values.put(&state.data),
-            seq: state.seq.as_ref().map(seq_doc),
-        },
+        Body::For(state) => {
+            let (items, held) = match &state.items {
+                Items::Values(items) => (Some(values.put(&Value::Arr(items.clone()))), None),
+                Items::Held(held) => (None, Some(held_doc(held))),
+            };
+            let (data, seq) = (values.put(&state.data), state.seq.as_ref().map(seq_doc));
+            BodyDoc::For { items, held, index: state.index, data, seq }
+        }
         Body::Try(guard) => BodyDoc::Try(GuardDoc {
             attempt: guard.attempt,
             started_at: guard.started_at,
@@ -49,6 +54,11 @@ pub(super) fn body_doc(body: &Body, values: &mut Values) -> BodyDoc {
         },
         Body::Listen(listening) => BodyDoc::Listen(listening_doc(listening, values)),
     }
+}
+
+fn held_doc(held: &Held) -> HeldDoc {
+    let part = held.part.as_ref().map(|part| PartDoc { piece: part.piece, first: part.first });
+    HeldDoc { list: held.list, part, reading: held.reading }
 }
 
 pub(super) fn seq_doc(seq: &Seq) -> SeqDoc {
@@ -118,10 +128,8 @@ impl Taken<'_> {
         Ok(match doc {
             BodyDoc::Begin => Body::Begin,
             BodyDoc::Sequence(doc) => Body::Sequence(seq(doc)),
-            BodyDoc::For { items, index, data, seq: at } => {
-                let Value::Arr(items) = self.value(items)? else {
-                    return Err(SnapshotError::Revision("a loop's items are no array"));
-                };
+            BodyDoc::For { items, held, index, data, seq: at } => {
+                let items = self.items(items, held)?;
                 Body::For(Loop { items, index, data: self.value(data)?, seq: at.map(seq) })
             }
             BodyDoc::Try(doc) => Body::Try(Guard {
@@ -147,6 +155,24 @@ impl Taken<'_> {
             }
             BodyDoc::Listen(doc) => Body::Listen(Box::new(self.listening(doc)?)),
         })
+    }
+
+    fn items(&self, items: Option<ValueRef>, held: Option<HeldDoc>) -> Back<Items> {
+        match (items, held) {
+            (_, Some(HeldDoc { list, part, reading })) => {
+                let part = part.map(|PartDoc { piece, first }| {
+                    let items = self.blobs.piece(piece);
+                    let items = items.ok_or(FormatError::BlobMissing(piece.blob))?;
+                    Ok::<_, SnapshotError>(Part { piece, first, items })
+                });
+                Ok(Items::Held(Held { list, part: part.transpose()?, reading }))
+            }
+            (Some(items), None) => match self.value(items)? {
+                Value::Arr(items) => Ok(Items::Values(items)),
+                _ => Err(SnapshotError::Revision("a loop's items are no array")),
+            },
+            (None, None) => Err(SnapshotError::Revision("a loop has no items")),
+        }
     }
 
     fn listening(&self, doc: ListeningDoc) -> Back<Listening> {

@@ -28,6 +28,7 @@ use crate::format::snapshot_doc::{
     TimerDoc, ValueRef, Values, VariableDoc,
 };
 use crate::format::{Blobs, Encoded, FormatError, SnapshotDoc};
+use crate::list::Piece;
 use crate::record::{Control, Ended, EvaluationNo, TimerNo};
 
 /// Why a snapshot cannot be taken up.
@@ -43,6 +44,16 @@ impl Machine {
     /// The whole state, as bytes and blobs. Only between records, and only of a started run.
     #[must_use]
     pub fn freeze(&self) -> Encoded {
+        let (doc, values) = self.document();
+        doc.encode(values)
+    }
+
+    /// Every value that the run still has.
+    pub(super) fn values(&self) -> Values {
+        self.document().1
+    }
+
+    fn document(&self) -> (SnapshotDoc, Values) {
         let mut values = Values::default();
         let header = self.header();
         let header = HeaderDoc {
@@ -60,6 +71,7 @@ impl Machine {
             input: values.put(&header.input),
             runtime: values.put(&header.runtime),
             started_at: header.started_at,
+            semantics: header.semantics,
         };
         let (nodes, free) = self.arena.parts();
         let nodes = nodes.into_iter().map(|node| node.map(|node| node_doc(node, &mut values)));
@@ -86,7 +98,7 @@ impl Machine {
             purpose: timer.purpose,
             at: timer.at,
         });
-        SnapshotDoc {
+        let doc = SnapshotDoc {
             header,
             context,
             nodes,
@@ -107,13 +119,28 @@ impl Machine {
             listener_last: self.listener_last,
             emitted: self.emitted,
             suspended: self.suspended,
-        }
-        .encode(values)
+            reads: self.reads.iter().map(|(no, id)| (*no, id.0)).collect(),
+            read_last: self.read_last,
+            lists: self.lists.values().copied().collect(),
+        };
+        (doc, values)
     }
 
     /// Blobs that [`from_snapshot`](Self::from_snapshot) needs.
     pub fn snapshot_blobs(bytes: &[u8]) -> Result<Vec<BlobId>, SnapshotError> {
         Ok(SnapshotDoc::parse(bytes)?.blobs())
+    }
+
+    /// Pieces of lists that [`from_snapshot`](Self::from_snapshot) needs.
+    pub fn snapshot_pieces(bytes: &[u8]) -> Result<Vec<Piece>, SnapshotError> {
+        Ok(SnapshotDoc::parse(bytes)?.pieces())
+    }
+
+    /// All blobs that a snapshot refers to: those of its values, and those that its lists lie in.
+    pub fn snapshot_references(bytes: &[u8]) -> Result<Vec<BlobId>, SnapshotError> {
+        let closed = SnapshotDoc::parse(bytes)?;
+        let lists = closed.lists();
+        Ok(closed.blobs().into_iter().chain(lists.into_iter().map(|list| list.blob)).collect())
     }
 
     pub fn from_snapshot(
@@ -123,7 +150,7 @@ impl Machine {
     ) -> Result<Self, SnapshotError> {
         let (doc, values) = SnapshotDoc::parse(bytes)?.open(blobs)?;
         let (tasks, extensions) = (workflow.tasks.len(), workflow.extensions.len());
-        let take = Taken { values: &values, tasks, extensions, workflow: &workflow };
+        let take = Taken { values: &values, blobs, tasks, extensions, workflow: &workflow };
         let mut machine = Self::new(workflow.clone());
         machine.header = Some(Arc::new(take.header(doc.header)?));
         machine.context = take.value(doc.context)?;
@@ -156,6 +183,9 @@ impl Machine {
         machine.listener_last = doc.listener_last;
         machine.emitted = doc.emitted;
         machine.suspended = doc.suspended;
+        machine.reads = doc.reads.into_iter().map(|(no, id)| (no, NodeId(id))).collect();
+        machine.read_last = doc.read_last;
+        machine.lists = doc.lists.into_iter().map(|list| (list.blob, list)).collect();
         machine.step = Step::default();
         Ok(machine)
     }
@@ -245,6 +275,7 @@ fn phase_doc(phase: &Phase, values: &mut Values) -> PhaseDoc {
 /// Turns a document's parts back, with its values at hand.
 struct Taken<'a> {
     values: &'a [Value],
+    blobs: &'a Blobs,
     tasks: usize,
     extensions: usize,
     workflow: &'a Workflow,
@@ -275,6 +306,7 @@ impl Taken<'_> {
             input: self.value(doc.input)?,
             runtime: self.value(doc.runtime)?,
             started_at: doc.started_at,
+            semantics: doc.semantics,
         })
     }
 

@@ -1,5 +1,6 @@
 //! `csv`: a file of comma-separated values into rows. A bad row is listed by number and the rest
-//! goes on.
+//! goes on. Rows become a value, or with `stream` a list that lies in a blob and is never whole in
+//! memory.
 //!
 //! Where fields and rows end is in `records`, what they become is in `rows`; which files may be read
 //! at all is in `folders`.
@@ -9,8 +10,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base::limits::LIST_BYTES_MAX;
 use base::value::{array, as_array, as_i64, as_str, get, int, object, string};
 use base::{ErrorType, Fault, Value};
+use engine::list::{ListWriter, Lists};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::Permit;
@@ -28,6 +31,12 @@ pub const MANIFEST: &str = include_str!("csv.json");
 
 /// The largest file. Its rows are held in memory, at a multiple of their size on disk.
 pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The largest file that is streamed. Its rows are larger as JSON, and must fit into a list.
+pub const STREAMED_BYTES_MAX: u64 = LIST_BYTES_MAX;
+
+/// Bad rows that are listed of a file that is streamed: enough to see what is wrong with it.
+pub const STREAMED_BAD_MAX: usize = 1_000;
 
 /// Fields of all rows together: at about 100 bytes each this is 1 GB, as much as a value may have.
 pub const CELLS_MAX: usize = 10_000_000;
@@ -52,16 +61,16 @@ impl Function for Csv {
         async move {
             // Given back when the rows are read or nobody waits for them.
             let _turn = reach.turn().await;
-            run(reach.folders(), input).await
+            run(reach.folders(), input, reach.effect().lists.clone()).await
         }
         .boxed()
     }
 }
 
-async fn run(folders: Arc<Folders>, input: Value) -> Done {
+async fn run(folders: Arc<Folders>, input: Value, lists: Lists) -> Done {
     let cancelled = CancelOnDrop::default();
     let flag = Arc::clone(&cancelled.0);
-    let work = tokio::task::spawn_blocking(move || read_path(&folders, &input, flag));
+    let work = tokio::task::spawn_blocking(move || read_path(&folders, &input, &lists, flag));
     work.await.unwrap_or_else(|error| {
         let fault = Fault::new(ErrorType::Runtime, format!("reading the file broke off: {error}"));
         Done::Ended { result: Err(fault), rule: None }
@@ -100,6 +109,7 @@ struct Arguments {
     delimiter: u8,
     infer: bool,
     limit: Option<u64>,
+    stream: bool,
 }
 
 enum Header {
@@ -108,13 +118,15 @@ enum Header {
     Names(Vec<String>),
 }
 
-fn read_path(folders: &Folders, input: &Value, cancelled: Arc<AtomicBool>) -> Done {
+fn read_path(folders: &Folders, input: &Value, lists: &Lists, cancelled: Arc<AtomicBool>) -> Done {
     let path = get(input, "path").and_then(as_str).unwrap_or_default();
     let Opened { file, rule } = match folders.open(path) {
         Ok(opened) => opened,
         Err(error) => return refused(&error),
     };
-    let result = read_file(file, path, &Arguments::of(input), cancelled);
+    let arguments = Arguments::of(input);
+    let rows = if arguments.stream { lists.begin().map(Rows::Away) } else { Ok(Rows::default()) };
+    let result = rows.and_then(|rows| read_file(file, path, &arguments, rows, cancelled));
     Done::Ended { result, rule: Some(rule) }
 }
 
@@ -136,27 +148,30 @@ fn read_file(
     file: File,
     path: &str,
     arguments: &Arguments,
+    rows: Rows,
     cancelled: Arc<AtomicBool>,
 ) -> Result<Value, Fault> {
     let unreadable = |error: io::Error| {
         Fault::new(ErrorType::Runtime, format!("cannot read `{path}`: {}", error.kind()))
     };
     let bytes = file.metadata().map_err(unreadable)?.len();
-    if bytes > FILE_BYTES_MAX {
-        let detail = format!(
-            "`{path}` has {bytes} bytes, more than {FILE_BYTES_MAX}; cut it into several files"
-        );
-        return Err(too_large(detail));
+    let (bytes_max, way) = match arguments.stream {
+        true => (STREAMED_BYTES_MAX, "cut it into several files"),
+        false => (FILE_BYTES_MAX, "give `stream: true` and go over `rows` with `for`"),
+    };
+    if bytes > bytes_max {
+        return Err(too_large(format!("`{path}` has {bytes} bytes, more than {bytes_max}; {way}")));
     }
     // A file that grows meanwhile is read up to the limit.
-    let source = Cancellable { file: file.take(FILE_BYTES_MAX), cancelled };
-    read_rows(source, path, arguments, unreadable)
+    let source = Cancellable { file: file.take(bytes_max), cancelled };
+    read_rows(source, path, arguments, rows, unreadable)
 }
 
 fn read_rows(
     source: impl Read,
     path: &str,
     arguments: &Arguments,
+    rows: Rows,
     unreadable: impl Fn(io::Error) -> Fault,
 ) -> Result<Value, Fault> {
     let mut records = Records::new(source, arguments.delimiter);
@@ -174,37 +189,66 @@ fn read_rows(
         Header::Names(names) => Columns::named(names.iter().map(String::as_str)),
         Header::None => Columns::unnamed(),
     };
-    let mut found = Found::default();
+    let mut found = Found::new(rows);
     let mut shape = Shape::new(columns, arguments.infer);
     while let Some(next) = records.next().map_err(&unreadable)? {
         if arguments.limit.is_some_and(|limit| found.read == limit) {
             found.more = true;
             break;
         }
-        found.take(next, &mut shape, &records);
-        if found.read > ROWS_MAX || found.cells > CELLS_MAX {
+        found.take(next, &mut shape, &records)?;
+        if found.is_too_much() {
             let detail = format!(
-                "`{path}` has more than {ROWS_MAX} rows or {CELLS_MAX} fields; name the columns in `header` and read it \
-                 in parts, with `skip` and `limit`"
+                "`{path}` has more than {ROWS_MAX} rows or {CELLS_MAX} fields; give `stream: true` and go over `rows` with \
+                 `for`, or read it in parts, with `header`, `skip` and `limit`"
             );
             return Err(too_large(detail));
         }
     }
-    Ok(found.into_value())
+    found.into_value()
+}
+
+/// Where good rows go.
+enum Rows {
+    Here(Vec<Value>),
+    Away(ListWriter),
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Here(Vec::new())
+    }
 }
 
 /// What has been read so far.
-#[derive(Default)]
 struct Found {
-    rows: Vec<Value>,
+    rows: Rows,
     bad: Vec<Value>,
+    count: u64,
     read: u64,
     cells: usize,
     more: bool,
 }
 
 impl Found {
-    fn take<R>(&mut self, next: Next, shape: &mut Shape, records: &Records<R>) {
+    fn new(rows: Rows) -> Self {
+        Self { rows, bad: Vec::new(), count: 0, read: 0, cells: 0, more: false }
+    }
+
+    fn is_too_much(&self) -> bool {
+        match &self.rows {
+            Rows::Here(_) => self.read > ROWS_MAX || self.cells > CELLS_MAX,
+            // The writer knows its own limit.
+            Rows::Away(_) => false,
+        }
+    }
+
+    fn take<R>(
+        &mut self,
+        next: Next,
+        shape: &mut Shape,
+        records: &Records<R>,
+    ) -> Result<(), Fault> {
         self.read += 1;
         let row = match next {
             Next::Row => shape.row(records),
@@ -212,22 +256,36 @@ impl Found {
         };
         match row {
             Ok(row) => {
-                self.cells += records.len();
-                self.rows.push(row);
+                self.count += 1;
+                match &mut self.rows {
+                    Rows::Here(rows) => {
+                        self.cells += records.len();
+                        rows.push(row);
+                    }
+                    Rows::Away(writer) => writer.push(&row)?,
+                }
             }
-            Err(reason) => self.bad.push(bad_row(self.read, records.line(), &reason)),
+            Err(reason) => {
+                if matches!(self.rows, Rows::Here(_)) || self.bad.len() < STREAMED_BAD_MAX {
+                    self.bad.push(bad_row(self.read, records.line(), &reason));
+                }
+            }
         }
+        Ok(())
     }
 
-    fn into_value(self) -> Value {
-        let count = int(i64::try_from(self.rows.len()).expect("at most a million rows"));
-        object([
-            ("rows", array(self.rows)),
-            ("count", count),
+    fn into_value(self) -> Result<Value, Fault> {
+        let rows = match self.rows {
+            Rows::Here(rows) => array(rows),
+            Rows::Away(writer) => writer.finish()?,
+        };
+        Ok(object([
+            ("rows", rows),
+            ("count", number(self.count)),
             ("read", number(self.read)),
             ("bad", array(self.bad)),
             ("more", Value::Bool(self.more)),
-        ])
+        ]))
     }
 }
 
@@ -260,7 +318,7 @@ fn bad_row(row: u64, line: u64, reason: &str) -> Value {
 }
 
 fn number(count: u64) -> Value {
-    int(i64::try_from(count).expect("rows and lines of a file of 256 MiB"))
+    int(i64::try_from(count).expect("rows and lines of a file of 16 GiB"))
 }
 
 fn too_large(detail: String) -> Fault {
@@ -286,6 +344,7 @@ impl Arguments {
             delimiter: delimiter.unwrap_or(b','),
             infer: !matches!(get(input, "infer"), Some(Value::Bool(false))),
             limit: get(input, "limit").and_then(whole),
+            stream: matches!(get(input, "stream"), Some(Value::Bool(true))),
         }
     }
 }
@@ -311,7 +370,8 @@ mod tests {
     fn read(arguments: &str, text: &[u8]) -> Result<String, String> {
         let input = base::value::parse(arguments.as_bytes()).expect("json");
         let unreadable = |error: io::Error| Fault::new(ErrorType::Runtime, error.to_string());
-        let rows = read_rows(text, "data/in.csv", &Arguments::of(&input), unreadable);
+        let rows =
+            read_rows(text, "data/in.csv", &Arguments::of(&input), Rows::default(), unreadable);
         rows.map(|value| base::value::to_json_string(&value)).map_err(|fault| fault.to_string())
     }
 

@@ -1,0 +1,1 @@
+SELECT 1 FROM blobs WHERE blob = ?1 AND bytes IS NOT NULL

@@ -12,7 +12,6 @@ mod events;
 mod schedule;
 #[path = "../support/mod.rs"]
 mod support;
-mod turns;
 
 use support::world::{Answer, Effect, Request, World};
 use support::{Ended, HANG, Home, Lines, Process, document};

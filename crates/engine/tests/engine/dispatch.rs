@@ -59,7 +59,12 @@ impl Performer for Counted {
             counted.most.fetch_max(now, Ordering::SeqCst);
             counted.begun.send((perform.namespace, perform.run)).ok();
             counted.gate.acquire().await.expect("never closed").forget();
-            Performed { result: Ok(Value::Null), certainty: Certainty::Definite, decision: None }
+            Performed {
+                result: Ok(Value::Null),
+                certainty: Certainty::Definite,
+                decision: None,
+                lists: Vec::new(),
+            }
         }
         .boxed()
     }
@@ -420,8 +425,12 @@ struct Woken(Arc<Mutex<Vec<RunId>>>);
 impl Performer for Woken {
     fn perform(&self, perform: Perform) -> BoxFuture<'static, Performed> {
         self.0.lock().expect("no test panics while it counts").push(perform.run);
-        let done =
-            Performed { result: Ok(Value::Null), certainty: Certainty::Definite, decision: None };
+        let done = Performed {
+            result: Ok(Value::Null),
+            certainty: Certainty::Definite,
+            decision: None,
+            lists: Vec::new(),
+        };
         std::future::ready(done).boxed()
     }
 }

@@ -42,8 +42,10 @@ const FREE_BYTES_KEPT: u64 = 16 * 1024 * 1024;
 /// them.
 const PASSED_OVER_MAX: usize = 1_000;
 
-/// Between two looks at least, and at most.
+/// Between two looks at least.
 const SLEEP_MIN: Duration = Duration::from_secs(1);
+
+/// And at most: a workflow whose keep time was shortened is noticed after this.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
 /// What was done.

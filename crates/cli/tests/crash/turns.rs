@@ -39,14 +39,17 @@ fn survives(failpoint: &str, pass: u32) {
     let text = format!(
         "document:\n  dsl: 1.0.3\n  namespace: default\n  name: turns\n  version: 1.0.0\n  metadata: {{ concurrency: {{ limit: 1 }} }}\ndo:\n{}{}",
         step("begin"),
-        step("end")
+        step("finish")
     );
     home.write("turns.yaml", &text);
     let mut dev = home.dev_with(&[], &[("ISONOMY_FAILPOINT", &format!("{failpoint}:{pass}"))]);
     home.run(&["apply", "-f", "turns.yaml", "--yes"]).ends_with(0);
-    start_all(&home, false);
-    dev.process.stderr.until(&format!("failpoint {failpoint} reached"));
-    dev.kill();
+    std::thread::scope(|scope| {
+        // Whoever asks while the site stands still waits until it is killed.
+        scope.spawn(|| start_all(&home, false));
+        dev.process.stderr.until(&format!("failpoint {failpoint} reached"));
+        dev.kill();
+    });
     let dev = home.dev();
     start_all(&home, true);
     for n in 0..RUNS {
@@ -58,7 +61,7 @@ fn survives(failpoint: &str, pass: u32) {
     assert_eq!(paths.len(), 2 * RUNS, "each once; {where_killed}");
     for two in paths.chunks(2) {
         let begun = two[0].strip_prefix("/begin-");
-        assert!(begun.is_some() && two[1].strip_prefix("/end-") == begun, "{where_killed}");
+        assert!(begun.is_some() && two[1].strip_prefix("/finish-") == begun, "{where_killed}");
     }
     dev.stop().ends_with(0);
 }

@@ -270,21 +270,6 @@ impl RecordDoc {
         }
     }
 
-    /// All blobs that the record refers to: those of its values, and those that its lists lie in.
-    #[must_use]
-    pub fn references(&self) -> Vec<BlobId> {
-        let told = match &self.happened {
-            HappenedDoc::Performed { lists, .. } | HappenedDoc::Evaluated { lists, .. } => &**lists,
-            _ => &[],
-        };
-        let held = self.decided.iter().filter_map(|decided| match decided {
-            DecidedDoc::Holding { list, .. } => Some(list.blob),
-            _ => None,
-        });
-        let lists = told.iter().map(|list| list.blob).chain(held);
-        self.blobs().into_iter().chain(lists).chain(self.piece().map(|it| it.blob)).collect()
-    }
-
     pub fn into_record(self, blobs: &Blobs) -> Result<Record, FormatError> {
         let control = u64::from_str_radix(&self.control, 16)
             .map_err(|_| FormatError::Syntax("`control` is not hexadecimal".to_owned()))?;

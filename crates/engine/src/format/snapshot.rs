@@ -99,12 +99,6 @@ impl Closed {
         held.filter_map(|held| Some(held.part.as_ref()?.piece)).collect()
     }
 
-    /// The lists that the run holds or was told of.
-    pub(crate) fn lists(&self) -> Vec<List> {
-        let held = self.state.nodes.iter().flatten().filter_map(|node| node.phase.held());
-        held.map(|held| held.list).chain(self.state.lists.iter().copied()).collect()
-    }
-
     pub(crate) fn open(self, blobs: &Blobs) -> Result<(SnapshotDoc, Vec<Value>), FormatError> {
         let values: Result<Vec<Value>, FormatError> =
             self.values.into_iter().map(|payload| payload.into_value(blobs)).collect();

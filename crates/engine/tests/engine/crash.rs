@@ -10,7 +10,7 @@ use base::value::to_json_string;
 use bytes::Bytes;
 use engine::driver::record;
 use engine::event::Event;
-use engine::format::RecordDoc;
+use engine::format::references;
 use engine::lifecycle::{self, Said, Subject};
 use engine::machine::{Effect, Machine};
 use engine::record::{Decided, Happened, Record};
@@ -290,7 +290,7 @@ async fn undisturbed(case: &Case) -> Undisturbed {
     let (mut records, mut blobs) = (Vec::new(), Vec::new());
     for entry in store.journal_read(run, Sequence::ZERO, 10_000).await.expect("a journal") {
         records.push(record(&*store, &entry).await.expect("a record"));
-        for blob in RecordDoc::parse(&entry.record).expect("a record").references() {
+        for blob in references(&entry.record) {
             blobs.push(store.blob_get(blob).await.expect("reads").expect("a record's own blob"));
         }
     }

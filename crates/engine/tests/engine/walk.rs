@@ -8,7 +8,7 @@ use base::value::{parse, to_json_string};
 use base::{Digest, Fault, IncarnationId, RunId, SystemRandom, Timestamp, Value};
 use engine::effect::Perform;
 use engine::event::{Defaults, Event, Incoming};
-use engine::format::{Blobs, RecordDoc, blob_value};
+use engine::format::{Blobs, RecordDoc, blob_value, references};
 use engine::list::{List, Lists, Piece, ReadNo, read_again, read_next};
 use engine::machine::{Effect, Machine, Offered, Step};
 use engine::record::{
@@ -256,7 +256,7 @@ impl Walk {
     fn through_bytes(&self, record: &Record) -> Record {
         let encoded = record.encode();
         let doc = RecordDoc::parse(&encoded.bytes).expect("a record that was just written");
-        let (wanted, references) = (doc.blobs(), doc.references());
+        let (wanted, references) = (doc.blobs(), references(&encoded.bytes));
         let mut blobs = Blobs::new();
         for (blob, bytes) in &encoded.blobs {
             assert!(wanted.contains(blob) && references.contains(blob));

@@ -136,13 +136,6 @@ impl Machine {
         Ok(SnapshotDoc::parse(bytes)?.pieces())
     }
 
-    /// All blobs that a snapshot refers to: those of its values, and those that its lists lie in.
-    pub fn snapshot_references(bytes: &[u8]) -> Result<Vec<BlobId>, SnapshotError> {
-        let closed = SnapshotDoc::parse(bytes)?;
-        let lists = closed.lists();
-        Ok(closed.blobs().into_iter().chain(lists.into_iter().map(|list| list.blob)).collect())
-    }
-
     pub fn from_snapshot(
         workflow: Arc<Workflow>,
         bytes: &[u8],

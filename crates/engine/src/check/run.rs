@@ -214,7 +214,9 @@ impl Following<'_> {
         }
         for effect in &step.effects {
             if let Effect::Perform(perform) = effect
-                && let Action::Workflow(_) = &*perform.action
+                && let Action::Workflow(start) = &*perform.action
+                // One that nobody waits for may be forgotten before its parent.
+                && start.wait
             {
                 self.children.insert(perform.effect, perform.activation.clone());
             }

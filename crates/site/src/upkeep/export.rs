@@ -154,6 +154,7 @@ impl Export<'_> {
             "wakeAt": row.wake_at, "summary": readable(&row.summary),
         });
         self.line(&line).await?;
+        self.stretches(row.run).await?;
         self.journal(row.run).await?;
         let mut after = 0;
         loop {
@@ -171,6 +172,22 @@ impl Export<'_> {
             }
         }
         self.logs(row.run).await
+    }
+
+    /// What is kept of records that are forgotten: the decisions in them.
+    async fn stretches(&mut self, run: RunId) -> Done {
+        let mut after = Sequence::ZERO;
+        loop {
+            let page = self.inner.store.stretch_list(run, after, PAGE).await?;
+            for row in &page {
+                let stretch = readable(&row.stretch);
+                self.line(&json!({"kind": "stretch", "run": run, "stretch": stretch})).await?;
+            }
+            match page.last() {
+                Some(last) => after = last.last,
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn journal(&mut self, run: RunId) -> Done {

@@ -1,5 +1,4 @@
 //! Measures what a check of the files and the copy for a backup cost those who commit meanwhile.
-//! Figures: `docs/benchmarks.md`.
 //!
 //! `cargo run --release -p isonomy-store-sqlite --example upkeep_latency [rows] [folder]`
 //!

@@ -17,7 +17,7 @@ use store::{
 };
 
 use crate::format::{FormatError, Gathering};
-use crate::pace::Pace;
+use crate::pace::Pacer;
 
 /// Records behind the newest snapshot that are kept whole at least; a journal that has less than this
 /// behind its first snapshot is never touched. A person is shown the last 1,000 tasks, and walking so
@@ -50,7 +50,7 @@ pub enum CompactError {
 pub async fn step(
     store: &dyn Store,
     kept: u64,
-    pace: &mut Pace,
+    pace: &mut Pacer,
 ) -> Result<Compacted, CompactError> {
     let mut done = Compacted::default();
     let long = store.journal_long(kept, RUNS_PAGE).await?;

@@ -13,12 +13,12 @@ const REST_TIMES: u32 = 2;
 
 /// The pace of one piece of background work.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Pacer {
     since: Instant,
     rests: bool,
 }
 
-impl Pace {
+impl Pacer {
     /// Beside work that must not wait.
     #[must_use]
     pub fn gentle() -> Self {

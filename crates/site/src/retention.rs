@@ -16,12 +16,13 @@ use base::name::WorkflowKey;
 use base::{Clock, Digest, RunId, Timestamp};
 use engine::compact::{self, CompactError, RECORDS_KEPT_MIN};
 use engine::driver::Summary;
-use engine::pace::Pace;
+use engine::pace::Pacer;
 use futures::future::join_all;
 use spec::Keep;
 use spec::resolved::{Around, Resolved};
 use store::{CommitError, EndedQuery, Op, Preconditions, RunRow, RunState, Store, StoreError};
 use tokio_util::sync::CancellationToken;
+use wire::StoreCompacted;
 use worker::Catalog;
 
 use crate::config::{Config, Journals};
@@ -59,6 +60,18 @@ pub struct Tidied {
     pub free_bytes: u64,
     /// The time was over before all was done.
     pub more: bool,
+}
+
+impl From<Tidied> for StoreCompacted {
+    fn from(done: Tidied) -> Self {
+        Self {
+            runs_forgotten: done.runs,
+            records_forgotten: done.records,
+            bytes_given_back: done.bytes,
+            bytes_free: done.free_bytes,
+            more: done.more,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,7 +125,7 @@ impl Tidying {
     pub(crate) async fn run(self, closing: CancellationToken) {
         loop {
             let work = async {
-                let mut pace = Pace::gentle();
+                let mut pace = Pacer::gentle();
                 let done = self.forget_runs(&mut pace, None).await?;
                 self.give_back(&mut pace, FREE_BYTES_KEPT, None).await?;
                 Ok::<_, TidyError>(done.next)
@@ -137,7 +150,7 @@ impl Tidying {
     /// All that is due now, or as much of it as can be done in `time`.
     pub async fn tidy(&self, time: Duration) -> Result<Tidied, TidyError> {
         let until = Instant::now() + time;
-        let mut pace = Pace::swift();
+        let mut pace = Pacer::swift();
         let mut done = Tidied::default();
         if self.0.journals == Journals::Compact {
             done.more = true;
@@ -156,7 +169,7 @@ impl Tidying {
 
     async fn forget_runs(
         &self,
-        pace: &mut Pace,
+        pace: &mut Pacer,
         until: Option<Instant>,
     ) -> Result<Forgotten, TidyError> {
         let mut forgotten = Forgotten::default();
@@ -183,7 +196,7 @@ impl Tidying {
         &self,
         key: &WorkflowKey,
         keep: base::Duration,
-        pace: &mut Pace,
+        pace: &mut Pacer,
         deadline: Option<Instant>,
     ) -> Result<Forgotten, TidyError> {
         let until = before(self.0.clock.now(), keep);
@@ -243,7 +256,7 @@ impl Tidying {
     /// Gives free room back to the disk, but for `kept` bytes of it.
     async fn give_back(
         &self,
-        pace: &mut Pace,
+        pace: &mut Pacer,
         kept: u64,
         until: Option<Instant>,
     ) -> Result<store::Reclaimed, TidyError> {

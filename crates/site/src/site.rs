@@ -222,14 +222,7 @@ impl Site {
     }
 
     pub(crate) async fn compact(&self) -> Result<StoreCompacted, Refusal> {
-        let done = self.0.tidying.tidy(COMPACT_TIME).await?;
-        Ok(StoreCompacted {
-            runs_forgotten: done.runs,
-            records_forgotten: done.records,
-            bytes_given_back: done.bytes,
-            bytes_free: done.free_bytes,
-            more: done.more,
-        })
+        Ok(self.0.tidying.tidy(COMPACT_TIME).await?.into())
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

@@ -3,10 +3,11 @@
 //! It means the same as SQLite in everything but durability; the [`crate::suite`] holds both to
 //! that. A commit is decided first and applied after, so that a refused one leaves nothing.
 
+mod apply;
 mod forget;
 
-use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,9 +18,9 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
     Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventLimits,
-    EventQuery, EventRow, JournalKept, LOG_PIECES_MAX, LogRow, LongRow, Op, OutcomeRow,
-    Preconditions, Reclaimed, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
-    Snapshot, Store, StoreError, StretchRow, WakeCursor, WorkflowRow,
+    EventQuery, EventRow, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
+    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError,
+    StretchRow, WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -28,6 +29,17 @@ pub struct MemoryStore {
     kept: Arc<Mutex<Kept>>,
     incarnation: IncarnationId,
     epoch: u64,
+    door: Option<Door>,
+}
+
+/// What a commit waits for.
+#[derive(Clone)]
+struct Door(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Door")
+    }
 }
 
 /// What outlives an opening.
@@ -76,7 +88,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new(incarnation: IncarnationId) -> Self {
         let kept = Kept { epoch: 1, ..Kept::default() };
-        Self { kept: Arc::new(Mutex::new(kept)), incarnation, epoch: 1 }
+        Self { kept: Arc::new(Mutex::new(kept)), incarnation, epoch: 1, door: None }
     }
 
     /// Keeps as many events as `limits` say.
@@ -84,6 +96,12 @@ impl MemoryStore {
     pub fn with_event_limits(self, limits: EventLimits) -> Self {
         self.kept().events.limits = limits;
         self
+    }
+
+    /// Has each commit wait for what `door` gives, as for a slow disk.
+    #[must_use]
+    pub fn behind(self, door: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        Self { door: Some(Door(Arc::new(door))), ..self }
     }
 
     /// Opens the same content again, as after a crash: every commit by an earlier opening is
@@ -94,7 +112,8 @@ impl MemoryStore {
         kept.epoch += 1;
         let epoch = kept.epoch;
         drop(kept);
-        Self { kept: Arc::clone(&self.kept), incarnation: self.incarnation, epoch }
+        let (kept, door) = (Arc::clone(&self.kept), self.door.clone());
+        Self { kept, incarnation: self.incarnation, epoch, door }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -123,218 +142,6 @@ impl BlobWrite for Writing {
         let mut kept = self.kept.lock().expect("nothing panics while it holds the store");
         kept.written.insert(blob, self.bytes.into());
         Ok(BlobRef { blob, bytes: size })
-    }
-}
-
-/// What the ops of one commit have changed so far, as far as later ops of it are judged by it.
-#[derive(Default)]
-struct Staged {
-    last: HashMap<RunId, Sequence>,
-    outcomes: BTreeSet<(RunId, u32)>,
-    /// Whether a workflow can be deleted.
-    workflows: HashMap<WorkflowKey, bool>,
-    /// Whether a run has ended.
-    ended: HashMap<RunId, bool>,
-    forgotten: HashSet<RunId>,
-}
-
-impl Kept {
-    fn last(&self, run: RunId) -> Option<Sequence> {
-        self.runs.get(&run).map(Run::last)
-    }
-
-    fn admit(&self, ops: &[Op], wanted: &Preconditions, epoch: u64) -> Result<(), CommitError> {
-        for got in [Some(epoch), wanted.epoch].into_iter().flatten() {
-            if got != self.epoch {
-                return Err(CommitError::EpochMoved { current: self.epoch, got });
-            }
-        }
-        if let Some((run, wanted)) = wanted.run {
-            match self.last(run) {
-                Some(found) if found != wanted => {
-                    return Err(CommitError::SequenceMoved { run, wanted, found });
-                }
-                None if wanted != Sequence::ZERO => return Err(CommitError::RunMissing(run)),
-                Some(_) | None => {}
-            }
-        }
-        let mut staged = Staged::default();
-        ops.iter().try_for_each(|op| self.admit_op(op, &mut staged))
-    }
-
-    fn admit_op(&self, op: &Op, staged: &mut Staged) -> Result<(), CommitError> {
-        let last = |staged: &Staged, run| {
-            if staged.forgotten.contains(&run) {
-                return Err(CommitError::RunMissing(run));
-            }
-            let last = staged.last.get(&run).copied().or_else(|| self.last(run));
-            last.ok_or(CommitError::RunMissing(run))
-        };
-        match op {
-            Op::RunCreate(row) => {
-                if last(staged, row.run).is_ok() {
-                    return Err(CommitError::RunExists(row.run));
-                }
-                staged.forgotten.remove(&row.run);
-                staged.last.insert(row.run, Sequence::ZERO);
-                staged.ended.insert(row.run, row.state.has_ended());
-            }
-            Op::RunUpdate(row) => {
-                last(staged, row.run)?;
-                staged.ended.insert(row.run, row.state.has_ended());
-            }
-            Op::JournalAppend { run, sequence, .. } => {
-                let expected = last(staged, *run)?.next();
-                if *sequence != expected {
-                    return Err(CommitError::Gap { run: *run, expected, got: *sequence });
-                }
-                staged.last.insert(*run, expected);
-            }
-            Op::SnapshotPut { run, .. } | Op::BlobRefer { run, .. } | Op::JournalStart { run } => {
-                last(staged, *run)?;
-            }
-            Op::JournalForget { run, through, .. } => {
-                last(staged, *run)?;
-                self.admit_forget(*run, *through)?;
-            }
-            Op::RunForget { run } => {
-                last(staged, *run)?;
-                let kept = || self.runs.get(run).is_some_and(|run| run.row.state.has_ended());
-                if !staged.ended.get(run).copied().unwrap_or_else(kept) {
-                    return Err(CommitError::RunGoesOn(*run));
-                }
-                staged.forgotten.insert(*run);
-                staged.last.remove(run);
-            }
-            Op::BlobPut { blob, bytes } => {
-                if Digest::of(bytes) != *blob {
-                    return Err(CommitError::BlobDiffers(*blob));
-                }
-            }
-            Op::BlobKeep { blob, size } => {
-                let found = self.blobs.get(blob).or_else(|| self.written.get(blob));
-                if found.is_none_or(|bytes| bytes.len() as u64 != *size) {
-                    return Err(CommitError::BlobMissing(*blob));
-                }
-            }
-            Op::LogAppend(LogRow { run, .. }) | Op::LogTrim { run, .. } => {
-                last(staged, *run)?;
-            }
-            Op::Clear { .. }
-            | Op::RevisionPut(_)
-            | Op::ChangeAppend { .. }
-            | Op::SchedulePut(_)
-            | Op::ScheduleDelete { .. }
-            | Op::EventAppend(_) => {}
-            Op::WorkflowPut(row) => {
-                staged.workflows.insert(row.key.clone(), true);
-            }
-            Op::WorkflowDelete { key, .. } => {
-                let kept = || self.workflows.get(key).is_some_and(|row| row.deleted_at.is_none());
-                if !staged.workflows.get(key).copied().unwrap_or_else(kept) {
-                    return Err(CommitError::WorkflowMissing(key.clone()));
-                }
-                staged.workflows.insert(key.clone(), false);
-            }
-            Op::OutcomePut(row) => {
-                last(staged, row.run)?;
-                let (run, number) = (row.run, row.number);
-                let kept = self.runs.get(&run).is_some_and(|run| run.outcomes.contains(&number));
-                if kept || !staged.outcomes.insert((run, number)) {
-                    return Err(CommitError::OutcomeExists { run, number });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies what was admitted: nothing here can be refused.
-    fn apply(&mut self, op: Op) {
-        match op {
-            Op::RunCreate(row) => {
-                let run = row.run;
-                self.runs.insert(run, Run::new(row));
-            }
-            Op::RunUpdate(row) => {
-                let run = self.run_mut(row.run);
-                run.row = row;
-            }
-            Op::JournalAppend { run, sequence, record } => {
-                self.run_mut(run).journal.insert(sequence, record);
-            }
-            Op::SnapshotPut { run, sequence, snapshot } => {
-                let run = self.run_mut(run);
-                if run.snapshot.as_ref().is_none_or(|kept| kept.sequence <= sequence) {
-                    run.snapshot = Some(Snapshot { sequence, snapshot });
-                }
-            }
-            Op::BlobPut { blob, bytes } => {
-                self.blobs.entry(blob).or_insert(bytes);
-            }
-            Op::BlobRefer { run, sequence, blob } => {
-                self.run_mut(run).refers.insert((sequence, blob));
-            }
-            Op::JournalStart { run } => self.run_mut(run).start(),
-            Op::JournalForget { run, through, stretch } => {
-                self.journal_forget(run, through, stretch);
-            }
-            Op::RunForget { run } => self.run_forget(run),
-            // Nothing is left to be cleared away.
-            Op::Clear { .. } => {}
-            Op::BlobKeep { blob, .. } => {
-                if let Some(bytes) = self.written.get(&blob).cloned() {
-                    self.blobs.entry(blob).or_insert(bytes);
-                }
-            }
-            Op::RevisionPut(row) => {
-                let revisions = self.revisions.entry(row.key.clone()).or_default();
-                if revisions.iter().all(|kept| kept.revision != row.revision) {
-                    revisions.push(row);
-                }
-            }
-            Op::WorkflowPut(row) => {
-                self.workflows.insert(row.key.clone(), WorkflowRow { deleted_at: None, ..row });
-            }
-            Op::WorkflowDelete { key, at } => {
-                if let Place::Occupied(mut place) = self.workflows.entry(key) {
-                    place.get_mut().deleted_at = Some(at);
-                }
-            }
-            Op::OutcomePut(row) => {
-                self.run_mut(row.run).outcomes.insert(row.number);
-                let position = self.outcomes.last().map_or(0, |row| row.position) + 1;
-                self.outcomes.push(OutcomeRow { position, ..row });
-            }
-            Op::ChangeAppend { at, actor, change } => {
-                let position = self.changes.len() as u64 + 1;
-                self.changes.push(ChangeRow { position, at, actor, change });
-            }
-            Op::SchedulePut(row) => {
-                self.schedules.insert((row.key.clone(), row.trigger.clone()), row);
-            }
-            Op::ScheduleDelete { key, trigger } => {
-                self.schedules.remove(&(key, trigger));
-            }
-            Op::EventAppend(row) => self.events.append(row),
-            Op::LogAppend(row) => {
-                self.log_position += 1;
-                let position = self.log_position;
-                let log = &mut self.run_mut(row.run).log;
-                log.push_back(LogRow { position, ..row });
-                if log.len() > LOG_PIECES_MAX as usize {
-                    log.pop_front();
-                }
-            }
-            Op::LogTrim { run, effect, life, from, to } => {
-                self.run_mut(run).log.retain(|row| {
-                    (row.effect, row.life) != (effect, life) || !(from..to).contains(&row.start)
-                });
-            }
-        }
-    }
-
-    fn run_mut(&mut self, run: RunId) -> &mut Run {
-        self.runs.get_mut(&run).expect("admitted only where the run exists")
     }
 }
 
@@ -431,6 +238,9 @@ impl Store for MemoryStore {
         preconditions: Preconditions,
     ) -> BoxFuture<'_, Result<(), CommitError>> {
         let commit = async move {
+            if let Some(Door(wait)) = &self.door {
+                wait().await;
+            }
             let mut kept = self.kept();
             kept.admit(&ops, &preconditions, self.epoch)?;
             ops.into_iter().for_each(|op| kept.apply(op));

@@ -66,13 +66,7 @@ async fn in_folder(args: &StoreCompact) -> Outcome<StoreCompacted> {
     let tidying = Tidying::new(shared, &config, Arc::new(SystemClock));
     let done = all(async || {
         let done = tidying.tidy(PART).await.map_err(|error| failed(error.to_string()))?;
-        Ok(StoreCompacted {
-            runs_forgotten: done.runs,
-            records_forgotten: done.records,
-            bytes_given_back: done.bytes,
-            bytes_free: done.free_bytes,
-            more: done.more,
-        })
+        Ok(done.into())
     })
     .await;
     store.close().await;

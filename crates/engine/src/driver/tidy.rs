@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Driver;
 use crate::compact::{self, RECORDS_KEPT_MIN};
-use crate::pace::Pace;
+use crate::pace::Pacer;
 
 /// The longest sleep. A step that failed is tried again after this.
 const SLEEP_MAX: Duration = Duration::from_secs(600);
@@ -39,7 +39,7 @@ async fn run(driver: Driver) {
 }
 
 async fn work(driver: &Driver) {
-    let mut pace = Pace::gentle();
+    let mut pace = Pacer::gentle();
     loop {
         match compact::step(&*driver.0.parts.store, RECORDS_KEPT_MIN, &mut pace).await {
             Ok(done) if done.more => {}

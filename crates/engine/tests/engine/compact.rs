@@ -6,7 +6,7 @@ use base::value::int;
 use engine::compact::step;
 use engine::driver::Passed;
 use engine::format::Stretch;
-use engine::pace::Pace;
+use engine::pace::Pacer;
 use store::{RunState, Sequence, Store};
 
 use crate::check;
@@ -30,7 +30,7 @@ async fn a_long_run_is_compacted_and_goes_on() {
     let order = start(COUNTDOWN, &format!(r#"{{"n":{many}}}"#));
     let run = order.run;
     let mut told = driver.start(order).await.expect("starts");
-    let mut pace = Pace::swift();
+    let mut pace = Pacer::swift();
     let ended = loop {
         tokio::select! {
             ended = &mut told => break ended.expect("ends"),
@@ -39,7 +39,7 @@ async fn a_long_run_is_compacted_and_goes_on() {
     };
     assert_eq!(ended.state, RunState::Completed);
     assert_eq!(ended.output, Some(base::value::object([("n", int(0))])));
-    while step(&*store, KEPT, &mut Pace::swift()).await.expect("compacts").more {}
+    while step(&*store, KEPT, &mut Pacer::swift()).await.expect("compacts").more {}
 
     let kept = store.journal_kept(run).await.expect("reads");
     assert!(kept.forgotten.0 >= KEPT, "{kept:?}");
@@ -90,7 +90,7 @@ async fn a_run_that_is_not_long_is_left_whole() {
     let order = start(COUNTDOWN, r#"{"n":1900}"#);
     let run = order.run;
     driver.start(order).await.expect("starts").await.expect("ends");
-    while step(&*store, KEPT, &mut Pace::swift()).await.expect("compacts").more {}
+    while step(&*store, KEPT, &mut Pacer::swift()).await.expect("compacts").more {}
     let all = store.journal_read(run, Sequence::ZERO, u32::MAX).await.expect("reads");
     assert_eq!(all.len(), 1_901);
 }

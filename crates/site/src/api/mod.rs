@@ -1,7 +1,6 @@
 //! The HTTP API: thin endpoints, one file a noun. They turn a request into our types, make one call,
 //! and turn the answer back.
 
-mod compact;
 mod doc;
 mod event;
 mod extract;
@@ -30,7 +29,7 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(site::site_version))
         .routes(routes!(site::site_openapi))
         .routes(routes!(site::site_metrics))
-        .routes(routes!(compact::store_compact))
+        .routes(routes!(store::store_compact))
         .routes(routes!(workflow::workflow_list))
         .routes(routes!(
             workflow::workflow_show,

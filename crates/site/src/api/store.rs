@@ -1,5 +1,7 @@
-//! Long jobs on the store. Each answers with a stream that says itself how it has ended.
+//! What is done with the store as a whole. Long jobs answer with a stream that says itself how it has
+//! ended.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +9,7 @@ use base::{Namespace, RunId};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use wire::{BackupLine, Problem, ProblemCode, StoreCheckLine};
+use wire::{BackupLine, Problem, ProblemCode, StoreCheckLine, StoreCompacted};
 
 use super::extract::Query;
 use super::run::since;
@@ -75,6 +77,18 @@ pub(super) async fn store_export(
         since,
     };
     Ok(stream(site.0.custodian.export(filter)?, LINES))
+}
+
+/// Forgets what is due now, and gives the room back: as much of it as is done in five seconds. Work goes
+/// on meanwhile.
+#[utoipa::path(
+    post, path = "/api/v1/store/compact", tag = "site",
+    responses((status = 200, body = StoreCompacted))
+)]
+pub(super) async fn store_compact(
+    State(site): State<Site>,
+) -> Result<Json<StoreCompacted>, Refusal> {
+    Ok(Json(site.compact().await?))
 }
 
 fn stream(pieces: Pieces, kind: &'static str) -> Response {

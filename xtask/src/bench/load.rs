@@ -114,7 +114,7 @@ impl Load<'_> {
 }
 
 /// Looked for as text: parsing every answer would measure the parser.
-fn has_completed(body: &[u8]) -> bool {
+pub fn has_completed(body: &[u8]) -> bool {
     const COMPLETED: &[u8] = b"\"state\":\"completed\"";
     body.windows(COMPLETED.len()).any(|part| part == COMPLETED)
 }

@@ -137,7 +137,7 @@ fn compact(server: &Server) -> anyhow::Result<bool> {
 }
 
 /// All files of a folder.
-fn size(folder: &Path) -> anyhow::Result<u64> {
+pub fn size(folder: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(folder).context("cannot read the data folder")? {
         let entry = entry?;
@@ -203,7 +203,7 @@ impl Watch {
 }
 
 /// How many runs have completed; an error where one ended otherwise.
-fn ended(server: &Server) -> anyhow::Result<u64> {
+pub fn ended(server: &Server) -> anyhow::Result<u64> {
     let text = String::from_utf8_lossy(&server.get("/metrics")?).into_owned();
     let of = |state: &str| {
         let name = format!("isonomy_runs{{state=\"{state}\"}} ");

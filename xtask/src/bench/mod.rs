@@ -20,6 +20,7 @@ mod report;
 mod rest;
 mod resume;
 mod server;
+mod soak;
 mod steps;
 pub mod validate;
 mod workflow;
@@ -69,6 +70,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         (Workload::Rest, peers) => rest::run(&built, peers.as_ref(), options)?,
         (Workload::Resume, peers) => resume::run(&built, peers.as_ref(), options)?,
         (Workload::Long, _) => long::run(&built, options)?,
+        (Workload::Soak, _) => soak::run(&built, options)?,
     };
     print!("{}", outcome.text);
     let file = built.folder.join(options.file_name());

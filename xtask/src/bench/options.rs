@@ -15,6 +15,8 @@ pub enum Workload {
     Resume,
     /// One run of many iterations.
     Long,
+    /// Half load for hours.
+    Soak,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct Options {
     pub iterations: u64,
 }
 
-const WORKLOADS: &str = "w1, w1-http, w2, w3, w4 and long";
+const WORKLOADS: &str = "w1, w1-http, w2, w3, w4, long and soak";
 
 impl Workload {
     fn parse(text: &str) -> Result<Self, String> {
@@ -44,6 +46,7 @@ impl Workload {
             "w3" => Ok(Self::Rest),
             "w4" => Ok(Self::Resume),
             "long" => Ok(Self::Long),
+            "soak" => Ok(Self::Soak),
             _ => Err(format!("`--workload` is one of {WORKLOADS}, not `{text}`")),
         }
     }
@@ -57,7 +60,20 @@ impl Workload {
             Self::Rest => "w3",
             Self::Resume => "w4",
             Self::Long => "long",
+            Self::Soak => "soak",
         }
+    }
+
+    /// Of a measurement for which nothing else is asked.
+    const fn seconds(self) -> u64 {
+        match self {
+            Self::Soak => 2 * 60 * 60,
+            _ => 5,
+        }
+    }
+
+    const fn has_peers(self) -> bool {
+        !matches!(self, Self::Long | Self::Calls | Self::Soak)
     }
 }
 
@@ -65,13 +81,14 @@ impl Options {
     pub fn parse(flags: &[&str]) -> Result<Self, String> {
         let mut options = Self {
             workload: Workload::Steps,
-            seconds: 5,
+            seconds: 0,
             repeats: 3,
             idle_seconds: 60,
             has_strace: false,
             has_peers: false,
             iterations: 1_000_000,
         };
+        let mut seconds = None;
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut number = || {
@@ -79,7 +96,7 @@ impl Options {
                 text.parse().map_err(|_| format!("`{flag}` wants a number, not `{text}`"))
             };
             match *flag {
-                "--seconds" | "--secs" => options.seconds = number()?,
+                "--seconds" | "--secs" => seconds = Some(number()?),
                 "--repeats" => options.repeats = number()?,
                 "--idle" => options.idle_seconds = number()?,
                 "--iterations" => options.iterations = number()?,
@@ -94,11 +111,12 @@ impl Options {
                 _ => return Err(format!("`bench engine` does not know `{flag}`")),
             }
         }
+        options.seconds = seconds.unwrap_or_else(|| options.workload.seconds());
         if options.seconds == 0 || options.repeats == 0 || options.iterations == 0 {
             return Err("`--seconds`, `--repeats` and `--iterations` are at least 1".to_owned());
         }
         let name = options.workload.name();
-        if options.has_peers && matches!(options.workload, Workload::Long | Workload::Calls) {
+        if options.has_peers && !options.workload.has_peers() {
             return Err(format!("no peer's script has `{name}`: leave `--peers` out"));
         }
         let is_counted = options.workload == Workload::Steps && !options.has_peers;
@@ -128,6 +146,7 @@ mod tests {
         assert_eq!((parsed.idle_seconds, parsed.has_strace, parsed.has_peers), (0, true, false));
         let parsed = Options::parse(&["--workload", "w4", "--peers"]).expect("good");
         assert_eq!((parsed.workload, parsed.has_peers), (Workload::Resume, true));
+        assert_eq!(Options::parse(&["--workload", "soak"]).expect("good").seconds, 7_200);
         for wrong in [
             &["--seconds"] as &[&str],
             &["--seconds", "x"],
@@ -140,6 +159,7 @@ mod tests {
             &["--peers", "--strace"],
             &["--workload", "w1-http", "--peers"],
             &["--workload", "long", "--peers"],
+            &["--workload", "soak", "--peers"],
             &["--iterations", "0"],
         ] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");

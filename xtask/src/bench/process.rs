@@ -64,6 +64,17 @@ fn look(pid: u32) -> Option<Process> {
 }
 
 #[must_use]
+pub fn threads(pid: u32) -> Option<u64> {
+    field(&read(pid, "status")?, "Threads:")
+}
+
+/// How many files and sockets it has open.
+#[must_use]
+pub fn files(pid: u32) -> Option<usize> {
+    Some(std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
+#[must_use]
 pub fn usage(pid: u32) -> Option<Usage> {
     let processor = processor(&read(pid, "stat")?)?;
     let written = field(&read(pid, "io")?, "write_bytes:")?;

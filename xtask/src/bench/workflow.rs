@@ -65,6 +65,21 @@ pub fn one_step() -> Workflow {
     Workflow { output: json!({ "step": 1, "text": TEXT }), ..row("one-step", &echo(1, "  ")) }
 }
 
+/// A result over the inline limit, so a blob.
+#[must_use]
+pub fn large() -> Workflow {
+    row(
+        "large",
+        "  - large:\n      call: echo:1.0.0@default\n      with: { many: '${ [range(20000)] }' }\n",
+    )
+}
+
+/// Asleep for half a minute.
+#[must_use]
+pub fn sleeper() -> Workflow {
+    row("sleeper", "  - sleep:\n      wait: PT30S\n")
+}
+
 /// So many iterations by `then`.
 #[must_use]
 pub fn long_then(iterations: u64) -> Workflow {

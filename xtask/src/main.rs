@@ -10,8 +10,9 @@ cargo xtask test [--fast]          everything that must pass before a change goe
 cargo xtask bench engine [--workload NAME] [--peers] [--seconds N] [--repeats N] [--idle N]
                                    w1 (durable steps per second through the HTTP API, beside SQLite
                                    alone), w2 (fork of 100), w3 (start and rest), w4 (resume of 1,000
-                                   runs), w1-http, long (a million iterations), soak (two hours at
-                                   half load); --peers: beside Restate and LangGraph in the same run
+                                   runs), w1-http, long (a million iterations), due (100,000 runs
+                                   that wake), list (of a million runs), soak (two hours at half
+                                   load); --peers: beside Restate and LangGraph in the same run
 cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
 cargo xtask bench validate [--repeats N]
                                    how long `isonomy validate` takes, process start and all

@@ -105,6 +105,15 @@ id!(
     EventId, "evt_", "an event id"
 );
 
+impl RunId {
+    /// The smallest id of this time: no id of an earlier one reaches it.
+    #[must_use]
+    pub fn first_at(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        Self(Uuid::from_u64_pair(millis << 16, 0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +140,15 @@ mod tests {
         let early = RunId::new(Timestamp::from_millis(1_000), &SystemRandom);
         let late = RunId::new(Timestamp::from_millis(2_000), &SystemRandom);
         assert!(early < late);
+    }
+
+    /// Mutation: leave the random bits of a new id in the smallest.
+    #[test]
+    fn the_smallest_id_of_a_time_is_between_those_of_two_times() {
+        let (before, at) = (Timestamp::from_millis(1_999), Timestamp::from_millis(2_000));
+        let first = RunId::first_at(at);
+        assert!(RunId::new(before, &SystemRandom) < first);
+        assert!(first <= RunId::new(at, &SystemRandom));
+        assert_eq!(RunId::first_at(Timestamp::from_millis(-1)), RunId::from_uuid(Uuid::nil()));
     }
 }

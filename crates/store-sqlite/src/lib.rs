@@ -21,6 +21,7 @@ mod open;
 mod outcome;
 mod reader;
 mod run;
+mod run_list;
 mod schedule;
 mod stats;
 mod stream;
@@ -266,11 +267,11 @@ impl Store for SqliteStore {
     }
 
     fn run_list(&self, query: RunQuery) -> Answer<'_, Vec<RunRow>> {
-        self.ask("list runs", move |db| run::list(db, &query))
+        self.ask("list runs", move |db| run_list::list(db, &query))
     }
 
     fn run_unfinished(&self, after: Option<RunId>, limit: u32) -> Answer<'_, Vec<RunRow>> {
-        self.ask("list unfinished runs", move |db| run::unfinished(db, after, limit))
+        self.ask("list unfinished runs", move |db| run_list::unfinished(db, after, limit))
     }
 
     fn run_due(

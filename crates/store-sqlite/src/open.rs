@@ -20,7 +20,7 @@ use crate::upkeep::SCRATCH;
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
@@ -29,6 +29,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("sql/schema_event_2.sql"),
     include_str!("sql/schema_event_by_run.sql"),
     include_str!("sql/schema_forget.sql"),
+    include_str!("sql/schema_run_by_place.sql"),
 ];
 
 /// How long a connection waits for a foreign process that holds the file.

@@ -209,7 +209,7 @@ fn matches(query: &RunQuery, row: &RunRow) -> bool {
     query.namespace.as_ref().is_none_or(|namespace| *namespace == row.key.namespace)
         && query.workflow.as_ref().is_none_or(|name| *name == row.key.name)
         && (query.states.is_empty() || query.states.contains(&row.state))
-        && query.created_since.is_none_or(|since| row.created_at >= since)
+        && query.oldest.is_none_or(|oldest| row.run >= oldest)
         && query.after.is_none_or(|after| row.run < after)
 }
 

@@ -104,7 +104,8 @@ pub struct RunQuery {
     pub workflow: Option<WorkflowName>,
     /// Empty is all.
     pub states: Vec<RunState>,
-    pub created_since: Option<Timestamp>,
+    /// None whose id is before this one: ids lie in the order of time.
+    pub oldest: Option<RunId>,
     pub after: Option<RunCursor>,
     pub limit: u32,
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::connection::Connection;
@@ -114,7 +114,7 @@ fn measure(built: &Built, workflow: Workflow, iterations: u64) -> anyhow::Result
     })
 }
 
-fn configure(config: &Path, journals: &str) -> anyhow::Result<()> {
+pub fn configure(config: &Path, journals: &str) -> anyhow::Result<()> {
     let text = format!(
         "apiVersion: isonomy.dev/v1\nkind: Site\nspec:\n  retention:\n    journals: {journals}\n"
     );
@@ -203,17 +203,9 @@ impl Watch {
 }
 
 /// How many runs have completed; an error where one ended otherwise.
-pub fn ended(server: &Server) -> anyhow::Result<u64> {
-    let text = String::from_utf8_lossy(&server.get("/metrics")?).into_owned();
-    let of = |state: &str| {
-        let name = format!("isonomy_runs{{state=\"{state}\"}} ");
-        let line = text.lines().find_map(|line| line.strip_prefix(&*name));
-        line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
-    };
-    if of("faulted") > 0 {
-        bail!("the run has faulted");
-    }
-    Ok(of("completed"))
+fn ended(server: &Server) -> anyhow::Result<u64> {
+    ensure!(server.runs_in("faulted")? == 0, "the run has faulted");
+    server.runs_in("completed")
 }
 
 /// Times a stranger's small runs beside long ones whose journals are compacted, or not.

@@ -7,9 +7,12 @@
 mod calls;
 mod comparison;
 mod connection;
+mod due;
+mod flood;
 mod floor;
 mod fork;
 mod gate;
+mod list;
 mod load;
 mod long;
 mod machine;
@@ -70,6 +73,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         (Workload::Rest, peers) => rest::run(&built, peers.as_ref(), options)?,
         (Workload::Resume, peers) => resume::run(&built, peers.as_ref(), options)?,
         (Workload::Long, _) => long::run(&built, options)?,
+        (Workload::Due, _) => due::run(&built, options)?,
+        (Workload::List, _) => list::run(&built, options)?,
         (Workload::Soak, _) => soak::run(&built, options)?,
     };
     print!("{}", outcome.text);

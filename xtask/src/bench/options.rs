@@ -15,6 +15,10 @@ pub enum Workload {
     Resume,
     /// One run of many iterations.
     Long,
+    /// A hundred thousand runs asleep, all due after a kill.
+    Due,
+    /// Pages of a million runs.
+    List,
     /// Half load for hours.
     Soak,
 }
@@ -31,11 +35,11 @@ pub struct Options {
     pub has_strace: bool,
     /// Whether other engines run the same in turn.
     pub has_peers: bool,
-    /// Of the long runs, beside ten thousand.
+    /// Of the long runs, beside ten thousand; or how many runs.
     pub iterations: u64,
 }
 
-const WORKLOADS: &str = "w1, w1-http, w2, w3, w4, long and soak";
+const WORKLOADS: &str = "w1, w1-http, w2, w3, w4, long, due, list and soak";
 
 impl Workload {
     fn parse(text: &str) -> Result<Self, String> {
@@ -46,6 +50,8 @@ impl Workload {
             "w3" => Ok(Self::Rest),
             "w4" => Ok(Self::Resume),
             "long" => Ok(Self::Long),
+            "due" => Ok(Self::Due),
+            "list" => Ok(Self::List),
             "soak" => Ok(Self::Soak),
             _ => Err(format!("`--workload` is one of {WORKLOADS}, not `{text}`")),
         }
@@ -60,6 +66,8 @@ impl Workload {
             Self::Rest => "w3",
             Self::Resume => "w4",
             Self::Long => "long",
+            Self::Due => "due",
+            Self::List => "list",
             Self::Soak => "soak",
         }
     }
@@ -72,8 +80,16 @@ impl Workload {
         }
     }
 
+    /// Iterations, or runs.
+    const fn iterations(self) -> u64 {
+        match self {
+            Self::Due => 100_000,
+            _ => 1_000_000,
+        }
+    }
+
     const fn has_peers(self) -> bool {
-        !matches!(self, Self::Long | Self::Calls | Self::Soak)
+        matches!(self, Self::Steps | Self::Fork | Self::Rest | Self::Resume)
     }
 }
 
@@ -86,9 +102,9 @@ impl Options {
             idle_seconds: 60,
             has_strace: false,
             has_peers: false,
-            iterations: 1_000_000,
+            iterations: 0,
         };
-        let mut seconds = None;
+        let (mut seconds, mut iterations) = (None, None);
         let mut flags = flags.iter();
         while let Some(flag) = flags.next() {
             let mut number = || {
@@ -99,7 +115,7 @@ impl Options {
                 "--seconds" | "--secs" => seconds = Some(number()?),
                 "--repeats" => options.repeats = number()?,
                 "--idle" => options.idle_seconds = number()?,
-                "--iterations" => options.iterations = number()?,
+                "--iterations" => iterations = Some(number()?),
                 "--strace" => options.has_strace = true,
                 "--peers" => options.has_peers = true,
                 "--workload" => {
@@ -112,6 +128,7 @@ impl Options {
             }
         }
         options.seconds = seconds.unwrap_or_else(|| options.workload.seconds());
+        options.iterations = iterations.unwrap_or_else(|| options.workload.iterations());
         if options.seconds == 0 || options.repeats == 0 || options.iterations == 0 {
             return Err("`--seconds`, `--repeats` and `--iterations` are at least 1".to_owned());
         }

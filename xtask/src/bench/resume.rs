@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
 
 use super::comparison::{Bound, Comparison, Row, Target};
 use super::connection::Connection;
@@ -115,23 +114,18 @@ fn start_all(server: &Server, workflow: &Workflow) -> anyhow::Result<()> {
 
 /// Whether any run has not ended. One that is suspended never will, and fails the count behind.
 fn pending(server: &Server) -> anyhow::Result<bool> {
-    let page = page(server, "state=pending,running,waiting&limit=1")?;
+    let page = server.runs("state=pending,running,waiting&limit=1")?;
     Ok(page["items"].as_array().is_some_and(|items| !items.is_empty()))
 }
 
 fn completed(server: &Server) -> anyhow::Result<u64> {
     let (mut count, mut cursor) = (0, String::new());
     loop {
-        let page = page(server, &format!("state=completed&limit=500{cursor}"))?;
+        let page = server.runs(&format!("state=completed&limit=500{cursor}"))?;
         count += page["items"].as_array().context("a page has `items`")?.len() as u64;
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return Ok(count),
         }
     }
-}
-
-fn page(server: &Server, query: &str) -> anyhow::Result<Value> {
-    let body = server.get(&format!("/api/v1/namespaces/bench/runs?{query}"))?;
-    serde_json::from_slice(&body).context("the answer is not JSON")
 }

@@ -108,6 +108,21 @@ impl Server {
         connection.send(&request)?.success(&format!("cannot read `{path}`"))
     }
 
+    /// How many runs there are in this state.
+    pub fn runs_in(&self, state: &str) -> anyhow::Result<u64> {
+        let text = String::from_utf8_lossy(&self.get("/metrics")?).into_owned();
+        let name = format!("isonomy_runs{{state=\"{state}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&*name));
+        let number = line.and_then(|number| number.trim().parse().ok());
+        number.with_context(|| format!("/metrics has no number of {state} runs"))
+    }
+
+    /// A page of the list of runs.
+    pub fn runs(&self, query: &str) -> anyhow::Result<Value> {
+        let body = self.get(&format!("/api/v1/namespaces/bench/runs?{query}"))?;
+        serde_json::from_slice(&body).context("the answer is not JSON")
+    }
+
     pub fn apply(&self, workflow: &Workflow) -> anyhow::Result<()> {
         let mut connection = Connection::open(&self.host)?;
         let body = json!({ "text": workflow.text }).to_string();

@@ -19,7 +19,7 @@ use super::machine::Machine;
 use super::options::Options;
 use super::process::{self, Resident, Usage};
 use super::server::Server;
-use super::workflow::{Workflow, fork, large, long_listen, sleeper, ten_steps};
+use super::workflow::{Workflow, asleep, fork, large, long_listen, ten_steps};
 use super::{Built, CROWD, Outcome, WARM_UP};
 
 /// Rows of the table.
@@ -93,7 +93,7 @@ fn rare() -> [Rare; 4] {
         Rare { every: 200, workflow: fork(), is_awaited: true },
         Rare { every: 101, workflow: large(), is_awaited: true },
         Rare { every: 211, workflow: long_listen(20), is_awaited: true },
-        Rare { every: 41, workflow: sleeper(), is_awaited: false },
+        Rare { every: 41, workflow: asleep(30), is_awaited: false },
     ]
 }
 
@@ -219,7 +219,7 @@ fn look(
         files: process::files(server.pid()),
         store_bytes: long::size(data)?,
         usage: used,
-        runs_in_store: long::ended(server)?,
+        runs_in_store: server.runs_in("completed")?,
     })
 }
 

@@ -74,10 +74,27 @@ pub fn large() -> Workflow {
     )
 }
 
-/// Asleep for half a minute.
+/// Asleep for so many seconds.
 #[must_use]
-pub fn sleeper() -> Workflow {
-    row("sleeper", "  - sleep:\n      wait: PT30S\n")
+pub fn asleep(seconds: u64) -> Workflow {
+    row("asleep", &format!("  - sleep:\n      wait: PT{seconds}S\n"))
+}
+
+/// Ends with an error.
+#[must_use]
+pub fn failing() -> Workflow {
+    row(
+        "failing",
+        "  - fail:\n      raise: { error: { type: https://bench.example/wrong, status: 400 } }\n",
+    )
+}
+
+/// The same under another name.
+#[must_use]
+pub fn named(workflow: Workflow, name: &'static str) -> Workflow {
+    let text =
+        workflow.text.replace(&format!("name: {}\n", workflow.name), &format!("name: {name}\n"));
+    Workflow { name, text, ..workflow }
 }
 
 /// So many iterations by `then`.

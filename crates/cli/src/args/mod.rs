@@ -204,7 +204,7 @@ pub struct RunsList {
     /// Only runs in this state; several with commas
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     pub state: Vec<String>,
-    /// Only runs that began after this time, or so long ago (`2h`, `PT2H`)
+    /// Only runs since this time, or so long ago (`2h`, `PT2H`), by the time in their ids
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use base::value::Json as JsonValue;
-use base::{Duration, Timestamp};
+use base::{Duration, RunId, Timestamp};
 use bytes::Bytes;
 use futures::stream::unfold;
 use http::{HeaderMap, StatusCode};
@@ -40,7 +40,8 @@ pub(super) struct ListQuery {
     workflow: Option<String>,
     /// States, separated by commas.
     state: Option<String>,
-    /// Created at this time (RFC 3339) or after, or so long ago (ISO 8601, such as `PT1H`).
+    /// From this time (RFC 3339) on, or since so long ago (ISO 8601, such as `PT1H`); by the time in
+    /// their ids, so that the run of another run goes with its parent.
     since: Option<String>,
     /// From 1 to 500; 50 by default.
     #[param(value_type = Option<u32>)]
@@ -98,7 +99,8 @@ pub(super) async fn run_list(
     let workflow = workflow_name(asked.workflow.as_deref())?;
     let mut query = query(namespace, workflow, limit(asked.limit.as_deref())?);
     query.states = states(asked.state.as_deref())?;
-    query.created_since = asked.since.map(|text| since(&text, site.now())).transpose()?;
+    let since = asked.since.map(|text| since(&text, site.now())).transpose()?;
+    query.oldest = since.map(RunId::first_at);
     query.after = cursor(asked.cursor.as_deref())?;
     Ok(Json(site.0.runs.list(query).await?))
 }

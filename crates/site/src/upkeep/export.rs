@@ -129,13 +129,14 @@ impl Export<'_> {
         loop {
             let query = RunQuery {
                 namespace: self.filter.namespace.clone(),
-                created_since: self.filter.since,
                 after,
                 limit: PAGE,
                 ..RunQuery::default()
             };
             let page = self.inner.store.run_list(query).await?;
-            for row in &page {
+            // By the time at which it began: the id of a child has that of its parent.
+            let since = self.filter.since;
+            for row in page.iter().filter(|row| since.is_none_or(|since| row.created_at >= since)) {
                 self.namespaces.insert(row.key.namespace.clone());
                 self.run(row).await?;
             }

@@ -1,1 +1,1 @@
-SELECT state, count(*) FROM runs INDEXED BY runs_by_state GROUP BY state
+SELECT state, count(*) FROM runs INDEXED BY runs_by_place GROUP BY state

@@ -67,7 +67,9 @@ async fn a_store_from_before_events_gets_the_table() {
     db.execute_batch(
         "DROP TABLE events; DROP TABLE logs; DROP TABLE journal_starts; DROP TABLE journal_stretches;
          DROP TABLE blob_refers; DROP TABLE forgotten; DROP INDEX snapshots_by_sequence;
-         DROP INDEX runs_by_end; UPDATE meta SET value = 3 WHERE key = 'schema'",
+         DROP INDEX runs_by_end; DROP INDEX runs_by_place;
+         CREATE INDEX runs_by_namespace ON runs (namespace, run);
+         CREATE INDEX runs_by_state ON runs (state, run); UPDATE meta SET value = 3 WHERE key = 'schema'",
     )
     .expect("changes");
     drop(db);

@@ -99,7 +99,7 @@ pub async fn a_list_of_runs_is_filtered(store: &dyn Store) {
         (RunQuery { states: ended.clone(), ..query(9) }, vec![11, 10, 8, 7, 5, 4, 2, 1]),
         (RunQuery { states: ended.clone(), ..query(3) }, vec![11, 10, 8]),
         (RunQuery { states: ended, after: Some(run_id(8)), ..query(3) }, vec![7, 5, 4]),
-        (RunQuery { created_since: Some(at(9)), ..query(9) }, vec![11, 10, 9]),
+        (RunQuery { oldest: Some(run_id(9)), ..query(9) }, vec![11, 10, 9]),
         (RunQuery { namespace: lab.clone(), states: faulted.clone(), ..query(9) }, vec![4, 1]),
         (RunQuery { namespace: lab.clone(), workflow: press.clone(), ..query(2) }, vec![9, 5]),
         (
@@ -107,7 +107,7 @@ pub async fn a_list_of_runs_is_filtered(store: &dyn Store) {
                 namespace: lab,
                 workflow: press,
                 states: faulted,
-                created_since: Some(at(1)),
+                oldest: Some(run_id(1)),
                 after: Some(run_id(9)),
                 limit: 9,
             },

@@ -1,7 +1,0 @@
-SELECT run, namespace, name, revision, state, created_at, updated_at, ended_at, wake_at, summary
-FROM runs INDEXED BY runs_by_state
-WHERE state = ?6 AND run < ?1
-    AND (?2 IS NULL OR name = ?2)
-    AND (?3 IS NULL OR created_at >= ?3)
-    AND (?5 IS NULL OR namespace = ?5)
-ORDER BY run DESC LIMIT ?4

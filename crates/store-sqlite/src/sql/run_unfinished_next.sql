@@ -1,0 +1,3 @@
+SELECT run FROM runs INDEXED BY runs_by_place
+WHERE state = ?1 AND namespace = ?2 AND name = ?3 AND run > ?4 AND run < ?5
+ORDER BY run LIMIT ?6

@@ -93,8 +93,8 @@ pub(in crate::driver) async fn resume(
     run: RunId,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    let taken = take_up(&driver, run).await;
-    match taken {
+    // What loading takes goes with it: a task keeps room for the largest of all that it awaits.
+    match Box::pin(take_up(&driver, run)).await {
         Ok(Some((row, summary, loaded))) => {
             let mut actor = Actor::new(driver, row, summary, loaded);
             actor.undone = actor.machine.outstanding();

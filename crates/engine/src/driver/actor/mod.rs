@@ -106,13 +106,14 @@ enum On {
 }
 
 impl Actor {
-    fn new(driver: Driver, row: RunRow, summary: Summary, loaded: Loaded) -> Self {
+    fn new(driver: Driver, row: RunRow, summary: Summary, loaded: Loaded) -> Box<Self> {
         let (happens, happened) = mpsc::unbounded_channel();
         let (ear, hears) = Ear::new();
         let (seen, sees) = mpsc::unbounded_channel();
         let (fails, failed) = mpsc::unbounded_channel();
         let could_not = row.state == RunState::Suspended && !loaded.machine.is_suspended();
-        Self {
+        // On the heap: a task would hold it twice, and a thousand tasks are nothing unusual.
+        Box::new(Self {
             driver,
             run: row.run,
             row,
@@ -146,10 +147,10 @@ impl Actor {
             held: Vec::new(),
             failed,
             fails,
-        }
+        })
     }
 
-    async fn live(mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn live(mut self: Box<Self>, mut commands: mpsc::Receiver<Command>) {
         let mut on = if self.could_not {
             self.take_up_again(&mut commands).await
         } else {
@@ -162,7 +163,7 @@ impl Actor {
             }
             on = self.turn(&mut commands).await;
         }
-        self.wind_down().await;
+        Box::pin(self.wind_down()).await;
         self.leave(&mut commands);
         refuse(&mut commands, || CommandError::Stopping);
     }
@@ -199,7 +200,9 @@ impl Actor {
                 () = tokio::time::sleep(sleep), if self.looks_again() => self.fire(),
                 Some((generation, heard)) = self.hears.recv() => self.heard(generation, heard),
                 Some(crossing) = self.sees.recv() => self.crosses(crossing),
-                Some(error) = self.failed.recv() => return self.cannot_go_on(error, commands).await,
+                Some(error) = self.failed.recv() => {
+                    return Box::pin(self.cannot_go_on(error, commands)).await;
+                }
                 () = notify.notified(), if self.ear.is_listening() => self.read_events(),
             }
         }

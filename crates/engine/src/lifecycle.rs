@@ -1,7 +1,9 @@
 //! The life of runs and tasks as events, in the language's own types and shapes.
 //!
 //! That of runs is written with the run's own commits ([`of_run`]); that of tasks follows from the
-//! journal and is told from there ([`of_record`]), together with changes of the status.
+//! journal and is told from there ([`Telling`]), together with changes of the status.
+
+use std::collections::VecDeque;
 
 use base::value::{from_serialize, object, string};
 use base::{RunId, Timestamp, Value, WorkflowKey};
@@ -32,7 +34,7 @@ pub struct Subject<'a> {
 pub struct Said<'a> {
     pub sequence: Sequence,
     pub at: Timestamp,
-    pub happened: &'a Happened,
+    pub turn: Turn,
     pub notes: &'a [Note],
     /// Where the run ended with this record.
     pub ended: Option<&'a Ended>,
@@ -42,7 +44,39 @@ impl<'a> Said<'a> {
     #[must_use]
     pub fn of(record: &'a Record, notes: &'a [Note], ended: Option<&'a Ended>) -> Self {
         let Record { sequence, at, happened, .. } = record;
-        Self { sequence: *sequence, at: *at, happened, notes, ended }
+        Self { sequence: *sequence, at: *at, turn: Turn::of(happened), notes, ended }
+    }
+}
+
+/// What happened, as far as it turns the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    Begun,
+    Retried,
+    Resumed,
+    Suspended,
+    /// What came of it is in the notes.
+    None,
+}
+
+impl Turn {
+    #[must_use]
+    pub fn of(happened: &Happened) -> Self {
+        match happened {
+            Happened::Started(started) if started.queued => Self::None,
+            Happened::Started(_) | Happened::Admitted => Self::Begun,
+            Happened::RetryRequested(_) => Self::Retried,
+            Happened::ResumeRequested(_) => Self::Resumed,
+            Happened::SuspendRequested(_) => Self::Suspended,
+            Happened::Performed { .. }
+            | Happened::Crossed { .. }
+            | Happened::Evaluated { .. }
+            | Happened::Read { .. }
+            | Happened::TimerFired { .. }
+            | Happened::CancelRequested(_)
+            | Happened::Continued
+            | Happened::Received(_) => Self::None,
+        }
     }
 }
 
@@ -112,23 +146,11 @@ pub fn of_run(subject: &Subject<'_>, said: &Said<'_>) -> Vec<Event> {
         let id = format!("{}-{}-{number}", subject.run, said.sequence);
         told.push(subject.of_run(&id, kind, said.at, moment, more));
     };
-    match said.happened {
-        Happened::Started(started) if started.queued => {}
-        Happened::Started(_) | Happened::Admitted => {
-            tell("started", "startedAt", vec![("definition", subject.definition())]);
-        }
-        Happened::RetryRequested(_) | Happened::ResumeRequested(_) => {
-            tell("resumed", "resumedAt", Vec::new());
-        }
-        Happened::SuspendRequested(_) => tell("suspended", "suspendedAt", Vec::new()),
-        Happened::Performed { .. }
-        | Happened::Crossed { .. }
-        | Happened::Evaluated { .. }
-        | Happened::Read { .. }
-        | Happened::TimerFired { .. }
-        | Happened::CancelRequested(_)
-        | Happened::Continued
-        | Happened::Received(_) => {}
+    match said.turn {
+        Turn::Begun => tell("started", "startedAt", vec![("definition", subject.definition())]),
+        Turn::Retried | Turn::Resumed => tell("resumed", "resumedAt", Vec::new()),
+        Turn::Suspended => tell("suspended", "suspendedAt", Vec::new()),
+        Turn::None => {}
     }
     for note in said.notes {
         match &note.what {
@@ -163,48 +185,90 @@ pub fn is_begin(event: &Event) -> bool {
     kind.ends_with("workflow.started.v1") || kind.ends_with("workflow.resumed.v1")
 }
 
-/// Everything that a record says: of the run, its tasks, their status, and the events that it emitted.
-/// `before` and `after` are the run's states around it.
-#[must_use]
-pub fn of_record(
-    subject: &Subject<'_>,
-    said: &Said<'_>,
-    emitted: &[Emitted],
-    before: RunState,
-    after: RunState,
-) -> Vec<Event> {
-    let mut of_run = of_run(subject, said).into_iter().peekable();
-    let mut told = Vec::new();
-    while let Some(event) = of_run.next_if(is_begin) {
-        told.push(event);
+/// All that one record says: of the run, its tasks, their status, and the events that it emitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Tale<'a> {
+    pub subject: Subject<'a>,
+    pub said: Said<'a>,
+    pub emitted: &'a [Emitted],
+    /// The run's states around it.
+    pub before: RunState,
+    pub after: RunState,
+}
+
+/// Where one stands in telling it. Event by event, since a record may hold ten thousand steps and an
+/// event has ten times the size of what it tells of.
+#[derive(Debug)]
+pub struct Telling {
+    note: usize,
+    emitted: usize,
+    /// Of the last event of a task.
+    number: u32,
+    of_run: VecDeque<Event>,
+    told: VecDeque<Event>,
+    is_over: bool,
+}
+
+impl Telling {
+    #[must_use]
+    pub fn begin(tale: &Tale<'_>) -> Self {
+        let (begins, of_run) = of_run(&tale.subject, &tale.said).into_iter().partition(is_begin);
+        Self { note: 0, emitted: 0, number: 0, of_run, told: begins, is_over: false }
     }
-    let mut tasks = Tasks { subject, said, number: 0, told };
-    let mut emitted = emitted.iter();
-    for note in said.notes {
-        tasks.note(note);
+
+    /// The next event of the same tale.
+    pub fn next(&mut self, tale: &Tale<'_>) -> Option<Event> {
+        while self.told.is_empty() && !self.is_over {
+            match tale.said.notes.get(self.note) {
+                Some(note) => {
+                    self.note += 1;
+                    self.of_note(tale, note);
+                }
+                None => {
+                    self.is_over = true;
+                    self.rest(tale);
+                }
+            }
+        }
+        self.told.pop_front()
+    }
+
+    fn of_note(&mut self, tale: &Tale<'_>, note: &Note) {
+        Tasks { tale, telling: self }.note(note);
         match note.what {
             NoteKind::Emitted { .. } => {
-                tasks.told.extend(emitted.next().map(|it| it.event.clone()))
+                let emitted = tale.emitted.get(self.emitted);
+                self.emitted += 1;
+                self.told.extend(emitted.map(|it| it.event.clone()));
             }
-            NoteKind::Listening | NoteKind::Listened { .. } => tasks.told.extend(of_run.next()),
+            NoteKind::Listening | NoteKind::Listened { .. } => {
+                self.told.extend(self.of_run.pop_front());
+            }
             _ => {}
         }
     }
-    tasks.told.extend(of_run);
-    if before != after {
-        tasks.number += 1;
-        let id = format!("{}-{}-t{}", subject.run, said.sequence, tasks.number);
-        let status = [("status", string(after.as_str()))];
-        tasks.told.push(subject.of_run(&id, "status-changed", said.at, "updatedAt", status));
+
+    /// What is said of the run's end, and of its status.
+    fn rest(&mut self, tale: &Tale<'_>) {
+        let Tale { subject, said, before, after, .. } = tale;
+        self.told.append(&mut self.of_run);
+        if before != after {
+            let id = format!("{}-{}-t{}", subject.run, said.sequence, self.number + 1);
+            let status = [("status", string(after.as_str()))];
+            self.told.push_back(subject.of_run(
+                &id,
+                "status-changed",
+                said.at,
+                "updatedAt",
+                status,
+            ));
+        }
     }
-    tasks.told
 }
 
 struct Tasks<'a> {
-    subject: &'a Subject<'a>,
-    said: &'a Said<'a>,
-    number: u32,
-    told: Vec<Event>,
+    tale: &'a Tale<'a>,
+    telling: &'a mut Telling,
 }
 
 impl Tasks<'_> {
@@ -220,7 +284,7 @@ impl Tasks<'_> {
                 self.status(note, RunState::Running);
             }
             NoteKind::Completed { .. } => {
-                let output = ("outputUri", self.subject.output_uri());
+                let output = ("outputUri", self.tale.subject.output_uri());
                 self.tell(note, "completed", "completedAt", Some(output));
                 self.status(note, RunState::Completed);
             }
@@ -263,7 +327,7 @@ impl Tasks<'_> {
 
     /// A person has the run go on: the first tasks of the record go on, too.
     fn is_retry(&self) -> bool {
-        matches!(self.said.happened, Happened::RetryRequested(_)) && self.number == 0
+        self.tale.said.turn == Turn::Retried && self.telling.number == 0
     }
 
     fn status(&mut self, note: &Note, status: RunState) {
@@ -272,15 +336,16 @@ impl Tasks<'_> {
     }
 
     fn tell(&mut self, note: &Note, kind: &str, moment: &str, more: Option<(&'static str, Value)>) {
-        self.number += 1;
-        let (subject, said) = (self.subject, self.said);
-        let id = format!("{}-{}-t{}", subject.run, said.sequence, self.number);
+        self.telling.number += 1;
+        let Tale { subject, said, .. } = self.tale;
+        let id = format!("{}-{}-t{}", subject.run, said.sequence, self.telling.number);
         let fields = [
             ("workflow", string(&subject.name())),
             ("task", string(&note.location)),
             (moment, string(&said.at.to_string())),
         ];
         let data = object(fields.into_iter().chain(more));
-        self.told.push(subject.event(&id, &format!("task.{kind}"), said.at, data));
+        let event = subject.event(&id, &format!("task.{kind}"), said.at, data);
+        self.telling.told.push_back(event);
     }
 }

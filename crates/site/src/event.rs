@@ -1,12 +1,14 @@
 //! Events: taking them in, finding them, following them. Who is woken by them is in `engine`.
 
+use std::ops::Deref;
+
 use base::name::Namespace;
 use base::value::to_serde;
 use base::{Clock, EventId, Random, RunId, Timestamp, Value};
-use engine::driver::{LoadError, Passed, Update};
+use engine::driver::{LoadError, Passed, Update, Updates, life};
 use engine::event::{Defaults, Event};
 use store::{EventQuery, EventRow, RunRow, RunState, Sequence};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use wire::{EventAccepted, EventView, EventsAccepted, Page, ProblemCode};
 
 use crate::refusal::{Refusal, finished, internal};
@@ -14,6 +16,10 @@ use crate::run::{FOLLOWERS_MAX, Runs};
 
 /// Events that a follower is sent at once. One may have a megabyte.
 const FOLLOW_PAGE: u32 = 16;
+
+/// Events of a run's life that are put into words at once: small ones, of which a record may have
+/// thousands.
+const LIFE_BATCH: usize = 256;
 
 /// Events that a list reads at once.
 const LIST_CHUNK: u32 = 16;
@@ -232,10 +238,10 @@ impl Runs {
             };
             let update = Update::of_walked(row, &walk.machine, *walked, state);
             state = update.state;
-            items.extend(life_views(row.run, &update, filter, cursor));
+            let left = most - items.len();
+            items.extend(life_views(row.run, &update, filter.clone(), cursor).take(left));
             tokio::task::yield_now().await;
         }
-        items.truncate(most);
         Ok(())
     }
 
@@ -268,7 +274,7 @@ impl Runs {
         // The record of the cursor is asked for again: not all of its events may have been told.
         let behind = Sequence(after.sequence.0.saturating_sub(1));
         let updates = self.driver.follow(run, behind).await?;
-        let source = Source::Run { run, updates, after };
+        let source = Source::Run { run, updates, after, telling: None };
         Ok(EventStream { runs: self.clone(), filter, source, _place: place })
     }
 
@@ -300,8 +306,10 @@ enum Source {
     },
     Run {
         run: RunId,
-        updates: mpsc::Receiver<Update>,
+        updates: Updates,
         after: RunCursor,
+        /// What is left to tell of one record.
+        telling: Option<Box<dyn Iterator<Item = EventView> + Send>>,
     },
 }
 
@@ -341,10 +349,18 @@ impl EventStream {
                     return Some(views);
                 }
             },
-            Source::Run { run, updates, after } => loop {
-                let update = updates.recv().await?;
-                let views: Vec<EventView> =
-                    life_views(*run, &update, &self.filter, *after).collect();
+            Source::Run { run, updates, after, telling } => loop {
+                let mut told = match telling.take() {
+                    Some(told) => told,
+                    None => {
+                        let update = updates.recv().await?;
+                        Box::new(life_views(*run, update, self.filter.clone(), *after))
+                    }
+                };
+                let views: Vec<EventView> = told.by_ref().take(LIFE_BATCH).collect();
+                if views.len() == LIFE_BATCH {
+                    *telling = Some(told);
+                }
                 if !views.is_empty() {
                     return Some(views);
                 }
@@ -364,14 +380,14 @@ fn view(row: &EventRow) -> Option<EventView> {
     })
 }
 
-fn life_views<'a>(
+fn life_views(
     run: RunId,
-    update: &'a Update,
-    filter: &'a Filter,
+    update: impl Deref<Target = Update>,
+    filter: Filter,
     after: RunCursor,
-) -> impl Iterator<Item = EventView> + 'a {
+) -> impl Iterator<Item = EventView> {
     let (sequence, at) = (update.sequence, update.at);
-    let told = (1_u32..).zip(&update.life);
+    let told = (1_u32..).zip(life(update));
     let told = told.map(move |(number, event)| (RunCursor { sequence, number }, event));
     told.filter(move |(cursor, event)| *cursor > after && filter.matches(event, at)).map(
         move |(cursor, event)| EventView {

@@ -1,23 +1,28 @@
 //! Following a run: what each record meant, as server-sent events.
 
-use base::RunId;
 use base::name::Namespace;
-use engine::driver::Update;
+use base::{Fault, RunId};
+use engine::driver::{Heard, Update, Updates};
 use engine::record::{Note, NoteKind};
 use store::{RunRow, RunState, Sequence};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use wire::{FollowEvent, ProblemCode};
 
 use crate::refusal::Refusal;
 use crate::run::{FOLLOWERS_MAX, Runs};
 use crate::view::{fault_view, run_view};
 
+/// Events that are put into words at once: a record may have thousands.
+const BATCH_EVENTS_MAX: usize = 256;
+
 /// One follower of one run.
 pub(crate) struct Following {
     runs: Runs,
     namespace: Namespace,
     run: RunId,
-    updates: mpsc::Receiver<Update>,
+    updates: Updates,
+    /// What is told now, and how many of its notes were.
+    telling: Option<(Heard, usize)>,
     /// The state that was told last.
     told: Option<RunState>,
     last: Sequence,
@@ -25,11 +30,13 @@ pub(crate) struct Following {
     _place: OwnedSemaphorePermit,
 }
 
-/// Events that belong to one record: all of them, or the follower asks for them again.
+/// Events that belong to one record.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Batch {
     pub sequence: Sequence,
     pub events: Vec<FollowEvent>,
+    /// No more of this record comes. Who has not heard its last event asks for all of them again.
+    pub is_last: bool,
 }
 
 impl Runs {
@@ -51,6 +58,7 @@ impl Runs {
             namespace: namespace.clone(),
             run,
             updates,
+            telling: None,
             told: None,
             last: after,
             is_over: false,
@@ -66,18 +74,25 @@ impl Following {
             return None;
         }
         let closing = self.runs.closing.clone();
-        let update = tokio::select! {
-            update = self.updates.recv() => update,
-            () = closing.cancelled() => {
-                self.is_over = true;
-                return None;
-            }
+        let telling = match self.telling.take().filter(|_| !closing.is_cancelled()) {
+            Some(telling) => Some(telling),
+            None => tokio::select! {
+                update = self.updates.recv() => update.map(|update| (update, 0)),
+                () = closing.cancelled() => {
+                    self.is_over = true;
+                    return None;
+                }
+            },
         };
-        match update {
-            Some(update) => {
+        match telling {
+            Some((update, from)) => {
                 self.last = update.sequence;
-                let batch = batch(&update, self.told);
-                self.told = Some(update.state);
+                let batch = batch(&update, from, self.told);
+                if batch.is_last {
+                    self.told = Some(update.state);
+                } else {
+                    self.telling = Some((update, from + BATCH_EVENTS_MAX));
+                }
                 Some(batch)
             }
             None => {
@@ -98,24 +113,36 @@ impl Following {
         let mut event = state_event(self.last, &row.updated_at.to_string(), row.state);
         event.error = view.error;
         event.what = view.suspended;
-        Some(Batch { sequence: self.last, events: vec![event] })
+        Some(Batch { sequence: self.last, events: vec![event], is_last: true })
     }
 }
 
 /// Notes first, then the run's state where it is another than before.
-fn batch(update: &Update, told: Option<RunState>) -> Batch {
+fn batch(update: &Update, from: usize, told: Option<RunState>) -> Batch {
     let (sequence, at) = (update.sequence, update.at.to_string());
     let state = update.state;
+    let (notes, to) = (&update.notes, from + BATCH_EVENTS_MAX);
+    let is_last = to >= notes.len();
+    let told_now = notes[from..].iter().take(BATCH_EVENTS_MAX);
     let mut events: Vec<FollowEvent> =
-        update.notes.iter().map(|note| note_event(sequence, &at, state, note)).collect();
-    if told != Some(state) {
+        told_now.map(|note| note_event(sequence, &at, state, note)).collect();
+    if is_last && told != Some(state) {
         let mut event = state_event(sequence, &at, state);
         if state == RunState::Faulted {
-            event.error = events.iter().rev().find_map(|event| event.error.clone());
+            event.error = notes.iter().rev().find_map(|note| fault(&note.what)).map(fault_view);
         }
         events.push(event);
     }
-    Batch { sequence, events }
+    Batch { sequence, events, is_last }
+}
+
+fn fault(what: &NoteKind) -> Option<&Fault> {
+    match what {
+        NoteKind::Retrying { fault, .. }
+        | NoteKind::Caught { fault }
+        | NoteKind::Faulted { fault } => Some(fault),
+        _ => None,
+    }
 }
 
 pub(crate) fn state_event(sequence: Sequence, at: &str, state: RunState) -> FollowEvent {

@@ -1,38 +1,30 @@
 //! Following a run: its past from the journal, then its present from the actor.
+//!
+//! A follower may be slower than his run. What waits for him has a limit in bytes; who is beyond it
+//! hears the rest from the journal, and nothing is left out.
 
-use base::Timestamp;
+use std::sync::Arc;
+
 use store::{RunRow, RunState, Sequence};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::load::{LoadError, Passed, Walk, Walked};
-use super::{Command, CommandError, Driver};
-use crate::event::Event;
-use crate::lifecycle::{self, Said, Subject};
-use crate::machine::Machine;
-use crate::record::Note;
+use super::load::{LoadError, Passed, Walk};
+use super::update::{Heard, Room, Update};
+use super::{Command, Driver};
 
-/// What one record meant, for people.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Update {
-    pub sequence: Sequence,
-    pub at: Timestamp,
-    /// The run's state after it.
-    pub state: RunState,
-    pub notes: Vec<Note>,
-    /// The same as events, in the language's own shapes.
-    pub life: Vec<Event>,
-}
+/// Updates that wait for one follower, as they happened; and as many again that he is brought from
+/// the journal. Some thousand of a step each: who is slower than that for a moment need not have them
+/// read and replayed. One that is larger waits alone.
+const UPDATES_BYTES_MAX: usize = 256 * 1024;
 
-impl Update {
-    /// What a record says that was walked to. `before` is the run's state before it.
-    #[must_use]
-    pub fn of_walked(row: &RunRow, machine: &Machine, walked: Walked, before: RunState) -> Self {
-        let Walked { record, step, state } = walked;
-        let version = &*machine.workflow().document.version;
-        let subject = Subject { run: row.run, key: &row.key, version };
-        let said = Said::of(&record, &step.notes, machine.ended());
-        let life = lifecycle::of_record(&subject, &said, &step.emitted, before, state);
-        Self { sequence: record.sequence, at: record.at, state, notes: step.notes, life }
+/// What a follower hears of a run, in order, until it ends.
+#[derive(Debug)]
+pub struct Updates(mpsc::UnboundedReceiver<Heard>);
+
+impl Updates {
+    /// The next one; `None` when there is no more to come. May be dropped and called again.
+    pub async fn recv(&mut self) -> Option<Heard> {
+        self.0.recv().await
     }
 }
 
@@ -40,118 +32,182 @@ impl Update {
 pub(super) struct Live {
     /// Everything up to here is in the journal already.
     pub after: Sequence,
-    pub updates: broadcast::Receiver<Update>,
+    /// Ends where the follower has fallen behind.
+    pub updates: mpsc::UnboundedReceiver<Heard>,
 }
 
-impl Live {
-    /// Updates that a slow follower may be behind; beyond that it is read from the journal again.
-    pub(super) const UPDATES_WAITING_MAX: usize = 1_024;
+/// Those who follow one run in memory.
+#[derive(Default)]
+pub(super) struct Followers {
+    queues: Vec<Queue>,
+    /// Decided and not durable. Nobody is told before it is.
+    undurable: Vec<Arc<Update>>,
+    undurable_bytes: usize,
 }
 
-/// Updates on their way to one follower.
-const UPDATES_BUFFERED_MAX: usize = 64;
+struct Queue {
+    sender: mpsc::UnboundedSender<Heard>,
+    room: Room,
+}
 
-pub(super) async fn follow(
-    driver: Driver,
-    row: RunRow,
-    after: Sequence,
-) -> Result<mpsc::Receiver<Update>, CommandError> {
-    let (sender, receiver) = mpsc::channel(UPDATES_BUFFERED_MAX);
+impl Followers {
+    /// One more, who has this room.
+    pub fn add(&mut self, room: Room) -> mpsc::UnboundedReceiver<Heard> {
+        let (sender, updates) = mpsc::unbounded_channel();
+        self.queues.push(Queue { sender, room });
+        updates
+    }
+
+    pub fn are_there(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.sender.is_closed())
+    }
+
+    /// Keeps what was decided until it is durable. Where that is too much, all have fallen behind.
+    pub fn decided(&mut self, update: Update) {
+        self.undurable_bytes += update.bytes;
+        if self.undurable_bytes > UPDATES_BYTES_MAX && !self.undurable.is_empty() {
+            *self = Self::default();
+            return;
+        }
+        self.undurable.push(Arc::new(update));
+    }
+
+    /// What was decided is durable. Who has no room for it has fallen behind.
+    pub fn tell(&mut self) {
+        self.undurable_bytes = 0;
+        for update in self.undurable.drain(..) {
+            self.queues.retain(|Queue { sender, room }| {
+                room.try_put(&update).is_some_and(|heard| sender.send(heard).is_ok())
+            });
+        }
+    }
+}
+
+pub(super) fn follow(driver: Driver, row: RunRow, after: Sequence) -> Updates {
+    let (sender, receiver) = mpsc::unbounded_channel();
     let tasks = driver.0.tasks.clone();
     tasks.spawn(async move {
         let stopping = driver.0.stopping.clone();
-        let heard = sender.clone();
+        let left = sender.clone();
+        let (live_room, past_room) = (Room::of(UPDATES_BYTES_MAX), Room::of(UPDATES_BYTES_MAX));
+        let mut feed =
+            Feed { driver: &driver, row: &row, after, sender, live_room, past_room, walk: None };
         tokio::select! {
             () = stopping.cancelled() => {}
             // A run may say nothing for days; who has left must not keep it in memory so long.
-            () = heard.closed() => {}
-            () = feed(&driver, row, after, sender) => {}
+            () = left.closed() => {}
+            told = feed.tell() => if let Err(error) = told {
+                tracing::error!(run = %row.run, %error, "cannot follow the run");
+            },
         }
     });
-    Ok(receiver)
+    Updates(receiver)
 }
 
-/// Alternates between journal and actor until the run has ended or nobody listens.
-async fn feed(driver: &Driver, row: RunRow, mut after: Sequence, sender: mpsc::Sender<Update>) {
-    loop {
-        // Subscribed before the journal is read, so that nothing falls between.
-        let live = subscribe(driver, &row).await;
-        match past(driver, &row, after, &sender).await {
-            Some((last, ended)) => {
-                after = last;
-                if ended {
-                    return;
-                }
-            }
-            None => return,
-        }
-        let Some(mut live) = live else { return };
-        after = after.max(live.after);
+/// What one follower is fed from.
+struct Feed<'a> {
+    driver: &'a Driver,
+    row: &'a RunRow,
+    /// Told up to here.
+    after: Sequence,
+    sender: mpsc::UnboundedSender<Heard>,
+    live_room: Room,
+    past_room: Room,
+    /// Where a follower stands who has fallen behind once, and may do so again: from here his run is
+    /// replayed on, and not from its beginning each time.
+    walk: Option<Walk<'a>>,
+}
+
+/// Why there is no more to hear from the run in memory.
+enum Silence {
+    /// The run has ended, or nobody listens any more.
+    Over,
+    /// Something was decided before anybody listened; it is in the journal by now.
+    Gap,
+    /// The follower has fallen behind, or the run has left memory.
+    Behind,
+}
+
+impl Feed<'_> {
+    /// Alternates between journal and actor until the run has ended or nobody listens.
+    async fn tell(&mut self) -> Result<(), LoadError> {
+        let mut was_behind = false;
         loop {
-            match live.updates.recv().await {
-                Ok(update) if update.sequence <= after => {}
-                // Something was decided before anybody listened; it is in the journal by now.
-                Ok(update) if update.sequence > after.next() => break,
-                Ok(update) => {
-                    after = update.sequence;
-                    let ended = update.state.has_ended();
-                    if sender.send(update).await.is_err() || ended {
-                        return;
-                    }
-                }
-                Err(broadcast::error::RecvError::Lagged(_)) => break,
-                Err(broadcast::error::RecvError::Closed) => break,
+            // Subscribed before the journal is read, so that nothing falls between.
+            let live = self.subscribe().await;
+            let is_over = self.tell_past().await?;
+            if is_over {
+                return Ok(());
+            }
+            if !was_behind {
+                // Most never fall behind, and need not hold a second copy of their run.
+                self.walk = None;
+            }
+            let Some(live) = live else { return Ok(()) };
+            match self.tell_live(live).await {
+                Silence::Over => return Ok(()),
+                Silence::Gap => {}
+                Silence::Behind => was_behind = true,
             }
         }
     }
-}
 
-async fn subscribe(driver: &Driver, row: &RunRow) -> Option<Live> {
-    let now = driver.0.parts.store.run_get(row.run).await.ok()??;
-    if now.state.has_ended() || now.state == RunState::Suspended {
-        return None;
+    async fn subscribe(&self) -> Option<Live> {
+        let now = self.driver.0.parts.store.run_get(self.row.run).await.ok()??;
+        if now.state.has_ended() || now.state == RunState::Suspended {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let command = Command::Follow(self.live_room.clone(), sender);
+        self.driver.0.send(self.driver, self.row.run, command).ok()?;
+        receiver.await.ok()
     }
-    let (sender, receiver) = oneshot::channel();
-    driver.0.send(driver, row.run, Command::Follow(sender)).ok()?;
-    receiver.await.ok()
-}
 
-/// Sends what the journal holds after `after`. `None` where nobody listens any more.
-async fn past(
-    driver: &Driver,
-    row: &RunRow,
-    after: Sequence,
-    sender: &mpsc::Sender<Update>,
-) -> Option<(Sequence, bool)> {
-    let walked = walk_past(driver, row, after, sender).await;
-    walked.unwrap_or_else(|error| {
-        tracing::error!(run = %row.run, %error, "cannot follow the run");
-        None
-    })
-}
+    /// Tells what the journal holds and was not told yet; true where that is all there will be.
+    async fn tell_past(&mut self) -> Result<bool, LoadError> {
+        let mut walk = match self.walk.take() {
+            Some(walk) => walk,
+            None => Walk::open(&self.driver.0.parts, &self.driver.0.revisions, self.row).await?,
+        };
+        let mut before = walk.machine.state();
+        while let Some(passed) = walk.next().await? {
+            let walked = match passed {
+                Passed::Record(walked) => walked,
+                Passed::Forgotten { .. } => {
+                    before = walk.machine.state();
+                    continue;
+                }
+            };
+            let state = walked.state;
+            if walked.record.sequence > self.after {
+                let update = Update::of_walked(self.row, &walk.machine, *walked, before);
+                if self.sender.send(self.past_room.put(update).await).is_err() {
+                    return Ok(true);
+                }
+            }
+            before = state;
+        }
+        self.after = self.after.max(walk.last);
+        let has_ended = walk.machine.state().has_ended();
+        self.walk = Some(walk);
+        Ok(has_ended)
+    }
 
-async fn walk_past(
-    driver: &Driver,
-    row: &RunRow,
-    after: Sequence,
-    sender: &mpsc::Sender<Update>,
-) -> Result<Option<(Sequence, bool)>, LoadError> {
-    let mut walk = Walk::open(&driver.0.parts, &driver.0.revisions, row).await?;
-    let mut before = RunState::Pending;
-    while let Some(passed) = walk.next().await? {
-        let walked = match passed {
-            Passed::Record(walked) => walked,
-            Passed::Forgotten { .. } => {
-                before = walk.machine.state();
+    async fn tell_live(&mut self, mut live: Live) -> Silence {
+        self.after = self.after.max(live.after);
+        while let Some(update) = live.updates.recv().await {
+            if update.sequence <= self.after {
                 continue;
             }
-        };
-        let sequence = walked.record.sequence;
-        let update = Update::of_walked(row, &walk.machine, *walked, before);
-        before = update.state;
-        if sequence > after && sender.send(update).await.is_err() {
-            return Ok(None);
+            if update.sequence > self.after.next() {
+                return Silence::Gap;
+            }
+            self.after = update.sequence;
+            let has_ended = update.state.has_ended();
+            if self.sender.send(update).is_err() || has_ended {
+                return Silence::Over;
+            }
         }
+        Silence::Behind
     }
-    Ok(Some((walk.last.max(after), walk.machine.state().has_ended())))
 }

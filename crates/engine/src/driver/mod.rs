@@ -20,6 +20,7 @@ mod orphan;
 mod pool;
 mod revision;
 mod tidy;
+mod update;
 mod waker;
 
 use std::collections::HashMap;
@@ -45,12 +46,13 @@ use crate::secret::Secrets;
 pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
 use dispatch::{Dispatch, Settings, Slot};
-pub use follow::Update;
+pub use follow::Updates;
 pub(crate) use load::snapshot_machine;
 pub use load::{LoadError, Loaded, Passed, Walk, Walked, record, started};
 pub use pool::EFFECTS_IN_FLIGHT_MAX;
 use pool::Pools;
 pub(crate) use revision::Revisions;
+pub use update::{Heard, Update, life};
 
 /// Commands that may wait at one run. People and schedulers send few; more is a flood.
 const COMMANDS_WAITING_MAX: usize = 64;
@@ -113,7 +115,8 @@ enum Command {
     Resume(By, oneshot::Sender<Result<(), CommandError>>),
     /// Answered when the run ends.
     Await(oneshot::Sender<End>),
-    Follow(oneshot::Sender<follow::Live>),
+    /// With the room that the follower has for what happens.
+    Follow(update::Room, oneshot::Sender<follow::Live>),
     /// Its turn has come: it begins, or goes on.
     Go(Slot),
 }
@@ -364,13 +367,9 @@ impl Driver {
     }
 
     /// What can be told of a run from its beginning, then live until it ends.
-    pub async fn follow(
-        &self,
-        run: RunId,
-        after: Sequence,
-    ) -> Result<mpsc::Receiver<Update>, CommandError> {
+    pub async fn follow(&self, run: RunId, after: Sequence) -> Result<Updates, CommandError> {
         let row = self.row(run).await?;
-        follow::follow(self.clone(), row, after).await
+        Ok(follow::follow(self.clone(), row, after))
     }
 
     async fn row(&self, run: RunId) -> Result<RunRow, CommandError> {

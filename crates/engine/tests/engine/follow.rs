@@ -26,7 +26,7 @@ do:
     let mut notes = Vec::new();
     while let Some(update) = early.recv().await {
         seen.push(update.sequence.0);
-        notes.extend(update.notes);
+        notes.extend(update.notes.clone());
     }
     ended.await.expect("ends");
     let last = *seen.last().expect("something was seen");

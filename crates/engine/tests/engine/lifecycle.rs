@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use base::value::{as_str, get, to_json_string};
 use engine::event::Event;
-use engine::lifecycle::{Said, Subject, of_record, of_run};
+use engine::lifecycle::{Said, Subject, Tale, Telling, of_run};
 use engine::machine::Machine;
 use engine::record::Happened;
 use engine::replay::replay;
@@ -24,7 +24,10 @@ fn life(walk: &Walk, body: &str) -> (Vec<Event>, Vec<Event>) {
         let after = Sequence(record.sequence.0 - 1);
         let step = replay(&mut machine, after, record).expect("a journal replays");
         let said = Said::of(record, &step.notes, machine.ended());
-        all.extend(of_record(&subject, &said, &step.emitted, before, machine.state()));
+        let (emitted, after) = (&step.emitted[..], machine.state());
+        let tale = Tale { subject, said, emitted, before, after };
+        let mut telling = Telling::begin(&tale);
+        all.extend(std::iter::from_fn(|| telling.next(&tale)));
         stored.extend(of_run(&subject, &said));
     }
     (all, stored)

@@ -279,7 +279,7 @@ fn sse(batch: &Batch) -> Bytes {
         // The record meant nothing to people, and need not be read again.
         return format!("id: {}\n\n", batch.sequence).into();
     }
-    let id = |at: usize| (at + 1 == count).then_some(batch.sequence);
+    let id = |at: usize| (batch.is_last && at + 1 == count).then_some(batch.sequence);
     stream::frame(batch.events.iter().enumerate().map(|(at, event)| (id(at), event)))
 }
 
@@ -335,18 +335,20 @@ mod tests {
         check("", None);
     }
 
-    /// Mutation: put the id on every event of a batch, or leave a silent record without one.
+    /// Mutation: put the id on every event of a batch, on a part of a record, or leave a silent record
+    /// without one.
     #[test]
     fn only_the_last_event_of_a_record_carries_its_id() {
-        let batch = |count: usize| {
+        let part = |count: usize, is_last: bool| {
             let event = crate::follow::state_event(Sequence(7), "now", RunState::Running);
-            let frame = sse(&Batch { sequence: Sequence(7), events: vec![event; count] });
+            let frame = sse(&Batch { sequence: Sequence(7), events: vec![event; count], is_last });
             let text = String::from_utf8(frame.to_vec()).expect("text");
             let field = |line: &str| line.split(": ").next().unwrap_or_default().to_owned();
             text.lines().map(field).collect::<Vec<_>>()
         };
-        assert_eq!(batch(0), ["id", ""]);
-        assert_eq!(batch(1), ["id", "data", ""]);
-        assert_eq!(batch(3), ["data", "", "data", "", "id", "data", ""]);
+        assert_eq!(part(0, true), ["id", ""]);
+        assert_eq!(part(1, true), ["id", "data", ""]);
+        assert_eq!(part(3, true), ["data", "", "data", "", "id", "data", ""]);
+        assert_eq!(part(2, false), ["data", "", "data", ""]);
     }
 }

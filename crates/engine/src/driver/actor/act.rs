@@ -227,11 +227,7 @@ impl Actor {
         self.answers.drain(..).for_each(|answer| {
             answer.send(Ok(())).ok();
         });
-        if let Some(live) = &self.live {
-            self.updates.drain(..).for_each(|update| {
-                live.send(update).ok();
-            });
-        }
+        self.followers.tell();
         if let Some(ended) = self.machine.ended() {
             self.awaiting.drain(..).for_each(|answer| {
                 answer.send(End { ended: ended.clone(), row: self.row.clone() }).ok();

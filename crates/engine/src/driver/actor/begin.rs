@@ -225,7 +225,7 @@ pub(super) fn refuse(commands: &mut mpsc::Receiver<Command>, error: impl Fn() ->
                 answer.send(Err(error())).ok();
             }
             // Their askers see the channel close.
-            Command::Await(_) | Command::Follow(_) | Command::Go(_) => {}
+            Command::Await(_) | Command::Follow(..) | Command::Go(_) => {}
         }
     }
 }

@@ -13,18 +13,19 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use base::{RunId, Timestamp};
 use bytes::Bytes;
 use store::{BlobId, EventRow, RunRow, RunState, Sequence};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::commit::Summary;
 use super::dispatch::Slot;
-use super::follow::{Live, Update};
+use super::follow::{Followers, Live};
 use super::load::{LoadError, Loaded};
+use super::update::Update;
 use super::{Command, CommandError, Driver, End};
 use crate::effect::{Crossed, EffectNo};
 use crate::event::Event;
-use crate::lifecycle::{self, Lifecycle, Said, Subject};
+use crate::lifecycle::{self, Lifecycle, Said, Subject, Turn};
 use crate::machine::{Effect, Emitted, Machine, Misfit, Step};
 use crate::record::{EvaluationNo, Happened, Note, Record, TimerNo};
 
@@ -73,8 +74,7 @@ struct Actor {
     timers: BTreeSet<(Timestamp, TimerNo)>,
     timer_times: HashMap<TimerNo, Timestamp>,
     awaiting: Vec<oneshot::Sender<End>>,
-    live: Option<broadcast::Sender<Update>>,
-    updates: Vec<Update>,
+    followers: Followers,
     /// Somebody waits for the next commit.
     answers: Vec<oneshot::Sender<Result<(), CommandError>>>,
     /// Events of the unwritten records.
@@ -135,8 +135,7 @@ impl Actor {
             timers: BTreeSet::new(),
             timer_times: HashMap::new(),
             awaiting: Vec::new(),
-            live: None,
-            updates: Vec::new(),
+            followers: Followers::default(),
             answers: Vec::new(),
             events: Vec::new(),
             ear,
@@ -311,16 +310,12 @@ impl Actor {
 
     /// Somebody waits for its end, or looks on.
     fn is_watched(&self) -> bool {
-        self.awaiting.iter().any(|asker| !asker.is_closed()) || self.live_count() > 0
+        self.awaiting.iter().any(|asker| !asker.is_closed()) || self.followers.are_there()
     }
 
     /// There is a time to come; or somebody looks on, who may have left.
     fn looks_again(&self) -> bool {
         !self.timers.is_empty() || self.machine.is_queued()
-    }
-
-    fn live_count(&self) -> usize {
-        self.live.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
     fn sleep(&self) -> std::time::Duration {
@@ -435,11 +430,8 @@ impl Actor {
                     self.awaiting.push(answer);
                 }
             },
-            Command::Follow(answer) => {
-                let live = self
-                    .live
-                    .get_or_insert_with(|| broadcast::channel(Live::UPDATES_WAITING_MAX).0);
-                let updates = live.subscribe();
+            Command::Follow(room, answer) => {
+                let updates = self.followers.add(room);
                 self.asleep = false;
                 answer.send(Live { after: self.durable, updates }).ok();
             }
@@ -493,14 +485,14 @@ impl Actor {
         if self.machine.is_suspended() {
             self.hold();
         }
-        if self.live_count() > 0 {
+        if self.followers.are_there() {
             let state = self.machine.state();
-            let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
-            let subject = Subject { run: self.run, key, version };
-            let (sequence, ended) = (self.last, self.machine.ended());
-            let said = Said { sequence, at: now, happened: &happened, notes: &notes, ended };
-            let life = lifecycle::of_record(&subject, &said, &emitted, before, state);
-            self.updates.push(Update { sequence, at: now, state, notes, life });
+            let version = &*self.machine.workflow().document.version;
+            let subject = Subject { run: self.run, key: &self.row.key, version };
+            let (turn, ended) = (Turn::of(&happened), self.machine.ended());
+            let said = Said { sequence: self.last, at: now, turn, notes: &[], ended };
+            let told = Update::new(&subject, &said, (before, state), notes, emitted);
+            self.followers.decided(told);
         }
         self.unwritten.push(Record { sequence: self.last, at: now, happened, decided, control });
         Ok(())
@@ -520,7 +512,8 @@ impl Actor {
             let (key, version) = (&self.row.key, &*self.machine.workflow().document.version);
             let subject = Subject { run, key, version };
             let (sequence, ended) = (self.last, self.machine.ended());
-            told = lifecycle::of_run(&subject, &Said { sequence, at, happened, notes, ended });
+            let turn = Turn::of(happened);
+            told = lifecycle::of_run(&subject, &Said { sequence, at, turn, notes, ended });
         }
         let begins = told.iter().take_while(|event| lifecycle::is_begin(event)).count();
         let (begins, ends) = told.split_at(begins);

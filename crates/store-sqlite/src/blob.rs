@@ -4,7 +4,7 @@
 //! under another name, fsynced, renamed, and its folder is fsynced. Its row is part of the commit.
 //! Content that comes piece by piece is written in `stream`, and is a file whatever its size.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -45,6 +45,8 @@ pub(crate) struct BlobFiles {
     later: Mutex<Vec<BlobId>>,
     /// What was compared with its name, or written, since this was opened.
     whole: Mutex<HashMap<BlobId, Stamp>>,
+    /// Folders of blobs whose own names are durable.
+    named: Mutex<HashSet<PathBuf>>,
     counters: Arc<Counters>,
     on_fatal: fn(String) -> !,
 }
@@ -163,6 +165,7 @@ impl BlobFiles {
             copies: AtomicUsize::new(0),
             later: Mutex::default(),
             whole: Mutex::default(),
+            named: Mutex::default(),
             counters,
             on_fatal,
         }
@@ -185,10 +188,7 @@ impl BlobFiles {
             return Ok(());
         }
         if !is_whole {
-            if !folder.is_dir() {
-                folder::make(&folder).map_err(refused)?;
-                Counters::add(&self.counters.fsyncs, 1);
-            }
+            self.make(&folder).map_err(refused)?;
             self.write(&file, bytes)?;
         }
         // Also where the file is there already: a crash may have come before its name was durable.
@@ -219,14 +219,23 @@ impl BlobFiles {
     /// Gives a file that is complete its name, durably.
     pub(crate) fn name(&self, unfinished: &Path, new: &File, blob: BlobId) -> io::Result<()> {
         let (folder, file) = self.place(blob);
-        if !folder.is_dir() {
-            folder::make(&folder)?;
-            Counters::add(&self.counters.fsyncs, 1);
-        }
+        self.make(&folder)?;
         self.durable(new.sync_all());
         fs::rename(unfinished, &file)?;
         self.durable(folder::sync(&folder));
         self.is_whole(blob, &new.metadata()?);
+        Ok(())
+    }
+
+    /// Makes a folder of blobs, durably. One that is there may be the work of a life that ended before
+    /// its name was durable, or of another commit that is about to make it so.
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if !named.contains(folder) {
+            folder::make(folder)?;
+            self.durable(folder::sync(&self.folder));
+            named.insert(folder.to_owned());
+        }
         Ok(())
     }
 

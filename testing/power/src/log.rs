@@ -38,7 +38,7 @@ pub enum Entry {
     Removed {
         path: String,
     },
-    /// On the program's standard output: from then on others may rely on it.
+    /// On the program's standard output, or heard by a client: from then on others may rely on it.
     Said {
         text: Bytes,
     },
@@ -63,6 +63,12 @@ pub(crate) fn parse(log: &Bytes) -> Result<Vec<Entry>, LogError> {
         }
     }
     Ok(entries)
+}
+
+/// An entry of [`Entry::Said`], as `record.c` would write it.
+pub(crate) fn said(text: &str) -> Vec<u8> {
+    let length = (text.len() as u64).to_ne_bytes();
+    [b"s", &length[..], text.as_bytes()].concat()
 }
 
 struct UnknownKind;

@@ -3,7 +3,8 @@
  * its business, nor is memory that is mapped: what is written there (the write-ahead index) is made
  * anew after a loss of power and belongs to no file here.
  *
- * One lock around everything, so that the order in the log is the order of the world.
+ * One lock around everything, so that the order in the log is the order of the world. Each entry is
+ * one write, so that others may write theirs between: what a client has heard.
  *
  * An entry: a byte of kind, then its fields. Numbers are 64 bits in the machine's order, texts and
  * bytes have their length before them.
@@ -41,23 +42,36 @@ __attribute__((constructor)) static void start(void) {
     out = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
 
-/* Writing down. A log that cannot be written ends the program: the test must not pass on half of it. */
+/* Writing down, under the lock: an entry is put together and written at once. A log that cannot be
+ * written ends the program: the test must not pass on half of it. */
+static struct iovec parts[8];
+static uint64_t numbers[8];
+static char kind_put;
+static int part_count, number_count;
 static void put(const void *bytes, size_t length) {
-    const char *at = bytes;
-    while (length > 0) {
-        long done = syscall(SYS_write, out, at, length);
-        if (done < 0 && errno == EINTR) continue;
-        if (done <= 0) abort();
-        at += done;
-        length -= (size_t)done;
-    }
+    parts[part_count++] = (struct iovec){.iov_base = (void *)bytes, .iov_len = length};
 }
-static void put_number(uint64_t number) { put(&number, sizeof number); }
+static void put_number(uint64_t number) {
+    numbers[number_count] = number;
+    put(&numbers[number_count++], sizeof number);
+}
 static void put_bytes(const void *bytes, size_t length) {
     put_number(length);
     put(bytes, length);
 }
-static void put_kind(char kind) { put(&kind, 1); }
+static void put_kind(char kind) {
+    part_count = number_count = 0;
+    kind_put = kind;
+    put(&kind_put, 1);
+}
+static void put_down(void) {
+    size_t length = 0;
+    for (int part = 0; part < part_count; part++) length += parts[part].iov_len;
+    long done;
+    do done = syscall(SYS_writev, out, parts, part_count);
+    while (done < 0 && errno == EINTR);
+    if (done != (long)length) abort();
+}
 
 /* The path within the folder, or NULL. Relative paths are not used by what is recorded here. */
 static const char *inside(const char *path) {
@@ -81,15 +95,18 @@ static int opened(int dir, const char *path, int flags, mode_t mode) {
             put_kind('c');
             put_number(found.st_ino);
             put_bytes(name, strlen(name));
+            put_down();
         } else if ((flags & O_TRUNC) && before.st_size > 0) {
             put_kind('t');
             put_number(found.st_ino);
             put_number(0);
+            put_down();
         }
         if (S_ISDIR(found.st_mode)) {
             put_kind('o');
             put_number(found.st_ino);
             put_bytes(name, strlen(name));
+            put_down();
         }
     }
     pthread_mutex_unlock(&lock);
@@ -128,11 +145,13 @@ static void wrote(int file, const void *bytes, ssize_t done, off_t at) {
     if (file == STDOUT_FILENO) {
         put_kind('s');
         put_bytes(bytes, (size_t)done);
+        put_down();
     } else if (inode_of(file)) {
         put_kind('w');
         put_number(inode_of(file));
         put_number((uint64_t)at);
         put_bytes(bytes, (size_t)done);
+        put_down();
     }
 }
 
@@ -178,6 +197,7 @@ static int sized(int file, off64_t length) {
         put_kind('t');
         put_number(inode_of(file));
         put_number((uint64_t)length);
+        put_down();
     }
     pthread_mutex_unlock(&lock);
     errno = cause;
@@ -194,6 +214,7 @@ static int synced(int file, long call) {
     if (done == 0) {
         put_kind('f');
         put_number(inode_of(file));
+        put_down();
     }
     pthread_mutex_unlock(&lock);
     errno = cause;
@@ -218,6 +239,7 @@ static int named(long call, char kind, const char *path, const char *other, mode
             if (!to) abort();
             put_bytes(to, strlen(to));
         }
+        put_down();
     }
     pthread_mutex_unlock(&lock);
     errno = cause;

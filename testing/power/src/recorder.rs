@@ -1,6 +1,7 @@
 //! Running a program so that what it does to its files is written down.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -40,6 +41,12 @@ impl Recorder {
             .env("LD_PRELOAD", &self.library)
             .env("ISONOMY_POWER_LOG", &self.log)
             .env("ISONOMY_POWER_FOLDER", &self.folder)
+    }
+
+    /// Writes down that somebody outside was told this, after all that is in the log by now.
+    pub fn heard(&self, text: &str) -> io::Result<()> {
+        let mut log = OpenOptions::new().append(true).open(&self.log)?;
+        log.write_all(&log::said(text))
     }
 
     /// What has happened so far.

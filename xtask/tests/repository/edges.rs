@@ -46,7 +46,7 @@ const ALLOWED: [Row; 15] = [
             "worker",
             "site",
         ],
-        &[],
+        &["power"],
     ),
     // The tools only look: at the shipped workflows, with the real reader.
     ("xtask", &[], &["base", "spec", "worker"]),

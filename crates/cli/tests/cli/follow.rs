@@ -1,8 +1,9 @@
 //! Following: lines, interrupts, and sites that go away and come back.
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::support::http::{ask, follow};
 use crate::support::world::{Answer, World};
 use crate::support::{Home, document, find_run};
 
@@ -106,4 +107,57 @@ fn followed_as_json_there_is_one_object_a_line() {
         events.iter().map(|event| event["kind"].as_str().expect("a kind")).collect();
     assert_eq!(kinds, ["started", "completed", "started", "completed", "state"]);
     assert_eq!(events[4]["state"], "completed");
+}
+
+/// Iterations of a run that only computes: some forty records of ten thousand steps each.
+const ITERATIONS: u64 = 100_000;
+
+/// Anonymous memory of the site while all that waits for somebody who does not read. It is 15 MiB
+/// where nobody follows.
+const HELD_KIB_MAX: u64 = 40 * 1024;
+
+fn anonymous_kib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Mutation: let everything wait for a follower who does not read, make the events of a record before
+/// they are asked for, leave out what he was behind with, or tell it twice.
+#[test]
+fn a_follower_who_does_not_read_costs_little_and_misses_nothing() {
+    let home = Home::new();
+    let each = format!(
+        "  - each:\n      for: {{ each: i, in: '[range({ITERATIONS})]' }}\n      do:\n        - keep: {{ set: {{ n: '${{ $i }}' }} }}\n"
+    );
+    home.write("count.yaml", &document("count", &each));
+    let dev = home.dev();
+    home.run(&["apply", "-f", "count.yaml", "--yes"]).ends_with(0);
+    let run = "run_01a1fb7b-d522-7414-8c47-aa7df2bebacf";
+    let order = json!({ "workflow": "count", "run": run, "input": {} });
+    let runs = "/api/v1/namespaces/default/runs";
+    let begun = ask(&dev.url, "POST", runs, &order).expect("an answer");
+    assert_eq!(begun.status, 201, "{begun:?}");
+    let told = follow(&dev.url, &format!("{runs}/{run}/follow")).expect("an answer");
+    let ended = loop {
+        let reply = ask(&dev.url, "POST", &format!("{runs}?wait=60"), &order).expect("an answer");
+        if reply.body["state"] != "running" {
+            break reply;
+        }
+    };
+    assert_eq!(ended.body["state"], "completed", "{ended:?}");
+    let held = anonymous_kib(dev.process.id());
+    let mut next = 0;
+    let mut last = Value::Null;
+    for event in told {
+        last = serde_json::from_str(&event).expect("an event");
+        if last["kind"] == "iteration" {
+            assert_eq!(last["index"].as_u64(), Some(next), "{last}");
+            next += 1;
+        }
+    }
+    assert_eq!((next, &last["state"]), (ITERATIONS, &json!("completed")));
+    assert!(held < HELD_KIB_MAX, "{held} KiB");
+    println!("{held} KiB held, {} KiB after", anonymous_kib(dev.process.id()));
+    dev.stop().ends_with(0);
 }

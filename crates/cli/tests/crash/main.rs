@@ -9,6 +9,7 @@ use engine::failpoint::{AFTER_ACT, AFTER_COMMIT, BEFORE_COMMIT};
 use spec::tree::TaskKind;
 
 mod events;
+mod power;
 mod schedule;
 #[path = "../support/mod.rs"]
 mod support;

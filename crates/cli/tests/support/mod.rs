@@ -7,6 +7,7 @@
 // Each of the two test binaries uses its own part.
 #![allow(dead_code)]
 
+pub mod http;
 pub mod world;
 
 use std::fs;

@@ -211,3 +211,93 @@ impl Feed<'_> {
         Silence::Behind
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{Namespace, RunId, SystemRandom, Timestamp, WorkflowKey};
+
+    use super::*;
+    use crate::activation::Activation;
+    use crate::lifecycle::{Said, Subject, Turn};
+    use crate::record::{Note, NoteKind};
+
+    const AT: Timestamp = Timestamp::from_millis(0);
+
+    fn update(sequence: u64, notes: usize) -> Update {
+        let key = WorkflowKey {
+            namespace: Namespace::parse("default").expect("a name"),
+            name: base::WorkflowName::parse("loop").expect("a name"),
+        };
+        let run = RunId::new(AT, &SystemRandom);
+        let subject = Subject { run, key: &key, version: "1.0.0" };
+        let sequence = Sequence(sequence);
+        let said = Said { sequence, at: AT, turn: Turn::None, notes: &[], ended: None };
+        let activation = Activation::root().task("step", 1);
+        let (task, location) = ("step".into(), "/do/0/step".into());
+        let note = Note { activation, task, location, what: NoteKind::Skipped };
+        let states = (RunState::Running, RunState::Running);
+        Update::new(&subject, &said, states, vec![note; notes], Vec::new())
+    }
+
+    /// What waits for a follower who takes nothing: updates and bytes. Then he has fallen behind.
+    fn waiting(notes: usize) -> (usize, usize) {
+        let mut followers = Followers::default();
+        let mut updates = followers.add(Room::of(UPDATES_BYTES_MAX));
+        let mut told = 0;
+        while followers.are_there() {
+            told += 1;
+            followers.decided(update(told, notes));
+            followers.tell();
+            assert!(told < 100_000, "there is no end of it");
+        }
+        let mut held = Vec::new();
+        while let Ok(heard) = updates.try_recv() {
+            held.push(heard);
+        }
+        (held.len(), held.iter().map(|heard| heard.bytes).sum())
+    }
+
+    /// Mutation: count updates and not their bytes, take nothing from the room for one, or leave no
+    /// room for a single large one.
+    #[test]
+    fn what_waits_for_a_follower_is_bounded_by_bytes() {
+        let (count, bytes) = waiting(1);
+        assert!(count > 200 && bytes <= UPDATES_BYTES_MAX, "{count}, {bytes}");
+        let (count, bytes) = waiting(100);
+        assert!(count > 2 && bytes <= UPDATES_BYTES_MAX, "{count}, {bytes}");
+        let (count, bytes) = waiting(10_000);
+        assert!(count == 1 && bytes > UPDATES_BYTES_MAX, "{count}, {bytes}");
+    }
+
+    /// Mutation: keep whatever is decided until it is durable.
+    #[test]
+    fn what_is_not_durable_yet_is_bounded_as_well() {
+        let mut followers = Followers::default();
+        let _updates = followers.add(Room::of(UPDATES_BYTES_MAX));
+        let all = (1..100_000).take_while(|sequence| {
+            followers.decided(update(*sequence, 100));
+            followers.are_there()
+        });
+        assert!((2..100).contains(&all.count()));
+        assert!(followers.undurable.is_empty());
+    }
+
+    /// Mutation: give the room back when an update is sent, and not when it is let go.
+    #[test]
+    fn a_follower_who_takes_an_update_has_room_again() {
+        let mut followers = Followers::default();
+        let mut updates = followers.add(Room::of(UPDATES_BYTES_MAX));
+        for sequence in 1..100 {
+            followers.decided(update(sequence, 10_000));
+            followers.tell();
+            let heard = updates.try_recv().expect("there was room");
+            assert_eq!(heard.sequence, Sequence(sequence));
+        }
+        followers.decided(update(100, 10_000));
+        followers.tell();
+        let held = updates.try_recv().expect("there was room");
+        followers.decided(update(101, 10_000));
+        followers.tell();
+        assert!(!followers.are_there() && held.sequence == Sequence(100));
+    }
+}

@@ -53,6 +53,20 @@ async fn the_same_large_blob_twice_is_cheap() {
     assert_eq!(store.stats().fsyncs - before, 1, "only the commit itself");
 }
 
+/// Mutation: make the name of a blob's folder durable only where the folder is not there yet.
+#[tokio::test]
+async fn a_folder_that_somebody_else_has_made_is_made_durable_all_the_same() {
+    let folder = folder();
+    let store = open(folder.path());
+    let file = file(folder.path(), Digest::of(&large()));
+    // By a life that ended before it could sync the folder above.
+    std::fs::create_dir(file.parent().expect("a folder")).expect("made");
+    let before = store.stats().fsyncs;
+    put(&store, &large()).await;
+    let syncs = store.stats().fsyncs - before;
+    assert!(syncs >= 4, "{syncs}: the folder's name, the file, its name, and the commit");
+}
+
 /// Mutation: return bytes without checking them, or check their length only.
 #[tokio::test]
 async fn a_blob_that_was_tampered_with_is_an_error_and_not_an_answer() {

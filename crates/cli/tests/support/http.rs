@@ -1,0 +1,65 @@
+//! Requests to a site without the command line: one connection each, one after another.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: Value,
+}
+
+/// Asks, and waits for the whole answer. Behind `url` the path begins with `/`.
+pub fn ask(url: &str, method: &str, path: &str, body: &Value) -> std::io::Result<Reply> {
+    let mut reader = send(url, method, path, body)?;
+    let status = head(&mut reader)?;
+    let mut text = String::new();
+    reader.read_to_string(&mut text)?;
+    Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or_default() })
+}
+
+/// A stream of events that was begun. Nothing is read of it but what the system takes by itself.
+pub fn follow(url: &str, path: &str) -> std::io::Result<impl Iterator<Item = String> + use<>> {
+    let mut reader = send(url, "GET", path, &Value::Null)?;
+    let status = head(&mut reader)?;
+    assert_eq!(status, 200, "{path}");
+    let lines = reader.lines().map_while(Result::ok);
+    Ok(lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned)))
+}
+
+fn send(
+    url: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> std::io::Result<BufReader<TcpStream>> {
+    let host = url.strip_prefix("http://").expect("the address of a site");
+    let mut stream = TcpStream::connect(host)?;
+    let (kind, body) = match body {
+        Value::Null => ("", String::new()),
+        Value::Object(event) if event.contains_key("specversion") => {
+            ("content-type: application/cloudevents+json\r\n", body.to_string())
+        }
+        _ => ("content-type: application/json\r\n", body.to_string()),
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{kind}content-length: {length}\r\n\r\n{body}"
+    )?;
+    Ok(BufReader::new(stream))
+}
+
+/// Reads up to the body.
+fn head(reader: &mut BufReader<TcpStream>) -> std::io::Result<u16> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
+    while line.trim_end() != "" {
+        line.clear();
+        reader.read_line(&mut line)?;
+    }
+    status.ok_or_else(|| std::io::Error::other("the connection was closed before an answer"))
+}

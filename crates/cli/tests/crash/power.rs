@@ -357,8 +357,7 @@ fn next<T>(cases: &Mutex<Receiver<T>>) -> Option<T> {
     cases.lock().expect("no judge panics").recv().ok()
 }
 
-/// Mutation: `synchronous=NORMAL`, a blob file or a folder that is not synced, an answer before the
-/// commit, or an effect whose key depends on the life of the site.
+/// Mutation: `synchronous=NORMAL`, blob files that are not synced, or blob files whose folder is not.
 #[test]
 fn the_loss_of_power_takes_nothing_that_a_client_was_told() {
     let world = World::new(|_| Answer::Json("{}".to_owned()));

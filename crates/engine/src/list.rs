@@ -15,7 +15,7 @@ use base::limits::{LIST_BYTES_MAX, VALUE_DEPTH_MAX};
 use base::value::{ValueError, as_i64, as_object, as_str, get, int, object, parse, string};
 use base::{ErrorType, Fault, Value};
 use serde::{Deserialize, Serialize};
-use store::{BlobId, BlobRef, BlobWrite, Store, StoreError};
+use store::{BlobId, BlobRef, BlobWrite, CommitError, Store, StoreError};
 
 /// JSON text of a list up to this size stays a value. A loop over less costs little memory, and a
 /// piece of its own would cost a record.
@@ -201,25 +201,37 @@ fn items(piece: Piece, text: &[u8]) -> Result<Arc<Vec<Value>>, BlobError> {
     Ok(Arc::new(found))
 }
 
+/// Why a text has not become what a run works with.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    Wrong(Fault),
+    /// There is no room to put the list away now.
+    Full,
+}
+
 /// What a text is to a run: a value, or a list that was put away. Blocks.
 pub(crate) fn value_or_list(
     store: &dyn Store,
     text: &[u8],
-) -> Result<(Value, Option<List>), Fault> {
+) -> Result<(Value, Option<List>), Unread> {
     let list = (text.len() > LIST_HELD_BYTES_MIN).then(|| List::of_text(text)).flatten();
-    let wrong = |wrong: ValueError| Fault::new(ErrorType::Expression, wrong.to_string());
+    let wrong =
+        |wrong: ValueError| Unread::Wrong(Fault::new(ErrorType::Expression, wrong.to_string()));
     let Some(items) = list else { return Ok((parse(text).map_err(wrong)?, None)) };
     let items = items.map_err(wrong)?;
     let written = store.blob_begin().and_then(|mut writing| {
         writing.write(text)?;
         writing.finish()
     });
-    let BlobRef { blob, bytes } = written.map_err(|cause| unkept(&cause))?;
+    let BlobRef { blob, bytes } = written.map_err(|cause| match cause {
+        CommitError::Full => Unread::Full,
+        cause => Unread::Wrong(unkept(&cause)),
+    })?;
     let list = List { blob, bytes, items };
     Ok((list.reference(), Some(list)))
 }
 
-fn unkept(cause: &StoreError) -> Fault {
+fn unkept(cause: &CommitError) -> Fault {
     Fault::new(ErrorType::Runtime, format!("the list cannot be kept: {cause}"))
 }
 

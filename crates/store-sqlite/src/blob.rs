@@ -390,7 +390,7 @@ impl Stamp {
     }
 }
 
-fn refused(cause: io::Error) -> CommitError {
+pub(crate) fn refused(cause: io::Error) -> CommitError {
     match cause.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => CommitError::Full,
         _ => CommitError::Write(format!("cannot write a blob file: {cause}")),

@@ -310,7 +310,7 @@ impl Store for SqliteStore {
         self.ask("read a part of a blob", move |db| files.read_part(db, blob, offset, bytes))
     }
 
-    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError> {
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, CommitError> {
         Ok(Box::new(stream::BlobFile::begin(Arc::clone(&self.blobs))?))
     }
 

@@ -1,14 +1,14 @@
 //! A blob that is written piece by piece, and never whole in memory.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::Digester;
-use store::{BlobRef, BlobWrite, StoreError};
+use store::{BlobRef, BlobWrite, CommitError};
 
-use crate::blob::BlobFiles;
+use crate::blob::{BlobFiles, refused};
 use crate::folder;
 
 /// Bytes after which what is written is sent to the disk. Otherwise the fsync at the end has all of it
@@ -25,16 +25,16 @@ pub(crate) struct BlobFile {
 }
 
 impl BlobFile {
-    pub(crate) fn begin(files: Arc<BlobFiles>) -> Result<Self, StoreError> {
+    pub(crate) fn begin(files: Arc<BlobFiles>) -> Result<Self, CommitError> {
         let path = files.unfinished();
-        let file = folder::create(&path).map_err(failed)?;
+        let file = folder::create(&path).map_err(refused)?;
         Ok(Self { files, path, file, digester: Digester::default(), bytes: 0, unsynced: 0 })
     }
 }
 
 impl BlobWrite for BlobFile {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.write_all(bytes).map_err(failed)?;
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CommitError> {
+        self.file.write_all(bytes).map_err(refused)?;
         self.digester.update(bytes);
         self.bytes += bytes.len() as u64;
         self.unsynced += bytes.len() as u64;
@@ -45,9 +45,9 @@ impl BlobWrite for BlobFile {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<BlobRef, StoreError> {
+    fn finish(self: Box<Self>) -> Result<BlobRef, CommitError> {
         let reference = BlobRef { blob: self.digester.finish(), bytes: self.bytes };
-        self.files.name(&self.path, &self.file, reference.blob).map_err(failed)?;
+        self.files.name(&self.path, &self.file, reference.blob).map_err(refused)?;
         Ok(reference)
     }
 }
@@ -57,14 +57,4 @@ impl Drop for BlobFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-fn failed(cause: io::Error) -> StoreError {
-    let cause = match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the disk is full; free some space and try again".to_owned()
-        }
-        _ => cause.to_string(),
-    };
-    StoreError { what: "write a blob file", cause }
 }

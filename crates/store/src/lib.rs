@@ -93,7 +93,7 @@ pub trait Store: Send + Sync + 'static {
     /// name says.
     fn blob_read(&self, blob: BlobId, offset: u64, bytes: u64) -> Answer<'_, Option<Bytes>>;
     /// Content that comes piece by piece.
-    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError>;
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, CommitError>;
 
     /// A deleted workflow is returned too, with `deleted_at` set.
     fn workflow_get(&self, key: WorkflowKey) -> Answer<'_, Option<WorkflowRow>>;

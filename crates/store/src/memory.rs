@@ -19,8 +19,8 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 use crate::{
     Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventLimits,
     EventQuery, EventRow, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
-    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError,
-    StretchRow, WakeCursor, WorkflowRow,
+    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StretchRow,
+    WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -132,12 +132,12 @@ struct Writing {
 }
 
 impl BlobWrite for Writing {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CommitError> {
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<BlobRef, StoreError> {
+    fn finish(self: Box<Self>) -> Result<BlobRef, CommitError> {
         let (blob, size) = (Digest::of(&self.bytes), self.bytes.len() as u64);
         let mut kept = self.kept.lock().expect("nothing panics while it holds the store");
         kept.written.insert(blob, self.bytes.into());
@@ -329,7 +329,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, StoreError> {
+    fn blob_begin(&self) -> Result<Box<dyn BlobWrite>, CommitError> {
         Ok(Box::new(Writing { kept: Arc::clone(&self.kept), bytes: Vec::new() }))
     }
 

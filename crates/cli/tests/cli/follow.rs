@@ -122,8 +122,8 @@ fn anonymous_kib(process: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// Mutation: let everything wait for a follower who does not read, make the events of a record before
-/// they are asked for, leave out what he was behind with, or tell it twice.
+/// Mutation: let everything wait for a follower who does not read, or tell him twice where the journal
+/// and what waits for him meet.
 #[test]
 fn a_follower_who_does_not_read_costs_little_and_misses_nothing() {
     let home = Home::new();

@@ -109,7 +109,10 @@ impl Served {
                 effects.push(Effect { key, path, requests: 1 });
             }
         }
-        (self.answer)(request, &effects)
+        // An answer may be held back, and others are asked meanwhile.
+        let seen = effects.clone();
+        drop(effects);
+        (self.answer)(request, &seen)
     }
 
     fn connection(&self, stream: TcpStream) -> std::io::Result<()> {

@@ -4,8 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
 
-use crate::support::{Home, document};
+use serde_json::{Value, json};
+
+use crate::support::http::ask;
+use crate::support::world::{Answer, World};
+use crate::support::{HANG, Home, document};
 
 const DISK: &str = "size=96m";
 
@@ -121,4 +126,200 @@ fn a_full_disk_refuses_new_work_and_goes_on_when_there_is_room() {
     assert_eq!(left["items"], serde_json::json!([]), "no run is stuck");
     dev.stop().ends_with(0);
     home.run(&["store", "check", "--data", ".isonomy"]).ends_with(0);
+}
+
+/// Runs of each kind that stand before their large writes when the disk becomes full.
+const EACH: usize = 3;
+
+/// Clients that ask at once, and what each asks for.
+const CLIENTS: usize = 8;
+const ASKED: usize = 6;
+
+const RUNS: &str = "/api/v1/namespaces/default/runs";
+
+/// Each waits at the world's gate, then writes what is large.
+const LARGE: [(&str, &str); 3] = [
+    // A file that came in, and another one that goes out.
+    (
+        "file",
+        "  - gate: { call: http, with: { method: post, endpoint: 'WORLD/gate-file-{n}' }, output: { as: $workflow.input } }
+  - say: { call: 'echo:1.0.0@default', with: { n: '${ .n }', text: '${ .text + \"!\" }' } }
+  - tell: { call: http, with: { method: post, endpoint: 'WORLD/file-{n}' }, output: { as: '${ $input.text | length }' } }
+",
+    ),
+    // A row beside the journal in every pass, and a list that is held.
+    (
+        "rows",
+        "  - gate: { call: http, with: { method: post, endpoint: 'WORLD/gate-rows-{n}' }, output: { as: $workflow.input } }
+  - each:
+      for: { each: i, in: '[range(0; 20000)]' }
+      while: $i < 3
+      do:
+        - grow: { call: 'echo:1.0.0@default', with: { n: '${ .n }', text: '${ .text + \"rows\" }' } }
+  - tell: { call: http, with: { method: post, endpoint: 'WORLD/rows-{n}' }, output: { as: '${ $input.text | length }' } }
+",
+    ),
+    // A process that has much to say.
+    (
+        "process",
+        "  - gate: { call: http, with: { method: post, endpoint: 'WORLD/gate-process-{n}' }, output: { as: $workflow.input } }
+  - command:
+      run: { shell: { command: 'i=0; while [ $i -lt 400 ]; do echo \"line $i of what a process has to say\"; i=$((i+1)); done' }, return: all }
+      output: { as: '${ { n: $workflow.input.n, length: (.stdout | length) } }' }
+  - tell: { call: http, with: { method: post, endpoint: 'WORLD/process-{n}' }, output: { as: $input.length } }
+",
+    ),
+];
+
+const SHORT: &str = "  - tell: { call: http, with: { method: post, endpoint: 'WORLD/short-{n}' }, output: { as: $workflow.input.n } }
+";
+
+/// Holds back the answers of a world.
+#[derive(Default)]
+struct Gate {
+    /// Those who stand before it, and whether it is open.
+    stand: Mutex<(usize, bool)>,
+    moved: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut stand = self.stand.lock().expect("nobody panics");
+        stand.0 += 1;
+        self.moved.notify_all();
+        drop(self.moved.wait_while(stand, |(_, open)| !*open).expect("nobody panics"));
+    }
+
+    fn wait_for(&self, count: usize) {
+        let stand = self.stand.lock().expect("nobody panics");
+        let waited = self.moved.wait_timeout_while(stand, HANG, |(came, _)| *came < count);
+        assert!(!waited.expect("nobody panics").1.timed_out(), "they never come");
+    }
+
+    fn open(&self) {
+        self.stand.lock().expect("nobody panics").1 = true;
+        self.moved.notify_all();
+    }
+}
+
+/// A run that a client wants to have, whatever it takes.
+struct Wanted {
+    order: Value,
+    output: Value,
+}
+
+fn wanted(number: usize, workflow: &str, n: usize, text: &str, output: impl Into<Value>) -> Wanted {
+    let run = format!("run_01a1fb7b-d522-7414-8c47-aa7df2be{number:04x}");
+    let input = json!({ "n": n, "text": text });
+    Wanted {
+        order: json!({ "workflow": workflow, "run": run, "input": input }),
+        output: output.into(),
+    }
+}
+
+/// Asks for it once; whether it was taken. A refusal says why, and what to do.
+fn start(url: &str, wanted: &Wanted) -> bool {
+    let reply = ask(url, "POST", RUNS, &wanted.order).expect("an answer");
+    let is_clear = reply.body["code"] == "STO-001" && reply.status == 507;
+    assert!(is_clear || matches!(reply.status, 200 | 201), "{reply:?}");
+    !is_clear
+}
+
+/// All clients at once. Those that were taken.
+fn crowd(url: &str, wanted: &[Wanted]) -> usize {
+    let taken = std::thread::scope(|scope| {
+        let asking =
+            |part| scope.spawn(move || <[Wanted]>::iter(part).filter(|it| start(url, it)).count());
+        let clients: Vec<_> = wanted.chunks(ASKED).map(asking).collect();
+        clients.into_iter().map(|client| client.join().expect("no client panics")).sum()
+    });
+    taken
+}
+
+fn has_ended(url: &str, wanted: &Wanted) {
+    let reply = ask(url, "POST", &format!("{RUNS}?wait=60"), &wanted.order).expect("an answer");
+    let order = (&wanted.order["workflow"], &wanted.order["run"]);
+    assert_eq!(reply.body["state"], "completed", "{order:?}: {}", reply.body["error"]);
+    assert_eq!(reply.body["output"], wanted.output, "{order:?}");
+}
+
+/// What a process has written stands in its log once, and what could not be kept is a gap.
+fn log_is_sound(url: &str, run: &Value) {
+    let path = format!("{RUNS}/{}/logs?limit=500", run.as_str().expect("an id"));
+    let page = ask(url, "GET", &path, &Value::Null).expect("an answer").body;
+    let mut ends = std::collections::BTreeMap::<(u64, u64), u64>::new();
+    for piece in page["items"].as_array().expect("a list") {
+        let number = |name: &str| piece[name].as_u64().expect("a number");
+        let end = ends.entry((number("effect"), number("life"))).or_insert(0);
+        assert!(number("start") >= *end, "{piece} after {end}");
+        *end = number("start") + number("bytes");
+    }
+}
+
+/// Mutation: give up a commit that finds no room, or fault a run whose list finds none.
+#[test]
+fn what_is_large_waits_for_room_and_a_crowd_is_refused_clearly() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(&home.path(".isonomy")) else {
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        return;
+    };
+    let gate = Arc::new(Gate::default());
+    let held = Arc::clone(&gate);
+    let world = World::new(move |request| {
+        if request.path.starts_with("/gate") {
+            held.pass();
+        }
+        Answer::Json("{}".to_owned())
+    });
+    home.allow(&world.url);
+    for (name, tasks) in LARGE.into_iter().chain([("short", SHORT)]) {
+        let tasks = tasks.replace("WORLD", &world.url);
+        home.write(&format!("all/{name}.yaml"), &document(name, &tasks));
+    }
+    let (file, row) = ("f".repeat(1_100 * 1024), "r".repeat(20 * 1024));
+    let mut large = Vec::new();
+    let lines = (0..400).map(|i| format!("line {i} of what a process has to say\n").len());
+    // Without its last line end.
+    let said = lines.sum::<usize>() - 1;
+    for n in 0..EACH {
+        large.push(wanted(3 * n, "file", n, &file[n..], file.len() - n + 1));
+        large.push(wanted(3 * n + 1, "rows", n, &row, row.len() + 12));
+        large.push(wanted(3 * n + 2, "process", n, "", said));
+    }
+    let short = |from: usize| -> Vec<Wanted> {
+        let numbers = from..from + CLIENTS * ASKED;
+        numbers.map(|n| wanted(n, "short", n, "", n)).collect()
+    };
+    let (before, during) = (short(1_000), short(2_000));
+
+    let mut dev = home.dev();
+    home.run(&["apply", "-f", "all", "--yes"]).ends_with(0);
+    assert_eq!(crowd(&dev.url, &large) + crowd(&dev.url, &before), large.len() + before.len());
+    gate.wait_for(large.len());
+    disk.fill();
+    while crowd(&dev.url, &during) == during.len() {}
+    gate.open();
+    dev.process.stderr.until("the run waits until it can be written");
+    home.run(&["store", "check"]).ends_with(0);
+
+    dev.kill();
+    let dev = home.dev();
+    crowd(&dev.url, &during);
+    home.run(&["store", "check"]).ends_with(0);
+    disk.make_room();
+    let all = || large.iter().chain(&before).chain(&during);
+    while all().filter(|it| !start(&dev.url, it)).count() > 0 {}
+    all().for_each(|it| has_ended(&dev.url, it));
+    large.iter().for_each(|it| log_is_sound(&dev.url, &it.order["run"]));
+    home.run(&["store", "check"]).ends_with(0);
+    dev.stop().ends_with(0);
+    home.is_whole();
+
+    // Each effect under one key, however often it was asked for.
+    let mut paths: Vec<String> = world.effects().into_iter().map(|effect| effect.path).collect();
+    let count = paths.len();
+    paths.sort();
+    paths.dedup();
+    assert_eq!((paths.len(), count), (count, 2 * large.len() + before.len() + during.len()));
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use base::{Fault, RunId, Value};
+use bytes::Bytes;
 use futures::FutureExt;
-use store::BlobId;
+use store::{BlobId, Store};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::write::WRITE_RETRY;
 use super::{Actor, Crossing};
 use crate::dispatch::Rank;
 use crate::driver::{End, child, pool};
@@ -15,7 +18,7 @@ use crate::effect::{
     Action, Certainty, ChildStart, EffectNo, Evaluate, Perform, Performed, Witness,
 };
 use crate::failpoint;
-use crate::list::{Lists, ReadNo, read_next, value_or_list};
+use crate::list::{List, Lists, ReadNo, Unread, read_next, value_or_list};
 use crate::machine::Effect;
 use crate::record::{EvaluationNo, Happened, Parent};
 
@@ -188,18 +191,15 @@ impl Actor {
         }
         let work = self.driver.0.parts.evaluator.evaluate_text(evaluate);
         let (store, happens) = (Arc::clone(&self.driver.0.parts.store), self.happens.clone());
+        let run = self.run;
         let task = tokio::spawn(async move {
             let (result, lists) = match work.await {
                 Err(fault) => (Err(fault), Vec::new()),
-                Ok(text) => {
-                    let put = tokio::task::spawn_blocking(move || value_or_list(&*store, &text));
-                    match put.await {
-                        Ok(Ok((value, list))) => (Ok(value), list.into_iter().collect()),
-                        Ok(Err(fault)) => (Err(fault), Vec::new()),
-                        // Only where the process ends.
-                        Err(_) => return,
-                    }
-                }
+                Ok(text) => match put_away(run, &store, text).await {
+                    Some(Ok((value, list))) => (Ok(value), list.into_iter().collect()),
+                    Some(Err(fault)) => (Err(fault), Vec::new()),
+                    None => return,
+                },
             };
             happens.send(Happened::Evaluated { evaluation, result, lists }).ok();
         });
@@ -233,6 +233,26 @@ impl Actor {
                 answer.send(End { ended: ended.clone(), row: self.row.clone() }).ok();
             });
             self.driver.0.waiting.tell(self.run, ended);
+        }
+    }
+}
+
+/// Waits for room where there is none, as a commit does. `None` where the process ends.
+async fn put_away(
+    run: RunId,
+    store: &Arc<dyn Store>,
+    text: Bytes,
+) -> Option<Result<(Value, Option<List>), Fault>> {
+    loop {
+        let (store, text) = (Arc::clone(store), text.clone());
+        let put = tokio::task::spawn_blocking(move || value_or_list(&*store, &text));
+        match put.await.ok()? {
+            Ok(read) => return Some(Ok(read)),
+            Err(Unread::Wrong(fault)) => return Some(Err(fault)),
+            Err(Unread::Full) => {
+                tracing::error!(%run, "the disk is full: the run waits until it can put a list away");
+                tokio::time::sleep(WRITE_RETRY).await;
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ const PENDING_MAX: usize = 256;
 const SNAPSHOT_RECORDS: u64 = 1_000;
 
 /// How long to wait after a full disk or a failed write before trying again.
-const WRITE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const WRITE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Actor {
     /// Writes down what must be durable before anything else happens. Results of expressions alone

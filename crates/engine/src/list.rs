@@ -398,7 +398,7 @@ mod tests {
         assert_eq!(of(&format!("{{\"a\":[{long}1]}}")).expect("a value"), None);
         assert_eq!(of(&format!("\"[{long}1]\"")).expect("a value"), None);
         let deep = format!("[{long}{}1{}]", "[".repeat(100), "]".repeat(100));
-        let fault = of(&deep).expect_err("too deep");
+        let Err(Unread::Wrong(fault)) = of(&deep) else { panic!("too deep") };
         assert_eq!(fault.detail.as_deref(), Some("nested deeper than 100 levels"));
     }
 

@@ -147,13 +147,13 @@ const LARGE: [(&str, &str); 3] = [
   - tell: { call: http, with: { method: post, endpoint: 'WORLD/file-{n}' }, output: { as: '${ $input.text | length }' } }
 ",
     ),
-    // A row beside the journal in every pass, and a list that is held.
+    // A row beside the journal in every pass, and a list that is evaluated outside and held.
     (
         "rows",
         "  - gate: { call: http, with: { method: post, endpoint: 'WORLD/gate-rows-{n}' }, output: { as: $workflow.input } }
   - each:
-      for: { each: i, in: '[range(0; 20000)]' }
-      while: $i < 3
+      for: { each: i, at: k, in: '[limit(40000; repeat(7))]' }
+      while: $k < 3
       do:
         - grow: { call: 'echo:1.0.0@default', with: { n: '${ .n }', text: '${ .text + \"rows\" }' } }
   - tell: { call: http, with: { method: post, endpoint: 'WORLD/rows-{n}' }, output: { as: '${ $input.text | length }' } }

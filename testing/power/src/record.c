@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -40,6 +41,21 @@ __attribute__((constructor)) static void start(void) {
     if (!log || !folder || !realpath(folder, root)) return;
     root_length = strlen(root);
     out = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/* What is done to a file and what is written down of it are one: whoever holds the log's own lock ends
+ * the program at no moment between them. Speaking is not: nobody may be there to listen. */
+static void log_lock(int how) {
+    if (out < 0) return;
+    while (syscall(SYS_flock, out, how) < 0 && errno == EINTR) {}
+}
+static void enter(void) {
+    pthread_mutex_lock(&lock);
+    log_lock(LOCK_EX);
+}
+static void leave(void) {
+    log_lock(LOCK_UN);
+    pthread_mutex_unlock(&lock);
 }
 
 /* Writing down, under the lock: an entry is put together and written at once. A log that cannot be
@@ -82,7 +98,7 @@ static const char *inside(const char *path) {
 static uint64_t inode_of(int file) { return file >= 0 && file < FILES_MAX ? inodes[file] : 0; }
 
 static int opened(int dir, const char *path, int flags, mode_t mode) {
-    pthread_mutex_lock(&lock);
+    enter();
     const char *name = inside(path);
     struct stat before, found;
     int existed = name && stat(path, &before) == 0;
@@ -109,7 +125,7 @@ static int opened(int dir, const char *path, int flags, mode_t mode) {
             put_down();
         }
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = cause;
     return file;
 }
@@ -142,11 +158,7 @@ int close(int file) {
 
 static void wrote(int file, const void *bytes, ssize_t done, off_t at) {
     if (done <= 0 || out < 0) return;
-    if (file == STDOUT_FILENO) {
-        put_kind('s');
-        put_bytes(bytes, (size_t)done);
-        put_down();
-    } else if (inode_of(file)) {
+    if (inode_of(file)) {
         put_kind('w');
         put_number(inode_of(file));
         put_number((uint64_t)at);
@@ -155,26 +167,41 @@ static void wrote(int file, const void *bytes, ssize_t done, off_t at) {
     }
 }
 
+static ssize_t said(const void *bytes, size_t length) {
+    pthread_mutex_lock(&lock);
+    ssize_t done = syscall(SYS_write, STDOUT_FILENO, bytes, length);
+    int cause = errno;
+    if (done > 0 && out >= 0) {
+        put_kind('s');
+        put_bytes(bytes, (size_t)done);
+        put_down();
+    }
+    pthread_mutex_unlock(&lock);
+    errno = cause;
+    return done;
+}
+
 ssize_t write(int file, const void *bytes, size_t length) {
     if (file != STDOUT_FILENO && !inode_of(file)) return syscall(SYS_write, file, bytes, length);
-    pthread_mutex_lock(&lock);
+    if (file == STDOUT_FILENO) return said(bytes, length);
+    enter();
     ssize_t done = syscall(SYS_write, file, bytes, length);
     int cause = errno;
     /* Where it was written, also by a file that is appended to. */
-    off_t end = file == STDOUT_FILENO ? 0 : lseek(file, 0, SEEK_CUR);
+    off_t end = lseek(file, 0, SEEK_CUR);
     wrote(file, bytes, done, end - (done > 0 ? done : 0));
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = cause;
     return done;
 }
 
 ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t at) {
     if (!inode_of(file)) return syscall(SYS_pwrite64, file, bytes, length, at);
-    pthread_mutex_lock(&lock);
+    enter();
     ssize_t done = syscall(SYS_pwrite64, file, bytes, length, at);
     int cause = errno;
     wrote(file, bytes, done, at);
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = cause;
     return done;
 }
@@ -190,7 +217,7 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
 
 static int sized(int file, off64_t length) {
     if (!inode_of(file)) return (int)syscall(SYS_ftruncate, file, length);
-    pthread_mutex_lock(&lock);
+    enter();
     int done = (int)syscall(SYS_ftruncate, file, length);
     int cause = errno;
     if (done == 0) {
@@ -199,7 +226,7 @@ static int sized(int file, off64_t length) {
         put_number((uint64_t)length);
         put_down();
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = cause;
     return done;
 }
@@ -208,7 +235,7 @@ int ftruncate64(int file, off64_t length) { return sized(file, length); }
 
 static int synced(int file, long call) {
     if (!inode_of(file)) return (int)syscall(call, file);
-    pthread_mutex_lock(&lock);
+    enter();
     int done = (int)syscall(call, file);
     int cause = errno;
     if (done == 0) {
@@ -216,7 +243,7 @@ static int synced(int file, long call) {
         put_number(inode_of(file));
         put_down();
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = cause;
     return done;
 }
@@ -226,7 +253,7 @@ int fdatasync(int file) { return synced(file, SYS_fdatasync); }
 /* Names: a call with one path or two, and what is written down of it. */
 static int named(long call, char kind, const char *path, const char *other, mode_t mode) {
     const char *name = inside(path);
-    pthread_mutex_lock(&lock);
+    enter();
     int done = call == SYS_renameat  ? (int)syscall(call, AT_FDCWD, path, AT_FDCWD, other)
                : call == SYS_mkdirat ? (int)syscall(call, AT_FDCWD, path, mode)
                                      : (int)syscall(call, AT_FDCWD, path, mode);
@@ -241,7 +268,7 @@ static int named(long call, char kind, const char *path, const char *other, mode
         }
         put_down();
     }
-    pthread_mutex_unlock(&lock);
+    leave();
     errno = cause;
     return done;
 }

@@ -49,6 +49,13 @@ impl Recorder {
         log.write_all(&log::said(text))
     }
 
+    /// Does this at a moment when all that was done to a file is written down: ends the program.
+    pub fn between<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        let log = OpenOptions::new().append(true).open(&self.log)?;
+        log.lock()?;
+        Ok(act())
+    }
+
     /// What has happened so far.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let bytes = std::fs::read(&self.log)?.into();

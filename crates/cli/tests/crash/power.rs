@@ -297,7 +297,7 @@ impl Place {
                     outputs.insert(run.clone(), output);
                 }
             }
-            site.dev.kill();
+            recorder.between(|| site.dev.kill()).expect("a log");
         }
         let entries = recorder.entries().expect("a log");
         Recorded { entries, real: Image::read(&root).expect("the folder"), outputs }

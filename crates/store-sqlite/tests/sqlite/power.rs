@@ -33,8 +33,8 @@ fn recorded(folder: &Path) -> (Vec<Entry>, Image) {
         let mut child = child("commit", &root.join("data"));
         let mut child = recorder.record(&mut child).spawn().expect("starts");
         listen(&mut child, count, &mut HashMap::new());
-        child.kill().expect("SIGKILL");
-        child.wait().expect("ends");
+        let ended = recorder.between(|| child.kill().and_then(|()| child.wait()));
+        ended.expect("a log").expect("SIGKILL");
     }
     (recorder.entries().expect("a log"), Image::read(&root).expect("the folder"))
 }

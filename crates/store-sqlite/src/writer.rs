@@ -6,19 +6,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode, Statement, ffi, params};
 use store::{CommitError, EventLimits, Op, Preconditions, Reclaimed};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::apply::{Applier, Events, Refusal};
 use crate::ballast::{Ballast, may_use_ballast};
 use crate::blob::{BlobFiles, Held};
 use crate::event::Newest;
+use crate::inbox::{Inbox, Next};
 use crate::stats::Counters;
 use crate::tail::{self, Tail};
 use crate::upkeep::LongReads;
@@ -33,11 +32,6 @@ const BATCH_COMMITS_MAX: usize = 1024;
 
 /// Payload in one transaction, for the same reason: about 10 ms of writing.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// How long the thread looks for the next commit before it sleeps. A run that goes on alone has its
-/// next step by then, and waking a thread takes about as long. With one core it would only be in the
-/// way.
-const LINGER: Duration = Duration::from_micros(80);
 
 /// Pages of the write-ahead log after which it is copied into the database file: 16 MiB, read at
 /// the next start after a crash in some 10 ms.
@@ -84,6 +78,8 @@ pub(crate) struct Desk {
     pub(crate) event_newest: Newest,
     pub(crate) event_limits: EventLimits,
     pub(crate) long_reads: LongReads,
+    pub(crate) rest_after: Duration,
+    pub(crate) on_rest: fn(),
     pub(crate) on_fatal: fn(String) -> !,
 }
 
@@ -92,7 +88,7 @@ pub(crate) struct Desk {
 pub(crate) fn serve(
     db: &Connection,
     desk: Desk,
-    mut commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Command>,
     started: impl FnOnce(rusqlite::Result<()>),
 ) {
     let mut writer = match Writer::prepare(db, desk) {
@@ -101,12 +97,16 @@ pub(crate) fn serve(
     };
     started(Ok(()));
     let (mut batch, mut reclaims) = (Vec::new(), Vec::new());
-    let linger = if available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        LINGER
-    } else {
-        Duration::ZERO
-    };
-    while let Some(first) = next(&mut commands, linger) {
+    let mut inbox = Inbox::new(commands, writer.desk.rest_after);
+    loop {
+        let first = match inbox.next() {
+            Next::Command(command) => command,
+            Next::Quiet => {
+                writer.give_back();
+                continue;
+            }
+            Next::Closed => break,
+        };
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(command) = next {
@@ -116,10 +116,10 @@ pub(crate) fn serve(
                     batch.push(commit);
                 }
                 Command::Reclaim(bytes, answer) => reclaims.push((bytes, answer)),
-                Command::Close => commands.close(),
+                Command::Close => inbox.close(),
             }
             let full = batch.len() >= BATCH_COMMITS_MAX || bytes >= BATCH_BYTES_MAX;
-            next = if full { None } else { commands.try_recv().ok() };
+            next = if full { None } else { inbox.waiting() };
         }
         writer.batch(&mut batch);
         for (bytes, answer) in reclaims.drain(..) {
@@ -129,19 +129,6 @@ pub(crate) fn serve(
         writer.rest();
     }
     writer.finish();
-}
-
-/// The next command, for which the thread looks a moment before it sleeps.
-fn next(commands: &mut mpsc::Receiver<Command>, linger: Duration) -> Option<Command> {
-    let since = Instant::now();
-    while since.elapsed() < linger {
-        match commands.try_recv() {
-            Ok(command) => return Some(command),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
-        }
-    }
-    commands.blocking_recv()
 }
 
 struct Writer<'db> {
@@ -343,6 +330,15 @@ impl<'db> Writer<'db> {
         } else if pages - copied >= CHECKPOINT_PAGES {
             self.checkpoint("PASSIVE");
         }
+    }
+
+    /// Nothing is to do: what was only kept to be fast goes, and comes back with the next work.
+    fn give_back(&mut self) {
+        self.applier.heads.clear();
+        if let Err(cause) = self.db.execute_batch("PRAGMA shrink_memory") {
+            tracing::warn!(%cause, "cannot give memory back");
+        }
+        (self.desk.on_rest)();
     }
 
     /// Moves pages from the end of the file to free ones, and cuts the end off.

@@ -43,6 +43,10 @@ const CHECKPOINT_PAGES_HARD: i64 = 32_000;
 /// SQLite's own choice for new files.
 const PAGE_BYTES: u64 = 4096;
 
+/// Batches after a refusal in which each command has a way back. A batch in which one is refused
+/// without it is written twice, so whoever is refused again and again must not cost that each time.
+const CAREFUL_BATCHES: u32 = 64;
+
 /// Batches between two looks at the length of the log.
 const CHECKPOINT_LOOK_BATCHES: u32 = 16;
 
@@ -137,6 +141,8 @@ struct Writer<'db> {
     applier: Applier<'db>,
     transaction: Transaction<'db>,
     batches_since_look: u32,
+    /// Batches until the next that trusts all of its commands.
+    careful_batches: u32,
 }
 
 struct Transaction<'db> {
@@ -166,7 +172,7 @@ impl<'db> Writer<'db> {
             extent_put: db.prepare(include_str!("sql/journal_extent_put.sql"))?,
             meta_put: db.prepare(include_str!("sql/meta_put.sql"))?,
         };
-        Ok(Self { db, desk, applier, transaction, batches_since_look: 0 })
+        Ok(Self { db, desk, applier, transaction, batches_since_look: 0, careful_batches: 0 })
     }
 
     /// Writes the batch and answers everyone in it.
@@ -231,12 +237,12 @@ impl<'db> Writer<'db> {
     }
 
     fn transact(&mut self, batch: &[Commit]) -> rusqlite::Result<Answers> {
-        self.begin()?;
-        let folded = self.fold_if_due()?;
-        let mut answers = Answers::with_capacity(batch.len());
-        for commit in batch {
-            answers.push(self.command(commit)?);
-        }
+        let answers = if self.careful_batches == 0 { self.all(batch)? } else { None };
+        let answers = match answers {
+            Some(answers) => answers,
+            None => self.each(batch)?,
+        };
+        let folded = self.tail().is_due();
         if !folded && answers.iter().all(Result::is_err) {
             self.transaction.rollback.execute([])?;
             return Ok(answers);
@@ -275,9 +281,43 @@ impl<'db> Writer<'db> {
         }
     }
 
+    /// All commands without a way back for any of them: pages are not copied for that. `None` where one
+    /// is refused; nothing of the batch is there then.
+    fn all(&mut self, batch: &[Commit]) -> rusqlite::Result<Option<Answers>> {
+        self.begin()?;
+        self.fold_if_due()?;
+        for commit in batch {
+            if self.command(commit)?.is_err() {
+                self.transaction.rollback.execute([])?;
+                self.applier.batch_failed();
+                self.careful_batches = CAREFUL_BATCHES;
+                return Ok(None);
+            }
+        }
+        Ok(Some(vec![Ok(()); batch.len()]))
+    }
+
+    /// Each command with a way back, so that the others are not affected where it is refused.
+    fn each(&mut self, batch: &[Commit]) -> rusqlite::Result<Answers> {
+        self.begin()?;
+        self.fold_if_due()?;
+        self.careful_batches = self.careful_batches.saturating_sub(1);
+        let mut answers = Answers::with_capacity(batch.len());
+        for commit in batch {
+            self.transaction.savepoint.execute([])?;
+            let answer = self.command(commit)?;
+            if answer.is_err() {
+                self.transaction.undo.execute([])?;
+                self.careful_batches = CAREFUL_BATCHES;
+            }
+            self.transaction.release.execute([])?;
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
     /// `Err` where the whole transaction is lost, the inner one where this command is refused.
     fn command(&mut self, commit: &Commit) -> rusqlite::Result<Result<(), CommitError>> {
-        self.transaction.savepoint.execute([])?;
         let answer = match self.applier.command(&commit.ops, &commit.preconditions) {
             Ok(()) => Ok(()),
             Err(Refusal::Commit(refused)) => Err(refused),
@@ -288,19 +328,12 @@ impl<'db> Writer<'db> {
                 Err(CommitError::Write(cause.to_string()))
             }
         };
-        if answer.is_err() {
-            self.transaction.undo.execute([])?;
-        }
-        self.transaction.release.execute([])?;
         Ok(answer)
     }
 
-    fn fold_if_due(&mut self) -> rusqlite::Result<bool> {
+    fn fold_if_due(&mut self) -> rusqlite::Result<()> {
         let due = self.tail().is_due();
-        if due {
-            self.fold()?;
-        }
-        Ok(due)
+        if due { self.fold() } else { Ok(()) }
     }
 
     /// Writes the index of all rows that are committed. The caller clears the tail after its commit.

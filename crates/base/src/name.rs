@@ -124,7 +124,11 @@ impl FunctionRef {
 
 impl fmt::Display for FunctionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}@{}", self.name, self.version, self.catalog)
+        // Written out for every step: the formatting of parts would cost more than all parts.
+        for part in [&*self.name, ":", &self.version, "@", &self.catalog] {
+            f.write_str(part)?;
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,7 @@ mod judge;
 mod lay_out;
 mod local;
 mod logs;
+mod memory;
 mod output;
 mod progress;
 mod runtime;

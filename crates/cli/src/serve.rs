@@ -13,7 +13,7 @@ use store_sqlite::{OpenOptions, SqliteStore, StoreStats};
 use tokio::net::TcpListener;
 
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::{memory, output};
 
 /// In the data folder: the secrets that are set here, and nobody else's to read.
 const SECRETS: &str = "secrets";
@@ -31,8 +31,8 @@ impl Serving {
     pub async fn open(data: &Path, config: Option<&Path>, port: u16) -> Outcome<Self> {
         let config = read(config)?;
         // First of all, since a folder in use is the better message than a port in use.
-        let store =
-            SqliteStore::open(data, OpenOptions::default()).map_err(|error| internal(&error))?;
+        let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
+        let store = SqliteStore::open(data, options).map_err(|error| internal(&error))?;
         let store = Arc::new(store);
         let listener = listen(port).await?;
         let address = listener.local_addr().map_err(|cause| {

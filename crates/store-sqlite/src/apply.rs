@@ -342,6 +342,9 @@ impl<'db> Applier<'db> {
         if write(&mut self.statements.run_touch)? == 0 {
             write(&mut self.statements.run_update)?;
         }
+        if row.ended_at.is_some() {
+            self.heads.end(row.run);
+        }
         Ok(())
     }
 

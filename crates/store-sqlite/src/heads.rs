@@ -24,6 +24,8 @@ pub(crate) struct Heads {
     old: HashMap<RunId, Head>,
     /// What the current command has overwritten, to put it back where the command is refused.
     undo: Vec<(RunId, Option<Head>)>,
+    /// Runs that this batch ends. Hardly anybody appends to them again.
+    ended: Vec<RunId>,
 }
 
 impl Heads {
@@ -55,6 +57,11 @@ impl Heads {
         }
     }
 
+    /// The run has ended, and need not be remembered after this batch.
+    pub(crate) fn end(&mut self, run: RunId) {
+        self.ended.push(run);
+    }
+
     /// The command was accepted.
     pub(crate) fn keep(&mut self) {
         self.undo.clear();
@@ -72,6 +79,9 @@ impl Heads {
 
     /// Between batches only: within one, what is not written yet stands nowhere else.
     pub(crate) fn shrink(&mut self) {
+        for run in self.ended.drain(..) {
+            self.young.remove(&run);
+        }
         if self.young.len() >= HALF_RUNS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
@@ -105,6 +115,18 @@ mod tests {
         heads.put_back();
         assert_eq!(heads.get(run_id(1)), Some(head(1)));
         assert_eq!(heads.get(run_id(2)), None);
+    }
+
+    /// Mutation: forget it within the batch, where the file does not know its end yet; or never.
+    #[test]
+    fn a_run_that_has_ended_is_remembered_until_its_batch_is_written() {
+        let mut heads = Heads::default();
+        heads.set(run_id(1), head(7));
+        heads.end(run_id(1));
+        heads.keep();
+        assert_eq!(heads.get(run_id(1)), Some(head(7)));
+        heads.shrink();
+        assert_eq!(heads.get(run_id(1)), None);
     }
 
     /// Mutation: never shrink, or forget what was used last.

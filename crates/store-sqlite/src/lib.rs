@@ -15,6 +15,7 @@ mod event;
 mod folder;
 mod forget;
 mod heads;
+mod inbox;
 mod journal;
 mod log;
 mod open;
@@ -109,6 +110,8 @@ impl SqliteStore {
             event_newest: opened.event_newest,
             event_limits: options.events,
             long_reads: long_reads.clone(),
+            rest_after: options.rest_after,
+            on_rest: options.on_rest,
             on_fatal: options.on_fatal,
         };
         let (commits, queue) = mpsc::channel(QUEUE_COMMITS_MAX);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base::{Clock as _, IncarnationId, SystemClock, SystemRandom};
 use rusqlite::config::DbConfig;
@@ -33,13 +34,16 @@ const MIGRATIONS: [&str; 9] = [
 ];
 
 /// How long a connection waits for a foreign process that holds the file.
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pages that the writer keeps in memory: 4 MiB. The ends of the tables fit many times over.
 const WRITER_CACHE_KIB: i64 = 4096;
 
 /// Pages that each reader keeps in memory.
 const READER_CACHE_KIB: i64 = 1024;
+
+/// Short beside the time that a site has nothing to do, and long beside that between two steps.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// The log keeps this much room on disk after it was copied, and gives back what is above.
 const WAL_BYTES_KEPT: i64 = 64 * 1024 * 1024;
@@ -50,6 +54,10 @@ pub struct OpenOptions {
     pub readers: usize,
     /// Events that are kept.
     pub events: EventLimits,
+    /// Without a commit for so long, the store keeps no more in memory than it must.
+    pub rest_after: Duration,
+    /// Called when it has let go of that, so that the process can give it back to the system.
+    pub on_rest: fn(),
     /// Called when a write or fsync has failed, with what happened. Must end the process, since
     /// nobody knows what the disk holds.
     pub on_fatal: fn(String) -> !,
@@ -57,7 +65,13 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { readers: 2, events: EventLimits::default(), on_fatal: abort }
+        Self {
+            readers: 2,
+            events: EventLimits::default(),
+            rest_after: REST_AFTER,
+            on_rest: || {},
+            on_fatal: abort,
+        }
     }
 }
 

@@ -6,19 +6,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::channel::oneshot;
 use rusqlite::{Connection, ErrorCode, Statement, ffi, params};
 use store::{CommitError, EventLimits, Op, Preconditions, Reclaimed};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
 
 use crate::apply::{Applier, Events, Refusal};
 use crate::ballast::{Ballast, may_use_ballast};
 use crate::blob::{BlobFiles, Held};
 use crate::event::Newest;
+use crate::inbox::{Inbox, Next};
 use crate::stats::Counters;
 use crate::tail::{self, Tail};
 use crate::upkeep::LongReads;
@@ -34,11 +33,6 @@ const BATCH_COMMITS_MAX: usize = 1024;
 /// Payload in one transaction, for the same reason: about 10 ms of writing.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// How long the thread looks for the next commit before it sleeps. A run that goes on alone has its
-/// next step by then, and waking a thread takes about as long. With one core it would only be in the
-/// way.
-const LINGER: Duration = Duration::from_micros(80);
-
 /// Pages of the write-ahead log after which it is copied into the database file: 16 MiB, read at
 /// the next start after a crash in some 10 ms.
 const CHECKPOINT_PAGES: i64 = 4000;
@@ -48,6 +42,10 @@ const CHECKPOINT_PAGES_HARD: i64 = 32_000;
 
 /// SQLite's own choice for new files.
 const PAGE_BYTES: u64 = 4096;
+
+/// Batches after a refusal in which each command has a way back. A batch in which one is refused
+/// without it is written twice, so whoever is refused again and again must not cost that each time.
+const CAREFUL_BATCHES: u32 = 64;
 
 /// Batches between two looks at the length of the log.
 const CHECKPOINT_LOOK_BATCHES: u32 = 16;
@@ -84,6 +82,8 @@ pub(crate) struct Desk {
     pub(crate) event_newest: Newest,
     pub(crate) event_limits: EventLimits,
     pub(crate) long_reads: LongReads,
+    pub(crate) rest_after: Duration,
+    pub(crate) on_rest: fn(),
     pub(crate) on_fatal: fn(String) -> !,
 }
 
@@ -92,7 +92,7 @@ pub(crate) struct Desk {
 pub(crate) fn serve(
     db: &Connection,
     desk: Desk,
-    mut commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Command>,
     started: impl FnOnce(rusqlite::Result<()>),
 ) {
     let mut writer = match Writer::prepare(db, desk) {
@@ -101,12 +101,16 @@ pub(crate) fn serve(
     };
     started(Ok(()));
     let (mut batch, mut reclaims) = (Vec::new(), Vec::new());
-    let linger = if available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        LINGER
-    } else {
-        Duration::ZERO
-    };
-    while let Some(first) = next(&mut commands, linger) {
+    let mut inbox = Inbox::new(commands, writer.desk.rest_after);
+    loop {
+        let first = match inbox.next() {
+            Next::Command(command) => command,
+            Next::Quiet => {
+                writer.give_back();
+                continue;
+            }
+            Next::Closed => break,
+        };
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(command) = next {
@@ -116,10 +120,10 @@ pub(crate) fn serve(
                     batch.push(commit);
                 }
                 Command::Reclaim(bytes, answer) => reclaims.push((bytes, answer)),
-                Command::Close => commands.close(),
+                Command::Close => inbox.close(),
             }
             let full = batch.len() >= BATCH_COMMITS_MAX || bytes >= BATCH_BYTES_MAX;
-            next = if full { None } else { commands.try_recv().ok() };
+            next = if full { None } else { inbox.waiting() };
         }
         writer.batch(&mut batch);
         for (bytes, answer) in reclaims.drain(..) {
@@ -131,25 +135,14 @@ pub(crate) fn serve(
     writer.finish();
 }
 
-/// The next command, for which the thread looks a moment before it sleeps.
-fn next(commands: &mut mpsc::Receiver<Command>, linger: Duration) -> Option<Command> {
-    let since = Instant::now();
-    while since.elapsed() < linger {
-        match commands.try_recv() {
-            Ok(command) => return Some(command),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
-        }
-    }
-    commands.blocking_recv()
-}
-
 struct Writer<'db> {
     db: &'db Connection,
     desk: Desk,
     applier: Applier<'db>,
     transaction: Transaction<'db>,
     batches_since_look: u32,
+    /// Batches until the next that trusts all of its commands.
+    careful_batches: u32,
 }
 
 struct Transaction<'db> {
@@ -179,7 +172,7 @@ impl<'db> Writer<'db> {
             extent_put: db.prepare(include_str!("sql/journal_extent_put.sql"))?,
             meta_put: db.prepare(include_str!("sql/meta_put.sql"))?,
         };
-        Ok(Self { db, desk, applier, transaction, batches_since_look: 0 })
+        Ok(Self { db, desk, applier, transaction, batches_since_look: 0, careful_batches: 0 })
     }
 
     /// Writes the batch and answers everyone in it.
@@ -244,12 +237,12 @@ impl<'db> Writer<'db> {
     }
 
     fn transact(&mut self, batch: &[Commit]) -> rusqlite::Result<Answers> {
-        self.begin()?;
-        let folded = self.fold_if_due()?;
-        let mut answers = Answers::with_capacity(batch.len());
-        for commit in batch {
-            answers.push(self.command(commit)?);
-        }
+        let answers = if self.careful_batches == 0 { self.all(batch)? } else { None };
+        let answers = match answers {
+            Some(answers) => answers,
+            None => self.each(batch)?,
+        };
+        let folded = self.tail().is_due();
         if !folded && answers.iter().all(Result::is_err) {
             self.transaction.rollback.execute([])?;
             return Ok(answers);
@@ -288,9 +281,43 @@ impl<'db> Writer<'db> {
         }
     }
 
+    /// All commands without a way back for any of them: pages are not copied for that. `None` where one
+    /// is refused; nothing of the batch is there then.
+    fn all(&mut self, batch: &[Commit]) -> rusqlite::Result<Option<Answers>> {
+        self.begin()?;
+        self.fold_if_due()?;
+        for commit in batch {
+            if self.command(commit)?.is_err() {
+                self.transaction.rollback.execute([])?;
+                self.applier.batch_failed();
+                self.careful_batches = CAREFUL_BATCHES;
+                return Ok(None);
+            }
+        }
+        Ok(Some(vec![Ok(()); batch.len()]))
+    }
+
+    /// Each command with a way back, so that the others are not affected where it is refused.
+    fn each(&mut self, batch: &[Commit]) -> rusqlite::Result<Answers> {
+        self.begin()?;
+        self.fold_if_due()?;
+        self.careful_batches = self.careful_batches.saturating_sub(1);
+        let mut answers = Answers::with_capacity(batch.len());
+        for commit in batch {
+            self.transaction.savepoint.execute([])?;
+            let answer = self.command(commit)?;
+            if answer.is_err() {
+                self.transaction.undo.execute([])?;
+                self.careful_batches = CAREFUL_BATCHES;
+            }
+            self.transaction.release.execute([])?;
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
     /// `Err` where the whole transaction is lost, the inner one where this command is refused.
     fn command(&mut self, commit: &Commit) -> rusqlite::Result<Result<(), CommitError>> {
-        self.transaction.savepoint.execute([])?;
         let answer = match self.applier.command(&commit.ops, &commit.preconditions) {
             Ok(()) => Ok(()),
             Err(Refusal::Commit(refused)) => Err(refused),
@@ -301,19 +328,12 @@ impl<'db> Writer<'db> {
                 Err(CommitError::Write(cause.to_string()))
             }
         };
-        if answer.is_err() {
-            self.transaction.undo.execute([])?;
-        }
-        self.transaction.release.execute([])?;
         Ok(answer)
     }
 
-    fn fold_if_due(&mut self) -> rusqlite::Result<bool> {
+    fn fold_if_due(&mut self) -> rusqlite::Result<()> {
         let due = self.tail().is_due();
-        if due {
-            self.fold()?;
-        }
-        Ok(due)
+        if due { self.fold() } else { Ok(()) }
     }
 
     /// Writes the index of all rows that are committed. The caller clears the tail after its commit.
@@ -343,6 +363,15 @@ impl<'db> Writer<'db> {
         } else if pages - copied >= CHECKPOINT_PAGES {
             self.checkpoint("PASSIVE");
         }
+    }
+
+    /// Nothing is to do: what was only kept to be fast goes, and comes back with the next work.
+    fn give_back(&mut self) {
+        self.applier.heads.clear();
+        if let Err(cause) = self.db.execute_batch("PRAGMA shrink_memory") {
+            tracing::warn!(%cause, "cannot give memory back");
+        }
+        (self.desk.on_rest)();
     }
 
     /// Moves pages from the end of the file to free ones, and cuts the end off.

@@ -17,6 +17,9 @@ use crate::record::{
 
 pub const RECORD_TYPE: &str = "isonomy.record";
 
+/// Most records fit, so that their bytes are not moved while they grow.
+const RECORD_BYTES: usize = 768;
+
 /// A record as it stands in the journal.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecordDoc {
@@ -183,7 +186,8 @@ pub(crate) struct SeedDoc(String);
 
 impl From<&Seed> for SeedDoc {
     fn from(seed: &Seed) -> Self {
-        Self(seed.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+        let digest = Digest::from_bytes(*seed.as_bytes()).to_string();
+        Self(digest.trim_start_matches("b3:").to_owned())
     }
 }
 
@@ -211,7 +215,8 @@ impl Record {
             decided: self.decided.iter().map(|decided| decided_doc(decided, &mut blobs)).collect(),
             control: format!("{:016x}", self.control.0),
         };
-        let bytes = serde_json::to_vec(&doc).expect("our own types have JSON text");
+        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        serde_json::to_writer(&mut bytes, &doc).expect("our own types have JSON text");
         Encoded { bytes, blobs }
     }
 }

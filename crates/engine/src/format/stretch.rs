@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use base::Timestamp;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use store::{BlobId, Sequence};
 
@@ -126,10 +127,10 @@ const DIGITS: usize = 64;
 /// somebody's, is among them: such a blob is kept for nothing, or is not there.
 #[must_use]
 pub fn references(document: &[u8]) -> Vec<BlobId> {
-    let Ok(text) = std::str::from_utf8(document) else { return Vec::new() };
     let mut found = Vec::new();
-    for (at, _) in text.match_indices(REFERENCE) {
-        let digits = text.get(at + REFERENCE.len()..).and_then(|rest| rest.get(..DIGITS));
+    for at in memmem::find_iter(document, REFERENCE) {
+        let digits = document.get(at + REFERENCE.len()..).and_then(|rest| rest.get(..DIGITS));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let digest = digits.and_then(|digits| format!("b3:{digits}").parse::<BlobId>().ok());
         if let Some(digest) = digest.filter(|digest| !found.contains(digest)) {
             found.push(digest);

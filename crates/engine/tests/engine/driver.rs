@@ -478,6 +478,30 @@ async fn a_run_that_computes_for_ever_can_be_cancelled() {
     assert_eq!(ended.await.expect("ends").state, RunState::Cancelled);
 }
 
+/// Its results are there at once, so that it never waits for one.
+const QUICK_FOR_EVER: &str =
+    "do: [{quick: {call: 'echo:1.0.0@default', with: {}}}, {again: {set: '${ . }', then: quick}}]";
+
+/// Mutation: look for commands only when no result is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_quick_functions_can_be_cancelled() {
+    let (_store, driver, _folder) = site(QUICK_FOR_EVER, World::default()).await;
+    let order = start(QUICK_FOR_EVER, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("starts");
+    driver.cancel(run, by("operator")).await.expect("it hears the command");
+    assert_eq!(ended.await.expect("ends").state, RunState::Cancelled);
+}
+
+/// Mutation: look for timers only when no result is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_quick_functions_is_cut_off_by_its_timeout() {
+    let body = format!("timeout: {{after: PT0.05S}}\n{QUICK_FOR_EVER}");
+    let (_store, driver, _folder) = site(&body, World::default()).await;
+    let ended = driver.start(start(&body, "{}")).await.expect("starts").await.expect("ends");
+    assert_eq!(ended.fault.expect("a fault").kind(), base::ErrorType::Timeout);
+}
+
 /// Mutation: look for timers only when nothing is left to compute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_computes_for_ever_is_cut_off_by_its_timeout() {

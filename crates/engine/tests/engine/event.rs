@@ -243,6 +243,27 @@ async fn events_that_nobody_takes_hide_none_that_somebody_does() {
     driver.stop().await;
 }
 
+/// Mutation: take results that are there before looking for events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_branch_of_quick_functions_keeps_no_event_from_another() {
+    let body = "do:
+- both:
+    fork:
+      compete: true
+      branches:
+        - hear: {listen: {to: {any: [{with: {type: step}}]}}}
+        - busy: {do: [{quick: {call: 'echo:1.0.0@default', with: {}}}, {again: {set: '${ . }', then: quick}}]}";
+    let (_store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("the run starts");
+    noted(&driver, run, |note| *note == NoteKind::Listening).await;
+    driver.event_append(vec![row(1)]).await.expect("an event is taken in");
+    let ended = tokio::time::timeout(HANG, ended).await.expect("it hears the event");
+    assert_eq!(ended.expect("ends").state, RunState::Completed);
+    driver.stop().await;
+}
+
 /// Mutation: put a listening run away at its timeout's distance, or keep it from timing out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listening_run_times_out_and_can_be_cancelled() {

@@ -99,6 +99,32 @@ async fn a_refused_commit_costs_no_fsync() {
     assert_eq!(after.refused, before.refused + 1);
 }
 
+/// Mutation: keep the rows of the attempt in which one was refused, or what the writer learned in it.
+#[tokio::test]
+async fn a_refused_commit_leaves_its_neighbours_as_if_it_had_not_come() {
+    const MANY: u64 = 5000;
+    let folder = folder();
+    let store = open(folder.path());
+    let create = (1..=RUNS).map(|n| Op::RunCreate(row(n))).collect();
+    store.commit(create, Preconditions::none()).await.expect("the runs are new");
+    // Keeps the writer busy, so that the others wait together.
+    let long = (1..=MANY).map(|at| append(run_id(1), at)).collect();
+    let short = (2..=RUNS).map(|n| vec![append(run_id(n), 1 + u64::from(n == RUNS / 2))]);
+    let commits = std::iter::once(long).chain(short);
+    let commits = commits.map(|ops| store.commit(ops, Preconditions::none()));
+    let answers = join_all(commits).await;
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.is_err()).collect();
+    let (run, expected, got) = (run_id(RUNS / 2), Sequence(1), Sequence(2));
+    assert_eq!(refused, [&Err(CommitError::Gap { run, expected, got })]);
+    for n in (2..=RUNS).filter(|n| *n != RUNS / 2) {
+        let next = store.commit(vec![append(run_id(n), 2)], Preconditions::none()).await;
+        assert_eq!(next, Ok(()), "run {n} goes on where it was");
+        let journal = store.journal_read(run_id(n), Sequence::ZERO, 9).await.expect("reads");
+        assert_eq!(journal.len(), 2, "run {n}");
+    }
+    assert_eq!(store.stats().refused, 1);
+}
+
 /// Mutation: copy at each look, or never; or copy when it is short and not when it is long.
 #[tokio::test]
 async fn the_log_is_shortened_when_it_is_long_and_only_then() {

@@ -188,6 +188,12 @@ impl Actor {
         } else if self.has_events() {
             self.obey_waiting(commands);
             self.fire();
+        } else if let Some(happened) = self.at_once() {
+            // Nothing is waited for, so nothing is set up to wait with; commands and timers are not
+            // kept waiting by a run of quick functions.
+            self.take(happened);
+            self.obey_waiting(commands);
+            self.fire();
         } else {
             let sleep = self.sleep();
             let notify = std::sync::Arc::clone(&self.ear.notify);
@@ -213,6 +219,12 @@ impl Actor {
         self.offer_events();
         let alone = commands.is_empty();
         self.settle(alone, commands).await
+    }
+
+    /// A result that is there already, where nothing is to be heard that only waiting hears.
+    fn at_once(&mut self) -> Option<Happened> {
+        let hears_all = !self.ear.is_listening() && self.hears.is_empty() && self.failed.is_empty();
+        if hears_all { self.happened.try_recv().ok() } else { None }
     }
 
     /// The run stands still, as one whose journal cannot be followed, until somebody resumes it.

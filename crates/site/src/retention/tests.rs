@@ -49,7 +49,7 @@ impl Place {
     /// Runs a look at this day, and says which runs are there after it.
     async fn kept_on(&self, tidying: &Tidying, day: i64) -> Vec<RunId> {
         self.clock.0.store(day * DAY, Ordering::Relaxed);
-        tidying.tidy(Duration::from_secs(60)).await.expect("tidies");
+        tidying.tidy(Duration::from_secs(60), None).await.expect("tidies");
         let query = RunQuery { limit: 99, ..RunQuery::default() };
         let rows = self.store.run_list(query).await.expect("reads");
         rows.iter().rev().map(|row| row.run).collect()

@@ -35,12 +35,13 @@ pub(super) struct Ear {
     pub(super) notify: Arc<Notify>,
     /// For each listener, up to where it has looked.
     looked: BTreeMap<ListenerNo, u64>,
-    /// Events behind `base` that are not looked at by all.
+    /// Events behind `base` that are not looked at by all: also those for a listener that is busy, so
+    /// that the store is not asked again for each that it takes.
     queue: VecDeque<Incoming>,
     base: u64,
-    /// Everything up to here is in the queue, or was.
+    /// Everything from `base` up to here is in the queue, or was; 0 where the queue is not what was read.
     covered: u64,
-    /// Results of the evaluations that the first event of the queue has asked for.
+    /// Results of the evaluations that the event has asked for which is to be offered next.
     results: Vec<Result<Value, Fault>>,
     /// Who has asked.
     asked: Option<ListenerNo>,
@@ -49,6 +50,8 @@ pub(super) struct Ear {
     stale: bool,
     /// The listeners have changed: who wakes us must know, and what was read may not be enough.
     changed: bool,
+    /// Whether the driver knows if the run listens.
+    is_known: bool,
     /// What was asked for before the last change is not of interest any more.
     generation: u64,
     sender: mpsc::UnboundedSender<(u64, Heard)>,
@@ -81,6 +84,7 @@ impl Ear {
             state: State::Idle,
             stale: false,
             changed: false,
+            is_known: false,
             generation: 0,
             sender,
         };
@@ -108,12 +112,21 @@ impl Ear {
     pub(super) fn is_listening(&self) -> bool {
         !self.looked.is_empty()
     }
+
+    /// Up to here all have looked.
+    pub(super) fn looked(&self) -> Option<u64> {
+        self.looked.values().copied().min()
+    }
 }
 
 impl Actor {
     /// After a commit: whoever listens anew is registered, and looks at what is there.
     pub(super) fn hear(&mut self) {
-        if !std::mem::take(&mut self.ear.changed) {
+        let is_first = !std::mem::replace(&mut self.ear.is_known, true);
+        if !std::mem::take(&mut self.ear.changed) && !is_first {
+            if let Some(looked) = self.ear.looked() {
+                self.driver.0.ears.has_looked(self.run, looked);
+            }
             // Something came while nobody took events.
             if self.ear.stale {
                 self.read_events();
@@ -123,28 +136,29 @@ impl Actor {
         self.ear.generation += 1;
         self.ear.state = State::Idle;
         self.ear.queue.clear();
+        self.ear.covered = 0;
         self.ear.results.clear();
-        if !self.ear.is_listening() {
+        let Some(looked) = self.ear.looked() else {
             self.driver.0.ears.unlisten(self.run);
             return;
-        }
+        };
         // Registered before the store is read, so that nothing falls between.
         let (namespace, interest) = (&self.row.key.namespace, self.machine.interest());
-        self.driver.0.ears.listen(self.run, namespace, interest, &self.ear.notify);
+        self.driver.0.ears.listen(self.run, namespace, interest, &self.ear.notify, looked);
         self.read_events();
     }
 
     /// Something has come that may be for us.
     pub(super) fn read_events(&mut self) {
         self.ear.stale = true;
-        if self.ear.state != State::Idle || !self.ear.queue.is_empty() {
+        if self.ear.state != State::Idle || self.next_ear().is_some() {
             return;
         }
         let accepting = self.ear.looked.iter().filter(|(no, _)| self.machine.accepts(**no));
         let Some(after) = accepting.map(|(_, looked)| *looked).min() else { return };
         self.ear.stale = false;
         self.ear.state = State::Reading;
-        self.ear.base = after;
+        (self.ear.base, self.ear.covered) = (after, 0);
         let store = Arc::clone(&self.driver.0.parts.store);
         // What is committed later raises us again.
         let upto = store.event_last();
@@ -195,68 +209,66 @@ impl Actor {
 
     /// Whether there is an event to be offered now.
     pub(super) fn has_events(&self) -> bool {
-        self.ear.state == State::Idle && !self.ear.queue.is_empty()
+        self.ear.state == State::Idle && self.next_ear().is_some()
     }
 
     /// Offers what was read, in order, and decides on what is taken.
     pub(super) fn offer_events(&mut self) {
         let mut taken = 0;
-        while self.has_events() && taken < TAKEN_MAX && !self.machine.is_unfinished() {
-            let Some(front) = self.ear.queue.front() else { break };
-            let position = front.position;
-            let Some(listener) = self.next_ear(position) else {
-                self.ear.base = position;
-                self.ear.queue.pop_front();
+        while self.ear.state == State::Idle && taken < TAKEN_MAX {
+            let Some((listener, at)) = self.next_ear() else { break };
+            if self.ear.asked != Some(listener) {
                 self.ear.results.clear();
-                continue;
-            };
-            match self.machine.offer(listener, front, &self.ear.results) {
-                Offered::Ask(evaluate) => {
-                    self.ask(listener, evaluate);
-                    return;
-                }
-                Offered::Ignored => {
-                    self.ear.results.clear();
-                    self.ear.looked.insert(listener, position);
-                }
-                Offered::Taken(received) => {
-                    self.ear.results.clear();
-                    self.ear.looked.insert(listener, position);
-                    taken += 1;
-                    self.take(Happened::Received(received));
-                }
+            }
+            let event = &self.ear.queue[at];
+            let position = event.position;
+            let offered = self.machine.offer(listener, event, &self.ear.results);
+            if let Offered::Ask(evaluate) = offered {
+                self.ask(listener, evaluate);
+                return;
+            }
+            self.ear.results.clear();
+            self.ear.looked.insert(listener, position);
+            if let Offered::Taken(received) = offered {
+                taken += 1;
+                self.take(Happened::Received(received));
             }
         }
-        if self.ear.state == State::Idle && self.ear.queue.is_empty() {
-            self.looked_through();
-        }
+        self.let_go();
     }
 
-    /// Nothing that was read is left: who has seen it all need not look there again.
-    fn looked_through(&mut self) {
-        let (base, covered) = (self.ear.base, self.ear.covered);
-        for (no, looked) in &mut self.ear.looked {
-            if *looked >= base && self.machine.accepts(*no) {
-                *looked = (*looked).max(covered);
-            }
+    /// What all have looked at is not kept, and who has seen it all need not look there again.
+    fn let_go(&mut self) {
+        let ear = &mut self.ear;
+        let (base, covered) = (ear.base, ear.covered);
+        if ear.state == State::Idle {
+            let last = ear.queue.back().map_or(0, |event| event.position);
+            let seen = ear.looked.values_mut().filter(|at| **at >= base.max(last));
+            seen.for_each(|at| *at = (*at).max(covered));
         }
-        self.ear.base = base.max(covered);
-        if self.ear.stale {
+        // Whoever is behind the queue has missed what was in it, and reads it anew.
+        let least = ear.looked.values().filter(|at| **at >= base).min();
+        let least = least.copied().unwrap_or(u64::MAX);
+        while ear.queue.front().is_some_and(|event| event.position <= least) {
+            ear.queue.pop_front();
+        }
+        if ear.stale {
             self.read_events();
         }
     }
 
-    /// The first listener that has not looked at the event. One that is behind the queue waits until
-    /// what it has missed is read.
-    fn next_ear(&self, position: u64) -> Option<ListenerNo> {
+    /// Who is offered which event of the queue next: the first one that a listener has not looked at
+    /// which takes events now. One that is behind the queue waits until what it has missed is read.
+    fn next_ear(&self) -> Option<(ListenerNo, usize)> {
         let ear = &self.ear;
-        let new = |no: &ListenerNo| {
-            let behind = ear.looked.get(no).is_some_and(|&at| at >= ear.base && at < position);
-            behind && self.machine.accepts(*no)
+        let unseen = |no: ListenerNo| {
+            let looked = *ear.looked.get(&no).filter(|at| **at >= ear.base)?;
+            let at = ear.queue.partition_point(|event| event.position <= looked);
+            (at < ear.queue.len() && self.machine.accepts(no)).then_some((no, at))
         };
         // The results that are there are those of the listener that asked.
-        let asked = ear.asked.filter(|no| !ear.results.is_empty() && new(no));
-        asked.or_else(|| ear.looked.keys().copied().find(new))
+        let asked = ear.asked.filter(|_| !ear.results.is_empty()).and_then(unseen);
+        asked.or_else(|| ear.looked.keys().filter_map(|no| unseen(*no)).min_by_key(|(_, at)| *at))
     }
 
     fn ask(&mut self, listener: ListenerNo, evaluate: Evaluate) {

@@ -107,6 +107,7 @@ struct Inner {
     catalog: Catalog,
     keep: Keep,
     journals: Journals,
+    events: EventLimits,
     /// What the heads of workflows say.
     keeps: Mutex<HashMap<WorkflowKey, (Digest, Option<Keep>)>>,
     /// Where the next look at a workflow begins, where the last one did not come to its end.
@@ -122,6 +123,7 @@ impl Tidying {
             catalog: Catalog::shipped(),
             keep: config.keep,
             journals: config.journals,
+            events: config.events,
             keeps: Mutex::default(),
             cursors: Mutex::default(),
         }))
@@ -213,7 +215,7 @@ impl Tidying {
         driver: &Driver,
         until: Option<Instant>,
     ) -> Result<(), TidyError> {
-        let kept = EventLimits::history();
+        let kept = self.0.events;
         if !self.0.store.event_kept().await?.exceeds(kept) {
             return Ok(());
         }

@@ -101,8 +101,8 @@ const EVENTS_KEPT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// two events a run, the last 25,000 runs. Some 25 MB of the store.
 const EVENTS_HISTORY_MAX: u64 = 50_000;
 
-/// 16 MiB, so that the history of large events takes no more room than that of small ones.
-const EVENTS_HISTORY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// 16 MB, so that the history of large events takes no more room than that of small ones.
+const EVENTS_HISTORY_BYTES_MAX: u64 = 16_000_000;
 
 impl EventLimits {
     /// What is kept though nobody has still to hear it.

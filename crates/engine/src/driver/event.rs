@@ -210,3 +210,28 @@ impl Driver {
         self.0.ears.raised.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: leave those out that nobody has taken up yet, or never strike them off.
+    #[test]
+    fn as_long_as_a_run_may_listen_nothing_is_history() {
+        let run = |n| RunId::from_uuid(uuid::Uuid::from_u128(n));
+        let (ears, notify) = (Ears::new(), Arc::new(Notify::new()));
+        (1..=2).for_each(|n| ears.may_listen(run(n)));
+        assert!(ears.waiting().is_none());
+        let interest = Interest::Kinds(["step".to_owned()].into());
+        let namespace = Namespace::parse("lab").expect("a name");
+        ears.listen(run(1), &namespace, interest, &notify, 7);
+        assert!(ears.waiting().is_none());
+        ears.unlisten(run(2));
+        let after = || ears.waiting().expect("all are known").into_iter().map(|it| it.after);
+        assert_eq!(after().collect::<Vec<_>>(), [7]);
+        ears.has_looked(run(1), 9);
+        assert_eq!(after().collect::<Vec<_>>(), [9]);
+        ears.unlisten(run(1));
+        assert_eq!(after().count(), 0);
+    }
+}

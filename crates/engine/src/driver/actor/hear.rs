@@ -24,6 +24,10 @@ use crate::record::{Happened, ListenerNo};
 /// Events read at once. One may have a megabyte.
 const PAGE: u32 = 16;
 
+/// Events in the queue below which more are read, so that a listener with much to do finds the next one
+/// when it is done with one.
+const QUEUE_LOW: usize = PAGE as usize / 2;
+
 /// Events taken in one commit.
 const TAKEN_MAX: usize = 64;
 
@@ -39,13 +43,15 @@ pub(super) struct Ear {
     /// that the store is not asked again for each that it takes.
     queue: VecDeque<Incoming>,
     base: u64,
-    /// Everything from `base` up to here is in the queue, or was; 0 where the queue is not what was read.
+    /// Everything from `base` up to here is in the queue, or was, if it is whole.
     covered: u64,
+    is_whole: bool,
     /// Results of the evaluations that the event has asked for which is to be offered next.
     results: Vec<Result<Value, Fault>>,
     /// Who has asked.
     asked: Option<ListenerNo>,
-    state: State,
+    is_evaluating: bool,
+    is_reading: bool,
     /// More may be in the store than was read.
     stale: bool,
     /// The listeners have changed: who wakes us must know, and what was read may not be enough.
@@ -57,16 +63,9 @@ pub(super) struct Ear {
     sender: mpsc::UnboundedSender<(u64, Heard)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Idle,
-    Reading,
-    Evaluating,
-}
-
 /// What comes back.
 pub(super) enum Heard {
-    Page { upto: u64, rows: Result<Vec<EventRow>, StoreError> },
+    Page { after: u64, upto: u64, rows: Result<Vec<EventRow>, StoreError> },
     Evaluated(Result<Value, Fault>),
 }
 
@@ -79,9 +78,11 @@ impl Ear {
             queue: VecDeque::new(),
             base: 0,
             covered: 0,
+            is_whole: false,
             results: Vec::new(),
             asked: None,
-            state: State::Idle,
+            is_evaluating: false,
+            is_reading: false,
             stale: false,
             changed: false,
             is_known: false,
@@ -134,9 +135,9 @@ impl Actor {
             return;
         }
         self.ear.generation += 1;
-        self.ear.state = State::Idle;
+        (self.ear.is_evaluating, self.ear.is_reading) = (false, false);
         self.ear.queue.clear();
-        self.ear.covered = 0;
+        self.ear.is_whole = false;
         self.ear.results.clear();
         let Some(looked) = self.ear.looked() else {
             self.driver.0.ears.unlisten(self.run);
@@ -151,14 +152,19 @@ impl Actor {
     /// Something has come that may be for us.
     pub(super) fn read_events(&mut self) {
         self.ear.stale = true;
-        if self.ear.state != State::Idle || self.next_ear().is_some() {
+        if self.ear.is_reading {
             return;
         }
-        let accepting = self.ear.looked.iter().filter(|(no, _)| self.machine.accepts(**no));
-        let Some(after) = accepting.map(|(_, looked)| *looked).min() else { return };
+        if !self.goes_on() {
+            let Some(after) = self.begins_behind() else { return };
+            (self.ear.base, self.ear.covered) = (after, after);
+            self.ear.is_whole = true;
+            self.ear.queue.clear();
+            self.ear.results.clear();
+        }
         self.ear.stale = false;
-        self.ear.state = State::Reading;
-        (self.ear.base, self.ear.covered) = (after, 0);
+        self.ear.is_reading = true;
+        let after = self.ear.covered;
         let store = Arc::clone(&self.driver.0.parts.store);
         // What is committed later raises us again.
         let upto = store.event_last();
@@ -170,25 +176,48 @@ impl Actor {
         let (sender, generation) = (self.ear.sender.clone(), self.ear.generation);
         tokio::spawn(async move {
             let rows = store.event_list(query).await;
-            sender.send((generation, Heard::Page { upto, rows })).ok();
+            sender.send((generation, Heard::Page { after, upto, rows })).ok();
         });
+    }
+
+    /// Whether the queue goes on where it ends, as it does while it is short.
+    fn goes_on(&self) -> bool {
+        let ear = &self.ear;
+        let is_short = ear.queue.len() <= QUEUE_LOW;
+        ear.is_whole && is_short && ear.looked.values().any(|at| *at >= ear.base)
+    }
+
+    /// Behind which event it begins anew. A long queue waits for somebody who is busy: where another has
+    /// looked at all of it, it gives way to what that one has not seen.
+    fn begins_behind(&self) -> Option<u64> {
+        let ear = &self.ear;
+        if ear.is_evaluating || self.next_ear().is_some() {
+            return None;
+        }
+        let accepting = ear.looked.iter().filter(|(no, _)| self.machine.accepts(**no));
+        accepting.map(|(_, looked)| *looked).min()
     }
 
     pub(super) fn heard(&mut self, generation: u64, heard: Heard) {
         if generation != self.ear.generation {
             return;
         }
-        self.ear.state = State::Idle;
         match heard {
-            Heard::Evaluated(result) => self.ear.results.push(result),
-            Heard::Page { upto, rows: Ok(rows) } => {
+            Heard::Evaluated(result) => {
+                self.ear.is_evaluating = false;
+                self.ear.results.push(result);
+            }
+            Heard::Page { after, upto, rows: Ok(rows) } => {
+                self.ear.is_reading = false;
                 let is_full = rows.len() >= PAGE as usize;
                 self.ear.stale |= is_full;
-                let last = rows.last().map_or(0, |row| row.position);
+                let last = rows.last().map_or(after, |row| row.position);
                 self.ear.covered = if is_full { last } else { last.max(upto) };
-                self.ear.queue = rows.iter().filter_map(|row| self.incoming(row)).collect();
+                let queue = rows.iter().filter_map(|row| self.incoming(row));
+                self.ear.queue.extend(queue.collect::<Vec<_>>());
             }
             Heard::Page { rows: Err(error), .. } => {
+                self.ear.is_reading = false;
                 tracing::error!(run = %self.run, %error, "cannot read events");
                 let notify = Arc::clone(&self.ear.notify);
                 tokio::spawn(async move {
@@ -209,13 +238,13 @@ impl Actor {
 
     /// Whether there is an event to be offered now.
     pub(super) fn has_events(&self) -> bool {
-        self.ear.state == State::Idle && self.next_ear().is_some()
+        !self.ear.is_evaluating && self.next_ear().is_some()
     }
 
     /// Offers what was read, in order, and decides on what is taken.
     pub(super) fn offer_events(&mut self) {
         let mut taken = 0;
-        while self.ear.state == State::Idle && taken < TAKEN_MAX {
+        while !self.ear.is_evaluating && taken < TAKEN_MAX {
             let Some((listener, at)) = self.next_ear() else { break };
             if self.ear.asked != Some(listener) {
                 self.ear.results.clear();
@@ -241,7 +270,7 @@ impl Actor {
     fn let_go(&mut self) {
         let ear = &mut self.ear;
         let (base, covered) = (ear.base, ear.covered);
-        if ear.state == State::Idle {
+        if ear.is_whole {
             let last = ear.queue.back().map_or(0, |event| event.position);
             let seen = ear.looked.values_mut().filter(|at| **at >= base.max(last));
             seen.for_each(|at| *at = (*at).max(covered));
@@ -273,7 +302,7 @@ impl Actor {
 
     fn ask(&mut self, listener: ListenerNo, evaluate: Evaluate) {
         self.ear.asked = Some(listener);
-        self.ear.state = State::Evaluating;
+        self.ear.is_evaluating = true;
         let work = self.driver.0.parts.evaluator.evaluate(evaluate);
         let (sender, generation) = (self.ear.sender.clone(), self.ear.generation);
         tokio::spawn(async move {

@@ -213,6 +213,9 @@ impl Actor {
             self.take(happened);
         }
         self.take_crossings();
+        while let Ok((generation, heard)) = self.hears.try_recv() {
+            self.heard(generation, heard);
+        }
         self.offer_events();
         let alone = commands.is_empty();
         self.settle(alone, commands).await

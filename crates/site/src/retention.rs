@@ -215,14 +215,23 @@ impl Tidying {
         driver: &Driver,
         until: Option<Instant>,
     ) -> Result<(), TidyError> {
-        let kept = self.0.events;
-        if !self.0.store.event_kept().await?.exceeds(kept) {
+        if !self.0.store.event_kept().await?.exceeds(self.0.events) {
             return Ok(());
         }
         // Who begins to listen from here on listens to what comes from here on.
         let newest = self.0.store.event_last();
         let needs = [driver.events_needed().await?, schedule::events_needed(&*self.0.store).await?];
         let needed = needs.into_iter().flatten().min().unwrap_or(newest);
+        self.forget_events_before(pace, needed, until).await
+    }
+
+    async fn forget_events_before(
+        &self,
+        pace: &mut Pacer,
+        needed: u64,
+        until: Option<Instant>,
+    ) -> Result<(), TidyError> {
+        let kept = self.0.events;
         loop {
             let there = self.0.store.event_kept().await?;
             if !there.exceeds(kept) || there.oldest >= needed || is_over(until) {

@@ -247,8 +247,12 @@ impl<'db> Writer<'db> {
         self.begin()?;
         let folded = self.fold_if_due()?;
         let mut answers = Answers::with_capacity(batch.len());
+        // One that is alone is undone with its transaction. Below a savepoint SQLite also writes the
+        // pages that a delete has emptied.
+        let is_alone = batch.len() == 1 && !folded;
         for commit in batch {
-            answers.push(self.command(commit)?);
+            let answer = if is_alone { self.apply(commit)? } else { self.command(commit)? };
+            answers.push(answer);
         }
         if !folded && answers.iter().all(Result::is_err) {
             self.transaction.rollback.execute([])?;
@@ -291,21 +295,26 @@ impl<'db> Writer<'db> {
     /// `Err` where the whole transaction is lost, the inner one where this command is refused.
     fn command(&mut self, commit: &Commit) -> rusqlite::Result<Result<(), CommitError>> {
         self.transaction.savepoint.execute([])?;
-        let answer = match self.applier.command(&commit.ops, &commit.preconditions) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Commit(refused)) => Err(refused),
-            Err(Refusal::Sql(cause)) => {
-                if self.db.is_autocommit() || is_full(&cause) || is_fatal(&cause) {
-                    return Err(cause);
-                }
-                Err(CommitError::Write(cause.to_string()))
-            }
-        };
+        let answer = self.apply(commit)?;
         if answer.is_err() {
             self.transaction.undo.execute([])?;
         }
         self.transaction.release.execute([])?;
         Ok(answer)
+    }
+
+    /// The same, where whoever calls undoes what was refused.
+    fn apply(&mut self, commit: &Commit) -> rusqlite::Result<Result<(), CommitError>> {
+        match self.applier.command(&commit.ops, &commit.preconditions) {
+            Ok(()) => Ok(Ok(())),
+            Err(Refusal::Commit(refused)) => Ok(Err(refused)),
+            Err(Refusal::Sql(cause)) => {
+                if self.db.is_autocommit() || is_full(&cause) || is_fatal(&cause) {
+                    return Err(cause);
+                }
+                Ok(Err(CommitError::Write(cause.to_string())))
+            }
+        }
     }
 
     fn fold_if_due(&mut self) -> rusqlite::Result<bool> {

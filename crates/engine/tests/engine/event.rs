@@ -392,8 +392,9 @@ async fn what_somebody_has_still_to_hear_is_known() {
         }
     };
     tokio::time::timeout(HANG, kept).await.expect("it is kept");
+    drop(ended);
     driver.resume(run, by("ada")).await.expect("it goes on");
-    assert_eq!(ended.await.expect("it ends").state, RunState::Completed);
+    assert_eq!(driver.ended(run).await.expect("it ends").state, RunState::Completed);
     needed(None).await;
     driver.stop().await;
 }

@@ -158,11 +158,7 @@ impl Tidying {
 
     /// All that is due now, or as much of it as can be done in `time`.
     /// Without a driver nobody knows what runs have still to hear, and no event is forgotten.
-    pub async fn tidy(
-        &self,
-        time: Duration,
-        driver: Option<&Driver>,
-    ) -> Result<Tidied, TidyError> {
+    pub async fn tidy(&self, time: Duration, driver: Option<&Driver>) -> Result<Tidied, TidyError> {
         let until = Instant::now() + time;
         let mut pace = Pacer::swift();
         let mut done = Tidied::default();

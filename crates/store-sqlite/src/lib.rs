@@ -49,9 +49,9 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
     Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow,
-    EventsKept, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery,
-    RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WakeCursor,
-    WorkflowRow,
+    EventsKept, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
+    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError,
+    StretchRow, WakeCursor, WorkflowRow,
 };
 use tokio::sync::mpsc;
 

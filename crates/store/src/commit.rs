@@ -5,7 +5,8 @@ use base::{RunId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    BlobId, EventLimits, EventRow, LogRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow,
+    BlobId, EventLimits, EventRow, LogRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence,
+    WorkflowRow,
 };
 
 /// Everything that can be written.

@@ -70,7 +70,8 @@ impl Ears {
                 runs.any.entry(namespace.clone()).or_default().insert(run);
             }
         }
-        let ear = Ear { namespace: namespace.clone(), interest, notify: Arc::clone(notify), looked };
+        let ear =
+            Ear { namespace: namespace.clone(), interest, notify: Arc::clone(notify), looked };
         runs.unknown.remove(&run);
         runs.by_run.insert(run, ear);
     }

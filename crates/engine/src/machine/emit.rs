@@ -36,11 +36,7 @@ impl Machine {
             ..SEMANTICS_NUMBERED_EVENTS => emitted_id_scattered(run, &node.activation),
             _ => emitted_id(run, number),
         };
-        let defaults = Defaults {
-            id: &id,
-            source: Some(&self.source()),
-            time: self.now,
-        };
+        let defaults = Defaults { id: &id, source: Some(&self.source()), time: self.now };
         let event = Event::sent(&object(fields), &defaults).map_err(|wrong| {
             Fault::new(ErrorType::Validation, format!("the event cannot be emitted: {wrong}"))
         })?;

@@ -75,6 +75,7 @@ fn summary(parent: Option<(u64, bool)>) -> Bytes {
         fault: None,
         usage: Usage::default(),
         suspended: None,
+        looked: None,
         parent,
         queued: None,
         runs_at_once: None,

@@ -81,8 +81,8 @@ impl Actor {
         put_ops(&mut ops, self.run, &self.unwritten);
         self.told_of_row(&row, now);
         ops.extend(self.events.iter().cloned().map(store::Op::EventAppend));
-        let is_due = self.since_snapshot >= SNAPSHOT_RECORDS
-            || self.steps_since_snapshot >= SNAPSHOT_STEPS;
+        let is_due =
+            self.since_snapshot >= SNAPSHOT_RECORDS || self.steps_since_snapshot >= SNAPSHOT_STEPS;
         if is_due {
             let frozen = self.machine.freeze();
             put_snapshot(&mut ops, self.run, self.last, frozen);

@@ -330,7 +330,7 @@ do:
 /// A listener deals with each of many events by a step of its own: the commit that says it is done with
 /// one takes the next.
 ///
-/// Mutation: let go of what was read while a listener is busy, or read more only when all is taken.
+/// Mutation: let go of what was read while a listener is busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_listener_takes_the_next_event_with_the_result_of_the_last() {
     let body = "

@@ -27,6 +27,9 @@ pub const RECORDS_KEPT_MIN: u64 = 10_000;
 /// Runs that are looked at in one go.
 const RUNS_PAGE: u32 = 100;
 
+/// Records read at once. Each may have some values of 16 KiB.
+const RECORDS_PAGE: u64 = 64;
+
 /// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Compacted {
@@ -86,16 +89,22 @@ async fn forget(store: &dyn Store, long: &LongRow) -> Result<u64, CompactError> 
         return Ok(0);
     }
     let after = forgotten.max(Sequence(1));
-    let many = (start.0 - after.0).min(JOURNAL_FORGET_MAX);
-    let entries = store.journal_read(run, after, u32::try_from(many).unwrap_or(u32::MAX)).await?;
-    let mut gathering = Gathering::default();
-    for entry in &entries {
-        let wrong = |error| CompactError::Record(run, entry.sequence, error);
-        gathering.add(&entry.record).map_err(wrong)?;
+    let end = start.0.min(after.0 + JOURNAL_FORGET_MAX);
+    let (mut last, mut gathering) = (after.0, Gathering::default());
+    while last < end {
+        let many = (end - last).min(RECORDS_PAGE);
+        let many = u32::try_from(many).expect("no more than a page");
+        let entries = store.journal_read(run, Sequence(last), many).await?;
+        let Some(newest) = entries.last() else { break };
+        last = newest.sequence.0;
+        for entry in &entries {
+            let wrong = |error| CompactError::Record(run, entry.sequence, error);
+            gathering.add(&entry.record).map_err(wrong)?;
+        }
     }
     let Some(stretch) = gathering.stretch() else { return Ok(0) };
     let through = stretch.last;
     let stretch = stretch.encode().into();
     store.commit(vec![Op::JournalForget { run, through, stretch }], owned).await?;
-    Ok(entries.len() as u64)
+    Ok(last - after.0)
 }

@@ -21,7 +21,11 @@ use crate::list::{List, Piece, ReadNo};
 /// | number | since then |
 /// |---|---|
 /// | 2 | `for` over a list that was computed inside holds it in a blob where it is large |
-pub const SEMANTICS: u32 = 2;
+/// | 3 | what a run emits is named by the run and its number, and a record emits only so much |
+pub const SEMANTICS: u32 = 3;
+
+/// Since then events are named by number, and a record emits only so much.
+pub(crate) const SEMANTICS_NUMBERED_EVENTS: u32 = 3;
 
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,

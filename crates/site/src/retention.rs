@@ -15,23 +15,29 @@ use std::time::{Duration, Instant};
 use base::name::WorkflowKey;
 use base::{Clock, Digest, RunId, Timestamp};
 use engine::compact::{self, CompactError, RECORDS_KEPT_MIN};
-use engine::driver::Summary;
+use engine::driver::{Driver, Summary};
 use engine::pace::Pacer;
 use futures::future::join_all;
 use spec::Keep;
 use spec::resolved::{Around, Resolved};
-use store::{CommitError, EndedQuery, Op, Preconditions, RunRow, RunState, Store, StoreError};
+use store::{
+    CommitError, EndedQuery, EventLimits, Op, Preconditions, RunRow, RunState, Store, StoreError,
+};
 use tokio_util::sync::CancellationToken;
 use wire::StoreCompacted;
 use worker::Catalog;
 
 use crate::config::{Config, Journals};
+use crate::schedule;
 
 /// Runs that are forgotten in one step: a few milliseconds of the writer's time.
 const RUNS_PAGE: u32 = 32;
 
 /// Rows of forgotten runs that are cleared away in one step, likewise.
 const CLEAR_ROWS: u32 = 500;
+
+/// Events that are forgotten in one step, likewise.
+const EVENTS_ROWS: u32 = 500;
 
 /// Room that is given back in one step, likewise.
 const RECLAIM_BYTES: u64 = 512 * 1024;
@@ -101,6 +107,7 @@ struct Inner {
     catalog: Catalog,
     keep: Keep,
     journals: Journals,
+    events: EventLimits,
     /// What the heads of workflows say.
     keeps: Mutex<HashMap<WorkflowKey, (Digest, Option<Keep>)>>,
     /// Where the next look at a workflow begins, where the last one did not come to its end.
@@ -116,17 +123,19 @@ impl Tidying {
             catalog: Catalog::shipped(),
             keep: config.keep,
             journals: config.journals,
+            events: config.events,
             keeps: Mutex::default(),
             cursors: Mutex::default(),
         }))
     }
 
     /// Forgets what is due, again and again, until `closing`.
-    pub(crate) async fn run(self, closing: CancellationToken) {
+    pub(crate) async fn run(self, driver: Driver, closing: CancellationToken) {
         loop {
             let work = async {
                 let mut pace = Pacer::gentle();
                 let done = self.forget_runs(&mut pace, None).await?;
+                self.forget_events(&mut pace, &driver, None).await?;
                 self.give_back(&mut pace, FREE_BYTES_KEPT, None).await?;
                 Ok::<_, TidyError>(done.next)
             };
@@ -148,7 +157,8 @@ impl Tidying {
     }
 
     /// All that is due now, or as much of it as can be done in `time`.
-    pub async fn tidy(&self, time: Duration) -> Result<Tidied, TidyError> {
+    /// Without a driver nobody knows what runs have still to hear, and no event is forgotten.
+    pub async fn tidy(&self, time: Duration, driver: Option<&Driver>) -> Result<Tidied, TidyError> {
         let until = Instant::now() + time;
         let mut pace = Pacer::swift();
         let mut done = Tidied::default();
@@ -161,6 +171,9 @@ impl Tidying {
             done.more = step.more;
         }
         done.runs = self.forget_runs(&mut pace, Some(until)).await?.runs;
+        if let Some(driver) = driver {
+            self.forget_events(&mut pace, driver, Some(until)).await?;
+        }
         let given = self.give_back(&mut pace, 0, Some(until)).await?;
         (done.bytes, done.free_bytes) = (given.bytes, given.free_bytes);
         done.more |= Instant::now() >= until;
@@ -189,6 +202,41 @@ impl Tidying {
             pace.rest().await;
         }
         Ok(forgotten)
+    }
+
+    /// Forgets old events, but for those that somebody has still to hear.
+    async fn forget_events(
+        &self,
+        pace: &mut Pacer,
+        driver: &Driver,
+        until: Option<Instant>,
+    ) -> Result<(), TidyError> {
+        if !self.0.store.event_kept().await?.exceeds(self.0.events) {
+            return Ok(());
+        }
+        // Who begins to listen from here on listens to what comes from here on.
+        let newest = self.0.store.event_last();
+        let needs = [driver.events_needed().await?, schedule::events_needed(&*self.0.store).await?];
+        let needed = needs.into_iter().flatten().min().unwrap_or(newest);
+        self.forget_events_before(pace, needed, until).await
+    }
+
+    async fn forget_events_before(
+        &self,
+        pace: &mut Pacer,
+        needed: u64,
+        until: Option<Instant>,
+    ) -> Result<(), TidyError> {
+        let kept = self.0.events;
+        loop {
+            let there = self.0.store.event_kept().await?;
+            if !there.exceeds(kept) || there.oldest >= needed || is_over(until) {
+                return Ok(());
+            }
+            let forget = Op::EventForget { needed, kept, rows: EVENTS_ROWS };
+            self.0.store.commit(vec![forget], self.owned()).await?;
+            pace.rest().await;
+        }
     }
 
     /// Forgets the runs of one workflow that ended long enough ago.

@@ -215,14 +215,14 @@ impl Site {
     /// Keeps the store small from now on: forgets runs whose time is over, and old records of long ones.
     pub fn keep_tidy(&self) {
         let tidying = self.0.tidying.clone();
-        tokio::spawn(tidying.run(self.0.closing.clone()));
+        tokio::spawn(tidying.run(self.0.driver.clone(), self.0.closing.clone()));
         if self.0.journals == Journals::Compact {
             self.0.driver.keep_journals_short();
         }
     }
 
     pub(crate) async fn compact(&self) -> Result<StoreCompacted, Refusal> {
-        Ok(self.0.tidying.tidy(COMPACT_TIME).await?.into())
+        Ok(self.0.tidying.tidy(COMPACT_TIME, Some(&self.0.driver)).await?.into())
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

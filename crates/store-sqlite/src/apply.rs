@@ -77,9 +77,11 @@ impl Events {
     }
 }
 
-/// Appends between two looks at whether old events must go. A look takes up to 64 of them away, so
-/// that it keeps up with any writer.
+/// Appends between two looks at whether the store holds more events than it may.
 const EVENTS_PRUNED_EVERY: u64 = 16;
+
+/// Events that such a look takes away at most, so that it keeps up with any writer.
+const EVENTS_PRUNED_AT_ONCE: u32 = 64;
 
 struct Statements<'db> {
     run_create: Statement<'db>,
@@ -277,6 +279,7 @@ impl<'db> Applier<'db> {
                 Ok(())
             }
             Op::EventAppend(row) => self.event_append(row),
+            Op::EventForget { needed, kept, rows } => self.event_forget(*kept, *needed, *rows),
             Op::LogAppend(row) => self.log_append(row),
             Op::LogTrim { run, effect, life, from, to } => {
                 let id = self.existing(*run)?.id;
@@ -390,11 +393,17 @@ impl<'db> Applier<'db> {
         }
         self.events.newest = newest;
         if newest.position.is_multiple_of(EVENTS_PRUNED_EVERY) {
-            let EventLimits { events, bytes } = self.events.limits;
-            let oldest = newest.total.saturating_sub(bytes);
-            let prune = &mut self.statements.event_prune;
-            prune.execute(params![int(newest.position), int(events), int(oldest)])?;
+            self.event_forget(self.events.limits, newest.position, EVENTS_PRUNED_AT_ONCE)?;
         }
+        Ok(())
+    }
+
+    fn event_forget(&mut self, kept: EventLimits, needed: u64, rows: u32) -> Result<(), Refusal> {
+        let Newest { position, total } = self.events.newest;
+        let (until, old) = (needed.min(position), position.saturating_sub(kept.events));
+        let large = total.saturating_sub(kept.bytes);
+        let prune = &mut self.statements.event_prune;
+        prune.execute(params![int(until), int(old), int(large), rows])?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use base::{Namespace, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params, params_from_iter};
-use store::{EventQuery, EventRow};
+use store::{EventQuery, EventRow, EventsKept};
 
 use crate::convert::{self, int, uint};
 
@@ -19,6 +19,16 @@ pub(crate) fn newest(db: &Connection) -> rusqlite::Result<Newest> {
         Ok(Newest { position: uint(row, 0)?, total: uint(row, 1)? })
     });
     newest.optional().map(Option::unwrap_or_default)
+}
+
+pub(crate) fn kept(db: &Connection) -> rusqlite::Result<EventsKept> {
+    let Newest { position, total } = newest(db)?;
+    let oldest = db.query_row(include_str!("sql/event_oldest.sql"), [], |row| {
+        Ok((uint(row, 0)?, uint(row, 1)?))
+    });
+    // Bytes are counted with each event, so that nobody has to add up what is kept.
+    let (oldest, before) = oldest.optional()?.unwrap_or((position, total));
+    Ok(EventsKept { oldest, newest: position, bytes: total.saturating_sub(before) })
 }
 
 pub(crate) fn list(db: &Connection, query: &EventQuery) -> rusqlite::Result<Vec<EventRow>> {

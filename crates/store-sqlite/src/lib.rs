@@ -50,9 +50,9 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
     Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow,
-    JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed, RevisionRow, RunQuery,
-    RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError, StretchRow, WakeCursor,
-    WorkflowRow,
+    EventsKept, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
+    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError,
+    StretchRow, WakeCursor, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -387,6 +387,10 @@ impl Store for SqliteStore {
         id: String,
     ) -> Answer<'_, Option<EventRow>> {
         self.ask("find an event", move |db| event::named(db, &namespace, &source, &id))
+    }
+
+    fn event_kept(&self) -> Answer<'_, EventsKept> {
+        self.ask("measure the events", event::kept)
     }
 
     fn event_last(&self) -> u64 {

@@ -468,6 +468,7 @@ fn payload_bytes(ops: &[Op]) -> usize {
         | Op::BlobRefer { .. }
         | Op::JournalStart { .. }
         | Op::RunForget { .. }
+        | Op::EventForget { .. }
         | Op::Clear { .. } => 0,
         Op::RevisionPut(row) => row.text.len(),
         Op::WorkflowPut(_) | Op::WorkflowDelete { .. } => 0,

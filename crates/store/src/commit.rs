@@ -5,7 +5,8 @@ use base::{RunId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    BlobId, EventRow, LogRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence, WorkflowRow,
+    BlobId, EventLimits, EventRow, LogRow, OutcomeRow, RevisionRow, RunRow, ScheduleRow, Sequence,
+    WorkflowRow,
 };
 
 /// Everything that can be written.
@@ -45,6 +46,9 @@ pub enum Op {
     /// The first one stays where an event of that namespace, source and id is there already. The
     /// oldest events go where more are kept than [`crate::EventLimits`] allows.
     EventAppend(EventRow),
+    /// Forgets the oldest events beyond `kept`, at most so many rows; none from the position `needed`
+    /// on, and never the newest.
+    EventForget { needed: u64, kept: EventLimits, rows: u32 },
     /// A piece of what a process has written. Only the newest [`LOG_PIECES_MAX`] of a run are kept.
     ///
     /// [`LOG_PIECES_MAX`]: crate::LOG_PIECES_MAX

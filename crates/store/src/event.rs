@@ -65,19 +65,52 @@ impl EventQuery {
     }
 }
 
-/// How much a store keeps before the oldest events go. Listeners that a site has woken are long past
-/// them; what goes is history.
+/// How much is kept before the oldest events go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventLimits {
     pub events: u64,
     pub bytes: u64,
 }
 
-/// A million: at two events a run, the last half a million runs.
+/// Which events a store holds, of all namespaces together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventsKept {
+    /// Positions; 0 where there has never been one.
+    pub oldest: u64,
+    pub newest: u64,
+    pub bytes: u64,
+}
+
+impl EventsKept {
+    /// Whether the oldest one is beyond what `kept` allows.
+    #[must_use]
+    pub const fn exceeds(&self, kept: EventLimits) -> bool {
+        self.oldest < self.newest
+            && (self.newest - self.oldest >= kept.events || self.bytes > kept.bytes)
+    }
+}
+
+/// The most that a store holds, also of what somebody has still to hear: the oldest go with each that
+/// comes. A listener that is a million behind does not catch up.
 const EVENTS_KEPT_MAX: u64 = 1_000_000;
 
 /// 4 GiB, so that large events cannot fill a disk that small ones would not.
 const EVENTS_KEPT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Events that are kept as history, to be listed and followed, when nobody has still to hear them: at
+/// two events a run, the last 25,000 runs. Some 25 MB of the store.
+const EVENTS_HISTORY_MAX: u64 = 50_000;
+
+/// 16 MB, so that the history of large events takes no more room than that of small ones.
+const EVENTS_HISTORY_BYTES_MAX: u64 = 16_000_000;
+
+impl EventLimits {
+    /// What is kept though nobody has still to hear it.
+    #[must_use]
+    pub const fn history() -> Self {
+        Self { events: EVENTS_HISTORY_MAX, bytes: EVENTS_HISTORY_BYTES_MAX }
+    }
+}
 
 impl Default for EventLimits {
     fn default() -> Self {

@@ -24,7 +24,7 @@ pub use blob::BlobWrite;
 pub use change::ChangeRow;
 pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
-pub use event::{EventLimits, EventQuery, EventRow};
+pub use event::{EventLimits, EventQuery, EventRow, EventsKept};
 pub use forget::{EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed, StretchRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
@@ -138,6 +138,8 @@ pub trait Store: Send + Sync + 'static {
         source: String,
         id: String,
     ) -> Answer<'_, Option<EventRow>>;
+    /// How much there is, of all namespaces together.
+    fn event_kept(&self) -> Answer<'_, EventsKept>;
     /// The position of the newest event of all namespaces, 0 where there never was one. Whoever has
     /// committed an event finds it covered.
     fn event_last(&self) -> u64;

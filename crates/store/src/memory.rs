@@ -18,9 +18,9 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
     Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventLimits,
-    EventQuery, EventRow, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
-    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StretchRow,
-    WakeCursor, WorkflowRow,
+    EventQuery, EventRow, EventsKept, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions,
+    Reclaimed, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store,
+    StretchRow, WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -154,12 +154,22 @@ impl Events {
         self.last += 1;
         self.bytes += row.event.len() as u64;
         self.rows.push_back(EventRow { position: self.last, ..row });
-        let EventLimits { events, bytes } = self.limits;
-        while self.rows.len() as u64 > events || self.bytes > bytes {
-            // The newest one stays, however large.
-            let Some(oldest) = self.rows.pop_front_if(|row| row.position < self.last) else {
+        self.forget(self.limits, self.last, u32::MAX);
+    }
+
+    fn kept(&self) -> EventsKept {
+        let oldest = self.rows.front().map_or(self.last, |row| row.position);
+        EventsKept { oldest, newest: self.last, bytes: self.bytes }
+    }
+
+    /// The newest one stays, however large.
+    fn forget(&mut self, kept: EventLimits, needed: u64, rows: u32) {
+        for _ in 0..rows {
+            let until = needed.min(self.last);
+            if !self.kept().exceeds(kept) {
                 return;
-            };
+            }
+            let Some(oldest) = self.rows.pop_front_if(|row| row.position < until) else { return };
             self.bytes -= oldest.event.len() as u64;
             self.known.remove(&(oldest.namespace, oldest.source, oldest.id));
         }
@@ -447,6 +457,10 @@ impl Store for MemoryStore {
             };
             kept.events.rows.iter().find(named).cloned()
         })
+    }
+
+    fn event_kept(&self) -> Answer<'_, EventsKept> {
+        self.ask(|kept| kept.events.kept())
     }
 
     fn event_last(&self) -> u64 {

@@ -65,7 +65,7 @@ async fn in_folder(args: &StoreCompact) -> Outcome<StoreCompacted> {
     let shared = Arc::clone(&store) as Arc<dyn Store>;
     let tidying = Tidying::new(shared, &config, Arc::new(SystemClock));
     let done = all(async || {
-        let done = tidying.tidy(PART).await.map_err(|error| failed(error.to_string()))?;
+        let done = tidying.tidy(PART, None).await.map_err(|error| failed(error.to_string()))?;
         Ok(done.into())
     })
     .await;

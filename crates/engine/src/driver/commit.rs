@@ -34,6 +34,9 @@ pub struct Summary {
     /// What a run waits for that was not let begin at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued: Option<String>,
+    /// Of a run that was told to stand still: up to where its listeners have looked at events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked: Option<u64>,
     /// How many runs its revision has at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs_at_once: Option<u32>,
@@ -56,6 +59,7 @@ impl Summary {
             usage: Usage::default(),
             suspended: None,
             queued: None,
+            looked: None,
             runs_at_once: None,
             parent: started.parent.clone(),
         }

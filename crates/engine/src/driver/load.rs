@@ -18,7 +18,7 @@ use crate::record::{Happened, Record, Started};
 use crate::replay::{Diverged, replay};
 
 /// Records read from the store at once.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

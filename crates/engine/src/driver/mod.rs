@@ -242,6 +242,9 @@ impl Driver {
                 // A run that was put away has a time to wake at: it is the waker's. Suspended ones are
                 // a person's.
                 if row.state != RunState::Suspended && row.wake_at.is_none() {
+                    if summary.as_ref().is_none_or(|summary| summary.queued.is_none()) {
+                        self.0.ears.may_listen(row.run);
+                    }
                     self.0.dispatch.queue(Waiter::of_row(row, summary.as_ref()));
                 }
                 let parent = summary.and_then(|summary| summary.parent);

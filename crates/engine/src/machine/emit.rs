@@ -9,8 +9,8 @@ use super::advance::Next;
 use super::body::to_output;
 use super::evaluate::Halt;
 use super::node::Node;
-use crate::event::{Defaults, Event, emitted_id};
-use crate::record::{Decided, NoteKind};
+use crate::event::{Defaults, Event, emitted_id, emitted_id_scattered};
+use crate::record::{Decided, NoteKind, SEMANTICS_NUMBERED_EVENTS};
 
 /// An event that a run has emitted, to be committed with the record.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,16 +30,17 @@ impl Machine {
         if let Some(data) = &emit.data {
             fields.push(("data", expressions.template(data, &node.input)?));
         }
-        let run = self.header().run;
-        let defaults = Defaults {
-            id: &|| emitted_id(run, &node.activation),
-            source: Some(&self.source()),
-            time: self.now,
+        let (run, semantics, number) =
+            (self.header().run, self.header().semantics, self.emitted + 1);
+        let id = || match semantics {
+            ..SEMANTICS_NUMBERED_EVENTS => emitted_id_scattered(run, &node.activation),
+            _ => emitted_id(run, number),
         };
+        let defaults = Defaults { id: &id, source: Some(&self.source()), time: self.now };
         let event = Event::sent(&object(fields), &defaults).map_err(|wrong| {
             Fault::new(ErrorType::Validation, format!("the event cannot be emitted: {wrong}"))
         })?;
-        self.emitted += 1;
+        self.emitted = number;
         self.traced("emit", node.activation.as_str());
         self.trace.update(&to_json(event.envelope()));
         let (id, kind) = (event.id().to_owned(), event.kind().to_owned());

@@ -54,8 +54,8 @@ use crate::activation::Activation;
 use crate::effect::{EffectNo, Evaluate, Perform};
 use crate::list::{List, ReadNo};
 use crate::record::{
-    Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Note, NoteKind, Seed, Started,
-    TimerNo, Usage,
+    Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Note, NoteKind,
+    SEMANTICS_NUMBERED_EVENTS, Seed, Started, TimerNo, Usage,
 };
 use crate::secret::SecretUse;
 use arena::Arena;
@@ -68,6 +68,10 @@ use timer::Timer;
 /// Phases that one record may walk through before the run is made to yield. It bounds the time of
 /// one decision (about ten milliseconds) and lets other runs in between.
 const STEPS_PER_RECORD_MAX: u32 = 10_000;
+
+/// Events that one record may emit before the run is made to yield: a branch that only emits lets one
+/// that listens in between, and no record or commit becomes large by it. Some 12 KiB of a record.
+const EMITTED_PER_RECORD_MAX: usize = 100;
 
 /// A run, at some point of its journal.
 #[derive(Debug, Clone)]
@@ -134,8 +138,10 @@ pub struct Step {
     /// Lists that are to be committed with the record, as blobs.
     pub held: Vec<(BlobId, Bytes)>,
     pub control: Control,
-    /// The budget of steps was used up: record this, then feed [`Happened::Continued`].
+    /// The budget of one record was used up: record this, then feed [`Happened::Continued`].
     pub unfinished: bool,
+    /// Phases that it has walked through.
+    pub steps: u32,
 }
 
 /// Everything that the core asks of the driver. An effect may be asked for again after a crash.
@@ -356,14 +362,20 @@ impl Machine {
     fn run_ready(&mut self) {
         let mut budget = STEPS_PER_RECORD_MAX;
         while self.ended.is_none() && !self.suspended {
-            let Some(next) = self.ready.pop_front() else { return };
-            if budget == 0 {
+            let Some(next) = self.ready.pop_front() else { break };
+            if budget == 0 || self.has_emitted_enough() {
                 self.ready.push_front(next);
                 self.step.unfinished = true;
-                return;
+                break;
             }
             self.advance(next, &mut budget);
         }
+        self.step.steps = STEPS_PER_RECORD_MAX - budget;
+    }
+
+    fn has_emitted_enough(&self) -> bool {
+        self.step.emitted.len() >= EMITTED_PER_RECORD_MAX
+            && self.header().semantics >= SEMANTICS_NUMBERED_EVENTS
     }
 
     /// The frozen start of the run.

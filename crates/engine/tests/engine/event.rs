@@ -347,3 +347,75 @@ do:
     assert_eq!(output, format!("[[{all}],[{all}]]"));
     driver.stop().await;
 }
+
+/// A listener deals with each of many events by a step of its own: the commit that says it is done with
+/// one takes the next.
+///
+/// Mutation: let go of what was read while a listener is busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_listener_takes_the_next_event_with_the_result_of_the_last() {
+    let body = "
+do:
+  - hear:
+      listen: {to: {any: [{with: {type: step}}], until: '${ length == 200 }'}}
+      foreach:
+        do: [{call: {call: http, with: {method: post, endpoint: 'http://world/ok/x'}}}]
+        output: {as: '${ $item }'}
+  - count: {set: {n: '${ length }'}}
+";
+    let (store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("the run starts");
+    noted(&driver, run, |note| *note == NoteKind::Listening).await;
+    driver.event_append((1..=200).map(row).collect()).await.expect("events are taken in");
+    let before = store.stats().commits;
+    let ended = ended.await.expect("the run ends");
+    assert_eq!(to_json_string(&ended.output.expect("an output")), r#"{"n":200}"#);
+    // A page may come too late now and then; two commits for each event would be 400.
+    let commits = store.stats().commits - before;
+    assert!((200..300).contains(&commits), "{commits}");
+    driver.stop().await;
+}
+
+/// Mutation: say that what a listener has not looked at is history, that all is needed since it began, or
+/// forget of a run that stands still what it has to hear.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_has_still_to_hear_is_known() {
+    let body = "do: [{hear: {listen: {to: {all: [{with: {type: step}}, {with: {type: last}}]}}}}]";
+    let (store, driver, _folder) = site(body, World::default()).await;
+    let order = start(body, "{}");
+    let run = order.run;
+    let ended = driver.start(order).await.expect("the run starts");
+    noted(&driver, run, |note| *note == NoteKind::Listening).await;
+    driver.event_append(vec![of_kind("other", 1), row(1)]).await.expect("events are taken in");
+    noted(&driver, run, |note| matches!(note, NoteKind::Received { .. })).await;
+    driver.event_append(vec![of_kind("other", 2)]).await.expect("events are taken in");
+    let needed = async |wanted: Option<u64>| {
+        let same = async {
+            while driver.events_needed().await.expect("reads") != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(HANG, same).await.expect("it is known");
+    };
+    needed(None).await;
+    driver.suspend(run, by("ada")).await.expect("it stands still");
+    driver.event_append(vec![of_kind("other", 3), of_kind("last", 4)]).await.expect("written");
+    let last = store.event_last();
+    // All behind what it has looked at: what it would make of that is not asked while it stands still.
+    let of_suspended = async |driver: &engine::driver::Driver| {
+        driver.events_needed().await.expect("reads").is_some_and(|at| at > 1 && at < last)
+    };
+    let kept = async {
+        while !of_suspended(&driver).await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(HANG, kept).await.expect("it is kept");
+    drop(ended);
+    driver.resume(run, by("ada")).await.expect("it goes on");
+    assert_eq!(driver.ended(run).await.expect("it ends").state, RunState::Completed);
+    needed(None).await;
+    driver.stop().await;
+}

@@ -1,11 +1,11 @@
 //! `emit` and `listen` in the core: which events are taken, and what follows.
 
-use base::value::{as_str, to_json_string};
-use engine::machine::{LISTENER_BYTES_MAX, LISTENER_EVENTS_MAX, Misfit};
-use engine::record::{Decided, Happened, NoteKind};
+use base::value::to_json_string;
+use engine::machine::{LISTENER_BYTES_MAX, LISTENER_EVENTS_MAX, Machine, Misfit, Step};
+use engine::record::{Decided, Happened, NoteKind, Record, SEMANTICS, Started};
 use store::RunState;
 
-use crate::walk::{Walk, by, value};
+use crate::walk::{START, Walk, by, started, value, workflow};
 
 /// A run that listens, the data of events that come, and what the run gives.
 #[track_caller]
@@ -247,10 +247,46 @@ do:
     assert!(told[0].contains(r#""source":"/test/case/1.0.0","type":"com.acme.done""#), "{told:?}");
     assert!(told[0].ends_with(r#""prio":3,"data":{"n":1}}"#), "{told:?}");
     assert!(told[1].ends_with(r#""data":{"n":2}}"#), "{told:?}");
-    assert_ne!(walk.events[0].event.id(), walk.events[1].event.id());
-    let id = walk.events[0].event.attribute("id").and_then(as_str).expect("text");
-    assert_eq!(id.parse::<uuid::Uuid>().expect("a UUID").get_version_num(), 8);
+    let run = "run_01900000-0000-7000-8000-000000000001";
+    let ids: Vec<&str> = walk.events.iter().map(|event| event.event.id()).collect();
+    assert_eq!(ids, [format!("{run}-1"), format!("{run}-2")]);
     assert_eq!(walk.output(), told[1]);
+}
+
+/// What one record leads to of `body`, in a run of these rules.
+fn first_record(body: &str, semantics: u32) -> Step {
+    let workflow = workflow(body);
+    let started = Started { semantics, ..started(&workflow, "{}") };
+    let happened = Happened::Started(Box::new(started));
+    Machine::new(workflow).handle(START, &happened).expect("it starts")
+}
+
+/// Mutation: let a record emit on and on, or yield before it must.
+#[test]
+fn a_run_that_only_emits_yields() {
+    let body = "do: [{tell: {emit: {event: {with: {type: a}}}, then: tell}}]";
+    let step = first_record(body, SEMANTICS);
+    assert!(step.unfinished && step.steps < 2_000, "{}", step.steps);
+    assert_eq!(step.emitted.len(), 100);
+    let walk = Walk::run(
+        "do: [{each: {for: {in: '${ [range(250)] }'}, do: [{tell: {emit: {event: {with: {type: a}}}}}]}}]",
+        "{}",
+    );
+    let emitted = |record: &Record| {
+        record.decided.iter().filter(|it| matches!(it, Decided::Emitted { .. })).count()
+    };
+    let each: Vec<usize> = walk.records.iter().map(emitted).filter(|many| *many > 0).collect();
+    assert_eq!(each, [100, 100, 50]);
+}
+
+/// Mutation: name its events by number, or make it yield.
+#[test]
+fn a_run_of_the_older_rules_emits_as_it_did() {
+    let body = "do: [{tell: {emit: {event: {with: {type: a}}}, then: tell}}]";
+    let step = first_record(body, 2);
+    assert!(step.unfinished && step.emitted.len() > 500, "{}", step.emitted.len());
+    let id = step.emitted[0].event.id();
+    assert_eq!(id.parse::<uuid::Uuid>().expect("a UUID").get_version_num(), 8);
 }
 
 /// Mutation: send it anyhow, or tell the value.

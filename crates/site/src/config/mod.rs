@@ -18,6 +18,7 @@ use engine::lifecycle::Lifecycle;
 use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use store::EventLimits;
 use worker::{Folder, Folders};
 
 pub use retention::Journals;
@@ -62,6 +63,8 @@ pub struct Config {
     /// How long runs are kept after their end, where their workflow does not say.
     pub keep: spec::Keep,
     pub journals: Journals,
+    /// Events that are kept though nobody has still to hear them.
+    pub events: EventLimits,
     /// Who goes first, and how much at once.
     pub dispatch: Settings,
 }
@@ -103,6 +106,7 @@ impl Default for Config {
             scripts: Scripts::default(),
             keep: retention::KEEP,
             journals: Journals::default(),
+            events: EventLimits::history(),
             dispatch: Settings::default(),
         }
     }
@@ -234,6 +238,7 @@ impl Reader<'_> {
             scripts: self.scripts(&spec.scripts)?,
             keep: self.keep(&spec.retention)?,
             journals: self.journals(&spec.retention)?,
+            events: self.event_limits(&spec.retention)?,
             dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,
         })
     }

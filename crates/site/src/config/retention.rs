@@ -1,9 +1,12 @@
 //! `retention`: how long a site keeps what is over.
 
+use std::ops::RangeInclusive;
+
 use base::Duration;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use spec::Keep;
+use store::EventLimits;
 
 use super::{ConfigError, Reader};
 
@@ -26,9 +29,20 @@ pub enum Journals {
 pub(super) struct Retention {
     keep: Option<Spanned<String>>,
     journals: Option<Spanned<String>>,
+    events: Option<Spanned<u32>>,
 }
 
+/// What may be asked for: enough to look at, and no more than a store holds at all.
+const EVENTS: RangeInclusive<u32> = 100..=1_000_000;
+
 impl Reader<'_> {
+    /// As many bytes for each as there are by default.
+    pub(super) fn event_limits(&self, retention: &Retention) -> Result<EventLimits, ConfigError> {
+        let usual = EventLimits::history();
+        let events = self.number(retention.events.as_ref(), EVENTS, usual.events as usize)? as u64;
+        Ok(EventLimits { events, bytes: usual.bytes / usual.events * events })
+    }
+
     pub(super) fn keep(&self, retention: &Retention) -> Result<Keep, ConfigError> {
         let Some(found) = &retention.keep else { return Ok(KEEP) };
         Keep::parse(&found.value).map_err(|why| self.wrong(found, why))

@@ -49,7 +49,7 @@ impl Place {
     /// Runs a look at this day, and says which runs are there after it.
     async fn kept_on(&self, tidying: &Tidying, day: i64) -> Vec<RunId> {
         self.clock.0.store(day * DAY, Ordering::Relaxed);
-        tidying.tidy(Duration::from_secs(60)).await.expect("tidies");
+        tidying.tidy(Duration::from_secs(60), None).await.expect("tidies");
         let query = RunQuery { limit: 99, ..RunQuery::default() };
         let rows = self.store.run_list(query).await.expect("reads");
         rows.iter().rev().map(|row| row.run).collect()
@@ -75,6 +75,7 @@ fn summary(parent: Option<(u64, bool)>) -> Bytes {
         fault: None,
         usage: Usage::default(),
         suspended: None,
+        looked: None,
         parent,
         queued: None,
         runs_at_once: None,
@@ -182,4 +183,28 @@ async fn a_workflow_says_how_long_its_runs_are_kept() {
     assert_eq!(place.kept_on(&tidying, 20).await, [run_id(2)]);
     place.put(apply("forever")).await;
     assert_eq!(place.kept_on(&tidying, 9_999).await, [run_id(2)]);
+}
+
+/// Mutation: forget what is needed, stop after one step, or go on and on where nothing may go.
+#[tokio::test]
+async fn old_events_go_in_steps_up_to_what_is_needed() {
+    let place = Place::new();
+    for page in 0..3 {
+        let events = (page * 500..(page + 1) * 500).map(store::suite::event::event);
+        place.put(events.map(Op::EventAppend).collect()).await;
+    }
+    let config = Config {
+        events: EventLimits { events: 10, ..EventLimits::history() },
+        ..Config::default()
+    };
+    let tidying = Tidying::new(place.store.clone(), &config, place.clock.clone());
+    let left = async |needed| {
+        let mut pace = Pacer::swift();
+        tidying.forget_events_before(&mut pace, needed, None).await.expect("forgets");
+        let kept = place.store.event_kept().await.expect("reads");
+        kept.newest - kept.oldest + 1
+    };
+    assert_eq!(left(1_101).await, 400);
+    assert_eq!(left(1_101).await, 400);
+    assert_eq!(left(1_500).await, 10);
 }

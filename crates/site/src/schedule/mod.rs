@@ -7,6 +7,7 @@
 
 mod definition;
 mod due;
+mod need;
 mod on;
 #[cfg(test)]
 mod on_tests;
@@ -34,6 +35,7 @@ use crate::start::RunOrder;
 use crate::workflow::Workflows;
 
 use definition::{Beat, Definition};
+pub(crate) use need::events_needed;
 pub use sets::{Heard, Sets, Taken, Whole};
 pub(crate) use view::view;
 

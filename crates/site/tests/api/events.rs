@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, stores};
+use crate::place::{Place, config, stores};
 
 const EVENTS: &str = "/api/v1/namespaces/default/events";
 
@@ -224,4 +224,41 @@ async fn the_owner_may_want_no_lifecycle_events() {
     );
     let wrong = wrong.expect_err("no such word").to_string();
     assert!(wrong.contains("`workflows` or `none`"), "{wrong}");
+}
+
+/// Mutation: forget what a run that stands still has to hear, keep what nobody has, or count what is
+/// kept by another number than the configuration's.
+#[tokio::test]
+async fn a_site_keeps_so_many_events_and_those_that_somebody_has_to_hear() {
+    let hears = "  - hear: {listen: {to: {any: [{with: {type: a.step}}], until: '${ length == 300 }'}}, output: {as: '${ length }'}}";
+    for (kind, store, _folder) in stores() {
+        let few = "apiVersion: isonomy.dev/v1\nkind: Site\nspec: {retention: {events: 100}, events: {lifecycle: none}}\n";
+        let place = Place::with(store, config(few)).await;
+        place.given("hears", hears).await;
+        let run = place.start("hears", json!({})).await;
+        let path = format!("/api/v1/namespaces/default/runs/{run}");
+        while place.get(&path).await.json()["state"] != "waiting" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(place.post(&format!("{path}/suspend"), &json!({})).await.status, 200);
+        let events: Vec<Value> = (0..300).map(|n| event("a.step", &n.to_string())).collect();
+        let batch = Value::Array(events).to_string();
+        assert_eq!(place.send("POST", EVENTS, &[BATCH], batch.as_bytes()).await.status, 201);
+        let kept = async || {
+            let compacted = place.post("/api/v1/store/compact", &json!({})).await;
+            assert_eq!(compacted.status, 200, "{}", compacted.text());
+            place.types("limit=500").await.len()
+        };
+        assert_eq!(kept().await, 300, "{kind}");
+        assert_eq!(place.post(&format!("{path}/resume"), &json!({})).await.status, 200);
+        let mut ended = json!({"state": "suspended"});
+        while ended["state"] != "completed" {
+            assert_ne!(ended["state"], "faulted", "{ended}");
+            tokio::task::yield_now().await;
+            ended = place.get(&path).await.json();
+        }
+        assert_eq!(ended["output"], 300, "{ended}");
+        assert_eq!(kept().await, 100, "{kind}");
+        place.stop().await;
+    }
 }

@@ -102,7 +102,7 @@ async fn the_site_describes_itself() {
     assert_eq!(health["status"], "ok");
     assert!(health["incarnation"].as_str().expect("an id").starts_with("inc_"));
     let version = place.get("/api/v1/version").await.json();
-    assert_eq!((&version["name"], &version["semantics"]), (&json!("isonomy"), &json!(2)));
+    assert_eq!((&version["name"], &version["semantics"]), (&json!("isonomy"), &json!(3)));
     assert_eq!(
         place.get("/api/v1/openapi.json").await.body,
         isonomy_site::openapi_json().into_bytes()

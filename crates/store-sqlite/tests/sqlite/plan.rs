@@ -6,9 +6,10 @@ use sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 /// Questions that look at every row of an index, and why that is right.
-const SCANS: [(&str, &str); 11] = [
+const SCANS: [(&str, &str); 12] = [
     ("event_newest", "looks at the last row"),
-    ("event_prune", "looks at the oldest 64 rows"),
+    ("event_oldest", "looks at the first row"),
+    ("event_prune", "looks at some of the oldest rows"),
     ("journal_last", "looks at the last row"),
     ("run_last", "looks at the last row"),
     ("run_count", "counts all runs; only the index is read"),

@@ -116,7 +116,8 @@ impl Kept {
             | Op::ChangeAppend { .. }
             | Op::SchedulePut(_)
             | Op::ScheduleDelete { .. }
-            | Op::EventAppend(_) => {}
+            | Op::EventAppend(_)
+            | Op::EventForget { .. } => {}
             Op::WorkflowPut(row) => {
                 staged.workflows.insert(row.key.clone(), true);
             }
@@ -207,6 +208,7 @@ impl Kept {
                 self.schedules.remove(&(key, trigger));
             }
             Op::EventAppend(row) => self.events.append(row),
+            Op::EventForget { needed, kept, rows } => self.events.forget(kept, needed, rows),
             Op::LogAppend(row) => {
                 self.log_position += 1;
                 let position = self.log_position;

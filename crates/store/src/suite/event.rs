@@ -4,7 +4,7 @@ use base::Namespace;
 use bytes::Bytes;
 
 use super::{append, at, commit, key, put, row, run_id};
-use crate::{EventQuery, EventRow, Op, Store};
+use crate::{EventLimits, EventQuery, EventRow, EventsKept, Op, Store};
 
 fn namespace(name: &str) -> Namespace {
     Namespace::parse(name).expect("a namespace")
@@ -165,4 +165,35 @@ pub async fn what_a_run_has_emitted_is_found_by_number_and_name(store: &dyn Stor
     assert_eq!(named("lab", "/press", "id-1").await, None, "it tells of the run's life");
     assert_eq!(named("lab", "/other", "id-2").await, None);
     assert_eq!(named("ward", "/press", "id-2").await, None);
+}
+
+/// Mutation: forget what is needed, the newest, more rows than were asked for, or only by one of the
+/// two limits; or count other bytes than those of the events that are kept.
+pub async fn old_events_are_forgotten_up_to_what_is_needed(store: &dyn Store) {
+    let kept = async || store.event_kept().await.expect("reads");
+    assert_eq!(kept().await, EventsKept::default());
+    let of_ten = |n| EventRow { event: Bytes::from(format!("event {n:04}")), ..event(n) };
+    put(store, (1..=9).map(of_ten).map(appended).collect()).await;
+    let there = kept().await;
+    assert_eq!((there.newest - there.oldest, there.bytes), (8, 90));
+    let last = there.newest;
+    let forget = async |events, bytes, needed, rows| {
+        let kept = EventLimits { events, bytes };
+        put(store, vec![Op::EventForget { needed, kept, rows }]).await;
+        ids(store, all()).await.len()
+    };
+    assert_eq!(forget(9, 90, last, 99).await, 9, "all of it may be kept");
+    assert_eq!(forget(5, 90, there.oldest + 1, 99).await, 8, "what is needed stays");
+    assert_eq!(forget(5, 90, last, 2).await, 6, "so many rows at once");
+    assert_eq!(forget(5, 90, last, 99).await, 5);
+    assert_eq!(forget(5, 41, last, 99).await, 4);
+    assert_eq!(kept().await, EventsKept { oldest: last - 3, newest: last, bytes: 40 });
+    assert!(kept().await.exceeds(EventLimits { events: 3, bytes: 40 }));
+    assert!(kept().await.exceeds(EventLimits { events: 4, bytes: 39 }));
+    assert!(!kept().await.exceeds(EventLimits { events: 4, bytes: 40 }));
+    assert_eq!(forget(0, 0, u64::MAX, 99).await, 1, "the newest stays, and its position with it");
+    assert!(!kept().await.exceeds(EventLimits { events: 0, bytes: 0 }));
+    put(store, vec![appended(event(1))]).await;
+    assert_eq!(ids(store, all()).await.len(), 2, "one that was forgotten can come again");
+    assert_eq!(store.event_last(), last + 1);
 }

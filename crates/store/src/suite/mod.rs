@@ -83,6 +83,7 @@ macro_rules! suite_cases {
             event::a_list_of_events_is_filtered,
             event::a_refused_commit_leaves_no_event,
             event::what_a_run_has_emitted_is_found_by_number_and_name,
+            event::old_events_are_forgotten_up_to_what_is_needed,
         }
     };
 }

@@ -101,11 +101,15 @@ pub(in crate::driver) async fn resume(
             actor.live(commands).await;
         }
         Ok(None) => {
+            driver.0.ears.unlisten(run);
             driver.0.actors().remove(&run);
             refuse(&mut commands, || CommandError::Missing(run));
         }
         Err(Failed { what, again }) => {
             tracing::error!(%run, error = what, "the run cannot go on");
+            if !again {
+                driver.0.ears.unlisten(run);
+            }
             driver.0.actors().remove(&run);
             refuse(&mut commands, || CommandError::Suspended(run, what.clone()));
             if again {

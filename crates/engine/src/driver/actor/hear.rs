@@ -24,6 +24,10 @@ use crate::record::{Happened, ListenerNo};
 /// Events read at once. One may have a megabyte.
 const PAGE: u32 = 16;
 
+/// Events in the queue below which more are read, so that a listener with much to do finds the next one
+/// when it is done with one.
+const QUEUE_LOW: usize = PAGE as usize / 2;
+
 /// Events taken in one commit.
 const TAKEN_MAX: usize = 64;
 
@@ -35,35 +39,33 @@ pub(super) struct Ear {
     pub(super) notify: Arc<Notify>,
     /// For each listener, up to where it has looked.
     looked: BTreeMap<ListenerNo, u64>,
-    /// Events behind `base` that are not looked at by all.
+    /// Events behind `base` that are not looked at by all: also those for a listener that is busy, so
+    /// that the store is not asked again for each that it takes.
     queue: VecDeque<Incoming>,
     base: u64,
-    /// Everything up to here is in the queue, or was.
+    /// Everything from `base` up to here is in the queue, or was, if it is whole.
     covered: u64,
-    /// Results of the evaluations that the first event of the queue has asked for.
+    is_whole: bool,
+    /// Results of the evaluations that the event has asked for which is to be offered next.
     results: Vec<Result<Value, Fault>>,
     /// Who has asked.
     asked: Option<ListenerNo>,
-    state: State,
+    is_evaluating: bool,
+    is_reading: bool,
     /// More may be in the store than was read.
     stale: bool,
     /// The listeners have changed: who wakes us must know, and what was read may not be enough.
     changed: bool,
+    /// Whether the driver knows if the run listens.
+    is_known: bool,
     /// What was asked for before the last change is not of interest any more.
     generation: u64,
     sender: mpsc::UnboundedSender<(u64, Heard)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Idle,
-    Reading,
-    Evaluating,
-}
-
 /// What comes back.
 pub(super) enum Heard {
-    Page { upto: u64, rows: Result<Vec<EventRow>, StoreError> },
+    Page { after: u64, upto: u64, rows: Result<Vec<EventRow>, StoreError> },
     Evaluated(Result<Value, Fault>),
 }
 
@@ -76,11 +78,14 @@ impl Ear {
             queue: VecDeque::new(),
             base: 0,
             covered: 0,
+            is_whole: false,
             results: Vec::new(),
             asked: None,
-            state: State::Idle,
+            is_evaluating: false,
+            is_reading: false,
             stale: false,
             changed: false,
+            is_known: false,
             generation: 0,
             sender,
         };
@@ -108,12 +113,21 @@ impl Ear {
     pub(super) fn is_listening(&self) -> bool {
         !self.looked.is_empty()
     }
+
+    /// Up to here all have looked.
+    pub(super) fn looked(&self) -> Option<u64> {
+        self.looked.values().copied().min()
+    }
 }
 
 impl Actor {
     /// After a commit: whoever listens anew is registered, and looks at what is there.
     pub(super) fn hear(&mut self) {
-        if !std::mem::take(&mut self.ear.changed) {
+        let is_first = !std::mem::replace(&mut self.ear.is_known, true);
+        if !std::mem::take(&mut self.ear.changed) && !is_first {
+            if let Some(looked) = self.ear.looked() {
+                self.driver.0.ears.has_looked(self.run, looked);
+            }
             // Something came while nobody took events.
             if self.ear.stale {
                 self.read_events();
@@ -121,30 +135,36 @@ impl Actor {
             return;
         }
         self.ear.generation += 1;
-        self.ear.state = State::Idle;
+        (self.ear.is_evaluating, self.ear.is_reading) = (false, false);
         self.ear.queue.clear();
+        self.ear.is_whole = false;
         self.ear.results.clear();
-        if !self.ear.is_listening() {
+        let Some(looked) = self.ear.looked() else {
             self.driver.0.ears.unlisten(self.run);
             return;
-        }
+        };
         // Registered before the store is read, so that nothing falls between.
         let (namespace, interest) = (&self.row.key.namespace, self.machine.interest());
-        self.driver.0.ears.listen(self.run, namespace, interest, &self.ear.notify);
+        self.driver.0.ears.listen(self.run, namespace, interest, &self.ear.notify, looked);
         self.read_events();
     }
 
     /// Something has come that may be for us.
     pub(super) fn read_events(&mut self) {
         self.ear.stale = true;
-        if self.ear.state != State::Idle || !self.ear.queue.is_empty() {
+        if self.ear.is_reading {
             return;
         }
-        let accepting = self.ear.looked.iter().filter(|(no, _)| self.machine.accepts(**no));
-        let Some(after) = accepting.map(|(_, looked)| *looked).min() else { return };
+        if !self.goes_on() {
+            let Some(after) = self.begins_behind() else { return };
+            (self.ear.base, self.ear.covered) = (after, after);
+            self.ear.is_whole = true;
+            self.ear.queue.clear();
+            self.ear.results.clear();
+        }
         self.ear.stale = false;
-        self.ear.state = State::Reading;
-        self.ear.base = after;
+        self.ear.is_reading = true;
+        let after = self.ear.covered;
         let store = Arc::clone(&self.driver.0.parts.store);
         // What is committed later raises us again.
         let upto = store.event_last();
@@ -156,25 +176,48 @@ impl Actor {
         let (sender, generation) = (self.ear.sender.clone(), self.ear.generation);
         tokio::spawn(async move {
             let rows = store.event_list(query).await;
-            sender.send((generation, Heard::Page { upto, rows })).ok();
+            sender.send((generation, Heard::Page { after, upto, rows })).ok();
         });
+    }
+
+    /// Whether the queue goes on where it ends, as it does while it is short.
+    fn goes_on(&self) -> bool {
+        let ear = &self.ear;
+        let is_short = ear.queue.len() <= QUEUE_LOW;
+        ear.is_whole && is_short && ear.looked.values().any(|at| *at >= ear.base)
+    }
+
+    /// Behind which event it begins anew. A long queue waits for somebody who is busy: where another has
+    /// looked at all of it, it gives way to what that one has not seen.
+    fn begins_behind(&self) -> Option<u64> {
+        let ear = &self.ear;
+        if ear.is_evaluating || self.next_ear().is_some() {
+            return None;
+        }
+        let accepting = ear.looked.iter().filter(|(no, _)| self.machine.accepts(**no));
+        accepting.map(|(_, looked)| *looked).min()
     }
 
     pub(super) fn heard(&mut self, generation: u64, heard: Heard) {
         if generation != self.ear.generation {
             return;
         }
-        self.ear.state = State::Idle;
         match heard {
-            Heard::Evaluated(result) => self.ear.results.push(result),
-            Heard::Page { upto, rows: Ok(rows) } => {
+            Heard::Evaluated(result) => {
+                self.ear.is_evaluating = false;
+                self.ear.results.push(result);
+            }
+            Heard::Page { after, upto, rows: Ok(rows) } => {
+                self.ear.is_reading = false;
                 let is_full = rows.len() >= PAGE as usize;
                 self.ear.stale |= is_full;
-                let last = rows.last().map_or(0, |row| row.position);
+                let last = rows.last().map_or(after, |row| row.position);
                 self.ear.covered = if is_full { last } else { last.max(upto) };
-                self.ear.queue = rows.iter().filter_map(|row| self.incoming(row)).collect();
+                let queue = rows.iter().filter_map(|row| self.incoming(row));
+                self.ear.queue.extend(queue.collect::<Vec<_>>());
             }
             Heard::Page { rows: Err(error), .. } => {
+                self.ear.is_reading = false;
                 tracing::error!(run = %self.run, %error, "cannot read events");
                 let notify = Arc::clone(&self.ear.notify);
                 tokio::spawn(async move {
@@ -195,73 +238,71 @@ impl Actor {
 
     /// Whether there is an event to be offered now.
     pub(super) fn has_events(&self) -> bool {
-        self.ear.state == State::Idle && !self.ear.queue.is_empty()
+        !self.ear.is_evaluating && self.next_ear().is_some()
     }
 
     /// Offers what was read, in order, and decides on what is taken.
     pub(super) fn offer_events(&mut self) {
         let mut taken = 0;
-        while self.has_events() && taken < TAKEN_MAX && !self.machine.is_unfinished() {
-            let Some(front) = self.ear.queue.front() else { break };
-            let position = front.position;
-            let Some(listener) = self.next_ear(position) else {
-                self.ear.base = position;
-                self.ear.queue.pop_front();
+        while !self.ear.is_evaluating && taken < TAKEN_MAX {
+            let Some((listener, at)) = self.next_ear() else { break };
+            if self.ear.asked != Some(listener) {
                 self.ear.results.clear();
-                continue;
-            };
-            match self.machine.offer(listener, front, &self.ear.results) {
-                Offered::Ask(evaluate) => {
-                    self.ask(listener, evaluate);
-                    return;
-                }
-                Offered::Ignored => {
-                    self.ear.results.clear();
-                    self.ear.looked.insert(listener, position);
-                }
-                Offered::Taken(received) => {
-                    self.ear.results.clear();
-                    self.ear.looked.insert(listener, position);
-                    taken += 1;
-                    self.take(Happened::Received(received));
-                }
+            }
+            let event = &self.ear.queue[at];
+            let position = event.position;
+            let offered = self.machine.offer(listener, event, &self.ear.results);
+            if let Offered::Ask(evaluate) = offered {
+                self.ask(listener, evaluate);
+                return;
+            }
+            self.ear.results.clear();
+            self.ear.looked.insert(listener, position);
+            if let Offered::Taken(received) = offered {
+                taken += 1;
+                self.take(Happened::Received(received));
             }
         }
-        if self.ear.state == State::Idle && self.ear.queue.is_empty() {
-            self.looked_through();
-        }
+        self.let_go();
     }
 
-    /// Nothing that was read is left: who has seen it all need not look there again.
-    fn looked_through(&mut self) {
-        let (base, covered) = (self.ear.base, self.ear.covered);
-        for (no, looked) in &mut self.ear.looked {
-            if *looked >= base && self.machine.accepts(*no) {
-                *looked = (*looked).max(covered);
-            }
+    /// What all have looked at is not kept, and who has seen it all need not look there again.
+    fn let_go(&mut self) {
+        let ear = &mut self.ear;
+        let (base, covered) = (ear.base, ear.covered);
+        if ear.is_whole {
+            let last = ear.queue.back().map_or(0, |event| event.position);
+            let seen = ear.looked.values_mut().filter(|at| **at >= base.max(last));
+            seen.for_each(|at| *at = (*at).max(covered));
         }
-        self.ear.base = base.max(covered);
-        if self.ear.stale {
+        // Whoever is behind the queue has missed what was in it, and reads it anew.
+        let least = ear.looked.values().filter(|at| **at >= base).min();
+        let least = least.copied().unwrap_or(u64::MAX);
+        while ear.queue.front().is_some_and(|event| event.position <= least) {
+            ear.queue.pop_front();
+        }
+        if ear.stale {
             self.read_events();
         }
     }
 
-    /// The first listener that has not looked at the event. One that is behind the queue waits until
-    /// what it has missed is read.
-    fn next_ear(&self, position: u64) -> Option<ListenerNo> {
+    /// Who is offered which event of the queue next: the first one that a listener has not looked at
+    /// which takes events now. One that is behind the queue waits until what it has missed is read.
+    fn next_ear(&self) -> Option<(ListenerNo, usize)> {
         let ear = &self.ear;
-        let new = |no: &ListenerNo| {
-            let behind = ear.looked.get(no).is_some_and(|&at| at >= ear.base && at < position);
-            behind && self.machine.accepts(*no)
+        let unseen = |no: ListenerNo| {
+            let looked = *ear.looked.get(&no).filter(|at| **at >= ear.base)?;
+            let at = ear.queue.partition_point(|event| event.position <= looked);
+            (at < ear.queue.len() && self.machine.accepts(no)).then_some((no, at))
         };
         // The results that are there are those of the listener that asked.
-        let asked = ear.asked.filter(|no| !ear.results.is_empty() && new(no));
-        asked.or_else(|| ear.looked.keys().copied().find(new))
+        let asked = ear.asked.filter(|_| !ear.results.is_empty()).and_then(unseen);
+        asked.or_else(|| ear.looked.keys().filter_map(|no| unseen(*no)).min_by_key(|(_, at)| *at))
     }
 
     fn ask(&mut self, listener: ListenerNo, evaluate: Evaluate) {
         self.ear.asked = Some(listener);
-        self.ear.state = State::Evaluating;
+        self.ear.is_evaluating = true;
         let work = self.driver.0.parts.evaluator.evaluate(evaluate);
         let (sender, generation) = (self.ear.sender.clone(), self.ear.generation);
         tokio::spawn(async move {

@@ -56,6 +56,8 @@ struct Actor {
     /// The last record that was decided.
     last: Sequence,
     since_snapshot: u64,
+    /// Phases that records have walked through since then which were not finished.
+    steps_since_snapshot: u64,
     unwritten: Vec<Record>,
     /// The last commit has left the run to the waker.
     asleep: bool,
@@ -122,6 +124,7 @@ impl Actor {
             durable: loaded.last,
             last: loaded.last,
             since_snapshot: loaded.since_snapshot,
+            steps_since_snapshot: 0,
             unwritten: Vec::new(),
             asleep: false,
             could_not,
@@ -216,6 +219,9 @@ impl Actor {
             self.take(happened);
         }
         self.take_crossings();
+        while let Ok((generation, heard)) = self.hears.try_recv() {
+            self.heard(generation, heard);
+        }
         self.offer_events();
         let alone = commands.is_empty();
         self.settle(alone, commands).await
@@ -285,7 +291,9 @@ impl Actor {
         // Whoever takes the run up next does these again, and not beside us.
         self.in_flight.drain().for_each(|(_, task)| task.abort());
         self.evaluating.drain().for_each(|(_, task)| task.abort());
-        if self.ear.is_listening() {
+        // Its row says what a suspended run has still to hear. One that goes on elsewhere, or with the
+        // next start, has to hear it yet.
+        if self.machine.is_suspended() {
             self.driver.0.ears.unlisten(self.run);
         }
         let mut actors = self.driver.0.actors();
@@ -487,12 +495,13 @@ impl Actor {
     fn decide(&mut self, now: Timestamp, happened: Happened) -> Result<(), Misfit> {
         let before = self.machine.state();
         self.machine.knows(self.driver.0.parts.store.event_last());
-        let Step { decided, effects, notes, emitted, held, control, .. } =
+        let Step { decided, effects, notes, emitted, held, control, unfinished, steps } =
             self.machine.handle(now, &happened)?;
         self.held.extend(held);
         self.last = self.last.next();
         self.told_by_events(now, &happened, &notes, &emitted);
         self.since_snapshot += 1;
+        self.steps_since_snapshot += if unfinished { u64::from(steps) } else { 0 };
         self.undone.extend(effects);
         if self.machine.is_suspended() {
             self.hold();

@@ -19,6 +19,10 @@ const PENDING_MAX: usize = 256;
 /// Records after which a snapshot is taken.
 const SNAPSHOT_RECORDS: u64 = 1_000;
 
+/// Phases that a run which computes on and on walks through before a snapshot is taken: what one record
+/// may walk through.
+const SNAPSHOT_STEPS: u64 = 10_000;
+
 /// How long to wait after a full disk or a failed write before trying again.
 pub(super) const WRITE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -77,7 +81,9 @@ impl Actor {
         put_ops(&mut ops, self.run, &self.unwritten);
         self.told_of_row(&row, now);
         ops.extend(self.events.iter().cloned().map(store::Op::EventAppend));
-        if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
+        let is_due =
+            self.since_snapshot >= SNAPSHOT_RECORDS || self.steps_since_snapshot >= SNAPSHOT_STEPS;
+        if is_due {
             let frozen = self.machine.freeze();
             put_snapshot(&mut ops, self.run, self.last, frozen);
         }
@@ -90,8 +96,8 @@ impl Actor {
         failpoint::pass(failpoint::AFTER_COMMIT);
         self.driver.0.ears.raise(&self.events);
         self.events.clear();
-        if self.since_snapshot >= SNAPSHOT_RECORDS || self.machine.is_unfinished() {
-            self.since_snapshot = 0;
+        if is_due {
+            (self.since_snapshot, self.steps_since_snapshot) = (0, 0);
             self.driver.has_grown(self.last.0);
         }
         if let Some(at) = row.wake_at {
@@ -148,6 +154,14 @@ impl Actor {
             row.summary = self.summary.encode();
         }
         if !self.machine.is_queued() && self.summary.queued.take().is_some() {
+            row.summary = self.summary.encode();
+        }
+        let looked = match row.state {
+            RunState::Suspended => self.ear.looked().or(self.summary.looked),
+            _ => None,
+        };
+        if looked != self.summary.looked {
+            self.summary.looked = looked;
             row.summary = self.summary.encode();
         }
         if let Some(ended) = self.machine.ended() {

@@ -255,7 +255,7 @@ fn log_is_sound(url: &str, run: &Value) {
     }
 }
 
-/// Mutation: give up a commit that finds no room, or fault a run whose list finds none.
+/// Mutation: give up a commit that finds no room.
 #[test]
 fn what_is_large_waits_for_room_and_a_crowd_is_refused_clearly() {
     let home = Home::new();

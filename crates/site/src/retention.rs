@@ -301,7 +301,7 @@ impl Tidying {
         Ok(parent.is_some_and(|row| !row.state.has_ended() || row.state == RunState::Faulted))
     }
 
-    /// Gives free room back to the disk, but for `kept` bytes of it.
+    /// Gives free room back to the disk, but for `kept` bytes of it, and what a crash has left behind.
     async fn give_back(
         &self,
         pace: &mut Pacer,
@@ -309,11 +309,12 @@ impl Tidying {
         until: Option<Instant>,
     ) -> Result<store::Reclaimed, TidyError> {
         let mut given = self.0.store.reclaim(0).await?;
-        while given.free_bytes > kept && !is_over(until) {
-            let step = self.0.store.reclaim(RECLAIM_BYTES.min(given.free_bytes - kept)).await?;
-            given.free_bytes = step.free_bytes;
+        while (given.free_bytes > kept || given.files_left) && !is_over(until) {
+            let free = given.free_bytes.saturating_sub(kept);
+            let step = self.0.store.reclaim(RECLAIM_BYTES.min(free)).await?;
+            (given.free_bytes, given.files_left) = (step.free_bytes, step.files_left);
             given.bytes += step.bytes;
-            if step.bytes == 0 {
+            if step.bytes == 0 && !given.files_left {
                 break;
             }
             pace.rest().await;

@@ -28,6 +28,12 @@ use crate::stats::Counters;
 /// Files that are known to be what their names say. Beyond this all are looked at again.
 const WHOLE_FILES_MAX: usize = 4_096;
 
+/// One for each first byte of a digest.
+const FOLDERS: usize = 256;
+
+/// Folders that are swept in one step: the writer does nothing else meanwhile.
+const FOLDERS_AT_ONCE: usize = 8;
+
 /// Bytes that are hashed at once.
 const HASH_BYTES: usize = 64 * 1024;
 
@@ -38,6 +44,10 @@ pub(crate) struct BlobFiles {
     next: AtomicU64,
     /// Blobs of commits that are under way, and how many of them.
     under_way: Mutex<HashMap<BlobId, usize>>,
+    /// Files that are complete, of which no commit has said yet that it wants them.
+    finished: Mutex<HashMap<BlobId, usize>>,
+    /// Folders of blobs that were swept since this was opened.
+    swept: AtomicUsize,
     /// Copies of the store that are under way: all files stay as long.
     copies: AtomicUsize,
     /// Blobs whose rows went during a copy. Their files go after it; what a crash forgets of them is
@@ -60,13 +70,7 @@ pub(crate) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut under_way = self.files.under_way();
-        if let Some(times) = under_way.get_mut(&self.blob) {
-            *times -= 1;
-            if *times == 0 {
-                under_way.remove(&self.blob);
-            }
-        }
+        count_down(&mut self.files.under_way(), self.blob);
     }
 }
 
@@ -128,14 +132,52 @@ impl BlobFiles {
             // Held while deleting, so that whoever keeps the blob anew finds it there or not there.
             let under_way = self.under_way();
             // It may have come back while it was kept for a copy.
-            let has_row = !matches!(blob_size(db, blob), Ok(None));
-            if !has_row
-                && !under_way.contains_key(&blob)
-                && let Err(cause) = fs::remove_file(self.place(blob).1)
-            {
-                tracing::warn!(%blob, %cause, "cannot delete the file of a forgotten blob");
+            self.delete(db, blob, &under_way);
+        }
+    }
+
+    /// Deletes the files that a crash has left without a row: some folders at a time, and all of them
+    /// once, since such a file is of an earlier life. Whether there are more to look at now.
+    pub(crate) fn sweep(&self, db: &Connection) -> bool {
+        let first = self.swept.load(Relaxed);
+        if first >= FOLDERS || self.copies.load(Acquire) > 0 {
+            return false;
+        }
+        let next = FOLDERS.min(first + FOLDERS_AT_ONCE);
+        for number in first..next {
+            let Ok(files) = fs::read_dir(self.folder.join(format!("{number:02x}"))) else {
+                continue;
+            };
+            for file in files.flatten() {
+                let name = file.file_name();
+                // What is not ours stays; a check tells of it.
+                if let Ok(blob) = format!("b3:{}", name.to_string_lossy()).parse::<BlobId>() {
+                    self.delete(db, blob, &self.under_way());
+                }
             }
         }
+        self.swept.store(next, Relaxed);
+        next < FOLDERS
+    }
+
+    /// Deletes a file that has no row, and that nobody is about to commit.
+    fn delete(&self, db: &Connection, blob: BlobId, under_way: &HashMap<BlobId, usize>) {
+        let is_wanted = under_way.contains_key(&blob) || self.finished().contains_key(&blob);
+        if is_wanted || !matches!(blob_size(db, blob), Ok(None)) {
+            return;
+        }
+        if let Err(cause) = fs::remove_file(self.place(blob).1) {
+            tracing::warn!(%blob, %cause, "cannot delete the file of a forgotten blob");
+        }
+    }
+
+    fn finished(&self) -> MutexGuard<'_, HashMap<BlobId, usize>> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A commit with this blob is durable: its row keeps its file from here on.
+    pub(crate) fn claim(&self, blob: BlobId) {
+        count_down(&mut self.finished(), blob);
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<BlobId, usize>> {
@@ -162,6 +204,8 @@ impl BlobFiles {
             unfinished,
             next: AtomicU64::new(0),
             under_way: Mutex::default(),
+            finished: Mutex::default(),
+            swept: AtomicUsize::new(0),
             copies: AtomicUsize::new(0),
             later: Mutex::default(),
             whole: Mutex::default(),
@@ -221,7 +265,9 @@ impl BlobFiles {
         let (folder, file) = self.place(blob);
         self.make(&folder)?;
         self.durable(new.sync_all());
-        fs::rename(unfinished, &file)?;
+        // Before it has its name: from then on a sweep sees it.
+        *self.finished().entry(blob).or_insert(0) += 1;
+        fs::rename(unfinished, &file).inspect_err(|_| self.claim(blob))?;
         self.durable(folder::sync(&folder));
         self.is_whole(blob, &new.metadata()?);
         Ok(())
@@ -367,13 +413,22 @@ impl BlobFiles {
         self.place(blob).1
     }
 
-    /// The folder and the file of a blob: 256 folders, so that none grows too long.
+    /// The folder and the file of a blob: many folders, so that none grows too long.
     fn place(&self, blob: BlobId) -> (PathBuf, PathBuf) {
         let text = blob.to_string();
         let hex = text.trim_start_matches("b3:");
         let folder = self.folder.join(&hex[..2]);
         let file = folder.join(hex);
         (folder, file)
+    }
+}
+
+fn count_down(counts: &mut HashMap<BlobId, usize>, blob: BlobId) {
+    if let Some(times) = counts.get_mut(&blob) {
+        *times -= 1;
+        if *times == 0 {
+            counts.remove(&blob);
+        }
     }
 }
 

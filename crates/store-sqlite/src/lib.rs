@@ -231,6 +231,14 @@ impl SqliteStore {
     }
 }
 
+/// The blob whose file was written before the commit was made.
+const fn kept_file(op: &Op) -> Option<BlobId> {
+    match op {
+        Op::BlobKeep { blob, .. } => Some(*blob),
+        _ => None,
+    }
+}
+
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.commits = None;
@@ -257,10 +265,13 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'_, Result<(), CommitError>> {
         let commit = async move {
             let held = self.blobs_keep(&ops).await?;
+            let kept: Vec<BlobId> = ops.iter().filter_map(kept_file).collect();
             let (answer, answered) = oneshot::channel();
             let commit = Command::Commit(Commit { ops, preconditions, answer, _held: held });
             self.commits().send(commit).await.map_err(|_| CommitError::Closed)?;
-            answered.await.unwrap_or(Err(CommitError::Closed))
+            answered.await.unwrap_or(Err(CommitError::Closed))?;
+            kept.into_iter().for_each(|blob| self.blobs.claim(blob));
+            Ok(())
         };
         commit.boxed()
     }

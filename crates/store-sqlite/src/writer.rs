@@ -394,7 +394,8 @@ impl<'db> Writer<'db> {
             // Somebody wants all of it: the file becomes shorter when the log is copied.
             self.checkpoint("PASSIVE");
         }
-        Ok(Reclaimed { bytes: before.saturating_sub(free_bytes), free_bytes })
+        let files_left = self.desk.blobs.sweep(self.db);
+        Ok(Reclaimed { bytes: before.saturating_sub(free_bytes), free_bytes, files_left })
     }
 
     fn checkpoint(&self, mode: &str) {

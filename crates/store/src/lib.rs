@@ -158,6 +158,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgotten runs of which something is left to [clear](Op::Clear).
     fn clear_count(&self) -> Answer<'_, u64>;
     /// Gives free room inside the store back to the disk, at most about so many bytes, behind whatever
-    /// waits to be written.
+    /// waits to be written; and deletes some of the files that a crash has left without anything that
+    /// refers to them.
     fn reclaim(&self, bytes: u64) -> Answer<'_, Reclaimed>;
 }

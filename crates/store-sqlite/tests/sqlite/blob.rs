@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use base::Digest;
 use base::limits::BLOB_ROW_BYTES_MAX;
 use bytes::Bytes;
-use store::{Op, Preconditions, Store};
+use store::suite::{append, at, row, run_id};
+use store::{BlobRef, Op, Preconditions, RunRow, RunState, Sequence, Store};
 
 use crate::{folder, open};
 
@@ -139,6 +140,59 @@ async fn what_is_streamed_is_a_durable_file_or_nothing() {
     drop(store);
     let store = open(folder.path());
     assert_eq!(store.blob_get(blob).await.expect("reads"), Some(Bytes::from_static(b"a law")));
+}
+
+/// Until the store has looked at all of its files.
+async fn sweep(store: &impl Store) {
+    while store.reclaim(0).await.expect("looks").files_left {}
+}
+
+async fn finish(store: &impl Store, bytes: &[u8]) -> BlobRef {
+    let mut writing = store.blob_begin().expect("begins");
+    writing.write(bytes).expect("writes");
+    writing.finish().expect("is written")
+}
+
+/// Mutation: never sweep, sweep some folders only, or delete what has a row or is not a blob.
+#[tokio::test]
+async fn a_file_that_a_crash_has_left_without_a_row_is_deleted() {
+    let folder = folder();
+    let store = open(folder.path());
+    let kept = put(&store, &large()).await;
+    let mut left = Vec::new();
+    for n in 0..20 {
+        left.push(file(folder.path(), finish(&store, &[n]).await.blob));
+    }
+    let foreign = left[0].with_file_name("notes.txt");
+    std::fs::write(&foreign, "not ours").expect("writes");
+    drop(store);
+    let store = open(folder.path());
+    assert!(left.iter().all(|file| file.exists()));
+    sweep(&store).await;
+    assert!(!left.iter().any(|file| file.exists()));
+    assert!(foreign.exists());
+    assert_eq!(store.blob_get(kept).await.expect("reads"), Some(large()));
+}
+
+/// Mutation: sweep what is finished and not committed yet, or keep it from then on for ever.
+#[tokio::test]
+async fn a_file_waits_for_the_commit_that_wants_it() {
+    let folder = folder();
+    let store = open(folder.path());
+    let BlobRef { blob, bytes } = finish(&store, b"a law").await;
+    sweep(&store).await;
+    let run = run_id(1);
+    let ops = vec![
+        Op::RunCreate(RunRow { state: RunState::Completed, ended_at: Some(at(1)), ..row(1) }),
+        Op::BlobKeep { blob, size: bytes },
+        append(run, 1),
+        Op::BlobRefer { run, sequence: Sequence(1), blob },
+    ];
+    store.commit(ops, Preconditions::none()).await.expect("it is there");
+    assert!(file(folder.path(), blob).exists());
+    let ops = vec![Op::RunForget { run }, Op::Clear { rows: 100 }];
+    store.commit(ops, Preconditions::none()).await.expect("forgets");
+    assert!(!file(folder.path(), blob).exists());
 }
 
 /// Mutation: read a part of a file that nobody has compared with its name, or trust what was compared

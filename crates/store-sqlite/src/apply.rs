@@ -2,7 +2,7 @@
 //!
 //! Runs inside the writer's transaction; batching, commits and errors of the disk are in `writer`.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use base::limits::BLOB_ROW_BYTES_MAX;
 use base::{RunId, Timestamp};
@@ -15,7 +15,7 @@ use store::{
 use crate::convert::{code, int};
 use crate::event::Newest;
 use crate::heads::{Head, Heads};
-use crate::tail::{Appended, Tail};
+use crate::tail::{Appended, SharedTail};
 
 /// Why a command left nothing behind.
 pub(crate) enum Refusal {
@@ -40,7 +40,7 @@ impl From<rusqlite::Error> for Refusal {
 pub(crate) struct Applier<'db> {
     pub(crate) db: &'db Connection,
     epoch: u64,
-    pub(crate) tail: Arc<Mutex<Tail>>,
+    pub(crate) tail: Arc<SharedTail>,
     pub(crate) heads: Heads,
     /// Rows of this batch that the tail does not know yet.
     pub(crate) appended: Vec<Appended>,
@@ -111,7 +111,7 @@ impl<'db> Applier<'db> {
     pub(crate) fn prepare(
         db: &'db Connection,
         epoch: u64,
-        tail: Arc<Mutex<Tail>>,
+        tail: Arc<SharedTail>,
     ) -> rusqlite::Result<Self> {
         let last: Option<i64> =
             db.query_row(include_str!("sql/journal_last.sql"), [], |row| row.get(0))?;
@@ -457,7 +457,7 @@ impl<'db> Applier<'db> {
         let bytes = run.as_uuid().as_bytes();
         let id = self.statements.run_id.query_row([bytes], |row| row.get(0)).optional()?;
         let Some(id) = id else { return Ok(None) };
-        let tail = self.tail.lock().expect("nothing panics while it holds the tail").last(id);
+        let tail = self.tail.lock().last(id);
         let last = match tail {
             Some(last) => last,
             None => {

@@ -150,7 +150,7 @@ impl Applier<'_> {
     fn tail_write(&mut self, id: i64) -> Result<(), Refusal> {
         let last = self.db.prepare_cached(include_str!("sql/journal_extent_last.sql"))?;
         let last = { last }.query_row([id], |row| uint(row, 0)).optional()?.unwrap_or(0);
-        let tail = self.tail.lock().expect("nothing panics while it holds the tail");
+        let tail = self.tail.lock();
         let mut span = tail.span(id, last, usize::MAX);
         drop(tail);
         for row in self.appended.iter().filter(|row| row.run == id && row.sequence > last) {

@@ -1,13 +1,11 @@
 //! Reading journals and snapshots.
 
-use std::sync::Mutex;
-
 use base::RunId;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use store::{Entry, Sequence, Snapshot};
 
 use crate::convert::{Damaged, bytes, int, uint};
-use crate::tail::{Span, Tail, decode};
+use crate::tail::{SharedTail, Span, decode};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadError {
@@ -19,7 +17,7 @@ pub(crate) enum ReadError {
 
 pub(crate) fn read(
     db: &Connection,
-    tail: &Mutex<Tail>,
+    tail: &SharedTail,
     run: RunId,
     after: Sequence,
     limit: u32,
@@ -32,11 +30,9 @@ pub(crate) fn read(
     };
     let after = after.unsigned_abs();
     // The tail first: what is folded between the two looks is then seen twice, never missed.
-    let newest = tail.lock().expect("nothing panics while it holds the tail").span(
-        id,
-        after,
-        limit as usize,
-    );
+    let mut last = db.prepare_cached(include_str!("sql/journal_last.sql"))?;
+    let position: i64 = last.query_row([], |row| row.get(0))?;
+    let newest = tail.knowing(position).span(id, after, limit as usize);
     // From here on one look at the file: what is forgotten meanwhile is there still.
     let looking = db.unchecked_transaction()?;
     let id_now: Option<i64> =

@@ -38,8 +38,8 @@ pub use stats::StoreStats;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use base::limits::BLOB_ROW_BYTES_MAX;
@@ -61,7 +61,7 @@ use blob::{BlobFiles, Held};
 use folder::Lock;
 use reader::Readers;
 use stats::Counters;
-use tail::Tail;
+use tail::SharedTail;
 use upkeep::LongReads;
 use writer::{Command, Commit, Desk, QUEUE_COMMITS_MAX};
 
@@ -72,7 +72,7 @@ pub struct SqliteStore {
     epoch: u64,
     readers: Readers,
     blobs: Arc<BlobFiles>,
-    tail: Arc<Mutex<Tail>>,
+    tail: Arc<SharedTail>,
     counters: Arc<Counters>,
     data: PathBuf,
     /// Jobs that hold the log for long.
@@ -97,7 +97,7 @@ impl SqliteStore {
         let blobs = BlobFiles::open(data, Arc::clone(&counters), options.on_fatal)
             .map_err(|cause| OpenError::Folder { path: data.join("blobs"), cause })?;
         let blobs = Arc::new(blobs);
-        let tail = Arc::new(Mutex::new(opened.tail));
+        let tail = Arc::new(SharedTail::new(opened.tail));
         let event_last = Arc::new(AtomicU64::new(opened.event_newest.position));
         let long_reads = LongReads::default();
         let desk = Desk {
@@ -158,7 +158,7 @@ impl SqliteStore {
             epoch: opened.epoch,
             readers: Readers::start(opened.readers).map_err(OpenError::Threads)?,
             blobs: Arc::new(BlobFiles::look(data, Arc::clone(&counters))),
-            tail: Arc::new(Mutex::new(opened.tail)),
+            tail: Arc::new(SharedTail::new(opened.tail)),
             counters,
             data: data.to_owned(),
             long_reads: LongReads::default(),

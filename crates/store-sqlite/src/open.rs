@@ -308,10 +308,9 @@ pub(crate) fn identity(db: &Connection) -> rusqlite::Result<(IncarnationId, u64)
 }
 
 fn read_tail(db: &Connection, file: &Path) -> Result<Tail, OpenError> {
-    let folded = meta(db, "folded").map(|found| found.unwrap_or(0));
-    let rows = folded.and_then(|folded| tail::load(db, folded));
-    let rows = rows.map_err(|cause| of_sql(file, &cause))?;
-    let mut tail = Tail::default();
+    let folded = meta(db, "folded").map_err(|cause| of_sql(file, &cause))?.unwrap_or(0);
+    let rows = tail::load(db, folded).map_err(|cause| of_sql(file, &cause))?;
+    let mut tail = Tail::behind(folded);
     tail.extend(&rows)
         .map_err(|cause| OpenError::Corrupt { file: file.to_owned(), cause: cause.to_string() })?;
     Ok(tail)

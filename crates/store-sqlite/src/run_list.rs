@@ -7,7 +7,7 @@
 use std::collections::{BinaryHeap, VecDeque};
 
 use base::RunId;
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use store::{RunQuery, RunRow, RunState};
 
 use crate::convert;
@@ -19,30 +19,30 @@ const ABOVE_ALL_IDS: [u8; 17] = [0xff; 17];
 /// Rows that a group reads at once, after its first one.
 const AHEAD: u32 = 32;
 
-type Id = [u8; 16];
-
 /// Runs of one workflow in one state.
 struct Group {
     state: i64,
     namespace: String,
     name: String,
     /// Rows that were read and are not on the page yet.
-    ahead: VecDeque<Id>,
-}
-
-/// The next run of a group.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Head {
-    /// The larger, the sooner.
-    rank: Id,
-    run: Id,
-    group: usize,
+    ahead: VecDeque<RunRow>,
 }
 
 #[derive(Clone, Copy)]
 enum Order {
     NewestFirst,
     OldestFirst,
+}
+
+impl Order {
+    /// The larger, the sooner.
+    fn rank(self, row: &RunRow) -> [u8; 16] {
+        let id = *row.run.as_uuid().as_bytes();
+        match self {
+            Self::NewestFirst => id,
+            Self::OldestFirst => id.map(|byte| !byte),
+        }
+    }
 }
 
 /// The runs that are asked for, newest first.
@@ -66,7 +66,7 @@ pub(crate) fn list(db: &Connection, query: &RunQuery) -> rusqlite::Result<Vec<Ru
     let db = db.unchecked_transaction()?;
     let groups = groups(&db, &states, query)?;
     let next = db.prepare_cached(include_str!("sql/run_list_next.sql"))?;
-    Merge { groups, next, order: Order::NewestFirst, bound: &oldest }.page(&db, before, query.limit)
+    Merge { groups, next, order: Order::NewestFirst, bound: &oldest }.page(before, query.limit)
 }
 
 /// Runs that have not ended, oldest first.
@@ -81,7 +81,7 @@ pub(crate) fn unfinished(
     let groups = groups(&db, &states, &RunQuery::default())?;
     let next = db.prepare_cached(include_str!("sql/run_unfinished_next.sql"))?;
     let merge = Merge { groups, next, order: Order::OldestFirst, bound: &ABOVE_ALL_IDS };
-    merge.page(&db, after, limit)
+    merge.page(after, limit)
 }
 
 struct Merge<'a> {
@@ -93,21 +93,21 @@ struct Merge<'a> {
 }
 
 impl Merge<'_> {
-    fn page(mut self, db: &Connection, after: &[u8], limit: u32) -> rusqlite::Result<Vec<RunRow>> {
+    fn page(mut self, after: &[u8], limit: u32) -> rusqlite::Result<Vec<RunRow>> {
         let mut heads = BinaryHeap::new();
         for group in 0..self.groups.len() {
             self.read(group, after, 1)?;
             heads.extend(self.head(group));
         }
-        let mut get = db.prepare_cached(include_str!("sql/run_get.sql"))?;
         let mut found = Vec::new();
         while found.len() < limit as usize {
-            let Some(Head { run, group, .. }) = heads.pop() else { break };
-            found.push(get.query_row([&run], run_row)?);
+            let Some((_, group)) = heads.pop() else { break };
+            let Some(row) = self.groups[group].ahead.pop_front() else { break };
             if self.groups[group].ahead.is_empty() {
-                self.read(group, &run, AHEAD)?;
+                self.read(group, row.run.as_uuid().as_bytes(), AHEAD)?;
             }
             heads.extend(self.head(group));
+            found.push(row);
         }
         Ok(found)
     }
@@ -115,49 +115,54 @@ impl Merge<'_> {
     fn read(&mut self, group: usize, after: &[u8], limit: u32) -> rusqlite::Result<()> {
         let Group { state, namespace, name, ahead } = &mut self.groups[group];
         let params = params![*state, &*namespace, &*name, after, self.bound, limit];
-        for id in self.next.query_map(params, |row| row.get(0))? {
-            ahead.push_back(id?);
+        for row in self.next.query_map(params, run_row)? {
+            ahead.push_back(row?);
         }
         Ok(())
     }
 
-    fn head(&mut self, group: usize) -> Option<Head> {
-        let run = self.groups[group].ahead.pop_front()?;
-        let rank = match self.order {
-            Order::NewestFirst => run,
-            Order::OldestFirst => run.map(|byte| !byte),
-        };
-        Some(Head { rank, run, group })
+    /// The rank of the group's next row, with the group.
+    fn head(&self, group: usize) -> Option<([u8; 16], usize)> {
+        let row = self.groups[group].ahead.front()?;
+        Some((self.order.rank(row), group))
     }
 }
 
 /// All groups in which the query may find something, one step through the index for each.
 fn groups(db: &Connection, states: &[RunState], query: &RunQuery) -> rusqlite::Result<Vec<Group>> {
-    let namespace = query.namespace.as_ref().map(|it| it.as_str());
     let name = query.workflow.as_ref().map(|it| it.as_str());
-    let mut next = db.prepare_cached(include_str!("sql/run_list_key.sql"))?;
-    let key = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let mut groups = Vec::new();
     for state in states.iter().copied().map(convert::code) {
-        let mut push = |namespace, name| {
-            groups.push(Group { state, namespace, name, ahead: VecDeque::new() });
+        let namespaces = match &query.namespace {
+            Some(namespace) => vec![namespace.as_str().to_owned()],
+            None => {
+                let mut next = db.prepare_cached(include_str!("sql/run_list_namespace.sql"))?;
+                steps(|last| next.query_row(params![state, last], |row| row.get(0)))?
+            }
         };
-        if let (Some(namespace), Some(name)) = (namespace, name) {
-            push(namespace.to_owned(), name.to_owned());
-            continue;
-        }
-        // No name is empty: the first key of a namespace is behind this one.
-        let mut last = (namespace.unwrap_or_default().to_owned(), String::new());
-        while let Some(found) = next.query_row(params![state, last.0, last.1], key).optional()? {
-            let (of, named): &(String, String) = &found;
-            if namespace.is_some_and(|namespace| namespace != of) {
-                break;
-            }
-            if name.is_none_or(|name| name == named) {
-                push(of.clone(), named.clone());
-            }
-            last = found;
+        for namespace in namespaces {
+            let names = match name {
+                Some(name) => vec![name.to_owned()],
+                None => {
+                    let mut next = db.prepare_cached(include_str!("sql/run_list_name.sql"))?;
+                    steps(|last| next.query_row(params![state, namespace, last], |row| row.get(0)))?
+                }
+            };
+            groups.extend(names.into_iter().map(|name| {
+                let namespace = namespace.clone();
+                Group { state, namespace, name, ahead: VecDeque::new() }
+            }));
         }
     }
     Ok(groups)
+}
+
+/// From one value of a column to the next that is larger. None is empty, so the first is larger than
+/// nothing. (A comparison of two columns at once would look at all rows of the last key again.)
+fn steps(mut next: impl FnMut(&str) -> rusqlite::Result<String>) -> rusqlite::Result<Vec<String>> {
+    let mut found: Vec<String> = Vec::new();
+    while let Some(step) = next(found.last().map_or("", String::as_str)).optional()? {
+        found.push(step);
+    }
+    Ok(found)
 }

@@ -6,6 +6,8 @@
 //! Why: `docs/adr/0003-journal-layout.md`.
 
 use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use rusqlite::{Connection, Statement, params};
 
@@ -17,6 +19,10 @@ pub(crate) const FOLD_ROWS: usize = 4096;
 
 /// Positions in one extent, so that a reader who wants the end of a long journal decodes little.
 const EXTENT_ROWS_MAX: usize = 1024;
+
+/// How long a reader waits for the writer to say what it has committed: a moment, unless the writer's
+/// thread has ended.
+const BEHIND_MAX: Duration = Duration::from_secs(10);
 
 /// Positions of consecutive sequences of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +41,39 @@ impl Span {
 pub(crate) struct Tail {
     rows: usize,
     spans: HashMap<i64, Span>,
+    /// The newest row that it has known.
+    newest: i64,
+}
+
+/// The tail, between the writer and all readers.
+#[derive(Debug, Default)]
+pub(crate) struct SharedTail {
+    tail: Mutex<Tail>,
+    grown: Condvar,
+}
+
+impl SharedTail {
+    pub(crate) fn new(tail: Tail) -> Self {
+        Self { tail: Mutex::new(tail), grown: Condvar::new() }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().expect("nothing panics while it holds the tail")
+    }
+
+    /// The tail when it knows this row. A commit can be seen in the file a moment before it is in the
+    /// tail: who has seen a run's row there must find the journal that it speaks of.
+    pub(crate) fn knowing(&self, position: i64) -> MutexGuard<'_, Tail> {
+        let is_behind = |tail: &mut Tail| tail.newest < position;
+        let waited = self.grown.wait_timeout_while(self.lock(), BEHIND_MAX, is_behind);
+        waited.expect("nothing panics while it holds the tail").0
+    }
+
+    /// Changes the tail after a commit.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Tail)) {
+        change(&mut self.lock());
+        self.grown.notify_all();
+    }
 }
 
 /// One row of the journal, without what it says.
@@ -52,6 +91,11 @@ pub(crate) struct Broken {
 }
 
 impl Tail {
+    /// The tail of a journal whose rows up to `folded` are in the index.
+    pub(crate) fn behind(folded: i64) -> Self {
+        Self { newest: folded, ..Self::default() }
+    }
+
     /// Adds rows that are committed. `Err` where a sequence is missing or doubled, which only a
     /// damaged file can bring about.
     pub(crate) fn extend(&mut self, rows: &[Appended]) -> Result<(), Broken> {
@@ -64,6 +108,7 @@ impl Tail {
                 return Err(Broken { position: row.position });
             }
             span.positions.push(row.position);
+            self.newest = self.newest.max(row.position);
         }
         self.rows += rows.len();
         Ok(())

@@ -4,8 +4,8 @@
 //! What a command does to the tables is in `apply`. A failed fsync ends the process: what the disk
 //! holds is unknown then, and only a fresh start reads what is really there.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::channel::oneshot;
@@ -19,7 +19,7 @@ use crate::blob::{BlobFiles, Held};
 use crate::event::Newest;
 use crate::inbox::{Inbox, Next};
 use crate::stats::Counters;
-use crate::tail::{self, Tail};
+use crate::tail::{self, SharedTail, Tail};
 use crate::upkeep::LongReads;
 
 /// Commits that wait for the writer; whoever comes later waits outside. Enough for several full
@@ -73,7 +73,7 @@ pub(crate) struct Commit {
 /// What the writer shares or was given.
 pub(crate) struct Desk {
     pub(crate) epoch: u64,
-    pub(crate) tail: Arc<Mutex<Tail>>,
+    pub(crate) tail: Arc<SharedTail>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ballast: Ballast,
     pub(crate) blobs: Arc<BlobFiles>,
@@ -252,14 +252,14 @@ impl<'db> Writer<'db> {
         Counters::add(&self.desk.counters.fsyncs, 1);
         // Readers learn of the rows before their committers do, so that everyone reads what they
         // have written.
-        let mut tail = self.desk.tail.lock().expect("nothing panics while it holds the tail");
-        if folded {
-            tail.clear();
-        }
-        tail.extend(&self.applier.appended)
-            .expect("the applier takes only the sequence that follows");
-        self.applier.gone.drain(..).for_each(|run| tail.remove(run));
-        drop(tail);
+        let (appended, gone) = (&self.applier.appended, &mut self.applier.gone);
+        self.desk.tail.change(|tail| {
+            if folded {
+                tail.clear();
+            }
+            tail.extend(appended).expect("the applier takes only the sequence that follows");
+            gone.drain(..).for_each(|run| tail.remove(run));
+        });
         self.desk.blobs.discard(self.db, self.applier.discarded.drain(..));
         let event_last = self.applier.events.settle();
         self.desk.event_last.store(event_last, Ordering::Release);
@@ -346,7 +346,7 @@ impl<'db> Writer<'db> {
     }
 
     fn tail(&self) -> std::sync::MutexGuard<'_, Tail> {
-        self.desk.tail.lock().expect("nothing panics while it holds the tail")
+        self.desk.tail.lock()
     }
 
     /// Between batches: keeps the write-ahead log short. Everyone is answered already.

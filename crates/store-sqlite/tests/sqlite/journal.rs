@@ -1,5 +1,8 @@
 //! Journals that are longer than what is kept in memory of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rusqlite::Connection;
 use store::suite::{append, row, run_id};
 use store::{Op, Preconditions, Sequence, Store};
@@ -66,4 +69,34 @@ async fn a_doctored_journal_is_an_error_and_not_an_answer() {
         db.execute(fifth, [run]).expect("puts it back");
         assert_eq!(read().await.expect("it is whole again").len(), 2000, "{doctor}");
     }
+}
+
+/// A commit can be seen in the file a moment before the writer has told the readers of its records. The
+/// moment is long where the writer does not get a core, so they are all busy here.
+///
+/// Mutation: read what the tail knows without waiting for what the file has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn who_sees_a_run_finds_the_journal_that_its_row_speaks_of() {
+    let folder = folder();
+    let store = Arc::new(open(folder.path()));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let busy: Vec<_> = (0..2 * cores)
+        .map(|_| {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || while !is_over.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    for n in 1..=2_000 {
+        let reader = Arc::clone(&store);
+        let seen = tokio::spawn(async move {
+            while reader.run_get(run_id(n)).await.expect("reads").is_none() {}
+            reader.journal_read(run_id(n), Sequence::ZERO, 9).await.expect("reads").len()
+        });
+        let ops = vec![Op::RunCreate(row(n)), append(run_id(n), 1)];
+        store.commit(ops, Preconditions::none()).await.expect("writes");
+        assert_eq!(seen.await.expect("does not panic"), 1, "run {n}");
+    }
+    is_over.store(true, Ordering::Relaxed);
+    busy.into_iter().for_each(|thread| thread.join().expect("does not panic"));
 }

@@ -4,19 +4,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::machine::Machine;
 use super::options::Options;
-use super::process::{self, Usage};
+use super::process::{self, Usage, mebibytes};
 use super::server::Server;
 use super::workflow::asleep;
 use super::{Built, Outcome, flood, long};
 
 /// While nothing should happen.
 const STILL: Duration = Duration::from_secs(10);
-
-const MIB: f64 = 1024.0 * 1024.0;
 
 #[derive(Default)]
 struct Figures {
@@ -46,9 +44,9 @@ pub fn run(built: &Built, options: &Options) -> anyhow::Result<Outcome> {
         it.still.as_millis(),
         it.ready_ms,
         it.woken_seconds,
-        it.before as f64 / MIB,
-        it.asleep as f64 / MIB,
-        it.peak as f64 / MIB,
+        mebibytes(it.before),
+        mebibytes(it.asleep),
+        mebibytes(it.peak),
         it.displaced,
     );
     let json = json!({
@@ -99,21 +97,14 @@ fn measure(built: &Built, runs: u64) -> anyhow::Result<Figures> {
 /// Compares the order of the ends with that of the ids.
 fn displaced(server: &Server, runs: u64) -> anyhow::Result<usize> {
     let mut ended = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!(
-            "/api/v1/namespaces/bench/events?type=io.serverlessworkflow.workflow.completed.v1&order=oldest&limit=500{cursor}"
-        );
-        let page: Value = serde_json::from_slice(&server.get(&path)?)?;
-        for item in page["items"].as_array().context("a page has `items`")? {
+    let ends = "events?type=io.serverlessworkflow.workflow.completed.v1&order=oldest";
+    server.pages(ends, |items| {
+        for item in items {
             let run = item["subject"].as_str().or(item["event"]["subject"].as_str());
             ended.push(run.with_context(|| format!("an end without its run: {item}"))?.to_owned());
         }
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+        Ok(())
+    })?;
     ensure!(ended.len() as u64 == runs, "{} ends of {runs} runs", ended.len());
     let mut order: Vec<usize> = (0..ended.len()).collect();
     order.sort_by_key(|index| &ended[*index]);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::machine::Machine;
@@ -85,17 +85,13 @@ fn ask(server: &Server, query: &str, expected: usize) -> anyhow::Result<Asked> {
 
 /// Every page there is, from the newest run to the oldest.
 fn walk(server: &Server, runs: u64) -> anyhow::Result<Asked> {
-    let (mut took, mut found, mut cursor) = (Vec::new(), 0, String::new());
-    loop {
-        let begun = Instant::now();
-        let page = server.runs(&format!("limit=500{cursor}"))?;
+    let (mut took, mut found, mut begun) = (Vec::new(), 0, Instant::now());
+    server.pages("runs?", |items| {
         took.push(begun.elapsed().as_secs_f64() * 1e3);
-        found += page["items"].as_array().context("a page has `items`")?.len();
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
+        found += items.len();
+        begun = Instant::now();
+        Ok(())
+    })?;
     ensure!(found as u64 == runs, "{found} of {runs} runs are listed");
     Ok(Asked::new(format!("all {} pages of 500", took.len()), found, took))
 }

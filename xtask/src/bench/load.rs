@@ -49,10 +49,15 @@ impl Measured {
     /// Below which this share of the runs stayed.
     #[must_use]
     pub fn latency_ms(&self, share: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        let index = ((self.latencies.len() as f64 * share) as usize).min(last);
-        self.latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+        latency_ms(&self.latencies, share)
     }
+}
+
+/// Below which this share of latencies stayed, which are in order.
+pub fn latency_ms(latencies: &[Duration], share: f64) -> f64 {
+    let last = latencies.len().saturating_sub(1);
+    let index = ((latencies.len() as f64 * share) as usize).min(last);
+    latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
 }
 
 impl Load<'_> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::connection::Connection;
 use super::machine::Machine;
 use super::options::Options;
-use super::process;
+use super::process::{self, mebibytes};
 use super::server::Server;
 use super::workflow::{Workflow, long_for, long_listen, long_then, one_step};
 use super::{Built, Outcome};
@@ -29,8 +29,6 @@ const KILLED_AT_PERCENT: u64 = 90;
 
 /// Long runs at once while others are timed.
 const NEIGHBOURS: usize = 4;
-
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// Of one run.
 struct Figures {
@@ -246,10 +244,10 @@ fn table(figures: &[Figures]) -> String {
             it.form,
             it.iterations,
             it.seconds,
-            of(it.anonymous.map(|bytes| bytes as f64 / MIB)),
+            of(it.anonymous.map(mebibytes)),
             it.written_per_commit.unwrap_or_default(),
             it.resume_ms,
-            it.store_bytes as f64 / MIB,
+            mebibytes(it.store_bytes),
         );
     }
     text

@@ -20,6 +20,11 @@ pub struct Resident {
     pub anonymous: u64,
 }
 
+#[must_use]
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 /// One process of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {

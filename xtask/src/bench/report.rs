@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::floor::Floor;
 use super::load::Measured;
-use super::process::{Resident, Usage};
+use super::process::{Resident, Usage, mebibytes};
 use super::server::Counted;
 use super::workflow::STEPS;
 
@@ -151,7 +151,6 @@ impl Report {
         self.both(&mut text, "commits/fsync", 1, |it| Some(it.commits_per_fsync()));
         self.both(&mut text, "bytes written/step", 0, W1::written_per_step);
         if let Some(memory) = &self.memory {
-            let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             let _ = writeln!(
                 text,
                 "\nMemory {} s after the load: {:.1} MiB resident, {:.1} MiB of it anonymous.",

@@ -7,7 +7,7 @@ use super::load::Load;
 use super::machine::Machine;
 use super::options::Options;
 use super::peers::{Peers, engines, langgraph, notes, restate};
-use super::process::{self, Resident};
+use super::process::{self, Resident, mebibytes};
 use super::server::Server;
 use super::workflow::ten_steps;
 use super::{Built, CROWD, Outcome, WARM_UP};
@@ -91,10 +91,6 @@ fn targets(ours: &[Figures]) -> Vec<Target> {
         target("anonymous at rest, MiB", ANONYMOUS_MIB_MAX, rested(|it| it.anonymous)),
         target("resident at rest, MiB", RESIDENT_MIB_MAX, rested(|it| it.whole)),
     ]
-}
-
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 fn starts(built: &Built) -> anyhow::Result<Vec<Figures>> {

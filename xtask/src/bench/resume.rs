@@ -119,13 +119,10 @@ fn pending(server: &Server) -> anyhow::Result<bool> {
 }
 
 fn completed(server: &Server) -> anyhow::Result<u64> {
-    let (mut count, mut cursor) = (0, String::new());
-    loop {
-        let page = server.runs(&format!("state=completed&limit=500{cursor}"))?;
-        count += page["items"].as_array().context("a page has `items`")?.len() as u64;
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(count),
-        }
-    }
+    let mut count = 0;
+    server.pages("runs?state=completed", |items| {
+        count += items.len() as u64;
+        Ok(())
+    })?;
+    Ok(count)
 }

@@ -119,7 +119,28 @@ impl Server {
 
     /// A page of the list of runs.
     pub fn runs(&self, query: &str) -> anyhow::Result<Value> {
-        let body = self.get(&format!("/api/v1/namespaces/bench/runs?{query}"))?;
+        self.page(&format!("runs?{query}"))
+    }
+
+    /// All pages of a list, in their largest size.
+    pub fn pages(
+        &self,
+        list: &str,
+        mut each: impl FnMut(&[Value]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut cursor = String::new();
+        loop {
+            let page = self.page(&format!("{list}&limit=500{cursor}"))?;
+            each(page["items"].as_array().context("a page has `items`")?)?;
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn page(&self, list: &str) -> anyhow::Result<Value> {
+        let body = self.get(&format!("/api/v1/namespaces/bench/{list}"))?;
         serde_json::from_slice(&body).context("the answer is not JSON")
     }
 

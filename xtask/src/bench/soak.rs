@@ -13,11 +13,11 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::connection::{Connection, beginning};
-use super::load::{Load, has_completed};
+use super::load::{Load, has_completed, latency_ms};
 use super::long;
 use super::machine::Machine;
 use super::options::Options;
-use super::process::{self, Resident, Usage};
+use super::process::{self, Resident, Usage, mebibytes};
 use super::server::Server;
 use super::workflow::{Workflow, asleep, fork, large, long_listen, ten_steps};
 use super::{Built, CROWD, Outcome, WARM_UP};
@@ -30,8 +30,6 @@ const FULL_LOAD_TIME: Duration = Duration::from_secs(20);
 
 /// Ended runs go after this: within the soak, so that what is kept can be flat.
 const KEEP: &str = "PT5M";
-
-const MIB: f64 = 1024.0 * 1024.0;
 
 /// One interval, as it was at its end.
 struct Interval {
@@ -237,13 +235,12 @@ fn table(intervals: &[Interval], full: f64, rate: f64) -> String {
 
 impl Interval {
     fn ms(&self, share: f64) -> f64 {
-        let index = (self.latencies.len().saturating_sub(1) as f64 * share) as usize;
-        self.latencies.get(index).map_or(0.0, |it| it.as_secs_f64() * 1e3)
+        latency_ms(&self.latencies, share)
     }
 
     fn row(&self) -> String {
         let mib = |of: fn(Resident) -> u64| {
-            self.memory.map_or_else(String::new, |it| format!("{:.1}", of(it) as f64 / MIB))
+            self.memory.map_or_else(String::new, |it| format!("{:.1}", mebibytes(of(it))))
         };
         let shown = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
         format!(
@@ -258,7 +255,7 @@ impl Interval {
             mib(|it| it.whole),
             shown(self.threads),
             shown(self.files.map(|it| it as u64)),
-            self.store_bytes as f64 / MIB,
+            mebibytes(self.store_bytes),
             self.runs_in_store,
             self.usage.map_or(0.0, |it| it.processor.as_secs_f64()),
         )

@@ -2,7 +2,7 @@
 
 use super::super::comparison::{Bound, Comparison, Row, Target};
 use super::super::machine::Machine;
-use super::super::process::Resident;
+use super::super::process::{Resident, mebibytes};
 use super::super::workflow::STEPS;
 use super::fsyncs::{Both, Counted};
 use super::notes;
@@ -104,7 +104,7 @@ fn rows_of(column: &Column, rounds: &[Round], counted: Option<&[Both; 2]>) -> Ve
 }
 
 fn memory(what: &str, rounds: &[Round], figure: fn(Resident) -> u64) -> Row {
-    let mebibytes = |it: Resident| figure(it) as f64 / f64::from(1 << 20);
+    let mebibytes = |it: Resident| mebibytes(figure(it));
     let of = |engine: fn(&Round) -> &Steps| each(rounds, |it| engine(it).memory.map(mebibytes));
     let cells = vec![of(|it| &it.ours), of(|it| &it.restate), of(|it| &it.langgraph), vec![]];
     Row::new(what, 1, cells)

@@ -11,33 +11,67 @@ const REST_MIN: Duration = Duration::from_millis(10);
 /// time goes here.
 const REST_TIMES: u32 = 2;
 
+/// Work that is so late rests half as long: what comes in faster than it is worked off would fill the
+/// disk.
+const LATE: Duration = Duration::from_secs(5);
+
+/// However late it is, a rest is not shorter than this part of its step: after a month without power the
+/// work of the day still comes first.
+const REST_SHARE_MIN: f64 = 0.75;
+
 /// The pace of one piece of background work.
 #[derive(Debug)]
 pub struct Pacer {
     since: Instant,
     rests: bool,
+    late: Duration,
 }
 
 impl Pacer {
     /// Beside work that must not wait.
     #[must_use]
     pub fn gentle() -> Self {
-        Self { since: Instant::now(), rests: true }
+        Self { since: Instant::now(), rests: true, late: Duration::ZERO }
     }
 
     /// For somebody who waits for the end. Even so, one step at a time.
     #[must_use]
     pub fn swift() -> Self {
-        Self { since: Instant::now(), rests: false }
+        Self { since: Instant::now(), rests: false, late: Duration::ZERO }
+    }
+
+    /// From here on, what is done should have been done so long ago.
+    pub fn late(&mut self, by: Duration) {
+        self.late = by;
     }
 
     /// After each step.
     pub async fn rest(&mut self) {
         if self.rests {
-            tokio::time::sleep((self.since.elapsed() * REST_TIMES).max(REST_MIN)).await;
+            tokio::time::sleep(rest(self.since.elapsed(), self.late)).await;
             self.since = Instant::now();
         } else {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+fn rest(step: Duration, late: Duration) -> Duration {
+    let rest = (step * REST_TIMES).max(REST_MIN).div_f64(1.0 + late.div_duration_f64(LATE));
+    rest.max(step.mul_f64(REST_SHARE_MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: rest as long however late it is, not at all when it is very late, or for a fixed time.
+    #[test]
+    fn a_rest_is_longer_than_its_step_unless_the_work_is_late() {
+        let rests = |step_ms, late_s| {
+            rest(Duration::from_millis(step_ms), Duration::from_secs(late_s)).as_millis()
+        };
+        assert_eq!((rests(1, 0), rests(20, 0), rests(500, 0)), (10, 40, 1_000));
+        assert_eq!((rests(1, 5), rests(20, 5), rests(20, 5_000)), (5, 20, 15));
     }
 }

@@ -30,11 +30,12 @@ use worker::Catalog;
 use crate::config::{Config, Journals};
 use crate::schedule;
 
-/// Runs that are forgotten in one step: a few milliseconds of the writer's time.
-const RUNS_PAGE: u32 = 32;
+/// Runs that are forgotten in one step: a few milliseconds of the writer's time. Of runs that ended side
+/// by side the records lie on the same pages, so that fewer at once would write more.
+const RUNS_PAGE: u32 = 64;
 
 /// Rows of forgotten runs that are cleared away in one step, likewise.
-const CLEAR_ROWS: u32 = 500;
+const CLEAR_ROWS: u32 = 1_000;
 
 /// Events that are forgotten in one step, likewise.
 const EVENTS_ROWS: u32 = 500;
@@ -48,6 +49,10 @@ const FREE_BYTES_KEPT: u64 = 16 * 1024 * 1024;
 /// Runs of one workflow that are needed still and passed over in one look; the next look goes on behind
 /// them.
 const PASSED_OVER_MAX: usize = 1_000;
+
+/// One kind of work, before it is another's turn: runs that end faster than they are forgotten must not
+/// keep events for ever.
+const TURN: Duration = Duration::from_secs(1);
 
 /// Between two looks at least.
 const SLEEP_MIN: Duration = Duration::from_secs(1);
@@ -85,6 +90,8 @@ struct Forgotten {
     runs: u64,
     /// When the next run's time is over.
     next: Option<Timestamp>,
+    /// The time was over before all was done.
+    more: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +119,8 @@ struct Inner {
     keeps: Mutex<HashMap<WorkflowKey, (Digest, Option<Keep>)>>,
     /// Where the next look at a workflow begins, where the last one did not come to its end.
     cursors: Mutex<HashMap<WorkflowKey, (Timestamp, RunId)>>,
+    /// The workflow whose runs were looked at when the time was over: the next look begins behind it.
+    looked_at: Mutex<Option<WorkflowKey>>,
 }
 
 impl Tidying {
@@ -126,26 +135,25 @@ impl Tidying {
             events: config.events,
             keeps: Mutex::default(),
             cursors: Mutex::default(),
+            looked_at: Mutex::default(),
         }))
     }
 
     /// Forgets what is due, again and again, until `closing`.
     pub(crate) async fn run(self, driver: Driver, closing: CancellationToken) {
+        let mut pace = Pacer::gentle();
         loop {
-            let work = async {
-                let mut pace = Pacer::gentle();
-                let done = self.forget_runs(&mut pace, None).await?;
-                self.forget_events(&mut pace, &driver, None).await?;
-                self.give_back(&mut pace, FREE_BYTES_KEPT, None).await?;
-                Ok::<_, TidyError>(done.next)
-            };
             let next = tokio::select! {
                 () = closing.cancelled() => return,
-                worked = work => worked.unwrap_or_else(|error| {
+                worked = self.take_turns(&mut pace, &driver) => worked.unwrap_or_else(|error| {
                     tracing::error!(%error, "cannot forget runs whose time is over");
-                    None
+                    Forgotten::default()
                 }),
             };
+            if next.more {
+                continue;
+            }
+            let next = next.next;
             let now = self.0.clock.now();
             let sleep = next.map_or(SLEEP_MAX, |next| next.since(now).as_std());
             let sleep = sleep.clamp(SLEEP_MIN, SLEEP_MAX);
@@ -154,6 +162,22 @@ impl Tidying {
                 () = tokio::time::sleep(sleep) => {}
             }
         }
+    }
+
+    /// Each kind of work for as long as it is due, but not longer than its turn.
+    async fn take_turns(&self, pace: &mut Pacer, driver: &Driver) -> Result<Forgotten, TidyError> {
+        let turn = || Some(Instant::now() + TURN);
+        let mut done = self.forget_runs(pace, turn()).await?;
+        let until = turn();
+        self.forget_events(pace, driver, until).await?;
+        done.more |= is_over(until);
+        // While more is to be forgotten, the room is for what comes next.
+        if !done.more {
+            let until = turn();
+            self.give_back(pace, FREE_BYTES_KEPT, until).await?;
+            done.more = is_over(until);
+        }
+        Ok(done)
     }
 
     /// All that is due now, or as much of it as can be done in `time`.
@@ -185,23 +209,32 @@ impl Tidying {
         pace: &mut Pacer,
         until: Option<Instant>,
     ) -> Result<Forgotten, TidyError> {
-        let mut forgotten = Forgotten::default();
-        let mut key = None;
-        while let Some(next) = self.0.store.run_ended_key(key).await?
-            && !is_over(until)
-        {
+        let mut key = self.looked_at().take();
+        // What the workflows before it have is looked at next.
+        let mut forgotten = Forgotten { more: key.is_some(), ..Forgotten::default() };
+        self.clear(pace, until).await?;
+        while let Some(next) = self.0.store.run_ended_key(key).await? {
             if let Keep::For(keep) = self.keep_of(&next).await? {
                 let of = self.forget_of(&next, keep, pace, until).await?;
                 forgotten.runs += of.runs;
                 forgotten.next = [forgotten.next, of.next].into_iter().flatten().min();
             }
+            if is_over(until) {
+                *self.looked_at() = Some(next);
+                return Ok(Forgotten { more: true, ..forgotten });
+            }
             key = Some(next);
         }
-        while self.0.store.clear_count().await? > 0 && !is_over(until) {
+        Ok(forgotten)
+    }
+
+    /// Clears away what forgotten runs have left.
+    async fn clear(&self, pace: &mut Pacer, until: Option<Instant>) -> Result<(), TidyError> {
+        while self.0.store.clear_is_due().await? && !is_over(until) {
             self.0.store.commit(vec![Op::Clear { rows: CLEAR_ROWS }], self.owned()).await?;
             pace.rest().await;
         }
-        Ok(forgotten)
+        Ok(())
     }
 
     /// Forgets old events, but for those that somebody has still to hear.
@@ -235,7 +268,12 @@ impl Tidying {
             }
             let forget = Op::EventForget { needed, kept, rows: EVENTS_ROWS };
             self.0.store.commit(vec![forget], self.owned()).await?;
+            let gone = self.0.store.event_kept().await?.oldest.saturating_sub(there.oldest);
             pace.rest().await;
+            // Those that have come meanwhile are worth no step of their own.
+            if gone < u64::from(EVENTS_ROWS) {
+                return Ok(());
+            }
         }
     }
 
@@ -260,6 +298,8 @@ impl Tidying {
                 return Ok(Forgotten { next: next.map(|at| at.plus(keep)), ..forgotten });
             };
             after = last.ended_at.map(|at| (at, last.run));
+            let late = after.map_or(base::Duration::ZERO, |(at, _)| until.since(at));
+            pace.late(late.as_std());
             let mut due = Vec::new();
             for row in &page {
                 if self.is_needed(row).await? {
@@ -270,7 +310,11 @@ impl Tidying {
             }
             // One commit each, so that a run that was taken up again just now stops no other. The writer
             // makes one of all.
-            let forget = |run| self.0.store.commit(vec![Op::RunForget { run }], self.owned());
+            let forget = |run| {
+                // Nobody waits for outcomes: there is no hub.
+                let forget = Op::RunForget { run, with_outcomes: true };
+                self.0.store.commit(vec![forget], self.owned())
+            };
             for result in join_all(due.into_iter().map(forget)).await {
                 match result {
                     Ok(()) => forgotten.runs += 1,
@@ -279,6 +323,8 @@ impl Tidying {
                 }
             }
             pace.rest().await;
+            // Before the next are forgotten, so that what is left of them does not pile up.
+            self.clear(pace, deadline).await?;
             if passed_over >= PASSED_OVER_MAX || is_over(deadline) {
                 if let Some(after) = after {
                     self.cursors().insert(key.clone(), after);
@@ -352,6 +398,10 @@ impl Tidying {
     fn keeps(&self) -> std::sync::MutexGuard<'_, HashMap<WorkflowKey, (Digest, Option<Keep>)>> {
         // No change of the map can panic half way.
         self.0.keeps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_at(&self) -> std::sync::MutexGuard<'_, Option<WorkflowKey>> {
+        self.0.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cursors(&self) -> std::sync::MutexGuard<'_, HashMap<WorkflowKey, (Timestamp, RunId)>> {

@@ -222,7 +222,7 @@ impl<'db> Applier<'db> {
             Op::JournalForget { run, through, stretch } => {
                 self.journal_forget(*run, *through, stretch)
             }
-            Op::RunForget { run } => self.run_forget(*run),
+            Op::RunForget { run, with_outcomes } => self.run_forget(*run, *with_outcomes),
             Op::Clear { rows } => self.clear(*rows),
             Op::BlobKeep { blob, size } => self.blob_keep(*blob, *size),
             Op::RevisionPut(row) => {

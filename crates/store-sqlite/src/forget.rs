@@ -125,7 +125,7 @@ impl Applier<'_> {
         Ok(blobs.len())
     }
 
-    pub(crate) fn run_forget(&mut self, run: RunId) -> Result<(), Refusal> {
+    pub(crate) fn run_forget(&mut self, run: RunId, with_outcomes: bool) -> Result<(), Refusal> {
         let id = self.existing(run)?.id;
         let state = "SELECT state FROM runs WHERE id = ?1";
         let state: i64 = self.db.prepare_cached(state)?.query_row([id], |row| row.get(0))?;
@@ -140,6 +140,9 @@ impl Applier<'_> {
             "DELETE FROM journal_starts WHERE run = ?1",
         ] {
             self.db.prepare_cached(delete)?.execute([id])?;
+        }
+        if with_outcomes {
+            self.db.prepare_cached("DELETE FROM outcomes WHERE run = ?1")?.execute([id])?;
         }
         self.heads.remove(run);
         self.gone.push(id);
@@ -333,7 +336,7 @@ pub(crate) fn ended_key(
     query.query_row([namespace, name], |row| convert::key(row, 0)).optional()
 }
 
-pub(crate) fn clear_count(db: &Connection) -> rusqlite::Result<u64> {
-    db.prepare_cached("SELECT count(*) FROM forgotten WHERE cleared = 0")?
-        .query_row([], |row| uint(row, 0))
+pub(crate) fn clear_is_due(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE cleared = 0)")?
+        .query_row([], |row| row.get(0))
 }

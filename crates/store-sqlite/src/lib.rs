@@ -434,8 +434,8 @@ impl Store for SqliteStore {
         self.ask("list workflows of ended runs", move |db| forget::ended_key(db, after.as_ref()))
     }
 
-    fn clear_count(&self) -> Answer<'_, u64> {
-        self.ask("count what is left of forgotten runs", forget::clear_count)
+    fn clear_is_due(&self) -> Answer<'_, bool> {
+        self.ask("look for what is left of forgotten runs", forget::clear_is_due)
     }
 
     fn reclaim(&self, bytes: u64) -> Answer<'_, Reclaimed> {

@@ -66,10 +66,10 @@ pub enum Op {
     /// the journal could not be followed from there, and for more than
     /// [`JOURNAL_FORGET_MAX`](crate::JOURNAL_FORGET_MAX) records.
     JournalForget { run: RunId, through: Sequence, stretch: Bytes },
-    /// Forgets a run that has ended, with all that is its own; its outcomes stay. What is large is
-    /// cleared away by [`Op::Clear`] afterwards. Refused as [`CommitError::RunGoesOn`] where the run has
-    /// not ended.
-    RunForget { run: RunId },
+    /// Forgets a run that has ended, with all that is its own; its outcomes only where it says so. What
+    /// is large is cleared away by [`Op::Clear`] afterwards. Refused as [`CommitError::RunGoesOn`] where
+    /// the run has not ended.
+    RunForget { run: RunId, with_outcomes: bool },
     /// Clears away what forgotten runs have left, at most about so many rows.
     Clear { rows: u32 },
 }

@@ -155,8 +155,8 @@ pub trait Store: Send + Sync + 'static {
     fn run_ended(&self, query: EndedQuery) -> Answer<'_, Vec<RunRow>>;
     /// The next workflow after `after` that has runs that have ended; it may have been deleted.
     fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>>;
-    /// Forgotten runs of which something is left to [clear](Op::Clear).
-    fn clear_count(&self) -> Answer<'_, u64>;
+    /// Whether something of forgotten runs is left to [clear](Op::Clear).
+    fn clear_is_due(&self) -> Answer<'_, bool>;
     /// Gives free room inside the store back to the disk, at most about so many bytes, behind whatever
     /// waits to be written; and deletes some of the files that a crash has left without anything that
     /// refers to them.

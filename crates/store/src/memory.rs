@@ -501,8 +501,8 @@ impl Store for MemoryStore {
         })
     }
 
-    fn clear_count(&self) -> Answer<'_, u64> {
-        self.ask(|_| 0)
+    fn clear_is_due(&self) -> Answer<'_, bool> {
+        self.ask(|_| false)
     }
 
     fn reclaim(&self, _bytes: u64) -> Answer<'_, Reclaimed> {

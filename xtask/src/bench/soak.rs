@@ -28,9 +28,6 @@ const INTERVALS: u32 = 24;
 /// Before the soak, to know what half of it is.
 const FULL_LOAD_TIME: Duration = Duration::from_secs(20);
 
-/// Ended runs go after this: within the soak, so that what is kept can be flat.
-const KEEP: &str = "PT5M";
-
 /// One interval, as it was at its end.
 struct Interval {
     minutes: f64,
@@ -62,8 +59,10 @@ struct Rare {
 pub fn run(built: &Built, options: &Options) -> anyhow::Result<Outcome> {
     let machine = Machine::look();
     let (data, config) = (built.folder.join("data"), built.folder.join("site.yaml"));
+    // Within the soak, so that what is kept can be flat.
+    let keep = format!("PT{}S", (options.seconds / u64::from(INTERVALS)).max(1));
     let text =
-        format!("apiVersion: isonomy.dev/v1\nkind: Site\nspec:\n  retention:\n    keep: {KEEP}\n");
+        format!("apiVersion: isonomy.dev/v1\nkind: Site\nspec:\n  retention:\n    keep: {keep}\n");
     std::fs::write(&config, text).context("cannot write `site.yaml`")?;
     let server = Server::start_configured(&built.isonomy, &data, &config)?;
     let (steps, rare) = (ten_steps(), rare());
@@ -81,7 +80,7 @@ pub fn run(built: &Built, options: &Options) -> anyhow::Result<Outcome> {
     let intervals: Value = intervals.iter().map(Interval::json).collect();
     let json = json!({
         "machine": machine.json(), "runsPerSecondFull": full, "runsPerSecond": rate,
-        "keep": KEEP, "intervals": intervals,
+        "keep": keep, "intervals": intervals,
     });
     Ok(Outcome { text, json })
 }

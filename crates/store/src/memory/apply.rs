@@ -88,7 +88,7 @@ impl Kept {
                 last(staged, *run)?;
                 self.admit_forget(*run, *through)?;
             }
-            Op::RunForget { run } => {
+            Op::RunForget { run, .. } => {
                 last(staged, *run)?;
                 let kept = || self.runs.get(run).is_some_and(|run| run.row.state.has_ended());
                 if !staged.ended.get(run).copied().unwrap_or_else(kept) {
@@ -170,7 +170,7 @@ impl Kept {
             Op::JournalForget { run, through, stretch } => {
                 self.journal_forget(run, through, stretch);
             }
-            Op::RunForget { run } => self.run_forget(run),
+            Op::RunForget { run, with_outcomes } => self.run_forget(run, with_outcomes),
             // Nothing is left to be cleared away.
             Op::Clear { .. } => {}
             Op::BlobKeep { blob, .. } => {

@@ -37,7 +37,10 @@ impl Kept {
         self.release(blobs);
     }
 
-    pub(super) fn run_forget(&mut self, run: RunId) {
+    pub(super) fn run_forget(&mut self, run: RunId, with_outcomes: bool) {
+        if with_outcomes {
+            self.outcomes.retain(|outcome| outcome.run != run);
+        }
         let gone = self.runs.remove(&run).expect("admitted only where the run exists");
         self.release(gone.refers.into_iter().map(|(_, blob)| blob));
     }

@@ -23,6 +23,10 @@ fn forget(n: u64, through: u64) -> Op {
     Op::JournalForget { run: run_id(n), through: Sequence(through), stretch }
 }
 
+fn run_forget(n: u64) -> Op {
+    Op::RunForget { run: run_id(n), with_outcomes: false }
+}
+
 fn ended(n: u64, end: i64) -> RunRow {
     RunRow { state: RunState::Completed, ended_at: Some(at(end)), ..row(n) }
 }
@@ -139,21 +143,21 @@ pub async fn blobs_go_with_the_last_that_refers_to_them(store: &dyn Store) {
         kept
     };
     assert_eq!(kept().await, ["first", "old and start", "old and another run", "new"]);
-    put(store, vec![Op::RunUpdate(ended(1, 5)), Op::RunForget { run: run_id(1) }]).await;
+    put(store, vec![Op::RunUpdate(ended(1, 5)), run_forget(1)]).await;
     clear(store).await;
     assert_eq!(kept().await, ["old and another run"]);
-    put(store, vec![Op::RunUpdate(ended(2, 5)), Op::RunForget { run: run_id(2) }]).await;
+    put(store, vec![Op::RunUpdate(ended(2, 5)), run_forget(2)]).await;
     clear(store).await;
     assert_eq!(kept().await, [""; 0]);
 }
 
 async fn clear(store: &dyn Store) {
-    while store.clear_count().await.expect("reads") > 0 {
+    while store.clear_is_due().await.expect("reads") {
         put(store, vec![Op::Clear { rows: 1_000 }]).await;
     }
 }
 
-/// Mutation: forget a run that goes on, leave something of it behind, or take its outcome away.
+/// Mutation: forget a run that goes on, leave something of it behind, or take its outcome away unasked.
 pub async fn a_run_is_forgotten_and_its_outcome_stays(store: &dyn Store) {
     put(store, vec![Op::RunCreate(row(1)), append(run_id(1), 1), snapshot(1, 1)]).await;
     put(store, vec![Op::RunCreate(row(2)), append(run_id(2), 1)]).await;
@@ -166,9 +170,9 @@ pub async fn a_run_is_forgotten_and_its_outcome_stays(store: &dyn Store) {
     };
     put(store, vec![Op::OutcomePut(outcome(1)), Op::OutcomePut(outcome(2))]).await;
     let goes_on = Err(CommitError::RunGoesOn(run_id(1)));
-    assert_eq!(commit(store, vec![Op::RunForget { run: run_id(1) }]).await, goes_on);
+    assert_eq!(commit(store, vec![run_forget(1)]).await, goes_on);
     put(store, vec![Op::RunUpdate(ended(1, 5)), append(run_id(1), 2)]).await;
-    put(store, vec![Op::RunForget { run: run_id(1) }]).await;
+    put(store, vec![run_forget(1)]).await;
     let missing = Err(CommitError::RunMissing(run_id(1)));
     assert_eq!(commit(store, vec![append(run_id(1), 3)]).await, missing);
     clear(store).await;
@@ -178,20 +182,24 @@ pub async fn a_run_is_forgotten_and_its_outcome_stays(store: &dyn Store) {
     let outcomes = store.outcome_list(0, 9).await.expect("reads");
     let runs: Vec<_> = outcomes.iter().map(|outcome| outcome.run).collect();
     assert_eq!(runs, [run_id(1), run_id(2)]);
+    let with_outcomes = Op::RunForget { run: run_id(2), with_outcomes: true };
+    put(store, vec![Op::RunUpdate(ended(2, 5)), with_outcomes]).await;
+    clear(store).await;
+    let outcomes = store.outcome_list(0, 9).await.expect("reads");
+    assert_eq!(outcomes.iter().map(|outcome| outcome.run).collect::<Vec<_>>(), [run_id(1)]);
     // Another one begins where nothing is left, even under the same id.
     put(store, vec![Op::RunCreate(row(1)), append(run_id(1), 1)]).await;
     assert_eq!(sequences(store, 1, 0, 9).await, [1]);
-    assert_eq!(sequences(store, 2, 0, 9).await, [1]);
+    assert_eq!(sequences(store, 2, 0, 9).await, [0; 0]);
 }
 
 /// Mutation: forget and go on in one commit as if nothing were.
 pub async fn a_run_is_gone_within_the_commit_that_forgets_it(store: &dyn Store) {
     put(store, vec![Op::RunCreate(ended(1, 5)), append(run_id(1), 1)]).await;
-    let both = vec![Op::RunForget { run: run_id(1) }, append(run_id(1), 2)];
+    let both = vec![run_forget(1), append(run_id(1), 2)];
     assert_eq!(commit(store, both).await, Err(CommitError::RunMissing(run_id(1))));
     assert_eq!(sequences(store, 1, 0, 9).await, [1]);
-    put(store, vec![append(run_id(1), 2), Op::RunForget { run: run_id(1) }, Op::RunCreate(row(1))])
-        .await;
+    put(store, vec![append(run_id(1), 2), run_forget(1), Op::RunCreate(row(1))]).await;
     assert_eq!(sequences(store, 1, 0, 9).await, [0; 0]);
     put(store, vec![append(run_id(1), 1), append(run_id(1), 2)]).await;
     clear(store).await;

@@ -12,7 +12,12 @@ use store::{
 
 use crate::apply::{Applier, Refusal};
 use crate::convert::{self, Damaged, bytes, int, uint};
+use crate::heads::Head;
 use crate::tail::{self, Span, decode, encode};
+
+/// What a run has left is cleared away at once up to so many rows: a row to remember it by would cost as
+/// much as some of them.
+const CLEAR_AT_ONCE_ROWS: usize = 32;
 
 /// The smallest number of a state that is an end.
 const STATE_ENDED_MIN: i64 = 4;
@@ -126,7 +131,7 @@ impl Applier<'_> {
     }
 
     pub(crate) fn run_forget(&mut self, run: RunId, with_outcomes: bool) -> Result<(), Refusal> {
-        let id = self.existing(run)?.id;
+        let Head { id, last } = self.existing(run)?;
         let state = "SELECT state FROM runs WHERE id = ?1";
         let state: i64 = self.db.prepare_cached(state)?.query_row([id], |row| row.get(0))?;
         if state < STATE_ENDED_MIN {
@@ -134,7 +139,6 @@ impl Applier<'_> {
         }
         self.tail_write(id)?;
         for delete in [
-            "INSERT INTO forgotten SELECT id, run, 0 FROM runs WHERE id = ?1",
             "DELETE FROM runs WHERE id = ?1",
             "DELETE FROM snapshots WHERE run = ?1",
             "DELETE FROM journal_starts WHERE run = ?1",
@@ -143,6 +147,13 @@ impl Applier<'_> {
         }
         if with_outcomes {
             self.db.prepare_cached("DELETE FROM outcomes WHERE run = ?1")?.execute([id])?;
+        }
+        let is_small = last <= CLEAR_AT_ONCE_ROWS as u64;
+        let is_cleared =
+            is_small && self.clear_run(id, CLEAR_AT_ONCE_ROWS + 1)? <= CLEAR_AT_ONCE_ROWS;
+        if !(is_cleared && with_outcomes) {
+            let put = "INSERT INTO forgotten VALUES (?1, ?2, 0)";
+            self.db.prepare_cached(put)?.execute(params![id, run.as_uuid().as_bytes()])?;
         }
         self.heads.remove(run);
         self.gone.push(id);

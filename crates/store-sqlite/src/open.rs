@@ -33,6 +33,9 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("sql/schema_run_by_place.sql"),
 ];
 
+/// Statements that a connection keeps compiled: all that it has, since each is asked again.
+const STATEMENTS_KEPT: usize = 128;
+
 /// How long a connection waits for a foreign process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -245,6 +248,10 @@ fn connect(file: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     // The writer does that too, where the disk has room for it; the end of a process must not.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Otherwise each statement with a `LIMIT ?` is compiled anew whenever it is bound: a plan could
+    // depend on the number. Ours must not.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // A file that somebody has doctored must not make us call functions that it names.
     db.pragma_update(None, "trusted_schema", false)?;
     Ok(db)

@@ -376,12 +376,11 @@ impl<'db> Writer<'db> {
 
     /// Moves pages from the end of the file to free ones, and cuts the end off.
     fn reclaim(&self, bytes: u64) -> rusqlite::Result<Reclaimed> {
-        let free = || -> rusqlite::Result<u64> {
-            let pages: i64 =
-                self.db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        let bytes_of = |pragma| -> rusqlite::Result<u64> {
+            let pages: i64 = self.db.pragma_query_value(None, pragma, |row| row.get(0))?;
             Ok(pages.unsigned_abs() * PAGE_BYTES)
         };
-        let before = free()?;
+        let before = bytes_of("freelist_count")?;
         let pages = bytes.min(before) / PAGE_BYTES;
         if pages > 0 {
             let mut vacuum = self.db.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
@@ -389,13 +388,14 @@ impl<'db> Writer<'db> {
             while steps.next()?.is_some() {}
             Counters::add(&self.desk.counters.fsyncs, 1);
         }
-        let free_bytes = free()?;
+        let (free_bytes, whole_bytes) = (bytes_of("freelist_count")?, bytes_of("page_count")?);
         if pages > 0 && free_bytes == 0 {
             // Somebody wants all of it: the file becomes shorter when the log is copied.
             self.checkpoint("PASSIVE");
         }
         let files_left = self.desk.blobs.sweep(self.db);
-        Ok(Reclaimed { bytes: before.saturating_sub(free_bytes), free_bytes, files_left })
+        let bytes = before.saturating_sub(free_bytes);
+        Ok(Reclaimed { bytes, free_bytes, whole_bytes, files_left })
     }
 
     fn checkpoint(&self, mode: &str) {

@@ -60,6 +60,8 @@ pub struct Reclaimed {
     pub bytes: u64,
     /// Room inside the store that could be given back still.
     pub free_bytes: u64,
+    /// The whole store, but for what lies in files of its own.
+    pub whole_bytes: u64,
     /// Not all files have been looked at yet: ask again.
     pub files_left: bool,
 }

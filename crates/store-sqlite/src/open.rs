@@ -354,6 +354,18 @@ mod tests {
 
     use super::*;
 
+    /// Mutation: let plans depend on what is bound.
+    #[test]
+    fn a_statement_is_compiled_once_whatever_is_bound() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let db = connect(file.path(), READER_CACHE_KIB).expect("opens");
+        let mut one = db.prepare("SELECT name FROM sqlite_schema LIMIT ?1").expect("compiles");
+        for limit in 1..9 {
+            assert!(!one.exists([limit]).expect("reads"));
+        }
+        assert_eq!(one.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    }
+
     /// Mutation: take a damaged file for one that is busy, or a full disk for a damaged file.
     #[test]
     fn an_error_of_sqlite_says_what_to_do() {

@@ -122,6 +122,39 @@ async fn a_run_is_kept_for_its_time() {
     assert_eq!(forever.kept_on(&tidying, 99_999).await, [run_id(1)]);
 }
 
+/// Mutation: begin with the first workflow each time, or never with the first again.
+#[tokio::test]
+async fn each_workflow_has_its_turn() {
+    let place = Place::new();
+    let runs = |name: &str, from: u64| {
+        let of = key(&format!("lab/{name}"));
+        let run = move |n| {
+            let end = at(i64::try_from(n).expect("few"));
+            let state = RunState::Completed;
+            let ended = RunRow { state, ended_at: Some(end), summary: summary(None), ..row(n) };
+            Op::RunCreate(RunRow { key: of.clone(), ..ended })
+        };
+        (from..from + u64::from(RUNS_PAGE) + 1).map(run).collect::<Vec<Op>>()
+    };
+    place.put(runs("a", 1)).await;
+    place.put(runs("b", 1_001)).await;
+    place.clock.0.store(99 * DAY, Ordering::Relaxed);
+    let tidying = place.tidying(DAYS_10);
+    let kept = async || {
+        let query = RunQuery { limit: 999, ..RunQuery::default() };
+        let rows = place.store.run_list(query).await.expect("reads");
+        ["lab/a", "lab/b"].map(|name| rows.iter().filter(|row| row.key == key(name)).count())
+    };
+    let page = RUNS_PAGE as usize;
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        tidying.tidy(Duration::ZERO, None).await.expect("tidies");
+        seen.push(kept().await);
+    }
+    assert_eq!(seen[..2], [[1, page + 1], [1, 1]]);
+    assert_eq!(seen.last(), Some(&[0, 0]), "{seen:?}");
+}
+
 /// Mutation: forget a child whose parent would begin it anew, or keep one for ever.
 #[tokio::test]
 async fn a_child_stays_as_long_as_its_parent_may_ask_for_it() {

@@ -105,6 +105,11 @@ id!(
     EventId, "evt_", "an event id"
 );
 
+id!(
+    /// An order of the hub to a site. Made by whoever gives it, so that giving it twice is harmless.
+    OrderId, "ord_", "an order id"
+);
+
 impl RunId {
     /// The smallest id of this time: no id of an earlier one reaches it.
     #[must_use]

@@ -84,6 +84,11 @@ name!(
     WorkflowName, "workflow name"
 );
 
+name!(
+    /// A site of a hub's fleet.
+    SiteName, "site name"
+);
+
 /// How a workflow is found: every noun is keyed by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkflowKey {

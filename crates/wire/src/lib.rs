@@ -5,6 +5,7 @@
 
 pub mod compact;
 pub mod event;
+pub mod link;
 pub mod log;
 pub mod page;
 pub mod problem;

@@ -1,0 +1,567 @@
+//! The hub's end: what it knows of one site, and who speaks for it.
+//!
+//! One of these lives as long as somebody connects with that site's name. It says who is the site and
+//! who looks like a copy, takes entries once the chain fits, and gives orders again and again until
+//! their receipts are there.
+
+use std::collections::VecDeque;
+
+use base::{IncarnationId, OrderId, SiteName, Timestamp};
+use bytes::Bytes;
+use wire::link::{
+    Acknowledged, Begin, Entries, Head, Hello, HubFrame, Order, Orders, PerStream, Proof, Prove,
+    Ready, Refused, RefusedCode, SiteFrame, Stream, VERSION, Welcome,
+};
+
+use crate::{ANCESTORS_MAX, COUNT_MAX, ENTRIES_MAX, extend};
+
+/// One connection, as its driver numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection(pub u64);
+
+/// What the hub has written down.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// This life of the hub, and those before it, the newest first.
+    pub hub: IncarnationId,
+    pub before: Vec<IncarnationId>,
+    pub site: SiteName,
+    /// Nothing before its first word.
+    pub present: Option<Present>,
+    pub retired: Vec<IncarnationId>,
+    pub quarantine: Option<Suspicion>,
+}
+
+/// The incarnation that is the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present {
+    pub incarnation: IncarnationId,
+    /// The newest session that was granted, and the newest that was used.
+    pub granted: u64,
+    pub confirmed: u64,
+    /// The life of the hub that granted it.
+    pub by: IncarnationId,
+    /// What is durable of each stream.
+    pub heads: PerStream<Option<Head>>,
+}
+
+/// Why somebody may be a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    /// It comes with a session before one that was used.
+    OldSession,
+    /// It has fewer entries than it has sent.
+    SetBack,
+    /// It does not come from the present incarnation.
+    Unrelated,
+    /// Its chain is another.
+    ChainDiffers,
+}
+
+#[derive(Debug)]
+pub enum Input {
+    Frame {
+        connection: Connection,
+        frame: SiteFrame,
+    },
+    Closed(Connection),
+    /// It is durable. Answers come in the order of what was asked for.
+    Written(Write),
+    /// What was asked for by [`Effect::ReadOrders`]: all of the site that have no receipt.
+    Orders(Vec<Order>),
+    /// There is a new order.
+    Ordered,
+}
+
+#[derive(Debug)]
+pub enum Effect {
+    Send(Connection, HubFrame),
+    Close(Connection),
+    Write(Write),
+    ReadOrders,
+}
+
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Who is the site from now on; those that are no more.
+    Present {
+        present: Present,
+        retired: Vec<IncarnationId>,
+    },
+    Confirm {
+        session: u64,
+    },
+    Begin {
+        stream: Stream,
+        head: Head,
+        /// Positions that are gone for good.
+        lost: u64,
+    },
+    /// Entries behind the head that was there before; none where all were there already.
+    Take {
+        stream: Stream,
+        entries: Vec<Bytes>,
+        head: Head,
+    },
+    Quarantine(Suspicion),
+}
+
+/// When, and a number that nobody can guess.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now: Timestamp,
+    pub nonce: u64,
+}
+
+/// One site, at the hub.
+#[derive(Debug)]
+pub struct Seat {
+    kept: Kept,
+    /// Heads with what is being written.
+    pending: PerStream<Option<Head>>,
+    /// Answers that are waited for, in order.
+    writing: VecDeque<Awaited>,
+    guest: Option<Guest>,
+    host: Option<Host>,
+}
+
+/// Whoever comes in.
+#[derive(Debug)]
+struct Guest {
+    connection: Connection,
+    hello: Hello,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Something is being written that its hello is judged by.
+    Waiting,
+    /// It looks like a copy.
+    Proving {
+        nonce: u64,
+    },
+    Granting,
+    Welcomed {
+        session: u64,
+        heads: PerStream<Option<Head>>,
+    },
+}
+
+/// Whoever is the site.
+#[derive(Debug)]
+struct Host {
+    connection: Connection,
+    last: PerStream<u64>,
+    /// Where each stream of this session is: another one may have brought more.
+    lanes: PerStream<Option<Head>>,
+    /// Orders are being read; more have come since.
+    is_reading: bool,
+    is_ordered: bool,
+}
+
+/// Whom an answer is for.
+#[derive(Debug, Clone, Copy)]
+enum Awaited {
+    Guest(Connection),
+    Taken { connection: Connection, stream: Stream, head: Head },
+    Nobody,
+}
+
+enum Verdict {
+    Refuse(RefusedCode),
+    Suspect(Suspicion),
+    Grant { present: Present, retired: Vec<IncarnationId> },
+}
+
+/// The connection has said what it must not.
+struct Bad(RefusedCode);
+
+impl Seat {
+    #[must_use]
+    pub fn new(kept: Kept) -> Self {
+        let pending = kept.present.map_or_else(PerStream::default, |present| present.heads);
+        Self { kept, pending, writing: VecDeque::new(), guest: None, host: None }
+    }
+
+    /// Who is the site now, if somebody is there.
+    #[must_use]
+    pub fn host(&self) -> Option<Connection> {
+        self.host.as_ref().map(|host| host.connection)
+    }
+
+    #[must_use]
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    pub fn handle(&mut self, input: Input, moment: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match input {
+            Input::Frame { connection, frame } => {
+                if let Err(Bad(code)) = self.frame(connection, frame, &mut effects) {
+                    self.part(connection, code, &mut effects);
+                }
+            }
+            Input::Closed(connection) => self.forget(connection),
+            Input::Written(write) => self.written(write, moment, &mut effects),
+            Input::Orders(orders) => self.orders(orders, &mut effects),
+            Input::Ordered => self.ordered(&mut effects),
+        }
+        self.consider(moment, &mut effects);
+        effects
+    }
+
+    fn frame(
+        &mut self,
+        connection: Connection,
+        frame: SiteFrame,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Bad> {
+        let is_host = self.host() == Some(connection);
+        let is_guest = self.guest.as_ref().is_some_and(|guest| guest.connection == connection);
+        match frame {
+            SiteFrame::Hello(hello) if !is_host && !is_guest => {
+                self.hello(connection, hello, effects)
+            }
+            SiteFrame::Proof(proof) if is_guest => self.proof(proof, effects),
+            SiteFrame::Ready(ready) if is_guest => self.ready(ready, effects),
+            SiteFrame::Begin(begin) if is_host => self.begin(begin, effects),
+            SiteFrame::Entries(entries) if is_host => self.entries(&entries, effects),
+            SiteFrame::Have(_) if is_host => Ok(()),
+            SiteFrame::Refuse(_) => {
+                // It has compared, so it is alive, and it is not what the hub knows.
+                if is_host {
+                    self.quarantine(Suspicion::ChainDiffers, effects);
+                }
+                Ok(())
+            }
+            SiteFrame::Hello(_)
+            | SiteFrame::Proof(_)
+            | SiteFrame::Ready(_)
+            | SiteFrame::Begin(_)
+            | SiteFrame::Entries(_)
+            | SiteFrame::Have(_) => Err(Bad(RefusedCode::BadFrame)),
+        }
+    }
+
+    fn hello(
+        &mut self,
+        connection: Connection,
+        hello: Hello,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Bad> {
+        if hello.site != self.kept.site
+            || hello.ancestors.len() > ANCESTORS_MAX
+            || hello.session >= COUNT_MAX
+            || Stream::ALL.iter().any(|stream| *hello.last.get(*stream) >= COUNT_MAX)
+        {
+            return Err(Bad(RefusedCode::BadFrame));
+        }
+        if !hello.versions.contains(&VERSION) {
+            return Err(Bad(RefusedCode::NoCommonVersion));
+        }
+        if let Some(guest) = &self.guest {
+            self.part(guest.connection, RefusedCode::Replaced, effects);
+        }
+        self.guest = Some(Guest { connection, hello, stage: Stage::Waiting });
+        Ok(())
+    }
+
+    /// Judges a guest, once nothing is being written that it is judged by.
+    fn consider(&mut self, moment: Moment, effects: &mut Vec<Effect>) {
+        let Some(guest) = &mut self.guest else { return };
+        if !matches!(guest.stage, Stage::Waiting) || !self.writing.is_empty() {
+            return;
+        }
+        let connection = guest.connection;
+        match judge(&self.kept, &guest.hello) {
+            Verdict::Refuse(code) => self.part(connection, code, effects),
+            Verdict::Suspect(_) => {
+                guest.stage = Stage::Proving { nonce: moment.nonce };
+                let prove = Prove { nonce: moment.nonce };
+                effects.push(Effect::Send(connection, HubFrame::Prove(prove)));
+            }
+            Verdict::Grant { present, retired } => {
+                guest.stage = Stage::Granting;
+                self.writing.push_back(Awaited::Guest(connection));
+                effects.push(Effect::Write(Write::Present { present, retired }));
+            }
+        }
+    }
+
+    /// Somebody is there who looks like a copy. What was found may have been mended since.
+    fn proof(&mut self, proof: Proof, effects: &mut Vec<Effect>) -> Result<(), Bad> {
+        let bad = Bad(RefusedCode::BadFrame);
+        let Some(guest) = &mut self.guest else { return Err(bad) };
+        let Stage::Proving { nonce } = guest.stage else { return Err(bad) };
+        if proof.nonce != nonce || proof.session != guest.hello.session {
+            return Err(bad);
+        }
+        match judge(&self.kept, &guest.hello) {
+            Verdict::Suspect(suspicion) => self.quarantine(suspicion, effects),
+            Verdict::Refuse(_) | Verdict::Grant { .. } => guest.stage = Stage::Waiting,
+        }
+        Ok(())
+    }
+
+    fn quarantine(&mut self, suspicion: Suspicion, effects: &mut Vec<Effect>) {
+        self.kept.quarantine = Some(suspicion);
+        self.writing.push_back(Awaited::Nobody);
+        effects.push(Effect::Write(Write::Quarantine(suspicion)));
+        let guest = self.guest.as_ref().map(|guest| guest.connection);
+        for connection in [guest, self.host()].into_iter().flatten() {
+            self.part(connection, RefusedCode::Quarantined, effects);
+        }
+    }
+
+    fn ready(&mut self, ready: Ready, effects: &mut Vec<Effect>) -> Result<(), Bad> {
+        let bad = || Bad(RefusedCode::BadFrame);
+        let Some(Guest { stage: Stage::Welcomed { session, heads }, connection, hello }) =
+            self.guest.take_if(|guest| matches!(guest.stage, Stage::Welcomed { .. }))
+        else {
+            return Err(bad());
+        };
+        if ready.session != session {
+            return Err(bad());
+        }
+        if let Some(host) = self.host() {
+            self.part(host, RefusedCode::Replaced, effects);
+        }
+        self.host = Some(Host {
+            connection,
+            last: hello.last,
+            lanes: heads,
+            is_reading: true,
+            is_ordered: false,
+        });
+        self.writing.push_back(Awaited::Nobody);
+        effects.push(Effect::Write(Write::Confirm { session }));
+        effects.push(Effect::ReadOrders);
+        Ok(())
+    }
+
+    fn begin(&mut self, begin: Begin, effects: &mut Vec<Effect>) -> Result<(), Bad> {
+        let Begin { stream, after } = begin;
+        let Some(host) = &mut self.host else { return Ok(()) };
+        let lane = host.lanes.get_mut(stream);
+        let is_older = lane.is_none_or(|lane| lane.position < after.position);
+        if !is_older || after.position > *host.last.get(stream) {
+            return Err(Bad(RefusedCode::BadFrame));
+        }
+        *lane = Some(after);
+        let have = self.pending.get_mut(stream);
+        if have.is_some_and(|have| have.position >= after.position) {
+            // A session before this one has brought more since this one was welcomed.
+            return Ok(());
+        }
+        let lost = after.position - have.map_or(after.position, |have| have.position);
+        *have = Some(after);
+        self.writing.push_back(Awaited::Nobody);
+        effects.push(Effect::Write(Write::Begin { stream, head: after, lost }));
+        Ok(())
+    }
+
+    fn entries(&mut self, frame: &Entries, effects: &mut Vec<Effect>) -> Result<(), Bad> {
+        let stream = frame.stream;
+        let Some(host) = &mut self.host else { return Ok(()) };
+        let connection = host.connection;
+        let lane = host.lanes.get_mut(stream);
+        let Some(mut at) = *lane else { return Err(Bad(RefusedCode::BadFrame)) };
+        let is_empty = frame.entries.is_empty() || frame.entries.len() > ENTRIES_MAX as usize;
+        if at.position != frame.after || is_empty {
+            return Err(Bad(RefusedCode::BadFrame));
+        }
+        let have = self.pending.get_mut(stream);
+        let (mut new, mut differs) = (Vec::new(), false);
+        for entry in &frame.entries {
+            let entry = entry.get().as_bytes();
+            at = extend(at, entry);
+            match have {
+                // A session before this one has brought it.
+                Some(have) if at.position <= have.position => {
+                    differs |= at.position == have.position && at != *have;
+                }
+                _ => new.push(Bytes::copy_from_slice(entry)),
+            }
+        }
+        if differs {
+            self.quarantine(Suspicion::ChainDiffers, effects);
+            return Ok(());
+        }
+        if at.digest != frame.digest {
+            return Err(Bad(RefusedCode::ChainDiffers));
+        }
+        *lane = Some(at);
+        let head = have.filter(|have| have.position > at.position).unwrap_or(at);
+        *have = Some(head);
+        self.writing.push_back(Awaited::Taken { connection, stream, head: at });
+        effects.push(Effect::Write(Write::Take { stream, entries: new, head }));
+        Ok(())
+    }
+
+    fn written(&mut self, write: Write, moment: Moment, effects: &mut Vec<Effect>) {
+        let awaited = self.writing.pop_front().unwrap_or(Awaited::Nobody);
+        self.keep(write);
+        match awaited {
+            Awaited::Nobody => {}
+            Awaited::Taken { connection, stream, head } => {
+                if self.host() == Some(connection) {
+                    let acknowledged = HubFrame::Acknowledged(Acknowledged { stream, head });
+                    effects.push(Effect::Send(connection, acknowledged));
+                }
+            }
+            Awaited::Guest(connection) => self.granted(connection, moment, effects),
+        }
+    }
+
+    fn granted(&mut self, connection: Connection, moment: Moment, effects: &mut Vec<Effect>) {
+        let Some(present) = self.kept.present else { return };
+        let Some(guest) = self.guest.as_mut().filter(|guest| guest.connection == connection) else {
+            return;
+        };
+        let (session, heads) = (present.granted, present.heads);
+        guest.stage = Stage::Welcomed { session, heads };
+        let welcome = Welcome {
+            version: VERSION,
+            incarnation: self.kept.hub,
+            before: self.kept.before.clone(),
+            session,
+            now: moment.now,
+            heads,
+        };
+        effects.push(Effect::Send(connection, HubFrame::Welcome(welcome)));
+    }
+
+    /// What is durable now.
+    fn keep(&mut self, write: Write) {
+        let present = self.kept.present.as_mut();
+        match write {
+            Write::Present { present, retired } => {
+                if self.kept.present.is_none_or(|it| it.incarnation != present.incarnation) {
+                    self.pending = present.heads;
+                }
+                self.kept.present = Some(present);
+                self.kept.retired.extend(retired);
+            }
+            Write::Confirm { session } => {
+                if let Some(present) = present {
+                    present.confirmed = present.confirmed.max(session);
+                }
+            }
+            Write::Begin { stream, head, .. } | Write::Take { stream, head, .. } => {
+                if let Some(present) = present {
+                    *present.heads.get_mut(stream) = Some(head);
+                }
+            }
+            Write::Quarantine(suspicion) => self.kept.quarantine = Some(suspicion),
+        }
+    }
+
+    fn ordered(&mut self, effects: &mut Vec<Effect>) {
+        let Some(host) = &mut self.host else { return };
+        if host.is_reading {
+            host.is_ordered = true;
+        } else {
+            host.is_reading = true;
+            effects.push(Effect::ReadOrders);
+        }
+    }
+
+    fn orders(&mut self, orders: Vec<Order>, effects: &mut Vec<Effect>) {
+        let Some(host) = &mut self.host else { return };
+        let connection = host.connection;
+        host.is_reading = std::mem::take(&mut host.is_ordered);
+        if host.is_reading {
+            effects.push(Effect::ReadOrders);
+        }
+        for orders in pages(orders) {
+            effects.push(Effect::Send(connection, HubFrame::Orders(Orders { orders })));
+        }
+    }
+
+    fn part(&mut self, connection: Connection, code: RefusedCode, effects: &mut Vec<Effect>) {
+        let refused = Refused { code, retry_after_ms: None };
+        effects.push(Effect::Send(connection, HubFrame::Refused(refused)));
+        effects.push(Effect::Close(connection));
+        self.forget(connection);
+    }
+
+    fn forget(&mut self, connection: Connection) {
+        self.guest.take_if(|guest| guest.connection == connection);
+        self.host.take_if(|host| host.connection == connection);
+    }
+}
+
+/// Orders, as many to a frame as it holds.
+fn pages(orders: Vec<Order>) -> Vec<Vec<Order>> {
+    let mut pages: Vec<Vec<Order>> = Vec::new();
+    let mut room = 0;
+    for order in orders {
+        let bytes = order.order.get().len() + size_of::<OrderId>();
+        match pages.last_mut() {
+            Some(page) if bytes <= room => {
+                room -= bytes;
+                page.push(order);
+            }
+            _ => {
+                room = crate::ORDERS_BYTES_MAX.saturating_sub(bytes);
+                pages.push(vec![order]);
+            }
+        }
+    }
+    pages
+}
+
+/// Whether this is the site.
+fn judge(kept: &Kept, hello: &Hello) -> Verdict {
+    if kept.quarantine.is_some() {
+        return Verdict::Refuse(RefusedCode::Quarantined);
+    }
+    if kept.retired.contains(&hello.incarnation) {
+        return Verdict::Refuse(RefusedCode::RetiredIncarnation);
+    }
+    match kept.present {
+        Some(present) if present.incarnation == hello.incarnation => goes_on(kept, present, hello),
+        Some(present) => follows(kept, present, hello),
+        None => Verdict::Grant { present: new(kept, hello), retired: Vec::new() },
+    }
+}
+
+/// The incarnation that is known.
+fn goes_on(kept: &Kept, present: Present, hello: &Hello) -> Verdict {
+    if hello.session < present.confirmed {
+        return Verdict::Suspect(Suspicion::OldSession);
+    }
+    let sent = |stream| present.heads.get(stream).map_or(0, |head| head.position);
+    if Stream::ALL.into_iter().any(|stream| *hello.last.get(stream) < sent(stream)) {
+        return Verdict::Suspect(Suspicion::SetBack);
+    }
+    let present = Present {
+        granted: present.granted.max(hello.session) + 1,
+        confirmed: hello.session,
+        by: kept.hub,
+        ..present
+    };
+    Verdict::Grant { present, retired: Vec::new() }
+}
+
+/// Another incarnation: restored from the one that is known, or from the same as that one.
+fn follows(kept: &Kept, present: Present, hello: &Hello) -> Verdict {
+    let is_ancestor = |it: &wire::link::Ancestor| it.incarnation == present.incarnation;
+    let Some(place) = hello.ancestors.iter().position(is_ancestor) else {
+        return Verdict::Suspect(Suspicion::Unrelated);
+    };
+    let retired = hello.ancestors[..=place].iter().map(|it| it.incarnation).collect();
+    Verdict::Grant { present: new(kept, hello), retired }
+}
+
+fn new(kept: &Kept, hello: &Hello) -> Present {
+    Present {
+        incarnation: hello.incarnation,
+        granted: hello.session + 1,
+        confirmed: hello.session,
+        by: kept.hub,
+        heads: PerStream::default(),
+    }
+}

@@ -1,0 +1,408 @@
+//! Sites, a hub, and the lines between them, from one seed.
+
+use std::collections::VecDeque;
+
+use base::{IncarnationId, OrderId, SiteName};
+use link::{hub, site};
+use uuid::Uuid;
+use wire::link::{HubFrame, SiteFrame, Stream};
+
+use crate::chance::Chance;
+use crate::check::{Account, check};
+use crate::hub::{Asked as HubAsked, Disk as HubDisk, Hub};
+use crate::site::{Asked, Disk as SiteDisk, Site};
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Faults {
+    pub cuts: bool,
+    pub crashes: bool,
+    pub hub_restores: bool,
+}
+
+/// A connection. Either end may have gone while the other does not know it.
+struct Line {
+    site: usize,
+    up: VecDeque<Vec<u8>>,
+    down: VecDeque<Vec<u8>>,
+    is_open_at_site: bool,
+    is_open_at_hub: bool,
+}
+
+pub struct World {
+    chance: Chance,
+    faults: Faults,
+    pub hub: Hub,
+    pub sites: Vec<Site>,
+    lines: Vec<Line>,
+    /// An older state of the hub's disks.
+    backup: Option<Vec<HubDisk>>,
+    orders: u128,
+    lives: u128,
+}
+
+impl World {
+    pub fn new(seed: u64, sites: usize, faults: Faults) -> Self {
+        let mut lives = 0;
+        let mut life = || {
+            lives += 1;
+            IncarnationId::from_uuid(Uuid::from_u128(lives))
+        };
+        let name = |n| SiteName::parse(&format!("site-{n}")).expect("a name");
+        let hub = Hub::new(life(), (0..sites).map(name));
+        let sites = (0..sites).map(|n| Site::new(name(n), life())).collect();
+        Self {
+            chance: Chance::new(seed),
+            faults,
+            hub,
+            sites,
+            lines: Vec::new(),
+            backup: None,
+            orders: 0,
+            lives,
+        }
+    }
+
+    /// So many things happen.
+    pub fn live(&mut self, steps: usize) {
+        for _ in 0..steps {
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        let site = self.chance.below(self.sites.len());
+        match self.chance.below(20) {
+            0..3 => {
+                self.outcome(site);
+            }
+            3 => self.order(site),
+            4 => {
+                let effects = self.sites[site].judge();
+                self.at_site(site, effects);
+            }
+            5 => self.connect(site),
+            6..9 => self.serve_site(site),
+            9..12 => self.serve_hub(site),
+            12..18 => {
+                if !self.lines.is_empty() {
+                    let line = self.chance.below(self.lines.len());
+                    if self.chance.once_in(2) { self.up(line) } else { self.down(line) }
+                }
+            }
+            18 if self.chance.once_in(4) => {
+                let stream = Stream::ALL[self.chance.below(2)];
+                // What a hub that is restored may need again is kept for it.
+                if !self.faults.hub_restores {
+                    self.sites[site].prune(stream);
+                }
+            }
+            _ => self.fault(site),
+        }
+    }
+
+    fn fault(&mut self, site: usize) {
+        match self.chance.below(40) {
+            0..8 if self.faults.cuts && !self.lines.is_empty() => {
+                let line = self.chance.below(self.lines.len());
+                self.cut(line);
+            }
+            8 | 9 if self.faults.crashes => {
+                let done = self.chance.below(self.sites[site].asked.len() + 1);
+                self.lines_of_site_close(site);
+                self.sites[site].crash(done);
+            }
+            10 if self.faults.crashes => {
+                let chance = &mut self.chance;
+                self.hub.crash(|end| chance.below(end));
+                self.lines_at_hub_close();
+            }
+            11 if self.faults.hub_restores => self.hub_restore(),
+            12 if self.faults.hub_restores && self.chance.once_in(2) => self.back_up_hub(),
+            _ => {}
+        }
+    }
+
+    fn order(&mut self, site: usize) {
+        self.orders += 1;
+        let order = OrderId::from_uuid(Uuid::from_u128(self.orders));
+        let nonce = self.chance.number();
+        self.hub.desks[site].disk.orders.push(order);
+        let effects = self.hub.desks[site].give(hub::Input::Ordered, nonce);
+        self.at_hub(site, effects);
+    }
+
+    /// The hub begins again from its backup. Orders that were given since are lost with it, and given
+    /// again by whoever gave them.
+    pub fn hub_restore(&mut self) {
+        let Some(backup) = &self.backup else { return };
+        self.lives += 1;
+        let new = IncarnationId::from_uuid(Uuid::from_u128(self.lives << 64));
+        let old = std::mem::replace(&mut self.hub.incarnation, new);
+        self.hub.before.insert(0, old);
+        self.hub.before.truncate(16);
+        for (desk, disk) in self.hub.desks.iter_mut().zip(backup) {
+            let orders = std::mem::take(&mut desk.disk.orders);
+            desk.disk = HubDisk { orders, ..disk.clone() };
+            desk.asked.clear();
+        }
+        self.hub.rise();
+        self.lines_at_hub_close();
+    }
+
+    fn connect(&mut self, site: usize) {
+        if self.sites[site].session.is_some() {
+            return;
+        }
+        let line = self.lines.len();
+        self.lines.push(Line {
+            site,
+            up: VecDeque::new(),
+            down: VecDeque::new(),
+            is_open_at_site: true,
+            is_open_at_hub: true,
+        });
+        // Nothing of an earlier connection is answered to this one.
+        self.finish(site);
+        let session = site::Session::new(self.sites[site].kept());
+        self.sites[site].session = Some((line, session));
+        let effects = self.sites[site].give(site::Input::Opened);
+        self.at_site(site, effects);
+    }
+
+    /// Writes that an earlier connection has asked for are done before the next begins.
+    fn finish(&mut self, site: usize) {
+        let asked = self.sites[site].asked.len();
+        let session = self.sites[site].session.take();
+        self.sites[site].crash(asked);
+        self.sites[site].session = session;
+    }
+
+    fn cut(&mut self, line: usize) {
+        let site = self.lines[line].site;
+        if self.lines[line].is_open_at_site {
+            self.lines[line].is_open_at_site = false;
+            self.sites[site].session.take_if(|(of, _)| *of == line);
+        } else {
+            self.close_at_hub(line);
+        }
+    }
+
+    fn close_at_hub(&mut self, line: usize) {
+        if std::mem::take(&mut self.lines[line].is_open_at_hub) {
+            let (site, nonce) = (self.lines[line].site, self.chance.number());
+            let closed = hub::Input::Closed(hub::Connection(line as u64));
+            let effects = self.hub.desks[site].give(closed, nonce);
+            self.at_hub(site, effects);
+        }
+    }
+
+    fn lines_of_site_close(&mut self, site: usize) {
+        for line in self.lines.iter_mut().filter(|line| line.site == site) {
+            line.is_open_at_site = false;
+        }
+    }
+
+    fn lines_at_hub_close(&mut self) {
+        for line in &mut self.lines {
+            line.is_open_at_hub = false;
+        }
+    }
+
+    /// A frame arrives at the hub, or word that nobody is there any more.
+    fn up(&mut self, line: usize) {
+        if !self.lines[line].is_open_at_hub {
+            return;
+        }
+        let (site, nonce) = (self.lines[line].site, self.chance.number());
+        match self.lines[line].up.pop_front() {
+            Some(bytes) => {
+                let frame = SiteFrame::decode(&bytes).expect("frames are whole");
+                let effects = self.hub.desks[site].hear(line, frame, nonce);
+                self.at_hub(site, effects);
+            }
+            None if !self.lines[line].is_open_at_site => self.close_at_hub(line),
+            None => {}
+        }
+    }
+
+    fn down(&mut self, line: usize) {
+        if !self.lines[line].is_open_at_site {
+            return;
+        }
+        let site = self.lines[line].site;
+        match self.lines[line].down.pop_front() {
+            Some(bytes) => {
+                let frame = HubFrame::decode(&bytes).expect("frames are whole");
+                let effects = self.sites[site].hear(frame);
+                self.at_site(site, effects);
+            }
+            None if !self.lines[line].is_open_at_hub => self.cut(line),
+            None => {}
+        }
+    }
+
+    fn serve_site(&mut self, site: usize) {
+        let effects = self.sites[site].serve();
+        self.at_site(site, effects);
+    }
+
+    fn serve_hub(&mut self, site: usize) {
+        let nonce = self.chance.number();
+        let effects = self.hub.desks[site].serve(nonce);
+        self.at_hub(site, effects);
+    }
+
+    fn at_site(&mut self, site: usize, effects: Vec<site::Effect>) {
+        for effect in effects {
+            let Some((line, _)) = self.sites[site].session else { return };
+            match effect {
+                site::Effect::Send(frame) => self.lines[line].up.push_back(frame.encode()),
+                site::Effect::Read { stream, after } => {
+                    self.sites[site].asked.push_back(Asked::Read { stream, after });
+                }
+                site::Effect::Write(write) => {
+                    self.sites[site].asked.push_back(Asked::Write(write));
+                }
+                site::Effect::Close(_) => self.cut(line),
+            }
+        }
+    }
+
+    fn at_hub(&mut self, site: usize, effects: Vec<hub::Effect>) {
+        for effect in effects {
+            match effect {
+                hub::Effect::Send(connection, frame) => {
+                    let line = &mut self.lines[usize::try_from(connection.0).expect("few")];
+                    if line.is_open_at_hub {
+                        line.down.push_back(frame.encode());
+                    }
+                }
+                hub::Effect::Close(connection) => {
+                    let line = usize::try_from(connection.0).expect("few");
+                    self.lines[line].is_open_at_hub = false;
+                }
+                hub::Effect::Write(write) => {
+                    self.hub.desks[site].asked.push_back(HubAsked::Write(write));
+                }
+                hub::Effect::ReadOrders => {
+                    self.hub.desks[site].asked.push_back(HubAsked::ReadOrders);
+                }
+            }
+        }
+    }
+
+    /// The line breaks with all that is on it, and the site comes again.
+    pub fn reconnect(&mut self, site: usize) {
+        if let Some((line, _)) = self.sites[site].session {
+            self.lines[line].up.clear();
+            self.cut(line);
+        }
+        self.settle();
+    }
+
+    pub fn outcome(&mut self, site: usize) {
+        let effects = self.sites[site].outcome();
+        self.at_site(site, effects);
+    }
+
+    pub fn back_up_hub(&mut self) {
+        self.backup = Some(self.hub.desks.iter().map(|desk| desk.disk.clone()).collect());
+    }
+
+    /// The site comes and is welcomed; what it sends after that is on its way.
+    pub fn greet(&mut self, site: usize) {
+        while self.sites[site].session.is_some() {
+            let line = self.lines.iter().rposition(|line| line.site == site);
+            self.cut(line.expect("a line of the session"));
+        }
+        self.connect(site);
+        let line = self.lines.len() - 1;
+        self.up(line);
+        self.serve_hub(site);
+        self.down(line);
+        while !self.sites[site].asked.is_empty() {
+            self.serve_site(site);
+        }
+    }
+
+    /// The site's machine is gone, and this disk is put into another.
+    pub fn replace(&mut self, site: usize, disk: SiteDisk) {
+        self.lines_of_site_close(site);
+        self.sites[site].crash(0);
+        self.sites[site].disk = disk;
+    }
+
+    /// The disk as a restored one: a life of its own, that knows where it comes from.
+    pub fn renewed(&mut self, disk: &SiteDisk) -> SiteDisk {
+        self.lives += 1;
+        disk.renewed(IncarnationId::from_uuid(Uuid::from_u128(self.lives << 64)))
+    }
+
+    /// Nothing goes wrong any more, until nothing is left to happen.
+    pub fn settle(&mut self) {
+        for round in 0.. {
+            assert!(round < 10_000, "it does not come to rest");
+            let mut moved = false;
+            for site in 0..self.sites.len() {
+                if self.hub.desks[site].disk.quarantine.is_none() {
+                    moved |= self.sites[site].session.is_none();
+                    self.connect(site);
+                }
+                while self.sites[site].disk.orders.values().any(|judged| !judged) {
+                    let effects = self.sites[site].judge();
+                    self.at_site(site, effects);
+                }
+                moved |= !self.sites[site].asked.is_empty();
+                self.serve_site(site);
+                moved |= !self.hub.desks[site].asked.is_empty();
+                self.serve_hub(site);
+            }
+            for line in 0..self.lines.len() {
+                let it = &self.lines[line];
+                let is_half = it.is_open_at_site != it.is_open_at_hub;
+                let up = it.is_open_at_hub && !it.up.is_empty();
+                let down = it.is_open_at_site && !it.down.is_empty();
+                moved |= is_half || up || down;
+                self.up(line);
+                self.down(line);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Everything that is wrong.
+    pub fn judge(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (site, desk) in self.sites.iter().zip(&self.hub.desks) {
+            for stream in Stream::ALL {
+                let (made, taken) = (site.made.get(stream), desk.disk.taken.get(stream));
+                let name = format!("{} {}", site.name, stream.name());
+                let account = Account { site: name, made: made.clone(), taken: taken.clone() };
+                found.extend(check(&account));
+            }
+            for stream in Stream::ALL {
+                let rows = site.disk.streams.get(stream);
+                if rows.mark.position != rows.last() {
+                    let (has, knows) = (rows.last(), rows.mark.position);
+                    let name = format!("{} {}", site.name, stream.name());
+                    found.push(format!("{name}: has {has}, and knows of {knows} at the hub"));
+                }
+            }
+            let mut begun = site.begun.clone();
+            begun.sort_unstable();
+            if begun != desk.disk.orders {
+                found.push(format!("{}: begun are not the orders, once each", site.name));
+            }
+            if let Some(why) = desk.disk.quarantine {
+                found.push(format!("{}: in quarantine, {why:?}", site.name));
+            }
+            if desk.disk.lost > 0 {
+                found.push(format!("{}: {} positions are lost", site.name, desk.disk.lost));
+            }
+        }
+        found
+    }
+}

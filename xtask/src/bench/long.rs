@@ -99,7 +99,7 @@ fn measure(built: &Built, workflow: Workflow, iterations: u64) -> anyhow::Result
     let mut again = Watch::new(&server)?;
     again.until_ended(&server)?;
     let seconds = begun.elapsed().as_secs_f64();
-    while compact(&server)? {}
+    while compact(&server)?.more {}
     server.stop()?;
     Ok(Figures {
         form: workflow.name,
@@ -125,13 +125,19 @@ fn begin(server: &Server, workflow: &Workflow) -> anyhow::Result<()> {
     connection.send(&start)?.success("cannot start a run").map(drop)
 }
 
-/// `true` where there is more to do.
-fn compact(server: &Server) -> anyhow::Result<bool> {
+/// What was forgotten in one go.
+pub struct Compacted {
+    pub runs: u64,
+    pub more: bool,
+}
+
+pub fn compact(server: &Server) -> anyhow::Result<Compacted> {
     let mut connection = Connection::open(server.host())?;
     let request = connection.request("POST", "/api/v1/store/compact", "");
     let answer = connection.send(&request)?.success("cannot compact the store")?;
     let done: Value = serde_json::from_slice(&answer).context("the answer is not JSON")?;
-    Ok(done["more"] == true)
+    let runs = done["runsForgotten"].as_u64().context("the answer names no number of runs")?;
+    Ok(Compacted { runs, more: done["more"] == true })
 }
 
 /// All files of a folder.

@@ -29,6 +29,15 @@ pub fn ten_steps() -> Workflow {
     row("ten-steps", &tasks)
 }
 
+/// The same, to be forgotten a second after its end.
+#[must_use]
+pub fn ten_steps_forgotten() -> Workflow {
+    let steps = ten_steps();
+    let text = steps.text.replace("name: ten-steps\n", "name: ten-steps-forgotten\n");
+    let text = text.replace("\ndo:\n", "\n  metadata:\n    keep: PT1S\ndo:\n");
+    Workflow { name: "ten-steps-forgotten", text, ..steps }
+}
+
 /// W2: a hundred steps beside each other.
 #[must_use]
 pub fn fork() -> Workflow {

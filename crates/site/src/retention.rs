@@ -31,8 +31,8 @@ use crate::config::{Config, Journals};
 use crate::schedule;
 
 /// Runs that are forgotten in one step: a few milliseconds of the writer's time. More at once would write
-/// fewer pages, since the records of runs that ended side by side lie on the same ones; but 256 were seen
-/// in every tenth run beside them.
+/// fewer pages, since the records of runs that ended side by side lie on the same ones; but with 256 the
+/// slowest hundredth of runs beside them took two to three times as long.
 const RUNS_PAGE: u32 = 32;
 
 /// Rows of forgotten runs that are cleared away in one step, likewise.
@@ -47,8 +47,8 @@ const RECLAIM_BYTES: u64 = 512 * 1024;
 /// Free room that a store keeps for what comes next, so that it does not shrink and grow all the time.
 const FREE_BYTES_KEPT: u64 = 16 * 1024 * 1024;
 
-/// The same for a large store, as its part of the whole: each page that is given back is written three
-/// times, and again when it is needed.
+/// The same for a large store, as its part of the whole: giving a page back has others
+/// written, and it is taken again soon.
 const FREE_PART_KEPT: u64 = 8;
 
 /// Runs of one workflow that are needed still and passed over in one look; the next look goes on behind

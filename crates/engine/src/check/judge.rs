@@ -1,10 +1,9 @@
 //! What must be true of one run, given what its journal leads to. Pure.
 
-use base::{RunId, Timestamp};
+use base::{Outcome, RunId, Timestamp};
 use store::{Finding, FindingCode as Code, OutcomeRow, RunRow, RunState, Sequence};
 
 use crate::driver::Summary;
-use crate::format::Outcome;
 use crate::machine::Machine;
 use crate::record::{Ended, Started};
 

@@ -1,12 +1,13 @@
 //! What goes into the store for a run: its records, its row, its outcome.
 
-use base::{Fault, RunId, Timestamp};
+use base::outcome::Counts;
+use base::{Fault, Outcome, RunId, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store::{Op, OutcomeRow, Preconditions, RunRow, RunState, Sequence};
 
 use super::Driver;
-use crate::format::{Counts, Encoded, Facts, Outcome, references};
+use crate::format::{Encoded, fault_closed, references, revision_keyed};
 use crate::list::List;
 use crate::machine::Machine;
 use crate::record::{Ended, Parent, Record, Started, Usage};
@@ -133,17 +134,16 @@ impl Machine {
     /// The outcome of a run that has just ended: a row of the outbox.
     pub(super) fn outcome_op(&self, row: &RunRow, ended: &Ended, number: u32, at: Timestamp) -> Op {
         let usage = ended.usage;
-        let outcome = Outcome::new(&Facts {
+        let outcome = Outcome {
             run: row.run,
             number,
-            revision: row.revision,
-            seed: self.seed(),
+            revision: revision_keyed(self.seed(), &row.revision),
             state: ended.state,
             started_at: row.created_at,
             ended_at: at,
-            fault: ended.fault.as_ref(),
+            error: ended.fault.as_ref().map(fault_closed),
             counts: Counts { tasks: usage.tasks, effects: usage.effects, retries: usage.retries },
-        });
+        };
         let outcome = outcome.encode().into();
         Op::OutcomePut(OutcomeRow { position: 0, run: row.run, number, at, outcome })
     }

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use store::{BlobId, BlobRef};
 
 use crate::list::Piece;
-pub use outcome::{Counts, Facts, OUTCOME_TYPE, Outcome, OutcomeError};
+pub use outcome::{fault_closed, revision_keyed};
 pub use record::{RECORD_TYPE, RecordDoc};
 pub(crate) use snapshot as snapshot_doc;
 pub use snapshot::SNAPSHOT_TYPE;

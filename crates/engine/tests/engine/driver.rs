@@ -441,7 +441,7 @@ async fn an_outcome_says_nothing_but_the_closed_list() {
     driver.start(order).await.expect("starts").await.expect("ends");
     let outcomes = store.outcome_list(0, 10).await.expect("read");
     let text = std::str::from_utf8(&outcomes[0].outcome).expect("text");
-    let outcome = engine::format::Outcome::decode(text.as_bytes()).expect("an outcome");
+    let outcome = base::Outcome::decode(text.as_bytes()).expect("an outcome");
     assert_eq!(outcome.state, RunState::Faulted);
     let error = outcome.error.expect("an error");
     assert_eq!((error.kind, error.path), (base::ErrorType::Other, vec![0]));

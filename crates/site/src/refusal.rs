@@ -80,6 +80,11 @@ impl From<CommitError> for Refusal {
             | CommitError::BlobDiffers(_)
             | CommitError::JournalKept { .. }
             | CommitError::RunGoesOn(_)
+            | CommitError::OutboxKept(_)
+            | CommitError::ReceiptExists(_)
+            | CommitError::OrderClosed(_)
+            | CommitError::SiteMissing(_)
+            | CommitError::TokenSpent
             | CommitError::BlobMissing(_)
             | CommitError::Write(_) => ProblemCode::StoreFailed,
         };

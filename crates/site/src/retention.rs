@@ -320,7 +320,7 @@ impl Tidying {
             // makes one of all that wait.
             let forget = |run| {
                 // Nobody waits for outcomes: there is no hub.
-                let forget = Op::RunForget { run, with_outcomes: true };
+                let forget = Op::RunForget { run };
                 self.0.store.commit(vec![forget], self.owned())
             };
             for result in join_all(due.into_iter().map(forget)).await {

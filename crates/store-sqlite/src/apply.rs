@@ -222,7 +222,7 @@ impl<'db> Applier<'db> {
             Op::JournalForget { run, through, stretch } => {
                 self.journal_forget(*run, *through, stretch)
             }
-            Op::RunForget { run, with_outcomes } => self.run_forget(*run, *with_outcomes),
+            Op::RunForget { run } => self.run_forget(*run),
             Op::Clear { rows } => self.clear(*rows),
             Op::BlobKeep { blob, size } => self.blob_keep(*blob, *size),
             Op::RevisionPut(row) => {
@@ -278,6 +278,21 @@ impl<'db> Applier<'db> {
                 self.statements.schedule_delete.execute(params![namespace, name, trigger])?;
                 Ok(())
             }
+            Op::LinkPut { link } => self.link_put(link),
+            Op::OutboxPut(row) => self.outbox_put(row),
+            Op::OutboxMark { stream, mark } => self.outbox_mark(*stream, *mark),
+            Op::OutboxForget { stream, base } => self.outbox_forget(*stream, *base),
+            Op::ReceiptPut(row) => self.receipt_put(row),
+            Op::OrderPut(row) => self.order_put(row),
+            Op::OrderJudge { order, at } => self.order_judge(*order, *at),
+            Op::OrderClose { order, site, at } => self.order_close(*order, site, *at),
+            Op::OrderForget { order } => self.order_forget(*order),
+            Op::SitePut { site, record } => self.site_put(site, record),
+            Op::SeatPut { site, seat } => self.seat_put(site, seat),
+            Op::EntryTake(row) => self.entry_take(row),
+            Op::TokenPut(row) => self.token_put(row),
+            Op::TokenUse { secret, by, now } => self.token_use(secret, by, *now),
+            Op::TokenForget { until } => self.token_forget(*until),
             Op::EventAppend(row) => self.event_append(row),
             Op::EventForget { needed, kept, rows } => self.event_forget(*kept, *needed, *rows),
             Op::LogAppend(row) => self.log_append(row),

@@ -1,6 +1,7 @@
 //! Between our words and the columns of the tables.
 
-use base::name::{Namespace, WorkflowKey, WorkflowName};
+use base::name::{Namespace, SiteName, WorkflowKey, WorkflowName};
+use base::stream::Stream;
 use base::{Digest, RunId, Timestamp};
 use bytes::Bytes;
 use rusqlite::Row;
@@ -57,6 +58,25 @@ pub(crate) fn key(row: &Row<'_>, column: usize) -> rusqlite::Result<WorkflowKey>
     let name = WorkflowName::parse(text(column + 1)?)
         .map_err(|_| damaged(column + 1, Type::Text, "not a workflow name"))?;
     Ok(WorkflowKey { namespace, name })
+}
+
+pub(crate) fn site(row: &Row<'_>, column: usize) -> rusqlite::Result<SiteName> {
+    let text = row.get_ref(column)?.as_str()?;
+    SiteName::parse(text).map_err(|_| damaged(column, Type::Text, "not the name of a site"))
+}
+
+/// The number of a stream in the tables. Never changes: files carry it.
+pub(crate) const fn stream_code(stream: Stream) -> i64 {
+    match stream {
+        Stream::Outcome => 0,
+        Stream::Receipt => 1,
+    }
+}
+
+pub(crate) fn stream(row: &Row<'_>, column: usize) -> rusqlite::Result<Stream> {
+    let number: i64 = row.get(column)?;
+    let found = Stream::ALL.into_iter().find(|stream| stream_code(*stream) == number);
+    found.ok_or_else(|| damaged(column, Type::Integer, "not a stream"))
 }
 
 /// The number of a state in the tables. Never changes: files carry it.

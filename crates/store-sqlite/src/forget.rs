@@ -4,6 +4,7 @@
 //! they are needed.
 
 use base::RunId;
+use base::stream::Stream;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use store::{
     BlobId, CommitError, EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, RunRow, Sequence,
@@ -130,7 +131,7 @@ impl Applier<'_> {
         Ok(blobs.len())
     }
 
-    pub(crate) fn run_forget(&mut self, run: RunId, with_outcomes: bool) -> Result<(), Refusal> {
+    pub(crate) fn run_forget(&mut self, run: RunId) -> Result<(), Refusal> {
         let Head { id, last } = self.existing(run)?;
         let state = "SELECT state FROM runs WHERE id = ?1";
         let state: i64 = self.db.prepare_cached(state)?.query_row([id], |row| row.get(0))?;
@@ -145,19 +146,27 @@ impl Applier<'_> {
         ] {
             self.db.prepare_cached(delete)?.execute([id])?;
         }
-        if with_outcomes {
-            self.db.prepare_cached("DELETE FROM outcomes WHERE run = ?1")?.execute([id])?;
-        }
+        let waits = self.outcomes_release(id)?;
         let is_small = last <= CLEAR_AT_ONCE_ROWS as u64;
         let is_cleared =
             is_small && self.clear_run(id, CLEAR_AT_ONCE_ROWS + 1)? <= CLEAR_AT_ONCE_ROWS;
-        if !(is_cleared && with_outcomes) {
+        if waits || !is_cleared {
             let put = "INSERT INTO forgotten VALUES (?1, ?2, 0)";
             self.db.prepare_cached(put)?.execute(params![id, run.as_uuid().as_bytes()])?;
         }
         self.heads.remove(run);
         self.gone.push(id);
         Ok(())
+    }
+
+    /// Deletes the outcomes of a run but for those that wait in the outbox. Gives whether some do.
+    fn outcomes_release(&self, id: i64) -> Result<bool, Refusal> {
+        let outbox = crate::link::outbox_get(self.db, Stream::Outcome)?;
+        let base = outbox.map_or(u64::MAX, |outbox| outbox.base.position);
+        let delete = "DELETE FROM outcomes WHERE run = ?1 AND position <= ?2";
+        self.db.prepare_cached(delete)?.execute(params![id, int(base)])?;
+        let left = "SELECT 1 FROM outcomes WHERE run = ?1";
+        Ok(outbox.is_some() && self.db.prepare_cached(left)?.exists([id])?)
     }
 
     /// Writes the index of a run's newest rows, which nobody will fold any more.
@@ -186,13 +195,9 @@ impl Applier<'_> {
             let Some(id) = next else { return Ok(()) };
             let cleared = self.clear_run(id, left)?;
             if cleared < left {
-                // Its name stays as long as its outcomes wait to be taken.
-                let done = "DELETE FROM forgotten WHERE run = ?1
-                    AND NOT EXISTS (SELECT 1 FROM outcomes WHERE outcomes.run = ?1)";
-                if self.db.prepare_cached(done)?.execute([id])? == 0 {
-                    let done = "UPDATE forgotten SET cleared = 1 WHERE run = ?1";
-                    self.db.prepare_cached(done)?.execute([id])?;
-                }
+                let done = "UPDATE forgotten SET cleared = 1 WHERE run = ?1";
+                self.db.prepare_cached(done)?.execute([id])?;
+                self.name_forget(id)?;
             }
             left = left.saturating_sub(cleared + 1);
         }

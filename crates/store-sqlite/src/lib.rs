@@ -12,11 +12,13 @@ mod blob;
 mod change;
 mod convert;
 mod event;
+mod fleet;
 mod folder;
 mod forget;
 mod heads;
 mod inbox;
 mod journal;
+mod link;
 mod log;
 mod open;
 mod outcome;
@@ -44,15 +46,17 @@ use std::thread::JoinHandle;
 
 use base::limits::BLOB_ROW_BYTES_MAX;
 use base::name::WorkflowKey;
-use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
+use base::stream::Stream;
+use base::{Digest, IncarnationId, Namespace, OrderId, RunId, SiteName, Timestamp};
 use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventQuery, EventRow,
-    EventsKept, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions, Reclaimed,
-    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store, StoreError,
-    StretchRow, WakeCursor, WorkflowRow,
+    Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow, EventQuery,
+    EventRow, EventsKept, FleetStore, JournalKept, LinkStore, LogRow, LongRow, Op, OrderRow,
+    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, RevisionRow, RunQuery, RunRow,
+    RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store, StoreError, StretchRow, TokenRow,
+    WakeCursor, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -448,5 +452,66 @@ impl Store for SqliteStore {
             reclaimed.map_err(|cause| failed(cause.to_string()))
         };
         reclaim.boxed()
+    }
+}
+
+impl LinkStore for SqliteStore {
+    fn link_get(&self) -> Answer<'_, Option<Bytes>> {
+        self.ask("read what is known of the hub", link::link_get)
+    }
+
+    fn outbox_get(&self, stream: Stream) -> Answer<'_, Option<OutboxRow>> {
+        self.ask("read an outbox", move |db| link::outbox_get(db, stream))
+    }
+
+    fn outbox_last(&self, stream: Stream) -> Answer<'_, u64> {
+        self.ask("find the end of an outbox", move |db| link::outbox_last(db, stream))
+    }
+
+    fn receipt_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ReceiptRow>> {
+        self.ask("list receipts", move |db| link::receipt_list(db, after, limit))
+    }
+
+    fn order_get(&self, order: OrderId) -> Answer<'_, Option<OrderRow>> {
+        self.ask("read an order", move |db| link::order_get(db, order))
+    }
+
+    fn order_open(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<OrderRow>> {
+        self.ask("list open orders", move |db| link::order_open(db, &site, after, limit))
+    }
+
+    fn order_past(&self, until: Timestamp, limit: u32) -> Answer<'_, Vec<OrderId>> {
+        self.ask("list orders of the past", move |db| link::order_past(db, until, limit))
+    }
+}
+
+impl FleetStore for SqliteStore {
+    fn site_get(&self, site: SiteName) -> Answer<'_, Option<SiteRow>> {
+        self.ask("read a site", move |db| fleet::site_get(db, &site))
+    }
+
+    fn site_list(&self, after: Option<SiteName>, limit: u32) -> Answer<'_, Vec<SiteRow>> {
+        self.ask("list sites", move |db| fleet::site_list(db, after.as_ref(), limit))
+    }
+
+    fn token_get(&self, secret: Digest) -> Answer<'_, Option<TokenRow>> {
+        self.ask("read a token", move |db| fleet::token_get(db, secret))
+    }
+
+    fn entry_get(
+        &self,
+        site: SiteName,
+        stream: Stream,
+        key: Bytes,
+    ) -> Answer<'_, Option<EntryRow>> {
+        self.ask("read an entry", move |db| fleet::entry_get(db, &site, stream, &key))
+    }
+
+    fn entry_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<EntryRow>> {
+        self.ask("list entries", move |db| fleet::entry_list(db, after, limit))
+    }
+
+    fn entry_beside(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<EntryRow>> {
+        self.ask("list entries kept beside", move |db| fleet::entry_beside(db, &site, after, limit))
     }
 }

@@ -480,6 +480,21 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::EventAppend(row) => row.event.len(),
         Op::LogAppend(row) => row.bytes.len(),
         Op::LogTrim { .. } => 0,
+        Op::LinkPut { link } => link.len(),
+        Op::ReceiptPut(row) => row.receipt.len(),
+        Op::OrderPut(row) => row.body.len(),
+        Op::SitePut { record, .. } => record.len(),
+        Op::SeatPut { seat, .. } => seat.len(),
+        Op::EntryTake(row) => row.entry.len(),
+        Op::TokenPut(row) => row.record.len(),
+        Op::OutboxPut(_)
+        | Op::OutboxMark { .. }
+        | Op::OutboxForget { .. }
+        | Op::OrderJudge { .. }
+        | Op::OrderClose { .. }
+        | Op::OrderForget { .. }
+        | Op::TokenUse { .. }
+        | Op::TokenForget { .. } => 0,
     };
     ops.iter().map(one).sum()
 }

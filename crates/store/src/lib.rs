@@ -9,8 +9,10 @@ mod change;
 mod check;
 mod commit;
 mod event;
+mod fleet;
 mod forget;
 mod journal;
+mod link;
 mod log;
 pub mod memory;
 mod outcome;
@@ -25,8 +27,10 @@ pub use change::ChangeRow;
 pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
 pub use event::{EventLimits, EventQuery, EventRow, EventsKept};
+pub use fleet::{ENTRIES_BESIDE_MAX, EntryRow, FleetStore, SiteRow, TokenRow};
 pub use forget::{EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed, StretchRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
+pub use link::{LinkStore, OrderRow, OutboxRow, ReceiptRow};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
 pub use run::{RunCursor, RunQuery, RunRow, RunState, WakeCursor};
@@ -49,8 +53,8 @@ pub struct StoreError {
 
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// What a site keeps. Memory and SQLite pass one suite ([`suite`]).
-pub trait Store: Send + Sync + 'static {
+/// What a site or a hub keeps. Memory and SQLite pass one suite ([`suite`]).
+pub trait Store: LinkStore + FleetStore + Send + Sync + 'static {
     /// This life of the store; new at init and at restore.
     fn incarnation(&self) -> IncarnationId;
 

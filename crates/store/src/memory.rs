@@ -5,6 +5,7 @@
 
 mod apply;
 mod forget;
+mod link;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -12,15 +13,17 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::name::WorkflowKey;
-use base::{Digest, IncarnationId, Namespace, RunId, Timestamp};
+use base::stream::{PerStream, Stream};
+use base::{Digest, IncarnationId, Namespace, RunId, SiteName, Timestamp};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EventLimits,
-    EventQuery, EventRow, EventsKept, JournalKept, LogRow, LongRow, Op, OutcomeRow, Preconditions,
-    Reclaimed, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Snapshot, Store,
-    StretchRow, WakeCursor, WorkflowRow,
+    Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow,
+    EventLimits, EventQuery, EventRow, EventsKept, JournalKept, LogRow, LongRow, Op, OrderRow,
+    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, RevisionRow, RunQuery, RunRow,
+    RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store, StretchRow, TokenRow, WakeCursor,
+    WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -43,7 +46,7 @@ impl fmt::Debug for Door {
 }
 
 /// What outlives an opening.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Kept {
     epoch: u64,
     runs: BTreeMap<RunId, Run>,
@@ -55,12 +58,25 @@ struct Kept {
     revisions: HashMap<WorkflowKey, Vec<RevisionRow>>,
     outcomes: Vec<OutcomeRow>,
     changes: Vec<ChangeRow>,
+    link: Option<Bytes>,
+    outboxes: HashMap<Stream, OutboxRow>,
+    /// The newest position of each.
+    last: PerStream<u64>,
+    receipts: Vec<ReceiptRow>,
+    orders: Vec<OrderRow>,
+    order_last: u64,
+    sites: BTreeMap<SiteName, SiteRow>,
+    entries: Vec<EntryRow>,
+    /// Where an entry is.
+    entry_places: HashMap<(SiteName, Stream, Bytes), usize>,
+    entries_beside: Vec<EntryRow>,
+    tokens: HashMap<Digest, TokenRow>,
     log_position: u64,
     schedules: BTreeMap<(WorkflowKey, String), ScheduleRow>,
     events: Events,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Events {
     limits: EventLimits,
     rows: VecDeque<EventRow>,
@@ -70,7 +86,7 @@ struct Events {
     last: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Run {
     row: RunRow,
     journal: BTreeMap<Sequence, Bytes>,
@@ -114,6 +130,13 @@ impl MemoryStore {
         drop(kept);
         let (kept, door) = (Arc::clone(&self.kept), self.door.clone());
         Self { kept, incarnation: self.incarnation, epoch, door }
+    }
+
+    /// All that is in it as a store of its own, as on a disk that was copied.
+    #[must_use]
+    pub fn copy(&self, incarnation: IncarnationId) -> Self {
+        let kept = Arc::new(Mutex::new(self.kept().clone()));
+        Self { kept, incarnation, epoch: self.epoch, door: self.door.clone() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -379,15 +402,16 @@ impl Store for MemoryStore {
 
     fn outcome_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
         self.ask(|kept| {
-            let rows = kept.outcomes.iter().filter(|row| row.position > after);
-            page(rows.cloned(), limit)
+            let from = kept.outcomes.partition_point(|row| row.position <= after);
+            page(kept.outcomes[from..].iter().cloned(), limit)
         })
     }
 
     fn outcome_of(&self, run: RunId, after: u32, limit: u32) -> Answer<'_, Vec<OutcomeRow>> {
         self.ask(|kept| {
             let of_run = |row: &&OutcomeRow| row.run == run && row.number > after;
-            let mut rows: Vec<_> = kept.outcomes.iter().filter(of_run).cloned().collect();
+            let rows = kept.outcomes.iter().filter(|_| kept.runs.contains_key(&run));
+            let mut rows: Vec<_> = rows.filter(of_run).cloned().collect();
             rows.sort_by_key(|row| row.number);
             page(rows.into_iter(), limit)
         })

@@ -1,15 +1,17 @@
 //! Memory and SQLite answer the same, whatever happens to them, and however often SQLite is opened
 //! again in between.
 
+use base::stream::Stream;
 use base::{Digest, IncarnationId, SystemRandom};
 use bytes::Bytes;
 use proptest::prelude::*;
 use sqlite::SqliteStore;
 use store::memory::MemoryStore;
+use store::suite::link::{self, head, order_id, outbox, receipt, site};
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    EventQuery, EventRow, Op, OutcomeRow, Preconditions, RevisionRow, RunQuery, RunRow, RunState,
-    ScheduleRow, Sequence, Store, WorkflowRow,
+    EntryRow, EventQuery, EventRow, Op, OrderRow, OutcomeRow, Preconditions, RevisionRow, RunQuery,
+    RunRow, RunState, ScheduleRow, Sequence, Store, WorkflowRow,
 };
 
 use crate::{folder, open, sqlite};
@@ -87,6 +89,56 @@ fn op() -> impl Strategy<Value = Op> {
             key: key(KEYS[name]),
             trigger: TRIGGERS[trigger].to_owned(),
         }),
+        6 => link_op(),
+        4 => fleet_op(),
+    ]
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    prop::sample::select(Stream::ALL.to_vec())
+}
+
+fn link_op() -> impl Strategy<Value = Op> {
+    let order = || 0..4_u64;
+    prop_oneof![
+        Just(Op::LinkPut { link: Bytes::from_static(b"link") }),
+        (stream(), 0..3_u64, 0..4_u64).prop_map(|(stream, base, mark)| outbox(stream, base, mark)),
+        (stream(), 0..4_u64).prop_map(|(stream, mark)| Op::OutboxMark { stream, mark: head(mark) }),
+        (stream(), 0..5_u64)
+            .prop_map(|(stream, base)| Op::OutboxForget { stream, base: head(base) }),
+        order().prop_map(|n| Op::ReceiptPut(receipt(n))),
+        (order(), 0..2_usize, 0..9_i64).prop_map(|(n, site, until)| Op::OrderPut(link::order(
+            n,
+            SITES[site],
+            until
+        ))),
+        order().prop_map(|n| Op::OrderJudge { order: order_id(n), at: at(4) }),
+        (order(), 0..2_usize).prop_map(|(n, by)| Op::OrderClose {
+            order: order_id(n),
+            site: site(SITES[by]),
+            at: at(5),
+        }),
+        order().prop_map(|n| Op::OrderForget { order: order_id(n) }),
+    ]
+}
+
+const SITES: [&str; 2] = ["plant-1", "plant-2"];
+
+fn fleet_op() -> impl Strategy<Value = Op> {
+    let bytes = |n: u8| Bytes::from(vec![n]);
+    let of = || (0..2_usize).prop_map(|n| site(SITES[n]));
+    let entry = (of(), stream(), 0..3_u8, 0..2_u8);
+    prop_oneof![
+        1 => (of(), 0..3_u8).prop_map(move |(site, n)| Op::SitePut { site, record: bytes(n) }),
+        1 => (of(), 0..3_u8).prop_map(move |(site, n)| Op::SeatPut { site, seat: bytes(n) }),
+        3 => entry.prop_map(move |(site, stream, key, entry)| Op::EntryTake(EntryRow {
+            position: 0,
+            site,
+            stream,
+            key: bytes(key),
+            at: at(6),
+            entry: bytes(entry),
+        })),
     ]
 }
 
@@ -99,7 +151,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![30 => commit, 1 => Just(Step::Reopen)]
 }
 
-/// Everything that can be asked, as text. Positions of outcomes may have gaps, so they are left out.
+/// Everything that can be asked, as text. Positions that may have gaps are left out.
 async fn told(store: &dyn Store) -> String {
     let mut told = String::new();
     let mut say = |line: String| told.push_str(&(line + "\n"));
@@ -136,8 +188,28 @@ async fn told(store: &dyn Store) -> String {
     for row in store.event_list(events).await.expect("reads") {
         say(format!("{:?}", EventRow { position: 0, ..row }));
     }
-    for row in store.outcome_list(0, 99).await.expect("reads") {
-        say(format!("{:?}", OutcomeRow { position: 0, ..row }));
+    say(format!("{:?}", store.outcome_list(0, 99).await.expect("reads")));
+    say(format!("{:?}", store.link_get().await.expect("reads")));
+    for stream in Stream::ALL {
+        say(format!("{:?}", store.outbox_get(stream).await.expect("reads")));
+        say(format!("{:?}", store.outbox_last(stream).await.expect("reads")));
+    }
+    say(format!("{:?}", store.receipt_list(0, 99).await.expect("reads")));
+    say(format!("{:?}", store.order_past(at(6), 9).await.expect("reads")));
+    for n in 0..4 {
+        let row = store.order_get(order_id(n)).await.expect("reads");
+        say(format!("{:?}", row.map(|row| OrderRow { position: 0, ..row })));
+    }
+    say(format!("{:?}", store.site_list(None, 9).await.expect("reads")));
+    let mut entries = store.entry_list(0, 99).await.expect("reads");
+    for name in SITES {
+        for row in store.order_open(site(name), 0, 9).await.expect("reads") {
+            say(format!("{:?}", row.order));
+        }
+        entries.extend(store.entry_beside(site(name), 0, 99).await.expect("reads"));
+    }
+    for row in entries {
+        say(format!("{:?}", EntryRow { position: 0, ..row }));
     }
     told
 }

@@ -190,7 +190,7 @@ async fn a_file_waits_for_the_commit_that_wants_it() {
     ];
     store.commit(ops, Preconditions::none()).await.expect("it is there");
     assert!(file(folder.path(), blob).exists());
-    let ops = vec![Op::RunForget { run, with_outcomes: true }, Op::Clear { rows: 100 }];
+    let ops = vec![Op::RunForget { run }, Op::Clear { rows: 100 }];
     store.commit(ops, Preconditions::none()).await.expect("forgets");
     assert!(!file(folder.path(), blob).exists());
 }

@@ -62,16 +62,16 @@ async fn positions_go_on_after_a_start() {
 #[tokio::test]
 async fn a_store_from_before_events_gets_the_table() {
     let folder = folder();
-    drop(open(folder.path()));
     let db = Connection::open(folder.path().join(DATABASE_FILE)).expect("opens");
-    db.execute_batch(
-        "DROP TABLE events; DROP TABLE logs; DROP TABLE journal_starts; DROP TABLE journal_stretches;
-         DROP TABLE blob_refers; DROP TABLE forgotten; DROP INDEX snapshots_by_sequence;
-         DROP INDEX runs_by_end; DROP INDEX runs_by_place;
-         CREATE INDEX runs_by_namespace ON runs (namespace, run);
-         CREATE INDEX runs_by_state ON runs (state, run); UPDATE meta SET value = 3 WHERE key = 'schema'",
-    )
-    .expect("changes");
+    for script in [
+        include_str!("../../src/sql/schema_1.sql"),
+        include_str!("../../src/sql/schema_resolved.sql"),
+        include_str!("../../src/sql/schema_schedule.sql"),
+        "INSERT INTO meta VALUES ('schema', 3), ('epoch', 4), ('folded', 0),
+             ('incarnation', x'0190000000007000800000000000000a');",
+    ] {
+        db.execute_batch(script).expect("the tables of then");
+    }
     drop(db);
     let store = open(folder.path());
     append(&store, event(1)).await;

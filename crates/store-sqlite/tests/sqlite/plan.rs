@@ -6,12 +6,13 @@ use sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 /// Questions that look at every row of an index, and why that is right.
-const SCANS: [(&str, &str); 12] = [
+const SCANS: [(&str, &str); 13] = [
     ("event_newest", "looks at the last row"),
     ("event_oldest", "looks at the first row"),
     ("event_prune", "looks at some of the oldest rows"),
     ("journal_last", "looks at the last row"),
     ("run_last", "looks at the last row"),
+    ("outbox_last", "a table of one row a table"),
     ("run_count", "counts all runs; only the index is read"),
     ("run_list", "walks the ids down and stops at the limit"),
     ("verify_extents", "a check looks at all of them, once"),

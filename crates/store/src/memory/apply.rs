@@ -5,11 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::name::WorkflowKey;
 use base::{Digest, RunId};
+use bytes::Bytes;
 
 use super::{Kept, Run};
 use crate::{
-    ChangeRow, CommitError, LOG_PIECES_MAX, LogRow, Op, OutcomeRow, Preconditions, Sequence,
-    Snapshot, WorkflowRow,
+    ChangeRow, CommitError, LOG_PIECES_MAX, LogRow, Op, OrderRow, OutcomeRow, Preconditions,
+    ReceiptRow, Sequence, SiteRow, Snapshot, TokenRow, WorkflowRow,
 };
 
 /// What the ops of one commit have changed so far, as far as later ops of it are judged by it.
@@ -22,6 +23,7 @@ struct Staged {
     /// Whether a run has ended.
     ended: HashMap<RunId, bool>,
     forgotten: HashSet<RunId>,
+    line: super::link::Staged,
 }
 
 impl Kept {
@@ -88,7 +90,7 @@ impl Kept {
                 last(staged, *run)?;
                 self.admit_forget(*run, *through)?;
             }
-            Op::RunForget { run, .. } => {
+            Op::RunForget { run } => {
                 last(staged, *run)?;
                 let kept = || self.runs.get(run).is_some_and(|run| run.row.state.has_ended());
                 if !staged.ended.get(run).copied().unwrap_or_else(kept) {
@@ -111,7 +113,22 @@ impl Kept {
             Op::LogAppend(LogRow { run, .. }) | Op::LogTrim { run, .. } => {
                 last(staged, *run)?;
             }
+            Op::OutboxPut(_)
+            | Op::OutboxMark { .. }
+            | Op::OutboxForget { .. }
+            | Op::ReceiptPut(_)
+            | Op::OrderPut(_)
+            | Op::OrderJudge { .. }
+            | Op::OrderClose { .. }
+            | Op::OrderForget { .. }
+            | Op::SitePut { .. }
+            | Op::SeatPut { .. }
+            | Op::EntryTake(_)
+            | Op::TokenPut(_)
+            | Op::TokenUse { .. }
+            | Op::TokenForget { .. } => self.admit_line(op, &mut staged.line)?,
             Op::Clear { .. }
+            | Op::LinkPut { .. }
             | Op::RevisionPut(_)
             | Op::ChangeAppend { .. }
             | Op::SchedulePut(_)
@@ -170,7 +187,7 @@ impl Kept {
             Op::JournalForget { run, through, stretch } => {
                 self.journal_forget(run, through, stretch);
             }
-            Op::RunForget { run, with_outcomes } => self.run_forget(run, with_outcomes),
+            Op::RunForget { run } => self.run_forget(run),
             // Nothing is left to be cleared away.
             Op::Clear { .. } => {}
             Op::BlobKeep { blob, .. } => {
@@ -194,7 +211,8 @@ impl Kept {
             }
             Op::OutcomePut(row) => {
                 self.run_mut(row.run).outcomes.insert(row.number);
-                let position = self.outcomes.last().map_or(0, |row| row.position) + 1;
+                let position = self.last.outcome + 1;
+                self.last.outcome = position;
                 self.outcomes.push(OutcomeRow { position, ..row });
             }
             Op::ChangeAppend { at, actor, change } => {
@@ -218,6 +236,50 @@ impl Kept {
                     log.pop_front();
                 }
             }
+            Op::LinkPut { link } => self.link = Some(link),
+            Op::OutboxPut(row) => {
+                self.outboxes.insert(row.stream, row);
+            }
+            Op::OutboxMark { stream, mark } => {
+                self.outboxes.get_mut(&stream).expect("admitted only where there is one").mark =
+                    mark;
+            }
+            Op::OutboxForget { stream, base } => self.outbox_forget(stream, base),
+            Op::ReceiptPut(row) => {
+                let position = self.last.receipt + 1;
+                self.last.receipt = position;
+                self.receipts.push(ReceiptRow { position, ..row });
+            }
+            Op::OrderPut(row) => {
+                if self.order(row.order).is_none() {
+                    self.order_last += 1;
+                    let position = self.order_last;
+                    self.orders.push(OrderRow { position, closed_at: None, ..row });
+                }
+            }
+            Op::OrderJudge { order, at } => self.order_close(|row| row.order == order, at),
+            Op::OrderClose { order, site, at } => {
+                self.order_close(|row| (row.order, &row.site) == (order, &site), at);
+            }
+            Op::OrderForget { order } => self.orders.retain(|row| row.order != order),
+            Op::SitePut { site, record } => {
+                let row = self.sites.entry(site.clone());
+                let row = row.or_insert_with(|| SiteRow { site, record: Bytes::new(), seat: None });
+                row.record = record;
+            }
+            Op::SeatPut { site, seat } => {
+                self.sites.get_mut(&site).expect("admitted only where it is there").seat =
+                    Some(seat);
+            }
+            Op::EntryTake(row) => self.entry_take(row),
+            Op::TokenPut(row) => {
+                self.tokens.insert(row.secret, TokenRow { used_by: None, ..row });
+            }
+            Op::TokenUse { secret, by, .. } => {
+                let token = self.tokens.get_mut(&secret);
+                token.expect("admitted only where it is good").used_by = Some(by);
+            }
+            Op::TokenForget { until } => self.tokens.retain(|_, token| token.until > until),
             Op::LogTrim { run, effect, life, from, to } => {
                 self.run_mut(run).log.retain(|row| {
                     (row.effect, row.life) != (effect, life) || !(from..to).contains(&row.start)

@@ -1,5 +1,6 @@
 //! Forgetting, in memory.
 
+use base::stream::{Head, Stream};
 use base::{RunId, Timestamp};
 use bytes::Bytes;
 
@@ -37,12 +38,26 @@ impl Kept {
         self.release(blobs);
     }
 
-    pub(super) fn run_forget(&mut self, run: RunId, with_outcomes: bool) {
-        if with_outcomes {
-            self.outcomes.retain(|outcome| outcome.run != run);
-        }
+    pub(super) fn run_forget(&mut self, run: RunId) {
+        let base = self.outboxes.get(&Stream::Outcome).map_or(u64::MAX, |row| row.base.position);
+        self.outcomes.retain(|outcome| outcome.run != run || outcome.position > base);
         let gone = self.runs.remove(&run).expect("admitted only where the run exists");
         self.release(gone.refers.into_iter().map(|(_, blob)| blob));
+    }
+
+    /// An outcome stays as long as its run.
+    pub(super) fn outbox_forget(&mut self, stream: Stream, base: Head) {
+        let row = self.outboxes.get_mut(&stream).expect("admitted only where there is one");
+        if base.position <= row.base.position {
+            return;
+        }
+        row.base = base;
+        match stream {
+            Stream::Outcome => self.outcomes.retain(|outcome| {
+                outcome.position > base.position || self.runs.contains_key(&outcome.run)
+            }),
+            Stream::Receipt => self.receipts.retain(|receipt| receipt.position > base.position),
+        }
     }
 
     /// Blobs that nothing refers to any more go.

@@ -1,12 +1,14 @@
 //! Forgetting: old records, runs whose time is over, and blobs that nobody needs any more.
 
-use base::Digest;
+use base::stream::Stream;
+use base::{Digest, RunId};
 use bytes::Bytes;
 
+use super::link::{head, outbox};
 use super::{append, at, commit, put, row, run_id};
 use crate::{
-    CommitError, EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Op, OutcomeRow, RunRow,
-    RunState, Sequence, Snapshot, Store, StretchRow,
+    CommitError, EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Op, OutboxRow, OutcomeRow,
+    RunRow, RunState, Sequence, Snapshot, Store, StretchRow,
 };
 
 /// Long enough for a store that writes the index of its journal in bulk to have written that of the
@@ -24,7 +26,7 @@ fn forget(n: u64, through: u64) -> Op {
 }
 
 fn run_forget(n: u64) -> Op {
-    Op::RunForget { run: run_id(n), with_outcomes: false }
+    Op::RunForget { run: run_id(n) }
 }
 
 fn ended(n: u64, end: i64) -> RunRow {
@@ -157,17 +159,19 @@ async fn clear(store: &dyn Store) {
     }
 }
 
-/// Mutation: forget a run that goes on, leave something of it behind, or take its outcome away unasked.
-pub async fn a_run_is_forgotten_and_its_outcome_stays(store: &dyn Store) {
+fn outcome(n: u64) -> OutcomeRow {
+    OutcomeRow { position: 0, run: run_id(n), number: 1, at: at(3), outcome: Bytes::from("done") }
+}
+
+async fn outcomes(store: &dyn Store) -> Vec<RunId> {
+    let outcomes = store.outcome_list(0, 9).await.expect("reads");
+    outcomes.into_iter().map(|outcome| outcome.run).collect()
+}
+
+/// Mutation: forget a run that goes on, or leave something of it behind.
+pub async fn a_run_is_forgotten_with_all_that_is_its_own(store: &dyn Store) {
     put(store, vec![Op::RunCreate(row(1)), append(run_id(1), 1), snapshot(1, 1)]).await;
     put(store, vec![Op::RunCreate(row(2)), append(run_id(2), 1)]).await;
-    let outcome = |n| OutcomeRow {
-        position: 0,
-        run: run_id(n),
-        number: 1,
-        at: at(3),
-        outcome: Bytes::from("done"),
-    };
     put(store, vec![Op::OutcomePut(outcome(1)), Op::OutcomePut(outcome(2))]).await;
     let goes_on = Err(CommitError::RunGoesOn(run_id(1)));
     assert_eq!(commit(store, vec![run_forget(1)]).await, goes_on);
@@ -179,18 +183,43 @@ pub async fn a_run_is_forgotten_and_its_outcome_stays(store: &dyn Store) {
     assert_eq!(store.run_get(run_id(1)).await.expect("reads"), None);
     assert_eq!(store.snapshot_get(run_id(1)).await.expect("reads"), None);
     assert_eq!(sequences(store, 1, 0, 9).await, [0; 0]);
-    let outcomes = store.outcome_list(0, 9).await.expect("reads");
-    let runs: Vec<_> = outcomes.iter().map(|outcome| outcome.run).collect();
-    assert_eq!(runs, [run_id(1), run_id(2)]);
-    let with_outcomes = Op::RunForget { run: run_id(2), with_outcomes: true };
-    put(store, vec![Op::RunUpdate(ended(2, 5)), with_outcomes]).await;
+    assert_eq!(outcomes(store).await, [run_id(2)]);
+    put(store, vec![Op::RunUpdate(ended(2, 5)), run_forget(2)]).await;
     clear(store).await;
-    let outcomes = store.outcome_list(0, 9).await.expect("reads");
-    assert_eq!(outcomes.iter().map(|outcome| outcome.run).collect::<Vec<_>>(), [run_id(1)]);
+    assert_eq!(outcomes(store).await, []);
     // Another one begins where nothing is left, even under the same id.
     put(store, vec![Op::RunCreate(row(1)), append(run_id(1), 1)]).await;
     assert_eq!(sequences(store, 1, 0, 9).await, [1]);
     assert_eq!(sequences(store, 2, 0, 9).await, [0; 0]);
+}
+
+/// Mutation: take an outcome away that the hub does not have, or that its run still has; or leave one
+/// behind that nobody needs.
+pub async fn an_outcome_stays_until_hub_and_run_let_it_go(store: &dyn Store) {
+    for n in 1..=4 {
+        let all =
+            vec![Op::RunCreate(ended(n, 5)), append(run_id(n), 1), Op::OutcomePut(outcome(n))];
+        put(store, all).await;
+    }
+    put(store, vec![outbox(Stream::Outcome, 0, 0)]).await;
+    put(store, vec![run_forget(1), run_forget(2)]).await;
+    clear(store).await;
+    assert_eq!(outcomes(store).await, [1, 2, 3, 4].map(run_id));
+    let base = |position| Op::OutboxForget { stream: Stream::Outcome, base: head(position) };
+    let kept = Err(CommitError::OutboxKept(Stream::Outcome));
+    assert_eq!(commit(store, vec![base(1)]).await, kept);
+    put(store, vec![outbox(Stream::Outcome, 0, 3)]).await;
+    assert_eq!(commit(store, vec![base(4)]).await, kept);
+    put(store, vec![base(1)]).await;
+    assert_eq!(outcomes(store).await, [2, 3, 4].map(run_id));
+    // The third run is there: its outcome stays with it.
+    put(store, vec![base(3), base(2)]).await;
+    assert_eq!(outcomes(store).await, [3, 4].map(run_id));
+    let row = OutboxRow { stream: Stream::Outcome, base: head(3), mark: head(3) };
+    assert_eq!(store.outbox_get(Stream::Outcome).await.expect("reads"), Some(row));
+    put(store, vec![run_forget(3), run_forget(4)]).await;
+    clear(store).await;
+    assert_eq!(outcomes(store).await, [run_id(4)]);
 }
 
 /// Mutation: forget and go on in one commit as if nothing were.

@@ -7,8 +7,10 @@
 pub mod blob;
 pub mod commit;
 pub mod event;
+pub mod fleet;
 pub mod forget;
 pub mod journal;
+pub mod link;
 pub mod log;
 pub mod outcome;
 pub mod run;
@@ -42,11 +44,18 @@ macro_rules! suite_cases {
             commit::concurrent_runs_lose_nothing,
             commit::an_empty_commit_succeeds,
             commit::changes_are_kept_in_order,
+            fleet::a_site_and_its_seat_are_put_apart,
+            fleet::sites_are_listed_by_name_and_in_pages,
+            fleet::an_entry_is_taken_once_by_what_it_is,
+            fleet::what_has_other_bytes_is_kept_beside,
+            fleet::a_token_is_used_by_one,
+            fleet::tokens_are_forgotten_when_their_time_is_over,
             forget::old_records_are_forgotten_and_the_first_stays,
             forget::records_that_are_needed_are_not_forgotten,
             forget::long_runs_are_those_far_behind_their_start,
             forget::blobs_go_with_the_last_that_refers_to_them,
-            forget::a_run_is_forgotten_and_its_outcome_stays,
+            forget::a_run_is_forgotten_with_all_that_is_its_own,
+            forget::an_outcome_stays_until_hub_and_run_let_it_go,
             forget::a_run_is_gone_within_the_commit_that_forgets_it,
             forget::ended_runs_come_earliest_first,
             journal::a_gap_is_refused,
@@ -54,6 +63,14 @@ macro_rules! suite_cases {
             journal::a_journal_is_read_in_order_and_in_pages,
             journal::journals_of_many_runs_do_not_mix,
             journal::the_newest_snapshot_is_kept,
+            link::what_is_known_of_the_hub_is_replaced,
+            link::positions_have_no_gaps_and_never_come_back,
+            link::a_receipt_is_unique_by_its_order,
+            link::an_order_is_kept_as_it_came_first_and_judged_once,
+            link::an_order_is_closed_by_its_site_alone,
+            link::a_mark_moves_both_ways_and_not_before_its_base,
+            link::open_orders_are_those_of_a_site,
+            link::an_order_of_the_past_waits_for_its_receipt_to_go,
             log::a_log_is_read_in_order_and_in_pages,
             log::the_middle_of_a_log_is_trimmed,
             log::the_oldest_pieces_go_first,

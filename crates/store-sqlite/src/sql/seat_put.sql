@@ -1,0 +1,1 @@
+UPDATE sites SET seat = ?2 WHERE site = ?1

@@ -1,0 +1,1 @@
+SELECT id FROM sites WHERE site = ?1

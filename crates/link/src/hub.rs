@@ -4,16 +4,20 @@
 //! who looks like a copy, takes entries once the chain fits, and gives orders again and again until
 //! their receipts are there.
 
-use std::collections::VecDeque;
+mod kept;
+
+use std::collections::{HashSet, VecDeque};
 
 use base::{IncarnationId, OrderId, SiteName, Timestamp};
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use wire::link::{
-    Acknowledged, Begin, Entries, Head, Hello, HubFrame, Order, Orders, PerStream, Proof, Prove,
-    Ready, Refused, RefusedCode, SiteFrame, Stream, VERSION, Welcome,
+    Acknowledged, Ancestor, Begin, Entries, Head, Hello, HubFrame, Order, Orders, PerStream, Proof,
+    Prove, Ready, Refused, RefusedCode, SiteFrame, Stream, VERSION, Welcome,
 };
 
-use crate::{ANCESTORS_MAX, COUNT_MAX, ENTRIES_MAX, extend};
+pub use self::kept::{SeatDoc, SeatUnreadable, orders, outcome_key};
+use crate::{ANCESTORS_MAX, COUNT_MAX, ENTRIES_MAX, RETIRED_MAX, extend};
 
 /// One connection, as its driver numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,12 +32,15 @@ pub struct Kept {
     pub site: SiteName,
     /// Nothing before its first word.
     pub present: Option<Present>,
+    /// Who may be the first to speak, where somebody has joined.
+    pub expected: Option<IncarnationId>,
+    /// The newest last; at most [`RETIRED_MAX`].
     pub retired: Vec<IncarnationId>,
     pub quarantine: Option<Suspicion>,
 }
 
 /// The incarnation that is the site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
     pub incarnation: IncarnationId,
     /// The newest session that was granted, and the newest that was used.
@@ -43,10 +50,14 @@ pub struct Present {
     pub by: IncarnationId,
     /// What is durable of each stream.
     pub heads: PerStream<Option<Head>>,
+    /// Up to where the hub has what the incarnations before this one have left; nothing where there
+    /// were none.
+    pub before: PerStream<Option<u64>>,
 }
 
 /// Why somebody may be a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Suspicion {
     /// It comes with a session before one that was used.
     OldSession,
@@ -158,6 +169,8 @@ struct Host {
     /// Orders are being read; more have come since.
     is_reading: bool,
     is_ordered: bool,
+    /// Orders that were given in this session.
+    given: HashSet<OrderId>,
 }
 
 /// Whom an answer is for.
@@ -284,6 +297,12 @@ impl Seat {
             }
             Verdict::Grant { present, retired } => {
                 guest.stage = Stage::Granting;
+                if self.kept.present.is_some_and(|it| it.incarnation != present.incarnation)
+                    && let Some(host) = self.host()
+                {
+                    // What it would still send belongs to a chain that is no more.
+                    self.part(host, RefusedCode::Replaced, effects);
+                }
                 self.writing.push_back(Awaited::Guest(connection));
                 effects.push(Effect::Write(Write::Present { present, retired }));
             }
@@ -334,6 +353,7 @@ impl Seat {
             lanes: heads,
             is_reading: true,
             is_ordered: false,
+            given: HashSet::new(),
         });
         self.writing.push_back(Awaited::Nobody);
         effects.push(Effect::Write(Write::Confirm { session }));
@@ -355,7 +375,9 @@ impl Seat {
             // A session before this one has brought more since this one was welcomed.
             return Ok(());
         }
-        let lost = after.position - have.map_or(after.position, |have| have.position);
+        let before = self.kept.present.and_then(|present| *present.before.get(stream));
+        let had = have.map(|have| have.position).or(before);
+        let lost = after.position.saturating_sub(had.unwrap_or(after.position));
         *have = Some(after);
         self.writing.push_back(Awaited::Nobody);
         effects.push(Effect::Write(Write::Begin { stream, head: after, lost }));
@@ -410,6 +432,10 @@ impl Seat {
                     let acknowledged = HubFrame::Acknowledged(Acknowledged { stream, head });
                     effects.push(Effect::Send(connection, acknowledged));
                 }
+                if stream == Stream::Receipt {
+                    // There is room for more.
+                    self.ordered(effects);
+                }
             }
             Awaited::Guest(connection) => self.granted(connection, moment, effects),
         }
@@ -441,8 +467,10 @@ impl Seat {
                 if self.kept.present.is_none_or(|it| it.incarnation != present.incarnation) {
                     self.pending = present.heads;
                 }
-                self.kept.present = Some(present);
+                (self.kept.present, self.kept.expected) = (Some(present), None);
                 self.kept.retired.extend(retired);
+                let surplus = self.kept.retired.len().saturating_sub(RETIRED_MAX);
+                self.kept.retired.drain(..surplus);
             }
             Write::Confirm { session } => {
                 if let Some(present) = present {
@@ -475,7 +503,8 @@ impl Seat {
         if host.is_reading {
             effects.push(Effect::ReadOrders);
         }
-        for orders in pages(orders) {
+        let new = orders.into_iter().filter(|order| host.given.insert(order.id)).collect();
+        for orders in pages(new) {
             effects.push(Effect::Send(connection, HubFrame::Orders(Orders { orders })));
         }
     }
@@ -524,7 +553,10 @@ fn judge(kept: &Kept, hello: &Hello) -> Verdict {
     match kept.present {
         Some(present) if present.incarnation == hello.incarnation => goes_on(kept, present, hello),
         Some(present) => follows(kept, present, hello),
-        None => Verdict::Grant { present: new(kept, hello), retired: Vec::new() },
+        None if kept.expected.is_none_or(|expected| descends(hello, expected)) => {
+            Verdict::Grant { present: new(kept, hello), retired: Vec::new() }
+        }
+        None => Verdict::Refuse(RefusedCode::RetiredIncarnation),
     }
 }
 
@@ -548,12 +580,29 @@ fn goes_on(kept: &Kept, present: Present, hello: &Hello) -> Verdict {
 
 /// Another incarnation: restored from the one that is known, or from the same as that one.
 fn follows(kept: &Kept, present: Present, hello: &Hello) -> Verdict {
-    let is_ancestor = |it: &wire::link::Ancestor| it.incarnation == present.incarnation;
+    let is_ancestor = |it: &Ancestor| it.incarnation == present.incarnation;
     let Some(place) = hello.ancestors.iter().position(is_ancestor) else {
-        return Verdict::Suspect(Suspicion::Unrelated);
+        // A second one from a backup that another was restored from: that one is the site, and nobody
+        // doubts it.
+        let is_late = hello.ancestors.iter().any(|it| kept.retired.contains(&it.incarnation));
+        return match is_late {
+            true => Verdict::Refuse(RefusedCode::RetiredIncarnation),
+            false => Verdict::Suspect(Suspicion::Unrelated),
+        };
     };
+    let left = hello.ancestors[place].last;
+    let before = PerStream::of(|stream| {
+        let head = present.heads.get(stream).map(|head| head.position);
+        let had = head.or(*present.before.get(stream));
+        had.map(|had| had.min(*left.get(stream)))
+    });
     let retired = hello.ancestors[..=place].iter().map(|it| it.incarnation).collect();
-    Verdict::Grant { present: new(kept, hello), retired }
+    Verdict::Grant { present: Present { before, ..new(kept, hello) }, retired }
+}
+
+/// Whether it is this incarnation, or was restored from it.
+fn descends(hello: &Hello, from: IncarnationId) -> bool {
+    hello.incarnation == from || hello.ancestors.iter().any(|it| it.incarnation == from)
 }
 
 fn new(kept: &Kept, hello: &Hello) -> Present {
@@ -563,5 +612,6 @@ fn new(kept: &Kept, hello: &Hello) -> Present {
         confirmed: hello.session,
         by: kept.hub,
         heads: PerStream::default(),
+        before: PerStream::default(),
     }
 }

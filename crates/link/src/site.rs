@@ -3,6 +3,8 @@
 //! It finds out where the hub is, sends what the hub does not have, and writes down what the hub tells.
 //! One of these lives as long as its connection; what outlives it is in [`Kept`].
 
+mod kept;
+
 use std::collections::VecDeque;
 
 use base::{IncarnationId, SiteName};
@@ -13,6 +15,7 @@ use wire::link::{
     Ready, Refuse, RefuseCode, Refused, SiteFrame, Stream, VERSIONS, Welcome,
 };
 
+pub use self::kept::{KEPT_FOR_A_HUB, KeepError, Line, prune, read};
 use crate::{COUNT_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, WINDOW_BYTES, extend};
 
 /// What a site has written down.

@@ -5,8 +5,10 @@
 
 pub mod compact;
 pub mod event;
+pub mod join;
 pub mod link;
 pub mod log;
+pub mod order;
 pub mod page;
 pub mod problem;
 pub mod run;

@@ -1,28 +1,20 @@
-//! A hub: a disk for each site, and a seat for each.
+//! A hub: one disk, and a seat for each site.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use base::{IncarnationId, OrderId, SiteName, Timestamp};
 use bytes::Bytes;
-use link::hub::{Connection, Effect, Input, Kept, Moment, Present, Seat, Suspicion, Write};
-use wire::link::{Order, PerStream, SiteFrame, Stream};
+use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, Write, orders};
+use store::memory::MemoryStore;
+use store::{FleetStore as _, Op, OrderRow};
+use wire::link::{SiteFrame, Stream};
 
 use crate::check::Entry;
-
-#[derive(Debug, Clone, Default)]
-pub struct Disk {
-    pub present: Option<Present>,
-    pub retired: Vec<IncarnationId>,
-    pub quarantine: Option<Suspicion>,
-    pub taken: PerStream<Vec<Entry>>,
-    pub known: BTreeMap<String, Vec<u8>>,
-    pub orders: Vec<OrderId>,
-    pub lost: u64,
-}
+use crate::disk::{self, NOW, commit, later, now};
 
 pub struct Desk {
     pub site: SiteName,
-    pub disk: Disk,
+    doc: SeatDoc,
     pub seat: Seat,
     pub asked: VecDeque<Asked>,
 }
@@ -33,51 +25,94 @@ pub enum Asked {
 }
 
 pub struct Hub {
-    pub incarnation: IncarnationId,
-    pub before: Vec<IncarnationId>,
+    pub store: MemoryStore,
+    incarnation: IncarnationId,
+    before: Vec<IncarnationId>,
     pub desks: Vec<Desk>,
 }
 
 impl Hub {
-    pub fn new(incarnation: IncarnationId, sites: impl Iterator<Item = SiteName>) -> Self {
-        let mut hub = Self { incarnation, before: Vec::new(), desks: Vec::new() };
-        for site in sites {
-            let disk = Disk::default();
-            let seat = Seat::new(hub.kept(&site, &disk));
-            hub.desks.push(Desk { site, disk, seat, asked: VecDeque::new() });
-        }
+    pub fn new(incarnation: IncarnationId, sites: Vec<SiteName>) -> Self {
+        let store = disk::empty(incarnation);
+        let record = |site: &SiteName| Op::SitePut { site: site.clone(), record: Bytes::new() };
+        commit(&store, sites.iter().map(record).collect());
+        let mut hub = Self { store, incarnation, before: Vec::new(), desks: Vec::new() };
+        hub.desks = sites.into_iter().map(|site| hub.desk(site)).collect();
         hub
     }
 
-    fn kept(&self, site: &SiteName, disk: &Disk) -> Kept {
-        Kept {
-            hub: self.incarnation,
-            before: self.before.clone(),
-            site: site.clone(),
-            present: disk.present,
-            retired: disk.retired.clone(),
-            quarantine: disk.quarantine,
-        }
+    fn desk(&self, site: SiteName) -> Desk {
+        let row = now(self.store.site_get(site.clone())).expect("reads").expect("it is there");
+        let doc = SeatDoc::read(&site, row.seat.as_deref()).expect("a seat");
+        let seat = Seat::new(doc.kept(site.clone(), self.incarnation, self.before.clone()));
+        Desk { site, doc, seat, asked: VecDeque::new() }
     }
 
-    /// Everything but the disks is gone. Of what was asked of each, the first `done` were done.
+    /// Everything but the disk is gone. Of what was asked of it for each site, the first `done` were
+    /// done.
     pub fn crash(&mut self, mut done: impl FnMut(usize) -> usize) {
         for desk in &mut self.desks {
             let asked = std::mem::take(&mut desk.asked);
             let done = done(asked.len() + 1);
             for asked in asked.into_iter().take(done) {
                 if let Asked::Write(write) = asked {
-                    desk.disk.apply(&write);
+                    desk.write(&self.store, &write);
                 }
             }
         }
         self.rise();
     }
 
-    pub fn rise(&mut self) {
-        for at in 0..self.desks.len() {
-            let kept = self.kept(&self.desks[at].site, &self.desks[at].disk);
-            self.desks[at].seat = Seat::new(kept);
+    fn rise(&mut self) {
+        let sites: Vec<_> = self.desks.iter().map(|desk| desk.site.clone()).collect();
+        self.desks = sites.into_iter().map(|site| self.desk(site)).collect();
+    }
+
+    /// It begins again from this disk, in a new life.
+    pub fn restore(&mut self, store: MemoryStore, incarnation: IncarnationId) {
+        self.before.insert(0, std::mem::replace(&mut self.incarnation, incarnation));
+        self.before.truncate(16);
+        self.store = store;
+        self.rise();
+    }
+
+    pub fn order(&self, site: usize, order: OrderId) {
+        let body = Bytes::from_static(br#"{"type":"isonomy.order","v":1}"#);
+        let site = self.desks[site].site.clone();
+        let (at, until) = (NOW, later());
+        let row = OrderRow { position: 0, order, site, at, until, body, closed_at: None };
+        commit(&self.store, vec![Op::OrderPut(row)]);
+    }
+
+    /// What is on the disk of a site's seat.
+    pub fn doc(&self, site: usize) -> &SeatDoc {
+        &self.desks[site].doc
+    }
+
+    /// What came from a site, in the order in which it came.
+    pub fn taken(&self, site: usize, stream: Stream) -> Vec<Entry> {
+        let entries = now(self.store.entry_list(0, u32::MAX)).expect("reads");
+        let of_site = entries
+            .into_iter()
+            .filter(|entry| entry.site == self.desks[site].site && entry.stream == stream);
+        of_site
+            .map(|entry| (crate::site::key(stream, &entry.entry), entry.entry.to_vec()))
+            .collect()
+    }
+
+    /// The disk does the next thing that was asked of it for a site.
+    pub fn serve(&mut self, site: usize, nonce: u64) -> Vec<Effect> {
+        let desk = &mut self.desks[site];
+        match desk.asked.pop_front() {
+            None => Vec::new(),
+            Some(Asked::Write(write)) => {
+                desk.write(&self.store, &write);
+                desk.give(Input::Written(write), nonce)
+            }
+            Some(Asked::ReadOrders) => {
+                let orders = now(orders(&self.store, &desk.site)).expect("reads");
+                desk.give(Input::Orders(orders), nonce)
+            }
         }
     }
 }
@@ -91,61 +126,15 @@ impl Desk {
         self.give(Input::Frame { connection: Connection(connection as u64), frame }, nonce)
     }
 
-    pub fn serve(&mut self, nonce: u64) -> Vec<Effect> {
-        match self.asked.pop_front() {
-            None => Vec::new(),
-            Some(Asked::Write(write)) => {
-                self.disk.apply(&write);
-                self.give(Input::Written(write), nonce)
-            }
-            Some(Asked::ReadOrders) => {
-                let open = self.disk.orders.iter();
-                let open = open.filter(|id| !self.disk.known.contains_key(&id.to_string()));
-                let text = || serde_json::value::RawValue::from_string("{}".to_owned());
-                let orders =
-                    open.map(|id| Order { id: *id, order: text().expect("JSON") }).collect();
-                self.give(Input::Orders(orders), nonce)
-            }
+    fn write(&mut self, store: &MemoryStore, write: &Write) {
+        let before = |doc: &SeatDoc, stream| {
+            doc.present.and_then(|present| *present.heads.get(stream)).map(|head| head.position)
+        };
+        if let Write::Take { stream, entries, head } = write {
+            let before = before(&self.doc, *stream).expect("a chain begins somewhere");
+            assert_eq!(before + entries.len() as u64, head.position, "{stream:?} has a gap");
         }
-    }
-}
-
-impl Disk {
-    pub fn apply(&mut self, write: &Write) {
-        let present = self.present.as_mut();
-        match write {
-            Write::Present { present, retired } => {
-                self.present = Some(*present);
-                self.retired.extend(retired);
-            }
-            Write::Confirm { session } => {
-                let present = present.expect("a session is of an incarnation");
-                present.confirmed = present.confirmed.max(*session);
-            }
-            Write::Begin { stream, head, lost } => {
-                let present = present.expect("a stream is of an incarnation");
-                *present.heads.get_mut(*stream) = Some(*head);
-                self.lost += lost;
-            }
-            Write::Take { stream, entries, head } => {
-                let present = present.expect("a stream is of an incarnation");
-                let before = present.heads.get_mut(*stream).replace(*head);
-                let before = before.expect("a chain begins somewhere").position;
-                assert_eq!(before + entries.len() as u64, head.position, "{stream:?} has a gap");
-                for entry in entries {
-                    self.take(*stream, entry);
-                }
-            }
-            Write::Quarantine(suspicion) => self.quarantine = Some(*suspicion),
-        }
-    }
-
-    /// Once, by what it is.
-    fn take(&mut self, stream: Stream, entry: &Bytes) {
-        let text = std::str::from_utf8(entry).expect("JSON is UTF-8");
-        let key = text.split('"').nth(3).expect("a key").to_owned();
-        if self.known.insert(key.clone(), entry.to_vec()).is_none() {
-            self.taken.get_mut(stream).push((key, entry.to_vec()));
-        }
+        let ops = self.doc.ops(&self.site, write, NOW);
+        commit(store, ops);
     }
 }

@@ -1,51 +1,37 @@
 //! A site: its disk, which survives, and its end of a connection, which does not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use base::{IncarnationId, OrderId, SiteName};
+use base::name::WorkflowKey;
+use base::outcome::Counts;
+use base::{
+    Digest, IncarnationId, Namespace, OrderId, Outcome, RunId, RunState, SiteName, WorkflowName,
+};
 use bytes::Bytes;
-use link::site::{Effect, Input, Kept, Outbox, Session, Write};
-use link::{ENTRIES_BYTES_MAX, ENTRIES_MAX};
-use wire::link::{Ancestor, Head, HubFrame, PerStream, Stream};
+use link::site::{Effect, Input, Kept, Line, Session, Write, prune, read};
+use store::memory::MemoryStore;
+use store::{LinkStore as _, Op, OrderRow, OutcomeRow, ReceiptRow, RunRow};
+use uuid::Uuid;
+use wire::link::{HubFrame, PerStream, Stream};
+use wire::order::{Receipt, ReceiptState};
 
 use crate::check::Entry;
-
-#[derive(Debug, Clone)]
-pub struct Disk {
-    pub incarnation: IncarnationId,
-    pub ancestors: Vec<Ancestor>,
-    pub session: u64,
-    pub hub: Option<IncarnationId>,
-    pub streams: PerStream<Rows>,
-    /// Orders, and whether they were judged.
-    pub orders: BTreeMap<OrderId, bool>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Rows {
-    pub base: Head,
-    pub mark: Head,
-    /// Behind the base.
-    pub entries: VecDeque<Bytes>,
-}
-
-impl Rows {
-    pub fn last(&self) -> u64 {
-        self.base.position + self.entries.len() as u64
-    }
-}
+use crate::disk::{self, NOW, commit, later, now};
 
 pub struct Site {
     pub name: SiteName,
-    pub disk: Disk,
+    joined: IncarnationId,
+    pub store: MemoryStore,
+    line: Line,
     /// The connection, by number.
     pub session: Option<(usize, Session)>,
     /// What is asked of the disk, in order.
     pub asked: VecDeque<Asked>,
     /// What was made, ever.
     pub made: PerStream<Vec<Entry>>,
-    /// Runs that were begun, by order.
+    /// Orders that were judged.
     pub begun: Vec<OrderId>,
+    number: u64,
     next: u64,
 }
 
@@ -54,101 +40,107 @@ pub enum Asked {
     Read { stream: Stream, after: u64 },
 }
 
-impl Disk {
-    pub fn new(incarnation: IncarnationId) -> Self {
-        let rows = |stream| {
-            let base = link::begin(incarnation, stream, 0);
-            Rows { base, mark: base, entries: VecDeque::new() }
-        };
-        Self {
-            incarnation,
-            ancestors: Vec::new(),
-            session: 0,
-            hub: None,
-            streams: PerStream::of(rows),
-            orders: BTreeMap::new(),
-        }
-    }
-}
-
-impl Disk {
-    /// A new incarnation of what is there. Its streams begin with the oldest that is held.
-    pub fn renewed(&self, incarnation: IncarnationId) -> Self {
-        let mut renewed = self.clone();
-        let last = PerStream::of(|stream| self.streams.get(stream).last());
-        renewed.ancestors.insert(0, Ancestor { incarnation: self.incarnation, last });
-        (renewed.incarnation, renewed.session) = (incarnation, 0);
-        for stream in Stream::ALL {
-            let rows = renewed.streams.get_mut(stream);
-            rows.base = link::begin(incarnation, stream, rows.base.position);
-            rows.mark = rows.base;
-        }
-        renewed
-    }
-}
-
 impl Site {
-    pub fn new(name: SiteName, incarnation: IncarnationId) -> Self {
+    /// Site `number` joins.
+    pub fn new(number: u64, name: SiteName, incarnation: IncarnationId) -> Self {
+        let store = disk::empty(incarnation);
+        let line = now(Line::open(&store, &name, incarnation, false)).expect("joins");
         Self {
             name,
-            disk: Disk::new(incarnation),
+            joined: incarnation,
+            store,
+            line,
             session: None,
             asked: VecDeque::new(),
             made: PerStream::default(),
             begun: Vec::new(),
+            number,
             next: 0,
         }
     }
 
-    pub fn kept(&self) -> Kept {
-        let disk = &self.disk;
-        Kept {
-            site: self.name.clone(),
-            incarnation: disk.incarnation,
-            ancestors: disk.ancestors.clone(),
-            session: disk.session,
-            hub: disk.hub,
-            outboxes: PerStream::of(|stream| {
-                let rows = disk.streams.get(stream);
-                Outbox { base: rows.base, mark: rows.mark, last: rows.last() }
-            }),
-        }
+    /// It starts with what is on this disk.
+    pub fn start(&mut self, store: MemoryStore) {
+        self.part(0);
+        self.store = store;
+        self.crash(0);
     }
 
-    /// Something happens that the hub shall know.
-    pub fn make(&mut self, stream: Stream, key: String) -> Vec<Effect> {
-        let text = format!("{{\"key\":\"{key}\",\"in\":\"{}\"}}", self.disk.incarnation);
-        let rows = self.disk.streams.get_mut(stream);
-        rows.entries.push_back(Bytes::from(text.clone()));
-        let last = rows.last();
-        self.made.get_mut(stream).push((key, text.into_bytes()));
+    pub fn kept(&self) -> Kept {
+        now(self.line.kept(&self.store)).expect("reads")
+    }
+
+    pub fn last(&self, stream: Stream) -> u64 {
+        now(self.store.outbox_last(stream)).expect("reads")
+    }
+
+    fn grown(&mut self, stream: Stream, key: String, bytes: Vec<u8>) -> Vec<Effect> {
+        self.made.get_mut(stream).push((key, bytes));
+        let last = self.last(stream);
         self.give(Input::Grown { stream, last })
     }
 
+    /// A run ends.
     pub fn outcome(&mut self) -> Vec<Effect> {
         self.next += 1;
-        let key = format!("{}/{}", self.name, self.next);
-        self.make(Stream::Outcome, key)
+        let run = RunId::from_uuid(Uuid::from_u64_pair(self.number, self.next));
+        let outcome = Outcome {
+            run,
+            number: 1,
+            // Two lives of one site never write the same bytes.
+            revision: self.line.incarnation.to_string(),
+            state: RunState::Completed,
+            started_at: NOW,
+            ended_at: NOW,
+            error: None,
+            counts: Counts::default(),
+        };
+        let bytes = outcome.encode();
+        let row = RunRow {
+            run,
+            key: WorkflowKey {
+                namespace: Namespace::parse("lab").expect("a namespace"),
+                name: WorkflowName::parse("intake").expect("a name"),
+            },
+            revision: Digest::of(b"intake"),
+            state: RunState::Completed,
+            created_at: NOW,
+            updated_at: NOW,
+            ended_at: Some(NOW),
+            wake_at: None,
+            summary: Bytes::new(),
+        };
+        let outcome = Bytes::from(bytes.clone());
+        let put = OutcomeRow { position: 0, run, number: 1, at: NOW, outcome };
+        // Nobody looks at the run any more.
+        let ops = vec![Op::RunCreate(row), Op::OutcomePut(put), Op::RunForget { run }];
+        commit(&self.store, ops);
+        self.grown(Stream::Outcome, run.to_string(), bytes)
+    }
+
+    fn open_orders(&self, limit: u32) -> Vec<OrderRow> {
+        now(self.store.order_open(self.name.clone(), 0, limit)).expect("reads")
+    }
+
+    pub fn has_orders(&self) -> bool {
+        !self.open_orders(1).is_empty()
     }
 
     /// Judges an order: its run, its receipt, and the judgement are one commit.
     pub fn judge(&mut self) -> Vec<Effect> {
-        let Some(order) = self.disk.orders.iter().find(|(_, judged)| !**judged).map(|it| *it.0)
-        else {
-            return Vec::new();
-        };
-        self.disk.orders.insert(order, true);
+        let Some(OrderRow { order, .. }) = self.open_orders(1).pop() else { return Vec::new() };
+        let bytes = Receipt::new(order, ReceiptState::Taken, None, NOW).encode();
+        let receipt = Bytes::from(bytes.clone());
+        let receipt = ReceiptRow { position: 0, order, at: NOW, receipt };
+        let judge = Op::OrderJudge { order, at: NOW };
+        commit(&self.store, vec![judge, Op::ReceiptPut(receipt)]);
         self.begun.push(order);
-        self.make(Stream::Receipt, order.to_string())
+        self.grown(Stream::Receipt, order.to_string(), bytes)
     }
 
     /// Deletes entries that the hub has.
     pub fn prune(&mut self, stream: Stream) {
-        let rows = self.disk.streams.get_mut(stream);
-        while rows.base.position < rows.mark.position {
-            let Some(entry) = rows.entries.pop_front() else { return };
-            rows.base = link::extend(rows.base, &entry);
-        }
+        while now(prune(&self.store, stream, later())).expect("prunes") {}
     }
 
     pub fn give(&mut self, input: Input) -> Vec<Effect> {
@@ -164,54 +156,47 @@ impl Site {
         match self.asked.pop_front() {
             None => Vec::new(),
             Some(Asked::Write(write)) => {
-                self.apply(&write);
+                self.write(&write);
                 self.give(Input::Written(write))
             }
             Some(Asked::Read { stream, after }) => {
-                let entries = self.entries(stream, after);
+                let entries = now(read(&self.store, stream, after)).expect("reads");
                 self.give(Input::Read { stream, after, entries })
             }
         }
     }
 
-    fn entries(&self, stream: Stream, after: u64) -> Vec<Bytes> {
-        let rows = self.disk.streams.get(stream);
-        let behind = usize::try_from(after - rows.base.position).expect("few");
-        let mut bytes = 0;
-        rows.entries
-            .iter()
-            .skip(behind)
-            .take(ENTRIES_MAX as usize)
-            .enumerate()
-            .take_while(|(n, entry)| {
-                bytes += entry.len();
-                *n == 0 || bytes <= ENTRIES_BYTES_MAX
-            })
-            .map(|(_, entry)| entry.clone())
-            .collect()
+    fn write(&mut self, write: &Write) {
+        let ops = self.line.ops(write, NOW);
+        commit(&self.store, ops);
+        self.line.wrote(write);
     }
 
-    fn apply(&mut self, write: &Write) {
-        match write {
-            Write::Session { session, hub } => {
-                (self.disk.session, self.disk.hub) = (*session, Some(*hub));
-            }
-            Write::Mark { stream, head } => self.disk.streams.get_mut(*stream).mark = *head,
-            Write::Orders(orders) => {
-                for order in orders {
-                    self.disk.orders.entry(order.id).or_insert(false);
-                }
+    /// The connection is gone. Of what was asked of the disk, the first `done` were done, and it refused
+    /// the rest: it is full.
+    pub fn part(&mut self, done: usize) {
+        self.session = None;
+        for (n, asked) in std::mem::take(&mut self.asked).into_iter().enumerate() {
+            match asked {
+                Asked::Write(write) if n < done => self.write(&write),
+                Asked::Write(write) => drop(self.line.ops(&write, NOW)),
+                Asked::Read { .. } => {}
             }
         }
     }
 
     /// Everything but the disk is gone. Of what was asked of it, the first `done` were done.
     pub fn crash(&mut self, done: usize) {
-        self.session = None;
-        for asked in std::mem::take(&mut self.asked).into_iter().take(done) {
-            if let Asked::Write(write) = asked {
-                self.apply(&write);
-            }
-        }
+        self.part(done);
+        let line = Line::open(&self.store, &self.name, self.joined, true);
+        self.line = now(line).expect("reads");
+    }
+}
+
+/// What an entry is, for people.
+pub fn key(stream: Stream, entry: &[u8]) -> String {
+    match stream {
+        Stream::Outcome => Outcome::decode(entry).expect("an outcome").run.to_string(),
+        Stream::Receipt => Receipt::decode(entry).expect("a receipt").order.to_string(),
     }
 }

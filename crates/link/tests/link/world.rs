@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 
 use base::{IncarnationId, OrderId, SiteName};
 use link::{hub, site};
+use store::memory::MemoryStore;
 use uuid::Uuid;
 use wire::link::{HubFrame, SiteFrame, Stream};
 
 use crate::chance::Chance;
 use crate::check::{Account, check};
-use crate::hub::{Asked as HubAsked, Disk as HubDisk, Hub};
-use crate::site::{Asked, Disk as SiteDisk, Site};
+use crate::disk;
+use crate::hub::{Asked as HubAsked, Hub};
+use crate::site::{Asked, Site};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,9 +37,10 @@ pub struct World {
     pub hub: Hub,
     pub sites: Vec<Site>,
     lines: Vec<Line>,
-    /// An older state of the hub's disks.
-    backup: Option<Vec<HubDisk>>,
-    orders: u128,
+    /// An older state of the hub's disk.
+    backup: Option<MemoryStore>,
+    /// Orders that were given, by site.
+    given: Vec<Vec<OrderId>>,
     lives: u128,
 }
 
@@ -49,8 +52,9 @@ impl World {
             IncarnationId::from_uuid(Uuid::from_u128(lives))
         };
         let name = |n| SiteName::parse(&format!("site-{n}")).expect("a name");
-        let hub = Hub::new(life(), (0..sites).map(name));
-        let sites = (0..sites).map(|n| Site::new(name(n), life())).collect();
+        let hub = Hub::new(life(), (0..sites).map(name).collect());
+        let given = vec![Vec::new(); sites];
+        let sites = (0..sites).map(|n| Site::new(n as u64 + 1, name(n), life())).collect();
         Self {
             chance: Chance::new(seed),
             faults,
@@ -58,7 +62,7 @@ impl World {
             sites,
             lines: Vec::new(),
             backup: None,
-            orders: 0,
+            given,
             lives,
         }
     }
@@ -110,7 +114,8 @@ impl World {
             8 | 9 if self.faults.crashes => {
                 let done = self.chance.below(self.sites[site].asked.len() + 1);
                 self.lines_of_site_close(site);
-                self.sites[site].crash(done);
+                let is_full = self.chance.once_in(3);
+                if is_full { self.sites[site].part(done) } else { self.sites[site].crash(done) }
             }
             10 if self.faults.crashes => {
                 let chance = &mut self.chance;
@@ -124,10 +129,11 @@ impl World {
     }
 
     fn order(&mut self, site: usize) {
-        self.orders += 1;
-        let order = OrderId::from_uuid(Uuid::from_u128(self.orders));
+        let number = (self.given[site].len() + 1) as u64;
+        let order = OrderId::from_uuid(Uuid::from_u64_pair(site as u64, number));
         let nonce = self.chance.number();
-        self.hub.desks[site].disk.orders.push(order);
+        self.given[site].push(order);
+        self.hub.order(site, order);
         let effects = self.hub.desks[site].give(hub::Input::Ordered, nonce);
         self.at_hub(site, effects);
     }
@@ -137,16 +143,12 @@ impl World {
     pub fn hub_restore(&mut self) {
         let Some(backup) = &self.backup else { return };
         self.lives += 1;
-        let new = IncarnationId::from_uuid(Uuid::from_u128(self.lives << 64));
-        let old = std::mem::replace(&mut self.hub.incarnation, new);
-        self.hub.before.insert(0, old);
-        self.hub.before.truncate(16);
-        for (desk, disk) in self.hub.desks.iter_mut().zip(backup) {
-            let orders = std::mem::take(&mut desk.disk.orders);
-            desk.disk = HubDisk { orders, ..disk.clone() };
-            desk.asked.clear();
+        let life = IncarnationId::from_uuid(Uuid::from_u128(self.lives << 64));
+        let store = backup.copy(life);
+        self.hub.restore(store, life);
+        for (site, given) in self.given.iter().enumerate() {
+            given.iter().for_each(|order| self.hub.order(site, *order));
         }
-        self.hub.rise();
         self.lines_at_hub_close();
     }
 
@@ -174,7 +176,7 @@ impl World {
     fn finish(&mut self, site: usize) {
         let asked = self.sites[site].asked.len();
         let session = self.sites[site].session.take();
-        self.sites[site].crash(asked);
+        self.sites[site].part(asked);
         self.sites[site].session = session;
     }
 
@@ -249,7 +251,7 @@ impl World {
 
     fn serve_hub(&mut self, site: usize) {
         let nonce = self.chance.number();
-        let effects = self.hub.desks[site].serve(nonce);
+        let effects = self.hub.serve(site, nonce);
         self.at_hub(site, effects);
     }
 
@@ -307,7 +309,7 @@ impl World {
     }
 
     pub fn back_up_hub(&mut self) {
-        self.backup = Some(self.hub.desks.iter().map(|desk| desk.disk.clone()).collect());
+        self.backup = Some(disk::copy(&self.hub.store));
     }
 
     /// The site comes and is welcomed; what it sends after that is on its way.
@@ -327,16 +329,15 @@ impl World {
     }
 
     /// The site's machine is gone, and this disk is put into another.
-    pub fn replace(&mut self, site: usize, disk: SiteDisk) {
+    pub fn replace(&mut self, site: usize, disk: MemoryStore) {
         self.lines_of_site_close(site);
-        self.sites[site].crash(0);
-        self.sites[site].disk = disk;
+        self.sites[site].start(disk);
     }
 
     /// The disk as a restored one: a life of its own, that knows where it comes from.
-    pub fn renewed(&mut self, disk: &SiteDisk) -> SiteDisk {
+    pub fn renewed(&mut self, disk: &MemoryStore) -> MemoryStore {
         self.lives += 1;
-        disk.renewed(IncarnationId::from_uuid(Uuid::from_u128(self.lives << 64)))
+        disk.copy(IncarnationId::from_uuid(Uuid::from_u128(self.lives << 64)))
     }
 
     /// Nothing goes wrong any more, until nothing is left to happen.
@@ -345,11 +346,11 @@ impl World {
             assert!(round < 10_000, "it does not come to rest");
             let mut moved = false;
             for site in 0..self.sites.len() {
-                if self.hub.desks[site].disk.quarantine.is_none() {
+                if self.hub.doc(site).quarantine.is_none() {
                     moved |= self.sites[site].session.is_none();
                     self.connect(site);
                 }
-                while self.sites[site].disk.orders.values().any(|judged| !judged) {
+                while self.sites[site].has_orders() {
                     let effects = self.sites[site].judge();
                     self.at_site(site, effects);
                 }
@@ -376,31 +377,32 @@ impl World {
     /// Everything that is wrong.
     pub fn judge(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (site, desk) in self.sites.iter().zip(&self.hub.desks) {
+        for (number, site) in self.sites.iter().enumerate() {
+            let (doc, kept) = (self.hub.doc(number), site.kept());
             for stream in Stream::ALL {
-                let (made, taken) = (site.made.get(stream), desk.disk.taken.get(stream));
                 let name = format!("{} {}", site.name, stream.name());
-                let account = Account { site: name, made: made.clone(), taken: taken.clone() };
-                found.extend(check(&account));
-            }
-            for stream in Stream::ALL {
-                let rows = site.disk.streams.get(stream);
-                if rows.mark.position != rows.last() {
-                    let (has, knows) = (rows.last(), rows.mark.position);
-                    let name = format!("{} {}", site.name, stream.name());
+                let outbox = kept.outboxes.get(stream);
+                if outbox.mark.position != outbox.last {
+                    let (has, knows) = (outbox.last, outbox.mark.position);
                     found.push(format!("{name}: has {has}, and knows of {knows} at the hub"));
+                }
+                let (made, taken) = (site.made.get(stream), self.hub.taken(number, stream));
+                found.extend(check(&Account { site: name, made: made.clone(), taken }));
+                if *doc.lost.get(stream) > 0 {
+                    found.push(format!(
+                        "{}: {} positions are lost",
+                        site.name,
+                        doc.lost.get(stream)
+                    ));
                 }
             }
             let mut begun = site.begun.clone();
             begun.sort_unstable();
-            if begun != desk.disk.orders {
+            if begun != self.given[number] {
                 found.push(format!("{}: begun are not the orders, once each", site.name));
             }
-            if let Some(why) = desk.disk.quarantine {
+            if let Some(why) = doc.quarantine {
                 found.push(format!("{}: in quarantine, {why:?}", site.name));
-            }
-            if desk.disk.lost > 0 {
-                found.push(format!("{}: {} positions are lost", site.name, desk.disk.lost));
             }
         }
         found

@@ -1,0 +1,215 @@
+//! What a hub keeps of one site's line, in the words of the store.
+
+use base::stream::{PerStream, Stream};
+use base::{Digest, IncarnationId, OrderId, Outcome, SiteName, Timestamp};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use store::{EntryRow, Op, Store, StoreError};
+use wire::link::Order;
+use wire::order::Receipt;
+
+use super::{Kept, Present, Suspicion, Write};
+use crate::{ORDERS_READ_MAX, RETIRED_MAX};
+
+/// What a site has said itself, and who speaks for it. Described in `docs/spec/link.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatDoc {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u32,
+    pub present: Option<Present>,
+    /// Who may be the first to speak, where somebody has joined.
+    pub expected: Option<IncarnationId>,
+    /// The newest last.
+    pub retired: Vec<IncarnationId>,
+    pub quarantine: Option<Suspicion>,
+    /// Positions that are gone for good.
+    pub lost: PerStream<u64>,
+    /// Entries that this version could not read. They are kept as they came.
+    pub unread: PerStream<u64>,
+    /// When something was last written for it.
+    pub heard_at: Option<Timestamp>,
+}
+
+const SEAT_TYPE: &str = "isonomy.seat";
+const SEAT_VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SeatUnreadable {
+    #[error("what is kept of the line to {0} cannot be read: restore a backup")]
+    Syntax(SiteName),
+    #[error(
+        "what is kept of the line to {site} was written by a newer version ({found}): use that program or a later one"
+    )]
+    Newer { site: SiteName, found: u32 },
+}
+
+impl Default for SeatDoc {
+    fn default() -> Self {
+        Self {
+            kind: SEAT_TYPE.to_owned(),
+            v: SEAT_VERSION,
+            present: None,
+            expected: None,
+            retired: Vec::new(),
+            quarantine: None,
+            lost: PerStream::default(),
+            unread: PerStream::default(),
+            heard_at: None,
+        }
+    }
+}
+
+impl SeatDoc {
+    /// A site that has not spoken yet has none.
+    pub fn read(site: &SiteName, bytes: Option<&[u8]>) -> Result<Self, SeatUnreadable> {
+        let Some(bytes) = bytes else { return Ok(Self::default()) };
+        let syntax = || SeatUnreadable::Syntax(site.clone());
+        let seat: Self = serde_json::from_slice(bytes).map_err(|_| syntax())?;
+        if seat.v > SEAT_VERSION {
+            return Err(SeatUnreadable::Newer { site: site.clone(), found: seat.v });
+        }
+        if seat.kind == SEAT_TYPE { Ok(seat) } else { Err(syntax()) }
+    }
+
+    /// What its seat begins with, in this life of the hub.
+    #[must_use]
+    pub fn kept(&self, site: SiteName, hub: IncarnationId, before: Vec<IncarnationId>) -> Kept {
+        Kept {
+            hub,
+            before,
+            site,
+            present: self.present,
+            expected: self.expected,
+            retired: self.retired.clone(),
+            quarantine: self.quarantine,
+        }
+    }
+
+    /// What is to be committed where a machine has joined as the site: who it was is retired, and this
+    /// incarnation is waited for.
+    pub fn joined(&mut self, site: &SiteName, joined: IncarnationId) -> Op {
+        if let Some(present) = self.present.take() {
+            self.retire(&[present.incarnation]);
+        }
+        let expected = self.expected.replace(joined).filter(|before| *before != joined);
+        self.retire(expected.as_slice());
+        self.quarantine = None;
+        self.op(site)
+    }
+
+    fn retire(&mut self, retired: &[IncarnationId]) {
+        self.retired.extend(retired);
+        let surplus = self.retired.len().saturating_sub(RETIRED_MAX);
+        self.retired.drain(..surplus);
+    }
+
+    fn op(&self, site: &SiteName) -> Op {
+        let seat = serde_json::to_vec(self).expect("our own types have JSON text");
+        Op::SeatPut { site: site.clone(), seat: seat.into() }
+    }
+
+    /// What is to be committed for a write of the seat, at `now`.
+    pub fn ops(&mut self, site: &SiteName, write: &Write, now: Timestamp) -> Vec<Op> {
+        let mut ops = Vec::new();
+        self.heard_at = Some(now);
+        match write {
+            Write::Present { present, retired } => {
+                (self.present, self.expected) = (Some(*present), None);
+                self.retire(retired);
+            }
+            Write::Confirm { session } => {
+                if let Some(present) = &mut self.present {
+                    present.confirmed = present.confirmed.max(*session);
+                }
+            }
+            Write::Begin { stream, head, lost } => {
+                if let Some(present) = &mut self.present {
+                    *present.heads.get_mut(*stream) = Some(*head);
+                }
+                *self.lost.get_mut(*stream) += lost;
+            }
+            Write::Take { stream, entries, head } => {
+                if let Some(present) = &mut self.present {
+                    *present.heads.get_mut(*stream) = Some(*head);
+                }
+                for entry in entries {
+                    let taken = Taken::read(*stream, entry);
+                    *self.unread.get_mut(*stream) += u64::from(!taken.is_read);
+                    ops.extend(taken.ops(site, *stream, entry, now));
+                }
+            }
+            Write::Quarantine(suspicion) => self.quarantine = Some(*suspicion),
+        }
+        ops.push(self.op(site));
+        ops
+    }
+}
+
+/// What an entry is.
+struct Taken {
+    key: Bytes,
+    order: Option<OrderId>,
+    is_read: bool,
+}
+
+impl Taken {
+    /// One that cannot be read is known by its bytes: it must not hold up the rest.
+    fn read(stream: Stream, entry: &Bytes) -> Self {
+        let unread = || [b"unread".as_slice(), Digest::of(entry).as_bytes()].concat().into();
+        match stream {
+            Stream::Outcome => {
+                let key = Outcome::decode(entry).ok().map(|outcome| outcome_key(&outcome));
+                Self { is_read: key.is_some(), key: key.unwrap_or_else(unread), order: None }
+            }
+            Stream::Receipt => match Receipt::decode(entry) {
+                Ok(receipt) => {
+                    let key = Bytes::copy_from_slice(receipt.order.as_uuid().as_bytes());
+                    Self { key, order: Some(receipt.order), is_read: true }
+                }
+                // A later version says more of an order, and that there is no more to do.
+                Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
+            },
+        }
+    }
+
+    fn ops(
+        self,
+        site: &SiteName,
+        stream: Stream,
+        entry: &Bytes,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Op> {
+        let close = self.order.map(|order| Op::OrderClose { order, site: site.clone(), at });
+        let (site, entry) = (site.clone(), entry.clone());
+        let row = EntryRow { position: 0, site, stream, key: self.key, at, entry };
+        [Some(Op::EntryTake(row)), close].into_iter().flatten()
+    }
+}
+
+fn order_of(entry: &[u8]) -> Option<OrderId> {
+    #[derive(Deserialize)]
+    struct Order {
+        order: OrderId,
+    }
+    serde_json::from_slice(entry).ok().map(|Order { order }| order)
+}
+
+/// By which an outcome is taken once at its site.
+#[must_use]
+pub fn outcome_key(outcome: &Outcome) -> Bytes {
+    let mut key = outcome.run.as_uuid().as_bytes().to_vec();
+    key.extend(outcome.number.to_be_bytes());
+    key.into()
+}
+
+/// The oldest orders of a site that have no receipt.
+pub async fn orders(store: &dyn Store, site: &SiteName) -> Result<Vec<Order>, StoreError> {
+    let rows = store.order_open(site.clone(), 0, ORDERS_READ_MAX).await?;
+    let order = |row: store::OrderRow| {
+        let text = String::from_utf8(row.body.to_vec()).ok()?;
+        Some(Order { id: row.order, order: RawValue::from_string(text).ok()? })
+    };
+    Ok(rows.into_iter().filter_map(order).collect())
+}

@@ -1,0 +1,262 @@
+//! What a site keeps of its line, in the words of the store.
+//!
+//! The session knows nothing of rows: here its writes become ops, and rows become what it begins with.
+
+use base::stream::{PerStream, Stream};
+use base::{Duration, IncarnationId, SiteName, Timestamp};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use store::{CommitError, Op, OrderRow, OutboxRow, Preconditions, Store, StoreError};
+use wire::link::Ancestor;
+
+use super::{Kept, Outbox, Write};
+use crate::{ANCESTORS_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, ORDER_LIFE_MAX, begin, extend};
+
+/// What a site knows of its hub. Described in `docs/spec/link.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u32,
+    pub site: SiteName,
+    pub incarnation: IncarnationId,
+    /// The joining that this comes from: another one begins anew.
+    joined: IncarnationId,
+    /// The life of the store in which the incarnation began. In another one it has been restored.
+    store: IncarnationId,
+    /// From the one before back, as far as a hub that was set back may know one of them.
+    ancestors: Vec<Ancestor>,
+    session: u64,
+    hub: Option<IncarnationId>,
+}
+
+const LINE_TYPE: &str = "isonomy.line";
+const LINE_VERSION: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error("what is kept of the line to the hub cannot be read: restore a backup")]
+    Unreadable,
+    #[error("an entry of the stream {} is not where it should be", .0.name())]
+    Gap(Stream),
+    #[error(
+        "what is kept of the line to the hub was written by a newer version ({found}): use that program or a later one"
+    )]
+    Newer { found: u32 },
+}
+
+impl Line {
+    /// The line of the site that has joined as `joined`, which is its incarnation until it is restored.
+    /// What happened before the first joining is not told to a hub that did not ask for it.
+    ///
+    /// `has_begun` says that it was open before: a store that knows nothing of it is another one.
+    pub async fn open(
+        store: &dyn Store,
+        site: &SiteName,
+        joined: IncarnationId,
+        has_begun: bool,
+    ) -> Result<Self, KeepError> {
+        if let Some(mut line) = Self::kept_line(store).await?.filter(|line| line.joined == joined) {
+            if line.store != store.incarnation() {
+                line.renew(store).await?;
+            }
+            return Ok(line);
+        }
+        let mut line = Self {
+            kind: LINE_TYPE.to_owned(),
+            v: LINE_VERSION,
+            site: site.clone(),
+            incarnation: joined,
+            joined,
+            store: store.incarnation(),
+            ancestors: Vec::new(),
+            session: 0,
+            hub: None,
+        };
+        if has_begun {
+            line.renew(store).await?;
+        } else {
+            line.begin_again(store).await?;
+        }
+        Ok(line)
+    }
+
+    async fn kept_line(store: &dyn Store) -> Result<Option<Self>, KeepError> {
+        let Some(bytes) = store.link_get().await? else { return Ok(None) };
+        let line: Self = serde_json::from_slice(&bytes).map_err(|_| KeepError::Unreadable)?;
+        if line.kind != LINE_TYPE {
+            return Err(KeepError::Unreadable);
+        }
+        if line.v > LINE_VERSION {
+            return Err(KeepError::Newer { found: line.v });
+        }
+        Ok(Some(line))
+    }
+
+    async fn renew(&mut self, store: &dyn Store) -> Result<(), KeepError> {
+        let mut last = PerStream::default();
+        for stream in Stream::ALL {
+            *last.get_mut(stream) = store.outbox_last(stream).await?;
+        }
+        self.ancestors.insert(0, Ancestor { incarnation: self.incarnation, last });
+        self.ancestors.truncate(ANCESTORS_MAX);
+        (self.incarnation, self.store) = (store.incarnation(), store.incarnation());
+        self.session = 0;
+        self.begin_again(store).await
+    }
+
+    /// The chains of an incarnation begin where the entries do that it still holds.
+    async fn begin_again(&self, store: &dyn Store) -> Result<(), KeepError> {
+        let mut ops = vec![self.op()];
+        for stream in Stream::ALL {
+            let position = match store.outbox_get(stream).await? {
+                Some(outbox) => outbox.base.position,
+                None => store.outbox_last(stream).await?,
+            };
+            let base = begin(self.incarnation, stream, position);
+            ops.push(Op::OutboxPut(OutboxRow { stream, base, mark: base }));
+        }
+        store.commit(ops, Preconditions::none()).await?;
+        Ok(())
+    }
+
+    fn op(&self) -> Op {
+        let link = serde_json::to_vec(self).expect("our own types have JSON text");
+        Op::LinkPut { link: link.into() }
+    }
+
+    /// What a session begins with.
+    pub async fn kept(&self, store: &dyn Store) -> Result<Kept, KeepError> {
+        let outbox = async |stream| -> Result<Outbox, KeepError> {
+            let row = store.outbox_get(stream).await?.ok_or(KeepError::Unreadable)?;
+            let last = store.outbox_last(stream).await?;
+            Ok(Outbox { base: row.base, mark: row.mark, last })
+        };
+        Ok(Kept {
+            site: self.site.clone(),
+            incarnation: self.incarnation,
+            ancestors: self.ancestors.clone(),
+            session: self.session,
+            hub: self.hub,
+            outboxes: PerStream {
+                outcome: outbox(Stream::Outcome).await?,
+                receipt: outbox(Stream::Receipt).await?,
+            },
+        })
+    }
+
+    /// What is to be committed for a write of the session, at `now` by the hub's clock.
+    #[must_use]
+    pub fn ops(&self, write: &Write, now: Timestamp) -> Vec<Op> {
+        match write {
+            Write::Session { .. } => {
+                let mut next = self.clone();
+                next.wrote(write);
+                vec![next.op()]
+            }
+            Write::Mark { stream, head } => {
+                vec![Op::OutboxMark { stream: *stream, mark: *head }]
+            }
+            Write::Orders(orders) => {
+                let row = |order: &wire::link::Order| OrderRow {
+                    position: 0,
+                    order: order.id,
+                    site: self.site.clone(),
+                    at: now,
+                    until: until(&order.order, now),
+                    body: Bytes::copy_from_slice(order.order.get().as_bytes()),
+                    closed_at: None,
+                };
+                orders.iter().map(|order| Op::OrderPut(row(order))).collect()
+            }
+        }
+    }
+}
+
+impl Line {
+    /// It is durable, and not before.
+    pub fn wrote(&mut self, write: &Write) {
+        if let Write::Session { session, hub } = write {
+            (self.session, self.hub) = (*session, Some(*hub));
+        }
+    }
+}
+
+/// An order that does not say how long it is good for, or says too much, is judged all the same.
+fn until(order: &RawValue, now: Timestamp) -> Timestamp {
+    #[derive(Deserialize)]
+    struct Until {
+        until: Timestamp,
+    }
+    let most = now.plus(ORDER_LIFE_MAX);
+    serde_json::from_str(order.get()).map_or(most, |Until { until }| until.min(most))
+}
+
+/// Entries behind `after`: as many as one frame holds, or all there are.
+pub async fn read(store: &dyn Store, stream: Stream, after: u64) -> Result<Vec<Bytes>, KeepError> {
+    let page = entries(store, stream, after).await?;
+    let (mut read, mut bytes) = (Vec::new(), 0);
+    for (position, (found, _, entry)) in (after + 1..).zip(page) {
+        if found != position {
+            return Err(KeepError::Gap(stream));
+        }
+        bytes += entry.len();
+        if !read.is_empty() && bytes > ENTRIES_BYTES_MAX {
+            break;
+        }
+        read.push(entry);
+    }
+    Ok(read)
+}
+
+/// A page of what is behind `after`, with where it is and when it was made.
+async fn entries(
+    store: &dyn Store,
+    stream: Stream,
+    after: u64,
+) -> Result<Vec<(u64, Timestamp, Bytes)>, StoreError> {
+    Ok(match stream {
+        Stream::Outcome => {
+            let rows = store.outcome_list(after, ENTRIES_MAX).await?;
+            rows.into_iter().map(|row| (row.position, row.at, row.outcome)).collect()
+        }
+        Stream::Receipt => {
+            let rows = store.receipt_list(after, ENTRIES_MAX).await?;
+            rows.into_iter().map(|row| (row.position, row.at, row.receipt)).collect()
+        }
+    })
+}
+
+/// Lets a page of entries go that the hub has and that were made before `before`. Gives whether there
+/// may be more of them.
+pub async fn prune(
+    store: &dyn Store,
+    stream: Stream,
+    before: Timestamp,
+) -> Result<bool, KeepError> {
+    let Some(OutboxRow { base, mark, .. }) = store.outbox_get(stream).await? else {
+        return Ok(false);
+    };
+    let mut head = base;
+    let page = entries(store, stream, base.position).await?;
+    let is_whole = page.len() == ENTRIES_MAX as usize;
+    for (_, at, entry) in page {
+        if at >= before || head.position >= mark.position {
+            break;
+        }
+        head = extend(head, &entry);
+    }
+    if head != base {
+        let forget = Op::OutboxForget { stream, base: head };
+        store.commit(vec![forget], Preconditions::none()).await?;
+    }
+    Ok(is_whole && head.position == base.position + u64::from(ENTRIES_MAX))
+}
+
+/// How long entries stay that the hub has: for a hub that is restored from a backup.
+pub const KEPT_FOR_A_HUB: Duration = Duration::from_secs(7 * 24 * 3600);

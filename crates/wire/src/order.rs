@@ -1,0 +1,93 @@
+//! Orders of a hub to one site, and what became of them. In prose: `docs/spec/link.md`.
+
+use base::{OrderId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub const RECEIPT_TYPE: &str = "isonomy.receipt";
+pub const RECEIPT_VERSION: u32 = 1;
+
+/// The longest code of a refusal.
+const CODE_BYTES_MAX: usize = 64;
+
+/// What became of an order: a closed struct, like an outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u32,
+    pub order: OrderId,
+    pub state: ReceiptState,
+    /// Why it was refused: lower-case words and hyphens, never free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReceiptState {
+    Taken,
+    Refused,
+    Expired,
+}
+
+/// Why a receipt cannot be read. Never with its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a receipt that this version reads")]
+pub struct ReceiptUnreadable;
+
+impl Receipt {
+    #[must_use]
+    pub fn new(
+        order: OrderId,
+        state: ReceiptState,
+        code: Option<&'static str>,
+        at: Timestamp,
+    ) -> Self {
+        let (kind, code) = (RECEIPT_TYPE.to_owned(), code.map(str::to_owned));
+        Self { kind, v: RECEIPT_VERSION, order, state, code, at }
+    }
+
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("our own types have JSON text")
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptUnreadable> {
+        let receipt: Self = serde_json::from_slice(bytes).map_err(|_| ReceiptUnreadable)?;
+        let is_code = |code: &String| {
+            let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            code.len() <= CODE_BYTES_MAX && code.bytes().all(is_part)
+        };
+        let is_ours = receipt.kind == RECEIPT_TYPE && receipt.v == RECEIPT_VERSION;
+        let is_read = is_ours && receipt.code.as_ref().is_none_or(is_code);
+        if is_read { Ok(receipt) } else { Err(ReceiptUnreadable) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take a field that is not on the list, another document, or a code that is free text.
+    #[test]
+    fn a_receipt_is_a_closed_struct() {
+        let order = OrderId::from_uuid(uuid::Uuid::from_u128(7));
+        let at = Timestamp::from_millis(1_800_000_000_000);
+        let refused = Receipt::new(order, ReceiptState::Refused, Some("workflow-refused"), at);
+        let text = String::from_utf8(refused.encode()).expect("text");
+        assert_eq!(Receipt::decode(text.as_bytes()), Ok(refused));
+        let wrong = [
+            text.replacen('{', r#"{"later":1,"#, 1),
+            text.replace("isonomy.receipt", "isonomy.outcome"),
+            text.replace(r#""v":1"#, r#""v":2"#),
+            text.replace("workflow-refused", "Ada Lovelace"),
+            text.replace("workflow-refused", &"a".repeat(CODE_BYTES_MAX + 1)),
+        ];
+        for wrong in wrong {
+            assert_ne!(wrong, text);
+            assert_eq!(Receipt::decode(wrong.as_bytes()), Err(ReceiptUnreadable), "{wrong}");
+        }
+    }
+}

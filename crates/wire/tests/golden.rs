@@ -1,0 +1,148 @@
+//! The frames of the line: what this binary says today is what `docs/spec/samples` shows, and what was
+//! ever said in a version that is spoken can be read.
+//!
+//! `UPDATE_SAMPLES=1` writes the samples of the current version.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base::{Digest, IncarnationId, OrderId, SiteName, Timestamp};
+use isonomy_wire::link::{
+    Acknowledged, Ancestor, Begin, Entries, Have, Head, Hello, HubFrame, Order, Orders, PerStream,
+    Proof, Prove, Ready, Refuse, RefuseCode, Refused, RefusedCode, SiteFrame, Stream, VERSION,
+    Welcome,
+};
+use isonomy_wire::order::{Receipt, ReceiptState};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn life(n: u128) -> IncarnationId {
+    IncarnationId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + n))
+}
+
+fn order(n: u128) -> OrderId {
+    OrderId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + n))
+}
+
+fn head(position: u64) -> Head {
+    Head { position, digest: Digest::of(&position.to_be_bytes()) }
+}
+
+fn raw(text: &str) -> Box<RawValue> {
+    RawValue::from_string(text.to_owned()).expect("JSON")
+}
+
+fn site_frames() -> BTreeMap<&'static str, SiteFrame> {
+    let (outcome, receipt) = (120, 7);
+    let last = PerStream { outcome, receipt };
+    let hello = Hello {
+        versions: vec![1],
+        site: SiteName::parse("plant-1").expect("a name"),
+        incarnation: life(2),
+        ancestors: vec![Ancestor { incarnation: life(1), last }],
+        session: 41,
+        last,
+    };
+    let entries = Entries {
+        stream: Stream::Outcome,
+        after: 118,
+        entries: vec![raw(r#"{"type":"isonomy.outcome","v":1}"#), raw("{}")],
+        digest: head(120).digest,
+    };
+    [
+        ("hello", SiteFrame::Hello(hello)),
+        ("proof", SiteFrame::Proof(Proof { nonce: 99, session: 41 })),
+        ("ready", SiteFrame::Ready(Ready { session: 42 })),
+        ("begin", SiteFrame::Begin(Begin { stream: Stream::Receipt, after: head(5) })),
+        ("entries", SiteFrame::Entries(entries)),
+        ("have", SiteFrame::Have(Have { orders: vec![order(1), order(2)] })),
+        ("refuse", SiteFrame::Refuse(Refuse { code: RefuseCode::ChainDiffers })),
+    ]
+    .into()
+}
+
+fn hub_frames() -> BTreeMap<&'static str, HubFrame> {
+    let welcome = Welcome {
+        version: 1,
+        incarnation: life(4),
+        before: vec![life(3)],
+        session: 42,
+        now: AT,
+        heads: PerStream { outcome: Some(head(118)), receipt: None },
+    };
+    let refused = Refused { code: RefusedCode::Overloaded, retry_after_ms: Some(5_000) };
+    let body = raw(r#"{"type":"isonomy.order","v":1}"#);
+    [
+        ("prove", HubFrame::Prove(Prove { nonce: 99 })),
+        ("welcome", HubFrame::Welcome(welcome)),
+        ("refused", HubFrame::Refused(refused)),
+        (
+            "acknowledged",
+            HubFrame::Acknowledged(Acknowledged { stream: Stream::Outcome, head: head(120) }),
+        ),
+        ("orders", HubFrame::Orders(Orders { orders: vec![Order { id: order(1), order: body }] })),
+    ]
+    .into()
+}
+
+fn samples() -> BTreeMap<String, Vec<u8>> {
+    let receipt = Receipt::new(order(1), ReceiptState::Refused, Some("workflow-refused"), AT);
+    let site = site_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
+    let hub = hub_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
+    let all = site.chain(hub).chain([("receipt", receipt.encode())]);
+    all.map(|(name, bytes)| (format!("link-{name}.json"), bytes)).collect()
+}
+
+fn folder(version: u32) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../../docs/spec/samples/v{version}"))
+}
+
+/// Mutation: rename a field of a frame, or leave one out.
+#[test]
+fn this_binary_says_what_the_samples_show() {
+    let folder = folder(VERSION);
+    let samples = samples();
+    if std::env::var_os("UPDATE_SAMPLES").is_some() {
+        for (name, bytes) in &samples {
+            std::fs::write(folder.join(name), bytes).expect("a sample is written");
+        }
+    }
+    for (name, bytes) in &samples {
+        let stored =
+            std::fs::read(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(String::from_utf8_lossy(&stored), String::from_utf8_lossy(bytes), "{name}");
+    }
+}
+
+/// Mutation: make a reader need a field that an old writer did not write, or refuse one that it does not
+/// know.
+#[test]
+fn this_binary_understands_every_version_that_is_spoken() {
+    for version in 1..=VERSION {
+        for (name, now) in samples() {
+            let Ok(bytes) = std::fs::read(folder(version).join(&name)) else {
+                assert!(version < VERSION, "{name} is not there");
+                continue;
+            };
+            let text = String::from_utf8(bytes).expect("text");
+            // What a later version may add.
+            let more = text.replacen('{', r#"{"later":[1],"#, 1);
+            let understood = match name.as_str() {
+                "link-receipt.json" => {
+                    Receipt::decode(more.as_bytes()).expect_err("a closed struct");
+                    Receipt::decode(text.as_bytes()).expect(&name).encode()
+                }
+                _ if hub_frames().keys().any(|it| name == format!("link-{it}.json")) => {
+                    HubFrame::decode(more.as_bytes()).expect(&name).encode()
+                }
+                _ => SiteFrame::decode(more.as_bytes()).expect(&name).encode(),
+            };
+            if version == VERSION {
+                let now = String::from_utf8_lossy(&now).into_owned();
+                assert_eq!(String::from_utf8_lossy(&understood), now, "{name}");
+            }
+        }
+    }
+}

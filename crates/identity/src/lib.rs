@@ -1,0 +1,48 @@
+//! Who is who: the root of a fleet, its hub, its sites.
+//!
+//! Keys and certificates and the files that they are in, join tokens, and what each end of a TLS
+//! connection asks of the other. No socket. Why it is so: ADR 13.
+
+mod authority;
+mod certificate;
+mod file;
+mod key;
+mod name;
+mod tls;
+mod token;
+
+pub use authority::{Authority, HUB_CERTIFICATE_LIFE, Root, SITE_CERTIFICATE_LIFE};
+pub use certificate::Certificate;
+pub use file::{FileError, file_read, file_write};
+pub use key::{Key, Pin, PublicKey};
+pub use name::{Domain, DomainError, Name};
+pub use tls::{hub_config, site_config};
+pub use token::{JoinToken, TokenError, TokenSecret};
+
+pub use rustls::pki_types::CertificateDer;
+pub use rustls::{ClientConfig, ServerConfig};
+
+use base::Duration;
+
+/// How long after its end a certificate still proves who somebody is, to get a new one; and how far the
+/// clock of a site may be off.
+pub const GRACE: Duration = Duration::from_secs(45 * 24 * 3600);
+
+/// Why keys or certificates could not be made or read. Never with their content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    #[error("this is not a private key: expected PEM of an Ed25519 key")]
+    Key,
+    #[error("this is not a public key")]
+    PublicKey,
+    #[error("this is not a certificate of ours: {0}")]
+    Certificate(&'static str),
+    #[error("the key is not the one that the certificate is for")]
+    Mismatch,
+    #[error("the system gives no random numbers")]
+    Random,
+    #[error("cannot make a certificate: {0}")]
+    Issue(String),
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+}

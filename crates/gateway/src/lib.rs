@@ -18,6 +18,7 @@ pub mod out;
 pub mod permit;
 pub mod process;
 pub mod sse;
+pub mod uplink;
 
 mod client;
 mod guard;

@@ -25,6 +25,12 @@ pub struct Function {
     ruling: Ruling,
 }
 
+/// For a site: to hold a line to its hub.
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) destination: Destination,
+}
+
 /// For the command line: to talk to the API of its own site.
 #[derive(Debug)]
 pub struct Operator {

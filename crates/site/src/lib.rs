@@ -26,6 +26,7 @@ mod serve;
 mod site;
 mod start;
 mod upkeep;
+pub mod uplink;
 mod view;
 mod workflow;
 

@@ -1,0 +1,183 @@
+//! The way to the hub: a connected stream under a permit of its own kind. What is said over it is not
+//! the gate's business; that only the hub of the site's own root answers is TLS's.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::client::CONNECT_TIMEOUT;
+use crate::destination::{Destination, Host, Scheme};
+use crate::permit::{Hub, Permit};
+
+/// A slow line and a busy hub take their time over a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// One short request and its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The largest answer: a certificate has some six hundred bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+pub type HubStream = TlsStream<TcpStream>;
+
+/// The address of a hub.
+#[derive(Debug)]
+pub struct Uplink {
+    permit: Permit<Hub>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UplinkError {
+    #[error("`{address}` is not where a hub can be: write `HOST:PORT`")]
+    Address { address: String },
+    #[error("there is no address for {host}: {why}")]
+    Name { host: String, why: String },
+    #[error("nobody answers at {address}: {why}")]
+    Unreachable { address: String, why: String },
+    #[error("whoever answers at {address} is not the hub of this fleet: {why}")]
+    NotTheHub { address: String, why: String },
+    #[error("the hub at {address} broke off: {why}")]
+    Broken { address: String, why: String },
+}
+
+impl Uplink {
+    /// Opens nothing yet.
+    pub fn to(address: &str) -> Result<Self, UplinkError> {
+        let wrong = || UplinkError::Address { address: address.chars().take(80).collect() };
+        let destination = Destination::parse(&format!("https://{address}")).map_err(|_| wrong())?;
+        // Nothing was dropped on the way: no user, no path.
+        let is_plain = address.rsplit_once(':').is_some_and(|(host, port)| {
+            let spelled = destination.host.to_string();
+            host.eq_ignore_ascii_case(&spelled) && port.parse() == Ok(destination.port)
+        });
+        if !is_plain || destination.scheme != Scheme::Https {
+            return Err(wrong());
+        }
+        Ok(Self { permit: Permit::new(Hub { destination }) })
+    }
+
+    fn address(&self) -> String {
+        let Destination { host, port, .. } = &self.permit.kind().destination;
+        format!("{host}:{port}")
+    }
+
+    /// A stream to the hub, which `tls` has found to be that.
+    pub async fn dial(&self, tls: ClientConfig) -> Result<HubStream, UplinkError> {
+        let stream = self.connect().await?;
+        stream.set_nodelay(true).ok();
+        // Which name it has in its certificate is the business of `tls`; this one is for proxies that
+        // choose by it.
+        let name = match &self.permit.kind().destination.host {
+            Host::Name(name) => ServerName::try_from(name.clone()).ok(),
+            Host::Address(address) => Some(ServerName::from(*address)),
+        };
+        let failed = |why: String| UplinkError::NotTheHub { address: self.address(), why };
+        let name = name.ok_or_else(|| failed("its name is no name".to_owned()))?;
+        let shake = TlsConnector::from(Arc::new(tls)).connect(name, stream);
+        match timeout(HANDSHAKE_TIMEOUT, shake).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed("it takes too long".to_owned())),
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, UplinkError> {
+        let Destination { host, port, .. } = &self.permit.kind().destination;
+        let addresses: Vec<SocketAddr> = match host {
+            Host::Address(address) => vec![SocketAddr::new(*address, *port)],
+            Host::Name(name) => {
+                let unknown = |why: String| UplinkError::Name { host: name.clone(), why };
+                match timeout(CONNECT_TIMEOUT, lookup_host((name.as_str(), *port))).await {
+                    Ok(Ok(found)) => found.collect(),
+                    Ok(Err(error)) => return Err(unknown(error.to_string())),
+                    Err(_) => return Err(unknown("nobody answers".to_owned())),
+                }
+            }
+        };
+        let mut why = "it has no address".to_owned();
+        for address in addresses {
+            match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => why = error.to_string(),
+                Err(_) => why = "it takes too long".to_owned(),
+            }
+        }
+        Err(UplinkError::Unreachable { address: self.address(), why })
+    }
+
+    /// One request to the hub, and its answer.
+    pub async fn post(
+        &self,
+        tls: ClientConfig,
+        path: &'static str,
+        body: Vec<u8>,
+    ) -> Result<(u16, Bytes), UplinkError> {
+        let stream = self.dial(tls).await?;
+        let broken = |why: String| UplinkError::Broken { address: self.address(), why };
+        let exchange = async {
+            let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+            let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
+            let host = HeaderValue::from_str(&self.address()).map_err(|error| error.to_string())?;
+            let request = Request::builder()
+                .method(Method::POST)
+                .uri(path)
+                .header(HOST, host)
+                .header(CONTENT_TYPE, "application/json")
+                .body(Full::new(Bytes::from(body)))
+                .map_err(|error| error.to_string())?;
+            let answer = async {
+                let response = sender.send_request(request).await.map_err(|it| it.to_string())?;
+                let status = response.status().as_u16();
+                let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
+                Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+            };
+            let (mut answer, mut connection) = (pin!(answer), pin!(connection));
+            tokio::select! {
+                answer = &mut answer => answer,
+                // What came before the end is there; otherwise the request itself fails.
+                _ = &mut connection => answer.await,
+            }
+        };
+        match timeout(ANSWER_TIMEOUT, exchange).await {
+            Ok(answer) => answer.map_err(broken),
+            Err(_) => Err(broken("it takes too long".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take a whole URL, or an address without a port.
+    #[test]
+    fn a_hub_is_at_a_host_and_a_port() {
+        for (address, is_taken) in [
+            ("hub.example:7443", true),
+            ("192.0.2.1:443", true),
+            ("[2001:db8::1]:7443", true),
+            ("hub.example", false),
+            ("hub.example:0x1", false),
+            ("https://hub.example:7443", false),
+            ("user@hub.example:7443", false),
+            ("hub.example:7443/path", false),
+            ("hub.example:7443?x", false),
+            ("", false),
+        ] {
+            assert_eq!(Uplink::to(address).is_ok(), is_taken, "{address}");
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Who speaks for a site: its seat, brought together with the store and with the lines that are open.
+//!
+//! One thing at a time happens at a desk, and what it decides is durable before anything else does.
+//! Desks of different sites do not wait for each other; the store makes one transaction of what they
+//! write at the same time. What has begun at a desk is not broken off, whoever goes.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use base::{Clock, IncarnationId, Random, SiteName, Timestamp};
+use identity::Certificate;
+use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, SeatUnreadable, Write, orders};
+use store::{CommitError, Op, Preconditions, Store, StoreError};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
+use wire::link::{HubFrame, SiteFrame};
+
+use crate::site::{SiteDoc, SiteUnreadable};
+
+/// Lines of one site at once. One is enough; others are dead and not known to be, or are copies. The
+/// oldest goes.
+const LINES_MAX: usize = 4;
+
+/// What goes to whoever holds a line. How much that can be is bounded by what is under way: a window of
+/// acknowledgements, and orders without a receipt.
+#[derive(Debug)]
+pub enum Down {
+    Frame(Box<HubFrame>),
+    Close,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    #[error("there is no site {0}")]
+    Unknown(SiteName),
+    #[error("the site {0} was revoked")]
+    Revoked(SiteName),
+    #[error("the certificate is of a key that is not this site's any more")]
+    Replaced,
+    #[error(transparent)]
+    Seat(#[from] SeatUnreadable),
+    #[error(transparent)]
+    Site(#[from] SiteUnreadable),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error("the hub is shutting down")]
+    Stopping,
+}
+
+/// The desks of all sites that somebody speaks for.
+#[derive(Clone)]
+pub struct Desks(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn Store>,
+    before: Vec<IncarnationId>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    lines: AtomicU64,
+    desks: std::sync::Mutex<HashMap<SiteName, Desk>>,
+    /// Counts commits that may have brought entries.
+    taken: watch::Sender<u64>,
+}
+
+#[derive(Clone)]
+struct Desk {
+    /// Nothing while nobody speaks, and after something could not be written.
+    at_work: Arc<Mutex<Option<AtWork>>>,
+    /// Since when somebody is the site here.
+    online: Arc<std::sync::Mutex<Option<Timestamp>>>,
+}
+
+struct AtWork {
+    doc: SeatDoc,
+    seat: Seat,
+    /// The oldest first.
+    lines: BTreeMap<Connection, mpsc::UnboundedSender<Down>>,
+}
+
+/// A desk at which nothing happens but by whoever holds it.
+pub(crate) struct Held(Desk, OwnedMutexGuard<Option<AtWork>>);
+
+/// One line, as its desk sees it. To be [closed](Line::close) when it breaks.
+pub struct Line {
+    desks: Desks,
+    site: SiteName,
+    connection: Connection,
+}
+
+impl Desks {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        before: Vec<IncarnationId>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let (lines, desks) = (AtomicU64::new(0), std::sync::Mutex::default());
+        let taken = watch::Sender::new(0);
+        Self(Arc::new(Shared { store, before, clock, random, lines, desks, taken }))
+    }
+
+    /// Somebody has come with this certificate, which TLS has found to be his. What is sent to him comes
+    /// out of the receiver.
+    pub async fn open(
+        &self,
+        site: &SiteName,
+        shown: &Certificate,
+    ) -> Result<(Line, mpsc::UnboundedReceiver<Down>), DeskError> {
+        let desk = self.desk(site);
+        let mut place = desk.at_work.lock_owned().await;
+        // Looked at here, where nobody can be replaced or revoked meanwhile.
+        let doc = self.site_doc(site).await?.ok_or_else(|| DeskError::Unknown(site.clone()))?;
+        if doc.revoked_at.is_some() {
+            return Err(DeskError::Revoked(site.clone()));
+        }
+        if doc.key != Some(shown.key.pin()) {
+            return Err(DeskError::Replaced);
+        }
+        let mut at_work = match place.take() {
+            Some(at_work) => at_work,
+            None => self.load(site).await?,
+        };
+        let oldest = at_work.lines.first_key_value().map(|(connection, _)| *connection);
+        let oldest = oldest.filter(|_| at_work.lines.len() >= LINES_MAX);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let connection = Connection(self.0.lines.fetch_add(1, Ordering::Relaxed));
+        at_work.lines.insert(connection, sender);
+        *place = Some(at_work);
+        drop(place);
+        if let Some(oldest) = oldest {
+            self.handle(site, Some(oldest), Input::Closed(oldest)).await?;
+        }
+        Ok((Line { desks: self.clone(), site: site.clone(), connection }, receiver))
+    }
+
+    /// There is a new order for this site.
+    pub async fn ordered(&self, site: &SiteName) -> Result<(), DeskError> {
+        self.handle(site, None, Input::Ordered).await
+    }
+
+    /// Changes after every commit that may have brought entries. Look at the store after each change, and
+    /// once at the beginning.
+    #[must_use]
+    pub fn taken(&self) -> watch::Receiver<u64> {
+        self.0.taken.subscribe()
+    }
+
+    /// Since when somebody is this site.
+    #[must_use]
+    pub fn online_since(&self, site: &SiteName) -> Option<Timestamp> {
+        let online = self.existing(site)?.online;
+        *online.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing happens for this site until what is given is dropped.
+    pub(crate) async fn hold(&self, site: &SiteName) -> Held {
+        let desk = self.desk(site);
+        let place = Arc::clone(&desk.at_work).lock_owned().await;
+        Held(desk, place)
+    }
+
+    /// What is written where a machine joins as this site.
+    pub(crate) async fn joined(
+        &self,
+        site: &SiteName,
+        joined: IncarnationId,
+    ) -> Result<Op, DeskError> {
+        let row = self.0.store.site_get(site.clone()).await?;
+        let seat = row.and_then(|row| row.seat);
+        Ok(SeatDoc::read(site, seat.as_deref())?.joined(site, joined))
+    }
+
+    fn desk(&self, site: &SiteName) -> Desk {
+        let mut desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        let desk = desks
+            .entry(site.clone())
+            .or_insert_with(|| Desk { at_work: Arc::default(), online: Arc::default() });
+        desk.clone()
+    }
+
+    fn existing(&self, site: &SiteName) -> Option<Desk> {
+        let desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.get(site).cloned()
+    }
+
+    pub(crate) async fn site_doc(&self, site: &SiteName) -> Result<Option<SiteDoc>, DeskError> {
+        let Some(row) = self.0.store.site_get(site.clone()).await? else { return Ok(None) };
+        Ok(Some(SiteDoc::read(site, &row.record)?))
+    }
+
+    async fn load(&self, site: &SiteName) -> Result<AtWork, DeskError> {
+        let row = self.0.store.site_get(site.clone()).await?;
+        let row = row.ok_or_else(|| DeskError::Unknown(site.clone()))?;
+        let doc = SeatDoc::read(site, row.seat.as_deref())?;
+        let kept = doc.kept(site.clone(), self.0.store.incarnation(), self.0.before.clone());
+        Ok(AtWork { doc, seat: Seat::new(kept), lines: BTreeMap::new() })
+    }
+
+    /// One input, and all that follows from it. Nothing comes from a line that was sent away.
+    async fn handle(
+        &self,
+        site: &SiteName,
+        from: Option<Connection>,
+        input: Input,
+    ) -> Result<(), DeskError> {
+        let Some(desk) = self.existing(site) else { return Ok(()) };
+        let (desks, site) = (self.clone(), site.clone());
+        let done = tokio::spawn(async move { desks.step(&site, &desk, from, input).await });
+        done.await.unwrap_or(Err(DeskError::Stopping))
+    }
+
+    async fn step(
+        &self,
+        site: &SiteName,
+        desk: &Desk,
+        from: Option<Connection>,
+        input: Input,
+    ) -> Result<(), DeskError> {
+        let mut place = desk.at_work.lock().await;
+        let is_here = |at_work: &mut AtWork| {
+            from.is_none_or(|connection| at_work.lines.contains_key(&connection))
+        };
+        // After an error it is read again.
+        let Some(mut at_work) = place.take_if(is_here) else { return Ok(()) };
+        let gone = match &input {
+            Input::Closed(connection) => Some(*connection),
+            _ => None,
+        };
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            for effect in at_work.seat.handle(input, self.moment()) {
+                match self.perform(site, &mut at_work, effect).await {
+                    Ok(next) => inputs.extend(next),
+                    Err(error) => {
+                        desk.tell(None);
+                        part(Some(at_work));
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        if let Some(gone) = gone {
+            at_work.lines.remove(&gone);
+        }
+        desk.tell(at_work.seat.host().map(|_| self.0.clock.now()));
+        *place = Some(at_work);
+        Ok(())
+    }
+
+    async fn perform(
+        &self,
+        site: &SiteName,
+        at_work: &mut AtWork,
+        effect: Effect,
+    ) -> Result<Option<Input>, DeskError> {
+        match effect {
+            Effect::Send(connection, frame) => {
+                if let Some(line) = at_work.lines.get(&connection) {
+                    // Whoever has gone is told by his own line.
+                    line.send(Down::Frame(Box::new(frame))).ok();
+                }
+                Ok(None)
+            }
+            Effect::Close(connection) => {
+                if let Some(line) = at_work.lines.remove(&connection) {
+                    line.send(Down::Close).ok();
+                }
+                Ok(None)
+            }
+            Effect::Write(write) => {
+                let ops = at_work.doc.ops(site, &write, self.0.clock.now());
+                self.0.store.commit(ops, Preconditions::none()).await?;
+                if matches!(write, Write::Take { .. }) {
+                    self.0.taken.send_modify(|count| *count += 1);
+                }
+                Ok(Some(Input::Written(write)))
+            }
+            Effect::ReadOrders => {
+                Ok(Some(Input::Orders(orders(self.0.store.as_ref(), site).await?)))
+            }
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        // Numbers in frames are exact up to here.
+        let nonce = self.0.random.u64() % link::COUNT_MAX;
+        Moment { now: self.0.clock.now(), nonce }
+    }
+}
+
+impl Desk {
+    /// Whether somebody is the site, where that has changed.
+    fn tell(&self, online: Option<Timestamp>) {
+        let mut since = self.online.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.is_some() != online.is_some() {
+            *since = online;
+        }
+    }
+}
+
+impl Held {
+    /// Everybody who speaks for the site is sent away, and what is known of it is read again.
+    pub(crate) fn part(mut self) {
+        self.0.tell(None);
+        part(self.1.take());
+    }
+}
+
+fn part(gone: Option<AtWork>) {
+    for line in gone.into_iter().flat_map(|at_work| at_work.lines.into_values()) {
+        line.send(Down::Close).ok();
+    }
+}
+
+impl Line {
+    /// A frame has come.
+    pub async fn hear(&self, frame: SiteFrame) -> Result<(), DeskError> {
+        let input = Input::Frame { connection: self.connection, frame };
+        self.desks.handle(&self.site, Some(self.connection), input).await
+    }
+
+    /// Nothing more comes.
+    pub async fn close(self) -> Result<(), DeskError> {
+        let closed = Input::Closed(self.connection);
+        self.desks.handle(&self.site, Some(self.connection), closed).await
+    }
+}

@@ -1,0 +1,172 @@
+//! What a hub has beside its store: its domain, its authority, and, until somebody takes it away, the
+//! key of the root.
+
+use std::path::{Path, PathBuf};
+
+use base::{IncarnationId, Timestamp};
+use identity::{Authority, Domain, FileError, IdentityError, Key, Root, file_read, file_write};
+use serde::{Deserialize, Serialize};
+
+const HUB_FILE: &str = "hub.json";
+const IDENTITY: &str = "identity";
+const AUTHORITY_KEY: &str = "authority.key";
+const AUTHORITY: &str = "authority.crt";
+const ROOT: &str = "root.crt";
+const ROOT_FOLDER: &str = "root";
+const ROOT_KEY: &str = "root.key";
+
+const HUB_TYPE: &str = "isonomy.hub";
+const HUB_VERSION: u32 = 1;
+
+/// Lives of a hub that its sites are told of: one that was away for longer than that many restores
+/// takes it for another.
+const BEFORE_MAX: usize = 16;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct HubDoc {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u32,
+    domain: Domain,
+    /// The life of the store in which this was written.
+    incarnation: Option<IncarnationId>,
+    /// Those before it, the newest first.
+    before: Vec<IncarnationId>,
+}
+
+/// A hub's folder, read.
+#[derive(Debug)]
+pub struct HubFolder {
+    folder: PathBuf,
+    doc: HubDoc,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HubFolderError {
+    #[error("`{0}` is a hub's folder already")]
+    Exists(PathBuf),
+    #[error("`{0}` is no hub's folder: make one with `isonomy hub init`")]
+    Missing(PathBuf),
+    #[error("`{0}` is damaged: bring it back from a backup")]
+    Damaged(PathBuf),
+    #[error("`{path}` was written by a newer version: use that program or a later one")]
+    Newer { path: PathBuf },
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl HubFolder {
+    /// Makes a hub: its root, and its authority below that. Gives where the root's key is, for somebody
+    /// to take it away.
+    pub fn init(folder: &Path, domain: Domain, now: Timestamp) -> Result<PathBuf, HubFolderError> {
+        if file_read(&folder.join(HUB_FILE))?.is_some() {
+            return Err(HubFolderError::Exists(folder.to_owned()));
+        }
+        let root_key = Key::generate()?;
+        let root_key_text = root_key.to_pem();
+        let root = Root::create(&domain, root_key, now)?;
+        let key = Key::generate()?;
+        let key_text = key.to_pem();
+        let authority = root.authority(&domain, key, now)?;
+        let (identity, apart) = (folder.join(IDENTITY), folder.join(ROOT_FOLDER));
+        file_write(&apart, ROOT_KEY, &root_key_text)?;
+        file_write(&apart, ROOT, root.pem())?;
+        file_write(&identity, AUTHORITY_KEY, &key_text)?;
+        file_write(&identity, AUTHORITY, authority.pem())?;
+        file_write(&identity, ROOT, root.pem())?;
+        let (kind, v) = (HUB_TYPE.to_owned(), HUB_VERSION);
+        let doc = HubDoc { kind, v, domain, incarnation: None, before: Vec::new() };
+        // Last: without it this is no hub's folder, and `init` begins anew.
+        Self { folder: folder.to_owned(), doc }.write()?;
+        Ok(apart.join(ROOT_KEY))
+    }
+
+    pub fn open(folder: &Path) -> Result<Self, HubFolderError> {
+        let path = folder.join(HUB_FILE);
+        let text = file_read(&path)?.ok_or_else(|| HubFolderError::Missing(folder.to_owned()))?;
+        let damaged = || HubFolderError::Damaged(path.clone());
+        let doc: HubDoc = serde_json::from_str(&text).map_err(|_| damaged())?;
+        if doc.kind != HUB_TYPE {
+            return Err(damaged());
+        }
+        if doc.v > HUB_VERSION {
+            return Err(HubFolderError::Newer { path });
+        }
+        Ok(Self { folder: folder.to_owned(), doc })
+    }
+
+    /// Lives of this hub before the one that its store is in now.
+    pub fn before(&mut self, now: IncarnationId) -> Result<Vec<IncarnationId>, HubFolderError> {
+        if self.doc.incarnation != Some(now) {
+            if let Some(before) = self.doc.incarnation.replace(now) {
+                self.doc.before.insert(0, before);
+                self.doc.before.truncate(BEFORE_MAX);
+            }
+            self.write()?;
+        }
+        Ok(self.doc.before.clone())
+    }
+
+    pub fn authority(&self) -> Result<Authority, HubFolderError> {
+        let identity = self.folder.join(IDENTITY);
+        let read = |name: &str| {
+            let path = identity.join(name);
+            file_read(&path)?.ok_or(HubFolderError::Damaged(path))
+        };
+        let key = Key::from_pem(&read(AUTHORITY_KEY)?)?;
+        let domain = self.doc.domain.clone();
+        Ok(Authority::read(domain, &read(AUTHORITY)?, key, &read(ROOT)?)?)
+    }
+
+    /// Whether the root's key still lies beside what runs every day.
+    #[must_use]
+    pub fn root_key(&self) -> Option<PathBuf> {
+        Some(self.folder.join(ROOT_FOLDER).join(ROOT_KEY)).filter(|path| path.exists())
+    }
+
+    fn write(&self) -> Result<(), HubFolderError> {
+        let text = serde_json::to_string_pretty(&self.doc).expect("our own types have JSON text");
+        Ok(file_write(&self.folder, HUB_FILE, &text)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{Clock as _, SystemClock};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn life(n: u128) -> IncarnationId {
+        IncarnationId::from_uuid(Uuid::from_u128(n))
+    }
+
+    /// Mutation: make a hub over one that is there, lose its authority, or forget a life of it.
+    #[test]
+    fn a_hubs_folder_comes_back_and_remembers_its_lives() {
+        let place = tempfile::tempdir().expect("a folder");
+        let domain = Domain::parse("acme").expect("a domain");
+        let missing = HubFolder::open(place.path());
+        assert!(matches!(missing, Err(HubFolderError::Missing(_))), "{missing:?}");
+        let now = SystemClock.now();
+        let root = HubFolder::init(place.path(), domain.clone(), now).expect("a new hub");
+        let again = HubFolder::init(place.path(), domain.clone(), now);
+        assert!(matches!(again, Err(HubFolderError::Exists(_))), "{again:?}");
+        let open = || HubFolder::open(place.path()).expect("it is there");
+        assert_eq!(open().authority().expect("an authority").domain(), &domain);
+        assert_eq!(open().root_key(), Some(root.clone()));
+        std::fs::remove_file(root).expect("taken away");
+        assert_eq!(open().root_key(), None);
+        open().authority().expect("nobody needs the root's key every day");
+        for (life, before) in [
+            (life(1), vec![]),
+            (life(1), vec![]),
+            (life(2), vec![life(1)]),
+            (life(3), vec![life(2), life(1)]),
+        ] {
+            assert_eq!(open().before(life).expect("written"), before);
+        }
+    }
+}

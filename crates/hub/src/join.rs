@@ -1,0 +1,216 @@
+//! Becoming a site: tokens, and the certificates that they are good for.
+
+use base::{Duration, IncarnationId, SiteName, Timestamp};
+use identity::{
+    Certificate, CertificateDer, GRACE, IdentityError, JoinToken, Name, PublicKey, TokenSecret,
+};
+use serde::{Deserialize, Serialize};
+use store::{CommitError, Op, Preconditions, StoreError, TokenRow};
+
+use crate::Hub;
+use crate::desk::DeskError;
+
+/// How long a token is good for at most: whoever finds it later finds nothing.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// And at least: somebody has to carry it.
+const TOKEN_LIFE_MIN: Duration = Duration::from_secs(60);
+
+/// A token that shall be made.
+#[derive(Debug, Clone)]
+pub struct TokenOrder {
+    pub site: SiteName,
+    pub tags: Vec<(String, String)>,
+    pub life: Duration,
+    /// The site has joined already, and this takes its place.
+    pub replace: bool,
+    /// Where sites find the hub.
+    pub hubs: Vec<String>,
+}
+
+/// The rest of what is kept of a token.
+#[derive(Debug, Serialize, Deserialize)]
+struct TokenDoc {
+    replace: bool,
+    /// The life of the hub that made it. Another one may not know who has used it.
+    hub: IncarnationId,
+    made_at: Timestamp,
+}
+
+/// What a site gets.
+#[derive(Debug, Clone)]
+pub struct Joined {
+    pub name: Name,
+    pub certificate: CertificateDer<'static>,
+    pub now: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum JoinRefusal {
+    #[error("a token is good for a minute at least and seven days at most")]
+    Life,
+    #[error(
+        "the site {0} has joined already: to put another machine in its place, make a token with `--replace`"
+    )]
+    Exists(SiteName),
+    #[error(
+        "this token is not good here: it was used, its time is over, or this hub never gave it; ask for a new one"
+    )]
+    Token,
+    #[error("this is not a key that a site can have")]
+    Key,
+    #[error("the site {0} was revoked")]
+    Revoked(SiteName),
+    #[error(
+        "this certificate ended too long ago, or its key is not this site's any more: ask for a token with `--replace`"
+    )]
+    Certificate,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl Hub {
+    /// Makes a token, and the site that it is for, where there is none yet.
+    pub async fn token_create(&self, order: TokenOrder) -> Result<JoinToken, JoinRefusal> {
+        let TokenOrder { site, tags, life, replace, hubs } = order;
+        if !(TOKEN_LIFE_MIN..=TOKEN_LIFE_MAX).contains(&life) {
+            return Err(JoinRefusal::Life);
+        }
+        let _held = self.0.desks.hold(&site).await;
+        let mut doc = self.0.desks.site_doc(&site).await?.unwrap_or_default();
+        if doc.key.is_some() && !replace {
+            return Err(JoinRefusal::Exists(site));
+        }
+        doc.tags.extend(tags);
+        let now = self.now();
+        let random = self.0.random.as_ref();
+        let token = JoinToken::new(hubs, self.0.root, site.clone(), now.plus(life), random);
+        let kept = TokenDoc { replace, hub: self.0.store.incarnation(), made_at: now };
+        let kept = serde_json::to_vec(&kept).expect("our own types have JSON text");
+        let row = TokenRow {
+            secret: *TokenSecret::of(token.secret()).digest(),
+            site: site.clone(),
+            until: token.until,
+            record: kept.into(),
+            used_by: None,
+        };
+        let ops = vec![
+            Op::TokenForget { until: now },
+            Op::SitePut { site, record: doc.encode().into() },
+            Op::TokenPut(row),
+        ];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        Ok(token)
+    }
+
+    /// A machine with a token becomes the site that the token is for. Whoever has become it by this
+    /// token with this key gets the same answer again: his first may have been lost.
+    pub async fn join(
+        &self,
+        secret: &str,
+        key: &[u8],
+        joined: IncarnationId,
+    ) -> Result<Joined, JoinRefusal> {
+        let key = PublicKey::from_der(key).map_err(|_| JoinRefusal::Key)?;
+        let secret = *TokenSecret::of(secret).digest();
+        let token = self.0.store.token_get(secret).await?.ok_or(JoinRefusal::Token)?;
+        let kept: TokenDoc =
+            serde_json::from_slice(&token.record).map_err(|_| JoinRefusal::Token)?;
+        let site = token.site;
+        // What has begun is not broken off, whoever goes.
+        let hub = self.clone();
+        let task =
+            tokio::spawn(async move { hub.join_held(site, secret, &kept, key, joined).await });
+        task.await.unwrap_or(Err(JoinRefusal::Desk(DeskError::Stopping)))
+    }
+
+    async fn join_held(
+        &self,
+        site: SiteName,
+        secret: base::Digest,
+        kept: &TokenDoc,
+        key: PublicKey,
+        joined: IncarnationId,
+    ) -> Result<Joined, JoinRefusal> {
+        let held = self.0.desks.hold(&site).await;
+        let token = self.0.store.token_get(secret).await?.ok_or(JoinRefusal::Token)?;
+        let mut doc = self.0.desks.site_doc(&site).await?.ok_or(JoinRefusal::Token)?;
+        let (by, now) = (*key.pin().digest(), self.now());
+        if token.used_by == Some(by) && doc.key == Some(key.pin()) && doc.revoked_at.is_none() {
+            return match now < token.until {
+                true => self.certificate(site, &key, now),
+                false => Err(JoinRefusal::Token),
+            };
+        }
+        // Whatever was decided of the site after the token was made counts more.
+        let decided = [doc.joined_at, doc.revoked_at].into_iter().flatten().max();
+        let is_overtaken = decided.is_some_and(|at| at > kept.made_at);
+        let is_of_before = kept.hub != self.0.store.incarnation();
+        if token.used_by.is_some()
+            || is_overtaken
+            || is_of_before
+            || (doc.key.is_some() && !kept.replace)
+        {
+            return Err(JoinRefusal::Token);
+        }
+        doc.key = Some(key.pin());
+        (doc.joined_at, doc.revoked_at) = (Some(now), None);
+        let ops = vec![
+            Op::TokenUse { secret, by, now },
+            Op::SitePut { site: site.clone(), record: doc.encode().into() },
+            self.0.desks.joined(&site, joined).await?,
+        ];
+        match self.0.store.commit(ops, Preconditions::none()).await {
+            Ok(()) => {}
+            Err(CommitError::TokenSpent) => return Err(JoinRefusal::Token),
+            Err(error) => return Err(error.into()),
+        }
+        held.part();
+        self.certificate(site, &key, now)
+    }
+
+    /// Another certificate for whoever has shown this one, in a handshake that proved its key.
+    pub async fn renew(&self, shown: &Certificate) -> Result<Joined, JoinRefusal> {
+        let site = self.holder(shown).await?;
+        let now = self.now();
+        if now > shown.not_after.plus(GRACE) {
+            return Err(JoinRefusal::Certificate);
+        }
+        self.certificate(site, &shown.key, now)
+    }
+
+    /// Whether the holder of this certificate may have a line now; whose it is.
+    pub(crate) async fn admit(&self, shown: &Certificate) -> Result<SiteName, JoinRefusal> {
+        let site = self.holder(shown).await?;
+        if self.now() > shown.not_after { Err(JoinRefusal::Certificate) } else { Ok(site) }
+    }
+
+    async fn holder(&self, shown: &Certificate) -> Result<SiteName, JoinRefusal> {
+        let Name::Site(domain, site) = &shown.name else { return Err(JoinRefusal::Certificate) };
+        let doc = self.0.desks.site_doc(site).await?.ok_or(JoinRefusal::Certificate)?;
+        if doc.revoked_at.is_some() {
+            return Err(JoinRefusal::Revoked(site.clone()));
+        }
+        if domain != self.0.authority.domain() || doc.key != Some(shown.key.pin()) {
+            return Err(JoinRefusal::Certificate);
+        }
+        Ok(site.clone())
+    }
+
+    fn certificate(
+        &self,
+        site: SiteName,
+        key: &PublicKey,
+        now: Timestamp,
+    ) -> Result<Joined, JoinRefusal> {
+        let certificate = self.0.authority.site(&site, key, now)?;
+        let name = Name::Site(self.0.authority.domain().clone(), site);
+        Ok(Joined { name, certificate, now })
+    }
+}

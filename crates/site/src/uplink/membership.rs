@@ -1,0 +1,287 @@
+//! Whose site this is: its key, its certificate, and where its hub is. Files beside the store and not
+//! in its backups: whoever steals a backup is not the site.
+
+use std::path::{Path, PathBuf};
+
+use base::{Digest, IncarnationId, Random, SiteName, Timestamp};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use gateway::uplink::{Uplink, UplinkError};
+use identity::{
+    Certificate, CertificateDer, ClientConfig, FileError, GRACE, IdentityError, JoinToken, Key,
+    Pin, file_read, file_write, site_config,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use wire::join::{Granted, JoinAsk, RefusedJoin};
+
+/// Who the site is.
+const MEMBERSHIP_FILE: &str = "membership.json";
+
+/// Who it will be, when the hub has said so.
+const JOINING_FILE: &str = "joining.json";
+
+const MEMBERSHIP_TYPE: &str = "isonomy.membership";
+const MEMBERSHIP_VERSION: u32 = 1;
+
+#[derive(Debug)]
+pub struct Membership {
+    folder: PathBuf,
+    doc: Doc,
+    key: Key,
+    certificate: Certificate,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Doc {
+    #[serde(rename = "type")]
+    kind: String,
+    v: u32,
+    site: SiteName,
+    /// This joining: the first incarnation of the line.
+    joined: IncarnationId,
+    /// A store has begun the line of this joining. One that knows nothing of it is another one.
+    has_begun: bool,
+    hubs: Vec<String>,
+    root: Pin,
+    /// PEM. Each joining has a key of its own, so that a copy of this disk does not keep it.
+    key: String,
+    /// DER, as base64.
+    certificate: String,
+    /// The newest time that a hub has told.
+    seen_at: Timestamp,
+}
+
+impl std::fmt::Debug for Doc {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Doc({}, {})", self.site, self.joined)
+    }
+}
+
+/// What a joining has begun with: after a lost answer, the same token is good for it once more.
+#[derive(Serialize, Deserialize)]
+struct Joining {
+    token: Digest,
+    joined: IncarnationId,
+    key: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MembershipError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("`{path}` is damaged: join again with a token that was made with `--replace`")]
+    Damaged { path: PathBuf },
+    #[error("`{path}` was written by a newer version: use that program or a later one")]
+    Newer { path: PathBuf },
+    #[error("this is the site {0} already, and the token is for another")]
+    Another(SiteName),
+    #[error("the hub refused: {0}")]
+    Refused(String),
+    #[error("the hub's answer is not what this version expects")]
+    Answer,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("no hub could be reached; the last: {0}")]
+    Uplink(#[from] UplinkError),
+}
+
+impl Membership {
+    /// Nothing where this site has joined no hub.
+    pub fn open(folder: &Path) -> Result<Option<Self>, MembershipError> {
+        let path = folder.join(MEMBERSHIP_FILE);
+        let Some(doc) = read::<Doc>(&path)? else { return Ok(None) };
+        if doc.v > MEMBERSHIP_VERSION {
+            return Err(MembershipError::Newer { path });
+        }
+        let damaged = || MembershipError::Damaged { path: path.clone() };
+        let certificate = certificate(&doc.certificate).ok_or_else(damaged)?;
+        let key = Key::from_pem(&doc.key).map_err(|_| damaged())?;
+        if doc.kind != MEMBERSHIP_TYPE || key.public() != certificate.key {
+            return Err(damaged());
+        }
+        Ok(Some(Self { folder: folder.to_owned(), doc, key, certificate }))
+    }
+
+    /// Becomes the site that the token is for, with a key that nobody has seen. It is on the disk before
+    /// it is shown to anybody.
+    pub async fn join(
+        folder: &Path,
+        token: &JoinToken,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Self, MembershipError> {
+        if let Some(before) = Self::open(folder)?.filter(|it| it.doc.site != token.site) {
+            return Err(MembershipError::Another(before.doc.site));
+        }
+        let Joining { joined, key, .. } = Joining::begin(folder, token, now, random)?;
+        let key_text = key;
+        let key = Key::from_pem(&key_text)?;
+        let ask = JoinAsk {
+            secret: token.secret().to_owned(),
+            key: STANDARD.encode(key.public().as_der()),
+            joined,
+        };
+        let ask = serde_json::to_vec(&ask).expect("our own types have JSON text");
+        let tls = || Ok(site_config(token.root, None, now)?);
+        let granted = ask_any(&token.hubs, "/identity/v1/join", &ask, tls).await?;
+        let certificate = certificate(&granted.certificate).ok_or(MembershipError::Answer)?;
+        if certificate.key != key.public() {
+            return Err(MembershipError::Answer);
+        }
+        let doc = Doc {
+            kind: MEMBERSHIP_TYPE.to_owned(),
+            v: MEMBERSHIP_VERSION,
+            site: token.site.clone(),
+            joined,
+            has_begun: false,
+            hubs: token.hubs.clone(),
+            root: token.root,
+            key: key_text,
+            certificate: granted.certificate,
+            seen_at: granted.now,
+        };
+        let membership = Self { folder: folder.to_owned(), doc, key, certificate };
+        membership.write()?;
+        Ok(membership)
+    }
+
+    #[must_use]
+    pub fn site(&self) -> &SiteName {
+        &self.doc.site
+    }
+
+    #[must_use]
+    pub fn joined(&self) -> IncarnationId {
+        self.doc.joined
+    }
+
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.doc.has_begun
+    }
+
+    /// The line of this joining is in a store now.
+    pub fn begun(&mut self) -> Result<(), MembershipError> {
+        if std::mem::replace(&mut self.doc.has_begun, true) {
+            return Ok(());
+        }
+        self.write()
+    }
+
+    #[must_use]
+    pub fn hubs(&self) -> &[String] {
+        &self.doc.hubs
+    }
+
+    /// What TLS to the hub is made with, where the clock says `now`.
+    pub fn tls(&self, now: Timestamp) -> Result<ClientConfig, MembershipError> {
+        let der = decode(&self.doc.certificate).ok_or(MembershipError::Answer)?;
+        Ok(site_config(self.doc.root, Some((der, &self.key)), now.max(self.doc.seen_at))?)
+    }
+
+    /// The hub has told its time. It is believed up to the end of the certificate that it has shown: a
+    /// hub whose clock has run ahead must not lock the site out for good.
+    pub fn saw(&mut self, told: Timestamp, shown: &Certificate) -> Result<(), MembershipError> {
+        let told = told.min(shown.not_after);
+        if told <= self.doc.seen_at {
+            return Ok(());
+        }
+        self.doc.seen_at = told;
+        self.write()
+    }
+
+    /// Whether half of the certificate's time is over, by the later of the clock and what the hub has
+    /// told.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let now = now.max(self.doc.seen_at);
+        let Certificate { not_before, not_after, .. } = &self.certificate;
+        now.since(*not_before).as_millis() * 2 > not_after.since(*not_before).as_millis()
+    }
+
+    /// Another certificate, for the one that there is.
+    pub async fn renew(&mut self, now: Timestamp) -> Result<(), MembershipError> {
+        let tls = || self.tls(now);
+        let granted = ask_any(&self.doc.hubs, "/identity/v1/renew", b"{}", tls).await?;
+        let certificate = certificate(&granted.certificate).ok_or(MembershipError::Answer)?;
+        // A hub whose clock was set back must not take away what there is.
+        let is_old = certificate.not_after.plus(GRACE) < self.doc.seen_at;
+        if certificate.key != self.key.public() || is_old {
+            return Err(MembershipError::Answer);
+        }
+        self.certificate = certificate;
+        self.doc.certificate = granted.certificate;
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), MembershipError> {
+        write(&self.folder, MEMBERSHIP_FILE, &self.doc)
+    }
+}
+
+impl Joining {
+    fn begin(
+        folder: &Path,
+        token: &JoinToken,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<Self, MembershipError> {
+        let of = Digest::of(token.secret().as_bytes());
+        let before: Option<Self> = read(&folder.join(JOINING_FILE))?;
+        if let Some(before) = before.filter(|it| it.token == of) {
+            return Ok(before);
+        }
+        let joined = IncarnationId::new(now, random);
+        let joining = Self { token: of, joined, key: Key::generate()?.to_pem() };
+        write(folder, JOINING_FILE, &joining)?;
+        Ok(joining)
+    }
+}
+
+/// Asks one hub after the other, until one answers.
+async fn ask_any(
+    hubs: &[String],
+    path: &'static str,
+    ask: &[u8],
+    tls: impl Fn() -> Result<ClientConfig, MembershipError>,
+) -> Result<Granted, MembershipError> {
+    let mut last = MembershipError::Answer;
+    for hub in hubs {
+        let answer = match Uplink::to(hub) {
+            Ok(uplink) => uplink.post(tls()?, path, ask.to_vec()).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok((200, body)) => {
+                return serde_json::from_slice(&body).map_err(|_| MembershipError::Answer);
+            }
+            Ok((_, body)) => {
+                let refused: RefusedJoin =
+                    serde_json::from_slice(&body).map_err(|_| MembershipError::Answer)?;
+                return Err(MembershipError::Refused(refused.why.chars().take(500).collect()));
+            }
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+fn decode(certificate: &str) -> Option<CertificateDer<'static>> {
+    STANDARD.decode(certificate).ok().map(CertificateDer::from)
+}
+
+fn certificate(text: &str) -> Option<Certificate> {
+    Certificate::read(&decode(text)?).ok()
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, MembershipError> {
+    let Some(text) = file_read(path)? else { return Ok(None) };
+    let damaged = |_| MembershipError::Damaged { path: path.to_owned() };
+    serde_json::from_str(&text).map(Some).map_err(damaged)
+}
+
+fn write<T: Serialize>(folder: &Path, name: &str, doc: &T) -> Result<(), MembershipError> {
+    let text = serde_json::to_string_pretty(doc).expect("our own types have JSON text");
+    Ok(file_write(folder, name, &text)?)
+}

@@ -1,0 +1,428 @@
+//! The line to the hub: dialled again and again, spoken over by `link`, kept by the store.
+//!
+//! Nothing at the site waits for it. What should go up is in the outbox whether somebody listens or not.
+
+mod membership;
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::stream::Stream;
+use base::{Clock, Random, Timestamp};
+use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
+use gateway::uplink::UplinkError;
+use identity::Certificate;
+use link::site::{Effect, Ending, Input, KeepError, Line, Session, read};
+use link::{MESSAGE_BYTES_MAX, pack, unpack};
+pub use membership::{Membership, MembershipError};
+use store::{CommitError, Preconditions, Store, StoreError};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, interval, sleep, timeout};
+use tokio_tungstenite::client_async_with_config;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
+use wire::link::{HubFrame, RefusedCode, SiteFrame};
+
+/// Between signs of life: less than any box between forgets a connection, and few bytes.
+const PING_EVERY: Duration = Duration::from_secs(50);
+
+/// A hub that says nothing for so long, not even to a ping, is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(150);
+
+/// A hub that takes nothing for so long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// From a connection to its first frame.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Between two attempts: at first.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// At last.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// A line that was up for so long begins anew with short pauses.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// When only a person can help: he should not wait for days, nor the hub be asked all the time.
+const PAUSE_REFUSED: Duration = Duration::from_secs(3600);
+
+/// A revoked site asks once a day whether it still is.
+const PAUSE_REVOKED: Duration = Duration::from_secs(24 * 3600);
+
+/// Two connections of one site must not throw each other out all the time.
+const PAUSE_REPLACED: Duration = Duration::from_secs(60);
+
+/// What is read in one go: a page of entries or orders in a few.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// How the line is, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LineState {
+    Down { since: Timestamp, why: String },
+    Up { since: Timestamp },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    #[error(transparent)]
+    Uplink(#[from] UplinkError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error("the hub refuses the line: it answers {0}")]
+    Door(u16),
+    #[error("the certificate is due to be renewed")]
+    Due,
+    #[error("the line broke: {0}")]
+    Broken(String),
+    #[error("the hub is silent")]
+    Silent,
+    #[error("the hub says what this version does not understand")]
+    Frame,
+    #[error("{}", ended(.0))]
+    Ended(Ending),
+}
+
+fn ended(ending: &Ending) -> String {
+    match ending {
+        Ending::Refused(refused) => match refused.code {
+            RefusedCode::Quarantined => {
+                "the hub does not know which of two copies this site is: ask for a token with `--replace`, and join again"
+            }
+            RefusedCode::RetiredIncarnation => "another machine has taken this site's place",
+            RefusedCode::Revoked => "the hub has revoked this site",
+            RefusedCode::UnknownSite => "the hub does not know this site",
+            RefusedCode::NoCommonVersion => "this program and the hub's are too far apart: update one",
+            RefusedCode::Replaced => "another connection of this site has come",
+            RefusedCode::Overloaded => "the hub is busy",
+            RefusedCode::BadFrame => "the hub does not understand this site",
+            RefusedCode::ChainDiffers => "the hub has counted otherwise",
+        }
+        .to_owned(),
+        Ending::Refuse(code) => format!("this site has refused the hub: {code:?}"),
+        Ending::Damaged(stream) => format!("the outbox of {} is damaged", stream.name()),
+    }
+}
+
+/// What the line is made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub membership: Membership,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    /// Told when there is something new in an outbox.
+    pub grown: Arc<Notify>,
+}
+
+/// The line of a site that has joined.
+pub struct Uplink {
+    parts: Parts,
+    line: Line,
+    state: watch::Sender<LineState>,
+    /// With which of the hub's addresses the next attempt begins.
+    first: usize,
+    /// What the hub said was the time, and when.
+    told: Option<(Timestamp, Instant)>,
+}
+
+impl Uplink {
+    /// Opens no connection yet.
+    pub async fn open(mut parts: Parts) -> Result<Self, LineError> {
+        let membership = &parts.membership;
+        let (site, joined) = (membership.site(), membership.joined());
+        let store = parts.store.as_ref();
+        let line = Line::open(store, site, joined, membership.has_begun()).await?;
+        parts.membership.begun()?;
+        let down = LineState::Down { since: parts.clock.now(), why: "not tried yet".to_owned() };
+        Ok(Self { parts, line, state: watch::Sender::new(down), first: 0, told: None })
+    }
+
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<LineState> {
+        self.state.subscribe()
+    }
+
+    /// Holds the line until `closing`.
+    pub async fn run(mut self, closing: CancellationToken) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let began = Instant::now();
+            let error = tokio::select! {
+                error = self.attempt() => error,
+                () = closing.cancelled() => return,
+            };
+            tracing::info!(%error, "no line to the hub");
+            let since = self.parts.clock.now();
+            self.state.send_replace(LineState::Down { since, why: error.to_string() });
+            if began.elapsed() > STEADY {
+                pause = PAUSE_MIN;
+            }
+            let rest = self.rest(&error, pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// How long to wait after this, at random, so that not all sites come at once.
+    fn rest(&self, error: &LineError, pause: Duration) -> Duration {
+        if matches!(error, LineError::Due) {
+            return self.between(Duration::ZERO, PAUSE_MIN);
+        }
+        let LineError::Ended(Ending::Refused(refused)) = error else {
+            return self.between(pause / 2, pause);
+        };
+        match refused.code {
+            RefusedCode::Quarantined
+            | RefusedCode::RetiredIncarnation
+            | RefusedCode::UnknownSite
+            | RefusedCode::NoCommonVersion => self.between(PAUSE_REFUSED / 2, PAUSE_REFUSED),
+            RefusedCode::Revoked => self.between(PAUSE_REVOKED / 2, PAUSE_REVOKED),
+            RefusedCode::Replaced => self.between(PAUSE_REPLACED / 2, PAUSE_REPLACED),
+            RefusedCode::Overloaded => {
+                let asked = refused.retry_after_ms.map_or(pause, Duration::from_millis);
+                let asked = asked.min(PAUSE_REFUSED);
+                self.between(asked, asked * 2)
+            }
+            RefusedCode::BadFrame | RefusedCode::ChainDiffers => self.between(pause / 2, pause),
+        }
+    }
+
+    fn between(&self, least: Duration, most: Duration) -> Duration {
+        let span = u64::try_from((most - least).as_millis()).unwrap_or(u64::MAX);
+        least + Duration::from_millis(self.parts.random.u64() % (span + 1))
+    }
+
+    /// One connection, until it ends.
+    async fn attempt(&mut self) -> LineError {
+        let now = self.parts.clock.now();
+        if self.parts.membership.is_due(now)
+            && let Err(error) = self.parts.membership.renew(now).await
+        {
+            return error.into();
+        }
+        let mut hubs = self.parts.membership.hubs().to_vec();
+        let first = self.first % hubs.len().max(1);
+        hubs.rotate_left(first);
+        let mut last = LineError::Broken("no address of a hub is known".to_owned());
+        for (n, hub) in hubs.iter().enumerate() {
+            match self.connect(hub).await {
+                Ok(socket) => {
+                    let error = self.talk(socket).await;
+                    // Whoever has sent it away may be an old one: the next is tried first.
+                    let is_refused = matches!(error, LineError::Ended(_));
+                    self.first = first + n + usize::from(is_refused);
+                    return error;
+                }
+                Err(LineError::Door(401 | 403)) => {
+                    // By the hub's clock its time is over.
+                    match self.parts.membership.renew(now).await {
+                        Ok(()) => return LineError::Due,
+                        Err(error) => last = error.into(),
+                    }
+                }
+                Err(error) => last = error,
+            }
+        }
+        last
+    }
+
+    async fn connect(&self, hub: &str) -> Result<Socket, LineError> {
+        let uplink = gateway::uplink::Uplink::to(hub)?;
+        let tls = self.parts.membership.tls(self.parts.clock.now())?;
+        let stream = uplink.dial(tls).await?;
+        let config = WebSocketConfig::default()
+            .read_buffer_size(BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(MESSAGE_BYTES_MAX))
+            .max_frame_size(Some(MESSAGE_BYTES_MAX));
+        let request = format!("wss://{hub}/link/v1").into_client_request();
+        let request = request.map_err(broken)?;
+        let opening = client_async_with_config(request, stream, Some(config));
+        match timeout(OPEN_TIMEOUT, opening).await {
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(Error::Http(answer))) => Err(LineError::Door(answer.status().as_u16())),
+            Ok(Err(error)) => Err(broken(error)),
+            Err(_) => Err(LineError::Silent),
+        }
+    }
+
+    async fn talk(&mut self, socket: Socket) -> LineError {
+        let shown = socket.get_ref().get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.and_then(|shown| Certificate::read(shown).ok());
+        let (mut sink, source) = socket.split();
+        // What may be under way bounds what waits here.
+        let (outgoing, waiting) = mpsc::unbounded_channel();
+        let mut writing = pin!(write(&mut sink, waiting));
+        let error = tokio::select! {
+            error = self.speak(source, &outgoing, shown.as_ref()) => error,
+            error = &mut writing => return error,
+        };
+        // The last word, such as why the hub was refused.
+        drop(outgoing);
+        writing.await;
+        error
+    }
+
+    async fn speak(
+        &mut self,
+        mut source: impl Source<Item = Result<Message, Error>> + Unpin,
+        outgoing: &mpsc::UnboundedSender<Message>,
+        shown: Option<&Certificate>,
+    ) -> LineError {
+        let kept = match self.line.kept(self.parts.store.as_ref()).await {
+            Ok(kept) => kept,
+            Err(error) => return error.into(),
+        };
+        let mut session = Session::new(kept);
+        let mut inputs = VecDeque::from([Input::Opened]);
+        let mut pings = interval(PING_EVERY);
+        let mut heard = Instant::now();
+        loop {
+            while let Some(input) = inputs.pop_front() {
+                for effect in session.handle(input) {
+                    match self.perform(effect, outgoing).await {
+                        Ok(next) => inputs.extend(next),
+                        Err(error) => return error,
+                    }
+                }
+            }
+            tokio::select! {
+                message = source.next() => match message {
+                    Some(Ok(message)) => {
+                        heard = Instant::now();
+                        match frame(&message) {
+                            Ok(Some(frame)) => {
+                                if let Err(error) = self.time_told(&frame, shown) {
+                                    return error;
+                                }
+                                inputs.push_back(Input::Frame(frame));
+                            }
+                            Ok(None) => {}
+                            Err(error) => return error,
+                        }
+                    }
+                    Some(Err(error)) => return broken(error),
+                    None => return closed(),
+                },
+                () = self.parts.grown.notified() => {
+                    for stream in Stream::ALL {
+                        match self.parts.store.outbox_last(stream).await {
+                            Ok(last) => inputs.push_back(Input::Grown { stream, last }),
+                            Err(error) => return error.into(),
+                        }
+                    }
+                }
+                _ = pings.tick() => {
+                    if heard.elapsed() > SILENCE_MAX {
+                        return LineError::Silent;
+                    }
+                    if self.parts.membership.is_due(self.now()) {
+                        return LineError::Due;
+                    }
+                    outgoing.send(Message::Ping(bytes::Bytes::new())).ok();
+                }
+            }
+        }
+    }
+
+    /// The hub's time, as long as it has told one.
+    fn now(&self) -> Timestamp {
+        self.told.map_or_else(
+            || self.parts.clock.now(),
+            |(told, at)| {
+                let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                told.plus(base::Duration::from_millis(since))
+            },
+        )
+    }
+
+    fn time_told(
+        &mut self,
+        frame: &HubFrame,
+        shown: Option<&Certificate>,
+    ) -> Result<(), LineError> {
+        let HubFrame::Welcome(welcome) = frame else { return Ok(()) };
+        self.told = Some((welcome.now, Instant::now()));
+        match shown {
+            Some(shown) => Ok(self.parts.membership.saw(welcome.now, shown)?),
+            None => Ok(()),
+        }
+    }
+
+    async fn perform(
+        &mut self,
+        effect: Effect,
+        outgoing: &mpsc::UnboundedSender<Message>,
+    ) -> Result<Option<Input>, LineError> {
+        let store = self.parts.store.as_ref();
+        match effect {
+            Effect::Send(frame) => {
+                if matches!(frame, SiteFrame::Ready(_)) {
+                    self.state.send_replace(LineState::Up { since: self.parts.clock.now() });
+                }
+                outgoing.send(Message::Binary(pack(&frame.encode()).into())).ok();
+                Ok(None)
+            }
+            Effect::Read { stream, after } => {
+                let entries = read(store, stream, after).await?;
+                Ok(Some(Input::Read { stream, after, entries }))
+            }
+            Effect::Write(write) => {
+                let ops = self.line.ops(&write, self.now());
+                store.commit(ops, Preconditions::none()).await?;
+                self.line.wrote(&write);
+                Ok(Some(Input::Written(write)))
+            }
+            Effect::Close(ending) => Err(LineError::Ended(ending)),
+        }
+    }
+}
+
+fn broken(error: Error) -> LineError {
+    LineError::Broken(error.to_string())
+}
+
+fn closed() -> LineError {
+    LineError::Broken("the hub has closed it".to_owned())
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<gateway::uplink::HubStream>;
+
+/// Nothing where the message is no frame, but a sign of life.
+fn frame(message: &Message) -> Result<Option<HubFrame>, LineError> {
+    match message {
+        Message::Binary(bytes) => {
+            let json = unpack(bytes).map_err(|_| LineError::Frame)?;
+            HubFrame::decode(&json).map(Some).map_err(|_| LineError::Frame)
+        }
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
+        Message::Close(_) => Err(closed()),
+        Message::Text(_) => Err(LineError::Frame),
+    }
+}
+
+async fn write(
+    sink: &mut (impl Sink<Message, Error = Error> + Unpin),
+    mut waiting: mpsc::UnboundedReceiver<Message>,
+) -> LineError {
+    while let Some(message) = waiting.recv().await {
+        match timeout(WRITE_TIMEOUT, sink.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return broken(error),
+            Err(_) => return LineError::Silent,
+        }
+    }
+    closed()
+}

@@ -1,0 +1,115 @@
+//! A site: a store, a membership, and a line. Runs end when the test says so.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::outcome::Counts;
+use base::{
+    Clock, Digest, Namespace, Outcome, RunId, RunState, SystemClock, SystemRandom, WorkflowKey,
+    WorkflowName,
+};
+use bytes::Bytes;
+use identity::JoinToken;
+use site::uplink::{LineState, Membership, MembershipError, Parts, Uplink};
+use store::{Op, OutcomeRow, Preconditions, RunRow, Store};
+use store_sqlite::{OpenOptions, SqliteStore};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub struct AtWork {
+    pub store: Arc<SqliteStore>,
+    pub line: watch::Receiver<LineState>,
+    grown: Arc<Notify>,
+    closing: CancellationToken,
+    holding: JoinHandle<()>,
+}
+
+fn identity(folder: &Path) -> PathBuf {
+    folder.join("identity")
+}
+
+pub async fn join(folder: &Path, token: &JoinToken) -> Result<Membership, MembershipError> {
+    Membership::join(&identity(folder), token, SystemClock.now(), &SystemRandom).await
+}
+
+impl AtWork {
+    /// Of a site that has joined.
+    pub async fn start(folder: &Path) -> Self {
+        let store = SqliteStore::open(&folder.join("store"), OpenOptions::default());
+        let store = Arc::new(store.expect("the store opens"));
+        let membership =
+            Membership::open(&identity(folder)).expect("reads").expect("it has joined");
+        let (grown, closing) = (Arc::new(Notify::new()), CancellationToken::new());
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            membership,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            grown: Arc::clone(&grown),
+        };
+        let uplink = Uplink::open(parts).await.expect("the line is kept");
+        let line = uplink.state();
+        let holding = tokio::spawn(uplink.run(closing.clone()));
+        Self { store, line, grown, closing, holding }
+    }
+
+    pub async fn stop(self) {
+        self.closing.cancel();
+        self.holding.await.expect("it ends");
+        self.store.close().await;
+    }
+
+    pub async fn is_up(&mut self) {
+        let up = self.line.wait_for(|state| matches!(state, LineState::Up { .. })).await;
+        up.expect("the site is there");
+    }
+
+    /// Until the line is down, and why.
+    pub async fn is_down(&mut self) -> String {
+        let is_told = |state: &LineState| match state {
+            LineState::Down { why, .. } => why != "not tried yet",
+            LineState::Up { .. } => false,
+        };
+        match &*self.line.wait_for(is_told).await.expect("the site is there") {
+            LineState::Down { why, .. } => why.clone(),
+            LineState::Up { .. } => unreachable!("waited for"),
+        }
+    }
+
+    /// A run ends.
+    pub async fn outcome(&self, site: u64, number: u64) {
+        let run = RunId::from_uuid(Uuid::from_u64_pair(site, number));
+        let now = SystemClock.now();
+        let outcome = Outcome {
+            run,
+            number: 1,
+            revision: "keyed:00".to_owned(),
+            state: RunState::Completed,
+            started_at: now,
+            ended_at: now,
+            error: None,
+            counts: Counts::default(),
+        };
+        let row = RunRow {
+            run,
+            key: WorkflowKey {
+                namespace: Namespace::parse("lab").expect("a namespace"),
+                name: WorkflowName::parse("intake").expect("a name"),
+            },
+            revision: Digest::of(b"intake"),
+            state: RunState::Completed,
+            created_at: now,
+            updated_at: now,
+            ended_at: Some(now),
+            wake_at: None,
+            summary: Bytes::new(),
+        };
+        let outcome = Bytes::from(outcome.encode());
+        let put = OutcomeRow { position: 0, run, number: 1, at: now, outcome };
+        let ops = vec![Op::RunCreate(row), Op::OutcomePut(put)];
+        self.store.commit(ops, Preconditions::none()).await.expect("commits");
+        self.grown.notify_one();
+    }
+}

@@ -59,7 +59,7 @@ pub async fn step(
     let long = store.journal_long(kept, RUNS_PAGE).await?;
     done.more = long.len() == RUNS_PAGE as usize;
     for run in long {
-        match forget(store, &run).await {
+        match pace.step(forget(store, &run)).await {
             Ok(records) => {
                 done.records += records;
                 done.more |= records > 0;
@@ -74,7 +74,6 @@ pub async fn step(
             }
             Err(error @ (CompactError::Store(_) | CompactError::Commit(_))) => return Err(error),
         }
-        pace.rest().await;
     }
     Ok(done)
 }

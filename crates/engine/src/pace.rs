@@ -1,7 +1,9 @@
 //! How fast background work goes: in small steps with a rest after each, so that nobody's commit waits
 //! for more than one of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The shortest rest between two steps: some fifty steps a second keep up with as many thousand
 /// records.
@@ -22,22 +24,23 @@ const REST_SHARE_MIN: f64 = 0.75;
 /// The pace of one piece of background work.
 #[derive(Debug)]
 pub struct Pacer {
-    since: Instant,
     rests: bool,
     late: Duration,
+    /// When the next step may begin.
+    next: Option<Instant>,
 }
 
 impl Pacer {
     /// Beside work that must not wait.
     #[must_use]
     pub fn gentle() -> Self {
-        Self { since: Instant::now(), rests: true, late: Duration::ZERO }
+        Self { rests: true, late: Duration::ZERO, next: None }
     }
 
     /// For somebody who waits for the end. Even so, one step at a time.
     #[must_use]
     pub fn swift() -> Self {
-        Self { since: Instant::now(), rests: false, late: Duration::ZERO }
+        Self { rests: false, ..Self::gentle() }
     }
 
     /// From here on, what is done should have been done so long ago.
@@ -45,14 +48,20 @@ impl Pacer {
         self.late = by;
     }
 
-    /// After each step.
-    pub async fn rest(&mut self) {
+    /// Takes a step when the rest from the one before is over. Whatever is done between two steps, such
+    /// as to look for what comes next, is part of the rest.
+    pub async fn step<T>(&mut self, step: impl Future<Output = T>) -> T {
+        if let Some(next) = self.next {
+            tokio::time::sleep_until(next).await;
+        }
+        let began = Instant::now();
+        let outcome = step.await;
         if self.rests {
-            tokio::time::sleep(rest(self.since.elapsed(), self.late)).await;
-            self.since = Instant::now();
+            self.next = Some(Instant::now() + rest(began.elapsed(), self.late));
         } else {
             tokio::task::yield_now().await;
         }
+        outcome
     }
 }
 
@@ -73,5 +82,19 @@ mod tests {
         };
         assert_eq!((rests(1, 0), rests(20, 0), rests(500, 0)), (10, 40, 1_000));
         assert_eq!((rests(1, 5), rests(20, 5), rests(20, 5_000)), (5, 20, 15));
+    }
+
+    /// Mutation: rest from what is done between two steps, or in addition to it.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_done_between_two_steps_is_part_of_the_rest() {
+        let sleep = async |ms| tokio::time::sleep(Duration::from_millis(ms)).await;
+        let began = Instant::now();
+        let mut pace = Pacer::gentle();
+        for between in [0, 30, 100] {
+            pace.step(sleep(20)).await;
+            sleep(between).await;
+        }
+        pace.step(sleep(20)).await;
+        assert_eq!(began.elapsed().as_millis(), 4 * 20 + 40 + 40 + 100);
     }
 }

@@ -17,7 +17,7 @@ use base::{Clock, Digest, RunId, Timestamp};
 use engine::compact::{self, CompactError, RECORDS_KEPT_MIN};
 use engine::driver::{Driver, Summary};
 use engine::pace::Pacer;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use spec::Keep;
 use spec::resolved::{Around, Resolved};
 use store::{
@@ -99,6 +99,14 @@ struct Forgotten {
     more: bool,
 }
 
+/// Some runs of one workflow whose time is over.
+struct Due {
+    forget: Vec<Op>,
+    /// How many of them must stay all the same.
+    needed: usize,
+    last: (Timestamp, RunId),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum TidyError {
     #[error(transparent)]
@@ -146,9 +154,8 @@ impl Tidying {
 
     /// Forgets what is due, again and again, until `closing`.
     pub(crate) async fn run(self, driver: Driver, closing: CancellationToken) {
+        let mut pace = Pacer::gentle();
         loop {
-            // Anew each time: sleep is no step to rest from.
-            let mut pace = Pacer::gentle();
             let next = tokio::select! {
                 () = closing.cancelled() => return,
                 worked = self.take_turns(&mut pace, &driver) => worked.unwrap_or_else(|error| {
@@ -239,8 +246,7 @@ impl Tidying {
     /// Clears away what forgotten runs have left.
     async fn clear(&self, pace: &mut Pacer, until: Option<Instant>) -> Result<(), TidyError> {
         while self.0.store.clear_is_due().await? && !is_over(until) {
-            self.0.store.commit(vec![Op::Clear { rows: CLEAR_ROWS }], self.owned()).await?;
-            pace.rest().await;
+            self.forget(Op::Clear { rows: CLEAR_ROWS }, pace).await?;
         }
         Ok(())
     }
@@ -275,9 +281,8 @@ impl Tidying {
                 return Ok(());
             }
             let forget = Op::EventForget { needed, kept, rows: EVENTS_ROWS };
-            self.0.store.commit(vec![forget], self.owned()).await?;
+            self.forget(forget, pace).await?;
             let gone = self.0.store.event_kept().await?.oldest.saturating_sub(there.oldest);
-            pace.rest().await;
             // Those that have come meanwhile are worth no step of their own.
             if gone < u64::from(EVENTS_ROWS) {
                 return Ok(());
@@ -294,52 +299,57 @@ impl Tidying {
         deadline: Option<Instant>,
     ) -> Result<Forgotten, TidyError> {
         let until = before(self.0.clock.now(), keep);
-        let mut after = self.cursors().remove(key);
+        let query = |after| EndedQuery { key: key.clone(), until, after, limit: RUNS_PAGE };
         let (mut forgotten, mut passed_over) = (Forgotten::default(), 0);
-        loop {
-            let mut query = EndedQuery { key: key.clone(), until, after, limit: RUNS_PAGE };
-            let page = self.0.store.run_ended(query.clone()).await?;
-            let Some(last) = page.last() else {
-                (query.until, query.limit) = (Timestamp::from_millis(i64::MAX), 1);
-                let next = self.0.store.run_ended(query).await?;
-                let next = next.first().and_then(|row| row.ended_at);
-                return Ok(Forgotten { next: next.map(|at| at.plus(keep)), ..forgotten });
-            };
-            after = last.ended_at.map(|at| (at, last.run));
-            let late = after.map_or(base::Duration::ZERO, |(at, _)| until.since(at));
-            pace.late(late.as_std());
-            let mut due = Vec::new();
-            for row in &page {
-                if self.is_needed(row).await? {
-                    passed_over += 1;
-                } else {
-                    due.push(row.run);
-                }
-            }
+        let mut after = self.cursors().remove(key);
+        let mut page = self.due(query(after)).await?;
+        while let Some(Due { forget, needed, last }) = page {
+            after = Some(last);
+            pace.late(until.since(last.0).as_std());
             // One commit each, so that a run that was taken up again just now stops no other. The writer
             // makes one of all that wait.
-            let forget = |run| {
-                // Nobody waits for outcomes: there is no hub.
-                let forget = Op::RunForget { run };
-                self.0.store.commit(vec![forget], self.owned())
-            };
-            for result in join_all(due.into_iter().map(forget)).await {
+            let forget = forget.into_iter().map(|op| self.0.store.commit(vec![op], self.owned()));
+            let forget = pace.step(join_all(forget));
+            // Readers look at the next meanwhile.
+            let (results, next) = join(forget, self.due(query(after))).await;
+            for result in results {
                 match result {
                     Ok(()) => forgotten.runs += 1,
                     Err(CommitError::RunMissing(_) | CommitError::RunGoesOn(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
             }
-            pace.rest().await;
             // Before the next are forgotten, so that what is left of them does not pile up.
             self.clear(pace, deadline).await?;
+            passed_over += needed;
             if passed_over >= PASSED_OVER_MAX || is_over(deadline) {
-                if let Some(after) = after {
-                    self.cursors().insert(key.clone(), after);
-                }
+                self.cursors().insert(key.clone(), last);
                 return Ok(forgotten);
             }
+            page = next?;
         }
+        let later = Timestamp::from_millis(i64::MAX);
+        let next = EndedQuery { key: key.clone(), until: later, after, limit: 1 };
+        let next = self.0.store.run_ended(next).await?;
+        forgotten.next = next.first().and_then(|row| row.ended_at).map(|at| at.plus(keep));
+        Ok(forgotten)
+    }
+
+    /// The next runs whose time is over. What they have has been read.
+    async fn due(&self, query: EndedQuery) -> Result<Option<Due>, TidyError> {
+        let page = self.0.store.run_ended(query).await?;
+        let last = page.last().and_then(|row| Some((row.ended_at?, row.run)));
+        let Some(last) = last else { return Ok(None) };
+        let mut due = Due { forget: Vec::new(), needed: 0, last };
+        for row in &page {
+            if self.is_needed(row).await? {
+                due.needed += 1;
+            } else {
+                due.forget.push(Op::RunForget { run: row.run });
+            }
+        }
+        self.0.store.read_ahead(due.forget.clone()).await?;
+        Ok(Some(due))
     }
 
     /// Whether somebody may ask for this run again: its parent goes on, or can be retried, and would
@@ -365,13 +375,12 @@ impl Tidying {
         let mut given = self.0.store.reclaim(0).await?;
         while (given.free_bytes > kept || given.files_left) && !is_over(until) {
             let free = given.free_bytes.saturating_sub(kept);
-            let step = self.0.store.reclaim(RECLAIM_BYTES.min(free)).await?;
+            let step = pace.step(self.0.store.reclaim(RECLAIM_BYTES.min(free))).await?;
             (given.free_bytes, given.files_left) = (step.free_bytes, step.files_left);
             given.bytes += step.bytes;
             if step.bytes == 0 && !given.files_left {
                 break;
             }
-            pace.rest().await;
         }
         Ok(given)
     }
@@ -397,6 +406,12 @@ impl Tidying {
         let keep = keep.unwrap_or(Some(Keep::Forever));
         self.keeps().insert(key.clone(), (head.revision, keep));
         Ok(keep.unwrap_or(self.0.keep))
+    }
+
+    /// Nobody's commit waits for the disk meanwhile: what is deleted has been read.
+    async fn forget(&self, forget: Op, pace: &mut Pacer) -> Result<(), TidyError> {
+        self.0.store.read_ahead(vec![forget.clone()]).await?;
+        Ok(pace.step(self.0.store.commit(vec![forget], self.owned())).await?)
     }
 
     fn owned(&self) -> Preconditions {

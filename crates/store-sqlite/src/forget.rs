@@ -18,7 +18,7 @@ use crate::tail::{self, Span, decode, encode};
 
 /// What a run has left is cleared away at once up to so many rows: a row to remember it by would cost as
 /// much as some of them.
-const CLEAR_AT_ONCE_ROWS: usize = 32;
+pub(crate) const CLEAR_AT_ONCE_ROWS: usize = 32;
 
 /// The smallest number of a state that is an end.
 const STATE_ENDED_MIN: i64 = 4;
@@ -189,10 +189,7 @@ impl Applier<'_> {
     pub(crate) fn clear(&mut self, rows: u32) -> Result<(), Refusal> {
         let mut left = rows as usize;
         while left > 0 {
-            let next = "SELECT min(run) FROM forgotten WHERE cleared = 0";
-            let next: Option<i64> =
-                self.db.prepare_cached(next)?.query_row([], |row| row.get(0))?;
-            let Some(id) = next else { return Ok(()) };
+            let Some(id) = clear_next(self.db)? else { return Ok(()) };
             let cleared = self.clear_run(id, left)?;
             if cleared < left {
                 let done = "UPDATE forgotten SET cleared = 1 WHERE run = ?1";
@@ -231,8 +228,19 @@ impl Applier<'_> {
     }
 }
 
+/// The forgotten run that is cleared next.
+pub(crate) fn clear_next(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT min(run) FROM forgotten WHERE cleared = 0")?
+        .query_row([], |row| row.get(0))
+}
+
 /// The extents of a run behind sequence `after`, until one reaches `through`.
-fn extents(db: &Connection, id: i64, after: u64, through: u64) -> Result<Vec<Span>, Refusal> {
+pub(crate) fn extents(
+    db: &Connection,
+    id: i64,
+    after: u64,
+    through: u64,
+) -> Result<Vec<Span>, Refusal> {
     let mut query = db.prepare_cached(include_str!("sql/journal_extent_list.sql"))?;
     let mut rows = query.query(params![id, int(after)])?;
     let mut found = Vec::new();
@@ -353,6 +361,5 @@ pub(crate) fn ended_key(
 }
 
 pub(crate) fn clear_is_due(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE cleared = 0)")?
-        .query_row([], |row| row.get(0))
+    Ok(clear_next(db)?.is_some())
 }

@@ -22,6 +22,7 @@ mod link;
 mod log;
 mod open;
 mod outcome;
+mod read_ahead;
 mod reader;
 mod run;
 mod run_list;
@@ -436,6 +437,10 @@ impl Store for SqliteStore {
 
     fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>> {
         self.ask("list workflows of ended runs", move |db| forget::ended_key(db, after.as_ref()))
+    }
+
+    fn read_ahead(&self, ops: Vec<Op>) -> Answer<'_, ()> {
+        self.ask("read ahead", move |db| read_ahead::read(db, &ops))
     }
 
     fn clear_is_due(&self) -> Answer<'_, bool> {

@@ -159,6 +159,9 @@ pub trait Store: LinkStore + FleetStore + Send + Sync + 'static {
     fn run_ended(&self, query: EndedQuery) -> Answer<'_, Vec<RunRow>>;
     /// The next workflow after `after` that has runs that have ended; it may have been deleted.
     fn run_ended_key(&self, after: Option<WorkflowKey>) -> Answer<'_, Option<WorkflowKey>>;
+    /// Reads what these operations will delete, so that the writer, which is one for all, need not wait
+    /// for the disk. Changes nothing, and nobody must call it.
+    fn read_ahead(&self, ops: Vec<Op>) -> Answer<'_, ()>;
     /// Whether something of forgotten runs is left to [clear](Op::Clear).
     fn clear_is_due(&self) -> Answer<'_, bool>;
     /// Gives free room inside the store back to the disk, at most about so many bytes, behind whatever

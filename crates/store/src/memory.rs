@@ -525,6 +525,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn read_ahead(&self, _ops: Vec<Op>) -> Answer<'_, ()> {
+        self.ask(|_| ())
+    }
+
     fn clear_is_due(&self) -> Answer<'_, bool> {
         self.ask(|_| false)
     }

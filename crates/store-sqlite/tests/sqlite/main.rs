@@ -10,6 +10,7 @@ mod folder;
 mod journal;
 mod plan;
 mod power;
+mod read_ahead;
 mod rest;
 
 use isonomy_store_sqlite as sqlite;

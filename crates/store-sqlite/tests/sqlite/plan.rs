@@ -6,7 +6,8 @@ use sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 /// Questions that look at every row of an index, and why that is right.
-const SCANS: [(&str, &str); 13] = [
+const SCANS: [(&str, &str); 14] = [
+    ("ahead_event", "looks at some of the oldest rows"),
     ("event_newest", "looks at the last row"),
     ("event_oldest", "looks at the first row"),
     ("event_prune", "looks at some of the oldest rows"),

@@ -1,0 +1,1 @@
+SELECT outcome FROM outcomes WHERE run = ?1 LIMIT ?2

@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod digest;
+pub mod document;
 pub mod fault;
 pub mod id;
 pub mod limits;
@@ -18,6 +19,7 @@ pub mod value;
 
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use digest::{Digest, Digester};
+pub use document::{DocumentError, Unreadable};
 pub use fault::{ErrorType, Fault};
 pub use id::{EventId, IncarnationId, OrderId, RunId};
 pub use name::{FunctionRef, Namespace, SiteName, WorkflowKey, WorkflowName};

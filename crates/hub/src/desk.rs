@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use base::{Clock, IncarnationId, Random, SiteName, Timestamp};
+use base::{Clock, IncarnationId, Random, SiteName, Timestamp, Unreadable};
 use identity::Certificate;
-use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, SeatUnreadable, Write, orders};
+use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, Write, orders};
 use store::{CommitError, Op, Preconditions, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 use wire::link::{HubFrame, SiteFrame};
 
-use crate::site::{SiteDoc, SiteUnreadable};
+use crate::site::SiteDoc;
 
 /// Lines of one site at once. One is enough; others are dead and not known to be, or are copies. The
 /// oldest goes.
@@ -38,9 +38,7 @@ pub enum DeskError {
     #[error("the certificate is of a key that is not this site's any more")]
     Replaced,
     #[error(transparent)]
-    Seat(#[from] SeatUnreadable),
-    #[error(transparent)]
-    Site(#[from] SiteUnreadable),
+    Unreadable(#[from] Unreadable),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use base::{IncarnationId, Timestamp};
+use base::{DocumentError, IncarnationId, Timestamp, document};
 use identity::{Authority, Domain, FileError, IdentityError, Key, Root, file_read, file_write};
 use serde::{Deserialize, Serialize};
 
@@ -24,9 +24,6 @@ const BEFORE_MAX: usize = 16;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct HubDoc {
-    #[serde(rename = "type")]
-    kind: String,
-    v: u32,
     domain: Domain,
     /// The life of the store in which this was written.
     incarnation: Option<IncarnationId>,
@@ -71,13 +68,12 @@ impl HubFolder {
         let key_text = key.to_pem();
         let authority = root.authority(&domain, key, now)?;
         let (identity, apart) = (folder.join(IDENTITY), folder.join(ROOT_FOLDER));
-        file_write(&apart, ROOT_KEY, &root_key_text)?;
-        file_write(&apart, ROOT, root.pem())?;
-        file_write(&identity, AUTHORITY_KEY, &key_text)?;
-        file_write(&identity, AUTHORITY, authority.pem())?;
-        file_write(&identity, ROOT, root.pem())?;
-        let (kind, v) = (HUB_TYPE.to_owned(), HUB_VERSION);
-        let doc = HubDoc { kind, v, domain, incarnation: None, before: Vec::new() };
+        file_write(&apart, ROOT_KEY, root_key_text.as_bytes())?;
+        file_write(&apart, ROOT, root.pem().as_bytes())?;
+        file_write(&identity, AUTHORITY_KEY, key_text.as_bytes())?;
+        file_write(&identity, AUTHORITY, authority.pem().as_bytes())?;
+        file_write(&identity, ROOT, root.pem().as_bytes())?;
+        let doc = HubDoc { domain, incarnation: None, before: Vec::new() };
         // Last: without it this is no hub's folder, and `init` begins anew.
         Self { folder: folder.to_owned(), doc }.write()?;
         Ok(apart.join(ROOT_KEY))
@@ -86,14 +82,11 @@ impl HubFolder {
     pub fn open(folder: &Path) -> Result<Self, HubFolderError> {
         let path = folder.join(HUB_FILE);
         let text = file_read(&path)?.ok_or_else(|| HubFolderError::Missing(folder.to_owned()))?;
-        let damaged = || HubFolderError::Damaged(path.clone());
-        let doc: HubDoc = serde_json::from_str(&text).map_err(|_| damaged())?;
-        if doc.kind != HUB_TYPE {
-            return Err(damaged());
-        }
-        if doc.v > HUB_VERSION {
-            return Err(HubFolderError::Newer { path });
-        }
+        let doc = document::read(text.as_bytes(), HUB_TYPE, HUB_VERSION);
+        let doc = doc.map_err(|error| match error {
+            DocumentError::Newer { .. } => HubFolderError::Newer { path },
+            DocumentError::Syntax(_) | DocumentError::Type { .. } => HubFolderError::Damaged(path),
+        })?;
         Ok(Self { folder: folder.to_owned(), doc })
     }
 
@@ -127,7 +120,7 @@ impl HubFolder {
     }
 
     fn write(&self) -> Result<(), HubFolderError> {
-        let text = serde_json::to_string_pretty(&self.doc).expect("our own types have JSON text");
+        let text = document::write(HUB_TYPE, HUB_VERSION, &self.doc);
         Ok(file_write(&self.folder, HUB_FILE, &text)?)
     }
 }

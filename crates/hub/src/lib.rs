@@ -14,7 +14,7 @@ pub use desk::{DeskError, Desks, Down, Line};
 pub use door::{Door, listen};
 pub use folder::{HubFolder, HubFolderError};
 pub use join::{JoinRefusal, Joined, TokenOrder};
-pub use site::{SiteDoc, SiteUnreadable};
+pub use site::SiteDoc;
 
 use std::sync::Arc;
 

@@ -34,7 +34,7 @@ pub fn file_read(path: &Path) -> Result<Option<String>, FileError> {
 }
 
 /// Makes the folder where there is none.
-pub fn file_write(folder: &Path, name: &str, text: &str) -> Result<(), FileError> {
+pub fn file_write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
     if !folder.is_dir() {
         let make = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         make.map_err(failed("make", folder))?;
@@ -43,7 +43,7 @@ pub fn file_write(folder: &Path, name: &str, text: &str) -> Result<(), FileError
     let write = || {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&draft, &path)?;
         File::open(folder)?.sync_all()

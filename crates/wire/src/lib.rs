@@ -1,4 +1,5 @@
-//! What crosses the HTTP API: requests, views, pages, problems. The contract of every client.
+//! What crosses the HTTP API: requests, views, pages, problems; and what site and hub say to each other.
+//! The contract of every client, and of the other end.
 //!
 //! Domain types live in their own rooms; the conversions are where the two worlds may differ next
 //! year. Every field here is stable: it may be added to, not changed.

@@ -1,10 +1,10 @@
 //! Orders of a hub to one site, and what became of them. In prose: `docs/spec/link.md`.
 
-use base::{OrderId, Timestamp};
+use base::{OrderId, Timestamp, document};
 use serde::{Deserialize, Serialize};
 
-pub const RECEIPT_TYPE: &str = "isonomy.receipt";
-pub const RECEIPT_VERSION: u32 = 1;
+const RECEIPT_TYPE: &str = "isonomy.receipt";
+const RECEIPT_VERSION: u32 = 1;
 
 /// The longest code of a refusal.
 const CODE_BYTES_MAX: usize = 64;
@@ -13,9 +13,6 @@ const CODE_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    #[serde(rename = "type")]
-    kind: String,
-    v: u32,
     pub order: OrderId,
     pub state: ReceiptState,
     /// Why it was refused: lower-case words and hyphens, never free text.
@@ -45,23 +42,22 @@ impl Receipt {
         code: Option<&'static str>,
         at: Timestamp,
     ) -> Self {
-        let (kind, code) = (RECEIPT_TYPE.to_owned(), code.map(str::to_owned));
-        Self { kind, v: RECEIPT_VERSION, order, state, code, at }
+        Self { order, state, code: code.map(str::to_owned), at }
     }
 
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("our own types have JSON text")
+        document::write(RECEIPT_TYPE, RECEIPT_VERSION, self)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptUnreadable> {
-        let receipt: Self = serde_json::from_slice(bytes).map_err(|_| ReceiptUnreadable)?;
+        let receipt = document::read_closed::<Self>(bytes, RECEIPT_TYPE, RECEIPT_VERSION);
+        let receipt = receipt.map_err(|_| ReceiptUnreadable)?;
         let is_code = |code: &String| {
             let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
             code.len() <= CODE_BYTES_MAX && code.bytes().all(is_part)
         };
-        let is_ours = receipt.kind == RECEIPT_TYPE && receipt.v == RECEIPT_VERSION;
-        let is_read = is_ours && receipt.code.as_ref().is_none_or(is_code);
+        let is_read = receipt.code.as_ref().is_none_or(is_code);
         if is_read { Ok(receipt) } else { Err(ReceiptUnreadable) }
     }
 }

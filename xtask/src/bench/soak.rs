@@ -125,6 +125,7 @@ fn full_load(server: &Server) -> anyhow::Result<FullLoad> {
     server.prepare(workflow)?;
     let load = Load { workflow, connections: CROWD, warm_up: WARM_UP, time: FULL_LOAD_TIME };
     let runs = load.run(server)?.latencies.len() as f64 / FULL_LOAD_TIME.as_secs_f64();
+    // Until all are due: they are kept for a second.
     std::thread::sleep(Duration::from_secs(2));
     let began = Instant::now();
     let first = long::compact(server)?;

@@ -144,10 +144,10 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("isahc", &[]),
     ("tonic", &[]),
     ("hickory-resolver", &[]),
-    // Over what was accepted.
+    // Over streams that the hub's door has accepted and the gate has dialled.
     ("tokio-tungstenite", &["hub", "site"]),
     ("tungstenite", &[]),
-    // In `gateway` the other end, in a test.
+    // The gate dials the hub with it, and the hub's door takes it.
     ("tokio-rustls", &["gateway", "hub"]),
     ("async-std", &[]),
 ];

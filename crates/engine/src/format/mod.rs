@@ -12,6 +12,7 @@ mod stretch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base::document::{self, DocumentError};
 use base::limits::VALUE_INLINE_BYTES_MAX;
 use base::value::{Json, ValueError, parse, to_json};
 use base::{Digest, Value};
@@ -154,21 +155,10 @@ pub fn blob_value(blob: BlobId, bytes: &[u8]) -> Result<Value, FormatError> {
     parse(bytes).map_err(|cause| FormatError::BlobDamaged { blob, cause })
 }
 
-#[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "type")]
-    kind: String,
-    v: u32,
-}
-
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8], expected: &'static str) -> Result<T, FormatError> {
-    let wrong = |error: serde_json::Error| FormatError::Syntax(error.to_string());
-    let head: Head = serde_json::from_slice(bytes).map_err(wrong)?;
-    if head.kind != expected {
-        return Err(FormatError::Type { expected, found: head.kind });
-    }
-    if head.v > VERSION {
-        return Err(FormatError::Newer { found: head.v });
-    }
-    serde_json::from_slice(bytes).map_err(wrong)
+    document::read(bytes, expected, VERSION).map_err(|error| match error {
+        DocumentError::Syntax(what) => FormatError::Syntax(what),
+        DocumentError::Type { expected, found } => FormatError::Type { expected, found },
+        DocumentError::Newer { found, .. } => FormatError::Newer { found },
+    })
 }

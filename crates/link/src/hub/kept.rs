@@ -1,7 +1,10 @@
 //! What a hub keeps of one site's line, in the words of the store.
 
 use base::stream::{PerStream, Stream};
-use base::{Digest, IncarnationId, OrderId, Outcome, SiteName, Timestamp};
+use base::{
+    Digest, DocumentError, IncarnationId, OrderId, Outcome, SiteName, Timestamp, Unreadable,
+    document,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -13,11 +16,8 @@ use super::{Kept, Present, Suspicion, Write};
 use crate::{ORDERS_READ_MAX, RETIRED_MAX};
 
 /// What a site has said itself, and who speaks for it. Described in `docs/spec/link.md`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SeatDoc {
-    #[serde(rename = "type")]
-    kind: String,
-    v: u32,
     pub present: Option<Present>,
     /// Who may be the first to speak, where somebody has joined.
     pub expected: Option<IncarnationId>,
@@ -35,42 +35,12 @@ pub struct SeatDoc {
 const SEAT_TYPE: &str = "isonomy.seat";
 const SEAT_VERSION: u32 = 1;
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SeatUnreadable {
-    #[error("what is kept of the line to {0} cannot be read: restore a backup")]
-    Syntax(SiteName),
-    #[error(
-        "what is kept of the line to {site} was written by a newer version ({found}): use that program or a later one"
-    )]
-    Newer { site: SiteName, found: u32 },
-}
-
-impl Default for SeatDoc {
-    fn default() -> Self {
-        Self {
-            kind: SEAT_TYPE.to_owned(),
-            v: SEAT_VERSION,
-            present: None,
-            expected: None,
-            retired: Vec::new(),
-            quarantine: None,
-            lost: PerStream::default(),
-            unread: PerStream::default(),
-            heard_at: None,
-        }
-    }
-}
-
 impl SeatDoc {
     /// A site that has not spoken yet has none.
-    pub fn read(site: &SiteName, bytes: Option<&[u8]>) -> Result<Self, SeatUnreadable> {
+    pub fn read(site: &SiteName, bytes: Option<&[u8]>) -> Result<Self, Unreadable> {
         let Some(bytes) = bytes else { return Ok(Self::default()) };
-        let syntax = || SeatUnreadable::Syntax(site.clone());
-        let seat: Self = serde_json::from_slice(bytes).map_err(|_| syntax())?;
-        if seat.v > SEAT_VERSION {
-            return Err(SeatUnreadable::Newer { site: site.clone(), found: seat.v });
-        }
-        if seat.kind == SEAT_TYPE { Ok(seat) } else { Err(syntax()) }
+        let of = |error: DocumentError| error.of(format!("the line to {site}"));
+        document::read(bytes, SEAT_TYPE, SEAT_VERSION).map_err(of)
     }
 
     /// What its seat begins with, in this life of the hub.
@@ -106,8 +76,8 @@ impl SeatDoc {
     }
 
     fn op(&self, site: &SiteName) -> Op {
-        let seat = serde_json::to_vec(self).expect("our own types have JSON text");
-        Op::SeatPut { site: site.clone(), seat: seat.into() }
+        let seat = document::write(SEAT_TYPE, SEAT_VERSION, self).into();
+        Op::SeatPut { site: site.clone(), seat }
     }
 
     /// What is to be committed for a write of the seat, at `now`.

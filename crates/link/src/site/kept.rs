@@ -3,7 +3,7 @@
 //! The session knows nothing of rows: here its writes become ops, and rows become what it begins with.
 
 use base::stream::{PerStream, Stream};
-use base::{Duration, IncarnationId, SiteName, Timestamp};
+use base::{Duration, IncarnationId, SiteName, Timestamp, Unreadable, document};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,9 +16,6 @@ use crate::{ANCESTORS_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, ORDER_LIFE_MAX, begin
 /// What a site knows of its hub. Described in `docs/spec/link.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    #[serde(rename = "type")]
-    kind: String,
-    v: u32,
     pub site: SiteName,
     pub incarnation: IncarnationId,
     /// The joining that this comes from: another one begins anew.
@@ -34,20 +31,19 @@ pub struct Line {
 const LINE_TYPE: &str = "isonomy.line";
 const LINE_VERSION: u32 = 1;
 
+/// The same, for people.
+const LINE: &str = "the line to the hub";
+
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Commit(#[from] CommitError),
-    #[error("what is kept of the line to the hub cannot be read: restore a backup")]
-    Unreadable,
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     #[error("an entry of the stream {} is not where it should be", .0.name())]
     Gap(Stream),
-    #[error(
-        "what is kept of the line to the hub was written by a newer version ({found}): use that program or a later one"
-    )]
-    Newer { found: u32 },
 }
 
 impl Line {
@@ -68,8 +64,6 @@ impl Line {
             return Ok(line);
         }
         let mut line = Self {
-            kind: LINE_TYPE.to_owned(),
-            v: LINE_VERSION,
             site: site.clone(),
             incarnation: joined,
             joined,
@@ -88,14 +82,8 @@ impl Line {
 
     async fn kept_line(store: &dyn Store) -> Result<Option<Self>, KeepError> {
         let Some(bytes) = store.link_get().await? else { return Ok(None) };
-        let line: Self = serde_json::from_slice(&bytes).map_err(|_| KeepError::Unreadable)?;
-        if line.kind != LINE_TYPE {
-            return Err(KeepError::Unreadable);
-        }
-        if line.v > LINE_VERSION {
-            return Err(KeepError::Newer { found: line.v });
-        }
-        Ok(Some(line))
+        let line = document::read(&bytes, LINE_TYPE, LINE_VERSION);
+        Ok(Some(line.map_err(|error| error.of(LINE))?))
     }
 
     async fn renew(&mut self, store: &dyn Store) -> Result<(), KeepError> {
@@ -126,14 +114,14 @@ impl Line {
     }
 
     fn op(&self) -> Op {
-        let link = serde_json::to_vec(self).expect("our own types have JSON text");
-        Op::LinkPut { link: link.into() }
+        Op::LinkPut { link: document::write(LINE_TYPE, LINE_VERSION, self).into() }
     }
 
     /// What a session begins with.
     pub async fn kept(&self, store: &dyn Store) -> Result<Kept, KeepError> {
         let outbox = async |stream| -> Result<Outbox, KeepError> {
-            let row = store.outbox_get(stream).await?.ok_or(KeepError::Unreadable)?;
+            let missing = || Unreadable::Damaged { what: LINE.to_owned() };
+            let row = store.outbox_get(stream).await?.ok_or_else(missing)?;
             let last = store.outbox_last(stream).await?;
             Ok(Outbox { base: row.base, mark: row.mark, last })
         };

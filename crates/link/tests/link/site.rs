@@ -2,14 +2,12 @@
 
 use std::collections::VecDeque;
 
-use base::name::WorkflowKey;
 use base::outcome::Counts;
-use base::{
-    Digest, IncarnationId, Namespace, OrderId, Outcome, RunId, RunState, SiteName, WorkflowName,
-};
+use base::{IncarnationId, OrderId, Outcome, RunId, RunState, SiteName};
 use bytes::Bytes;
 use link::site::{Effect, Input, Kept, Line, Session, Write, prune, read};
 use store::memory::MemoryStore;
+use store::suite::row;
 use store::{LinkStore as _, Op, OrderRow, OutcomeRow, ReceiptRow, RunRow};
 use uuid::Uuid;
 use wire::link::{HubFrame, PerStream, Stream};
@@ -96,20 +94,7 @@ impl Site {
             counts: Counts::default(),
         };
         let bytes = outcome.encode();
-        let row = RunRow {
-            run,
-            key: WorkflowKey {
-                namespace: Namespace::parse("lab").expect("a namespace"),
-                name: WorkflowName::parse("intake").expect("a name"),
-            },
-            revision: Digest::of(b"intake"),
-            state: RunState::Completed,
-            created_at: NOW,
-            updated_at: NOW,
-            ended_at: Some(NOW),
-            wake_at: None,
-            summary: Bytes::new(),
-        };
+        let row = RunRow { run, state: RunState::Completed, ended_at: Some(NOW), ..row(1) };
         let outcome = Bytes::from(bytes.clone());
         let put = OutcomeRow { position: 0, run, number: 1, at: NOW, outcome };
         // Nobody looks at the run any more.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use base::{Digest, IncarnationId, Random, SiteName, Timestamp};
+use base::{Digest, DocumentError, IncarnationId, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway::uplink::{Uplink, UplinkError};
@@ -22,7 +22,10 @@ const MEMBERSHIP_FILE: &str = "membership.json";
 const JOINING_FILE: &str = "joining.json";
 
 const MEMBERSHIP_TYPE: &str = "isonomy.membership";
-const MEMBERSHIP_VERSION: u32 = 1;
+const JOINING_TYPE: &str = "isonomy.joining";
+
+/// Of both.
+const VERSION: u32 = 1;
 
 #[derive(Debug)]
 pub struct Membership {
@@ -34,9 +37,6 @@ pub struct Membership {
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Doc {
-    #[serde(rename = "type")]
-    kind: String,
-    v: u32,
     site: SiteName,
     /// This joining: the first incarnation of the line.
     joined: IncarnationId,
@@ -90,14 +90,11 @@ impl Membership {
     /// Nothing where this site has joined no hub.
     pub fn open(folder: &Path) -> Result<Option<Self>, MembershipError> {
         let path = folder.join(MEMBERSHIP_FILE);
-        let Some(doc) = read::<Doc>(&path)? else { return Ok(None) };
-        if doc.v > MEMBERSHIP_VERSION {
-            return Err(MembershipError::Newer { path });
-        }
+        let Some(doc) = read::<Doc>(&path, MEMBERSHIP_TYPE)? else { return Ok(None) };
         let damaged = || MembershipError::Damaged { path: path.clone() };
         let certificate = certificate(&doc.certificate).ok_or_else(damaged)?;
         let key = Key::from_pem(&doc.key).map_err(|_| damaged())?;
-        if doc.kind != MEMBERSHIP_TYPE || key.public() != certificate.key {
+        if key.public() != certificate.key {
             return Err(damaged());
         }
         Ok(Some(Self { folder: folder.to_owned(), doc, key, certificate }))
@@ -130,8 +127,6 @@ impl Membership {
             return Err(MembershipError::Answer);
         }
         let doc = Doc {
-            kind: MEMBERSHIP_TYPE.to_owned(),
-            v: MEMBERSHIP_VERSION,
             site: token.site.clone(),
             joined,
             has_begun: false,
@@ -216,7 +211,7 @@ impl Membership {
     }
 
     fn write(&self) -> Result<(), MembershipError> {
-        write(&self.folder, MEMBERSHIP_FILE, &self.doc)
+        write(&self.folder, MEMBERSHIP_FILE, MEMBERSHIP_TYPE, &self.doc)
     }
 }
 
@@ -228,13 +223,13 @@ impl Joining {
         random: &dyn Random,
     ) -> Result<Self, MembershipError> {
         let of = Digest::of(token.secret().as_bytes());
-        let before: Option<Self> = read(&folder.join(JOINING_FILE))?;
+        let before: Option<Self> = read(&folder.join(JOINING_FILE), JOINING_TYPE)?;
         if let Some(before) = before.filter(|it| it.token == of) {
             return Ok(before);
         }
         let joined = IncarnationId::new(now, random);
         let joining = Self { token: of, joined, key: Key::generate()?.to_pem() };
-        write(folder, JOINING_FILE, &joining)?;
+        write(folder, JOINING_FILE, JOINING_TYPE, &joining)?;
         Ok(joining)
     }
 }
@@ -275,13 +270,26 @@ fn certificate(text: &str) -> Option<Certificate> {
     Certificate::read(&decode(text)?).ok()
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, MembershipError> {
+fn read<T: DeserializeOwned>(
+    path: &Path,
+    kind: &'static str,
+) -> Result<Option<T>, MembershipError> {
     let Some(text) = file_read(path)? else { return Ok(None) };
-    let damaged = |_| MembershipError::Damaged { path: path.to_owned() };
-    serde_json::from_str(&text).map(Some).map_err(damaged)
+    // What is wrong with it is not told: it may quote the key.
+    let unreadable = |error| match error {
+        DocumentError::Newer { .. } => MembershipError::Newer { path: path.to_owned() },
+        DocumentError::Syntax(_) | DocumentError::Type { .. } => {
+            MembershipError::Damaged { path: path.to_owned() }
+        }
+    };
+    document::read(text.as_bytes(), kind, VERSION).map(Some).map_err(unreadable)
 }
 
-fn write<T: Serialize>(folder: &Path, name: &str, doc: &T) -> Result<(), MembershipError> {
-    let text = serde_json::to_string_pretty(doc).expect("our own types have JSON text");
-    Ok(file_write(folder, name, &text)?)
+fn write<T: Serialize>(
+    folder: &Path,
+    name: &str,
+    kind: &'static str,
+    doc: &T,
+) -> Result<(), MembershipError> {
+    Ok(file_write(folder, name, &document::write(kind, VERSION, doc))?)
 }

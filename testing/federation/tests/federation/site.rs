@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::outcome::Counts;
-use base::{
-    Clock, Digest, Namespace, Outcome, RunId, RunState, SystemClock, SystemRandom, WorkflowKey,
-    WorkflowName,
-};
+use base::{Clock, Outcome, RunId, RunState, SystemClock, SystemRandom};
 use bytes::Bytes;
 use identity::JoinToken;
 use site::uplink::{LineState, Membership, MembershipError, Parts, Uplink};
+use store::suite::row;
 use store::{Op, OutcomeRow, Preconditions, RunRow, Store};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tokio::sync::{Notify, watch};
@@ -92,20 +90,7 @@ impl AtWork {
             error: None,
             counts: Counts::default(),
         };
-        let row = RunRow {
-            run,
-            key: WorkflowKey {
-                namespace: Namespace::parse("lab").expect("a namespace"),
-                name: WorkflowName::parse("intake").expect("a name"),
-            },
-            revision: Digest::of(b"intake"),
-            state: RunState::Completed,
-            created_at: now,
-            updated_at: now,
-            ended_at: Some(now),
-            wake_at: None,
-            summary: Bytes::new(),
-        };
+        let row = RunRow { run, state: RunState::Completed, ended_at: Some(now), ..row(1) };
         let outcome = Bytes::from(outcome.encode());
         let put = OutcomeRow { position: 0, run, number: 1, at: now, outcome };
         let ops = vec![Op::RunCreate(row), Op::OutcomePut(put)];

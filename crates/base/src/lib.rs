@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a disk or a random number; such things come in as arguments
 //! or through the ports in `clock` and `random`.
 
+pub mod by;
 pub mod clock;
 pub mod digest;
 pub mod document;
@@ -17,6 +18,7 @@ pub mod stream;
 pub mod time;
 pub mod value;
 
+pub use by::By;
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use digest::{Digest, Digester};
 pub use document::{DocumentError, Unreadable};

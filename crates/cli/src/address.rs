@@ -1,4 +1,4 @@
-//! Where the site is: named, or found by the file that `isonomy dev` leaves in its data folder.
+//! Where a site or a hub is: named, or found by the file that it leaves in its data folder.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,17 +6,31 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome};
 
-/// Where `isonomy dev` listens unless told otherwise.
+/// Where a site listens unless told otherwise.
 pub const PORT: u16 = 7474;
 
-/// The data folder of `isonomy dev` unless told otherwise, below the working folder.
+/// The data folder of a site unless told otherwise, below the working folder.
 pub const DATA: &str = ".isonomy";
 
-/// In the data folder, while a site serves from it.
+/// The same for a hub: where people ask.
+pub const HUB_PORT: u16 = 7475;
+pub const HUB_DATA: &str = ".isonomy-hub";
+
+/// Where sites come to a hub unless told otherwise.
+pub const SITES_PORT: u16 = 7473;
+
+/// In the data folder, while somebody serves from it.
 const FILE: &str = "address";
 
 /// An address is short; a file that is not is not ours.
 const FILE_BYTES_MAX: u64 = 200;
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    Site,
+    Hub,
+}
 
 /// Who named the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,19 +39,36 @@ pub enum Address {
     Named(String),
     /// The file, which is read again whenever the connection was lost: a site that was started anew
     /// may have another port.
-    File(PathBuf),
-    /// Nobody, so it is where a site usually is.
-    Usual,
+    File(PathBuf, Whom),
+    /// Nobody, so it is where one of them usually is.
+    Usual(Whom),
+}
+
+impl Whom {
+    const fn data(self) -> &'static str {
+        match self {
+            Self::Site => DATA,
+            Self::Hub => HUB_DATA,
+        }
+    }
+
+    fn usual(self) -> String {
+        let port = match self {
+            Self::Site => PORT,
+            Self::Hub => HUB_PORT,
+        };
+        format!("http://127.0.0.1:{port}")
+    }
 }
 
 impl Address {
     #[must_use]
-    pub fn find(server: Option<String>) -> Self {
-        let file = Path::new(DATA).join(FILE);
+    pub fn find(server: Option<String>, whom: Whom) -> Self {
+        let file = Path::new(whom.data()).join(FILE);
         match server {
             Some(url) => Self::Named(url),
-            None if file.is_file() => Self::File(file),
-            None => Self::Usual,
+            None if file.is_file() => Self::File(file, whom),
+            None => Self::Usual(whom),
         }
     }
 
@@ -45,16 +76,16 @@ impl Address {
     #[must_use]
     pub fn of(server: Option<String>, data: &Path) -> Option<Self> {
         let file = data.join(FILE);
-        server.map(Self::Named).or_else(|| file.is_file().then_some(Self::File(file)))
+        server.map(Self::Named).or_else(|| file.is_file().then_some(Self::File(file, Whom::Site)))
     }
 
     pub fn url(&self) -> Outcome<String> {
         match self {
             Self::Named(url) => Ok(url.clone()),
             // Removed when the site stopped: then it is nowhere, which connecting will tell.
-            Self::File(file) if !file.exists() => Ok(usual()),
-            Self::File(file) => read(file),
-            Self::Usual => Ok(usual()),
+            Self::File(file, whom) if !file.exists() => Ok(whom.usual()),
+            Self::File(file, _) => read(file),
+            Self::Usual(whom) => Ok(whom.usual()),
         }
     }
 
@@ -62,23 +93,19 @@ impl Address {
     #[must_use]
     pub fn origin(&self) -> Option<String> {
         match self {
-            Self::Named(_) | Self::Usual => None,
-            Self::File(file) => Some(format!(
-                "the address stands in `{}`, which a site that was killed leaves behind",
+            Self::Named(_) | Self::Usual(_) => None,
+            Self::File(file, _) => Some(format!(
+                "the address stands in `{}`, which a process that was killed leaves behind",
                 file.display()
             )),
         }
     }
 }
 
-fn usual() -> String {
-    format!("http://127.0.0.1:{PORT}")
-}
-
 fn read(file: &Path) -> Outcome<String> {
     let wrong = |why: String| {
-        Failure::usage(format!("cannot read the site's address in `{}`: {why}", file.display()))
-            .hint("name the site with `--server URL`, or remove the file")
+        Failure::usage(format!("cannot read the address in `{}`: {why}", file.display()))
+            .hint("name the server with `--server URL`, or remove the file")
     };
     let size = fs::metadata(file).map_err(|cause| wrong(cause.to_string()))?.len();
     if size > FILE_BYTES_MAX {
@@ -120,13 +147,13 @@ mod tests {
     #[test]
     fn the_file_says_where_the_site_is_until_it_stops() {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let address = Address::File(data.path().join(FILE));
+        let address = Address::File(data.path().join(FILE), Whom::Hub);
         let first = Announced::write(data.path(), "http://127.0.0.1:1").expect("written");
         assert_eq!(address.url(), Ok("http://127.0.0.1:1".to_owned()));
         let second = Announced::write(data.path(), "http://127.0.0.1:2").expect("written");
         assert_eq!(address.url(), Ok("http://127.0.0.1:2".to_owned()));
         drop((first, second));
-        assert_eq!(address.url(), Ok(usual()));
+        assert_eq!(address.url(), Ok(Whom::Hub.usual()));
         assert_eq!(
             fs::read_dir(data.path()).expect("a folder").count(),
             0,
@@ -140,6 +167,6 @@ mod tests {
         let data = tempfile::tempdir().expect("a temporary folder");
         let file = data.path().join(FILE);
         fs::write(&file, "x".repeat(1000)).expect("written");
-        assert!(Address::File(file).url().is_err());
+        assert!(Address::File(file, Whom::Site).url().is_err());
     }
 }

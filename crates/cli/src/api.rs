@@ -1,18 +1,19 @@
-//! The site's API, operation by operation, in the types that cross the wire.
+//! The APIs of site and hub, operation by operation, in the types that cross the wire.
 //!
 //! Connecting is in `gateway::operator`; what an answer means to the user is in the commands.
 
 use std::sync::OnceLock;
 
-use base::{Namespace, RunId, SecretName, WorkflowName};
+use base::{Namespace, RunId, SecretName, SiteName, WorkflowName};
 use gateway::operator::{Client, Events, OperatorError, Pieces, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
     ACTOR_HEADER, EventView, EventsAccepted, LogView, Page, RunCommand, RunDetail, RunEventView,
-    RunStart, RunView, SecretChanged, SecretSet, SecretView, StoreCompacted, Version,
-    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteRevoke, SiteStatus, SiteTag,
+    SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, WorkflowApplied, WorkflowApply,
+    WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -296,6 +297,35 @@ impl Api {
         self.client.events(&self.path(&format!("runs/{}/logs/follow", of.run), &query), after).await
     }
 
+    pub async fn site_status(&self) -> Outcome<SiteStatus> {
+        self.ask("/api/v1/site".to_owned()).await
+    }
+
+    /// Of a hub.
+    pub async fn fleet_list(&self, part: &Part) -> Outcome<Page<SiteView>> {
+        self.ask(format!("/api/v1/sites{}", part.query().0)).await
+    }
+
+    /// Of a hub.
+    pub async fn fleet_show(&self, site: &SiteName) -> Outcome<SiteView> {
+        self.ask(format!("/api/v1/sites/{site}")).await
+    }
+
+    /// Of a hub.
+    pub async fn site_tag(&self, site: &SiteName, change: &SiteTag) -> Outcome<SiteView> {
+        self.tell(&format!("/api/v1/sites/{site}/tag"), change).await
+    }
+
+    /// Of a hub.
+    pub async fn site_revoke(&self, site: &SiteName, change: &SiteRevoke) -> Outcome<SiteView> {
+        self.tell(&format!("/api/v1/sites/{site}/revoke"), change).await
+    }
+
+    /// Of a hub.
+    pub async fn token_create(&self, ask: &TokenCreate) -> Outcome<TokenCreated> {
+        self.tell("/api/v1/tokens", ask).await
+    }
+
     /// A long job on the store, told as it goes.
     pub async fn store_job(&self, method: &str, path: &str) -> Outcome<Pieces> {
         let job = self.client.stream(method, &format!("/api/v1/store/{path}")).await;
@@ -307,6 +337,11 @@ impl Api {
         let command = RunCommand { reason };
         self.call("POST", &path, Some(&command)).await.map_err(|error| self.explain(error))?;
         Ok(())
+    }
+
+    async fn tell<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Outcome<T> {
+        let answer = self.call("POST", path, Some(body)).await.and_then(|reply| reply.json());
+        answer.map_err(|error| self.explain(error))
     }
 
     fn path(&self, noun: &str, query: &Query) -> String {

@@ -115,7 +115,9 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::SecretMissing
         | ProblemCode::SecretElsewhere
         | ProblemCode::SecretLimit
-        | ProblemCode::SecretsOff => Exit::Usage,
+        | ProblemCode::SecretsOff
+        | ProblemCode::SiteMissing
+        | ProblemCode::SiteJoined => Exit::Usage,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded
         | ProblemCode::Stopping

@@ -6,6 +6,7 @@ mod api;
 mod args;
 mod backup;
 mod command;
+mod confirm;
 mod demo;
 mod diff;
 mod document;

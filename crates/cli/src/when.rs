@@ -33,6 +33,21 @@ pub fn clock(text: &str) -> &str {
     text.get(11..23).unwrap_or(text)
 }
 
+/// A length of time, such as `90m`, `7d` or `PT1H`.
+pub fn length(text: &str) -> Outcome<Duration> {
+    let start = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    let span = text.parse::<Span>().ok().filter(|span| span.is_positive());
+    let end = span.and_then(|span| start.checked_add(span).ok());
+    let millis = end.and_then(|end| u64::try_from(end.timestamp().as_millisecond()).ok());
+    millis.map(Duration::from_millis).ok_or_else(|| {
+        Failure::usage(format!(
+            "`{}` is not a length of time",
+            text.chars().take(80).collect::<String>()
+        ))
+        .hint("write such as `90m`, `7d` or `PT1H`")
+    })
+}
+
 /// A time, or how long before `now`, as a time.
 pub fn since(text: &str, now: Timestamp) -> Outcome<String> {
     if let Some(at) = Timestamp::parse(text) {
@@ -76,6 +91,18 @@ mod tests {
         assert_eq!(took("2027-01-15T08:00:00.000Z", Some(NOW)), "120ms");
         assert_eq!(took(NOW, None), "");
         assert_eq!(clock(NOW), "08:00:00.120");
+    }
+
+    /// Mutation: take a length below zero, or a day for something else than 24 hours.
+    #[test]
+    fn a_length_of_time_is_written_as_people_do() {
+        for (text, seconds) in [("90m", 5_400), ("PT1H", 3_600), ("7d", 604_800), ("1h 30m", 5_400)]
+        {
+            assert_eq!(length(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for wrong in ["", "soon", "-1h", "5", "0s", "99999999999y"] {
+            assert!(length(wrong).is_err(), "{wrong}");
+        }
     }
 
     /// Mutation: read `2h` as two hours from now, or let `-2h` pass.

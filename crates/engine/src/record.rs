@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use base::name::WorkflowKey;
-use base::{Digest, Fault, RunId, SecretName, SecretVersion, Timestamp, Value};
+use base::{By, Digest, Fault, RunId, SecretName, SecretVersion, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 use store::{RunState, Sequence};
 
@@ -131,21 +131,6 @@ impl Record {
         });
         // One that a retry takes up again is behind the newest.
         positions.max()
-    }
-}
-
-/// Who asked for a change, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct By {
-    pub actor: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl std::fmt::Display for By {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.actor)?;
-        self.reason.iter().try_for_each(|reason| write!(f, ": {reason}"))
     }
 }
 

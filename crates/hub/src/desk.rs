@@ -145,11 +145,17 @@ impl Desks {
         self.0.taken.subscribe()
     }
 
+    /// How many sites somebody is.
+    #[must_use]
+    pub fn online(&self) -> usize {
+        let desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.values().filter(|desk| desk.online_since().is_some()).count()
+    }
+
     /// Since when somebody is this site.
     #[must_use]
     pub fn online_since(&self, site: &SiteName) -> Option<Timestamp> {
-        let online = self.existing(site)?.online;
-        *online.lock().unwrap_or_else(PoisonError::into_inner)
+        self.existing(site)?.online_since()
     }
 
     /// Nothing happens for this site until what is given is dropped.
@@ -222,6 +228,7 @@ impl Desks {
         };
         // After an error it is read again.
         let Some(mut at_work) = place.take_if(is_here) else { return Ok(()) };
+        let was_here = at_work.seat.host().is_some();
         let gone = match &input {
             Input::Closed(connection) => Some(*connection),
             _ => None,
@@ -242,7 +249,16 @@ impl Desks {
         if let Some(gone) = gone {
             at_work.lines.remove(&gone);
         }
-        desk.tell(at_work.seat.host().map(|_| self.0.clock.now()));
+        let is_here = at_work.seat.host().is_some();
+        let now = self.0.clock.now();
+        desk.tell(is_here.then_some(now));
+        if was_here && !is_here {
+            // For whoever asks, after the next start too, since when the site is silent.
+            let op = at_work.doc.heard(site, now);
+            if let Err(error) = self.0.store.commit(vec![op], Preconditions::none()).await {
+                tracing::warn!(%site, %error, "cannot write down when a site was last heard");
+            }
+        }
         *place = Some(at_work);
         Ok(())
     }
@@ -289,6 +305,10 @@ impl Desks {
 }
 
 impl Desk {
+    fn online_since(&self) -> Option<Timestamp> {
+        *self.online.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether somebody is the site, where that has changed.
     fn tell(&self, online: Option<Timestamp>) {
         let mut since = self.online.lock().unwrap_or_else(PoisonError::into_inner);

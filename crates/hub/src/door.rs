@@ -54,6 +54,9 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The largest body: a key and a secret.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
+/// How often the door shows a new certificate. One is good for ninety days.
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
+
 /// How long to wait when the system has no file for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -81,7 +84,7 @@ impl Door {
     }
 
     /// Shows a new certificate from now on.
-    pub fn renew(&self) -> Result<(), IdentityError> {
+    fn renew(&self) -> Result<(), IdentityError> {
         let shown = Arc::new(shown(&self.hub)?);
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = shown;
         Ok(())
@@ -91,12 +94,23 @@ impl Door {
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             () = self.accept(&listener) => {}
+            () = self.keep_new() => {}
             () = shutdown => {}
         }
         drop(listener);
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What is shown ends long after it is replaced.
+    async fn keep_new(&self) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            if let Err(error) = self.renew() {
+                tracing::error!(%error, "cannot make a new certificate for the door");
+            }
+        }
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {

@@ -1,6 +1,8 @@
 //! Becoming a site: tokens, and the certificates that they are good for.
 
-use base::{Duration, IncarnationId, SiteName, Timestamp};
+use std::collections::BTreeMap;
+
+use base::{By, Duration, IncarnationId, SiteName, Timestamp};
 use identity::{
     Certificate, CertificateDer, GRACE, IdentityError, JoinToken, Name, PublicKey, TokenSecret,
 };
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::{CommitError, Op, Preconditions, StoreError, TokenRow};
 
 use crate::Hub;
+use crate::change::{ChangeKind, change_op};
 use crate::desk::DeskError;
 
 /// How long a token is good for at most: whoever finds it later finds nothing.
@@ -20,11 +23,12 @@ const TOKEN_LIFE_MIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct TokenOrder {
     pub site: SiteName,
-    pub tags: Vec<(String, String)>,
+    pub tags: BTreeMap<String, String>,
     pub life: Duration,
     /// The site has joined already, and this takes its place.
     pub replace: bool,
-    /// Where sites find the hub.
+    pub by: By,
+    /// Where the site finds the hub: as the hub itself says, where this is empty.
     pub hubs: Vec<String>,
 }
 
@@ -78,7 +82,7 @@ pub enum JoinRefusal {
 impl Hub {
     /// Makes a token, and the site that it is for, where there is none yet.
     pub async fn token_create(&self, order: TokenOrder) -> Result<JoinToken, JoinRefusal> {
-        let TokenOrder { site, tags, life, replace, hubs } = order;
+        let TokenOrder { site, tags, life, replace, by, hubs } = order;
         if !(TOKEN_LIFE_MIN..=TOKEN_LIFE_MAX).contains(&life) {
             return Err(JoinRefusal::Life);
         }
@@ -90,6 +94,7 @@ impl Hub {
         doc.tags.extend(tags);
         let now = self.now();
         let random = self.0.random.as_ref();
+        let hubs = if hubs.is_empty() { self.0.addresses.clone() } else { hubs };
         let token = JoinToken::new(hubs, self.0.root, site.clone(), now.plus(life), random);
         let kept = TokenDoc { replace, hub: self.0.store.incarnation(), made_at: now };
         let kept = serde_json::to_vec(&kept).expect("our own types have JSON text");
@@ -102,6 +107,7 @@ impl Hub {
         };
         let ops = vec![
             Op::TokenForget { until: now },
+            change_op(ChangeKind::TokenCreated, &site, &by, now),
             Op::SitePut { site, record: doc.encode().into() },
             Op::TokenPut(row),
         ];
@@ -161,7 +167,9 @@ impl Hub {
         }
         doc.key = Some(key.pin());
         (doc.joined_at, doc.revoked_at) = (Some(now), None);
+        let machine = By { actor: "site".to_owned(), reason: None };
         let ops = vec![
+            change_op(ChangeKind::SiteJoined, &site, &machine, now),
             Op::TokenUse { secret, by, now },
             Op::SitePut { site: site.clone(), record: doc.encode().into() },
             self.0.desks.joined(&site, joined).await?,

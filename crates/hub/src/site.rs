@@ -9,6 +9,26 @@ use serde::{Deserialize, Serialize};
 const SITE_TYPE: &str = "isonomy.site";
 const SITE_VERSION: u32 = 1;
 
+/// Marks of one site.
+pub(crate) const TAGS_MAX: usize = 64;
+
+/// The longest key or value of a mark: as long as a name.
+const TAG_BYTES_MAX: usize = 63;
+
+/// Why these cannot be marks of a site.
+pub(crate) fn tags_wrong(tags: &BTreeMap<String, String>) -> Option<String> {
+    let is_plain = |text: &str| {
+        (1..=TAG_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let is_right = tags.iter().all(|(key, value)| is_plain(key) && is_plain(value));
+    (tags.len() > TAGS_MAX || !is_right).then(|| {
+        format!(
+            "at most {TAGS_MAX}, with keys and values of 1 to {TAG_BYTES_MAX} printable characters without spaces"
+        )
+    })
+}
+
 /// What the hub's store has as a site's `record`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SiteDoc {

@@ -2,8 +2,7 @@
 //! those of secrets are made in `secret`.
 
 use base::name::WorkflowKey;
-use base::{Digest, Timestamp};
-use engine::record::By;
+use base::{By, Digest, Timestamp};
 use serde::Serialize;
 use store::Op;
 

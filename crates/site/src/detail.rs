@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use base::name::Namespace;
 use base::value::to_serde;
-use base::{Fault, RunId, Timestamp, Value};
+use base::{By, Fault, RunId, Timestamp, Value};
 use engine::activation::Activation;
 use engine::driver::{LoadError, Passed, Walked};
 use engine::effect::{Certainty, Crossed, EffectNo};
 use engine::machine::Machine;
-use engine::record::{By, Decided, Ended, Happened, Note, NoteKind};
+use engine::record::{Decided, Ended, Happened, Note, NoteKind};
 use store::{RunRow, RunState, Sequence};
 use wire::{AttemptView, CrossingView, RunDetail, TaskView};
 

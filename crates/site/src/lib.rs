@@ -1,10 +1,9 @@
 //! A site: configuration, wiring, and the HTTP API. Everything else is in the rooms below.
 //!
 //! `config` says what the owner allows, `site` puts the rooms together, `workflow` and `run` are the
-//! services, one for each noun, `api` turns requests into calls of them, `serve` listens.
+//! services, one for each noun, `api` turns requests into calls of them.
 
 mod api;
-mod caller;
 mod change;
 mod children;
 mod config;
@@ -22,7 +21,6 @@ mod retention;
 mod run;
 mod schedule;
 mod secret;
-mod serve;
 mod site;
 mod start;
 mod upkeep;
@@ -36,6 +34,6 @@ pub use evaluate::Evaluators;
 pub use metrics::StoreFigures;
 pub use retention::{Tidied, TidyError, Tidying};
 pub use schedule::{Heard, Sets, Taken, Whole};
-pub use serve::ServeError;
+pub use server::ServeError;
 pub use site::{Parts, Site, SiteError};
 pub use upkeep::{Busy, Custodian, ExportFilter, Pieces};

@@ -13,11 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::name::WorkflowKey;
+use base::stream::Stream;
 use base::{Clock, Digest, RunId, Timestamp};
 use engine::compact::{self, CompactError, RECORDS_KEPT_MIN};
 use engine::driver::{Driver, Summary};
 use engine::pace::Pacer;
 use futures::future::{join, join_all};
+use link::site::{KEPT_FOR_A_HUB, KeepError, prune};
 use spec::Keep;
 use spec::resolved::{Around, Resolved};
 use store::{
@@ -115,6 +117,8 @@ pub enum TidyError {
     Commit(#[from] CommitError),
     #[error(transparent)]
     Compact(#[from] CompactError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
 }
 
 /// Keeps a store as small as its owner wants it. Cheap to clone.
@@ -184,6 +188,9 @@ impl Tidying {
         let until = turn();
         self.forget_events(pace, driver, until).await?;
         done.more |= is_over(until);
+        let until = turn();
+        self.forget_sent(pace, until).await?;
+        done.more |= is_over(until);
         // While more is to be forgotten, the room is for what comes next.
         if !done.more {
             let until = turn();
@@ -213,6 +220,7 @@ impl Tidying {
         if let Some(driver) = driver {
             self.forget_events(&mut pace, driver, Some(until)).await?;
         }
+        self.forget_sent(&mut pace, Some(until)).await?;
         let given = self.give_back(&mut pace, 0, Some(until)).await?;
         (done.bytes, done.free_bytes) = (given.bytes, given.free_bytes);
         done.more |= Instant::now() >= until;
@@ -288,6 +296,15 @@ impl Tidying {
                 return Ok(());
             }
         }
+    }
+
+    /// Forgets what the hub has had for so long that it will not ask for it again.
+    async fn forget_sent(&self, pace: &mut Pacer, until: Option<Instant>) -> Result<(), TidyError> {
+        let before = before(self.0.clock.now(), KEPT_FOR_A_HUB);
+        for stream in Stream::ALL {
+            while pace.step(prune(&*self.0.store, stream, before)).await? && !is_over(until) {}
+        }
+        Ok(())
     }
 
     /// Forgets the runs of one workflow that ended long enough ago.

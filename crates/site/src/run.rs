@@ -7,12 +7,12 @@ use base::value::Json;
 use base::{Clock, Digest, Duration, Random, RunId};
 use engine::driver::{CommandError, Driver, Start, Told};
 use engine::machine::Misfit;
+use server::Caller;
 use store::{RunQuery, RunRow, RunState, Store};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wire::{Page, ProblemCode, RunResult, RunView};
 
-use crate::caller::Caller;
 use crate::log::Writers;
 use crate::refusal::{Refusal, finished};
 use crate::start::{RunOrder, traceparent};

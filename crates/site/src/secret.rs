@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use base::{Clock, ErrorType, Fault, Namespace, SecretName, SecretVersion, Value};
-use engine::record::By;
+use base::{By, Clock, ErrorType, Fault, Namespace, SecretName, SecretVersion, Value};
 use engine::secret::{SecretUse, Secrets, missing};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrets::{Entry, FileError, ReadError, SetError, Vault};
 use serde::Serialize;
+use server::Caller;
 use store::{Op, Preconditions, Store};
 use wire::{Page, ProblemCode, SecretChanged, SecretView};
 
-use crate::caller::Caller;
 use crate::change::{CHANGE_TYPE, CHANGE_VERSION, ChangeKind};
 use crate::refusal::{Refusal, finished};
 

@@ -9,13 +9,16 @@ use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::Gate;
 use secrets::Vault;
+use server::ServeError;
 use store::{RunState, Store, StoreError};
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{Health, StoreCompacted, Version};
+use wire::{Health, SiteStatus, StoreCompacted, Version};
 use worker::{Catalog, Worker};
 
+use crate::api::router;
 use crate::config::{Config, Journals};
 use crate::evaluate::Evaluators;
 use crate::log::{LogKeeper, Writers};
@@ -27,6 +30,7 @@ use crate::run::Runs;
 use crate::schedule::Schedules;
 use crate::secret::{Keeper, Opened};
 use crate::upkeep::Custodian;
+use crate::uplink::{LineError, LineKeeper, Membership};
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -45,6 +49,8 @@ pub struct Parts {
     pub program: PathBuf,
     /// Where the site keeps secrets; nowhere, without one.
     pub secrets: Option<PathBuf>,
+    /// Whose site this is; nobody's, where it has joined no hub.
+    pub membership: Option<Membership>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// What the store counts of itself, for metrics.
@@ -65,6 +71,7 @@ pub(crate) struct Inner {
     schedules: Schedules,
     /// While schedules are kept.
     scheduling: Mutex<Option<JoinHandle<()>>>,
+    line: Option<LineKeeper>,
     tidying: Tidying,
     journals: Journals,
     driver: Driver,
@@ -82,12 +89,34 @@ pub(crate) struct Inner {
 pub enum SiteError {
     #[error("cannot take up the runs in the store")]
     Resume(#[source] StoreError),
+    #[error("cannot take up the line to the hub")]
+    Line(#[from] LineError),
 }
 
 impl Site {
     /// Puts a site together and takes up every run that has not ended.
     pub async fn open(parts: Parts) -> Result<Self, SiteError> {
-        let Parts { store, upkeep, config, program, secrets, clock, random, store_figures } = parts;
+        let Parts {
+            store,
+            upkeep,
+            config,
+            program,
+            secrets,
+            membership,
+            clock,
+            random,
+            store_figures,
+        } = parts;
+        // A site that has joined is called what its hub calls it.
+        let name = membership.as_ref().map(|it| it.site().to_string());
+        let name = name.unwrap_or_else(|| config.name.clone());
+        let line = match membership {
+            None => None,
+            Some(membership) => {
+                let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+                Some(LineKeeper::open(membership, store, clock, Arc::clone(&random)).await?)
+            }
+        };
         let catalog = Arc::new(Catalog::shipped());
         let journals = config.journals;
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
@@ -123,12 +152,15 @@ impl Site {
             catalog: Arc::clone(&catalog) as Arc<dyn spec::Catalog + Send + Sync>,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
-            runtime: runtime(&config.name),
+            runtime: runtime(&name),
             lifecycle: config.lifecycle,
             dispatch: config.dispatch.clone(),
         })
         .await
         .map_err(SiteError::Resume)?;
+        if let Some(grown) = line.as_ref().map(LineKeeper::grown) {
+            driver.on_end(move |_| grown.notify_one());
+        }
         let custodian = Custodian::at_work(
             Arc::clone(&store),
             upkeep,
@@ -178,6 +210,7 @@ impl Site {
             closing,
             schedules,
             scheduling: Mutex::default(),
+            line,
             tidying,
             journals,
             driver,
@@ -187,7 +220,7 @@ impl Site {
             evaluators,
             clock,
             store_figures,
-            name: config.name,
+            name,
             resumed: counted
                 .iter()
                 .filter(|(state, _)| goes_on(*state))
@@ -212,6 +245,13 @@ impl Site {
         }
     }
 
+    /// Holds the line to the hub from now on, where there is one.
+    pub async fn hold_line(&self) {
+        if let Some(line) = &self.0.line {
+            line.hold(self.0.closing.clone()).await;
+        }
+    }
+
     /// Keeps the store small from now on: forgets runs whose time is over, and old records of long ones.
     pub fn keep_tidy(&self) {
         let tidying = self.0.tidying.clone();
@@ -225,6 +265,17 @@ impl Site {
         Ok(self.0.tidying.tidy(COMPACT_TIME, Some(&self.0.driver)).await?.into())
     }
 
+    /// Answers requests until `shutdown`, and then those that have come already.
+    ///
+    /// Whoever waits for a run or follows one is let go at once; their runs are not affected.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        server::serve(listener, router(self.clone()), self.0.closing.clone(), shutdown).await
+    }
+
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
     /// done by the next start.
     pub async fn stop(&self) {
@@ -232,6 +283,9 @@ impl Site {
         // Nothing new begins once the runs are asked to stop.
         if let Some(scheduling) = self.0.scheduling.lock().await.take() {
             scheduling.await.ok();
+        }
+        if let Some(line) = &self.0.line {
+            line.ended().await;
         }
         self.0.driver.stop().await;
         // Last, so that what was begun meanwhile is ended as well.
@@ -250,6 +304,15 @@ impl Site {
             runs_in_memory: self.0.driver.active() as u64,
             now: self.now().to_string(),
         }
+    }
+
+    pub(crate) async fn status(&self) -> Result<SiteStatus, Refusal> {
+        let hub = match &self.0.line {
+            Some(line) => Some(line.watch.view(self.0.store.as_ref()).await?),
+            None => None,
+        };
+        let (site, incarnation) = (self.0.name.clone(), self.0.store.incarnation().to_string());
+        Ok(SiteStatus { site, incarnation, now: self.now().to_string(), hub })
     }
 
     pub(crate) async fn metrics(&self) -> Result<String, Refusal> {

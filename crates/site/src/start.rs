@@ -3,9 +3,9 @@
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::value::Json;
 use base::{Digest, Random, RunId, Value};
+use server::reason_of;
 use wire::{ProblemCode, RunStart};
 
-use crate::caller::reason_of;
 use crate::refusal::Refusal;
 
 /// Tags of a run. They are shown in lists, so a handful is useful.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::name::{Namespace, WorkflowKey, WorkflowName};
-use base::{Clock, Digest};
-use engine::record::By;
+use base::{By, Clock, Digest};
+use server::Caller;
 use spec::tree::schedule::Schedule;
 use spec::{Diagnostic, Resolved, Severity};
 use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
@@ -16,7 +16,6 @@ use wire::{
 };
 use worker::Worker;
 
-use crate::caller::Caller;
 use crate::change::{ChangeKind, change_op};
 use crate::evaluate::Evaluators;
 use crate::expressions;

@@ -6,6 +6,8 @@
 
 pub mod compact;
 pub mod event;
+pub mod fleet;
+pub mod hub;
 pub mod join;
 pub mod link;
 pub mod log;
@@ -20,6 +22,8 @@ pub mod workflow;
 
 pub use compact::StoreCompacted;
 pub use event::{EventAccepted, EventView, EventsAccepted};
+pub use fleet::{SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated};
+pub use hub::{HubHealth, HubVersion};
 pub use log::LogView;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
@@ -28,7 +32,7 @@ pub use run::{
     RunEventView, RunResult, RunStart, RunUsage, RunView, TaskView,
 };
 pub use secret::{SecretChanged, SecretSet, SecretView};
-pub use site::{Health, Version};
+pub use site::{Health, HubLine, SiteStatus, Version};
 pub use store::{
     BackupDone, BackupFile, BackupLine, BackupStore, StoreCheckLine, StoreFailure, StoreFinding,
     StoreTotals,

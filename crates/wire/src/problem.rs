@@ -101,10 +101,16 @@ pub enum ProblemCode {
     /// The body is not declared as an event.
     #[serde(rename = "EVT-002")]
     EventMediaType,
+    /// The fleet has no such site.
+    #[serde(rename = "FLT-001")]
+    SiteMissing,
+    /// The site has joined already.
+    #[serde(rename = "FLT-002")]
+    SiteJoined,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -136,6 +142,8 @@ impl ProblemCode {
         Self::Internal,
         Self::EventInvalid,
         Self::EventMediaType,
+        Self::SiteMissing,
+        Self::SiteJoined,
     ];
 
     #[must_use]
@@ -172,6 +180,8 @@ impl ProblemCode {
             Self::Internal => "INT-001",
             Self::EventInvalid => "EVT-001",
             Self::EventMediaType => "EVT-002",
+            Self::SiteMissing => "FLT-001",
+            Self::SiteJoined => "FLT-002",
         }
     }
 
@@ -209,6 +219,8 @@ impl ProblemCode {
             Self::Internal => "A mistake in this program",
             Self::EventInvalid => "Not an event",
             Self::EventMediaType => "The body is not declared as an event",
+            Self::SiteMissing => "No such site",
+            Self::SiteJoined => "The site has joined",
         }
     }
 
@@ -225,7 +237,8 @@ impl ProblemCode {
             | Self::WorkflowMissing
             | Self::RevisionMissing
             | Self::RunMissing
-            | Self::SecretMissing => 404,
+            | Self::SecretMissing
+            | Self::SiteMissing => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::RunExists
@@ -234,6 +247,7 @@ impl ProblemCode {
             | Self::RunSuspended
             | Self::RunNotSuspended
             | Self::SecretElsewhere
+            | Self::SiteJoined
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit => 413,
             Self::NotJson | Self::EventMediaType => 415,

@@ -1,5 +1,7 @@
 //! The site itself.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +15,36 @@ pub struct Health {
     pub incarnation: String,
     pub runs_in_memory: u64,
     pub now: String,
+}
+
+/// How the site is, with its hub or without. `GET /api/v1/site`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteStatus {
+    /// Its name: as the hub says, where it has joined one.
+    pub site: String,
+    /// This life of the store.
+    pub incarnation: String,
+    pub now: String,
+    /// Absent where the site has joined no hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubLine>,
+}
+
+/// The line from a site to its hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HubLine {
+    /// Where the hub is looked for.
+    pub addresses: Vec<String>,
+    /// `up` or `down`.
+    pub state: String,
+    pub since: String,
+    /// Why it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Entries that the hub has not confirmed, by stream. They wait as long as it takes.
+    pub waiting: BTreeMap<String, u64>,
 }
 
 /// `GET /api/v1/version`

@@ -1,4 +1,4 @@
-//! One door: outgoing connections and names are in `gateway` only; only the site listens.
+//! One door: outgoing connections and names are in `gateway` only; only hub and site listen.
 //!
 //! Two nets, since each has holes: words in the code, and direct dependencies on crates that open
 //! sockets. Test code may play the other side of a connection where the list says so.
@@ -47,9 +47,11 @@ const MAY_CONNECT: &[Place] = &[
 ];
 
 const MAY_LISTEN: &[Place] = &[
-    ("crates/site/src/", "the site's API"),
+    ("crates/server/src/serve.rs", "the APIs of hub and site"),
+    ("crates/site/src/site.rs", "hands the listener of its API on"),
+    ("crates/hub/src/lib.rs", "hands the listener of its API on"),
     ("crates/hub/src/door.rs", "where sites come"),
-    ("crates/cli/src/serve.rs", "binds the address of the site that it starts"),
+    ("crates/cli/src/serve/", "binds the addresses of the site or hub that it starts"),
     (
         "crates/sandbox/src/jail/",
         "the inner end of a sandbox's door, and the pair that holds its life",
@@ -133,9 +135,9 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("reqwest", &["gateway"]),
     ("rustls", &["gateway", "identity", "hub"]),
     // In `cli` these serve the demo's referral service; their clients are found by the words.
-    ("hyper", &["gateway", "site", "hub", "cli"]),
-    ("hyper-util", &["gateway", "site", "hub", "cli"]),
-    ("axum", &["site", "cli"]),
+    ("hyper", &["gateway", "server", "hub", "cli"]),
+    ("hyper-util", &["gateway", "server", "hub", "cli"]),
+    ("axum", &["server", "site", "hub", "cli"]),
     ("socket2", &[]),
     ("mio", &[]),
     ("h2", &[]),

@@ -2,8 +2,10 @@
 
 pub mod author;
 pub mod events;
+pub mod hub;
 pub mod logs;
 pub mod secrets;
+pub mod site;
 pub mod store;
 pub mod test;
 
@@ -36,7 +38,7 @@ pub struct Global {
     /// Namespace; a file's own namespace wins for that file
     #[arg(short, long, global = true, default_value = "default", value_parser = Namespace::parse, value_name = "NAME")]
     pub namespace: Namespace,
-    /// Address of the site [default: what `./.isonomy/address` says, else http://127.0.0.1:7474]
+    /// Address of the site or hub [default: what `./.isonomy/address` or `./.isonomy-hub/address` says, else http://127.0.0.1:7474 or 7475]
     #[arg(long, global = true, env = "ISONOMY_SERVER", value_name = "URL")]
     pub server: Option<String>,
 }
@@ -61,6 +63,12 @@ pub enum Command {
     Secrets(secrets::SecretsArgs),
     /// Check, back up, restore, export and compact a site's store
     Store(store::StoreArgs),
+    /// Make and keep a hub, and let sites join it
+    Hub(hub::HubArgs),
+    /// Join a hub, and keep a site running here
+    Site(site::SiteArgs),
+    /// The fleet, as its hub knows it
+    Sites(site::SitesArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
     /// Send an event, so that workflows that listen to it go on

@@ -2,7 +2,6 @@
 //! that is not valid keeps the others from being applied.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use base::WorkflowName;
@@ -14,6 +13,7 @@ use wire::{
 use super::workflows::short;
 use crate::api::Api;
 use crate::args::{ApplyArgs, Global};
+use crate::confirm::confirmed;
 use crate::document::{self, Document, Found};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, places_of, problem_of};
@@ -34,7 +34,7 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     let changes = plan.iter().filter(|applied| applied.change != WorkflowChange::Unchanged).count();
     if changes == 0 {
         output::say(&format!("nothing to change at {}", api.address()));
-    } else if !args.yes && !confirmed(&args, changes, &api.address())? {
+    } else if !args.yes && !is_wanted(&args, changes, &api.address())? {
         return Err(Failure::new(Exit::Cancelled, "nothing was applied"));
     }
     let items = if changes == 0 {
@@ -187,23 +187,15 @@ pub fn say_warnings(applied: &WorkflowApplied) {
     }
 }
 
-fn confirmed(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
+fn is_wanted(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
     let from_stdin = args.file.iter().any(|file| file == Path::new("-"));
-    if from_stdin || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    let question = format!("apply {} to {address}", counted(changes, "change"));
+    let answer = if from_stdin { None } else { confirmed(&question)? };
+    answer.ok_or_else(|| {
         let changes = counted(changes, "change");
-        return Err(Failure::usage(format!("nobody is there to confirm {changes} at {address}"))
-            .hint(
-                "pass `--yes` to apply them without being asked, or `--dry-run` to only see them",
-            ));
-    }
-    let mut stderr = io::stderr().lock();
-    let asked = write!(stderr, "apply {} to {address}? [y/N] ", counted(changes, "change"))
-        .and_then(|()| stderr.flush());
-    asked.map_err(|cause| Failure::internal(format!("cannot ask: {cause}")))?;
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|cause| Failure::internal(format!("cannot read the answer: {cause}")))?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+        Failure::usage(format!("nobody is there to confirm {changes} at {address}"))
+            .hint("pass `--yes` to apply them without being asked, or `--dry-run` to only see them")
+    })
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -1,8 +1,6 @@
-//! `isonomy dev`: a site that stays up until it is told to stop.
+//! `isonomy dev` and `isonomy site serve`: a site that stays up until it is told to stop.
 
 use std::path::Path;
-
-use tracing_subscriber::EnvFilter;
 
 use crate::address::{self, Announced};
 use crate::args::DevArgs;
@@ -10,15 +8,15 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::output;
-use crate::serve::Serving;
+use crate::serve::{self, Serving};
 
 /// In the data folder: the configuration that is read where none is named.
 pub const CONFIG_FILE: &str = "site.yaml";
 
 pub async fn dev(args: DevArgs) -> Outcome {
-    log(&args.log)?;
+    serve::log(&args.log)?;
     // Listened to before anything is open, so that a signal never finds it half open.
-    let mut interrupt = Interrupt::any()?;
+    let interrupt = Interrupt::any()?;
     let usual = args.data.join(CONFIG_FILE);
     let config = args.config.or_else(|| usual.is_file().then(|| usual.clone()));
     let serving = Serving::open(&args.data, config.as_deref(), args.port).await?;
@@ -30,25 +28,15 @@ pub async fn dev(args: DevArgs) -> Outcome {
         ))
     })?;
     output::write(&format!("listening on {url}"))?;
-    greet(&args.data, &url, config.as_deref(), &usual, serving.unfinished());
-    let stop = async move {
-        interrupt.wait().await;
-        // Nobody new should come.
-        drop(announced);
-        output::say("stopping; what is not done is done by the next start");
-        tokio::spawn(async move {
-            interrupt.wait().await;
-            output::say("stopped at once; nothing that was recorded is lost");
-            std::process::exit(i32::from(Exit::Interrupted.code()));
-        });
-    };
+    greet(&args.data, &url, config.as_deref(), &usual, &serving);
     serving.keep_schedules().await;
     serving.keep_tidy();
-    serving.serve(stop).await?;
+    serving.hold_line().await;
+    serving.serve(serve::stop(interrupt, announced)).await?;
     Ok(Exit::Ok)
 }
 
-fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, unfinished: u64) {
+fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, serving: &Serving) {
     output::say(&format!("data in `{}`", data.display()));
     match config {
         Some(file) => output::say(&format!("configuration from `{}`", file.display())),
@@ -56,6 +44,12 @@ fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, unfinished
             output::say(&format!("no configuration; it would be read from `{}`", usual.display()))
         }
     }
+    if let Some(site) = serving.joined() {
+        output::say(&format!(
+            "this is the site {site}; `isonomy site status` shows its line to the hub"
+        ));
+    }
+    let unfinished = serving.unfinished();
     if unfinished > 0 {
         let runs = if unfinished == 1 { "run" } else { "runs" };
         output::say(&format!("resuming {unfinished} unfinished {runs}"));
@@ -67,17 +61,4 @@ fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, unfinished
             "other commands find it with `--server {url}`, or `export ISONOMY_SERVER={url}`"
         ));
     }
-}
-
-fn log(filter: &str) -> Outcome<()> {
-    let filter = EnvFilter::try_new(filter).map_err(|cause| {
-        Failure::usage(format!("`--log {filter}` is not a filter: {cause}")).hint(
-            "write a level such as `info`, or levels by room such as `warn,isonomy_engine=debug`",
-        )
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    log.try_init().map_err(|cause| Failure::internal(format!("cannot start the log: {cause}")))
 }

@@ -8,11 +8,14 @@ pub mod events;
 pub mod example;
 pub mod fmt;
 pub mod graph;
+pub mod hub;
 pub mod init;
 pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod secrets;
+pub mod site;
+pub mod sites;
 pub mod store;
 pub mod test;
 pub mod validate;
@@ -21,8 +24,10 @@ pub mod workflows;
 
 use wire::Page;
 
-use crate::address::Address;
+use crate::address::{Address, Whom};
 use crate::api::{Api, Part};
+use crate::args::hub::HubCommand;
+use crate::args::site::SiteCommand;
 use crate::args::{Cli, Command, Global, PageArgs};
 use crate::demo;
 use crate::failure::Outcome;
@@ -53,6 +58,17 @@ pub fn perform(cli: Cli) -> Outcome {
             let runtime = if args.is_here() { runtime::site()? } else { runtime::client()? };
             runtime.block_on(store::store(&global, args))
         }
+        Command::Hub(args) => match args.command {
+            HubCommand::Init(args) => hub::init(&args),
+            HubCommand::Serve(args) => runtime::site()?.block_on(hub::serve(args)),
+            HubCommand::Token(args) => runtime::client()?.block_on(hub::token(&global, args)),
+        },
+        Command::Site(args) => match args.command {
+            SiteCommand::Join(args) => site::join(args),
+            SiteCommand::Serve(args) => runtime::site()?.block_on(dev::dev(args)),
+            SiteCommand::Status(args) => runtime::client()?.block_on(site::status(&global, args)),
+        },
+        Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
         Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),
@@ -68,7 +84,12 @@ pub fn perform(cli: Cli) -> Outcome {
 
 /// The site that was named, or the one that is here.
 fn api(global: &Global) -> Outcome<Api> {
-    Api::new(Address::find(global.server.clone()), global.namespace.clone())
+    Api::new(Address::find(global.server.clone(), Whom::Site), global.namespace.clone())
+}
+
+/// The hub that was named, or the one that is here.
+fn hub_api(global: &Global) -> Outcome<Api> {
+    Api::new(Address::find(global.server.clone(), Whom::Hub), global.namespace.clone())
 }
 
 /// Which part of a list was asked for: a page, or all pages one by one.

@@ -29,7 +29,7 @@ use self::promise::{Evidence, Kill, Totals};
 use self::service::Service;
 use self::site::Site;
 use self::waits::Waits;
-use crate::address::Address;
+use crate::address::{Address, Whom};
 use crate::api::Api;
 use crate::command::store::findings;
 use crate::exit::Exit;
@@ -118,8 +118,10 @@ impl Stage {
         output::write(&story::service_up(&self.service.url()))?;
         let site = self.site_start().await?;
         output::write(&story::site_up(site.pid, &site.url))?;
-        let mut api =
-            Api::new(Address::File(self.folder.address()), name(Namespace::parse(NAMESPACE)))?;
+        let mut api = Api::new(
+            Address::File(self.folder.address(), Whom::Site),
+            name(Namespace::parse(NAMESPACE)),
+        )?;
         let began = Instant::now();
         let run = start(&api).await?;
         let mut waits = Waits::default();

@@ -9,11 +9,10 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::value::{from_serde, object, string};
-use base::{Clock, Duration, IncarnationId, Random, RunId};
+use base::{By, Clock, Duration, IncarnationId, Random, RunId};
 use engine::driver::dispatch::Settings;
 use engine::driver::{Driver, Parts, Start};
 use engine::lifecycle::Lifecycle;
-use engine::record::By;
 use engine::secret::{NoSecrets, Secrets};
 use gateway::{EgressMap, Gate};
 use site::{Evaluators, Heard, Sets, Taken};

@@ -5,6 +5,7 @@ mod apply;
 mod author;
 mod contract;
 mod dev;
+mod fleet;
 mod follow;
 mod gallery;
 mod graph;

@@ -237,7 +237,7 @@ impl Lines {
 }
 
 impl Dev {
-    fn of(mut process: Process) -> Self {
+    pub fn of(mut process: Process) -> Self {
         let Some(first) = process.stdout.next() else {
             panic!("dev did not start: {}", process.stderr.rest())
         };

@@ -195,13 +195,13 @@ fn told(is_there: bool) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
-    use base::{Digest, RunId};
+    use base::{By, Digest, RunId};
     use serde_json::json;
 
     use super::*;
     use crate::driver::Summary;
     use crate::format::Blobs;
-    use crate::record::{By, Happened, SEMANTICS, Seed, Usage};
+    use crate::record::{Happened, SEMANTICS, Seed, Usage};
 
     const AT: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 

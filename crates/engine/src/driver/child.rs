@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use base::{ErrorType, Fault, RunId, Value};
+use base::{By, ErrorType, Fault, RunId, Value};
 use store::{CommitError, RunRow, RunState, StoreError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use super::{Command, CommandError, Driver, LoadError, Start, StartError, Summary
 use crate::activation::Activation;
 use crate::effect::{Certainty, ChildStart, Performed, too_large};
 use crate::machine::Misfit;
-use crate::record::{By, Ended, Parent};
+use crate::record::{Ended, Parent};
 
 /// How deep runs nest. Deeper is a workflow that runs itself without an end.
 pub const CHILD_DEPTH_MAX: u32 = 32;

@@ -26,11 +26,11 @@ mod waker;
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use base::name::WorkflowKey;
-use base::{Clock, Digest, Random, RunId, Timestamp, Value};
+use base::{By, Clock, Digest, Random, RunId, Timestamp, Value};
 use spec::Catalog;
 use store::{CommitError, RunRow, RunState, Sequence, Store, StoreError};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -41,7 +41,7 @@ use crate::dispatch::Waiter;
 use crate::effect::{EffectNo, Evaluator, Performer};
 use crate::lifecycle::Lifecycle;
 use crate::machine::Misfit;
-use crate::record::{By, Ended, Parent, SEMANTICS, Seed, Started};
+use crate::record::{Ended, Parent, SEMANTICS, Seed, Started};
 use crate::secret::Secrets;
 pub use child::{CHILD_DEPTH_MAX, child_run};
 pub use commit::Summary;
@@ -92,7 +92,7 @@ struct Inner {
     alarm: waker::Alarm,
     /// Fewer wait for a slot than before.
     room: Notify,
-    on_end: OnceLock<OnEnd>,
+    on_end: RwLock<Vec<OnEnd>>,
     stopping: CancellationToken,
     /// The same for whoever looks at every step: the token has a lock that all runs share.
     stops: AtomicBool,
@@ -211,7 +211,7 @@ impl Driver {
             loading: Semaphore::new(LOADING_MAX),
             alarm: waker::Alarm::new(),
             room: Notify::new(),
-            on_end: OnceLock::new(),
+            on_end: RwLock::default(),
             stopping: CancellationToken::new(),
             stops: AtomicBool::new(false),
             tasks: TaskTracker::new(),
@@ -408,9 +408,16 @@ impl Driver {
         self.0.dispatch.queued()
     }
 
-    /// Calls `tell` whenever the end of a run has become durable. Once: a second one is not heard.
+    /// Calls `tell` whenever the end of a run has become durable, from now on. It must not wait.
     pub fn on_end(&self, tell: impl Fn(RunId) + Send + Sync + 'static) {
-        self.0.on_end.set(Box::new(tell)).ok();
+        // A listener that panics leaves the list as it was.
+        self.0.on_end.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(tell));
+    }
+
+    fn tell_end(&self, run: RunId) {
+        for tell in &*self.0.on_end.read().unwrap_or_else(PoisonError::into_inner) {
+            tell(run);
+        }
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

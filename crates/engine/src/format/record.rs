@@ -2,7 +2,7 @@
 
 use base::name::WorkflowKey;
 use base::value::Json;
-use base::{Digest, Fault, RunId, SecretName, SecretVersion, Timestamp};
+use base::{By, Digest, Fault, RunId, SecretName, SecretVersion, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{BlobId, RunState, Sequence};
 
@@ -11,8 +11,8 @@ use crate::activation::{Activation, IdempotencyKey};
 use crate::effect::{Certainty, Crossed, Decision, EffectNo, Performed};
 use crate::list::{List, Piece, ReadNo};
 use crate::record::{
-    By, Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Parent, Received, Record,
-    Seed, Started, TimerNo, TimerPurpose, Usage,
+    Control, Decided, Ended, EvaluationNo, Happened, ListenerNo, Parent, Received, Record, Seed,
+    Started, TimerNo, TimerPurpose, Usage,
 };
 
 pub const RECORD_TYPE: &str = "isonomy.record";

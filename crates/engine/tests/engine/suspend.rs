@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use base::{RunId, Value};
+use base::{By, RunId, Value};
 use engine::driver::{CommandError, Driver, Summary, Told};
 use engine::machine::Misfit;
-use engine::record::{By, Happened};
+use engine::record::Happened;
 use store::{Op, Preconditions, RunRow, RunState, Sequence, Store};
 use store_sqlite::SqliteStore;
 use tokio::sync::mpsc;

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use base::name::WorkflowKey;
 use base::value::{parse, to_json_string};
-use base::{Digest, Fault, IncarnationId, RunId, SystemRandom, Timestamp, Value};
+use base::{By, Digest, Fault, IncarnationId, RunId, SystemRandom, Timestamp, Value};
 use engine::effect::Perform;
 use engine::event::{Defaults, Event, Incoming};
 use engine::format::{Blobs, RecordDoc, blob_value, references};
 use engine::list::{List, Lists, Piece, ReadNo, read_again, read_next};
 use engine::machine::{Effect, Machine, Offered, Step};
 use engine::record::{
-    By, Decided, Happened, Note, NoteKind, Record, SEMANTICS, Seed, Started, TimerNo,
+    Decided, Happened, Note, NoteKind, Record, SEMANTICS, Seed, Started, TimerNo,
 };
 use engine::replay::replay;
 use futures::FutureExt;

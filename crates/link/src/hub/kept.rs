@@ -69,6 +69,12 @@ impl SeatDoc {
         self.op(site)
     }
 
+    /// What is to be committed where the site was there until `now`.
+    pub fn heard(&mut self, site: &SiteName, now: Timestamp) -> Op {
+        self.heard_at = Some(now);
+        self.op(site)
+    }
+
     fn retire(&mut self, retired: &[IncarnationId]) {
         self.retired.extend(retired);
         let surplus = self.retired.len().saturating_sub(RETIRED_MAX);

@@ -6,10 +6,11 @@ use axum::response::Response;
 use futures::stream::unfold;
 use http::HeaderMap;
 use serde::Deserialize;
+use server::{Query, limit};
 use utoipa::IntoParams;
 use wire::{LogView, Page, Problem};
 
-use super::extract::{After, OfRun, Query, limit};
+use super::extract::{After, OfRun};
 use super::stream;
 use crate::log::LogFilter;
 use crate::refusal::Refusal;

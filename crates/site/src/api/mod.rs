@@ -4,7 +4,6 @@
 mod doc;
 mod event;
 mod extract;
-mod guard;
 mod log;
 mod run;
 mod secret;
@@ -13,8 +12,12 @@ mod store;
 mod stream;
 mod workflow;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use http::Method;
+use server::{ANSWER_TIMEOUT, Guarded, guarded};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,6 +30,7 @@ fn routes() -> OpenApiRouter<Site> {
     OpenApiRouter::with_openapi(doc::Doc::openapi())
         .routes(routes!(site::site_health))
         .routes(routes!(site::site_version))
+        .routes(routes!(site::site_status))
         .routes(routes!(site::site_openapi))
         .routes(routes!(site::site_metrics))
         .routes(routes!(store::store_compact))
@@ -56,12 +60,24 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(store::store_export))
 }
 
+impl Guarded for Site {
+    fn answered(&self, route: &str, method: &Method, status: u16) {
+        self.0.requests.count(route, method, status);
+    }
+
+    /// Waiting for a run's end comes on top.
+    fn timeout(&self, route: &str, method: &Method) -> Duration {
+        let waits = method == Method::POST && route.ends_with("/runs");
+        ANSWER_TIMEOUT + Duration::from_secs(if waits { run::WAIT_SECONDS_MAX } else { 0 })
+    }
+}
+
 pub(crate) fn router(site: Site) -> Router {
     let (router, _) = routes().split_for_parts();
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn_with_state(site.clone(), guard::guarded))
+        .layer(from_fn_with_state(site.clone(), guarded::<Site>))
         .with_state(site)
 }
 

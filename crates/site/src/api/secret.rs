@@ -7,11 +7,11 @@ use base::{Namespace, SecretName};
 use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
+use server::{Body, Caller, Path, Query, cursor, limit};
 use utoipa::IntoParams;
 use wire::{Page, Problem, SecretChanged, SecretSet, SecretView};
 
-use super::extract::{Body, InNamespace, Path, Query, cursor, limit};
-use crate::caller::Caller;
+use super::extract::InNamespace;
 use crate::refusal::Refusal;
 use crate::site::Site;
 

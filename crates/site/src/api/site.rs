@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use wire::{Health, Version};
+use wire::{Health, SiteStatus, Version};
 
 use crate::refusal::Refusal;
 use crate::site::{Site, version};
@@ -25,6 +25,15 @@ pub(super) async fn site_health(State(site): State<Site>) -> Json<Health> {
 )]
 pub(super) async fn site_version() -> Json<Version> {
     Json(version())
+}
+
+/// How the site is, and its line to the hub.
+#[utoipa::path(
+    get, path = "/api/v1/site", tag = "site",
+    responses((status = 200, body = SiteStatus))
+)]
+pub(super) async fn site_status(State(site): State<Site>) -> Result<Json<SiteStatus>, Refusal> {
+    Ok(Json(site.status().await?))
 }
 
 /// This description.

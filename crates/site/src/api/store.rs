@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use base::{Namespace, RunId};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
+use server::Query;
 use utoipa::IntoParams;
 use wire::{BackupLine, Problem, ProblemCode, StoreCheckLine, StoreCompacted};
 
-use super::extract::Query;
 use super::run::since;
 use crate::refusal::Refusal;
 use crate::site::Site;

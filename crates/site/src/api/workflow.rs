@@ -5,14 +5,14 @@ use axum::extract::State;
 use base::limits::DOCUMENT_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
+use server::{Body, Caller, Query, cursor, limit};
 use utoipa::IntoParams;
 use wire::{
     Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
     WorkflowSetApply, WorkflowView,
 };
 
-use super::extract::{Body, InNamespace, OfWorkflow, Query, cursor, limit};
-use crate::caller::Caller;
+use super::extract::{InNamespace, OfWorkflow};
 use crate::refusal::Refusal;
 use crate::site::Site;
 

@@ -23,11 +23,11 @@ use base::name::WorkflowKey;
 use base::{Clock, RunId, Timestamp};
 use engine::failpoint;
 use futures::StreamExt as _;
+use server::Caller;
 use store::{Op, ScheduleRow, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::caller::Caller;
 use crate::evaluate::Evaluators;
 use crate::refusal::Refusal;
 use crate::run::Runs;
@@ -234,7 +234,7 @@ impl Schedules {
             reason: Some(format!("`{}` of the schedule, due at {at}", row.trigger)),
             traceparent: None,
         };
-        self.0.runs.start(&Caller::of_site(ACTOR), order).await?;
+        self.0.runs.start(&Caller::named(ACTOR), order).await?;
         Ok(())
     }
 

@@ -12,13 +12,13 @@ use engine::event::Incoming;
 use engine::failpoint;
 use engine::listen::Interest;
 use futures::StreamExt as _;
+use server::Caller;
 use spec::tree::schedule::Trigger;
 use store::{EventQuery, ScheduleRow};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use wire::ProblemCode;
 
-use crate::caller::Caller;
 use crate::refusal::Refusal;
 use crate::start::RunOrder;
 
@@ -335,7 +335,7 @@ impl Schedules {
                 reason: Some(reason),
                 traceparent: None,
             };
-            async move { self.0.runs.start(&Caller::of_site(ACTOR), order).await.map(drop) }
+            async move { self.0.runs.start(&Caller::named(ACTOR), order).await.map(drop) }
         });
         let starts: Vec<_> = starts.collect();
         let mut begun = futures::stream::iter(starts).buffer_unordered(STARTING_MAX);

@@ -3,12 +3,12 @@
 use base::RunId;
 use base::name::WorkflowKey;
 use base::value::to_json_string;
+use server::Caller;
 use store::suite::key;
 use store::{Op, Preconditions, RunQuery, ScheduleRow, Store as _};
 use tokio::time::sleep;
 use wire::WorkflowApply;
 
-use crate::caller::Caller;
 use crate::site::Site;
 
 use super::definition::{Beat, Definition, Listening};
@@ -174,7 +174,7 @@ async fn a_changed_or_deleted_workflow_begins_no_run_by_what_it_was() {
     apply(&site, "1.1.0", "{on: {one: {with: {type: paid}}}}", QUICK).await;
     send(&site, &[&order("placed", 2), &order("paid", 2)]).await;
     assert_eq!(runs(&place).await.len(), 2);
-    site.0.workflows.delete(&Caller::of_site("ada"), &tick(), None).await.expect("deleted");
+    site.0.workflows.delete(&Caller::named("ada"), &tick(), None).await.expect("deleted");
     send(&site, &[&order("paid", 3)]).await;
     assert_eq!(runs(&place).await.len(), 2);
     apply(&site, "1.1.0", "{on: {one: {with: {type: paid}}}}", QUICK).await;
@@ -196,7 +196,7 @@ async fn begin(site: &Site, key: WorkflowKey) {
         reason: None,
         traceparent: None,
     };
-    site.0.runs.start(&Caller::of_site("ada"), order).await.expect("begins");
+    site.0.runs.start(&Caller::named("ada"), order).await.expect("begins");
 }
 
 /// Mutation: let a workflow hear of its own runs' life, or take lifecycle events without a type.
@@ -215,7 +215,7 @@ async fn the_life_of_its_own_runs_begins_no_run() {
     let other = "document: {dsl: 1.0.3, namespace: default, name: other, version: 1.0.0}\ndo: [{a: {set: {b: 1}}}]\n";
     let text = other.to_owned();
     let other = WorkflowApply { text, dry_run: false, source: None, reason: None };
-    let caller = Caller::of_site("ada");
+    let caller = Caller::named("ada");
     site.0.workflows.apply(&caller, &key("default/other"), other).await.expect("a workflow");
     begin(&site, key("default/other")).await;
     sleep(MINUTE).await;

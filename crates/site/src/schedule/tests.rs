@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use base::name::WorkflowKey;
 use base::{Clock, IncarnationId, SystemRandom, Timestamp};
+use server::Caller;
 use store::memory::MemoryStore;
 use store::suite::key;
 use store::{Op, Preconditions, RunQuery, RunState, ScheduleRow, Store};
 use tokio::time::{Duration, Instant, sleep};
 use wire::WorkflowApply;
 
-use crate::caller::Caller;
 use crate::config::Config;
 use crate::site::{Parts, Site};
 
@@ -55,6 +55,7 @@ impl Place {
             config: Config::default(),
             program: PathBuf::from("/nonexistent"),
             secrets: None,
+            membership: None,
             clock: self.clock.clone(),
             random: Arc::new(SystemRandom),
             store_figures: None,
@@ -96,7 +97,7 @@ pub(super) async fn apply(site: &Site, version: &str, schedule: &str, tasks: &st
         "document: {{dsl: 1.0.3, namespace: default, name: tick, version: {version}}}\nschedule: {schedule}\ndo: [{tasks}]\n"
     );
     let apply = WorkflowApply { text, dry_run: false, source: None, reason: None };
-    site.0.workflows.apply(&Caller::of_site("ada"), &tick(), apply).await.expect("a workflow");
+    site.0.workflows.apply(&Caller::named("ada"), &tick(), apply).await.expect("a workflow");
 }
 
 pub(super) const QUICK: &str = "{a: {set: {b: 1}}}";
@@ -210,7 +211,7 @@ async fn a_schedule_is_what_the_current_revision_says() {
         (only.trigger.as_str(), only.when.as_str(), only.next_at.as_deref()),
         ("cron", "15 * * * *", Some("2027-01-15T09:15:00.000Z"))
     );
-    site.0.workflows.delete(&Caller::of_site("ada"), &tick(), None).await.expect("deleted");
+    site.0.workflows.delete(&Caller::named("ada"), &tick(), None).await.expect("deleted");
     sleep(180 * MINUTE).await;
     assert_eq!(place.begun().await, [10, 15]);
     assert_eq!(place.store.schedule_list(None, 9).await.expect("reads"), []);
@@ -258,6 +259,7 @@ async fn nothing_begins_where_schedules_are_not_kept_or_cannot_be_read() {
         config: Config::default(),
         program: PathBuf::from("/nonexistent"),
         secrets: None,
+        membership: None,
         clock: place.clock.clone(),
         random: Arc::new(SystemRandom),
         store_figures: None,

@@ -2,7 +2,9 @@
 //!
 //! Nothing at the site waits for it. What should go up is in the outbox whether somebody listens or not.
 
+mod keeper;
 mod membership;
+mod view;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -14,6 +16,7 @@ use base::{Clock, Random, Timestamp};
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
 use identity::Certificate;
+pub(crate) use keeper::LineKeeper;
 use link::site::{Effect, Ending, Input, KeepError, Line, Session, read};
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
 pub use membership::{Membership, MembershipError};
@@ -25,6 +28,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
+pub use view::Watch;
 use wire::link::{HubFrame, RefusedCode, SiteFrame};
 
 /// Between signs of life: less than any box between forgets a connection, and few bytes.

@@ -63,6 +63,7 @@ impl Place {
             config,
             program: PathBuf::from("/nonexistent"),
             secrets,
+            membership: None,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: None,

@@ -1,10 +1,11 @@
 //! A hub that serves from a folder, and is stopped and started again.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{Clock, Duration, SiteName, SystemClock, SystemRandom};
+use base::{By, Clock, Duration, SiteName, SystemClock, SystemRandom};
 use hub::{Door, Hub, HubFolder, Parts, TokenOrder, listen};
 use identity::{Domain, JoinToken};
 use store::{EntryRow, FleetStore as _, Store};
@@ -36,6 +37,7 @@ impl AtWork {
             authority: folder.authority().expect("an authority"),
             former: Vec::new(),
             before: folder.before(store.incarnation()).expect("written"),
+            addresses: Vec::new(),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         };
@@ -60,9 +62,10 @@ impl AtWork {
     pub fn order(&self, site: &str) -> TokenOrder {
         TokenOrder {
             site: SiteName::parse(site).expect("a name"),
-            tags: Vec::new(),
+            tags: BTreeMap::new(),
             life: Duration::from_secs(600),
             replace: false,
+            by: By { actor: "test".to_owned(), reason: None },
             hubs: vec![self.address.to_string()],
         }
     }

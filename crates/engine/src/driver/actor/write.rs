@@ -106,10 +106,8 @@ impl Actor {
         if was_queued || row.ended_at.is_some() {
             self.tell_dispatcher(&row, was_queued);
         }
-        if row.ended_at.is_some()
-            && let Some(tell) = self.driver.0.on_end.get()
-        {
-            tell(self.run);
+        if row.ended_at.is_some() {
+            self.driver.tell_end(self.run);
         }
         self.asleep = row.wake_at.is_some();
         self.row = row;

@@ -14,9 +14,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::router;
-use crate::site::Site;
-
 /// Connections at once. A process has 1,024 files by default, and the gate may hold half of them.
 /// More wait in the system's queue.
 const CONNECTIONS_MAX: usize = 384;
@@ -30,7 +27,7 @@ const HEADERS_MAX: usize = 64;
 /// The largest head of a request. Browsers stay below 16 KiB.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// What requests in progress get to finish when the site stops.
+/// What requests in progress get to finish at the end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How long to wait when the system has no file for another connection.
@@ -41,46 +38,44 @@ pub enum ServeError {
     #[error("cannot tell which address is listened on")]
     Address(#[source] io::Error),
     #[error(
-        "a site listens on 127.0.0.1 only, and {0} is not: there are no keys yet that would keep others out"
+        "the API listens on 127.0.0.1 only, and {0} is not: there are no keys yet that would keep others out"
     )]
     NotLocal(std::net::SocketAddr),
 }
 
-impl Site {
-    /// Answers requests until `shutdown`, and then those that have come already.
-    ///
-    /// Whoever waits for a run or follows one is let go at once; their runs are not affected.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), ServeError> {
-        let address = listener.local_addr().map_err(ServeError::Address)?;
-        if !address.ip().is_loopback() {
-            return Err(ServeError::NotLocal(address));
-        }
-        let server = Server {
-            router: router(self.clone()),
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            tasks: TaskTracker::new(),
-            closing: self.0.closing.clone(),
-            broken_off: CancellationToken::new(),
-        };
-        tokio::select! {
-            () = server.accept(&listener) => {}
-            () = shutdown => {}
-            () = self.0.closing.cancelled() => {}
-        }
-        // Nobody new gets in while the others finish.
-        drop(listener);
-        self.0.closing.cancel();
-        server.tasks.close();
-        if tokio::time::timeout(STOP_GRACE, server.tasks.wait()).await.is_err() {
-            server.broken_off.cancel();
-            server.tasks.wait().await;
-        }
-        Ok(())
+/// Answers requests until `shutdown` or `closing`, and then those that have come already. Whoever waits
+/// for something longer is let go by `closing`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    closing: CancellationToken,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr().map_err(ServeError::Address)?;
+    if !address.ip().is_loopback() {
+        return Err(ServeError::NotLocal(address));
     }
+    let server = Server {
+        router,
+        places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        tasks: TaskTracker::new(),
+        closing,
+        broken_off: CancellationToken::new(),
+    };
+    tokio::select! {
+        () = server.accept(&listener) => {}
+        () = shutdown => {}
+        () = server.closing.cancelled() => {}
+    }
+    // Nobody new gets in while the others finish.
+    drop(listener);
+    server.closing.cancel();
+    server.tasks.close();
+    if tokio::time::timeout(STOP_GRACE, server.tasks.wait()).await.is_err() {
+        server.broken_off.cancel();
+        server.tasks.wait().await;
+    }
+    Ok(())
 }
 
 struct Server {

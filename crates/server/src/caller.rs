@@ -1,7 +1,9 @@
 //! Who asks for a change, and why.
 
-use engine::record::By;
+use axum::extract::FromRequestParts;
+use base::By;
 use http::HeaderMap;
+use http::request::Parts;
 use wire::ACTOR_HEADER;
 
 use crate::refusal::Refusal;
@@ -16,12 +18,12 @@ const ANONYMOUS: &str = "anonymous";
 
 /// Whoever sent the request, by their own word.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Caller {
+pub struct Caller {
     actor: String,
 }
 
 impl Caller {
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let Some(value) = headers.get(ACTOR_HEADER) else {
             return Ok(Self { actor: ANONYMOUS.to_owned() });
         };
@@ -36,18 +38,27 @@ impl Caller {
         Ok(Self { actor: text.to_owned() })
     }
 
-    /// The site itself, which starts what its schedules say.
-    pub(crate) fn of_site(actor: &str) -> Self {
+    /// A part of this program, such as what starts runs by schedule.
+    #[must_use]
+    pub fn named(actor: &str) -> Self {
         Self { actor: actor.to_owned() }
     }
 
-    pub(crate) fn because(&self, reason: Option<String>) -> Result<By, Refusal> {
+    pub fn because(&self, reason: Option<String>) -> Result<By, Refusal> {
         Ok(By { actor: self.actor.clone(), reason: reason_of(reason)? })
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        Self::of(&parts.headers)
+    }
+}
+
 /// A reason without what could disturb a terminal. An empty one is none.
-pub(crate) fn reason_of(reason: Option<String>) -> Result<Option<String>, Refusal> {
+pub fn reason_of(reason: Option<String>) -> Result<Option<String>, Refusal> {
     let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else { return Ok(None) };
     let odd = reason.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     if odd || reason.chars().count() > REASON_CHARS_MAX {

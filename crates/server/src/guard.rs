@@ -13,31 +13,39 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use wire::ProblemCode;
 
 use crate::refusal::{Refusal, internal};
-use crate::site::Site;
 
-use super::run::WAIT_SECONDS_MAX;
-
-/// How long a request may take, its body included; waiting for a run's end comes on top.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request may take, its body included.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 const LOCAL_HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
 /// What routes that do not exist are counted as.
 const NO_ROUTE: &str = "none";
 
-pub(super) async fn guarded(State(site): State<Site>, request: Request, next: Next) -> Response {
+/// Whose operations stand behind the guard.
+pub trait Guarded: Clone + Send + Sync + 'static {
+    /// A request was answered. `route` is the path as it is registered, never as it was asked.
+    fn answered(&self, route: &str, method: &Method, status: u16);
+
+    fn timeout(&self, _route: &str, _method: &Method) -> Duration {
+        ANSWER_TIMEOUT
+    }
+}
+
+/// What goes around every operation.
+pub async fn guarded<S: Guarded>(State(state): State<S>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let method = request.method().clone();
     let mut response = match is_ours(request.uri(), request.headers()) {
-        Ok(()) => answer(request, next, timeout(route, &method)).await,
+        Ok(()) => answer(request, next, state.timeout(route, &method)).await,
         Err(refusal) => refusal.into_response(),
     };
-    site.0.requests.count(route, &method, response.status().as_u16());
+    state.answered(route, &method, response.status().as_u16());
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -57,13 +65,6 @@ async fn answer(request: Request, next: Next, timeout: Duration) -> Response {
             Refusal::new(ProblemCode::TooSlow, detail).into_response()
         }
     }
-}
-
-fn timeout(route: &str, method: &http::Method) -> Duration {
-    if method == http::Method::POST && route.ends_with("/runs") {
-        return ANSWER_TIMEOUT + Duration::from_secs(WAIT_SECONDS_MAX);
-    }
-    ANSWER_TIMEOUT
 }
 
 /// Whether a request is addressed to this machine, and not sent by a page of another site.

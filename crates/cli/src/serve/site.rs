@@ -1,22 +1,25 @@
-//! A site in this process: store, configuration, port, and a clean end. `dev` keeps one, and
-//! `run --local` has one for a moment.
+//! A site in this process. `dev` and `site serve` keep one, and `run --local` has one for a moment.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::{SystemClock, SystemRandom};
+use base::{SiteName, SystemClock, SystemRandom};
+use site::uplink::Membership;
 use site::{Config, Parts, Site, StoreFigures};
 use store::{Store, Upkeep};
 use store_sqlite::{OpenOptions, SqliteStore, StoreStats};
 use tokio::net::TcpListener;
 
+use super::{internal, listen, with_causes};
 use crate::failure::{Failure, Outcome};
-use crate::{memory, output};
+use crate::memory;
 
 /// In the data folder: the secrets that are set here, and nobody else's to read.
 const SECRETS: &str = "secrets";
+
+/// In the data folder: whose site it is, and by which key.
+pub const IDENTITY: &str = "identity";
 
 /// Everything is open, and nobody is answered yet.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Serving {
     store: Arc<SqliteStore>,
     listener: TcpListener,
     address: SocketAddr,
+    /// Its name in the fleet, where it has joined one.
+    joined: Option<SiteName>,
 }
 
 impl Serving {
@@ -34,10 +39,10 @@ impl Serving {
         let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
         let store = SqliteStore::open(data, options).map_err(|error| internal(&error))?;
         let store = Arc::new(store);
-        let listener = listen(port).await?;
-        let address = listener.local_addr().map_err(|cause| {
-            Failure::internal(format!("cannot tell which port is listened on: {cause}"))
-        })?;
+        let (listener, address) = listen(port, "isonomy dev").await?;
+        let membership = Membership::open(&data.join(IDENTITY));
+        let membership = membership.map_err(|error| Failure::usage(with_causes(&error)))?;
+        let joined = membership.as_ref().map(|it| it.site().clone());
         let program = std::env::current_exe().map_err(|cause| {
             Failure::internal(format!("cannot find this program's own file: {cause}"))
         })?;
@@ -48,12 +53,13 @@ impl Serving {
             config,
             program,
             secrets: Some(data.join(SECRETS)),
+            membership,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: Some(Arc::new(move || figures(counting.stats()))),
         };
         let site = Site::open(parts).await.map_err(|error| internal(&error))?;
-        Ok(Self { site, store, listener, address })
+        Ok(Self { site, store, listener, address, joined })
     }
 
     #[must_use]
@@ -65,6 +71,16 @@ impl Serving {
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         self.site.resumed()
+    }
+
+    #[must_use]
+    pub fn joined(&self) -> Option<&SiteName> {
+        self.joined.as_ref()
+    }
+
+    /// Holds the line to its hub while it serves, where it has joined one.
+    pub async fn hold_line(&self) {
+        self.site.hold_line().await;
     }
 
     /// Begins runs by schedule while it serves.
@@ -92,35 +108,8 @@ pub fn read(config: Option<&Path>) -> Outcome<Config> {
     Config::read(file).map_err(|error| Failure::usage(with_causes(&error)))
 }
 
-async fn listen(port: u16) -> Outcome<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|cause| {
-        let failure = Failure::internal(format!("cannot listen on 127.0.0.1:{port}: {cause}"));
-        match cause.kind() {
-            io::ErrorKind::AddrInUse => failure
-                .hint("is another `isonomy dev` running? stop it, or take another port with `--port N`; `--port 0` takes any free one"),
-            _ => failure.hint("take another port with `--port N`"),
-        }
-    })
-}
-
 fn figures(stats: StoreStats) -> StoreFigures {
     let StoreStats { commits, refused, batches, fsyncs, checkpoints, payload_bytes, queue_depth } =
         stats;
     StoreFigures { commits, refused, batches, fsyncs, checkpoints, payload_bytes, queue_depth }
-}
-
-fn internal(error: &dyn std::error::Error) -> Failure {
-    Failure::internal(with_causes(error))
-}
-
-/// The error and what is below it, since a message does not repeat its cause.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        text.push_str(": ");
-        text.push_str(&below.to_string());
-        cause = below.source();
-    }
-    output::harmless(&text)
 }

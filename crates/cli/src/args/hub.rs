@@ -1,0 +1,98 @@
+//! What can be typed behind `isonomy hub`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use base::SiteName;
+use clap::{Args, Subcommand};
+use identity::Domain;
+
+use super::{OutputArgs, tag};
+use crate::address;
+
+/// All addresses of this machine: sites come from elsewhere.
+const SITES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address::SITES_PORT);
+
+#[derive(Debug, Args)]
+pub struct HubArgs {
+    #[command(subcommand)]
+    pub command: HubCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum HubCommand {
+    /// Make a hub: the root of the fleet's trust, and the hub's own authority below it
+    Init(HubInit),
+    /// Keep a hub running here
+    Serve(HubServe),
+    /// Let machines become sites
+    Token(TokenArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct HubInit {
+    /// Name of the fleet, such as `acme` or `fleet.acme.example`; it stands in every certificate
+    #[arg(long, value_name = "NAME", value_parser = Domain::parse)]
+    pub domain: Domain,
+    /// Folder of the hub; made where there is none
+    #[arg(long, default_value = address::HUB_DATA, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct HubServe {
+    /// Folder of the hub, as `hub init` has made it
+    #[arg(long, default_value = address::HUB_DATA, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where sites come
+    #[arg(long, default_value_t = SITES, value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Where sites find the hub, as tokens tell them; may be repeated [default: what is listened on]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub address: Vec<String>,
+    /// Port of the API, on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = address::HUB_PORT)]
+    pub port: u16,
+    /// What to log on stderr, such as `debug` or `warn,isonomy_hub=debug`
+    #[arg(long, env = "ISONOMY_LOG", default_value = "warn,isonomy=info", value_name = "FILTER")]
+    pub log: String,
+}
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token by which one machine becomes a site, once
+    Create(TokenCreate),
+}
+
+#[derive(Debug, Args)]
+pub struct TokenCreate {
+    /// Name of the site
+    #[arg(long, value_name = "NAME", value_parser = SiteName::parse, required_unless_present = "from")]
+    pub site: Option<SiteName>,
+    /// Sites from a CSV file: a column `site`, every other column a tag
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["site", "tag"])]
+    pub from: Option<PathBuf>,
+    /// Mark of the site; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag)]
+    pub tag: Vec<(String, String)>,
+    /// How long it is good for, from `1m` to `7d`
+    #[arg(long, default_value = "1h", value_name = "TIME")]
+    pub ttl: String,
+    /// The site has joined already, and another machine takes its place
+    #[arg(long)]
+    pub replace: bool,
+    /// Where the site finds the hub; may be repeated [default: as the hub says]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub hub: Vec<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

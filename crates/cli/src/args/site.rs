@@ -1,0 +1,96 @@
+//! What can be typed behind `isonomy site`, for the one that is here, and `isonomy sites`, for the fleet.
+
+use std::path::PathBuf;
+
+use base::SiteName;
+use clap::{Args, Subcommand};
+
+use super::{DevArgs, OutputArgs, PageArgs};
+use crate::address;
+
+#[derive(Debug, Args)]
+pub struct SiteArgs {
+    #[command(subcommand)]
+    pub command: SiteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SiteCommand {
+    /// Become a site of a hub's fleet
+    Join(SiteJoin),
+    /// Keep the site running here, with its API on 127.0.0.1
+    Serve(DevArgs),
+    /// Show how the site is, and its line to the hub; also with the line down
+    Status(OutputArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SiteJoin {
+    /// What `isonomy hub token create` has printed, or - for stdin
+    #[arg(value_name = "TOKEN")]
+    pub token: String,
+    /// Folder of the site; made where there is none
+    #[arg(long, default_value = address::DATA, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SitesArgs {
+    #[command(subcommand)]
+    pub command: Option<SitesCommand>,
+    #[command(flatten)]
+    pub list: SitesList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SitesCommand {
+    /// List the sites of the fleet, each value with its age
+    List(SitesList),
+    /// Show one site, beginning with what is wrong
+    Show(SitesShow),
+    /// Change the tags of a site
+    Tag(SitesTag),
+    /// Have nobody be this site any more, from its next frame on
+    Revoke(SitesRevoke),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SitesList {
+    #[command(flatten)]
+    pub page: PageArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SitesShow {
+    #[arg(value_parser = SiteName::parse)]
+    pub site: SiteName,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SitesTag {
+    #[arg(value_parser = SiteName::parse)]
+    pub site: SiteName,
+    /// KEY=VALUE sets a tag, KEY- takes it away
+    #[arg(required = true, value_name = "KEY=VALUE|KEY-")]
+    pub change: Vec<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SitesRevoke {
+    #[arg(value_parser = SiteName::parse)]
+    pub site: SiteName,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}

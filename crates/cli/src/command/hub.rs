@@ -1,0 +1,182 @@
+//! `isonomy hub`: the control plane, made, kept, and asked for tokens.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use base::{Clock as _, SiteName, SystemClock};
+use hub::{HubFolder, HubFolderError};
+use wire::TokenCreated;
+
+use super::hub_api;
+use crate::address::Announced;
+use crate::args::Global;
+use crate::args::hub::{HubInit, HubServe, TokenArgs, TokenCommand, TokenCreate};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::interrupt::Interrupt;
+use crate::output::{self, Format};
+use crate::serve::{self, HubServing};
+use crate::when;
+
+/// The largest file of sites: ten thousand with a few tags each have less than a MiB.
+const SITES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+pub fn init(args: &HubInit) -> Outcome {
+    let HubInit { domain, data } = args;
+    let root = HubFolder::init(data, domain.clone(), SystemClock.now());
+    let root = root.map_err(|error| match error {
+        HubFolderError::Exists(_) => Failure::usage(error.to_string())
+            .hint("start it with `isonomy hub serve`, or name another folder with `--data DIR`"),
+        error => Failure::internal(error.to_string()),
+    })?;
+    output::write(&root.display().to_string())?;
+    output::say(&format!("made the hub of `{domain}` in `{}`", data.display()));
+    output::say(
+        "the file above is the key of the fleet's root: move it to a safe place, away from this machine; \
+         the hub works without it, and only a new authority needs it",
+    );
+    Ok(Exit::Ok)
+}
+
+pub async fn serve(args: HubServe) -> Outcome {
+    serve::log(&args.log)?;
+    // Listened to before anything is open, so that a signal never finds it half open.
+    let interrupt = Interrupt::any()?;
+    let serving = HubServing::open(&args.data, args.listen, args.address, args.port).await?;
+    let url = serving.url().to_owned();
+    let announced = Announced::write(&args.data, &url).map_err(|cause| {
+        Failure::internal(format!(
+            "cannot write the address into `{}`: {cause}",
+            args.data.display()
+        ))
+    })?;
+    output::write(&format!("listening on {url}"))?;
+    greet(&args.data, &serving);
+    serving.serve(serve::stop(interrupt, announced)).await?;
+    Ok(Exit::Ok)
+}
+
+fn greet(data: &Path, serving: &HubServing) {
+    output::say(&format!("data in `{}`", data.display()));
+    let addresses = serving.addresses().join(", ");
+    output::say(&format!("sites find it at {addresses}"));
+    let is_local = |address: &String| address.starts_with("127.") || address.starts_with("[::1]");
+    if serving.addresses().iter().all(is_local) {
+        output::say(
+            "that is this machine alone: for sites elsewhere start it with `--address HOST:PORT`",
+        );
+    }
+    if let Some(key) = serving.root_key() {
+        output::say(&format!(
+            "the key of the fleet's root still lies in `{}`: move it to a safe place, away from this machine",
+            key.display()
+        ));
+    }
+}
+
+pub async fn token(global: &Global, args: TokenArgs) -> Outcome {
+    match args.command {
+        TokenCommand::Create(args) => create(global, args).await,
+    }
+}
+
+async fn create(global: &Global, args: TokenCreate) -> Outcome {
+    let ttl = when::length(&args.ttl)?;
+    // All are looked at before the first is made.
+    let sites = match (&args.from, args.site) {
+        (Some(file), _) => read(file)?,
+        (None, Some(site)) => vec![(site, args.tag.into_iter().collect())],
+        (None, None) => {
+            return Err(Failure::usage("name a site with `--site`, or many with `--from`"));
+        }
+    };
+    let api = hub_api(global)?;
+    for (site, tags) in sites {
+        let ask = wire::TokenCreate {
+            site: site.to_string(),
+            tags,
+            ttl_seconds: Some(ttl.as_millis() / 1000),
+            replace: args.replace,
+            reason: args.reason.clone(),
+            hubs: args.hub.clone(),
+        };
+        let made = api.token_create(&ask).await?;
+        show(args.output.output, &made)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Each as it comes, so that none is lost if the next one fails.
+fn show(format: Format, made: &TokenCreated) -> Outcome<()> {
+    output::show_next(format, made, || {
+        let TokenCreated { site, token, .. } = made;
+        format!("isonomy site join {token}   # {site}")
+    })?;
+    output::say(&format!("{}: good once, until {}", made.site, made.until));
+    Ok(())
+}
+
+type Tags = BTreeMap<String, String>;
+
+/// The sites of a CSV file, with a line for each that is wrong.
+fn read(file: &Path) -> Outcome<Vec<(SiteName, Tags)>> {
+    let shown = file.display();
+    let opened = File::open(file)
+        .map_err(|cause| Failure::usage(format!("cannot read `{shown}`: {cause}")))?;
+    let mut text = String::new();
+    opened
+        .take(SITES_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|cause| Failure::usage(format!("cannot read `{shown}`: {cause}")))?;
+    if text.len() as u64 > SITES_BYTES_MAX {
+        return Err(Failure::usage(format!("`{shown}` has more than {SITES_BYTES_MAX} bytes")));
+    }
+    sites(&text).map_err(|why| Failure::usage(format!("`{shown}`: {why}")))
+}
+
+fn sites(text: &str) -> Result<Vec<(SiteName, Tags)>, String> {
+    let mut rows = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let head = rows.headers().map_err(|wrong| wrong.to_string())?.clone();
+    let Some(name) = head.iter().position(|column| column == "site") else {
+        return Err("the first line names no column `site`".to_owned());
+    };
+    let mut sites: Vec<(SiteName, Tags)> = Vec::new();
+    for row in rows.records() {
+        let row = row.map_err(|wrong| wrong.to_string())?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let site = SiteName::parse(&row[name]).map_err(|wrong| format!("line {line}: {wrong}"))?;
+        if sites.iter().any(|(other, _)| *other == site) {
+            return Err(format!("line {line}: {site} is there twice"));
+        }
+        let others =
+            head.iter().zip(&row).filter(|(column, value)| *column != "site" && !value.is_empty());
+        sites.push((site, others.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()));
+    }
+    Ok(sites)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take the first column for the name, an empty cell for a tag, or a name twice.
+    #[test]
+    fn sites_come_from_a_table_with_tags() {
+        let text = "region, site ,role\neu,clinic-1,clinic\n,clinic-2,\n";
+        let found = sites(text).expect("a good table");
+        let shown: Vec<String> =
+            found.iter().map(|(site, tags)| format!("{site} {tags:?}")).collect();
+        assert_eq!(shown, ["clinic-1 {\"region\": \"eu\", \"role\": \"clinic\"}", "clinic-2 {}"]);
+        for (wrong, why) in [
+            ("name\na\n", "no column `site`"),
+            ("site\nclinic-1\nclinic-1\n", "line 3: clinic-1 is there twice"),
+            ("site\nclinic-1\nClinic 2\n", "line 3: "),
+            ("site,role\nclinic-1\n", "line: 2"),
+        ] {
+            let found = sites(wrong).expect_err("wrong");
+            assert!(found.contains(why), "{found}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `isonomy sites`: the fleet, as its hub knows it. Nobody is called ready: a site is online, or silent
+//! since when.
+
+use std::collections::BTreeMap;
+
+use base::{Clock as _, SystemClock, Timestamp};
+use wire::{SiteRevoke, SiteState, SiteTag, SiteView};
+
+use super::{hub_api, pages, say_next};
+use crate::args::Global;
+use crate::args::site::{SitesArgs, SitesCommand, SitesList, SitesRevoke, SitesShow, SitesTag};
+use crate::confirm::confirmed;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::when;
+
+pub async fn sites(global: &Global, args: SitesArgs) -> Outcome {
+    match args.command.unwrap_or(SitesCommand::List(args.list)) {
+        SitesCommand::List(args) => list(global, args).await,
+        SitesCommand::Show(args) => show(global, args).await,
+        SitesCommand::Tag(args) => tag(global, args).await,
+        SitesCommand::Revoke(args) => revoke(global, args).await,
+    }
+}
+
+async fn list(global: &Global, args: SitesList) -> Outcome {
+    let api = hub_api(global)?;
+    let page = pages(&args.page, async |part| api.fleet_list(&part).await).await?;
+    output::show(args.output.output, &page, || list_text(&page.items, SystemClock.now()))?;
+    if !page.items.is_empty() {
+        output::say(&counts(&page.items));
+    }
+    say_next(page.next.as_deref());
+    Ok(Exit::Ok)
+}
+
+fn list_text(sites: &[SiteView], now: Timestamp) -> String {
+    let age = |at: &Option<String>| at.as_deref().map_or_else(String::new, |at| when::age(at, now));
+    let rows = sites.iter().map(|it| {
+        let state = it.state.name().to_owned();
+        vec![
+            it.site.clone(),
+            state,
+            age(&it.since),
+            age(&it.heard_at),
+            numbers(&it.taken),
+            tags(it),
+        ]
+    });
+    output::table(&["site", "state", "for", "heard", "taken", "tags"], rows)
+}
+
+/// Those that are away apart from those that are there.
+fn counts(sites: &[SiteView]) -> String {
+    let of = |state: SiteState| sites.iter().filter(|it| it.state == state).count();
+    let counted = SiteState::ALL.into_iter().map(|state| (of(state), state.name()));
+    let parts: Vec<String> = counted
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    let noun = if sites.len() == 1 { "site" } else { "sites" };
+    format!("{} {noun}: {}", sites.len(), parts.join(", "))
+}
+
+fn numbers(counts: &BTreeMap<String, u64>) -> String {
+    let parts: Vec<String> =
+        counts.iter().map(|(stream, count)| format!("{stream} {count}")).collect();
+    parts.join(", ")
+}
+
+fn tags(site: &SiteView) -> String {
+    let parts: Vec<String> =
+        site.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    parts.join(" ")
+}
+
+async fn show(global: &Global, args: SitesShow) -> Outcome {
+    let view = hub_api(global)?.fleet_show(&args.site).await?;
+    output::show(args.output.output, &view, || show_text(&view, SystemClock.now()))?;
+    Ok(Exit::Ok)
+}
+
+async fn tag(global: &Global, args: SitesTag) -> Outcome {
+    let SitesTag { site, change, reason } = args;
+    let (set, remove) = changes(&change)?;
+    let view = hub_api(global)?.site_tag(&site, &SiteTag { set, remove, reason }).await?;
+    output::say(&format!("{site}: {}", tags(&view)));
+    Ok(Exit::Ok)
+}
+
+type Changes = (BTreeMap<String, String>, Vec<String>);
+
+fn changes(texts: &[String]) -> Outcome<Changes> {
+    let (mut set, mut remove) = (BTreeMap::new(), Vec::new());
+    for text in texts {
+        match (text.split_once('='), text.strip_suffix('-')) {
+            (Some((key, value)), _) if !key.is_empty() => {
+                set.insert(key.to_owned(), value.to_owned());
+            }
+            (None, Some(key)) if !key.is_empty() => remove.push(key.to_owned()),
+            _ => {
+                return Err(Failure::usage(format!("`{text}` is no change of a tag"))
+                    .hint("`KEY=VALUE` sets a tag, `KEY-` takes it away"));
+            }
+        }
+    }
+    Ok((set, remove))
+}
+
+async fn revoke(global: &Global, args: SitesRevoke) -> Outcome {
+    let SitesRevoke { site, yes, reason } = args;
+    let api = hub_api(global)?;
+    if !yes {
+        let question = format!("revoke the site {site} at {}", api.address());
+        let answer = confirmed(&question)?.ok_or_else(|| {
+            Failure::usage(format!("nobody is there to confirm that {site} is revoked"))
+                .hint("pass `--yes` to do it without being asked")
+        })?;
+        if !answer {
+            output::say("nothing was changed");
+            return Ok(Exit::Ok);
+        }
+    }
+    api.site_revoke(&site, &SiteRevoke { reason }).await?;
+    output::say(&format!(
+        "revoked {site}: it goes on alone, and the hub takes nothing from it; a token made with `--replace` brings it back"
+    ));
+    Ok(Exit::Ok)
+}
+
+fn show_text(view: &SiteView, now: Timestamp) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!("{name:<12} {}\n", output::harmless(value)));
+        }
+    };
+    let since = |at: &Option<String>| {
+        at.as_deref().map_or_else(String::new, |at| format!("{at}, {} ago", when::age(at, now)))
+    };
+    line("trouble", view.trouble.as_deref().unwrap_or_default());
+    line("site", &view.site);
+    line("state", view.state.name());
+    line("since", &since(&view.since));
+    line("tags", &tags(view));
+    line("joined", &since(&view.joined_at));
+    line("heard", &since(&view.heard_at));
+    line("incarnation", view.incarnation.as_deref().unwrap_or_default());
+    line("taken", &numbers(&view.taken));
+    line("lost", &numbers(&view.lost));
+    line("unread", &numbers(&view.unread));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(name: &str, state: SiteState) -> SiteView {
+        SiteView {
+            site: name.to_owned(),
+            state,
+            since: Some("2027-01-15T07:58:00.000Z".to_owned()),
+            tags: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
+            joined_at: None,
+            heard_at: None,
+            incarnation: None,
+            taken: BTreeMap::from([("outcome".to_owned(), 7)]),
+            lost: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            trouble: None,
+        }
+    }
+
+    /// Mutation: take a tag away where it should be set, or let a change without a key pass.
+    #[test]
+    fn tags_are_set_and_taken_away() {
+        let change = |text: &str| changes(&[text.to_owned()]);
+        let set = BTreeMap::from([("a".to_owned(), "b=c-".to_owned())]);
+        assert_eq!(change("a=b=c-"), Ok((set, vec![])));
+        assert_eq!(change("a-"), Ok((BTreeMap::new(), vec!["a".to_owned()])));
+        for wrong in ["a", "=b", "-", ""] {
+            assert!(change(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// Mutation: count silent sites with those online, or show a time without its age.
+    #[test]
+    fn every_value_has_its_age_and_those_away_are_counted_apart() {
+        let now = Timestamp::parse("2027-01-15T08:00:00.000Z").expect("a time");
+        let sites = [
+            site("a", SiteState::Online),
+            site("b", SiteState::Silent),
+            site("c", SiteState::Silent),
+        ];
+        assert_eq!(counts(&sites), "3 sites: 1 online, 2 silent");
+        let text = list_text(&sites[1..2], now);
+        assert_eq!(
+            text,
+            "SITE  STATE   FOR  HEARD  TAKEN      TAGS\nb     silent  2m          outcome 7  region=eu"
+        );
+        let trouble = Some("two copies".to_owned());
+        let shown = show_text(&SiteView { trouble, ..site("a", SiteState::Quarantined) }, now);
+        assert!(shown.starts_with("trouble      two copies\nsite         a\n"), "{shown}");
+        assert!(shown.contains("2027-01-15T07:58:00.000Z, 2m ago"), "{shown}");
+    }
+}

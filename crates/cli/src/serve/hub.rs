@@ -1,0 +1,105 @@
+//! A hub in this process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::{SystemClock, SystemRandom};
+use hub::{Door, Hub, HubFolder, Parts};
+use store::Store;
+use store_sqlite::{OpenOptions, SqliteStore};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::{internal, listen};
+use crate::failure::{Failure, Outcome};
+use crate::memory;
+
+/// Everything is open, and nobody is answered yet.
+pub struct HubServing {
+    hub: Hub,
+    door: Arc<Door>,
+    store: Arc<SqliteStore>,
+    /// Where sites come.
+    sites: TcpListener,
+    api: TcpListener,
+    url: String,
+    addresses: Vec<String>,
+    /// Of the root, where it still lies here.
+    root_key: Option<PathBuf>,
+}
+
+impl HubServing {
+    /// `addresses` are what sites are told; where there are none, it is the one that is listened on.
+    pub async fn open(
+        data: &Path,
+        sites: SocketAddr,
+        addresses: Vec<String>,
+        port: u16,
+    ) -> Outcome<Self> {
+        let mut folder =
+            HubFolder::open(data).map_err(|error| Failure::usage(error.to_string()))?;
+        let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
+        let store = SqliteStore::open(data, options).map_err(|error| internal(&error))?;
+        let store = Arc::new(store);
+        let (api, address) = listen(port, "isonomy hub serve").await?;
+        let sites = hub::listen(sites).await.map_err(|cause| {
+            Failure::internal(format!("cannot listen on {sites} for sites: {cause}"))
+                .hint("take another address with `--listen ADDRESS:PORT`")
+        })?;
+        let listened = sites.local_addr().map_err(|cause| internal(&cause))?;
+        let addresses = if addresses.is_empty() { vec![local(listened)] } else { addresses };
+        let before = folder.before(store.incarnation()).map_err(|error| internal(&error))?;
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            authority: folder.authority().map_err(|error| internal(&error))?,
+            former: Vec::new(),
+            before,
+            addresses: addresses.clone(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        let hub = Hub::open(parts).map_err(|error| internal(&error))?;
+        let door = Arc::new(Door::new(hub.clone()).map_err(|error| internal(&error))?);
+        let (url, root_key) = (format!("http://{address}"), folder.root_key());
+        Ok(Self { hub, door, store, sites, api, url, addresses, root_key })
+    }
+
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What tokens say, unless somebody asks for something else.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Where the key of the fleet's root lies, as long as nobody has taken it away.
+    #[must_use]
+    pub fn root_key(&self) -> Option<&Path> {
+        self.root_key.as_deref()
+    }
+
+    /// Answers until `stop`; then sends sites away, who come again, and closes the store.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Outcome<()> {
+        let (close, closed) = oneshot::channel::<()>();
+        let door = tokio::spawn(self.door.serve(self.sites, async {
+            // Dropped when somebody panicked: also a reason to stop.
+            let _ = closed.await;
+        }));
+        let served = self.hub.serve(self.api, stop).await;
+        let _ = close.send(());
+        let ended = door.await;
+        self.store.close().await;
+        ended.map_err(|cause| internal(&cause))?;
+        served.map_err(|error| internal(&error))
+    }
+}
+
+/// How a site on this machine comes to a door that may be open to all.
+fn local(listened: SocketAddr) -> String {
+    let port = listened.port();
+    if listened.ip().is_unspecified() { format!("127.0.0.1:{port}") } else { listened.to_string() }
+}

@@ -1,0 +1,173 @@
+//! A hub and its sites by their commands: real processes, real TLS.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Dev, HANG, Home, document};
+
+const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
+
+fn hub(home: &Home) -> Dev {
+    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
+    Dev::of(home.start(HUB))
+}
+
+fn token(home: &Home, args: &[&str]) -> String {
+    let args = [&["hub", "token", "create", "-o", "json"], args].concat();
+    let made = home.run(&args).ends_with(0).json();
+    made["token"].as_str().expect("a token").to_owned()
+}
+
+/// The site, as the hub shows it, when it is so.
+fn until(home: &Home, site: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let shown = home.run(&["sites", "show", site, "-o", "json"]).ends_with(0).json();
+        if is_so(&shown) {
+            return shown;
+        }
+        assert!(began.elapsed() < HANG, "{shown}");
+    }
+}
+
+fn outcomes(count: u64) -> impl Fn(&Value) -> bool {
+    move |shown| shown["taken"]["outcome"] == count
+}
+
+/// Mutation: show a site that is away as online, start a hub with another address in its tokens, or lose
+/// what a site has done while the hub was killed.
+#[test]
+fn a_site_joins_works_without_its_hub_and_reports_later() {
+    let home = Home::new();
+    let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let file = file.to_str().expect("text");
+    let governing = hub(&home);
+    let clinic = token(&home, &["--site", "clinic-1", "--tag", "region=eu"]);
+    let invited = home.run(&["sites", "list", "-o", "json"]).ends_with(0).json();
+    assert_eq!(invited["items"][0]["state"], "invited", "{invited}");
+    assert_eq!(invited["items"][0]["tags"]["region"], "eu", "{invited}");
+    let joined = home.run_with_stdin(&["site", "join", "-"], &clinic).ends_with(0);
+    assert_eq!(joined.stdout, "clinic-1\n");
+    let again = home.run(&["hub", "token", "create", "--site", "clinic-1"]).ends_with(2);
+    assert!(again.stderr.contains("--replace"), "{}", again.stderr);
+    assert!(home.run(&["site", "status"]).ends_with(6).stderr.contains("isonomy"));
+
+    let site = Dev::of(home.start(&["site", "serve", "--port", "0"]));
+    until(&home, "clinic-1", |shown| shown["state"] == "online");
+    home.run(&["run", file]).ends_with(0);
+    until(&home, "clinic-1", outcomes(1));
+    governing.kill();
+    home.run(&["run", file]).ends_with(0);
+    let status = home.run(&["site", "status", "-o", "json"]).ends_with(0).json();
+    assert_eq!(status["site"], "clinic-1", "{status}");
+    assert_eq!(status["hub"]["waiting"]["outcome"], 1, "{status}");
+    home.run(&["sites", "list"]).ends_with(6);
+    // At the address that the token has told.
+    let address = status["hub"]["addresses"][0].as_str().expect("an address").to_owned();
+    let governing = home.start(&["hub", "serve", "--listen", &address, "--port", "0"]);
+    let governing = Dev::of(governing);
+    until(&home, "clinic-1", outcomes(2));
+    let joined = until(&home, "clinic-1", |shown| shown["state"] == "online");
+    site.stop().ends_with(0);
+    let silent = until(&home, "clinic-1", |shown| shown["state"] == "silent");
+    assert!(silent["since"].as_str() > joined["since"].as_str(), "{silent}");
+    let list = home.run(&["sites"]).ends_with(0);
+    assert!(list.stderr.contains("1 site: 1 silent"), "{}", list.stderr);
+    governing.process.signal(Signal::TERM);
+    governing.process.end().ends_with(0);
+    assert!(!home.path(".isonomy-hub/address").exists());
+    home.is_whole();
+}
+
+/// Mutation: make a hub over one that is there, or say nothing of the root's key.
+#[test]
+fn a_hub_is_made_once_and_its_root_is_taken_away() {
+    let home = Home::new();
+    let missing = home.run(HUB).ends_with(2);
+    assert!(missing.stderr.contains("isonomy hub init"), "{}", missing.stderr);
+    let made = home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
+    let key = home.path(made.stdout.trim());
+    assert!(key.is_file(), "{made:?}");
+    home.run(&["hub", "init", "--domain", "other"]).ends_with(2);
+    let mut first = home.start(HUB);
+    first.stderr.until("the fleet's root still lies in");
+    first.kill();
+    fs::remove_file(key).expect("taken away");
+    let second = Dev::of(home.start(HUB));
+    token(&home, &["--site", "clinic-1"]);
+    assert!(!second.stop().ends_with(0).stderr.contains("root"));
+}
+
+/// Mutation: keep the token among the arguments while the hub is asked.
+#[test]
+fn a_token_does_not_stand_in_the_list_of_processes() {
+    let home = Home::new();
+    let _governing = hub(&home);
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("bound").to_string();
+    let token = token(&home, &["--site", "clinic-1", "--hub", &address]);
+    let joining = home.start(&["site", "join", &token]);
+    let _connection = silent.accept().expect("it asks");
+    let shown = fs::read_to_string(format!("/proc/{}/cmdline", joining.id())).expect("there");
+    assert!(shown.contains("join\0-\0"), "{shown:?}");
+    assert!(!shown.contains(&token), "{shown:?}");
+    joining.kill();
+}
+
+/// Mutation: make the tokens of a table up to the line that is wrong.
+#[test]
+fn many_sites_come_from_a_table() {
+    let home = Home::new();
+    let _governing = hub(&home);
+    home.write("wrong.csv", "site\nclinic-1\nClinic 2\n");
+    let wrong = home.run(&["hub", "token", "create", "--from", "wrong.csv"]).ends_with(2);
+    assert!(wrong.stderr.contains("line 3"), "{}", wrong.stderr);
+    assert_eq!(wrong.stdout, "");
+    let rows: String = (1..=50).map(|n| format!("clinic-{n:02},eu\n")).collect();
+    home.write("sites.csv", &format!("site,region\n{rows}"));
+    let args = ["hub", "token", "create", "--from", "sites.csv", "--ttl", "7d", "-o", "json"];
+    let made = home.run(&args).ends_with(0);
+    assert_eq!(made.stdout.lines().count(), 50);
+    let listed = home.run(&["sites", "--all", "-o", "json"]).ends_with(0).json();
+    let items = listed["items"].as_array().expect("a list");
+    assert_eq!((items.len(), &items[49]["site"]), (50, &Value::from("clinic-50")));
+    assert!(items.iter().all(|it| it["tags"]["region"] == "eu"));
+}
+
+/// Mutation: leave a revoked site its line, or its key the door.
+#[test]
+fn a_revoked_site_is_sent_away_and_comes_back_by_a_new_token() {
+    let home = Home::new();
+    let _governing = hub(&home);
+    let first = token(&home, &["--site", "clinic-1"]);
+    home.run_with_stdin(&["site", "join", "-"], &first).ends_with(0);
+    let site = Dev::of(home.start(&["site", "serve", "--port", "0"]));
+    until(&home, "clinic-1", |shown| shown["state"] == "online");
+    home.run(&["sites", "tag", "clinic-1", "region=eu", "role=clinic"]).ends_with(0);
+    let tagged = home.run(&["sites", "tag", "clinic-1", "role-"]).ends_with(0);
+    assert!(tagged.stderr.contains("clinic-1: region=eu\n"), "{}", tagged.stderr);
+    let asked = home.run(&["sites", "revoke", "clinic-1"]).ends_with(2);
+    assert!(asked.stderr.contains("--yes"), "{}", asked.stderr);
+    home.run(&["sites", "revoke", "clinic-1", "--yes", "--reason", "stolen"]).ends_with(0);
+    let shown = home.run(&["sites", "show", "clinic-1", "-o", "json"]).ends_with(0).json();
+    assert_eq!(shown["state"], "revoked", "{shown}");
+    let began = Instant::now();
+    loop {
+        let status = home.run(&["site", "status", "-o", "json"]).ends_with(0).json();
+        let why = status["hub"]["why"].as_str().unwrap_or_default();
+        if why.contains("revoked") {
+            break;
+        }
+        assert!(began.elapsed() < HANG, "{status}");
+    }
+    site.stop().ends_with(0);
+    let second = token(&home, &["--site", "clinic-1", "--replace"]);
+    home.run_with_stdin(&["site", "join", "-"], &first).ends_with(3);
+    home.run_with_stdin(&["site", "join", "-"], &second).ends_with(0);
+    let _site = Dev::of(home.start(&["site", "serve", "--port", "0"]));
+    until(&home, "clinic-1", |shown| shown["state"] == "online");
+}

@@ -1,0 +1,139 @@
+//! The HTTP API for people and their tools: thin endpoints, one file a noun. Sites come by another door.
+
+mod doc;
+mod hub;
+mod site;
+mod token;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use http::Method;
+use server::{Guarded, Refusal, guarded};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use wire::ProblemCode;
+
+use crate::Hub;
+use crate::desk::DeskError;
+use crate::join::JoinRefusal;
+
+fn routes() -> OpenApiRouter<Hub> {
+    OpenApiRouter::with_openapi(doc::Doc::openapi())
+        .routes(routes!(hub::hub_health))
+        .routes(routes!(hub::hub_version))
+        .routes(routes!(hub::hub_openapi))
+        .routes(routes!(site::site_list))
+        .routes(routes!(site::site_show))
+        .routes(routes!(site::site_tag))
+        .routes(routes!(site::site_revoke))
+        .routes(routes!(token::token_create))
+}
+
+impl Guarded for Hub {
+    fn answered(&self, route: &str, method: &Method, status: u16) {
+        tracing::debug!(route, %method, status, "answered");
+    }
+}
+
+pub(crate) fn router(hub: Hub) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(hub.clone(), guarded::<Hub>))
+        .with_state(hub)
+}
+
+/// The description of the API, as it is committed at `docs/reference/openapi-hub.json`.
+#[must_use]
+pub fn openapi_json() -> String {
+    let mut text = routes().into_openapi().to_pretty_json().expect("a description is JSON");
+    text.push('\n');
+    text
+}
+
+async fn no_such_path() -> Refusal {
+    let detail = "there is no such path; docs/reference/openapi-hub.json lists them";
+    Refusal::new(ProblemCode::NoSuchOperation, detail)
+}
+
+async fn no_such_method() -> Refusal {
+    let detail =
+        "this path does not take that method; docs/reference/openapi-hub.json says which it takes";
+    Refusal::new(ProblemCode::MethodNotAllowed, detail)
+}
+
+impl From<DeskError> for Refusal {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Unknown(_) => Self::new(ProblemCode::SiteMissing, error.to_string()),
+            DeskError::Revoked(_) | DeskError::Replaced => {
+                Self::new(ProblemCode::SiteJoined, error.to_string())
+            }
+            DeskError::Unreadable(_) => Self::new(ProblemCode::StoreFailed, error.to_string()),
+            DeskError::Store(error) => error.into(),
+            DeskError::Commit(error) => error.into(),
+            DeskError::Stopping => Self::stopping(),
+        }
+    }
+}
+
+impl From<JoinRefusal> for Refusal {
+    fn from(refusal: JoinRefusal) -> Self {
+        match refusal {
+            JoinRefusal::Life => Self::parameter("ttlSeconds", refusal),
+            JoinRefusal::Exists(_) | JoinRefusal::Revoked(_) => {
+                Self::new(ProblemCode::SiteJoined, refusal.to_string())
+            }
+            JoinRefusal::Desk(error) => error.into(),
+            JoinRefusal::Store(error) => error.into(),
+            JoinRefusal::Commit(error) => error.into(),
+            JoinRefusal::Token
+            | JoinRefusal::Key
+            | JoinRefusal::Certificate
+            | JoinRefusal::Identity(_) => Self::new(ProblemCode::Internal, refusal.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn reference(file: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file)
+    }
+
+    /// With `UPDATE=1` the file is written instead.
+    ///
+    /// Mutation: change a route or a type without writing the description again.
+    #[test]
+    fn the_committed_description_is_the_apis() {
+        let (file, now) = (reference("openapi-hub.json"), openapi_json());
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &now).expect("written");
+        }
+        let committed = std::fs::read_to_string(&file).expect("docs/reference/openapi-hub.json");
+        assert!(
+            committed == now,
+            "the API has changed: run this test once with UPDATE=1 and look at the difference"
+        );
+    }
+
+    /// Mutation: leave an operation out of the page.
+    #[test]
+    fn every_operation_is_in_the_reference() {
+        let page = std::fs::read_to_string(reference("api.md")).expect("docs/reference/api.md");
+        let (_, page) = page.split_once("| operation of a hub |").expect("a table of its own");
+        let api: serde_json::Value = serde_json::from_str(&openapi_json()).expect("JSON");
+        for (path, item) in api["paths"].as_object().expect("paths") {
+            for method in item.as_object().expect("methods").keys() {
+                let operation = format!("| `{} {path}` |", method.to_uppercase());
+                assert!(page.contains(&operation), "{operation}");
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The fleet.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use base::SiteName;
+use http::request::Parts;
+use serde::Deserialize;
+use server::{Body, Caller, Path, Query, Refusal, cursor, finished, limit};
+use utoipa::IntoParams;
+use wire::{Page, Problem, SiteRevoke, SiteTag, SiteView};
+
+use crate::Hub;
+use crate::site::tags_wrong;
+
+/// As many marks as a site may have, and a reason.
+const CHANGE_BYTES_MAX: usize = 64 * 1024;
+
+pub(super) struct OfSite(SiteName);
+
+impl FromRequestParts<Hub> for OfSite {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
+        Ok(Self(Path::of(parts, hub).await?.get("site")?))
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListQuery {
+    /// From 1 to 500; 50 by default.
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// The sites of the fleet, by name.
+#[utoipa::path(
+    get, path = "/api/v1/sites", tag = "sites",
+    params(ListQuery),
+    responses(
+        (status = 200, body = Page<SiteView>),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_list(
+    State(hub): State<Hub>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<SiteView>>, Refusal> {
+    let after = cursor(query.cursor.as_deref())?;
+    Ok(Json(hub.site_list(after, limit(query.limit.as_deref())?).await?))
+}
+
+/// One site.
+#[utoipa::path(
+    get, path = "/api/v1/sites/{site}", tag = "sites",
+    params(("site" = String, Path)),
+    responses(
+        (status = 200, body = SiteView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_show(
+    State(hub): State<Hub>,
+    OfSite(site): OfSite,
+) -> Result<Json<SiteView>, Refusal> {
+    Ok(Json(hub.site_show(site).await?))
+}
+
+/// Changes the marks of a site.
+#[utoipa::path(
+    post, path = "/api/v1/sites/{site}/tag", tag = "sites",
+    params(("site" = String, Path)),
+    request_body = SiteTag,
+    responses(
+        (status = 200, body = SiteView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_tag(
+    State(hub): State<Hub>,
+    OfSite(site): OfSite,
+    caller: Caller,
+    Body(change): Body<SiteTag, CHANGE_BYTES_MAX>,
+) -> Result<Json<SiteView>, Refusal> {
+    let SiteTag { set, remove, reason } = change;
+    let by = caller.because(reason)?;
+    if let Some(what) = tags_wrong(&set) {
+        return Err(Refusal::parameter("set", what));
+    }
+    Ok(Json(finished(async move { hub.site_tag(site, set, remove, &by).await }).await?))
+}
+
+/// Revokes a site: nobody is it any more. A token made with `replace` brings it back.
+#[utoipa::path(
+    post, path = "/api/v1/sites/{site}/revoke", tag = "sites",
+    params(("site" = String, Path)),
+    request_body = SiteRevoke,
+    responses(
+        (status = 200, body = SiteView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_revoke(
+    State(hub): State<Hub>,
+    OfSite(site): OfSite,
+    caller: Caller,
+    Body(change): Body<SiteRevoke, CHANGE_BYTES_MAX>,
+) -> Result<Json<SiteView>, Refusal> {
+    let by = caller.because(change.reason)?;
+    Ok(Json(finished(async move { hub.site_revoke(site, &by).await }).await?))
+}

@@ -1,0 +1,203 @@
+//! What people are told of the sites. Everything is as old as it says, and nobody is called well who was
+//! not heard.
+
+use std::collections::BTreeMap;
+
+use base::stream::{PerStream, Stream};
+use base::{By, SiteName, Timestamp};
+use link::hub::{SeatDoc, Suspicion};
+use server::Refusal;
+use store::{Op, Preconditions, SiteRow};
+use wire::{HubHealth, Page, ProblemCode, SiteState, SiteView};
+
+use crate::Hub;
+use crate::change::{ChangeKind, change_op};
+use crate::desk::DeskError;
+use crate::site::{SiteDoc, TAGS_MAX};
+
+impl Hub {
+    pub(crate) fn health(&self) -> HubHealth {
+        HubHealth {
+            status: "ok".to_owned(),
+            incarnation: self.0.store.incarnation().to_string(),
+            domain: self.authority().domain().to_string(),
+            sites_online: self.desks().online() as u64,
+            now: self.now().to_string(),
+        }
+    }
+
+    pub(crate) async fn site_list(
+        &self,
+        after: Option<SiteName>,
+        limit: u32,
+    ) -> Result<Page<SiteView>, Refusal> {
+        let rows = self.0.store.site_list(after, limit).await?;
+        let is_full = rows.len() == limit as usize;
+        let next = rows.last().filter(|_| is_full).map(|last| last.site.to_string());
+        let items: Result<_, DeskError> = rows.into_iter().map(|row| self.view(row)).collect();
+        Ok(Page { items: items?, next })
+    }
+
+    /// Changes the marks of a site: those that are given, and those that go.
+    pub(crate) async fn site_tag(
+        &self,
+        site: SiteName,
+        set: BTreeMap<String, String>,
+        remove: Vec<String>,
+        by: &By,
+    ) -> Result<SiteView, Refusal> {
+        let _held = self.desks().hold(&site).await;
+        let mut doc = self.doc(&site).await?;
+        doc.tags.retain(|key, _| !remove.contains(key));
+        doc.tags.extend(set);
+        if doc.tags.len() > TAGS_MAX {
+            let what = format!("{site} would have more than {TAGS_MAX} tags");
+            return Err(Refusal::parameter("set", what));
+        }
+        self.change(ChangeKind::SiteTagged, &site, &doc, by).await?;
+        self.site_show(site).await
+    }
+
+    /// From now on nobody is this site: lines end at once, and its key opens no door. Again is harmless.
+    pub(crate) async fn site_revoke(&self, site: SiteName, by: &By) -> Result<SiteView, Refusal> {
+        let held = self.desks().hold(&site).await;
+        let mut doc = self.doc(&site).await?;
+        if doc.revoked_at.is_none() {
+            doc.revoked_at = Some(self.now());
+            self.change(ChangeKind::SiteRevoked, &site, &doc, by).await?;
+        }
+        held.part();
+        self.site_show(site).await
+    }
+
+    async fn doc(&self, site: &SiteName) -> Result<SiteDoc, Refusal> {
+        self.desks().site_doc(site).await?.ok_or_else(|| missing(site))
+    }
+
+    async fn change(
+        &self,
+        kind: ChangeKind,
+        site: &SiteName,
+        doc: &SiteDoc,
+        by: &By,
+    ) -> Result<(), Refusal> {
+        let put = Op::SitePut { site: site.clone(), record: doc.encode().into() };
+        let ops = vec![change_op(kind, site, by, self.now()), put];
+        Ok(self.0.store.commit(ops, Preconditions::none()).await?)
+    }
+
+    pub(crate) async fn site_show(&self, site: SiteName) -> Result<SiteView, Refusal> {
+        let row = self.0.store.site_get(site.clone()).await?.ok_or_else(|| missing(&site))?;
+        Ok(self.view(row)?)
+    }
+
+    fn view(&self, row: SiteRow) -> Result<SiteView, DeskError> {
+        let doc = SiteDoc::read(&row.site, &row.record)?;
+        let seat = SeatDoc::read(&row.site, row.seat.as_deref())?;
+        let online = self.desks().online_since(&row.site);
+        let (state, since) = state(&doc, &seat, online);
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let heads = seat.present.map(|present| present.heads);
+        let taken = heads
+            .map(|heads| PerStream::of(|stream| heads.get(stream).map_or(0, |head| head.position)));
+        Ok(SiteView {
+            site: row.site.to_string(),
+            state,
+            since: time(since),
+            tags: doc.tags,
+            joined_at: time(doc.joined_at),
+            heard_at: time(seat.heard_at),
+            incarnation: seat.present.map(|present| present.incarnation.to_string()),
+            taken: taken.map(|taken| by_name(&taken)).unwrap_or_default(),
+            lost: by_name(&seat.lost),
+            unread: by_name(&seat.unread),
+            trouble: seat.quarantine.filter(|_| doc.revoked_at.is_none()).map(trouble),
+        })
+    }
+}
+
+fn missing(site: &SiteName) -> Refusal {
+    let detail = format!("there is no site {site}; `isonomy sites list` shows the fleet");
+    Refusal::new(ProblemCode::SiteMissing, detail)
+}
+
+/// How a site is, and since when.
+fn state(
+    doc: &SiteDoc,
+    seat: &SeatDoc,
+    online: Option<Timestamp>,
+) -> (SiteState, Option<Timestamp>) {
+    if doc.revoked_at.is_some() {
+        (SiteState::Revoked, doc.revoked_at)
+    } else if doc.key.is_none() {
+        (SiteState::Invited, None)
+    } else if seat.quarantine.is_some() {
+        (SiteState::Quarantined, seat.heard_at)
+    } else if online.is_some() {
+        (SiteState::Online, online)
+    } else {
+        (SiteState::Silent, seat.heard_at.max(doc.joined_at))
+    }
+}
+
+/// Those that are not zero.
+fn by_name(counts: &PerStream<u64>) -> BTreeMap<String, u64> {
+    let named = Stream::ALL.map(|stream| (stream.name().to_owned(), *counts.get(stream)));
+    named.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+fn trouble(suspicion: Suspicion) -> String {
+    let what = match suspicion {
+        Suspicion::OldSession => "it came with a session that was over",
+        Suspicion::SetBack => "it has fewer entries than it has sent",
+        Suspicion::Unrelated => "it does not come from the store that was the site",
+        Suspicion::ChainDiffers => "what it holds is not what it has sent",
+    };
+    format!(
+        "{what}: there may be two copies of this site, or it was set back by other means than `isonomy store restore`. \
+         Stop all of them but the one that shall be the site, and join that one anew with a token made by \
+         `isonomy hub token create --replace`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use identity::Key;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    /// Mutation: call a site online that has no line, or ready that nobody has heard; forget quarantine where
+    /// there is a line; date silence from the joining where the site was heard later.
+    #[test]
+    fn a_site_is_what_was_heard_of_it() {
+        let invited = SiteDoc::default();
+        let key = Some(Key::generate().expect("a key").public().pin());
+        let joined = SiteDoc { key, joined_at: Some(at(10)), ..SiteDoc::default() };
+        let revoked = SiteDoc { revoked_at: Some(at(40)), ..joined.clone() };
+        let unheard = SeatDoc::default();
+        let heard = SeatDoc { heard_at: Some(at(20)), ..SeatDoc::default() };
+        let copied = SeatDoc { quarantine: Some(Suspicion::SetBack), ..heard.clone() };
+        let online = Some(at(30));
+        for (doc, seat, online, expected) in [
+            (&invited, &unheard, None, (SiteState::Invited, None)),
+            (&joined, &unheard, None, (SiteState::Silent, Some(at(10)))),
+            (&joined, &heard, None, (SiteState::Silent, Some(at(20)))),
+            (&joined, &heard, online, (SiteState::Online, online)),
+            (&joined, &copied, online, (SiteState::Quarantined, Some(at(20)))),
+            (&revoked, &copied, online, (SiteState::Revoked, Some(at(40)))),
+        ] {
+            assert_eq!(state(doc, seat, online), expected, "{doc:?} {seat:?}");
+        }
+    }
+
+    /// Mutation: show a count of zero.
+    #[test]
+    fn counts_are_shown_where_there_is_something() {
+        let counts = PerStream { outcome: 3, receipt: 0 };
+        assert_eq!(by_name(&counts), BTreeMap::from([("outcome".to_owned(), 3)]));
+    }
+}

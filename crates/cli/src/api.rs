@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, EventView, EventsAccepted, LogView, Page, RunCommand, RunDetail, RunEventView,
-    RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteRevoke, SiteStatus, SiteTag,
-    SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, WorkflowApplied, WorkflowApply,
-    WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, EventView, EventsAccepted, LogView, OrderCreate, OrderView, Page, RunCommand,
+    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteRevoke,
+    SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version,
+    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -22,6 +22,9 @@ use crate::failure::{Failure, Outcome};
 
 /// Characters of an actor's name that a site takes.
 const ACTOR_CHARS_MAX: usize = 200;
+
+/// How long a hub is asked to wait for something new of an order.
+const ORDER_WAIT_SECONDS: u64 = 20;
 
 /// A site, as somebody in one namespace sees it.
 #[derive(Debug)]
@@ -319,6 +322,16 @@ impl Api {
     /// Of a hub.
     pub async fn site_revoke(&self, site: &SiteName, change: &SiteRevoke) -> Outcome<SiteView> {
         self.tell(&format!("/api/v1/sites/{site}/revoke"), change).await
+    }
+
+    /// Of a hub.
+    pub async fn order_create(&self, ask: &OrderCreate) -> Outcome<Page<OrderView>> {
+        self.tell("/api/v1/orders", ask).await
+    }
+
+    /// Of a hub: what is new of it, or what is known after a while.
+    pub async fn order_show(&self, order: &str) -> Outcome<OrderView> {
+        self.ask(format!("/api/v1/orders/{order}?wait={ORDER_WAIT_SECONDS}")).await
     }
 
     /// Of a hub.

@@ -117,7 +117,8 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::SecretLimit
         | ProblemCode::SecretsOff
         | ProblemCode::SiteMissing
-        | ProblemCode::SiteJoined => Exit::Usage,
+        | ProblemCode::SiteJoined
+        | ProblemCode::OrderMissing => Exit::Usage,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded
         | ProblemCode::Stopping
@@ -148,14 +149,14 @@ impl From<OperatorError> for Failure {
         match error {
             OperatorError::Unreachable { address, why } => {
                 Self::new(Exit::Unreachable, format!("nobody answers at {address}: {why}")).hint(
-                    "is `isonomy dev` running? start it, or name another site with `--server URL`",
+                    "is `isonomy dev` running? start it (a hub: `isonomy hub serve`), or name another one with `--server URL`",
                 )
             }
             OperatorError::Broken { address, why } => Self::new(
                 Exit::Unreachable,
-                format!("the site at {address} broke off its answer: {why}"),
+                format!("the server at {address} broke off its answer: {why}"),
             )
-            .hint("is `isonomy dev` still running?"),
+            .hint("is it still running?"),
             OperatorError::Address { .. } => Self::usage(error.to_string()),
             OperatorError::Status { status, .. } => {
                 Self::internal(format!("the server answered {status} without a problem document"))

@@ -19,6 +19,15 @@ pub fn age(text: &str, now: Timestamp) -> String {
     }
 }
 
+/// How long from now, in one unit.
+#[must_use]
+pub fn until(text: &str, now: Timestamp) -> String {
+    match Timestamp::parse(text) {
+        Some(at) => age(&now.to_string(), at),
+        None => text.to_owned(),
+    }
+}
+
 /// From one time to another; nothing while it goes on.
 #[must_use]
 pub fn took(from: &str, to: Option<&str>) -> String {

@@ -68,6 +68,8 @@ struct Desk {
     at_work: Arc<Mutex<Option<AtWork>>>,
     /// Since when somebody is the site here.
     online: Arc<std::sync::Mutex<Option<Timestamp>>>,
+    /// When the line that is being closed was last heard.
+    heard: Arc<std::sync::Mutex<Option<Timestamp>>>,
 }
 
 struct AtWork {
@@ -178,9 +180,11 @@ impl Desks {
 
     fn desk(&self, site: &SiteName) -> Desk {
         let mut desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        let desk = desks
-            .entry(site.clone())
-            .or_insert_with(|| Desk { at_work: Arc::default(), online: Arc::default() });
+        let desk = desks.entry(site.clone()).or_insert_with(|| Desk {
+            at_work: Arc::default(),
+            online: Arc::default(),
+            heard: Arc::default(),
+        });
         desk.clone()
     }
 
@@ -254,7 +258,8 @@ impl Desks {
         desk.tell(is_here.then_some(now));
         if was_here && !is_here {
             // For whoever asks, after the next start too, since when the site is silent.
-            let op = at_work.doc.heard(site, now);
+            let heard = desk.heard().take().unwrap_or(now);
+            let op = at_work.doc.heard(site, heard);
             if let Err(error) = self.0.store.commit(vec![op], Preconditions::none()).await {
                 tracing::warn!(%site, %error, "cannot write down when a site was last heard");
             }
@@ -305,6 +310,10 @@ impl Desks {
 }
 
 impl Desk {
+    fn heard(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn online_since(&self) -> Option<Timestamp> {
         *self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -339,8 +348,11 @@ impl Line {
         self.desks.handle(&self.site, Some(self.connection), input).await
     }
 
-    /// Nothing more comes.
-    pub async fn close(self) -> Result<(), DeskError> {
+    /// Nothing more comes, and nothing has for so long.
+    pub async fn close(self, silent_for: std::time::Duration) -> Result<(), DeskError> {
+        let ago = i64::try_from(silent_for.as_millis()).unwrap_or(i64::MAX);
+        let heard = self.desks.0.clock.now().as_millis().saturating_sub(ago);
+        *self.desks.desk(&self.site).heard() = Some(Timestamp::from_millis(heard));
         let closed = Input::Closed(self.connection);
         self.desks.handle(&self.site, Some(self.connection), closed).await
     }

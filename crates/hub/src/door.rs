@@ -229,10 +229,8 @@ impl Door {
         self.tasks.spawn(async move {
             let _place = place;
             let Ok(stream) = upgrade.await else { return };
-            tokio::select! {
-                () = line::serve(door.hub.desks(), site, &shown, left, TokioIo::new(stream)) => {}
-                () = closing.cancelled() => {}
-            }
+            let stream = TokioIo::new(stream);
+            line::serve(door.hub.desks(), site, &shown, left, stream, closing).await;
         });
         Response::builder()
             .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -279,7 +277,9 @@ fn told(result: Result<Joined, JoinRefusal>) -> Response<Full<Bytes>> {
         }
         Err(why) => {
             let status = match &why {
-                JoinRefusal::Key | JoinRefusal::Life => StatusCode::BAD_REQUEST,
+                JoinRefusal::Key | JoinRefusal::Life | JoinRefusal::Tags(_) => {
+                    StatusCode::BAD_REQUEST
+                }
                 JoinRefusal::Token
                 | JoinRefusal::Exists(_)
                 | JoinRefusal::Revoked(_)

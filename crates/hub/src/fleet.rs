@@ -13,7 +13,7 @@ use wire::{HubHealth, Page, ProblemCode, SiteState, SiteView};
 use crate::Hub;
 use crate::change::{ChangeKind, change_op};
 use crate::desk::DeskError;
-use crate::site::{SiteDoc, TAGS_MAX};
+use crate::site::SiteDoc;
 
 impl Hub {
     pub(crate) fn health(&self) -> HubHealth {
@@ -31,9 +31,10 @@ impl Hub {
         after: Option<SiteName>,
         limit: u32,
     ) -> Result<Page<SiteView>, Refusal> {
-        let rows = self.0.store.site_list(after, limit).await?;
-        let is_full = rows.len() == limit as usize;
-        let next = rows.last().filter(|_| is_full).map(|last| last.site.to_string());
+        let mut rows = self.0.store.site_list(after, limit + 1).await?;
+        let has_more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| has_more).map(|last| last.site.to_string());
         let items: Result<_, DeskError> = rows.into_iter().map(|row| self.view(row)).collect();
         Ok(Page { items: items?, next })
     }
@@ -49,11 +50,7 @@ impl Hub {
         let _held = self.desks().hold(&site).await;
         let mut doc = self.doc(&site).await?;
         doc.tags.retain(|key, _| !remove.contains(key));
-        doc.tags.extend(set);
-        if doc.tags.len() > TAGS_MAX {
-            let what = format!("{site} would have more than {TAGS_MAX} tags");
-            return Err(Refusal::parameter("set", what));
-        }
+        doc.tag(set).map_err(|what| Refusal::parameter("set", what))?;
         self.change(ChangeKind::SiteTagged, &site, &doc, by).await?;
         self.site_show(site).await
     }
@@ -97,18 +94,16 @@ impl Hub {
         let online = self.desks().online_since(&row.site);
         let (state, since) = state(&doc, &seat, online);
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
-        let heads = seat.present.map(|present| present.heads);
-        let taken = heads
-            .map(|heads| PerStream::of(|stream| heads.get(stream).map_or(0, |head| head.position)));
         Ok(SiteView {
             site: row.site.to_string(),
             state,
             since: time(since),
             tags: doc.tags,
             joined_at: time(doc.joined_at),
-            heard_at: time(seat.heard_at),
+            // Of one that is there it would say when something was last written down.
+            heard_at: time(seat.heard_at.filter(|_| state != SiteState::Online)),
             incarnation: seat.present.map(|present| present.incarnation.to_string()),
-            taken: taken.map(|taken| by_name(&taken)).unwrap_or_default(),
+            taken: by_name(&seat.taken),
             lost: by_name(&seat.lost),
             unread: by_name(&seat.unread),
             trouble: seat.quarantine.filter(|_| doc.revoked_at.is_none()).map(trouble),

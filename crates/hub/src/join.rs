@@ -54,13 +54,15 @@ pub enum JoinRefusal {
     #[error("a token is good for a minute at least and seven days at most")]
     Life,
     #[error(
-        "the site {0} has joined already: to put another machine in its place, make a token with `--replace`"
+        "the site {0} has joined already, or was revoked: to put another machine in its place, make a token with `--replace`"
     )]
     Exists(SiteName),
     #[error(
         "this token is not good here: it was used, its time is over, or this hub never gave it; ask for a new one"
     )]
     Token,
+    #[error("the site's tags: {0}")]
+    Tags(String),
     #[error("this is not a key that a site can have")]
     Key,
     #[error("the site {0} was revoked")]
@@ -88,10 +90,10 @@ impl Hub {
         }
         let _held = self.0.desks.hold(&site).await;
         let mut doc = self.0.desks.site_doc(&site).await?.unwrap_or_default();
-        if doc.key.is_some() && !replace {
+        if !doc.is_new() && !replace {
             return Err(JoinRefusal::Exists(site));
         }
-        doc.tags.extend(tags);
+        doc.tag(tags).map_err(JoinRefusal::Tags)?;
         let now = self.now();
         let random = self.0.random.as_ref();
         let hubs = if hubs.is_empty() { self.0.addresses.clone() } else { hubs };
@@ -161,7 +163,7 @@ impl Hub {
         if token.used_by.is_some()
             || is_overtaken
             || is_of_before
-            || (doc.key.is_some() && !kept.replace)
+            || (!doc.is_new() && !kept.replace)
         {
             return Err(JoinRefusal::Token);
         }

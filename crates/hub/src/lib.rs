@@ -11,15 +11,16 @@ mod fleet;
 mod folder;
 mod join;
 mod line;
+mod order;
 mod site;
 
-pub use api::openapi_json;
+pub use api::{addresses_wrong, openapi_json};
 pub use desk::{DeskError, Desks, Down, Line};
 pub use door::{Door, listen};
 pub use folder::{HubFolder, HubFolderError};
 pub use join::{JoinRefusal, Joined, TokenOrder};
 pub use server::ServeError;
-pub use site::SiteDoc;
+pub use site::{SiteDoc, tags_wrong};
 
 use std::sync::Arc;
 

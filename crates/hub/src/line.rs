@@ -8,11 +8,12 @@ use identity::Certificate;
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
 use wire::link::{HubFrame, Refused, RefusedCode, SiteFrame};
 
 use crate::desk::{Desks, Down, Line};
@@ -48,6 +49,8 @@ enum Ended {
     Silent,
     /// Its certificate has ended: it comes again with a new one.
     Expired,
+    /// The hub stops.
+    Stopping,
     Bad(&'static str),
     TooLarge,
     Failed(crate::desk::DeskError),
@@ -60,6 +63,7 @@ pub(crate) async fn serve<S>(
     shown: &Certificate,
     left: Duration,
     stream: S,
+    closing: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -72,18 +76,32 @@ pub(crate) async fn serve<S>(
     };
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
     let (mut sink, source) = socket.split();
+    let mut heard = Instant::now();
     let ended = {
-        let (reading, writing) = (read(&line, source), write(&mut sink, down));
+        let (reading, writing) = (read(&line, source, &mut heard), write(&mut sink, down));
         tokio::select! {
             ended = reading => ended,
             ended = writing => ended,
             () = sleep(left) => Ended::Expired,
+            () = closing.cancelled() => Ended::Stopping,
         }
     };
+    // First: what is said to whoever has gone takes its time.
+    if let Err(error) = line.close(heard.elapsed()).await {
+        tracing::warn!(%site, %error, "cannot close the line");
+    }
+    if matches!(ended, Ended::Stopping) {
+        return;
+    }
     let last = match &ended {
         Ended::Bad(_) => Some(RefusedCode::BadFrame),
         Ended::Failed(_) => Some(RefusedCode::Overloaded),
-        Ended::Gone | Ended::SentAway | Ended::Silent | Ended::Expired | Ended::TooLarge => None,
+        Ended::Gone
+        | Ended::SentAway
+        | Ended::Silent
+        | Ended::Expired
+        | Ended::Stopping
+        | Ended::TooLarge => None,
     };
     let close = CloseFrame {
         code: if matches!(ended, Ended::TooLarge) { CloseCode::Size } else { CloseCode::Normal },
@@ -99,21 +117,19 @@ pub(crate) async fn serve<S>(
     // Whoever has gone does not hear it.
     let _ = timeout(WRITE_TIMEOUT, farewell).await;
     match ended {
-        Ended::Gone | Ended::SentAway | Ended::Expired => {
+        Ended::Gone | Ended::SentAway | Ended::Expired | Ended::Stopping => {
             tracing::debug!(%site, ?ended, "the line has ended")
         }
         Ended::Failed(error) => tracing::warn!(%site, %error, "the line was cut"),
         Ended::Bad(what) => tracing::info!(%site, what, "the line was cut"),
         Ended::Silent | Ended::TooLarge => tracing::info!(%site, ?ended, "the line was cut"),
     }
-    if let Err(error) = line.close().await {
-        tracing::warn!(%site, %error, "cannot close the line");
-    }
 }
 
 async fn read(
     line: &Line,
     mut source: impl Stream<Item = Result<Message, Error>> + Unpin,
+    heard: &mut Instant,
 ) -> Ended {
     let mut patience = HELLO_TIMEOUT;
     loop {
@@ -124,6 +140,7 @@ async fn read(
             Ok(Some(Err(_))) => return Ended::Gone,
             Ok(Some(Ok(message))) => message,
         };
+        *heard = Instant::now();
         let bytes = match message {
             Message::Binary(bytes) => bytes,
             // The library answers pings.

@@ -10,13 +10,14 @@ const SITE_TYPE: &str = "isonomy.site";
 const SITE_VERSION: u32 = 1;
 
 /// Marks of one site.
-pub(crate) const TAGS_MAX: usize = 64;
+const TAGS_MAX: usize = 64;
 
 /// The longest key or value of a mark: as long as a name.
 const TAG_BYTES_MAX: usize = 63;
 
 /// Why these cannot be marks of a site.
-pub(crate) fn tags_wrong(tags: &BTreeMap<String, String>) -> Option<String> {
+#[must_use]
+pub fn tags_wrong(tags: &BTreeMap<String, String>) -> Option<String> {
     let is_plain = |text: &str| {
         (1..=TAG_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -41,6 +42,23 @@ pub struct SiteDoc {
 }
 
 impl SiteDoc {
+    /// Sets marks, where that leaves not too many.
+    pub(crate) fn tag(&mut self, set: BTreeMap<String, String>) -> Result<(), String> {
+        self.tags.extend(set);
+        tags_wrong(&self.tags).map_or(Ok(()), Err)
+    }
+
+    /// Whether nobody has been this site, and nobody has decided that none shall be.
+    pub(crate) fn is_new(&self) -> bool {
+        self.key.is_none() && self.revoked_at.is_none()
+    }
+
+    /// Whether somebody is this site.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        self.key.is_some() && self.revoked_at.is_none()
+    }
+
     pub fn read(site: &SiteName, bytes: &[u8]) -> Result<Self, Unreadable> {
         let of = |error: DocumentError| error.of(format!("the site {site}"));
         document::read(bytes, SITE_TYPE, SITE_VERSION).map_err(of)

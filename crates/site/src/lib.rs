@@ -15,6 +15,7 @@ mod follow;
 mod journal;
 mod log;
 mod metrics;
+mod order;
 mod refusal;
 mod resolve;
 mod retention;

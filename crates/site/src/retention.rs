@@ -43,6 +43,9 @@ const CLEAR_ROWS: u32 = 500;
 /// Events that are forgotten in one step, likewise.
 const EVENTS_ROWS: u32 = 500;
 
+/// Orders that are forgotten in one step, likewise.
+const ORDERS_PAGE: u32 = 100;
+
 /// Room that is given back in one step, likewise.
 const RECLAIM_BYTES: u64 = 512 * 1024;
 
@@ -304,7 +307,18 @@ impl Tidying {
         for stream in Stream::ALL {
             while pace.step(prune(&*self.0.store, stream, before)).await? && !is_over(until) {}
         }
-        Ok(())
+        // Orders whose time is over, and whose receipts are gone.
+        loop {
+            let past = self.0.store.order_past(self.0.clock.now(), ORDERS_PAGE).await?;
+            let is_last = past.len() < ORDERS_PAGE as usize;
+            if !past.is_empty() {
+                let forget = past.into_iter().map(|order| Op::OrderForget { order }).collect();
+                pace.step(self.0.store.commit(forget, self.owned())).await?;
+            }
+            if is_last || is_over(until) {
+                return Ok(());
+            }
+        }
     }
 
     /// Forgets the runs of one workflow that ended long enough ago.

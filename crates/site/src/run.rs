@@ -144,11 +144,11 @@ impl Runs {
             priority: order.priority,
             traceparent: order.traceparent.unwrap_or_else(|| traceparent(random)),
         };
-        let (driver, is_awaited) = (self.driver.clone(), order.is_awaited);
+        let (driver, is_awaited, beside) = (self.driver.clone(), order.is_awaited, order.beside);
         let told = finished(async move {
             let told = match is_awaited {
                 true => driver.start(start).await.map(Some),
-                false => driver.start_alone(start).await.map(|()| None),
+                false => driver.start_beside(start, beside).await.map(|()| None),
             };
             told.map_err(Refusal::from)
         });

@@ -248,7 +248,7 @@ impl Site {
     /// Holds the line to the hub from now on, where there is one.
     pub async fn hold_line(&self) {
         if let Some(line) = &self.0.line {
-            line.hold(self.0.closing.clone()).await;
+            line.hold(self.0.runs.clone(), self.0.closing.clone()).await;
         }
     }
 

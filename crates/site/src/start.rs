@@ -4,6 +4,7 @@ use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::value::Json;
 use base::{Digest, Random, RunId, Value};
 use server::reason_of;
+use store::Op;
 use wire::{ProblemCode, RunStart};
 
 use crate::refusal::Refusal;
@@ -21,7 +22,7 @@ const LABELS_MAX: usize = 64;
 const LABEL_CHARS_MAX: usize = 128;
 
 /// A run that somebody asks for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct RunOrder {
     pub run: Option<RunId>,
     pub key: WorkflowKey,
@@ -35,6 +36,8 @@ pub(crate) struct RunOrder {
     pub traceparent: Option<String>,
     /// Somebody waits for the run's end.
     pub is_awaited: bool,
+    /// What is to be durable together with the run's start, or not at all.
+    pub beside: Vec<Op>,
 }
 
 impl RunOrder {
@@ -63,6 +66,7 @@ impl RunOrder {
             reason: reason_of(body.reason)?,
             traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
             is_awaited: false,
+            beside: Vec::new(),
         })
     }
 }

@@ -66,11 +66,18 @@ fn left(db: &Connection, id: i64, rows: usize) -> rusqlite::Result<()> {
     for sql in OF_RUN {
         fetch(db.prepare_cached(sql)?, params![id, int(rows as u64)])?;
     }
-    // An index that is damaged is found by whoever needs it.
-    let Ok(extents) = extents(db, id, 0, 0) else { return Ok(()) };
     let record = "SELECT record FROM journal WHERE position = ?1";
-    for position in extents.iter().flat_map(|extent| &extent.positions).take(rows) {
-        fetch(db.prepare_cached(record)?, [position])?;
+    let (mut after, mut left) = (0, rows);
+    while left > 0 {
+        // An index that is damaged is found by whoever needs it.
+        let Ok(Some(extent)) = extents(db, id, after, after + 1).map(|mut found| found.pop())
+        else {
+            return Ok(());
+        };
+        for position in extent.positions.iter().take(left) {
+            fetch(db.prepare_cached(record)?, [position])?;
+        }
+        (after, left) = (extent.last(), left.saturating_sub(extent.positions.len()));
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::RunStart;
+
 /// How a site is, for its hub. A site that is not heard is never called ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -50,13 +52,13 @@ pub struct SiteView {
     pub tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined_at: Option<String>,
-    /// When the hub last wrote down something that it had heard from it. All that follows is as old.
+    /// When it was last heard, where it is away. All that follows is as old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_at: Option<String>,
     /// The life of the site's store that speaks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
-    /// Entries of this life that the hub has, by stream.
+    /// Entries that the hub has, by stream.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub taken: BTreeMap<String, u64>,
     /// Entries that are gone for good, by stream: the site's store was lost before it could send them.
@@ -125,4 +127,74 @@ impl fmt::Debug for TokenCreated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenCreated").field("site", &self.site).finish_non_exhaustive()
     }
+}
+
+/// Has sites start runs of a workflow that they have. `POST /api/v1/orders`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(bound(deserialize = "I: Deserialize<'de> + Default"))]
+pub struct OrderCreate<I = serde_json::Value> {
+    /// These sites; all of them must be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<String>,
+    /// Sites with all of these marks.
+    #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Every site.
+    #[serde(default)]
+    pub all: bool,
+    pub namespace: String,
+    /// `run` is given by the hub, to each site another one.
+    pub start: RunStart<I>,
+    /// How long a site has to begin: from a minute to 45 days; a day by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// What became of an order, as far as the hub knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderState {
+    /// The site has not answered yet.
+    Open,
+    Taken,
+    /// By the site, with a code.
+    Refused,
+    /// It came too late.
+    Expired,
+    /// Its time is over, and nobody knows what became of it.
+    Unknown,
+}
+
+/// An order to one site. `GET /api/v1/orders/{order}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderView {
+    pub order: String,
+    pub site: String,
+    pub run: String,
+    pub state: OrderState,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    pub given_at: String,
+    pub until: String,
+    /// How the run has ended, where the hub has heard of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<OutcomeView>,
+    /// Whether the site is online now. What is above may be older than what happened there.
+    pub is_online: bool,
+}
+
+/// What the hub knows of a run's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutcomeView {
+    /// `completed`, `faulted` or `cancelled`.
+    pub state: String,
+    pub started_at: String,
+    pub ended_at: String,
+    /// Type of the error, from the standard list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }

@@ -22,7 +22,10 @@ pub mod workflow;
 
 pub use compact::StoreCompacted;
 pub use event::{EventAccepted, EventView, EventsAccepted};
-pub use fleet::{SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated};
+pub use fleet::{
+    OrderCreate, OrderState, OrderView, OutcomeView, SiteRevoke, SiteState, SiteTag, SiteView,
+    TokenCreate, TokenCreated,
+};
 pub use hub::{HubHealth, HubVersion};
 pub use log::LogView;
 pub use page::Page;

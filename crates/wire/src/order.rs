@@ -1,13 +1,74 @@
 //! Orders of a hub to one site, and what became of them. In prose: `docs/spec/link.md`.
 
-use base::{OrderId, Timestamp, document};
+use base::value::Json;
+use base::{By, Namespace, OrderId, RunId, Timestamp, document};
 use serde::{Deserialize, Serialize};
+
+use crate::RunStart;
+
+const ORDER_TYPE: &str = "isonomy.order";
+const ORDER_VERSION: u32 = 1;
 
 const RECEIPT_TYPE: &str = "isonomy.receipt";
 const RECEIPT_VERSION: u32 = 1;
 
 /// The longest code of a refusal.
 const CODE_BYTES_MAX: usize = 64;
+
+/// What a site is told to do, once.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Order {
+    /// It is to be judged by then, by the hub's time.
+    pub until: Timestamp,
+    pub by: By,
+    pub act: Act,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Act {
+    /// Starts a run of a workflow that the site has.
+    Run {
+        namespace: Namespace,
+        run: RunId,
+        start: Box<RunStart<Json>>,
+    },
+    Cancel {
+        namespace: Namespace,
+        run: RunId,
+    },
+}
+
+/// Why an order cannot be read. Never with its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an order that this version reads")]
+pub struct OrderUnreadable;
+
+impl Order {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        document::write(ORDER_TYPE, ORDER_VERSION, self)
+    }
+
+    /// One that says more than this version knows how to do is not read: half of it is not what was meant.
+    pub fn decode(bytes: &[u8]) -> Result<Self, OrderUnreadable> {
+        /// Read as it is: by way of JSON's own numbers, large ones in the input would change.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Doc {
+            #[serde(rename = "type")]
+            kind: String,
+            v: u32,
+            until: Timestamp,
+            by: By,
+            act: Act,
+        }
+        let Doc { kind, v, until, by, act } =
+            serde_json::from_slice(bytes).map_err(|_| OrderUnreadable)?;
+        let is_read = kind == ORDER_TYPE && v == ORDER_VERSION;
+        is_read.then_some(Self { until, by, act }).ok_or(OrderUnreadable)
+    }
+}
 
 /// What became of an order: a closed struct, like an outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +126,29 @@ impl Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Mutation: do the half of an order that is understood.
+    #[test]
+    fn an_order_is_understood_as_a_whole_or_not_at_all() {
+        let run = RunId::from_uuid(uuid::Uuid::from_u128(9));
+        let namespace = Namespace::parse("default").expect("a name");
+        let by = By { actor: "ada".to_owned(), reason: None };
+        let order = Order {
+            until: Timestamp::from_millis(1_800_000_000_000),
+            by,
+            act: Act::Cancel { namespace, run },
+        };
+        let text = String::from_utf8(order.encode()).expect("text");
+        assert_eq!(Order::decode(text.as_bytes()), Ok(order));
+        for wrong in [
+            text.replace("cancel", "explode"),
+            text.replacen('{', r#"{"later":1,"#, 1),
+            text.replace(r#""v":1"#, r#""v":2"#),
+        ] {
+            assert_ne!(wrong, text);
+            assert_eq!(Order::decode(wrong.as_bytes()), Err(OrderUnreadable), "{wrong}");
+        }
+    }
 
     /// Mutation: take a field that is not on the list, another document, or a code that is free text.
     #[test]

@@ -107,10 +107,13 @@ pub enum ProblemCode {
     /// The site has joined already.
     #[serde(rename = "FLT-002")]
     SiteJoined,
+    /// The hub has no such order.
+    #[serde(rename = "FLT-003")]
+    OrderMissing,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -144,6 +147,7 @@ impl ProblemCode {
         Self::EventMediaType,
         Self::SiteMissing,
         Self::SiteJoined,
+        Self::OrderMissing,
     ];
 
     #[must_use]
@@ -182,6 +186,7 @@ impl ProblemCode {
             Self::EventMediaType => "EVT-002",
             Self::SiteMissing => "FLT-001",
             Self::SiteJoined => "FLT-002",
+            Self::OrderMissing => "FLT-003",
         }
     }
 
@@ -221,6 +226,7 @@ impl ProblemCode {
             Self::EventMediaType => "The body is not declared as an event",
             Self::SiteMissing => "No such site",
             Self::SiteJoined => "The site has joined",
+            Self::OrderMissing => "No such order",
         }
     }
 
@@ -238,7 +244,8 @@ impl ProblemCode {
             | Self::RevisionMissing
             | Self::RunMissing
             | Self::SecretMissing
-            | Self::SiteMissing => 404,
+            | Self::SiteMissing
+            | Self::OrderMissing => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::RunExists

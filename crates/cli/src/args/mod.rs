@@ -11,7 +11,7 @@ pub mod test;
 
 use std::path::PathBuf;
 
-use base::{Namespace, RunId, WorkflowName};
+use base::{Namespace, RunId, SiteName, WorkflowName};
 use clap::{Args, Parser, Subcommand};
 
 use crate::address;
@@ -155,9 +155,29 @@ pub struct RunArgs {
     /// With a file: more documents, or folders of them, to apply together with it; may be repeated
     #[arg(long, value_name = "FILE|DIR")]
     pub with: Vec<PathBuf>,
+    /// At this site of the hub's fleet, which has the workflow; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = SiteName::parse, conflicts_with_all = ["local", "id", "with"])]
+    pub site: Vec<SiteName>,
+    /// At the sites with all of these tags, with commas
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = tag, value_delimiter = ',', conflicts_with_all = ["local", "id", "with", "site"])]
+    pub r#where: Vec<(String, String)>,
+    /// At every site of the fleet
+    #[arg(long, conflicts_with_all = ["local", "id", "with", "site", "where"])]
+    pub all: bool,
+    /// With --site, --where or --all: how long a site has to begin
+    #[arg(long, value_name = "TIME", default_value = "1d")]
+    pub ttl: String,
     /// Form of the output on stdout [default: json]; `text` writes a string as it is
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub output: Option<Format>,
+}
+
+impl RunArgs {
+    /// Whether the hub is asked to have sites do it.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        !self.site.is_empty() || !self.r#where.is_empty() || self.all
+    }
 }
 
 #[derive(Debug, Args)]

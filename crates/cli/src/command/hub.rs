@@ -7,6 +7,7 @@ use std::path::Path;
 
 use base::{Clock as _, SiteName, SystemClock};
 use hub::{HubFolder, HubFolderError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wire::TokenCreated;
 
 use super::hub_api;
@@ -44,6 +45,10 @@ pub async fn serve(args: HubServe) -> Outcome {
     serve::log(&args.log)?;
     // Listened to before anything is open, so that a signal never finds it half open.
     let interrupt = Interrupt::any()?;
+    if let Some(wrong) = hub::addresses_wrong(&args.address) {
+        return Err(Failure::usage(format!("`--address`: {wrong}")));
+    }
+    files_as_many_as_may_be();
     let serving = HubServing::open(&args.data, args.listen, args.address, args.port).await?;
     let url = serving.url().to_owned();
     let announced = Announced::write(&args.data, &url).map_err(|cause| {
@@ -56,6 +61,13 @@ pub async fn serve(args: HubServe) -> Outcome {
     greet(&args.data, &serving);
     serving.serve(serve::stop(interrupt, announced)).await?;
     Ok(Exit::Ok)
+}
+
+/// Each site is an open file, and what is usual are a thousand.
+fn files_as_many_as_may_be() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised, fewer sites come in at once.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn greet(data: &Path, serving: &HubServing) {
@@ -152,7 +164,11 @@ fn sites(text: &str) -> Result<Vec<(SiteName, Tags)>, String> {
         }
         let others =
             head.iter().zip(&row).filter(|(column, value)| *column != "site" && !value.is_empty());
-        sites.push((site, others.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()));
+        let tags: Tags = others.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        if let Some(wrong) = hub::tags_wrong(&tags) {
+            return Err(format!("line {line}: the tags of {site}: {wrong}"));
+        }
+        sites.push((site, tags));
     }
     Ok(sites)
 }
@@ -174,6 +190,7 @@ mod tests {
             ("site\nclinic-1\nclinic-1\n", "line 3: clinic-1 is there twice"),
             ("site\nclinic-1\nClinic 2\n", "line 3: "),
             ("site,role\nclinic-1\n", "line: 2"),
+            ("site,city\nclinic-1,New York\n", "line 2: the tags of clinic-1"),
         ] {
             let found = sites(wrong).expect_err("wrong");
             assert!(found.contains(why), "{found}");

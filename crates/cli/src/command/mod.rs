@@ -10,6 +10,7 @@ pub mod fmt;
 pub mod graph;
 pub mod hub;
 pub mod init;
+pub mod order;
 pub mod run;
 pub mod runs;
 pub mod schema;
@@ -45,6 +46,9 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Dev(args) => runtime::site()?.block_on(dev::dev(args)),
         Command::Run(args) if args.local => {
             runtime::site()?.block_on(run::run_local(&global, *args))
+        }
+        Command::Run(args) if args.is_ordered() => {
+            runtime::client()?.block_on(order::run(&global, *args))
         }
         Command::Run(args) => runtime::client()?.block_on(run::run(&global, *args)),
         Command::Runs(args) => runtime::client()?.block_on(runs::runs(&global, args)),

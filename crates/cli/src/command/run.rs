@@ -28,13 +28,13 @@ use crate::when;
 const START_TRIES_MAX: u32 = 3;
 
 /// What to run.
-enum Target {
+pub(super) enum Target {
     File(PathBuf),
     Name(WorkflowName),
 }
 
 impl Target {
-    fn parse(target: &Path) -> Outcome<Self> {
+    pub(super) fn parse(target: &Path) -> Outcome<Self> {
         let text = target.to_string_lossy();
         let looks_like_file = text == "-"
             || text.contains(std::path::MAIN_SEPARATOR)

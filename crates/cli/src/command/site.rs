@@ -58,9 +58,10 @@ async fn join_with(args: &SiteJoin, token: &JoinToken) -> Outcome {
     let joined = Membership::join(&folder, token, SystemClock.now(), &SystemRandom).await;
     let joined = joined.map_err(|error| {
         let exit = match &error {
-            MembershipError::Uplink(_) => Exit::Unreachable,
+            MembershipError::Uplink(_) | MembershipError::Busy(_) => Exit::Unreachable,
             MembershipError::Refused(_) => Exit::Denied,
             MembershipError::Another(_)
+            | MembershipError::AnotherFleet(_)
             | MembershipError::Damaged { .. }
             | MembershipError::Newer { .. } => Exit::Usage,
             MembershipError::File(_) | MembershipError::Answer | MembershipError::Identity(_) => {
@@ -69,11 +70,11 @@ async fn join_with(args: &SiteJoin, token: &JoinToken) -> Outcome {
         };
         let failure = Failure::new(exit, output::harmless(&error.to_string()));
         match error {
-            MembershipError::Uplink(_) => failure.hint(format!(
+            MembershipError::Uplink(_) | MembershipError::Busy(_) => failure.hint(format!(
                 "the token says {}: is the hub there, and may this machine reach it? the same token can be tried again",
                 token.hubs.join(", ")
             )),
-            MembershipError::Another(_) => {
+            MembershipError::Another(_) | MembershipError::AnotherFleet(_) => {
                 failure.hint("one folder is one site: name another folder with `--data DIR`")
             }
             _ => failure,

@@ -119,7 +119,7 @@ async fn revoke(global: &Global, args: SitesRevoke) -> Outcome {
         })?;
         if !answer {
             output::say("nothing was changed");
-            return Ok(Exit::Ok);
+            return Ok(Exit::Cancelled);
         }
     }
     api.site_revoke(&site, &SiteRevoke { reason }).await?;

@@ -171,3 +171,50 @@ fn a_revoked_site_is_sent_away_and_comes_back_by_a_new_token() {
     let _site = Dev::of(home.start(&["site", "serve", "--port", "0"]));
     until(&home, "clinic-1", |shown| shown["state"] == "online");
 }
+
+/// Mutation: have every site do it, take a refusal for an end that is still to come, or give up on a site
+/// that is silent.
+#[test]
+fn a_hub_has_its_sites_run_a_workflow() {
+    let home = Home::new();
+    let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let file = file.to_str().expect("text");
+    let _governing = hub(&home);
+    let serve = |data: &str| Dev::of(home.start(&["site", "serve", "--port", "0", "--data", data]));
+    let mut sites = Vec::new();
+    for (name, region) in [("clinic-1", "eu"), ("clinic-2", "eu"), ("clinic-3", "us")] {
+        let tag = format!("region={region}");
+        let token = token(&home, &["--site", name, "--tag", &tag]);
+        home.run_with_stdin(&["site", "join", "-", "--data", name], &token).ends_with(0);
+        sites.push(serve(name));
+        until(&home, name, |shown| shown["state"] == "online");
+    }
+    let apply = |site: &Dev| {
+        home.run(&["apply", "-f", file, "--yes", "--server", &site.url]).ends_with(0);
+    };
+    apply(&sites[0]);
+    let ended = home.run(&["run", "a", "--where", "region=eu", "-o", "json"]).ends_with(1).json();
+    let items = ended["items"].as_array().expect("a list");
+    assert_eq!(items.len(), 2, "{ended}");
+    assert_eq!(items[0]["outcome"]["state"], "completed", "{ended}");
+    assert_eq!(
+        (&items[1]["state"], &items[1]["code"]),
+        (&"refused".into(), &"workflow-missing".into())
+    );
+    apply(&sites[1]);
+    apply(&sites[2]);
+    let ended = home.run(&["run", "a", "--all"]).ends_with(0);
+    assert!(ended.stdout.contains("clinic-3"), "{}", ended.stdout);
+    // A site that is killed finds its order when it is back.
+    sites.pop().expect("the third").kill();
+    let away = home.run(&["run", "a", "--site", "clinic-3", "--detach", "-o", "json"]);
+    let away = away.ends_with(0).json();
+    assert_eq!(away["items"][0]["state"], "open", "{away}");
+    sites.push(serve("clinic-3"));
+    until(&home, "clinic-3", outcomes(2));
+    let run = away["items"][0]["run"].as_str().expect("an id");
+    home.run(&["runs", "show", run, "--server", &sites[2].url]).ends_with(0);
+    home.run(&["run", "a", "--site", "clinic-9"]).ends_with(2);
+    home.run(&["run", "a", "--where", "region=mars"]).ends_with(2);
+    home.run(&["run", file, "--site", "clinic-1"]).ends_with(2);
+}

@@ -64,7 +64,7 @@ fn a_site_that_is_not_there_is_unreachable() {
     home.write(".isonomy/address", &server);
     let ended = home.run(&["runs"]).ends_with(6);
     assert!(
-        ended.stderr.contains("`.isonomy/address`, which a site that was killed leaves behind"),
+        ended.stderr.contains("`.isonomy/address`, which a process that was killed leaves behind"),
         "{}",
         ended.stderr
     );

@@ -202,7 +202,7 @@ async fn start(
         priority: order.priority,
         traceparent: order.traceparent.clone(),
     };
-    match driver.begin(start, Some(order.parent.clone()), None).await {
+    match driver.begin(start, Some(order.parent.clone()), None, Vec::new()).await {
         Ok(()) => Ok(Look::Going(told)),
         // An earlier self of this parent is starting it at this moment.
         Err(StartError::Exists(_)) => Ok(Look::Again(BUSY_RETRY)),

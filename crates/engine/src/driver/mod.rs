@@ -260,13 +260,22 @@ impl Driver {
     /// Starts a run durably. It begins at once, or is queued.
     pub async fn start(&self, start: Start) -> Result<Told, StartError> {
         let (ended, receiver) = oneshot::channel();
-        self.begin(start, None, Some(ended)).await?;
+        self.begin(start, None, Some(ended), Vec::new()).await?;
         Ok(Told(receiver))
     }
 
     /// The same where nobody waits for the end: one that is queued, or sleeps, takes no memory.
     pub async fn start_alone(&self, start: Start) -> Result<(), StartError> {
-        self.begin(start, None, None).await
+        self.begin(start, None, None, Vec::new()).await
+    }
+
+    /// The same, with what is to be written in the commit of its start: both, or neither.
+    pub async fn start_beside(
+        &self,
+        start: Start,
+        beside: Vec<store::Op>,
+    ) -> Result<(), StartError> {
+        self.begin(start, None, None, beside).await
     }
 
     async fn begin(
@@ -274,6 +283,7 @@ impl Driver {
         start: Start,
         parent: Option<Parent>,
         ended: Option<oneshot::Sender<End>>,
+        beside: Vec<store::Op>,
     ) -> Result<(), StartError> {
         if self.0.stopping.is_cancelled() {
             return Err(StartError::Stopping);
@@ -304,7 +314,7 @@ impl Driver {
             queued: false,
         };
         // On a task of its own: an asker who leaves must not break off the commit.
-        let start = actor::start(self.clone(), workflow, started, ended);
+        let start = actor::start(self.clone(), workflow, started, ended, beside);
         self.0.tasks.spawn(start).await.unwrap_or(Err(StartError::Stopping))
     }
 

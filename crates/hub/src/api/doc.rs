@@ -13,6 +13,7 @@ use utoipa::OpenApi;
     ),
     tags(
         (name = "sites", description = "The fleet, each value with its age."),
+        (name = "orders", description = "What sites are told to do, once, and what became of it."),
         (name = "hub", description = "The hub itself.")
     )
 )]

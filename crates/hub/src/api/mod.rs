@@ -2,8 +2,11 @@
 
 mod doc;
 mod hub;
+mod order;
 mod site;
 mod token;
+
+pub use token::addresses_wrong;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -28,6 +31,8 @@ fn routes() -> OpenApiRouter<Hub> {
         .routes(routes!(site::site_tag))
         .routes(routes!(site::site_revoke))
         .routes(routes!(token::token_create))
+        .routes(routes!(order::order_create))
+        .routes(routes!(order::order_show))
 }
 
 impl Guarded for Hub {
@@ -83,6 +88,7 @@ impl From<JoinRefusal> for Refusal {
     fn from(refusal: JoinRefusal) -> Self {
         match refusal {
             JoinRefusal::Life => Self::parameter("ttlSeconds", refusal),
+            JoinRefusal::Tags(what) => Self::parameter("tags", what),
             JoinRefusal::Exists(_) | JoinRefusal::Revoked(_) => {
                 Self::new(ProblemCode::SiteJoined, refusal.to_string())
             }

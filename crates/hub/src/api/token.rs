@@ -50,12 +50,18 @@ fn order(ask: TokenCreate, by: By) -> Result<TokenOrder, Refusal> {
     if let Some(what) = tags_wrong(&tags) {
         return Err(Refusal::parameter("tags", what));
     }
-    if hubs.len() > HUBS_MAX || !hubs.iter().all(|hub| is_address(hub)) {
-        let what = format!("at most {HUBS_MAX}, each as `host:port`");
+    if let Some(what) = addresses_wrong(&hubs) {
         return Err(Refusal::parameter("hubs", what));
     }
     let life = ttl_seconds.map_or(LIFE, Duration::from_secs);
     Ok(TokenOrder { site, tags, life, replace, by, hubs })
+}
+
+/// Why sites cannot be told to find the hub there.
+#[must_use]
+pub fn addresses_wrong(hubs: &[String]) -> Option<String> {
+    let is_right = hubs.len() <= HUBS_MAX && hubs.iter().all(|hub| is_address(hub));
+    (!is_right).then(|| format!("at most {HUBS_MAX}, each as `host:port`"))
 }
 
 fn is_address(text: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use base::stream::{PerStream, Stream};
 use base::{
-    Digest, DocumentError, IncarnationId, OrderId, Outcome, SiteName, Timestamp, Unreadable,
+    Digest, DocumentError, IncarnationId, OrderId, Outcome, RunId, SiteName, Timestamp, Unreadable,
     document,
 };
 use bytes::Bytes;
@@ -24,6 +24,9 @@ pub struct SeatDoc {
     /// The newest last.
     pub retired: Vec<IncarnationId>,
     pub quarantine: Option<Suspicion>,
+    /// Entries that the hub has, of all incarnations.
+    #[serde(default)]
+    pub taken: PerStream<u64>,
     /// Positions that are gone for good.
     pub lost: PerStream<u64>,
     /// Entries that this version could not read. They are kept as they came.
@@ -110,6 +113,7 @@ impl SeatDoc {
                 if let Some(present) = &mut self.present {
                     *present.heads.get_mut(*stream) = Some(*head);
                 }
+                *self.taken.get_mut(*stream) += entries.len() as u64;
                 for entry in entries {
                     let taken = Taken::read(*stream, entry);
                     *self.unread.get_mut(*stream) += u64::from(!taken.is_read);
@@ -136,7 +140,9 @@ impl Taken {
         let unread = || [b"unread".as_slice(), Digest::of(entry).as_bytes()].concat().into();
         match stream {
             Stream::Outcome => {
-                let key = Outcome::decode(entry).ok().map(|outcome| outcome_key(&outcome));
+                let key = Outcome::decode(entry)
+                    .ok()
+                    .map(|outcome| outcome_key(outcome.run, outcome.number));
                 Self { is_read: key.is_some(), key: key.unwrap_or_else(unread), order: None }
             }
             Stream::Receipt => match Receipt::decode(entry) {
@@ -174,9 +180,9 @@ fn order_of(entry: &[u8]) -> Option<OrderId> {
 
 /// By which an outcome is taken once at its site.
 #[must_use]
-pub fn outcome_key(outcome: &Outcome) -> Bytes {
-    let mut key = outcome.run.as_uuid().as_bytes().to_vec();
-    key.extend(outcome.number.to_be_bytes());
+pub fn outcome_key(run: RunId, number: u32) -> Bytes {
+    let mut key = run.as_uuid().as_bytes().to_vec();
+    key.extend(number.to_be_bytes());
     key.into()
 }
 

@@ -231,6 +231,7 @@ impl Schedules {
             tags: Vec::new(),
             priority: 0,
             is_awaited: false,
+            beside: Vec::new(),
             reason: Some(format!("`{}` of the schedule, due at {at}", row.trigger)),
             traceparent: None,
         };

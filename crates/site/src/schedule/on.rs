@@ -332,6 +332,7 @@ impl Schedules {
                 tags: Vec::new(),
                 priority: 0,
                 is_awaited: false,
+                beside: Vec::new(),
                 reason: Some(reason),
                 traceparent: None,
             };

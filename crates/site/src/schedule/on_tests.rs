@@ -193,6 +193,7 @@ async fn begin(site: &Site, key: WorkflowKey) {
         tags: Vec::new(),
         priority: 0,
         is_awaited: false,
+        beside: Vec::new(),
         reason: None,
         traceparent: None,
     };

@@ -2,17 +2,23 @@
 
 use std::sync::Arc;
 
-use base::{Clock, Random};
+use base::{Clock, Random, SiteName};
 use store::Store;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{LineError, Membership, Parts, Uplink, Watch};
+use super::{HubClock, LineError, Membership, Parts, Uplink, Watch};
+use crate::order::Orders;
+use crate::run::Runs;
 
 pub(crate) struct LineKeeper {
     pub watch: Watch,
+    site: SiteName,
+    store: Arc<dyn Store>,
+    clock: Arc<HubClock>,
     grown: Arc<Notify>,
+    came: Arc<Notify>,
     /// Until it is held.
     uplink: Mutex<Option<Uplink>>,
     /// While it is.
@@ -27,11 +33,20 @@ impl LineKeeper {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, LineError> {
-        let grown = Arc::new(Notify::new());
-        let parts = Parts { store, membership, clock, random, grown: Arc::clone(&grown) };
+        let (grown, came) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let site = membership.site().clone();
+        let parts = Parts {
+            store: Arc::clone(&store),
+            membership,
+            clock,
+            random,
+            grown: Arc::clone(&grown),
+            came: Arc::clone(&came),
+        };
         let uplink = Uplink::open(parts).await?;
-        let (watch, holding) = (uplink.watch(), Mutex::default());
-        Ok(Self { watch, grown, uplink: Mutex::new(Some(uplink)), holding })
+        let (watch, clock) = (uplink.watch(), uplink.clock());
+        let (uplink, holding) = (Mutex::new(Some(uplink)), Mutex::default());
+        Ok(Self { watch, site, store, clock, grown, came, uplink, holding })
     }
 
     /// What to tell when there is something new for the hub.
@@ -39,11 +54,21 @@ impl LineKeeper {
         Arc::clone(&self.grown)
     }
 
-    /// Holds it until `closing`, from the first call on.
-    pub(crate) async fn hold(&self, closing: CancellationToken) {
-        if let Some(uplink) = self.uplink.lock().await.take() {
-            *self.holding.lock().await = Some(tokio::spawn(uplink.run(closing)));
-        }
+    /// Holds it and does what the hub orders, from the first call on until `closing`.
+    pub(crate) async fn hold(&self, runs: Runs, closing: CancellationToken) {
+        let Some(uplink) = self.uplink.lock().await.take() else { return };
+        let orders = Orders {
+            site: self.site.clone(),
+            store: Arc::clone(&self.store),
+            runs,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            came: Arc::clone(&self.came),
+            grown: Arc::clone(&self.grown),
+        };
+        let held = async move {
+            tokio::join!(uplink.run(closing.clone()), orders.run(closing));
+        };
+        *self.holding.lock().await = Some(tokio::spawn(held));
     }
 
     /// Until it is held no more.

@@ -76,6 +76,10 @@ pub enum MembershipError {
     Newer { path: PathBuf },
     #[error("this is the site {0} already, and the token is for another")]
     Another(SiteName),
+    #[error("this is the site {0} of another fleet: what it has not sent yet is for its hub alone")]
+    AnotherFleet(SiteName),
+    #[error("the hub cannot answer now ({0})")]
+    Busy(u16),
     #[error("the hub refused: {0}")]
     Refused(String),
     #[error("the hub's answer is not what this version expects")]
@@ -108,8 +112,14 @@ impl Membership {
         now: Timestamp,
         random: &dyn Random,
     ) -> Result<Self, MembershipError> {
-        if let Some(before) = Self::open(folder)?.filter(|it| it.doc.site != token.site) {
-            return Err(MembershipError::Another(before.doc.site));
+        if let Some(before) = Self::open(folder)? {
+            if before.doc.site != token.site {
+                return Err(MembershipError::Another(before.doc.site));
+            }
+            // What it holds was for somebody else.
+            if before.doc.root != token.root {
+                return Err(MembershipError::AnotherFleet(before.doc.site));
+            }
         }
         let Joining { joined, key, .. } = Joining::begin(folder, token, now, random)?;
         let key_text = key;
@@ -162,6 +172,12 @@ impl Membership {
             return Ok(());
         }
         self.write()
+    }
+
+    /// The newest time that a hub has told.
+    #[must_use]
+    pub fn seen_at(&self) -> Timestamp {
+        self.doc.seen_at
     }
 
     #[must_use]
@@ -251,6 +267,7 @@ async fn ask_any(
             Ok((200, body)) => {
                 return serde_json::from_slice(&body).map_err(|_| MembershipError::Answer);
             }
+            Ok((status, _)) if status >= 500 => last = MembershipError::Busy(status),
             Ok((_, body)) => {
                 let refused: RefusedJoin =
                     serde_json::from_slice(&body).map_err(|_| MembershipError::Answer)?;

@@ -2,6 +2,7 @@
 //!
 //! Nothing at the site waits for it. What should go up is in the outbox whether somebody listens or not.
 
+mod clock;
 mod keeper;
 mod membership;
 mod view;
@@ -13,11 +14,12 @@ use std::time::Duration;
 
 use base::stream::Stream;
 use base::{Clock, Random, Timestamp};
+pub(crate) use clock::HubClock;
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
 use identity::Certificate;
 pub(crate) use keeper::LineKeeper;
-use link::site::{Effect, Ending, Input, KeepError, Line, Session, read};
+use link::site::{Effect, Ending, Input, KeepError, Line, Session, Write, read};
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
 pub use membership::{Membership, MembershipError};
 use store::{CommitError, Preconditions, Store, StoreError};
@@ -125,6 +127,8 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// Told when there is something new in an outbox.
     pub grown: Arc<Notify>,
+    /// To tell when orders of the hub are written down.
+    pub came: Arc<Notify>,
 }
 
 /// The line of a site that has joined.
@@ -134,8 +138,7 @@ pub struct Uplink {
     state: watch::Sender<LineState>,
     /// With which of the hub's addresses the next attempt begins.
     first: usize,
-    /// What the hub said was the time, and when.
-    told: Option<(Timestamp, Instant)>,
+    clock: Arc<HubClock>,
 }
 
 impl Uplink {
@@ -147,7 +150,14 @@ impl Uplink {
         let line = Line::open(store, site, joined, membership.has_begun()).await?;
         parts.membership.begun()?;
         let down = LineState::Down { since: parts.clock.now(), why: "not tried yet".to_owned() };
-        Ok(Self { parts, line, state: watch::Sender::new(down), first: 0, told: None })
+        let clock = HubClock::new(Arc::clone(&parts.clock), parts.membership.seen_at());
+        let (state, clock) = (watch::Sender::new(down), Arc::new(clock));
+        Ok(Self { parts, line, state, first: 0, clock })
+    }
+
+    /// The hub's time, as far as it is known.
+    pub(crate) fn clock(&self) -> Arc<HubClock> {
+        Arc::clone(&self.clock)
     }
 
     #[must_use]
@@ -165,8 +175,15 @@ impl Uplink {
                 () = closing.cancelled() => return,
             };
             tracing::info!(%error, "no line to the hub");
-            let since = self.parts.clock.now();
-            self.state.send_replace(LineState::Down { since, why: error.to_string() });
+            let (now, why) = (self.parts.clock.now(), error.to_string());
+            self.state.send_modify(|state| {
+                // An attempt that fails is no new beginning.
+                let since = match state {
+                    LineState::Down { since, .. } => *since,
+                    LineState::Up { .. } => now,
+                };
+                *state = LineState::Down { since, why };
+            });
             if began.elapsed() > STEADY {
                 pause = PAUSE_MIN;
             }
@@ -184,8 +201,13 @@ impl Uplink {
         if matches!(error, LineError::Due) {
             return self.between(Duration::ZERO, PAUSE_MIN);
         }
-        let LineError::Ended(Ending::Refused(refused)) = error else {
-            return self.between(pause / 2, pause);
+        let refused = match error {
+            LineError::Ended(Ending::Refused(refused)) => refused,
+            // At the door: only a person can help.
+            LineError::Membership(MembershipError::Refused(_)) => {
+                return self.between(PAUSE_REFUSED / 2, PAUSE_REFUSED);
+            }
+            _ => return self.between(pause / 2, pause),
         };
         match refused.code {
             RefusedCode::Quarantined
@@ -332,7 +354,7 @@ impl Uplink {
                     if heard.elapsed() > SILENCE_MAX {
                         return LineError::Silent;
                     }
-                    if self.parts.membership.is_due(self.now()) {
+                    if self.parts.membership.is_due(self.clock.now()) {
                         return LineError::Due;
                     }
                     outgoing.send(Message::Ping(bytes::Bytes::new())).ok();
@@ -341,24 +363,13 @@ impl Uplink {
         }
     }
 
-    /// The hub's time, as long as it has told one.
-    fn now(&self) -> Timestamp {
-        self.told.map_or_else(
-            || self.parts.clock.now(),
-            |(told, at)| {
-                let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-                told.plus(base::Duration::from_millis(since))
-            },
-        )
-    }
-
     fn time_told(
         &mut self,
         frame: &HubFrame,
         shown: Option<&Certificate>,
     ) -> Result<(), LineError> {
         let HubFrame::Welcome(welcome) = frame else { return Ok(()) };
-        self.told = Some((welcome.now, Instant::now()));
+        self.clock.tell(welcome.now);
         match shown {
             Some(shown) => Ok(self.parts.membership.saw(welcome.now, shown)?),
             None => Ok(()),
@@ -384,9 +395,12 @@ impl Uplink {
                 Ok(Some(Input::Read { stream, after, entries }))
             }
             Effect::Write(write) => {
-                let ops = self.line.ops(&write, self.now());
+                let ops = self.line.ops(&write, self.clock.now());
                 store.commit(ops, Preconditions::none()).await?;
                 self.line.wrote(&write);
+                if matches!(write, Write::Orders(_)) {
+                    self.parts.came.notify_one();
+                }
                 Ok(Some(Input::Written(write)))
             }
             Effect::Close(ending) => Err(LineError::Ended(ending)),

@@ -46,6 +46,7 @@ impl AtWork {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             grown: Arc::clone(&grown),
+            came: Arc::new(Notify::new()),
         };
         let uplink = Uplink::open(parts).await.expect("the line is kept");
         let line = uplink.state();

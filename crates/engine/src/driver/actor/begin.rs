@@ -26,6 +26,7 @@ pub(in crate::driver) async fn start(
     workflow: Arc<Workflow>,
     mut started: Started,
     ended: Option<oneshot::Sender<End>>,
+    beside: Vec<store::Op>,
 ) -> Result<(), StartError> {
     let now = driver.now();
     let mut summary = Summary::of_start(&started);
@@ -46,7 +47,8 @@ pub(in crate::driver) async fn start(
         }
         dispatch::Start::Full => return Err(StartError::Crowded(driver.0.dispatch.queued())),
     };
-    let result = started_as(&driver, workflow, (started, summary, slot), ended, now).await;
+    let actor = actor_of(&driver, workflow, (started, summary, slot), now);
+    let result = begun(&driver, actor, ended, beside).await;
     // Another of the same name may be there, with a place that is its own.
     if result.is_err() && placed {
         driver.0.dispatch.leave(waiter.run, &waiter.key);
@@ -54,28 +56,37 @@ pub(in crate::driver) async fn start(
     result
 }
 
-async fn started_as(
+/// One that has decided its start and written nothing.
+fn actor_of(
     driver: &Driver,
     workflow: Arc<Workflow>,
     (started, summary, slot): (Started, Summary, Option<Slot>),
-    ended: Option<oneshot::Sender<End>>,
     now: Timestamp,
-) -> Result<(), StartError> {
+) -> Box<Actor> {
     let row = row_of_start(&started, &summary, now);
     let loaded =
         Loaded { machine: Machine::new(workflow), last: Sequence::ZERO, since_snapshot: 0 };
     let mut actor = Actor::new(driver.clone(), row, summary, loaded);
     actor.slot = slot;
+    actor.decide(now, Happened::Started(Box::new(started))).expect("a new machine can be started");
+    actor
+}
+
+async fn begun(
+    driver: &Driver,
+    mut actor: Box<Actor>,
+    ended: Option<oneshot::Sender<End>>,
+    beside: Vec<store::Op>,
+) -> Result<(), StartError> {
     actor.awaiting.extend(ended);
     let run = actor.run;
-    actor.decide(now, Happened::Started(Box::new(started))).expect("a new machine can be started");
     let (sender, mut commands) = mpsc::channel(COMMANDS_WAITING_MAX);
     // Before the commit: a command that comes right after it must find the run.
     match driver.0.actors().entry(run) {
         std::collections::hash_map::Entry::Occupied(_) => return Err(StartError::Exists(run)),
         std::collections::hash_map::Entry::Vacant(place) => place.insert(sender),
     };
-    if let Err(error) = actor.commit(true).await {
+    if let Err(error) = actor.commit_beside(true, beside).await {
         driver.0.actors().remove(&run);
         hand_on(driver, run, &mut commands);
         return Err(match error {

@@ -65,12 +65,22 @@ impl Actor {
     }
 
     pub(super) async fn commit(&mut self, alone: bool) -> Result<(), CommitError> {
+        self.commit_beside(alone, Vec::new()).await
+    }
+
+    /// With what somebody else wants to be durable at the same moment, or not at all.
+    pub(super) async fn commit_beside(
+        &mut self,
+        alone: bool,
+        beside: Vec<store::Op>,
+    ) -> Result<(), CommitError> {
         failpoint::pass(failpoint::BEFORE_COMMIT);
         let now = self.unwritten.last().map_or_else(|| self.driver.now(), |record| record.at);
         let was_queued = self.summary.queued.is_some();
         let row = self.next_row(now, alone);
         let is_new = self.durable == Sequence::ZERO;
-        let mut ops = Vec::with_capacity(self.unwritten.len() + 3);
+        let mut ops = beside;
+        ops.reserve(self.unwritten.len() + 3);
         if is_new {
             ops.push(store::Op::RunCreate(row.clone()));
         } else if row != self.row {

@@ -1,0 +1,207 @@
+//! Orders of the hub: each is judged once, and what became of it goes back.
+//!
+//! ```text
+//!   open ──► judged: the run's first record, the receipt and the judgement are one commit
+//!     ▲        │
+//!     └────────┴── not now (a full disk, too many at once): again, until its time is over
+//! ```
+//!
+//! A reconciler: it looks at what is open, does what can be done, and can be run again at any time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, OrderId, SiteName, Timestamp};
+use server::Caller;
+use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use wire::order::{Act, Order, Receipt, ReceiptState};
+use wire::{ProblemCode, RunStart};
+
+use crate::refusal::Refusal;
+use crate::run::Runs;
+use crate::start::RunOrder;
+
+/// Rows that are read at once.
+const PAGE: u32 = 100;
+
+/// After something that could not be done now.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The longest sleep: orders whose time is over are told so, though nobody comes.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+pub(crate) struct Orders {
+    pub site: SiteName,
+    pub store: Arc<dyn Store>,
+    pub runs: Runs,
+    /// The hub's time, as far as the site knows.
+    pub clock: Arc<dyn Clock>,
+    /// Told when orders have come.
+    pub came: Arc<Notify>,
+    /// To tell when receipts are there.
+    pub grown: Arc<Notify>,
+}
+
+impl Orders {
+    /// Judges what comes, until `closing`.
+    pub(crate) async fn run(self, closing: CancellationToken) {
+        loop {
+            let sleep = tokio::select! {
+                () = closing.cancelled() => return,
+                judged = self.judge_all() => match judged {
+                    Ok(true) => SLEEP_MAX,
+                    Ok(false) => RETRY,
+                    Err(refusal) => {
+                        tracing::error!(?refusal, "cannot judge the hub's orders");
+                        RETRY
+                    }
+                },
+            };
+            tokio::select! {
+                () = closing.cancelled() => return,
+                () = self.came.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    /// Gives whether all that were open are judged.
+    async fn judge_all(&self) -> Result<bool, Refusal> {
+        let (mut after, mut is_done) = (0, true);
+        loop {
+            let page = self.store.order_open(self.site.clone(), after, PAGE).await?;
+            for row in &page {
+                is_done &= self.judge(row).await?;
+                after = row.position;
+            }
+            if page.len() < PAGE as usize {
+                return Ok(is_done);
+            }
+        }
+    }
+
+    /// Gives whether it is judged now.
+    async fn judge(&self, row: &OrderRow) -> Result<bool, Refusal> {
+        let now = self.clock.now();
+        let Ok(Order { by, act, .. }) = Order::decode(&row.body) else {
+            return self.close(row, ReceiptState::Refused, Some("unreadable"), now).await;
+        };
+        // Before its time: what has begun is not called expired.
+        let is_over = now > row.until;
+        let caller = Caller::named(&by.actor);
+        match act {
+            Act::Run { namespace, run, start } => {
+                if is_over && self.store.run_get(run).await?.is_none() {
+                    return self.close(row, ReceiptState::Expired, None, now).await;
+                }
+                let start = RunStart { run: Some(run.to_string()), reason: by.reason, ..*start };
+                let Ok(order) = RunOrder::parse(namespace, start, None) else {
+                    return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
+                };
+                let beside = ops(row.order, ReceiptState::Taken, None, now);
+                match self.runs.start(&caller, RunOrder { beside, ..order }).await {
+                    Ok(begun) if begun.is_new => {
+                        self.grown.notify_one();
+                        Ok(true)
+                    }
+                    // By an earlier order, or a life of this site whose commit nobody heard of.
+                    Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
+                    Err(refusal) => self.refused(row, &refusal, now).await,
+                }
+            }
+            Act::Cancel { namespace, run } => {
+                if is_over {
+                    return self.close(row, ReceiptState::Expired, None, now).await;
+                }
+                match self.runs.cancel(&caller, &namespace, run, by.reason).await {
+                    Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
+                    Err(refusal) => self.refused(row, &refusal, now).await,
+                }
+            }
+        }
+    }
+
+    async fn refused(
+        &self,
+        row: &OrderRow,
+        refusal: &Refusal,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        match code(refusal.code()) {
+            Some(code) => self.close(row, ReceiptState::Refused, Some(code), now).await,
+            None if now > row.until => self.close(row, ReceiptState::Expired, None, now).await,
+            None => {
+                tracing::warn!(order = %row.order, ?refusal, "an order waits");
+                Ok(false)
+            }
+        }
+    }
+
+    async fn close(
+        &self,
+        row: &OrderRow,
+        state: ReceiptState,
+        code: Option<&'static str>,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        let closed = self.store.commit(ops(row.order, state, code, now), Preconditions::none());
+        match closed.await {
+            // It was judged meanwhile: once is enough.
+            Ok(()) | Err(CommitError::OrderClosed(_) | CommitError::ReceiptExists(_)) => {
+                self.grown.notify_one();
+                Ok(true)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What is written when an order is judged.
+fn ops(order: OrderId, state: ReceiptState, code: Option<&'static str>, at: Timestamp) -> Vec<Op> {
+    let receipt = Receipt::new(order, state, code, at).encode().into();
+    vec![
+        Op::OrderJudge { order, at },
+        Op::ReceiptPut(ReceiptRow { position: 0, order, at, receipt }),
+    ]
+}
+
+/// Why an order is refused for good, in a word; nothing where it may be done later.
+const fn code(problem: ProblemCode) -> Option<&'static str> {
+    match problem {
+        ProblemCode::WorkflowMissing => Some("workflow-missing"),
+        ProblemCode::RevisionMissing => Some("revision-missing"),
+        ProblemCode::WorkflowInvalid | ProblemCode::WorkflowMismatch => Some("workflow-invalid"),
+        ProblemCode::BodyInvalid | ProblemCode::ParameterInvalid | ProblemCode::TooLarge => {
+            Some("invalid")
+        }
+        ProblemCode::RunMissing => Some("run-missing"),
+        ProblemCode::RunExists => Some("run-exists"),
+        ProblemCode::RunEnded => Some("run-ended"),
+        ProblemCode::Overloaded
+        | ProblemCode::Stopping
+        | ProblemCode::TooSlow
+        | ProblemCode::RunBusy
+        | ProblemCode::DiskFull
+        | ProblemCode::StoreFailed
+        | ProblemCode::Internal
+        | ProblemCode::SecretsUnreadable => None,
+        ProblemCode::NoSuchOperation
+        | ProblemCode::ForeignOrigin
+        | ProblemCode::MethodNotAllowed
+        | ProblemCode::NotJson
+        | ProblemCode::RunNotFaulted
+        | ProblemCode::RunSuspended
+        | ProblemCode::RunNotSuspended
+        | ProblemCode::SecretMissing
+        | ProblemCode::SecretElsewhere
+        | ProblemCode::SecretLimit
+        | ProblemCode::SecretsOff
+        | ProblemCode::EventInvalid
+        | ProblemCode::EventMediaType
+        | ProblemCode::SiteMissing
+        | ProblemCode::SiteJoined
+        | ProblemCode::OrderMissing => Some("refused"),
+    }
+}

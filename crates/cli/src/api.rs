@@ -23,9 +23,6 @@ use crate::failure::{Failure, Outcome};
 /// Characters of an actor's name that a site takes.
 const ACTOR_CHARS_MAX: usize = 200;
 
-/// How long a hub is asked to wait for something new of an order.
-const ORDER_WAIT_SECONDS: u64 = 20;
-
 /// A site, as somebody in one namespace sees it.
 #[derive(Debug)]
 pub struct Api {
@@ -330,8 +327,8 @@ impl Api {
     }
 
     /// Of a hub: what is new of it, or what is known after a while.
-    pub async fn order_show(&self, order: &str) -> Outcome<OrderView> {
-        self.ask(format!("/api/v1/orders/{order}?wait={ORDER_WAIT_SECONDS}")).await
+    pub async fn order_show(&self, order: &str, wait_seconds: u64) -> Outcome<OrderView> {
+        self.ask(format!("/api/v1/orders/{order}?wait={wait_seconds}")).await
     }
 
     /// Of a hub.

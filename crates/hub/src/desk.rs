@@ -255,10 +255,12 @@ impl Desks {
         }
         let is_here = at_work.seat.host().is_some();
         let now = self.0.clock.now();
+        let online = desk.online_since();
         desk.tell(is_here.then_some(now));
         if was_here && !is_here {
             // For whoever asks, after the next start too, since when the site is silent.
-            let heard = desk.heard().take().unwrap_or(now);
+            // What made it the site was heard a moment before it was.
+            let heard = desk.heard().take().unwrap_or(now).max(online.unwrap_or(now));
             let op = at_work.doc.heard(site, heard);
             if let Err(error) = self.0.store.commit(vec![op], Preconditions::none()).await {
                 tracing::warn!(%site, %error, "cannot write down when a site was last heard");

@@ -20,6 +20,10 @@ use crate::site::SiteDoc;
 /// The largest order, as text: it goes in a frame of its own where others are beside it.
 pub const ORDER_BYTES_MAX: usize = 32 * 1024;
 
+/// All orders of one request: they are one commit. A thousand sites may have the largest, ten thousand a
+/// tenth of it.
+const ORDERS_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Sites that are read at once.
 const PAGE: u32 = 500;
 
@@ -55,7 +59,7 @@ impl Hub {
         let now = self.now();
         let random = self.0.random.as_ref();
         let until = now.plus(life);
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
         for site in sites {
             let run = RunId::new(now, random);
             let (namespace, start) = (namespace.clone(), Box::new(start.clone()));
@@ -65,6 +69,13 @@ impl Hub {
                 let detail = format!(
                     "the order has {} bytes, and {ORDER_BYTES_MAX} are the most: give sites names of data, and not the data",
                     body.len()
+                );
+                return Err(Refusal::new(ProblemCode::TooLarge, detail));
+            }
+            bytes += body.len();
+            if bytes > ORDERS_BYTES_MAX {
+                let detail = format!(
+                    "so many orders have more than {ORDERS_BYTES_MAX} bytes: mean fewer sites at once, or give less input"
                 );
                 return Err(Refusal::new(ProblemCode::TooLarge, detail));
             }

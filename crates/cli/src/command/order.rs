@@ -14,6 +14,9 @@ use crate::interrupt::Interrupt;
 use crate::output::{self, Format};
 use crate::{input, when};
 
+/// How long the hub is asked to wait for something new of one order, before all are looked at again.
+const WAIT_SECONDS: u64 = 2;
+
 pub async fn run(global: &Global, args: RunArgs) -> Outcome {
     let Target::Name(workflow) = Target::parse(&args.target)? else {
         return Err(Failure::usage("a file cannot be run at other sites".to_owned())
@@ -61,16 +64,27 @@ pub async fn run(global: &Global, args: RunArgs) -> Outcome {
     Ok(if args.detach { Exit::Ok } else { code })
 }
 
-/// Until nothing more is to be expected of any of them.
+/// Until nothing more is to be expected of any of them. A site that is silent holds up no word of the
+/// others.
 async fn follow(api: &Api, orders: &mut [OrderView]) -> Outcome<()> {
-    while let Some(order) = orders.iter_mut().find(|order| !is_over(order)) {
-        let next = api.order_show(&order.order).await?;
-        if next != *order {
-            *order = next;
-            say(order, SystemClock.now());
+    let mut wait = 0;
+    loop {
+        let mut is_first = true;
+        let mut has_changed = false;
+        for order in orders.iter_mut().filter(|order| !is_over(order)) {
+            let patience = if std::mem::take(&mut is_first) { wait } else { 0 };
+            let next = api.order_show(&order.order, patience).await?;
+            if next != *order {
+                *order = next;
+                has_changed = true;
+                say(order, SystemClock.now());
+            }
         }
+        if is_first {
+            return Ok(());
+        }
+        wait = if has_changed { 0 } else { WAIT_SECONDS };
     }
-    Ok(())
 }
 
 fn is_over(order: &OrderView) -> bool {

@@ -68,8 +68,6 @@ struct Desk {
     at_work: Arc<Mutex<Option<AtWork>>>,
     /// Since when somebody is the site here.
     online: Arc<std::sync::Mutex<Option<Timestamp>>>,
-    /// When the line that is being closed was last heard.
-    heard: Arc<std::sync::Mutex<Option<Timestamp>>>,
 }
 
 struct AtWork {
@@ -180,11 +178,9 @@ impl Desks {
 
     fn desk(&self, site: &SiteName) -> Desk {
         let mut desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        let desk = desks.entry(site.clone()).or_insert_with(|| Desk {
-            at_work: Arc::default(),
-            online: Arc::default(),
-            heard: Arc::default(),
-        });
+        let desk = desks
+            .entry(site.clone())
+            .or_insert_with(|| Desk { at_work: Arc::default(), online: Arc::default() });
         desk.clone()
     }
 
@@ -213,9 +209,21 @@ impl Desks {
         from: Option<Connection>,
         input: Input,
     ) -> Result<(), DeskError> {
+        self.handle_of(site, from, input, self.0.clock.now()).await
+    }
+
+    /// The same, from somebody who was last heard at that time.
+    async fn handle_of(
+        &self,
+        site: &SiteName,
+        from: Option<Connection>,
+        input: Input,
+        heard_at: Timestamp,
+    ) -> Result<(), DeskError> {
         let Some(desk) = self.existing(site) else { return Ok(()) };
         let (desks, site) = (self.clone(), site.clone());
-        let done = tokio::spawn(async move { desks.step(&site, &desk, from, input).await });
+        let done =
+            tokio::spawn(async move { desks.step(&site, &desk, from, input, heard_at).await });
         done.await.unwrap_or(Err(DeskError::Stopping))
     }
 
@@ -225,6 +233,7 @@ impl Desks {
         desk: &Desk,
         from: Option<Connection>,
         input: Input,
+        heard_at: Timestamp,
     ) -> Result<(), DeskError> {
         let mut place = desk.at_work.lock().await;
         let is_here = |at_work: &mut AtWork| {
@@ -254,14 +263,12 @@ impl Desks {
             at_work.lines.remove(&gone);
         }
         let is_here = at_work.seat.host().is_some();
-        let now = self.0.clock.now();
         let online = desk.online_since();
-        desk.tell(is_here.then_some(now));
+        desk.tell(is_here.then(|| self.0.clock.now()));
         if was_here && !is_here {
-            // For whoever asks, after the next start too, since when the site is silent.
-            // What made it the site was heard a moment before it was.
-            let heard = desk.heard().take().unwrap_or(now).max(online.unwrap_or(now));
-            let op = at_work.doc.heard(site, heard);
+            // For whoever asks, after the next start too, since when the site is silent. What made it
+            // the site was heard a moment before it was.
+            let op = at_work.doc.heard(site, online.map_or(heard_at, |since| since.max(heard_at)));
             if let Err(error) = self.0.store.commit(vec![op], Preconditions::none()).await {
                 tracing::warn!(%site, %error, "cannot write down when a site was last heard");
             }
@@ -312,10 +319,6 @@ impl Desks {
 }
 
 impl Desk {
-    fn heard(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn online_since(&self) -> Option<Timestamp> {
         *self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -354,8 +357,8 @@ impl Line {
     pub async fn close(self, silent_for: std::time::Duration) -> Result<(), DeskError> {
         let ago = i64::try_from(silent_for.as_millis()).unwrap_or(i64::MAX);
         let heard = self.desks.0.clock.now().as_millis().saturating_sub(ago);
-        *self.desks.desk(&self.site).heard() = Some(Timestamp::from_millis(heard));
-        let closed = Input::Closed(self.connection);
-        self.desks.handle(&self.site, Some(self.connection), closed).await
+        let (heard_at, connection) = (Timestamp::from_millis(heard), self.connection);
+        let closed = Input::Closed(connection);
+        self.desks.handle_of(&self.site, Some(connection), closed, heard_at).await
     }
 }

@@ -18,7 +18,7 @@ use crate::desk::DeskError;
 use crate::site::SiteDoc;
 
 /// The largest order, as text: it goes in a frame of its own where others are beside it.
-pub const ORDER_BYTES_MAX: usize = 32 * 1024;
+const ORDER_BYTES_MAX: usize = 32 * 1024;
 
 /// All orders of one request: they are one commit. A thousand sites may have the largest, ten thousand a
 /// tenth of it.
@@ -129,9 +129,8 @@ impl Hub {
 
     async fn order_view(&self, row: &OrderRow) -> Result<OrderView, Refusal> {
         let store = self.0.store.as_ref();
-        let run = Order::decode(&row.body).ok().map(|order| match order.act {
-            Act::Run { run, .. } | Act::Cancel { run, .. } => run,
-        });
+        let order = Order::decode(&row.body).ok();
+        let run = order.map(|Order { act: Act::Run { run, .. }, .. }| run);
         let receipt = receipt(store, &row.site, row.order).await?;
         let outcome = match run {
             Some(run) => newest_outcome(store, &row.site, run).await?,

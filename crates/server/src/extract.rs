@@ -6,7 +6,9 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 use wire::ProblemCode;
 
 use crate::refusal::Refusal;
@@ -17,6 +19,29 @@ const PAGE_ITEMS: u32 = 50;
 
 /// Query parameters. Their type refuses unknown ones.
 pub struct Query<T>(pub T);
+
+/// Which page of a list.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// From 1 to 500; 50 by default.
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub fn limit(&self) -> Result<u32, Refusal> {
+        limit(self.limit.as_deref())
+    }
+
+    /// Behind what the page begins.
+    pub fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Refusal> {
+        cursor(self.cursor.as_deref())
+    }
+}
 
 /// A JSON body of at most `BYTES_MAX` bytes.
 pub struct Body<T, const BYTES_MAX: usize>(pub T);

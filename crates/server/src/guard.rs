@@ -8,8 +8,9 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
@@ -36,8 +37,26 @@ pub trait Guarded: Clone + Send + Sync + 'static {
     }
 }
 
-/// What goes around every operation.
-pub async fn guarded<S: Guarded>(State(state): State<S>, request: Request, next: Next) -> Response {
+/// The operations with all that stands before and around them.
+pub fn guard<S: Guarded>(operations: Router<S>, state: S) -> Router {
+    operations
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(state.clone(), guarded::<S>))
+        .with_state(state)
+}
+
+async fn no_such_path() -> Refusal {
+    let detail = "there is no such path; docs/reference/api.md lists them";
+    Refusal::new(ProblemCode::NoSuchOperation, detail)
+}
+
+async fn no_such_method() -> Refusal {
+    let detail = "this path does not take that method; docs/reference/api.md says which it takes";
+    Refusal::new(ProblemCode::MethodNotAllowed, detail)
+}
+
+async fn guarded<S: Guarded>(State(state): State<S>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let method = request.method().clone();

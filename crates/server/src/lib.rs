@@ -8,7 +8,7 @@ mod refusal;
 mod serve;
 
 pub use caller::{Caller, reason_of};
-pub use extract::{Body, Path, Query, body_broken, cursor, limit};
-pub use guard::{ANSWER_TIMEOUT, Guarded, guarded};
+pub use extract::{Body, PageQuery, Path, Query, body_broken, cursor, limit};
+pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
 pub use refusal::{Refusal, finished, internal};
 pub use serve::{ServeError, serve};

@@ -21,7 +21,7 @@ use wire::{ProblemCode, RunStart};
 
 use crate::refusal::Refusal;
 use crate::run::Runs;
-use crate::start::RunOrder;
+use crate::start::{Beside, RunOrder};
 
 /// Rows that are read at once.
 const PAGE: u32 = 100;
@@ -91,35 +91,23 @@ impl Orders {
         // Before its time: what has begun is not called expired.
         let is_over = now > row.until;
         let caller = Caller::named(&by.actor);
-        match act {
-            Act::Run { namespace, run, start } => {
-                if is_over && self.store.run_get(run).await?.is_none() {
-                    return self.close(row, ReceiptState::Expired, None, now).await;
-                }
-                let start = RunStart { run: Some(run.to_string()), reason: by.reason, ..*start };
-                let Ok(order) = RunOrder::parse(namespace, start, None) else {
-                    return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
-                };
-                let beside = ops(row.order, ReceiptState::Taken, None, now);
-                match self.runs.start(&caller, RunOrder { beside, ..order }).await {
-                    Ok(begun) if begun.is_new => {
-                        self.grown.notify_one();
-                        Ok(true)
-                    }
-                    // By an earlier order, or a life of this site whose commit nobody heard of.
-                    Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
-                    Err(refusal) => self.refused(row, &refusal, now).await,
-                }
+        let Act::Run { namespace, run, start } = act;
+        if is_over && self.store.run_get(run).await?.is_none() {
+            return self.close(row, ReceiptState::Expired, None, now).await;
+        }
+        let start = RunStart { run: Some(run.to_string()), reason: by.reason, ..*start };
+        let Ok(order) = RunOrder::parse(namespace, start, None) else {
+            return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
+        };
+        let beside = Beside::Ops(ops(row.order, ReceiptState::Taken, None, now));
+        match self.runs.start(&caller, RunOrder { beside, ..order }).await {
+            Ok(begun) if begun.is_new => {
+                self.grown.notify_one();
+                Ok(true)
             }
-            Act::Cancel { namespace, run } => {
-                if is_over {
-                    return self.close(row, ReceiptState::Expired, None, now).await;
-                }
-                match self.runs.cancel(&caller, &namespace, run, by.reason).await {
-                    Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
-                    Err(refusal) => self.refused(row, &refusal, now).await,
-                }
-            }
+            // By an earlier order, or a life of this site whose commit nobody heard of.
+            Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
+            Err(refusal) => self.refused(row, &refusal, now).await,
         }
     }
 
@@ -176,9 +164,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         ProblemCode::BodyInvalid | ProblemCode::ParameterInvalid | ProblemCode::TooLarge => {
             Some("invalid")
         }
-        ProblemCode::RunMissing => Some("run-missing"),
         ProblemCode::RunExists => Some("run-exists"),
-        ProblemCode::RunEnded => Some("run-ended"),
         ProblemCode::Overloaded
         | ProblemCode::Stopping
         | ProblemCode::TooSlow
@@ -191,6 +177,8 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::ForeignOrigin
         | ProblemCode::MethodNotAllowed
         | ProblemCode::NotJson
+        | ProblemCode::RunMissing
+        | ProblemCode::RunEnded
         | ProblemCode::RunNotFaulted
         | ProblemCode::RunSuspended
         | ProblemCode::RunNotSuspended

@@ -15,7 +15,7 @@ use wire::{Page, ProblemCode, RunResult, RunView};
 
 use crate::log::Writers;
 use crate::refusal::{Refusal, finished};
-use crate::start::{RunOrder, traceparent};
+use crate::start::{Beside, RunOrder, traceparent};
 use crate::view::run_view;
 use crate::workflow::{Head, Workflows};
 
@@ -144,11 +144,12 @@ impl Runs {
             priority: order.priority,
             traceparent: order.traceparent.unwrap_or_else(|| traceparent(random)),
         };
-        let (driver, is_awaited, beside) = (self.driver.clone(), order.is_awaited, order.beside);
+        let (driver, beside) = (self.driver.clone(), order.beside);
         let told = finished(async move {
-            let told = match is_awaited {
-                true => driver.start(start).await.map(Some),
-                false => driver.start_beside(start, beside).await.map(|()| None),
+            let told = match beside {
+                Beside::End => driver.start(start).await.map(Some),
+                Beside::Nothing => driver.start_alone(start).await.map(|()| None),
+                Beside::Ops(ops) => driver.start_beside(start, ops).await.map(|()| None),
             };
             told.map_err(Refusal::from)
         });

@@ -34,10 +34,17 @@ pub(crate) struct RunOrder {
     pub reason: Option<String>,
     /// W3C trace context of whoever asks.
     pub traceparent: Option<String>,
+    pub beside: Beside,
+}
+
+/// What is wanted with a run's start.
+#[derive(Debug, Clone)]
+pub(crate) enum Beside {
+    Nothing,
     /// Somebody waits for the run's end.
-    pub is_awaited: bool,
-    /// What is to be durable together with the run's start, or not at all.
-    pub beside: Vec<Op>,
+    End,
+    /// These are to be durable with the start, or not at all.
+    Ops(Vec<Op>),
 }
 
 impl RunOrder {
@@ -65,8 +72,7 @@ impl RunOrder {
             priority: body.priority,
             reason: reason_of(body.reason)?,
             traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
-            is_awaited: false,
-            beside: Vec::new(),
+            beside: Beside::Nothing,
         })
     }
 }

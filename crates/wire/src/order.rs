@@ -28,15 +28,7 @@ pub struct Order {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Act {
     /// Starts a run of a workflow that the site has.
-    Run {
-        namespace: Namespace,
-        run: RunId,
-        start: Box<RunStart<Json>>,
-    },
-    Cancel {
-        namespace: Namespace,
-        run: RunId,
-    },
+    Run { namespace: Namespace, run: RunId, start: Box<RunStart<Json>> },
 }
 
 /// Why an order cannot be read. Never with its content.
@@ -133,15 +125,26 @@ mod tests {
         let run = RunId::from_uuid(uuid::Uuid::from_u128(9));
         let namespace = Namespace::parse("default").expect("a name");
         let by = By { actor: "ada".to_owned(), reason: None };
+        let start = RunStart {
+            workflow: "screen".to_owned(),
+            revision: None,
+            run: None,
+            input: Json::default(),
+            tags: vec![],
+            labels: vec![],
+            priority: 0,
+            reason: None,
+        };
         let order = Order {
             until: Timestamp::from_millis(1_800_000_000_000),
             by,
-            act: Act::Cancel { namespace, run },
+            act: Act::Run { namespace, run, start: Box::new(start) },
         };
         let text = String::from_utf8(order.encode()).expect("text");
         assert_eq!(Order::decode(text.as_bytes()), Ok(order));
         for wrong in [
-            text.replace("cancel", "explode"),
+            text.replace(r#"{"run":{"#, r#"{"explode":{"#),
+            text.replace(r#""workflow""#, r#""later":1,"workflow""#),
             text.replacen('{', r#"{"later":1,"#, 1),
             text.replace(r#""v":1"#, r#""v":2"#),
         ] {

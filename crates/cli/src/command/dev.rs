@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::address::{self, Announced};
+use crate::address;
 use crate::args::DevArgs;
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt::Interrupt;
 use crate::output;
 use crate::serve::{self, Serving};
@@ -21,13 +21,7 @@ pub async fn dev(args: DevArgs) -> Outcome {
     let config = args.config.or_else(|| usual.is_file().then(|| usual.clone()));
     let serving = Serving::open(&args.data, config.as_deref(), args.port).await?;
     let url = serving.url();
-    let announced = Announced::write(&args.data, &url).map_err(|cause| {
-        Failure::internal(format!(
-            "cannot write the address into `{}`: {cause}",
-            args.data.display()
-        ))
-    })?;
-    output::write(&format!("listening on {url}"))?;
+    let announced = serve::announce(&args.data, &url)?;
     greet(&args.data, &url, config.as_deref(), &usual, &serving);
     serving.keep_schedules().await;
     serving.keep_tidy();

@@ -11,7 +11,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wire::TokenCreated;
 
 use super::hub_api;
-use crate::address::Announced;
 use crate::args::Global;
 use crate::args::hub::{HubInit, HubServe, TokenArgs, TokenCommand, TokenCreate};
 use crate::exit::Exit;
@@ -50,14 +49,7 @@ pub async fn serve(args: HubServe) -> Outcome {
     }
     files_as_many_as_may_be();
     let serving = HubServing::open(&args.data, args.listen, args.address, args.port).await?;
-    let url = serving.url().to_owned();
-    let announced = Announced::write(&args.data, &url).map_err(|cause| {
-        Failure::internal(format!(
-            "cannot write the address into `{}`: {cause}",
-            args.data.display()
-        ))
-    })?;
-    output::write(&format!("listening on {url}"))?;
+    let announced = serve::announce(&args.data, serving.url())?;
     greet(&args.data, &serving);
     serving.serve(serve::stop(interrupt, announced)).await?;
     Ok(Exit::Ok)

@@ -5,6 +5,7 @@ mod site;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -17,6 +18,15 @@ use crate::output;
 
 pub use hub::HubServing;
 pub use site::{IDENTITY, Serving, read};
+
+/// Tells other commands and whoever reads stdout where it is.
+pub fn announce(data: &Path, url: &str) -> Outcome<Announced> {
+    let announced = Announced::write(data, url).map_err(|cause| {
+        Failure::internal(format!("cannot write the address into `{}`: {cause}", data.display()))
+    })?;
+    output::write(&format!("listening on {url}"))?;
+    Ok(announced)
+}
 
 /// Until somebody wants it to stop. A second wish does not wait.
 pub async fn stop(mut interrupt: Interrupt, announced: Announced) {

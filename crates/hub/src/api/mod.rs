@@ -9,9 +9,8 @@ mod token;
 pub use token::addresses_wrong;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use http::Method;
-use server::{Guarded, Refusal, guarded};
+use server::{Guarded, Refusal, guard};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -43,11 +42,7 @@ impl Guarded for Hub {
 
 pub(crate) fn router(hub: Hub) -> Router {
     let (router, _) = routes().split_for_parts();
-    router
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn_with_state(hub.clone(), guarded::<Hub>))
-        .with_state(hub)
+    guard(router, hub)
 }
 
 /// The description of the API, as it is committed at `docs/reference/openapi-hub.json`.
@@ -56,17 +51,6 @@ pub fn openapi_json() -> String {
     let mut text = routes().into_openapi().to_pretty_json().expect("a description is JSON");
     text.push('\n');
     text
-}
-
-async fn no_such_path() -> Refusal {
-    let detail = "there is no such path; docs/reference/openapi-hub.json lists them";
-    Refusal::new(ProblemCode::NoSuchOperation, detail)
-}
-
-async fn no_such_method() -> Refusal {
-    let detail =
-        "this path does not take that method; docs/reference/openapi-hub.json says which it takes";
-    Refusal::new(ProblemCode::MethodNotAllowed, detail)
 }
 
 impl From<DeskError> for Refusal {

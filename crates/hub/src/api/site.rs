@@ -4,9 +4,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use base::SiteName;
 use http::request::Parts;
-use serde::Deserialize;
-use server::{Body, Caller, Path, Query, Refusal, cursor, finished, limit};
-use utoipa::IntoParams;
+use server::{Body, Caller, PageQuery, Path, Query, Refusal, finished};
 use wire::{Page, Problem, SiteRevoke, SiteTag, SiteView};
 
 use crate::Hub;
@@ -25,21 +23,10 @@ impl FromRequestParts<Hub> for OfSite {
     }
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// From 1 to 500; 50 by default.
-    #[param(value_type = Option<u32>)]
-    limit: Option<String>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// The sites of the fleet, by name.
 #[utoipa::path(
     get, path = "/api/v1/sites", tag = "sites",
-    params(ListQuery),
+    params(PageQuery),
     responses(
         (status = 200, body = Page<SiteView>),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -47,10 +34,9 @@ pub(super) struct ListQuery {
 )]
 pub(super) async fn site_list(
     State(hub): State<Hub>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<SiteView>>, Refusal> {
-    let after = cursor(query.cursor.as_deref())?;
-    Ok(Json(hub.site_list(after, limit(query.limit.as_deref())?).await?))
+    Ok(Json(hub.site_list(query.after()?, query.limit()?).await?))
 }
 
 /// One site.

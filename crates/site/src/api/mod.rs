@@ -15,15 +15,12 @@ mod workflow;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use http::Method;
-use server::{ANSWER_TIMEOUT, Guarded, guarded};
+use server::{ANSWER_TIMEOUT, Guarded, guard};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use wire::ProblemCode;
 
-use crate::refusal::Refusal;
 use crate::site::Site;
 
 fn routes() -> OpenApiRouter<Site> {
@@ -74,11 +71,7 @@ impl Guarded for Site {
 
 pub(crate) fn router(site: Site) -> Router {
     let (router, _) = routes().split_for_parts();
-    router
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn_with_state(site.clone(), guarded::<Site>))
-        .with_state(site)
+    guard(router, site)
 }
 
 /// The description of the API, as it is committed at `docs/reference/openapi.json`.
@@ -87,14 +80,4 @@ pub fn openapi_json() -> String {
     let mut text = routes().into_openapi().to_pretty_json().expect("a description is JSON");
     text.push('\n');
     text
-}
-
-async fn no_such_path() -> Refusal {
-    let detail = "there is no such path; docs/reference/api.md lists them";
-    Refusal::new(ProblemCode::NoSuchOperation, detail)
-}
-
-async fn no_such_method() -> Refusal {
-    let detail = "this path does not take that method; docs/reference/api.md says which it takes";
-    Refusal::new(ProblemCode::MethodNotAllowed, detail)
 }

@@ -22,7 +22,7 @@ use crate::follow::Batch;
 use crate::refusal::Refusal;
 use crate::run::query;
 use crate::site::Site;
-use crate::start::RunOrder;
+use crate::start::{Beside, RunOrder};
 
 /// The largest input: it is in memory while the run starts, once as text and once as value.
 const START_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -128,7 +128,9 @@ pub(super) async fn run_start(
     let wait = wait(asked.wait.as_deref())?;
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     let mut order = RunOrder::parse(namespace.clone(), body, traceparent)?;
-    order.is_awaited = wait > Duration::ZERO;
+    if wait > Duration::ZERO {
+        order.beside = Beside::End;
+    }
     let begun = site.0.runs.start(&caller, order).await?;
     let status = if begun.is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(site.0.runs.result(&namespace, begun, wait).await?)))

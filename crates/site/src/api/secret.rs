@@ -7,7 +7,7 @@ use base::{Namespace, SecretName};
 use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
-use server::{Body, Caller, Path, Query, cursor, limit};
+use server::{Body, Caller, PageQuery, Path, Query};
 use utoipa::IntoParams;
 use wire::{Page, Problem, SecretChanged, SecretSet, SecretView};
 
@@ -35,17 +35,6 @@ impl FromRequestParts<Site> for OfSecret {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// From 1 to 500; 50 by default.
-    #[param(value_type = Option<u32>)]
-    limit: Option<String>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub(super) struct DeleteQuery {
     /// Why; stands in the record of changes.
     reason: Option<String>,
@@ -54,7 +43,7 @@ pub(super) struct DeleteQuery {
 /// Secrets of a namespace, by name: never their values.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/secrets", tag = "secrets",
-    params(("namespace" = String, Path), ListQuery),
+    params(("namespace" = String, Path), PageQuery),
     responses(
         (status = 200, body = Page<SecretView>),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -63,10 +52,9 @@ pub(super) struct DeleteQuery {
 pub(super) async fn secret_list(
     State(site): State<Site>,
     InNamespace(namespace): InNamespace,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<SecretView>>, Refusal> {
-    let after = cursor(query.cursor.as_deref())?;
-    Ok(Json(site.0.secrets.list(&namespace, after, limit(query.limit.as_deref())?).await?))
+    Ok(Json(site.0.secrets.list(&namespace, query.after()?, query.limit()?).await?))
 }
 
 /// Sets a secret: a new version, which runs that start from now on take.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use base::limits::DOCUMENT_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
-use server::{Body, Caller, Query, cursor, limit};
+use server::{Body, Caller, PageQuery, Query};
 use utoipa::IntoParams;
 use wire::{
     Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
@@ -21,17 +21,6 @@ const APPLY_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX + 64 * 1024;
 
 /// A folder of documents. The largest that anybody keeps together is a tenth of this.
 const APPLY_SET_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// From 1 to 500; 50 by default.
-    #[param(value_type = Option<u32>)]
-    limit: Option<String>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +41,7 @@ pub(super) struct DeleteQuery {
 /// Workflows of a namespace, by name.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/workflows", tag = "workflows",
-    params(("namespace" = String, Path), ListQuery),
+    params(("namespace" = String, Path), PageQuery),
     responses(
         (status = 200, body = Page<WorkflowView>),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -61,10 +50,9 @@ pub(super) struct DeleteQuery {
 pub(super) async fn workflow_list(
     State(site): State<Site>,
     InNamespace(namespace): InNamespace,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<WorkflowView>>, Refusal> {
-    let after = cursor(query.cursor.as_deref())?;
-    let page = site.0.workflows.list(&namespace, after, limit(query.limit.as_deref())?).await?;
+    let page = site.0.workflows.list(&namespace, query.after()?, query.limit()?).await?;
     Ok(Json(page))
 }
 

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::evaluate::Evaluators;
 use crate::refusal::Refusal;
 use crate::run::Runs;
-use crate::start::RunOrder;
+use crate::start::{Beside, RunOrder};
 use crate::workflow::Workflows;
 
 use definition::{Beat, Definition};
@@ -230,8 +230,7 @@ impl Schedules {
             labels: Vec::new(),
             tags: Vec::new(),
             priority: 0,
-            is_awaited: false,
-            beside: Vec::new(),
+            beside: Beside::Nothing,
             reason: Some(format!("`{}` of the schedule, due at {at}", row.trigger)),
             traceparent: None,
         };

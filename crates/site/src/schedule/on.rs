@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use wire::ProblemCode;
 
 use crate::refusal::Refusal;
-use crate::start::RunOrder;
+use crate::start::{Beside, RunOrder};
 
 use super::definition::{Beat, Definition, Listening};
 use super::sets::{Heard, Sets, Taken, Whole};
@@ -331,8 +331,7 @@ impl Schedules {
                 labels: Vec::new(),
                 tags: Vec::new(),
                 priority: 0,
-                is_awaited: false,
-                beside: Vec::new(),
+                beside: Beside::Nothing,
                 reason: Some(reason),
                 traceparent: None,
             };

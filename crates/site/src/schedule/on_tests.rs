@@ -192,8 +192,7 @@ async fn begin(site: &Site, key: WorkflowKey) {
         labels: Vec::new(),
         tags: Vec::new(),
         priority: 0,
-        is_awaited: false,
-        beside: Vec::new(),
+        beside: crate::start::Beside::Nothing,
         reason: None,
         traceparent: None,
     };

@@ -30,7 +30,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
-pub use view::Watch;
+pub(crate) use view::Watch;
 use wire::link::{HubFrame, RefusedCode, SiteFrame};
 
 /// Between signs of life: less than any box between forgets a connection, and few bytes.

@@ -11,14 +11,13 @@ use super::{LineState, Uplink};
 
 /// The line, seen from elsewhere in the site.
 #[derive(Debug, Clone)]
-pub struct Watch {
+pub(crate) struct Watch {
     addresses: Vec<String>,
     state: watch::Receiver<LineState>,
 }
 
 impl Uplink {
-    #[must_use]
-    pub fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> Watch {
         Watch { addresses: self.parts.membership.hubs().to_vec(), state: self.state() }
     }
 }

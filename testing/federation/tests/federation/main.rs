@@ -6,6 +6,10 @@ mod site;
 use base::Outcome;
 use store::EntryRow;
 
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
 fn runs(entries: &[EntryRow]) -> Vec<u64> {
     let run = |entry: &EntryRow| Outcome::decode(&entry.entry).expect("an outcome").run;
     entries.iter().map(|entry| run(entry).as_uuid().as_u64_pair().1).collect()
@@ -15,7 +19,7 @@ fn runs(entries: &[EntryRow]) -> Vec<u64> {
 /// new since it was up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_site_joins_and_its_outcomes_arrive_whoever_was_away() {
-    let (hub_folder, site_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (hub_folder, site_folder) = (folder(), folder());
     hub::init(hub_folder.path());
     let hub = hub::AtWork::start(hub_folder.path(), None).await;
     let token = hub.token("plant-1").await;
@@ -44,11 +48,11 @@ async fn a_site_joins_and_its_outcomes_arrive_whoever_was_away() {
 /// Mutation: let a token be used twice, or by another key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_who_use_one_token_one_wins() {
-    let hub_folder = tempfile::tempdir().unwrap();
+    let hub_folder = folder();
     hub::init(hub_folder.path());
     let hub = hub::AtWork::start(hub_folder.path(), None).await;
     let token = hub.token("plant-1").await;
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let folders = [folder(), folder()];
     let [one, other] = folders.each_ref().map(|folder| site::join(folder.path(), &token));
     let (one, other) = tokio::join!(one, other);
     assert!(one.is_ok() != other.is_ok(), "{one:?}, {other:?}");
@@ -62,8 +66,8 @@ async fn of_two_who_use_one_token_one_wins() {
 /// Mutation: leave the old machine its line or its key, or take the new one for a copy of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_that_was_replaced_is_not_the_site_any_more() {
-    let hub_folder = tempfile::tempdir().unwrap();
-    let (old_folder, new_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let hub_folder = folder();
+    let (old_folder, new_folder) = (folder(), folder());
     hub::init(hub_folder.path());
     let hub = hub::AtWork::start(hub_folder.path(), None).await;
     site::join(old_folder.path(), &hub.token("plant-1").await).await.expect("joins");

@@ -24,7 +24,7 @@ pub use digest::{Digest, Digester};
 pub use document::{DocumentError, Unreadable};
 pub use fault::{ErrorType, Fault};
 pub use id::{EventId, IncarnationId, OrderId, RunId};
-pub use name::{FunctionRef, Namespace, SiteName, WorkflowKey, WorkflowName};
+pub use name::{FunctionRef, KeyName, Namespace, SiteName, WorkflowKey, WorkflowName};
 pub use outcome::Outcome;
 pub use secret::{SecretName, SecretVersion};
 pub use state::{RunState, RunStateError};

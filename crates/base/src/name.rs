@@ -89,6 +89,11 @@ name!(
     SiteName, "site name"
 );
 
+name!(
+    /// A key of an API: who or what holds it.
+    KeyName, "key name"
+);
+
 /// How a workflow is found: every noun is keyed by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkflowKey {

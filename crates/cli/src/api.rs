@@ -4,16 +4,19 @@
 
 use std::sync::OnceLock;
 
-use base::{Namespace, RunId, SecretName, SiteName, WorkflowName};
+use base::{
+    Clock as _, KeyName, Namespace, RunId, SecretName, SiteName, SystemClock, WorkflowName,
+};
 use gateway::operator::{Client, Events, OperatorError, Pieces, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, EventView, EventsAccepted, LogView, OrderCreate, OrderView, Page, RunCommand,
-    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteRevoke,
-    SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version,
-    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, EventView, EventsAccepted, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView,
+    OrderCreate, OrderView, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView,
+    SecretChanged, SecretSet, SecretView, SiteRevoke, SiteStatus, SiteTag, SiteView,
+    StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied, WorkflowApply,
+    WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -82,13 +85,13 @@ impl EventQuery {
 impl Api {
     /// Opens no connection yet.
     pub fn new(address: Address, namespace: Namespace) -> Outcome<Self> {
-        let client = Client::connect(&address.url()?)?;
+        let client = connect(&address)?;
         Ok(Self { address, client, namespace })
     }
 
     /// The same site after it was away, wherever it is now.
     pub fn renew(&mut self) -> Outcome<()> {
-        self.client = Client::connect(&self.address.url()?)?;
+        self.client = connect(&self.address)?;
         Ok(())
     }
 
@@ -336,6 +339,22 @@ impl Api {
         self.tell("/api/v1/tokens", ask).await
     }
 
+    pub async fn whoami(&self) -> Outcome<Whoami> {
+        self.ask("/api/v1/whoami".to_owned()).await
+    }
+
+    pub async fn key_create(&self, ask: &KeyCreate) -> Outcome<KeyCreated> {
+        self.tell("/api/v1/keys", ask).await
+    }
+
+    pub async fn key_list(&self, part: &Part) -> Outcome<Page<KeyView>> {
+        self.ask(format!("/api/v1/keys{}", part.query().0)).await
+    }
+
+    pub async fn key_revoke(&self, name: &KeyName, ask: &KeyRevoke) -> Outcome<KeyView> {
+        self.tell(&format!("/api/v1/keys/{name}/revoke"), ask).await
+    }
+
     /// A long job on the store, told as it goes.
     pub async fn store_job(&self, method: &str, path: &str) -> Outcome<Pieces> {
         let job = self.client.stream(method, &format!("/api/v1/store/{path}")).await;
@@ -375,6 +394,11 @@ impl Api {
             actor().map(|actor| (ACTOR_HEADER, actor)).into_iter().collect();
         self.client.send(method, path, body.as_ref(), &headers).await
     }
+}
+
+fn connect(address: &Address) -> Outcome<Client> {
+    let place = address.place()?;
+    Ok(Client::connect(&place.url, place.credentials(SystemClock.now())?)?)
 }
 
 impl Part {

@@ -118,7 +118,11 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::SecretsOff
         | ProblemCode::SiteMissing
         | ProblemCode::SiteJoined
-        | ProblemCode::OrderMissing => Exit::Usage,
+        | ProblemCode::OrderMissing
+        | ProblemCode::KeyMissing
+        | ProblemCode::KeyExists
+        | ProblemCode::KeyLimit => Exit::Usage,
+        ProblemCode::KeyRequired | ProblemCode::RoleMissing => Exit::Denied,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded
         | ProblemCode::Stopping

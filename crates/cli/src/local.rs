@@ -9,14 +9,15 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::address::Address;
+use crate::address::{Address, Place};
+use crate::args::ApiArgs;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::serve::Serving;
 
 #[derive(Debug)]
 pub struct Local {
-    url: String,
+    place: Place,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Outcome<()>>,
     folder: TempDir,
@@ -28,19 +29,20 @@ impl Local {
         let folder = folder.map_err(|cause| {
             Failure::internal(format!("cannot make a temporary folder: {cause}"))
         })?;
-        let serving = Serving::open(&folder.path().join("store"), config, 0).await?;
-        let url = serving.url();
+        let serving =
+            Serving::open(&folder.path().join("store"), config, 0, &ApiArgs::default()).await?;
+        let place = Place { url: serving.url(), key: Some(serving.own_key().clone()), root: None };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serving.serve(async {
             // Dropped when somebody panicked: also a reason to stop.
             let _ = stopped.await;
         }));
-        Ok(Self { url, stop, served, folder })
+        Ok(Self { place, stop, served, folder })
     }
 
     #[must_use]
     pub fn address(&self) -> Address {
-        Address::Named(self.url.clone())
+        Address::Named(self.place.clone())
     }
 
     /// Leaves nothing behind.

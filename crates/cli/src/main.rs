@@ -7,6 +7,7 @@ mod args;
 mod backup;
 mod command;
 mod confirm;
+mod context;
 mod demo;
 mod diff;
 mod document;

@@ -1,5 +1,5 @@
-//! The command line's way to the API of its own site. The one use of the network that no workflow
-//! asked for, so it has a permit of its own kind, and that goes to this machine only.
+//! The command line's way to the API of a site or hub. The one use of the network that no workflow
+//! asked for, so it has a permit of its own kind: in clear to this machine only, elsewhere over TLS.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, stream};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::Url;
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 
 use crate::client::{ReadError, cause, read, with_tls};
@@ -17,8 +19,10 @@ use crate::destination::{Destination, Host, Scheme};
 use crate::permit::{Operator, Permit};
 use crate::sse::{SseEvent, SseParser, SseTooLong};
 
-/// On one machine a server that is there takes a connection at once.
+/// On one machine a server that is there takes a connection at once; elsewhere a lost packet costs a
+/// second or three.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT_AFAR: Duration = Duration::from_secs(10);
 
 /// How long the site may think. Longer than its own slowest answer; events have no such bound.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,11 +30,21 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer that a command takes into memory.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Talks to one site.
+/// Talks to one site or hub.
 #[derive(Debug)]
 pub struct Client {
     permit: Permit<Operator>,
     http: reqwest::Client,
+    /// What is sent with every request, and never shown.
+    authorization: Option<HeaderValue>,
+}
+
+/// Who asks, and whom they trust to be the one they ask.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    pub key: Option<String>,
+    /// Where it is not who the system's certificates say.
+    pub tls: Option<ClientConfig>,
 }
 
 /// An answer with a status of success.
@@ -49,7 +63,7 @@ pub type Events = BoxStream<'static, Result<SseEvent, OperatorError>>;
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     #[error(
-        "`{address}` is not the address of a site on this machine; write `http://127.0.0.1:PORT`"
+        "`{address}` is not the address of a site or hub; write `http://127.0.0.1:PORT` for one on this machine, `https://HOST:PORT` for others"
     )]
     Address { address: String },
     #[error(
@@ -71,10 +85,19 @@ pub enum OperatorError {
     Json(#[source] serde_json::Error),
 }
 
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
 impl Client {
-    /// A client for the site at this address. Opens nothing yet.
-    pub fn connect(base_url: &str) -> Result<Self, OperatorError> {
+    /// A client for whoever is at this address. Opens nothing yet.
+    pub fn connect(base_url: &str, credentials: Credentials) -> Result<Self, OperatorError> {
+        let Credentials { key, tls } = credentials;
         let permit = permit(base_url)?;
+        let authorization = key.map(|key| authorization(&key)).transpose()?;
+        let is_tls = permit.kind().destination.scheme == Scheme::Https;
         let port = permit.kind().destination.port;
         let here = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let builder = reqwest::Client::builder()
@@ -83,14 +106,16 @@ impl Client {
             .no_proxy()
             .http1_only()
             .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(if is_tls { CONNECT_TIMEOUT_AFAR } else { CONNECT_TIMEOUT })
             // No resolver has a say in where `localhost` is.
             .resolve_to_addrs("localhost", &here.map(|address| SocketAddr::new(address, port)))
             .user_agent(concat!("isonomy-cli/", env!("CARGO_PKG_VERSION")));
-        let http = with_tls(false, builder)
-            .build()
-            .map_err(|error| OperatorError::Invalid(cause(&error)))?;
-        Ok(Self { permit, http })
+        let builder = match tls.filter(|_| is_tls) {
+            Some(tls) => builder.tls_backend_preconfigured(tls),
+            None => with_tls(is_tls, builder),
+        };
+        let http = builder.build().map_err(|error| OperatorError::Invalid(cause(&error)))?;
+        Ok(Self { permit, http, authorization })
     }
 
     /// Where it talks to.
@@ -166,6 +191,9 @@ impl Client {
         let path = path.strip_prefix('/').ok_or_else(|| invalid("a path starts with `/`"))?;
         let url = Url::parse(&format!("{}/{path}", self.permit.kind().destination));
         let mut request = reqwest::Request::new(method, url.map_err(|_| invalid("not a path"))?);
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes())
                 .map_err(|_| invalid("not a header name"))?;
@@ -236,8 +264,15 @@ impl Following {
     }
 }
 
-/// A site's API is plain HTTP on the loopback interface; anything else would send its answers, and
-/// one day its keys, over a network.
+fn authorization(key: &str) -> Result<HeaderValue, OperatorError> {
+    let value = HeaderValue::from_str(&format!("Bearer {key}"));
+    let mut value = value.map_err(|_| OperatorError::Invalid("not a key".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Plain HTTP is for the loopback interface; elsewhere it would send keys and answers over a network
+/// in clear.
 fn permit(base_url: &str) -> Result<Permit<Operator>, OperatorError> {
     let wrong = || OperatorError::Address { address: base_url.chars().take(80).collect() };
     let url = Url::parse(base_url).map_err(|_| wrong())?;
@@ -250,7 +285,7 @@ fn permit(base_url: &str) -> Result<Permit<Operator>, OperatorError> {
         Host::Name(name) => name == "localhost",
         Host::Address(address) => address.is_loopback(),
     };
-    if !plain || !here || destination.scheme != Scheme::Http {
+    if !plain || (destination.scheme == Scheme::Http && !here) {
         return Err(wrong());
     }
     Ok(Permit::new(Operator { destination }))
@@ -260,21 +295,28 @@ fn permit(base_url: &str) -> Result<Permit<Operator>, OperatorError> {
 mod tests {
     use super::*;
 
-    /// Mutation: allow any host, https, or an address with a path or a user.
+    /// Mutation: allow any host in clear, or an address with a path or a user.
     #[test]
-    fn the_command_line_talks_to_this_machine_only() {
+    fn the_command_line_talks_in_clear_to_this_machine_only() {
         for (address, expected) in [
             ("http://127.0.0.1:7070", true),
             ("http://localhost:7070/", true),
             ("http://[::1]:7070", true),
-            ("https://127.0.0.1:7070", false),
+            ("https://127.0.0.1:7070", true),
+            ("https://hub.example:7475", true),
+            ("https://hub.example/api", false),
+            ("ftp://127.0.0.1:7070", false),
             ("http://127.0.0.1:7070/api", false),
             ("http://u:p@127.0.0.1:7070", false),
             ("http://10.0.0.1:7070", false),
             ("http://localhost.example.com", false),
             ("127.0.0.1:7070", false),
         ] {
-            assert_eq!(Client::connect(address).is_ok(), expected, "{address}");
+            assert_eq!(
+                Client::connect(address, Credentials::default()).is_ok(),
+                expected,
+                "{address}"
+            );
         }
     }
 }

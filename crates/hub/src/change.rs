@@ -1,13 +1,8 @@
 //! The record of changes: who changed what in the fleet, when and why.
 
-use base::{By, SiteName, Timestamp, document};
+use base::{By, SiteName, Timestamp};
 use serde::Serialize;
 use store::Op;
-
-const CHANGE_TYPE: &str = "isonomy.change";
-
-/// The version that this binary writes.
-const CHANGE_VERSION: u32 = 1;
 
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,6 +26,5 @@ struct ChangeDoc<'a> {
 /// What is written down in the same commit as the change itself.
 pub(crate) fn change_op(kind: ChangeKind, site: &SiteName, by: &By, at: Timestamp) -> Op {
     let doc = ChangeDoc { change: kind, site, reason: by.reason.as_deref() };
-    let change = document::write(CHANGE_TYPE, CHANGE_VERSION, &doc).into();
-    Op::ChangeAppend { at, actor: by.actor.clone(), change }
+    server::change_op(&doc, by, at)
 }

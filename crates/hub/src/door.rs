@@ -55,7 +55,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// How often the door shows a new certificate. One is good for ninety days.
-const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// How long to wait when the system has no file for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);

@@ -19,16 +19,17 @@ pub use desk::{DeskError, Desks, Down, Line};
 pub use door::{Door, listen};
 pub use folder::{HubFolder, HubFolderError};
 pub use join::{JoinRefusal, Joined, TokenOrder};
-pub use server::ServeError;
+pub use server::{KeysError, Refusal, ServeError};
 pub use site::{SiteDoc, tags_wrong};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Clock, IncarnationId, Random, Timestamp};
-use identity::{Authority, CertificateDer, Pin};
+use identity::{Authority, CertificateDer, IdentityError, Key, Pin, ServerConfig, api_config};
+use server::{KeyParts, Keys, Listening, Shown};
 use store::Store;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use wire::{ApiKey, KeyCreated};
 
 /// What a hub is made of.
 pub struct Parts {
@@ -40,6 +41,8 @@ pub struct Parts {
     pub before: Vec<IncarnationId>,
     /// Where sites find it, as `host:port`.
     pub addresses: Vec<String>,
+    /// The key of whoever may read the hub's folder.
+    pub own_key: ApiKey,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
 }
@@ -57,28 +60,66 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     desks: Desks,
+    keys: Keys,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the hub's authority has no root with it")]
-pub struct RootMissing;
+pub enum OpenError {
+    #[error("the hub's authority has no root with it")]
+    RootMissing,
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+}
 
 impl Hub {
-    pub fn open(parts: Parts) -> Result<Self, RootMissing> {
-        let Parts { store, authority, former, before, addresses, clock, random } = parts;
-        let root = authority.root_pin().ok_or(RootMissing)?;
+    pub async fn open(parts: Parts) -> Result<Self, OpenError> {
+        let Parts { store, authority, former, before, addresses, own_key, clock, random } = parts;
+        let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
+        let name = authority.domain().to_string();
+        let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
         let desks = Desks::new(Arc::clone(&store), before, Arc::clone(&clock), Arc::clone(&random));
-        let inner = Inner { store, authority, former, root, addresses, clock, random, desks };
+        let inner = Inner { store, authority, former, root, addresses, clock, random, desks, keys };
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Makes the first key of a new hub: for whoever runs it.
+    pub async fn first_key(&self) -> Result<KeyCreated, Refusal> {
+        self.0.keys.first().await
     }
 
     /// Answers people and their tools until `shutdown`.
     pub async fn serve(
         &self,
-        listener: TcpListener,
+        doors: Vec<Listening>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        server::serve(listener, api::router(self.clone()), CancellationToken::new(), shutdown).await
+        server::serve(doors, api::router(self.clone()), CancellationToken::new(), shutdown).await
+    }
+
+    /// What the API shows where it has no other certificate: the hub's own, below the fleet's root.
+    pub fn shown(&self) -> Result<Shown, IdentityError> {
+        let hub = self.clone();
+        let last = Mutex::new((self.now(), shown(self)?));
+        Ok(Arc::new(move || {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            if hub.now().as_millis().abs_diff(last.0.as_millis())
+                >= door::RENEW_EVERY.as_millis() as u64
+            {
+                match shown(&hub) {
+                    Ok(config) => *last = (hub.now(), config),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot make a new certificate for the API")
+                    }
+                }
+            }
+            Arc::clone(&last.1)
+        }))
+    }
+
+    /// The key of the fleet's root: by it a client knows the hub.
+    #[must_use]
+    pub fn root(&self) -> Pin {
+        self.0.root
     }
 
     /// Who speaks for each site.
@@ -98,4 +139,10 @@ impl Hub {
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
+}
+
+fn shown(hub: &Hub) -> Result<Arc<ServerConfig>, IdentityError> {
+    let key = Key::generate()?;
+    let chain = hub.authority().hub_chain(&key.public(), hub.now())?;
+    Ok(Arc::new(api_config(chain, &key)?))
 }

@@ -7,11 +7,11 @@ use base::value::Json;
 use base::{By, Duration, Namespace, OrderId, Outcome, RunId, SiteName};
 use bytes::Bytes;
 use link::hub::outcome_key;
-use server::Refusal;
+use server::{Refusal, Roles};
 use store::{Op, OrderRow, Preconditions, Store};
 use tokio::time::timeout;
 use wire::order::{Act, Order, Receipt, ReceiptState};
-use wire::{OrderState, OrderView, OutcomeView, ProblemCode, RunStart};
+use wire::{OrderState, OrderView, OutcomeView, ProblemCode, Role, RunStart};
 
 use crate::Hub;
 use crate::desk::DeskError;
@@ -99,9 +99,11 @@ impl Hub {
     pub(crate) async fn order_show(
         &self,
         order: OrderId,
+        roles: &Roles,
         wait: Patience,
     ) -> Result<OrderView, Refusal> {
         let mut taken = self.desks().taken();
+        self.order_find(order, roles).await?;
         let first = self.order_look(order).await?;
         if is_over(&first) || wait.is_zero() {
             return Ok(first);
@@ -120,10 +122,23 @@ impl Hub {
         timeout(wait, changed).await.unwrap_or(Ok(first.clone()))
     }
 
-    async fn order_look(&self, order: OrderId) -> Result<OrderView, Refusal> {
+    /// Another team's order is not there.
+    async fn order_find(&self, order: OrderId, roles: &Roles) -> Result<OrderRow, Refusal> {
         let missing =
             || Refusal::new(ProblemCode::OrderMissing, format!("there is no order {order}"));
         let row = self.0.store.order_get(order).await?.ok_or_else(missing)?;
+        let seen = match Order::decode(&row.body) {
+            Ok(Order { act: Act::Run { namespace, .. }, .. }) => {
+                roles.need(Role::Viewer, &namespace)
+            }
+            Err(_) => roles.need_everywhere(Role::Viewer),
+        };
+        seen.map_err(|_| missing())?;
+        Ok(row)
+    }
+
+    async fn order_look(&self, order: OrderId) -> Result<OrderView, Refusal> {
+        let row = self.order_find(order, &Roles::everywhere(Role::Viewer)).await?;
         self.order_view(&row).await
     }
 

@@ -1,8 +1,10 @@
 //! Keys: Ed25519, for certificates and signatures alike.
 
 use std::fmt;
+use std::str::FromStr;
 
 use base::Digest;
+use base::digest::DigestError;
 use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SubjectPublicKeyInfo};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,14 @@ pub struct Pin(Digest);
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for Pin {
+    type Err = DigestError;
+
+    fn from_str(text: &str) -> Result<Self, DigestError> {
+        text.parse().map(Self)
     }
 }
 

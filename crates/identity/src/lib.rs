@@ -8,6 +8,7 @@ mod certificate;
 mod file;
 mod key;
 mod name;
+mod pair;
 mod tls;
 mod token;
 
@@ -16,7 +17,8 @@ pub use certificate::Certificate;
 pub use file::{FileError, file_read, file_write};
 pub use key::{Key, Pin, PublicKey};
 pub use name::{Domain, DomainError, Name};
-pub use tls::{hub_config, site_config};
+pub use pair::{PairError, pair_files};
+pub use tls::{api_config, hub_config, site_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
 
 pub use rustls::pki_types::CertificateDer;

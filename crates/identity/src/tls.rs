@@ -68,6 +68,25 @@ pub fn hub_config(
     Ok(config)
 }
 
+/// For an API: those who come show a key of ours there, and no certificate.
+pub fn api_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: &Key,
+) -> Result<ServerConfig, IdentityError> {
+    server_config(chain, private(key)).map_err(failed)
+}
+
+pub(crate) fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions()?.with_no_client_auth();
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 /// For a site: only the hub below this root is spoken with. `now` is the later of the clock and of the
 /// time that the site has seen.
 pub fn site_config(

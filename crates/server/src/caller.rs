@@ -1,12 +1,13 @@
 //! Who asks for a change, and why.
 
 use axum::extract::FromRequestParts;
-use base::By;
+use base::{By, KeyName};
 use http::HeaderMap;
 use http::request::Parts;
-use wire::ACTOR_HEADER;
+use wire::{ACTOR_HEADER, Role};
 
-use crate::refusal::Refusal;
+use crate::access::Roles;
+use crate::refusal::{Refusal, internal};
 
 /// An actor's name is for people; a few words are enough.
 const ACTOR_CHARS_MAX: usize = 200;
@@ -16,32 +17,54 @@ const REASON_CHARS_MAX: usize = 1_000;
 
 const ANONYMOUS: &str = "anonymous";
 
-/// Whoever sent the request, by their own word.
+/// Before the name of a key, where it stands as an actor. Nobody may claim to be one.
+const KEY_ACTOR: &str = "key:";
+
+/// Whoever sent the request, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     actor: String,
+    roles: Roles,
 }
 
 impl Caller {
-    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+    /// Somebody with the key of the folder, by their own word: everything here is theirs.
+    pub(crate) fn of_folder(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let roles = Roles::everywhere(Role::Admin);
         let Some(value) = headers.get(ACTOR_HEADER) else {
-            return Ok(Self { actor: ANONYMOUS.to_owned() });
+            return Ok(Self { actor: ANONYMOUS.to_owned(), roles });
         };
         let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default().trim();
-        let is_plain = !text.is_empty() && !text.chars().any(char::is_control);
+        let is_plain =
+            !text.is_empty() && !text.chars().any(char::is_control) && !text.starts_with(KEY_ACTOR);
         if !is_plain || text.chars().count() > ACTOR_CHARS_MAX {
             let what = format!(
-                "write 1 to {ACTOR_CHARS_MAX} printable characters, or leave the header out"
+                "write 1 to {ACTOR_CHARS_MAX} printable characters that do not begin with `{KEY_ACTOR}`, or leave the header out"
             );
             return Err(Refusal::parameter(ACTOR_HEADER, what));
         }
-        Ok(Self { actor: text.to_owned() })
+        Ok(Self { actor: text.to_owned(), roles })
     }
 
-    /// A part of this program, such as what starts runs by schedule.
+    pub(crate) fn with_key(name: &KeyName, roles: Roles) -> Self {
+        Self { actor: format!("{KEY_ACTOR}{name}"), roles }
+    }
+
+    /// A part of this program, such as what starts runs by schedule: it asks no API, and does what
+    /// somebody who might has asked for.
     #[must_use]
     pub fn named(actor: &str) -> Self {
-        Self { actor: actor.to_owned() }
+        Self { actor: actor.to_owned(), roles: Roles::everywhere(Role::Admin) }
+    }
+
+    #[must_use]
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    #[must_use]
+    pub fn roles(&self) -> &Roles {
+        &self.roles
     }
 
     pub fn because(&self, reason: Option<String>) -> Result<By, Refusal> {
@@ -53,7 +76,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
-        Self::of(&parts.headers)
+        // The guard has put it there.
+        parts.extensions.get::<Self>().cloned().ok_or_else(internal)
     }
 }
 
@@ -78,21 +102,23 @@ mod tests {
     fn check(value: &[u8], expected: Option<&str>) {
         let mut headers = HeaderMap::new();
         headers.insert(ACTOR_HEADER, HeaderValue::from_bytes(value).expect("a header value"));
-        let caller = Caller::of(&headers).ok();
+        let caller = Caller::of_folder(&headers).ok();
         assert_eq!(caller.as_ref().map(|caller| caller.actor.as_str()), expected, "{value:?}");
     }
 
-    /// Mutation: take an actor of any length or with any bytes, or call a bad one anonymous.
+    /// Mutation: take an actor of any length or with any bytes, or one who claims a key, or call a bad
+    /// one anonymous.
     #[test]
     fn an_actor_is_a_short_printable_text() {
         check(b"ada", Some("ada"));
+        check(b"key:ada", None);
         check("Zo\u{eb} (night shift)".as_bytes(), Some("Zo\u{eb} (night shift)"));
         check(b"", None);
         check(b"  ", None);
         check(b"\xff\xfe", None);
         check("x".repeat(ACTOR_CHARS_MAX).as_bytes(), Some(&"x".repeat(ACTOR_CHARS_MAX)));
         check("x".repeat(ACTOR_CHARS_MAX + 1).as_bytes(), None);
-        assert_eq!(Caller::of(&HeaderMap::new()).expect("no header").actor, ANONYMOUS);
+        assert_eq!(Caller::of_folder(&HeaderMap::new()).expect("no header").actor, ANONYMOUS);
     }
 
     /// Mutation: let escape sequences through, or keep an empty reason.

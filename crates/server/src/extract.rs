@@ -60,9 +60,18 @@ impl Path {
     where
         T::Err: std::fmt::Display,
     {
+        let missing = || Refusal::parameter(name, "it is not in the path");
+        self.find(name)?.ok_or_else(missing)
+    }
+
+    /// The same, where the path need not have it.
+    pub(crate) fn find<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refusal>
+    where
+        T::Err: std::fmt::Display,
+    {
         let found = self.0.iter().find(|(found, _)| found == name);
-        let text = found.map_or("", |(_, value)| value);
-        text.parse().map_err(|wrong: T::Err| Refusal::parameter(name, wrong))
+        let parsed = found.map(|(_, text)| text.parse()).transpose();
+        parsed.map_err(|wrong: T::Err| Refusal::parameter(name, wrong))
     }
 }
 

@@ -1,23 +1,30 @@
 //! What stands before every operation: who may ask at all, how long it may take, and that a mistake
 //! of ours stays one answer.
 //!
-//! The API has no keys yet, so whoever can connect may use it. A browser on this machine can, on
-//! behalf of any page: so the request must be addressed to this machine by name (a page cannot make
-//! a browser do that for its own name, whatever its DNS says), and come from no other origin.
+//! Every operation takes a key. A browser on this machine could still ask on behalf of any page: so a
+//! request that comes over loopback must be addressed to this machine by name (a page cannot make a
+//! browser do that for its own name, whatever its DNS says), and none may come from another origin.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRef, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use wire::ProblemCode;
+use utoipa_axum::router::OpenApiRouter;
+use wire::{ProblemCode, Role};
 
+use crate::access::Access;
+use crate::extract::Path;
+use crate::key::Keys;
 use crate::refusal::{Refusal, internal};
+use crate::serve::Via;
 
 /// How long a request may take, its body included.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,12 +44,24 @@ pub trait Guarded: Clone + Send + Sync + 'static {
     }
 }
 
+#[derive(Clone)]
+struct Guard<S> {
+    state: S,
+    access: Arc<Access>,
+}
+
 /// The operations with all that stands before and around them.
-pub fn guard<S: Guarded>(operations: Router<S>, state: S) -> Router {
+pub fn guard<S>(operations: OpenApiRouter<S>, state: S) -> Router
+where
+    S: Guarded,
+    Keys: FromRef<S>,
+{
+    let (operations, api) = operations.split_for_parts();
+    let guard = Guard { state: state.clone(), access: Arc::new(Access::of(&api)) };
     operations
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(from_fn_with_state(state.clone(), guarded::<S>))
+        .layer(from_fn_with_state(guard, guarded::<S>))
         .with_state(state)
 }
 
@@ -56,12 +75,18 @@ async fn no_such_method() -> Refusal {
     Refusal::new(ProblemCode::MethodNotAllowed, detail)
 }
 
-async fn guarded<S: Guarded>(State(state): State<S>, request: Request, next: Next) -> Response {
+async fn guarded<S>(State(guard): State<Guard<S>>, request: Request, next: Next) -> Response
+where
+    S: Guarded,
+    Keys: FromRef<S>,
+{
+    let Guard { state, access } = guard;
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let method = request.method().clone();
-    let mut response = match is_ours(request.uri(), request.headers()) {
-        Ok(()) => answer(request, next, state.timeout(route, &method)).await,
+    let role = access.role(route, &method);
+    let mut response = match admit(request, role, &Keys::from_ref(&state)).await {
+        Ok(request) => answer(request, next, state.timeout(route, &method)).await,
         Err(refusal) => refusal.into_response(),
     };
     state.answered(route, &method, response.status().as_u16());
@@ -69,6 +94,22 @@ async fn guarded<S: Guarded>(State(state): State<S>, request: Request, next: Nex
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The request with who has sent it, where they may do what they ask for.
+async fn admit(request: Request, role: Option<Role>, keys: &Keys) -> Result<Request, Refusal> {
+    let via = request.extensions().get().copied().unwrap_or(Via::Loopback);
+    is_ours(via, request.uri(), request.headers())?;
+    let caller = keys.who(request.headers())?;
+    let (mut parts, body) = request.into_parts();
+    if let Some(role) = role {
+        match Path::of(&mut parts, &()).await?.find("namespace")? {
+            Some(namespace) => caller.roles().need(role, &namespace)?,
+            None => caller.roles().need_everywhere(role)?,
+        }
+    }
+    parts.extensions.insert(caller);
+    Ok(Request::from_parts(parts, body))
 }
 
 async fn answer(request: Request, next: Next, timeout: Duration) -> Response {
@@ -86,15 +127,24 @@ async fn answer(request: Request, next: Next, timeout: Duration) -> Response {
     }
 }
 
-/// Whether a request is addressed to this machine, and not sent by a page of another site.
-fn is_ours(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Whether a request is addressed to us, and not sent by a page of another site. Over TLS only those
+/// names lead here that our certificate has.
+fn is_ours(via: Via, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let refuse = |detail: &str| Err(Refusal::new(ProblemCode::ForeignOrigin, detail));
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().unwrap_or_default(),
         _ => return refuse("send exactly one `host` header"),
     };
-    if !is_local(host) || uri.authority().is_some_and(|authority| !is_local(authority.as_str())) {
+    let (scheme, is_named) = match via {
+        Via::Loopback => ("http://", is_local(host)),
+        Via::Tls => ("https://", !host.is_empty()),
+    };
+    let is_other = |authority: &Authority| match via {
+        Via::Loopback => !is_local(authority.as_str()),
+        Via::Tls => !authority.as_str().eq_ignore_ascii_case(host),
+    };
+    if !is_named || uri.authority().is_some_and(is_other) {
         return refuse(
             "this API answers to 127.0.0.1, localhost and [::1] only; use one of them in the address",
         );
@@ -102,7 +152,7 @@ fn is_ours(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let own = |origin: &HeaderValue| {
         let origin = origin.to_str().unwrap_or_default();
-        origin.strip_prefix("http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host))
+        origin.strip_prefix(scheme).is_some_and(|rest| rest.eq_ignore_ascii_case(host))
     };
     if !origins.all(own) {
         return refuse("a page of another origin cannot use this API");
@@ -139,7 +189,8 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).expect("a header"));
         }
-        assert_eq!(is_ours(&Uri::from_static("/"), &map).is_ok(), expected, "{headers:?}");
+        let found = is_ours(Via::Loopback, &Uri::from_static("/"), &map).is_ok();
+        assert_eq!(found, expected, "{headers:?}");
     }
 
     /// Mutation: compare only the beginning of a host, ignore its port's form, or skip a header.
@@ -167,7 +218,12 @@ mod tests {
         let absolute = Uri::from_static("http://evil.example/");
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        assert!(is_ours(&absolute, &headers).is_err());
+        assert!(is_ours(Via::Loopback, &absolute, &headers).is_err());
+        assert!(is_ours(Via::Tls, &absolute, &headers).is_err());
+        headers.insert(HOST, HeaderValue::from_static("hub.example:7475"));
+        assert!(is_ours(Via::Tls, &Uri::from_static("/"), &headers).is_ok());
+        headers.insert(ORIGIN, HeaderValue::from_static("https://evil.example"));
+        assert!(is_ours(Via::Tls, &Uri::from_static("/"), &headers).is_err());
     }
 
     /// Mutation: accept `null`, another port, or what a browser calls `same-site`.

@@ -1,14 +1,22 @@
 //! What the HTTP APIs of hub and site do alike: who may ask at all, what a request must look like, how
 //! it is refused, and how one listens and stops.
 
+mod access;
 mod caller;
+mod change;
 mod extract;
 mod guard;
+mod key;
+mod operation;
 mod refusal;
 mod serve;
 
+pub use access::Roles;
 pub use caller::{Caller, reason_of};
+pub use change::change_op;
 pub use extract::{Body, PageQuery, Path, Query, body_broken, cursor, limit};
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
+pub use key::{KeyParts, Keys, KeysError};
+pub use operation::with_keys;
 pub use refusal::{Refusal, finished, internal};
-pub use serve::{ServeError, serve};
+pub use serve::{Listening, ServeError, Shown, serve};

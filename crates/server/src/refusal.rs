@@ -1,7 +1,7 @@
 //! Refusals: no, as a problem document.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use store::{CommitError, StoreError};
 use wire::{Finding, Problem, ProblemCode};
@@ -40,6 +40,12 @@ impl Refusal {
     }
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} [{}]", self.0.detail, self.0.code)
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let problem = self.0;
@@ -52,6 +58,11 @@ impl IntoResponse for Refusal {
         let mut response = (status, body).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
+        if problem.code == ProblemCode::KeyRequired {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"isonomy\""));
+        }
         if problem.code == ProblemCode::Overloaded {
             response
                 .headers_mut()

@@ -5,16 +5,22 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
+use futures::future::join_all;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use identity::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections at once. A process has 1,024 files by default, and the gate may hold half of them.
+type Service = TowerToHyperService<Router>;
+
+/// Connections at once, at one door. A process has 1,024 files by default, and the gate may hold half of them.
 /// More wait in the system's queue.
 const CONNECTIONS_MAX: usize = 384;
 
@@ -27,6 +33,9 @@ const HEADERS_MAX: usize = 64;
 /// The largest head of a request. Browsers stay below 16 KiB.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// From a connection to the end of its handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What requests in progress get to finish at the end.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -38,48 +47,73 @@ pub enum ServeError {
     #[error("cannot tell which address is listened on")]
     Address(#[source] io::Error),
     #[error(
-        "the API listens on 127.0.0.1 only, and {0} is not: there are no keys yet that would keep others out"
+        "{0} is beyond this machine, where the API speaks TLS only: name a certificate and its key"
     )]
     NotLocal(std::net::SocketAddr),
+}
+
+/// Asked anew for each connection, since certificates are replaced while one serves.
+pub type Shown = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
+/// Where an API is asked.
+pub struct Listening {
+    pub listener: TcpListener,
+    /// In clear without, and then on this machine only.
+    pub tls: Option<Shown>,
+}
+
+/// By which door a request came. Over loopback a browser must be kept from asking for any page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    Loopback,
+    Tls,
 }
 
 /// Answers requests until `shutdown` or `closing`, and then those that have come already. Whoever waits
 /// for something longer is let go by `closing`.
 pub async fn serve(
-    listener: TcpListener,
+    doors: Vec<Listening>,
     router: Router,
     closing: CancellationToken,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let address = listener.local_addr().map_err(ServeError::Address)?;
-    if !address.ip().is_loopback() {
-        return Err(ServeError::NotLocal(address));
+    let (tasks, broken_off) = (TaskTracker::new(), CancellationToken::new());
+    let mut accepting = Vec::new();
+    for Listening { listener, tls } in doors {
+        let address = listener.local_addr().map_err(ServeError::Address)?;
+        let via = if tls.is_some() { Via::Tls } else { Via::Loopback };
+        if via == Via::Loopback && !address.ip().is_loopback() {
+            return Err(ServeError::NotLocal(address));
+        }
+        let server = Server {
+            router: router.clone().layer(Extension(via)),
+            tls,
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            tasks: tasks.clone(),
+            closing: closing.clone(),
+            broken_off: broken_off.clone(),
+        };
+        accepting.push(async move { server.accept(&listener).await });
     }
-    let server = Server {
-        router,
-        places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-        tasks: TaskTracker::new(),
-        closing,
-        broken_off: CancellationToken::new(),
-    };
     tokio::select! {
-        () = server.accept(&listener) => {}
+        _ = join_all(accepting) => {}
         () = shutdown => {}
-        () = server.closing.cancelled() => {}
+        () = closing.cancelled() => {}
     }
-    // Nobody new gets in while the others finish.
-    drop(listener);
-    server.closing.cancel();
-    server.tasks.close();
-    if tokio::time::timeout(STOP_GRACE, server.tasks.wait()).await.is_err() {
-        server.broken_off.cancel();
-        server.tasks.wait().await;
+    // Nobody new gets in while the others finish: the listeners are dropped.
+    closing.cancel();
+    tasks.close();
+    if timeout(STOP_GRACE, tasks.wait()).await.is_err() {
+        broken_off.cancel();
+        tasks.wait().await;
     }
     Ok(())
 }
 
+/// One door.
 struct Server {
     router: Router,
+    tls: Option<Shown>,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
     /// Requests in progress are the last of their connections.
@@ -112,23 +146,52 @@ impl Server {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let (closing, broken_off) = (self.closing.clone(), self.broken_off.clone());
+        let ends = Ends { closing: self.closing.clone(), broken_off: self.broken_off.clone() };
+        let tls = self.tls.as_ref().map(|shown| TlsAcceptor::from(shown()));
         self.tasks.spawn(async move {
             let _place = place;
-            let mut connection = pin!(connection);
-            let mut is_closing = false;
-            loop {
-                tokio::select! {
-                    // An error here is a client that went away or does not speak HTTP.
-                    _ = connection.as_mut() => return,
-                    () = closing.cancelled(), if !is_closing => {
-                        is_closing = true;
-                        connection.as_mut().graceful_shutdown();
-                    }
-                    () = broken_off.cancelled() => return,
+            let Some(tls) = tls else {
+                return ends.keep(builder.serve_connection(TokioIo::new(stream), service)).await;
+            };
+            let shake = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
+            let shaken = tokio::select! {
+                shaken = shake => shaken,
+                () = ends.closing.cancelled() => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => {
+                    ends.keep(builder.serve_connection(TokioIo::new(stream), service)).await;
                 }
+                Ok(Err(error)) => tracing::debug!(%error, "no handshake"),
+                Err(_) => tracing::debug!("a handshake that took too long"),
             }
         });
+    }
+}
+
+/// When a connection ends without its client's wish.
+struct Ends {
+    closing: CancellationToken,
+    broken_off: CancellationToken,
+}
+
+impl Ends {
+    async fn keep<I>(&self, connection: http1::Connection<I, Service>)
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    {
+        let mut connection = pin!(connection);
+        let mut is_closing = false;
+        loop {
+            tokio::select! {
+                // An error here is a client that went away or does not speak HTTP.
+                _ = connection.as_mut() => return,
+                () = self.closing.cancelled(), if !is_closing => {
+                    is_closing = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                () = self.broken_off.cancelled() => return,
+            }
+        }
     }
 }

@@ -6,11 +6,6 @@ use base::{By, Digest, Timestamp};
 use serde::Serialize;
 use store::Op;
 
-pub(crate) const CHANGE_TYPE: &str = "isonomy.change";
-
-/// The version that this binary writes.
-pub(crate) const CHANGE_VERSION: u32 = 1;
-
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ChangeKind {
@@ -22,9 +17,6 @@ pub(crate) enum ChangeKind {
 
 #[derive(Serialize)]
 struct ChangeDoc<'a> {
-    #[serde(rename = "type")]
-    document: &'static str,
-    v: u32,
     change: ChangeKind,
     namespace: &'a str,
     workflow: &'a str,
@@ -46,8 +38,6 @@ pub(crate) fn change_op(
     at: Timestamp,
 ) -> Op {
     let doc = ChangeDoc {
-        document: CHANGE_TYPE,
-        v: CHANGE_VERSION,
         change: kind,
         namespace: key.namespace.as_str(),
         workflow: key.name.as_str(),
@@ -55,6 +45,5 @@ pub(crate) fn change_op(
         previous,
         reason: by.reason.as_deref(),
     };
-    let change = serde_json::to_vec(&doc).expect("our own types have JSON text");
-    Op::ChangeAppend { at, actor: by.actor.clone(), change: change.into() }
+    server::change_op(&doc, by, at)
 }

@@ -190,6 +190,11 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::EventMediaType
         | ProblemCode::SiteMissing
         | ProblemCode::SiteJoined
-        | ProblemCode::OrderMissing => Some("refused"),
+        | ProblemCode::OrderMissing
+        | ProblemCode::KeyRequired
+        | ProblemCode::RoleMissing
+        | ProblemCode::KeyMissing
+        | ProblemCode::KeyExists
+        | ProblemCode::KeyLimit => Some("refused"),
     }
 }

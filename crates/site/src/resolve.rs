@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use base::Digest;
 use base::name::{FunctionRef, WorkflowKey};
+use server::Roles;
 use spec::read::LATEST;
 use spec::resolved::{Resolved, workflow_of, workflow_reference};
 use spec::revision::{Unresolved, revision_digests};
 use spec::{Catalog, Lookup, Manifest, Read, Reference, ReferenceKind, ReferenceTo};
 use store::{Store, WorkflowRow};
-use wire::ProblemCode;
+use wire::{ProblemCode, Role};
 use worker::{Wanted, Worker};
 
 use crate::refusal::{Refusal, internal};
@@ -86,7 +87,11 @@ struct Known {
 impl Resolver {
     /// Resolves documents that are applied together, and names them. What is wrong with any of them
     /// is said of all of them at once.
-    pub(crate) async fn resolve_all(&self, sent: Vec<Sent>) -> Result<Vec<Named>, Refusal> {
+    pub(crate) async fn resolve_all(
+        &self,
+        sent: Vec<Sent>,
+        roles: &Roles,
+    ) -> Result<Vec<Named>, Refusal> {
         let alone = Arc::new(Members::new());
         let mut wrong = Vec::new();
         let mut first = Vec::new();
@@ -100,13 +105,15 @@ impl Resolver {
             return Err(invalid(wrong));
         }
         let members = Arc::new(members(&first)?);
+        // Before anything is fetched with what their namespaces know.
+        members.keys().try_for_each(|key| roles.need(Role::Admin, &key.namespace))?;
         let mut resolutions = Vec::new();
         for resolution in first {
             if resolution.read.unresolved.is_empty() {
                 resolutions.push(resolution);
                 continue;
             }
-            match self.resolve(resolution.sent, &members).await? {
+            match self.resolve(resolution.sent, &members, roles).await? {
                 Ok(resolution) => resolutions.push(resolution),
                 Err(findings) => wrong.extend(findings),
             }
@@ -119,6 +126,7 @@ impl Resolver {
         &self,
         sent: Sent,
         members: &Arc<Members>,
+        roles: &Roles,
     ) -> Result<Result<Resolution, Vec<wire::Finding>>, Refusal> {
         let mut known = self.known(members);
         let mut sent = sent;
@@ -131,7 +139,7 @@ impl Resolver {
                 return Ok(Ok(resolution));
             }
             known = read;
-            self.look_up(&resolution.read, &mut known).await?;
+            self.look_up(&resolution.read, &mut known, roles).await?;
             sent = resolution.sent;
         }
         let detail = format!(
@@ -143,11 +151,11 @@ impl Resolver {
 
     /// Looks up what is asked for, and remembers what came of it. What lies behind addresses is
     /// fetched all at once.
-    async fn look_up(&self, read: &Read, known: &mut Known) -> Result<(), Refusal> {
+    async fn look_up(&self, read: &Read, known: &mut Known, roles: &Roles) -> Result<(), Refusal> {
         let mut uris = BTreeSet::new();
         for to in &read.unresolved {
             match to.kind {
-                ReferenceKind::Workflow => match self.workflow(&to.name).await? {
+                ReferenceKind::Workflow => match self.workflow(&to.name, roles).await? {
                     Ok(digest) => {
                         known.resolved.workflows.insert(to.name.clone(), digest);
                     }
@@ -181,8 +189,17 @@ impl Resolver {
     }
 
     /// The stored revision that a reference leads to, or why there is none.
-    async fn workflow(&self, reference: &str) -> Result<Result<Digest, String>, Refusal> {
+    async fn workflow(
+        &self,
+        reference: &str,
+        roles: &Roles,
+    ) -> Result<Result<Digest, String>, Refusal> {
         let (key, version) = workflow_of(reference).ok_or_else(internal)?;
+        // Whether it is there is not told to those who may not start it.
+        if roles.need(Role::Operator, &key.namespace).is_err() {
+            let role = Role::Operator;
+            return Ok(Err(format!("the key has no role `{role}` in `{}`", key.namespace)));
+        }
         let head = match self.store.workflow_get(key.clone()).await? {
             None => return Ok(Err("no workflow of that name is applied".to_owned())),
             Some(WorkflowRow { deleted_at: Some(_), .. }) => {

@@ -8,11 +8,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use secrets::{Entry, FileError, ReadError, SetError, Vault};
 use serde::Serialize;
-use server::Caller;
-use store::{Op, Preconditions, Store};
+use server::{Caller, change_op};
+use store::{Preconditions, Store};
 use wire::{Page, ProblemCode, SecretChanged, SecretView};
 
-use crate::change::{CHANGE_TYPE, CHANGE_VERSION, ChangeKind};
+use crate::change::ChangeKind;
 use crate::refusal::{Refusal, finished};
 
 #[derive(Clone)]
@@ -24,9 +24,6 @@ pub(crate) struct Keeper {
 
 #[derive(Serialize)]
 struct ChangeDoc<'a> {
-    #[serde(rename = "type")]
-    document: &'static str,
-    v: u32,
     change: ChangeKind,
     namespace: &'a str,
     secret: &'a str,
@@ -125,16 +122,13 @@ impl Keeper {
         by: &By,
     ) -> Result<(), Refused> {
         let doc = ChangeDoc {
-            document: CHANGE_TYPE,
-            v: CHANGE_VERSION,
             change,
             namespace: namespace.as_str(),
             secret: name.as_str(),
             version,
             reason: by.reason.as_deref(),
         };
-        let change = serde_json::to_vec(&doc).expect("our own types have JSON text").into();
-        let op = Op::ChangeAppend { at: self.clock.now(), actor: by.actor.clone(), change };
+        let op = change_op(&doc, by, self.clock.now());
         let preconditions = Preconditions { run: None, epoch: Some(self.store.epoch()) };
         let committed = self.store.commit(vec![op], preconditions).await;
         committed.map_err(|error| Refused::Store(error.into()))

@@ -9,13 +9,12 @@ use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::Gate;
 use secrets::Vault;
-use server::ServeError;
+use server::{KeyParts, Keys, KeysError, Listening, ServeError};
 use store::{RunState, Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{Health, SiteStatus, StoreCompacted, Version};
+use wire::{ApiKey, Health, SiteStatus, StoreCompacted, Version};
 use worker::{Catalog, Worker};
 
 use crate::api::router;
@@ -51,6 +50,8 @@ pub struct Parts {
     pub secrets: Option<PathBuf>,
     /// Whose site this is; nobody's, where it has joined no hub.
     pub membership: Option<Membership>,
+    /// The key of whoever may read the site's folder.
+    pub own_key: ApiKey,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     /// What the store counts of itself, for metrics.
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     pub secrets: Keeper,
     pub custodian: Custodian,
     pub requests: Requests,
+    pub keys: Keys,
     pub closing: CancellationToken,
     schedules: Schedules,
     /// While schedules are kept.
@@ -91,6 +93,8 @@ pub enum SiteError {
     Resume(#[source] StoreError),
     #[error("cannot take up the line to the hub")]
     Line(#[from] LineError),
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 impl Site {
@@ -103,6 +107,7 @@ impl Site {
             program,
             secrets,
             membership,
+            own_key,
             clock,
             random,
             store_figures,
@@ -117,6 +122,7 @@ impl Site {
                 Some(LineKeeper::open(membership, store, clock, Arc::clone(&random)).await?)
             }
         };
+        let keys = KeyParts::of(&store, &clock, &random).open("site", &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
         let journals = config.journals;
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
@@ -207,6 +213,7 @@ impl Site {
             secrets: keeper,
             custodian,
             requests: Requests::default(),
+            keys,
             closing,
             schedules,
             scheduling: Mutex::default(),
@@ -270,10 +277,10 @@ impl Site {
     /// Whoever waits for a run or follows one is let go at once; their runs are not affected.
     pub async fn serve(
         &self,
-        listener: TcpListener,
+        doors: Vec<Listening>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        server::serve(listener, router(self.clone()), self.0.closing.clone(), shutdown).await
+        server::serve(doors, router(self.clone()), self.0.closing.clone(), shutdown).await
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is

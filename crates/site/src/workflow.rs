@@ -179,7 +179,7 @@ impl Workflows {
         let WorkflowApply { text, dry_run, source, reason } = apply;
         let by = caller.because(reason)?;
         let source = source.unwrap_or_else(|| SOURCE.to_owned());
-        let plans = self.plans(vec![Sent { text, source }]).await?;
+        let plans = self.plans(vec![Sent { text, source }], caller).await?;
         let found = plans.iter().map(|plan| &plan.key).find(|found| *found != key);
         if let Some(found) = found {
             let detail =
@@ -206,7 +206,7 @@ impl Workflows {
             text: document.text,
             source: document.source.unwrap_or_else(|| SOURCE.to_owned()),
         });
-        let plans = self.plans(sent.collect()).await?;
+        let plans = self.plans(sent.collect(), caller).await?;
         let (workflows, dry_run) = (self.clone(), set.dry_run);
         finished(async move { workflows.carry_out(plans, &by, dry_run).await }).await
     }
@@ -238,9 +238,11 @@ impl Workflows {
     }
 
     /// Reads documents that are applied together.
-    async fn plans(&self, sent: Vec<Sent>) -> Result<Vec<Plan>, Refusal> {
+    async fn plans(&self, sent: Vec<Sent>, caller: &Caller) -> Result<Vec<Plan>, Refusal> {
         let (mut plans, mut wrong) = (Vec::new(), Vec::new());
-        for Named { resolution, revision } in self.0.resolver.resolve_all(sent).await? {
+        for Named { resolution, revision } in
+            self.0.resolver.resolve_all(sent, caller.roles()).await?
+        {
             let Resolution { sent: Sent { text, source }, read, resolved } = resolution;
             let unparsed = &read.unparsed;
             let found = expressions::check(&self.0.evaluators, unparsed, &text, &source).await?;

@@ -293,6 +293,8 @@ impl<'db> Applier<'db> {
             Op::TokenPut(row) => self.token_put(row),
             Op::TokenUse { secret, by, now } => self.token_use(secret, by, *now),
             Op::TokenForget { until } => self.token_forget(*until),
+            Op::ResourcePut(row) => self.resource_put(row),
+            Op::ResourceDelete { kind, name } => self.resource_delete(*kind, name),
             Op::EventAppend(row) => self.event_append(row),
             Op::EventForget { needed, kept, rows } => self.event_forget(*kept, *needed, *rows),
             Op::LogAppend(row) => self.log_append(row),

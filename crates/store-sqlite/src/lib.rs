@@ -24,6 +24,7 @@ mod open;
 mod outcome;
 mod read_ahead;
 mod reader;
+mod resource;
 mod run;
 mod run_list;
 mod schedule;
@@ -55,9 +56,9 @@ use futures::future::{BoxFuture, FutureExt as _};
 use store::{
     Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow, EventQuery,
     EventRow, EventsKept, FleetStore, JournalKept, LinkStore, LogRow, LongRow, Op, OrderRow,
-    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, RevisionRow, RunQuery, RunRow,
-    RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store, StoreError, StretchRow, TokenRow,
-    WakeCursor, WorkflowRow,
+    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind, ResourceRow,
+    ResourceStore, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, SiteRow,
+    Snapshot, Store, StoreError, StretchRow, TokenRow, WakeCursor, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -518,5 +519,22 @@ impl FleetStore for SqliteStore {
 
     fn entry_beside(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<EntryRow>> {
         self.ask("list entries kept beside", move |db| fleet::entry_beside(db, &site, after, limit))
+    }
+}
+
+impl ResourceStore for SqliteStore {
+    fn resource_get(&self, kind: ResourceKind, name: String) -> Answer<'_, Option<ResourceRow>> {
+        self.ask("read a resource", move |db| resource::resource_get(db, kind, name))
+    }
+
+    fn resource_list(
+        &self,
+        kind: ResourceKind,
+        after: Option<String>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ResourceRow>> {
+        self.ask("list resources", move |db| {
+            resource::resource_list(db, kind, after.as_deref(), limit)
+        })
     }
 }

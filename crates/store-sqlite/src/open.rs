@@ -21,7 +21,7 @@ use crate::upkeep::SCRATCH;
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
@@ -32,6 +32,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("sql/schema_forget.sql"),
     include_str!("sql/schema_run_by_place.sql"),
     include_str!("sql/schema_link.sql"),
+    include_str!("sql/schema_resource.sql"),
 ];
 
 /// Statements that a connection keeps compiled: all that it has, since each is asked again.

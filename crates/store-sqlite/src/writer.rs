@@ -487,6 +487,7 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::SeatPut { seat, .. } => seat.len(),
         Op::EntryTake(row) => row.entry.len(),
         Op::TokenPut(row) => row.record.len(),
+        Op::ResourcePut(row) => row.record.len(),
         Op::OutboxPut(_)
         | Op::OutboxMark { .. }
         | Op::OutboxForget { .. }
@@ -494,7 +495,8 @@ fn payload_bytes(ops: &[Op]) -> usize {
         | Op::OrderClose { .. }
         | Op::OrderForget { .. }
         | Op::TokenUse { .. }
-        | Op::TokenForget { .. } => 0,
+        | Op::TokenForget { .. }
+        | Op::ResourceDelete { .. } => 0,
     };
     ops.iter().map(one).sum()
 }

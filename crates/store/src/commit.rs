@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     BlobId, EntryRow, EventLimits, EventRow, LogRow, OrderRow, OutboxRow, OutcomeRow, ReceiptRow,
-    RevisionRow, RunRow, ScheduleRow, Sequence, TokenRow, WorkflowRow,
+    ResourceKind, ResourceRow, RevisionRow, RunRow, ScheduleRow, Sequence, TokenRow, WorkflowRow,
 };
 
 /// Everything that can be written.
@@ -184,6 +184,12 @@ pub enum Op {
     /// Forgets tokens whose time was over by `until`.
     TokenForget {
         until: Timestamp,
+    },
+    ResourcePut(ResourceRow),
+    /// Harmless where there is none.
+    ResourceDelete {
+        kind: ResourceKind,
+        name: String,
     },
 }
 

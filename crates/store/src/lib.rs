@@ -16,6 +16,7 @@ mod link;
 mod log;
 pub mod memory;
 mod outcome;
+mod resource;
 mod run;
 mod schedule;
 pub mod suite;
@@ -33,6 +34,7 @@ pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use link::{LinkStore, OrderRow, OutboxRow, ReceiptRow};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
+pub use resource::{ResourceKind, ResourceRow, ResourceStore};
 pub use run::{RunCursor, RunQuery, RunRow, RunState, WakeCursor};
 pub use schedule::ScheduleRow;
 pub use upkeep::{Copied, Upkeep, Verified};
@@ -54,7 +56,7 @@ pub struct StoreError {
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// What a site or a hub keeps. Memory and SQLite pass one suite ([`suite`]).
-pub trait Store: LinkStore + FleetStore + Send + Sync + 'static {
+pub trait Store: LinkStore + FleetStore + ResourceStore + Send + Sync + 'static {
     /// This life of the store; new at init and at restore.
     fn incarnation(&self) -> IncarnationId;
 

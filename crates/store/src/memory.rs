@@ -6,6 +6,7 @@
 mod apply;
 mod forget;
 mod link;
+mod resource;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -21,9 +22,9 @@ use futures::future::{BoxFuture, FutureExt as _, ready};
 use crate::{
     Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow,
     EventLimits, EventQuery, EventRow, EventsKept, JournalKept, LogRow, LongRow, Op, OrderRow,
-    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, RevisionRow, RunQuery, RunRow,
-    RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store, StretchRow, TokenRow, WakeCursor,
-    WorkflowRow,
+    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind, RevisionRow,
+    RunQuery, RunRow, RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store, StretchRow,
+    TokenRow, WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -71,6 +72,7 @@ struct Kept {
     entry_places: HashMap<(SiteName, Stream, Bytes), usize>,
     entries_beside: Vec<EntryRow>,
     tokens: HashMap<Digest, TokenRow>,
+    resources: BTreeMap<(ResourceKind, String), Bytes>,
     log_position: u64,
     schedules: BTreeMap<(WorkflowKey, String), ScheduleRow>,
     events: Events,

@@ -43,6 +43,7 @@ fn every_case_of_the_suite_is_in_the_list() {
         ("link", include_str!("../src/suite/link.rs")),
         ("log", include_str!("../src/suite/log.rs")),
         ("outcome", include_str!("../src/suite/outcome.rs")),
+        ("resource", include_str!("../src/suite/resource.rs")),
         ("run", include_str!("../src/suite/run.rs")),
         ("schedule", include_str!("../src/suite/schedule.rs")),
         ("workflow", include_str!("../src/suite/workflow.rs")),

@@ -9,6 +9,7 @@ pub mod event;
 pub mod fleet;
 pub mod hub;
 pub mod join;
+pub mod key;
 pub mod link;
 pub mod log;
 pub mod order;
@@ -27,6 +28,10 @@ pub use fleet::{
     TokenCreate, TokenCreated,
 };
 pub use hub::{HubHealth, HubVersion};
+pub use key::{
+    ApiKey, ApiKeyError, EVERYWHERE, KeyCreate, KeyCreated, KeyRevoke, KeyState, KeyView, Role,
+    RoleError, Whoami,
+};
 pub use log::LogView;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
@@ -45,6 +50,6 @@ pub use workflow::{
     WorkflowDocument, WorkflowSetApply, WorkflowView,
 };
 
-/// Header in which a local client says who acts. A claim, not a proof: the API listens on loopback
-/// only, and keys come with the hub.
+/// Header in which whoever has the key of a folder says who acts. A claim, not a proof; a key with a
+/// name speaks for itself.
 pub const ACTOR_HEADER: &str = "isonomy-actor";

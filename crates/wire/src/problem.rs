@@ -110,10 +110,25 @@ pub enum ProblemCode {
     /// The hub has no such order.
     #[serde(rename = "FLT-003")]
     OrderMissing,
+    /// The request has no key, or none that is good.
+    #[serde(rename = "KEY-001")]
+    KeyRequired,
+    /// The key has no such role there.
+    #[serde(rename = "KEY-002")]
+    RoleMissing,
+    /// There is no such key.
+    #[serde(rename = "KEY-003")]
+    KeyMissing,
+    /// There is a good key of that name.
+    #[serde(rename = "KEY-004")]
+    KeyExists,
+    /// One key too many.
+    #[serde(rename = "KEY-005")]
+    KeyLimit,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 39] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -148,6 +163,11 @@ impl ProblemCode {
         Self::SiteMissing,
         Self::SiteJoined,
         Self::OrderMissing,
+        Self::KeyRequired,
+        Self::RoleMissing,
+        Self::KeyMissing,
+        Self::KeyExists,
+        Self::KeyLimit,
     ];
 
     #[must_use]
@@ -187,6 +207,11 @@ impl ProblemCode {
             Self::SiteMissing => "FLT-001",
             Self::SiteJoined => "FLT-002",
             Self::OrderMissing => "FLT-003",
+            Self::KeyRequired => "KEY-001",
+            Self::RoleMissing => "KEY-002",
+            Self::KeyMissing => "KEY-003",
+            Self::KeyExists => "KEY-004",
+            Self::KeyLimit => "KEY-005",
         }
     }
 
@@ -227,6 +252,11 @@ impl ProblemCode {
             Self::SiteMissing => "No such site",
             Self::SiteJoined => "The site has joined",
             Self::OrderMissing => "No such order",
+            Self::KeyRequired => "A key is needed",
+            Self::RoleMissing => "The key has no such role",
+            Self::KeyMissing => "No such key",
+            Self::KeyExists => "The key exists",
+            Self::KeyLimit => "Too many keys",
         }
     }
 
@@ -238,14 +268,16 @@ impl ProblemCode {
             | Self::ParameterInvalid
             | Self::WorkflowMismatch
             | Self::EventInvalid => 400,
-            Self::ForeignOrigin => 403,
+            Self::KeyRequired => 401,
+            Self::ForeignOrigin | Self::RoleMissing => 403,
             Self::NoSuchOperation
             | Self::WorkflowMissing
             | Self::RevisionMissing
             | Self::RunMissing
             | Self::SecretMissing
             | Self::SiteMissing
-            | Self::OrderMissing => 404,
+            | Self::OrderMissing
+            | Self::KeyMissing => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::RunExists
@@ -255,8 +287,9 @@ impl ProblemCode {
             | Self::RunNotSuspended
             | Self::SecretElsewhere
             | Self::SiteJoined
+            | Self::KeyExists
             | Self::SecretsOff => 409,
-            Self::TooLarge | Self::SecretLimit => 413,
+            Self::TooLarge | Self::SecretLimit | Self::KeyLimit => 413,
             Self::NotJson | Self::EventMediaType => 415,
             Self::WorkflowInvalid => 422,
             Self::RunBusy | Self::Overloaded => 429,

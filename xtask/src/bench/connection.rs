@@ -17,6 +17,8 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub struct Connection {
     stream: BufReader<TcpStream>,
     host: String,
+    /// A header of every request, with its line end.
+    authorization: String,
     line: String,
 }
 
@@ -27,21 +29,23 @@ pub struct Answer {
 }
 
 impl Connection {
-    /// `host` is address and port.
-    pub fn open(host: &str) -> anyhow::Result<Self> {
+    /// `host` is address and port, and `key` what the server takes.
+    pub fn open(host: &str, key: &str) -> anyhow::Result<Self> {
+        let authorization = format!("authorization: Bearer {key}\r\n");
         let stream =
             TcpStream::connect(host).with_context(|| format!("cannot connect to {host}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
-        Ok(Self { stream: BufReader::new(stream), host: host.to_owned(), line: String::new() })
+        let (stream, host) = (BufReader::new(stream), host.to_owned());
+        Ok(Self { stream, host, authorization, line: String::new() })
     }
 
     /// The bytes of a request, to be sent many times.
     #[must_use]
     pub fn request(&self, method: &str, path: &str, body: &str) -> Vec<u8> {
-        let (host, length) = (&self.host, body.len());
+        let (host, key, length) = (&self.host, &self.authorization, body.len());
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{key}\r\n"
         );
         (head + body).into_bytes()
     }
@@ -107,7 +111,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).expect("a client that reads");
             String::from_utf8_lossy(&request[..read]).into_owned()
         });
-        let mut connection = Connection::open(&host).expect("a server");
+        let mut connection = Connection::open(&host, "key").expect("a server");
         let request = connection.request("POST", "/runs?wait=1", "{}");
         let answer = connection.send(&request);
         let asked = server.join().expect("a server that ends");

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use super::CROWD;
-use super::connection::Connection;
 use super::server::Server;
 use super::workflow::Workflow;
 
@@ -25,7 +24,7 @@ const TIME_MAX: Duration = Duration::from_secs(30 * 60);
 pub fn start(server: &Server, workflow: &Workflow, runs: u64) -> anyhow::Result<()> {
     let started = AtomicU64::new(0);
     let one = || -> anyhow::Result<()> {
-        let mut connection = Connection::open(server.host())?;
+        let mut connection = server.connect()?;
         let request = server.detach_request(&connection, workflow);
         while started.fetch_add(1, Ordering::Relaxed) < runs {
             loop {

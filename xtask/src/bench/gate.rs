@@ -125,7 +125,7 @@ mod tests {
         let gate = Gate::start().expect("a free port");
         let address = gate.address().to_owned();
         let client = std::thread::spawn(move || {
-            let mut connection = Connection::open(&address).expect("a gate");
+            let mut connection = Connection::open(&address, "key").expect("a gate");
             let request = connection.request("GET", "/step", "");
             connection.send(&request).expect("an answer").status
         });

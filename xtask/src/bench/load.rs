@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::connection::{Connection, beginning};
+use super::connection::beginning;
 use super::process::{self, Usage};
 use super::server::{Counters, Server};
 use super::workflow::Workflow;
@@ -101,7 +101,7 @@ impl Load<'_> {
 
     fn one(&self, server: &Server, barrier: &Barrier) -> anyhow::Result<Seen> {
         // Whoever failed to connect still comes to the barrier, so that the others do not wait.
-        let opened = Connection::open(server.host());
+        let opened = server.connect();
         barrier.wait();
         let mut connection = opened?;
         let request = server.start_request(&connection, self.workflow);

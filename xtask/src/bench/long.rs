@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use super::connection::Connection;
 use super::machine::Machine;
 use super::options::Options;
 use super::process::{self, mebibytes};
@@ -120,7 +119,7 @@ pub fn configure(config: &Path, journals: &str) -> anyhow::Result<()> {
 }
 
 fn begin(server: &Server, workflow: &Workflow) -> anyhow::Result<()> {
-    let mut connection = Connection::open(server.host())?;
+    let mut connection = server.connect()?;
     let start = server.detach_request(&connection, workflow);
     connection.send(&start)?.success("cannot start a run").map(drop)
 }
@@ -132,7 +131,7 @@ pub struct Compacted {
 }
 
 pub fn compact(server: &Server) -> anyhow::Result<Compacted> {
-    let mut connection = Connection::open(server.host())?;
+    let mut connection = server.connect()?;
     let request = connection.request("POST", "/api/v1/store/compact", "");
     let answer = connection.send(&request)?.success("cannot compact the store")?;
     let done: Value = serde_json::from_slice(&answer).context("the answer is not JSON")?;
@@ -223,7 +222,7 @@ fn tail(built: &Built, journals: &'static str, time: Duration) -> anyhow::Result
     for _ in 0..NEIGHBOURS {
         begin(&server, &long)?;
     }
-    let mut connection = Connection::open(server.host())?;
+    let mut connection = server.connect()?;
     let start = server.start_request(&connection, &small);
     let mut took = Vec::new();
     let begun = Instant::now();

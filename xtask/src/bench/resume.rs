@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use super::comparison::{Bound, Comparison, Row, Target};
-use super::connection::Connection;
 use super::gate::{self, Gate};
 use super::machine::Machine;
 use super::options::Options;
@@ -104,7 +103,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 fn start_all(server: &Server, workflow: &Workflow) -> anyhow::Result<()> {
-    let mut connection = Connection::open(server.host())?;
+    let mut connection = server.connect()?;
     let request = server.detach_request(&connection, workflow);
     for _ in 0..RUNS {
         connection.send(&request)?.success("cannot start a run")?;

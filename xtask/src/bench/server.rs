@@ -15,6 +15,8 @@ use super::workflow::Workflow;
 pub struct Server {
     child: Child,
     host: String,
+    /// The key that it leaves in its folder.
+    key: String,
 }
 
 /// What the site counts of itself, from `/metrics`.
@@ -75,7 +77,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("cannot start `{}`", program.display()))?;
         // From here on the child is stopped even if something fails.
-        let mut server = Self { child, host: String::new() };
+        let mut server = Self { child, host: String::new(), key: String::new() };
         let stdout = server.child.stdout.take().context("the server has no stdout")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).context("the server says nothing")?;
@@ -83,6 +85,10 @@ impl Server {
             bail!("the server did not say where it listens, but `{}`", line.trim());
         };
         server.host = host.trim_end_matches('/').to_owned();
+        let key = data.join("key");
+        let text = std::fs::read_to_string(&key);
+        server.key =
+            text.with_context(|| format!("cannot read `{}`", key.display()))?.trim().to_owned();
         Ok(server)
     }
 
@@ -91,10 +97,9 @@ impl Server {
         self.child.id()
     }
 
-    /// Address and port.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        &self.host
+    /// A connection of somebody with its key.
+    pub fn connect(&self) -> anyhow::Result<Connection> {
+        Connection::open(&self.host, &self.key)
     }
 
     /// Asks whether the site is up; it is, or this is an error.
@@ -103,7 +108,7 @@ impl Server {
     }
 
     pub fn get(&self, path: &str) -> anyhow::Result<Vec<u8>> {
-        let mut connection = Connection::open(&self.host)?;
+        let mut connection = self.connect()?;
         let request = connection.request("GET", path, "");
         connection.send(&request)?.success(&format!("cannot read `{path}`"))
     }
@@ -145,7 +150,7 @@ impl Server {
     }
 
     pub fn apply(&self, workflow: &Workflow) -> anyhow::Result<()> {
-        let mut connection = Connection::open(&self.host)?;
+        let mut connection = self.connect()?;
         let body = json!({ "text": workflow.text }).to_string();
         let path = format!("/api/v1/namespaces/bench/workflows/{}", workflow.name);
         let apply = connection.request("PUT", &path, &body);
@@ -155,7 +160,7 @@ impl Server {
     /// Applies the workflow and looks at one run of it.
     pub fn prepare(&self, workflow: &Workflow) -> anyhow::Result<()> {
         self.apply(workflow)?;
-        let mut connection = Connection::open(&self.host)?;
+        let mut connection = self.connect()?;
         let start = self.start_request(&connection, workflow);
         let body = connection.send(&start)?.success("cannot start a run")?;
         let run: Value = serde_json::from_slice(&body).context("the answer is not JSON")?;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use super::connection::{Connection, beginning};
+use super::connection::beginning;
 use super::load::{Load, has_completed, latency_ms};
 use super::long;
 use super::machine::Machine;
@@ -199,7 +199,7 @@ impl Turns {
         rare: &[Rare],
         seen: &Seen,
     ) -> anyhow::Result<()> {
-        let mut connection = Connection::open(server.host())?;
+        let mut connection = server.connect()?;
         let usual = server.start_request(&connection, steps);
         let rare: Vec<_> = rare
             .iter()

@@ -15,7 +15,7 @@ const ALLOWED: [Row; 20] = [
     ("link", &["base", "wire", "store"], &[]),
     ("identity", &["base"], &[]),
     // What the APIs of hub and site do alike.
-    ("server", &["base", "store", "wire"], &[]),
+    ("server", &["base", "identity", "store", "wire"], &[]),
     ("hub", &["base", "identity", "link", "server", "store", "wire"], &[]),
     ("expr", &["base"], &[]),
     ("spec", &["base", "expr"], &[]),
@@ -49,6 +49,7 @@ const ALLOWED: [Row; 20] = [
             "secrets",
             "gateway",
             "worker",
+            "server",
             "hub",
             "identity",
             "site",

@@ -150,7 +150,7 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("tokio-tungstenite", &["hub", "site"]),
     ("tungstenite", &[]),
     // The gate dials the hub with it, and the hub's door takes it.
-    ("tokio-rustls", &["gateway", "hub"]),
+    ("tokio-rustls", &["gateway", "server", "hub"]),
     ("async-std", &[]),
 ];
 

@@ -7,7 +7,7 @@ use base::SiteName;
 use clap::{Args, Subcommand};
 use identity::Domain;
 
-use super::{OutputArgs, tag};
+use super::{ApiArgs, OutputArgs, tag};
 use crate::address;
 
 /// All addresses of this machine: sites come from elsewhere.
@@ -37,6 +37,8 @@ pub struct HubInit {
     /// Folder of the hub; made where there is none
     #[arg(long, default_value = address::HUB_DATA, value_name = "DIR")]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +55,8 @@ pub struct HubServe {
     /// Port of the API, on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = address::HUB_PORT)]
     pub port: u16,
+    #[command(flatten)]
+    pub api: ApiArgs,
     /// What to log on stderr, such as `debug` or `warn,isonomy_hub=debug`
     #[arg(long, env = "ISONOMY_LOG", default_value = "warn,isonomy=info", value_name = "FILTER")]
     pub log: String,

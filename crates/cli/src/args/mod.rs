@@ -3,19 +3,23 @@
 pub mod author;
 pub mod events;
 pub mod hub;
+pub mod key;
 pub mod logs;
 pub mod secrets;
 pub mod site;
 pub mod store;
 pub mod test;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use base::{Namespace, RunId, SiteName, WorkflowName};
 use clap::{Args, Parser, Subcommand};
 
-use crate::address;
+use crate::address::{self, Chosen};
+use crate::context::Contexts;
 use crate::demo;
+use crate::failure::Outcome;
 use crate::output::Format;
 
 #[derive(Debug, Parser)]
@@ -28,19 +32,46 @@ use crate::output::Format;
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Clone, Args)]
-pub struct Global {
-    /// Namespace; a file's own namespace wins for that file
-    #[arg(short, long, global = true, default_value = "default", value_parser = Namespace::parse, value_name = "NAME")]
-    pub namespace: Namespace,
-    /// Address of the site or hub [default: what `./.isonomy/address` or `./.isonomy-hub/address` says, else http://127.0.0.1:7474 or 7475]
-    #[arg(long, global = true, env = "ISONOMY_SERVER", value_name = "URL")]
+pub struct GlobalArgs {
+    /// Namespace; a file's own namespace wins for that file [default: the context's, else `default`]
+    #[arg(short, long, global = true, value_parser = Namespace::parse, value_name = "NAME")]
+    pub namespace: Option<Namespace>,
+    /// The site or hub: its URL, or its data folder on this machine; also ISONOMY_SERVER, with the key in ISONOMY_KEY [default: the context in use, else whoever serves from `./.isonomy` or `./.isonomy-hub`]
+    #[arg(long, global = true, value_name = "URL|DIR")]
     pub server: Option<String>,
+    /// The site or hub, by its name in `isonomy context list`; also ISONOMY_CONTEXT
+    #[arg(long, global = true, value_name = "NAME", value_parser = key::context_name, conflicts_with = "server")]
+    pub context: Option<String>,
+}
+
+/// The namespace, and whom to ask.
+#[derive(Debug, Clone)]
+pub struct Global {
+    pub namespace: Namespace,
+    /// The namespace where somebody has typed it.
+    pub given: Option<Namespace>,
+    pub chosen: Chosen,
+}
+
+impl Global {
+    pub fn of(args: GlobalArgs) -> Outcome<Self> {
+        let GlobalArgs { namespace: given, server, context } = args;
+        let contexts = Contexts::open()?;
+        let chosen = Chosen::find(server, context.as_deref(), contexts.as_ref())?;
+        let of_context = match &chosen {
+            Chosen::Context(context) => context.namespace.clone(),
+            Chosen::Server(_) | Chosen::Nothing => None,
+        };
+        let usual = || Namespace::parse("default").expect("a name");
+        let namespace = given.clone().or(of_context).unwrap_or_else(usual);
+        Ok(Self { namespace, given, chosen })
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +100,12 @@ pub enum Command {
     Site(site::SiteArgs),
     /// The fleet, as its hub knows it
     Sites(site::SitesArgs),
+    /// Who may ask a hub or site, and for what
+    Keys(key::KeysArgs),
+    /// Which hub or site one talks to
+    Context(key::ContextArgs),
+    /// Show who one is for the hub or site that one talks to
+    Whoami(OutputArgs),
     /// Show the version of this program, and of the site if one is there
     Version(OutputArgs),
     /// Send an event, so that workflows that listen to it go on
@@ -98,6 +135,20 @@ pub struct OutputArgs {
     pub output: Format,
 }
 
+/// Where an API is asked beyond this machine.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ApiArgs {
+    /// Where else the API is asked, over TLS [default: on this machine only]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub api: Option<SocketAddr>,
+    /// The certificate that is shown there, with its chain, in PEM; read anew when it changes
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "api"])]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct DevArgs {
     /// Folder of the store; made where there is none
@@ -106,6 +157,8 @@ pub struct DevArgs {
     /// Port on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = address::PORT)]
     pub port: u16,
+    #[command(flatten)]
+    pub api: ApiArgs,
     /// The site's configuration [default: `site.yaml` in the data folder, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

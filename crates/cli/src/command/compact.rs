@@ -13,7 +13,7 @@ use store_sqlite::{DATABASE_FILE, OpenOptions, SqliteStore};
 use wire::StoreCompacted;
 
 use super::dev::CONFIG_FILE;
-use crate::address::Address;
+use crate::address::{Address, Chosen, Whom};
 use crate::api::Api;
 use crate::args::Global;
 use crate::args::store::StoreCompact;
@@ -26,13 +26,18 @@ use crate::serve;
 const PART: Duration = Duration::from_secs(5);
 
 pub async fn compact(global: &Global, args: StoreCompact) -> Outcome {
-    let served = Address::of(global.server.clone(), &args.data);
+    let served = match &global.chosen {
+        Chosen::Server(server) => Some(Address::parse(server, Some(Whom::Site))),
+        // The folder is what is meant, whoever else one talks to.
+        Chosen::Context(_) | Chosen::Nothing => Address::of_folder(&args.data),
+    };
+    let is_named = matches!(global.chosen, Chosen::Server(_));
     let done = match served {
         Some(address) => {
             let api = Api::new(address, global.namespace.clone())?;
             match all(async || api.store_compact().await).await {
                 // A site that was killed leaves its address behind.
-                Err(failure) if failure.exit == Exit::Unreachable && global.server.is_none() => {
+                Err(failure) if failure.exit == Exit::Unreachable && !is_named => {
                     in_folder(&args).await?
                 }
                 done => done?,

@@ -19,10 +19,10 @@ pub async fn dev(args: DevArgs) -> Outcome {
     let interrupt = Interrupt::any()?;
     let usual = args.data.join(CONFIG_FILE);
     let config = args.config.or_else(|| usual.is_file().then(|| usual.clone()));
-    let serving = Serving::open(&args.data, config.as_deref(), args.port).await?;
+    let serving = Serving::open(&args.data, config.as_deref(), args.port, &args.api).await?;
     let url = serving.url();
-    let announced = serve::announce(&args.data, &url)?;
-    greet(&args.data, &url, config.as_deref(), &usual, &serving);
+    let announced = serve::announce(&args.data, &url, serving.own_key())?;
+    greet(&args.data, config.as_deref(), &usual, &serving);
     serving.keep_schedules().await;
     serving.keep_tidy();
     serving.hold_line().await;
@@ -30,7 +30,7 @@ pub async fn dev(args: DevArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, serving: &Serving) {
+fn greet(data: &Path, config: Option<&Path>, usual: &Path, serving: &Serving) {
     output::say(&format!("data in `{}`", data.display()));
     match config {
         Some(file) => output::say(&format!("configuration from `{}`", file.display())),
@@ -48,11 +48,17 @@ fn greet(data: &Path, url: &str, config: Option<&Path>, usual: &Path, serving: &
         let runs = if unfinished == 1 { "run" } else { "runs" };
         output::say(&format!("resuming {unfinished} unfinished {runs}"));
     }
-    // Where no other command would look for it by itself.
-    let is_usual = url.ends_with(&format!(":{}", address::PORT));
-    if data != Path::new(address::DATA) && !is_usual {
+    if let Some(afar) = serving.afar() {
         output::say(&format!(
-            "other commands find it with `--server {url}`, or `export ISONOMY_SERVER={url}`"
+            "people elsewhere ask at port {0} over TLS: `isonomy context add NAME --server https://HOST:{0} --key FILE`",
+            afar.port()
+        ));
+    }
+    // Where no other command would look for it by itself.
+    if data != Path::new(address::DATA) {
+        let data = data.display();
+        output::say(&format!(
+            "other commands find it with `--server {data}`, or `export ISONOMY_SERVER={data}`"
         ));
     }
 }

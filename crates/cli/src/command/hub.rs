@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base::{Clock as _, SiteName, SystemClock};
 use hub::{HubFolder, HubFolderError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
 use wire::TokenCreated;
 
 use super::hub_api;
@@ -23,20 +24,36 @@ use crate::when;
 /// The largest file of sites: ten thousand with a few tags each have less than a MiB.
 const SITES_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-pub fn init(args: &HubInit) -> Outcome {
-    let HubInit { domain, data } = args;
+/// What a new hub has.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Init {
+    domain: String,
+    key: String,
+    root_key: PathBuf,
+}
+
+pub async fn init(args: &HubInit) -> Outcome {
+    let HubInit { domain, data, .. } = args;
     let root = HubFolder::init(data, domain.clone(), SystemClock.now());
     let root = root.map_err(|error| match error {
         HubFolderError::Exists(_) => Failure::usage(error.to_string())
             .hint("start it with `isonomy hub serve`, or name another folder with `--data DIR`"),
         error => Failure::internal(error.to_string()),
     })?;
-    output::write(&root.display().to_string())?;
+    let made = serve::first_key(data).await?;
+    let init = Init { domain: domain.to_string(), key: made.key, root_key: root };
+    output::show(args.output.output, &init, || init.key.clone())?;
     output::say(&format!("made the hub of `{domain}` in `{}`", data.display()));
     output::say(
-        "the file above is the key of the fleet's root: move it to a safe place, away from this machine; \
-         the hub works without it, and only a new authority needs it",
+        "above is the key of its first admin, shown this once; who may read the folder needs none, \
+         and `isonomy keys create` makes more",
     );
+    output::say(&format!(
+        "`{}` is the key of the fleet's root: move it to a safe place, away from this machine; \
+         the hub works without it, and only a new authority needs it",
+        init.root_key.display()
+    ));
     Ok(Exit::Ok)
 }
 
@@ -48,9 +65,22 @@ pub async fn serve(args: HubServe) -> Outcome {
         return Err(Failure::usage(format!("`--address`: {wrong}")));
     }
     files_as_many_as_may_be();
-    let serving = HubServing::open(&args.data, args.listen, args.address, args.port).await?;
-    let announced = serve::announce(&args.data, serving.url())?;
+    let serving =
+        HubServing::open(&args.data, args.listen, args.address, args.port, &args.api).await?;
+    let announced = serve::announce(&args.data, serving.url(), serving.own_key())?;
     greet(&args.data, &serving);
+    if let Some(afar) = serving.afar() {
+        output::say(&format!("people elsewhere ask at port {} over TLS:", afar.port()));
+        let root = if args.api.tls_cert.is_some() {
+            String::new()
+        } else {
+            format!(" --root {}", serving.root())
+        };
+        output::say(&format!(
+            "  isonomy context add NAME --server https://HOST:{}{root} --key FILE",
+            afar.port()
+        ));
+    }
     serving.serve(serve::stop(interrupt, announced)).await?;
     Ok(Exit::Ok)
 }

@@ -3,6 +3,7 @@
 pub mod apply;
 mod compact;
 pub mod completions;
+pub mod context;
 pub mod dev;
 pub mod events;
 pub mod example;
@@ -10,6 +11,7 @@ pub mod fmt;
 pub mod graph;
 pub mod hub;
 pub mod init;
+pub mod keys;
 pub mod order;
 pub mod run;
 pub mod runs;
@@ -25,7 +27,7 @@ pub mod workflows;
 
 use wire::Page;
 
-use crate::address::{Address, Whom};
+use crate::address::Whom;
 use crate::api::{Api, Part};
 use crate::args::hub::HubCommand;
 use crate::args::site::SiteCommand;
@@ -41,6 +43,7 @@ const ALL_PAGE: u32 = 500;
 /// Does what was typed.
 pub fn perform(cli: Cli) -> Outcome {
     let Cli { global, command } = cli;
+    let global = Global::of(global)?;
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => runtime::site()?.block_on(dev::dev(args)),
@@ -63,7 +66,7 @@ pub fn perform(cli: Cli) -> Outcome {
             runtime.block_on(store::store(&global, args))
         }
         Command::Hub(args) => match args.command {
-            HubCommand::Init(args) => hub::init(&args),
+            HubCommand::Init(args) => runtime::site()?.block_on(hub::init(&args)),
             HubCommand::Serve(args) => runtime::site()?.block_on(hub::serve(args)),
             HubCommand::Token(args) => runtime::client()?.block_on(hub::token(&global, args)),
         },
@@ -73,6 +76,9 @@ pub fn perform(cli: Cli) -> Outcome {
             SiteCommand::Status(args) => runtime::client()?.block_on(site::status(&global, args)),
         },
         Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
+        Command::Keys(args) => runtime::client()?.block_on(keys::keys(&global, args)),
+        Command::Context(args) => runtime::client()?.block_on(context::context(&global, args)),
+        Command::Whoami(args) => runtime::client()?.block_on(keys::whoami(&global, args)),
         Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
         Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
         Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),
@@ -88,12 +94,17 @@ pub fn perform(cli: Cli) -> Outcome {
 
 /// The site that was named, or the one that is here.
 fn api(global: &Global) -> Outcome<Api> {
-    Api::new(Address::find(global.server.clone(), Whom::Site), global.namespace.clone())
+    Api::new(global.chosen.address(Some(Whom::Site))?, global.namespace.clone())
 }
 
 /// The hub that was named, or the one that is here.
 fn hub_api(global: &Global) -> Outcome<Api> {
-    Api::new(Address::find(global.server.clone(), Whom::Hub), global.namespace.clone())
+    Api::new(global.chosen.address(Some(Whom::Hub))?, global.namespace.clone())
+}
+
+/// Whichever of the two was named, or is here.
+fn any_api(global: &Global) -> Outcome<Api> {
+    Api::new(global.chosen.address(None)?, global.namespace.clone())
 }
 
 /// Which part of a list was asked for: a page, or all pages one by one.

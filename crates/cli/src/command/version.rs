@@ -12,7 +12,7 @@ use crate::output;
 #[derive(Debug, Serialize)]
 struct Versions {
     client: Client,
-    /// Nothing where no site answers, which is no error here.
+    /// Nothing where no site answers, or not to us, which is no error here.
     site: Option<Version>,
 }
 
@@ -27,7 +27,7 @@ pub async fn version(global: &Global, args: OutputArgs) -> Outcome {
     let api = api(global)?;
     let site = match api.version().await {
         Ok(site) => Some(site),
-        Err(failure) if failure.exit == Exit::Unreachable => None,
+        Err(failure) if matches!(failure.exit, Exit::Unreachable | Exit::Denied) => None,
         Err(failure) => return Err(failure),
     };
     let versions = Versions { client, site };

@@ -53,12 +53,6 @@ impl Folder {
         self.path().join("data")
     }
 
-    /// Where a site in `data` says its address.
-    #[must_use]
-    pub fn address(&self) -> PathBuf {
-        self.data().join("address")
-    }
-
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.path().join("site.log")

@@ -119,7 +119,7 @@ impl Stage {
         let site = self.site_start().await?;
         output::write(&story::site_up(site.pid, &site.url))?;
         let mut api = Api::new(
-            Address::File(self.folder.address(), Whom::Site),
+            Address::Folder(self.folder.data(), Whom::Site),
             name(Namespace::parse(NAMESPACE)),
         )?;
         let began = Instant::now();

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use base::{SystemClock, SystemRandom};
 use hub::{Door, Hub, HubFolder, Parts};
+use identity::Pin;
+use server::Listening;
 use store::Store;
 use store_sqlite::{OpenOptions, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use wire::{ApiKey, KeyCreated};
 
-use super::{internal, listen};
+use super::{doors, internal, listen, listen_afar};
+use crate::args::ApiArgs;
 use crate::failure::{Failure, Outcome};
 use crate::memory;
 
@@ -23,7 +27,11 @@ pub struct HubServing {
     /// Where sites come.
     sites: TcpListener,
     api: TcpListener,
+    /// Where people ask beyond this machine.
+    afar: Option<Listening>,
+    afar_address: Option<SocketAddr>,
     url: String,
+    own_key: ApiKey,
     addresses: Vec<String>,
     /// Of the root, where it still lies here.
     root_key: Option<PathBuf>,
@@ -36,12 +44,10 @@ impl HubServing {
         sites: SocketAddr,
         addresses: Vec<String>,
         port: u16,
+        api_args: &ApiArgs,
     ) -> Outcome<Self> {
-        let mut folder =
-            HubFolder::open(data).map_err(|error| Failure::usage(error.to_string()))?;
-        let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
-        let store = SqliteStore::open(data, options).map_err(|error| internal(&error))?;
-        let store = Arc::new(store);
+        let folder = HubFolder::open(data).map_err(|error| Failure::usage(error.to_string()))?;
+        let store = open_store(data)?;
         let (api, address) = listen(port, "isonomy hub serve").await?;
         let sites = hub::listen(sites).await.map_err(|cause| {
             Failure::internal(format!("cannot listen on {sites} for sites: {cause}"))
@@ -49,25 +55,48 @@ impl HubServing {
         })?;
         let listened = sites.local_addr().map_err(|cause| internal(&cause))?;
         let addresses = if addresses.is_empty() { vec![local(listened)] } else { addresses };
-        let before = folder.before(store.incarnation()).map_err(|error| internal(&error))?;
-        let parts = Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
-            authority: folder.authority().map_err(|error| internal(&error))?,
-            former: Vec::new(),
-            before,
-            addresses: addresses.clone(),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
-        };
-        let hub = Hub::open(parts).map_err(|error| internal(&error))?;
-        let door = Arc::new(Door::new(hub.clone()).map_err(|error| internal(&error))?);
+        let own_key = ApiKey::new(&SystemRandom);
         let (url, root_key) = (format!("http://{address}"), folder.root_key());
-        Ok(Self { hub, door, store, sites, api, url, addresses, root_key })
+        let hub = open(folder, &store, addresses.clone(), own_key.clone()).await?;
+        let shown = || hub.shown().map_err(|error| internal(&error));
+        let (afar, afar_address) = listen_afar(api_args, shown).await?.unzip();
+        let door = Arc::new(Door::new(hub.clone()).map_err(|error| internal(&error))?);
+        Ok(Self {
+            hub,
+            door,
+            store,
+            sites,
+            api,
+            afar,
+            afar_address,
+            url,
+            own_key,
+            addresses,
+            root_key,
+        })
     }
 
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where it is asked beyond this machine.
+    #[must_use]
+    pub fn afar(&self) -> Option<SocketAddr> {
+        self.afar_address
+    }
+
+    /// By it a client knows the hub.
+    #[must_use]
+    pub fn root(&self) -> Pin {
+        self.hub.root()
+    }
+
+    /// For whoever may read the folder.
+    #[must_use]
+    pub fn own_key(&self) -> &ApiKey {
+        &self.own_key
     }
 
     /// What tokens say, unless somebody asks for something else.
@@ -89,13 +118,47 @@ impl HubServing {
             // Dropped when somebody panicked: also a reason to stop.
             let _ = closed.await;
         }));
-        let served = self.hub.serve(self.api, stop).await;
+        let served = self.hub.serve(doors(self.api, self.afar), stop).await;
         let _ = close.send(());
         let ended = door.await;
         self.store.close().await;
         ended.map_err(|cause| internal(&cause))?;
         served.map_err(|error| internal(&error))
     }
+}
+
+/// Makes the key of whoever has just made this hub.
+pub async fn first_key(data: &Path) -> Outcome<KeyCreated> {
+    let folder = HubFolder::open(data).map_err(|error| Failure::usage(error.to_string()))?;
+    let store = open_store(data)?;
+    let hub = open(folder, &store, Vec::new(), ApiKey::new(&SystemRandom)).await?;
+    let made = hub.first_key().await;
+    store.close().await;
+    made.map_err(|refusal| Failure::internal(refusal.to_string()))
+}
+
+fn open_store(data: &Path) -> Outcome<Arc<SqliteStore>> {
+    let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
+    SqliteStore::open(data, options).map(Arc::new).map_err(|error| internal(&error))
+}
+
+async fn open(
+    mut folder: HubFolder,
+    store: &Arc<SqliteStore>,
+    addresses: Vec<String>,
+    own_key: ApiKey,
+) -> Outcome<Hub> {
+    let parts = Parts {
+        store: Arc::clone(store) as Arc<dyn Store>,
+        authority: folder.authority().map_err(|error| internal(&error))?,
+        former: Vec::new(),
+        before: folder.before(store.incarnation()).map_err(|error| internal(&error))?,
+        addresses,
+        own_key,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+    };
+    Hub::open(parts).await.map_err(|error| internal(&error))
 }
 
 /// How a site on this machine comes to a door that may be open to all.

@@ -6,22 +6,27 @@ mod site;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
+use identity::pair_files;
+use server::{Listening, Shown};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+use wire::ApiKey;
 
 use crate::address::Announced;
+use crate::args::ApiArgs;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::output;
 
-pub use hub::HubServing;
+pub use hub::{HubServing, first_key};
 pub use site::{IDENTITY, Serving, read};
 
 /// Tells other commands and whoever reads stdout where it is.
-pub fn announce(data: &Path, url: &str) -> Outcome<Announced> {
-    let announced = Announced::write(data, url).map_err(|cause| {
+pub fn announce(data: &Path, url: &str, key: &ApiKey) -> Outcome<Announced> {
+    let announced = Announced::write(data, url, key).map_err(|cause| {
         Failure::internal(format!("cannot write the address into `{}`: {cause}", data.display()))
     })?;
     output::write(&format!("listening on {url}"))?;
@@ -68,6 +73,35 @@ async fn listen(port: u16, command: &str) -> Outcome<(TcpListener, SocketAddr)> 
         Failure::internal(format!("cannot tell which port is listened on: {cause}"))
     })?;
     Ok((listener, address))
+}
+
+/// Where the API is asked beyond this machine, and with which certificate. `own` is what is shown where
+/// no other one is named.
+async fn listen_afar(
+    args: &ApiArgs,
+    own: impl FnOnce() -> Outcome<Shown>,
+) -> Outcome<Option<(Listening, SocketAddr)>> {
+    let Some(wanted) = args.api else { return Ok(None) };
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let shown = pair_files(certificate.clone(), key.clone());
+            Arc::new(shown.map_err(|error| Failure::usage(error.to_string()))?)
+        }
+        _ => own()?,
+    };
+    let failed = |cause| {
+        Failure::internal(format!("cannot listen on {wanted} for the API: {cause}"))
+            .hint("take another address with `--api ADDRESS:PORT`")
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Some((Listening { listener, tls: Some(tls) }, address)))
+}
+
+/// The door on this machine, and the other one where there is one.
+fn doors(local: TcpListener, afar: Option<Listening>) -> Vec<Listening> {
+    let local = Listening { listener: local, tls: None };
+    [Some(local), afar].into_iter().flatten().collect()
 }
 
 fn internal(error: &dyn std::error::Error) -> Failure {

@@ -136,11 +136,12 @@ fn a_follower_who_does_not_read_costs_little_and_misses_nothing() {
     let run = "run_01a1fb7b-d522-7414-8c47-aa7df2bebacf";
     let order = json!({ "workflow": "count", "run": run, "input": {} });
     let runs = "/api/v1/namespaces/default/runs";
-    let begun = ask(&dev.url, "POST", runs, &order).expect("an answer");
+    let begun = ask(&dev.door(), "POST", runs, &order).expect("an answer");
     assert_eq!(begun.status, 201, "{begun:?}");
-    let told = follow(&dev.url, &format!("{runs}/{run}/follow")).expect("an answer");
+    let told = follow(&dev.door(), &format!("{runs}/{run}/follow")).expect("an answer");
     let ended = loop {
-        let reply = ask(&dev.url, "POST", &format!("{runs}?wait=60"), &order).expect("an answer");
+        let reply =
+            ask(&dev.door(), "POST", &format!("{runs}?wait=60"), &order).expect("an answer");
         if reply.body["state"] != "running" {
             break reply;
         }

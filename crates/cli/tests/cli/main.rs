@@ -10,6 +10,7 @@ mod follow;
 mod gallery;
 mod graph;
 mod guide;
+mod keys;
 mod left;
 mod local;
 mod promise;

@@ -26,13 +26,17 @@ fn help_is_data_and_wrong_usage_is_talk() {
     }
 }
 
-/// Mutation: try anything but a site on this machine.
+/// Mutation: send keys over a network in clear, or take any word for a folder.
 #[test]
-fn an_address_elsewhere_is_refused() {
+fn an_address_elsewhere_is_asked_over_tls() {
     let home = Home::new();
-    for address in ["http://192.0.2.1:7474", "https://127.0.0.1:7474", "nonsense"] {
+    for (address, why) in [
+        ("http://192.0.2.1:7474", "on this machine"),
+        ("https://user@hub.example", "https://HOST:PORT"),
+        ("nonsense", "neither a URL nor a folder"),
+    ] {
         let ended = home.run(&["--server", address, "runs"]).ends_with(2);
-        assert!(ended.stderr.contains("on this machine"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(why), "{}", ended.stderr);
     }
 }
 

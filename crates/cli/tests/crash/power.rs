@@ -157,14 +157,14 @@ struct Site<'a> {
 
 impl Site<'_> {
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Reply, String> {
-        ask(&self.dev.url, method, path, body).map_err(|error| error.to_string())
+        ask(&self.dev.door(), method, path, body).map_err(|error| error.to_string())
     }
 
     /// Does it, until it is acknowledged. Tells what a run has come to.
     fn act(&self, act: &Act) -> Result<Option<Value>, String> {
         match act {
             Act::Apply => {
-                let args = ["--server", &self.dev.url, "apply", "-f", "all", "--yes"];
+                let args = ["--server", self.dev.data(), "apply", "-f", "all", "--yes"];
                 let ended = self.place.home.run(&args);
                 (ended.code == 0).then_some(None).ok_or_else(|| format!("{ended:?}"))
             }
@@ -173,7 +173,8 @@ impl Site<'_> {
             Act::Listens => {
                 let kind = "io.serverlessworkflow.workflow.correlation-started.v1";
                 let path = format!("{EVENTS}/follow?type={kind}&after=0");
-                let mut told = follow(&self.dev.url, &path).map_err(|error| error.to_string())?;
+                let mut told =
+                    follow(&self.dev.door(), &path).map_err(|error| error.to_string())?;
                 told.next().map(|_| None).ok_or_else(|| "it never listens".to_owned())
             }
             Act::Await(run) => {
@@ -268,14 +269,7 @@ impl Place {
         if let Some(recorder) = recorder {
             recorder.record(&mut command);
         }
-        let mut process = Process::spawn(command);
-        match process.stdout.next() {
-            Some(first) => {
-                let url = first.trim_start_matches("listening on ").to_owned();
-                Ok(Site { place: self, dev: Dev { process, url } })
-            }
-            None => Err(process.end().stderr),
-        }
+        Dev::try_of(Process::spawn(command)).map(|dev| Site { place: self, dev })
     }
 
     /// Two lives of a site, both ended by SIGKILL.

@@ -1,4 +1,4 @@
-//! Requests to a site without the command line: one connection each, one after another.
+//! Requests to a server without the command line: one connection each, one after another.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,9 +11,16 @@ pub struct Reply {
     pub body: Value,
 }
 
-/// Asks, and waits for the whole answer. Behind `url` the path begins with `/`.
-pub fn ask(url: &str, method: &str, path: &str, body: &Value) -> std::io::Result<Reply> {
-    let mut reader = send(url, method, path, body)?;
+/// Where a server is, and the key that is shown there.
+#[derive(Debug, Clone)]
+pub struct Door {
+    pub url: String,
+    pub key: Option<String>,
+}
+
+/// Asks, and waits for the whole answer. The path begins with `/`.
+pub fn ask(door: &Door, method: &str, path: &str, body: &Value) -> std::io::Result<Reply> {
+    let mut reader = send(door, method, path, body)?;
     let status = head(&mut reader)?;
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
@@ -21,8 +28,8 @@ pub fn ask(url: &str, method: &str, path: &str, body: &Value) -> std::io::Result
 }
 
 /// A stream of events that was begun. Nothing is read of it but what the system takes by itself.
-pub fn follow(url: &str, path: &str) -> std::io::Result<impl Iterator<Item = String> + use<>> {
-    let mut reader = send(url, "GET", path, &Value::Null)?;
+pub fn follow(door: &Door, path: &str) -> std::io::Result<impl Iterator<Item = String> + use<>> {
+    let mut reader = send(door, "GET", path, &Value::Null)?;
     let status = head(&mut reader)?;
     assert_eq!(status, 200, "{path}");
     let lines = reader.lines().map_while(Result::ok);
@@ -30,12 +37,12 @@ pub fn follow(url: &str, path: &str) -> std::io::Result<impl Iterator<Item = Str
 }
 
 fn send(
-    url: &str,
+    door: &Door,
     method: &str,
     path: &str,
     body: &Value,
 ) -> std::io::Result<BufReader<TcpStream>> {
-    let host = url.strip_prefix("http://").expect("the address of a site");
+    let host = door.url.strip_prefix("http://").expect("the address of a site");
     let mut stream = TcpStream::connect(host)?;
     let (kind, body) = match body {
         Value::Null => ("", String::new()),
@@ -45,9 +52,11 @@ fn send(
         _ => ("content-type: application/json\r\n", body.to_string()),
     };
     let length = body.len();
+    let key = door.key.as_ref();
+    let key = key.map_or_else(String::new, |key| format!("authorization: Bearer {key}\r\n"));
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{kind}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{key}{kind}content-length: {length}\r\n\r\n{body}"
     )?;
     Ok(BufReader::new(stream))
 }

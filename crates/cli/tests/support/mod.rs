@@ -20,6 +20,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use http::Door;
+
 /// After this a test hangs, on however slow a machine.
 pub const HANG: Duration = Duration::from_secs(120);
 
@@ -40,6 +42,8 @@ pub struct Ended {
 /// A process whose lines are read as they come.
 pub struct Process {
     child: Child,
+    /// Where a server that is started so keeps its data.
+    data: PathBuf,
     pub stdout: Lines,
     pub stderr: Lines,
 }
@@ -113,13 +117,7 @@ impl Home {
     }
 
     pub fn run_with_stdin(&self, args: &[&str], stdin: &str) -> Ended {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped());
-        let mut process = Process::spawn(command);
-        let mut pipe = process.child.stdin.take().expect("piped");
-        pipe.write_all(stdin.as_bytes()).expect("the process reads");
-        drop(pipe);
-        process.end()
+        Process::with_stdin(self.command(args), stdin).end()
     }
 
     /// What the store says is what its journals say. No site may be there.
@@ -141,10 +139,20 @@ impl Home {
 
 impl Process {
     pub fn spawn(mut command: Command) -> Self {
+        let data = data(&command);
         let mut child = command.spawn().expect("the binary starts");
         let stdout = Lines::of("stdout", child.stdout.take().expect("piped"));
         let stderr = Lines::of("stderr", child.stderr.take().expect("piped"));
-        Self { child, stdout, stderr }
+        Self { child, data, stdout, stderr }
+    }
+
+    pub fn with_stdin(mut command: Command, stdin: &str) -> Self {
+        command.stdin(Stdio::piped());
+        let mut process = Self::spawn(command);
+        let mut pipe = process.child.stdin.take().expect("piped");
+        // One that ends without reading is for the test to judge.
+        let _ = pipe.write_all(stdin.as_bytes());
+        process
     }
 
     pub fn id(&self) -> u32 {
@@ -236,13 +244,35 @@ impl Lines {
     }
 }
 
+/// The folder that its arguments name, or the usual one.
+fn data(command: &Command) -> PathBuf {
+    let args: Vec<&str> = command.get_args().filter_map(|arg| arg.to_str()).collect();
+    let named = args.iter().position(|arg| *arg == "--data").and_then(|at| args.get(at + 1));
+    let usual = if args.first() == Some(&"hub") { ".isonomy-hub" } else { ".isonomy" };
+    command.get_current_dir().unwrap_or(Path::new(".")).join(named.unwrap_or(&usual))
+}
+
 impl Dev {
-    pub fn of(mut process: Process) -> Self {
-        let Some(first) = process.stdout.next() else {
-            panic!("dev did not start: {}", process.stderr.rest())
-        };
+    /// The folder that it serves from: commands find it there.
+    pub fn data(&self) -> &str {
+        self.process.data.to_str().expect("text")
+    }
+
+    /// For whoever may read its folder.
+    pub fn door(&self) -> Door {
+        let key = fs::read_to_string(self.process.data.join("key")).expect("a key");
+        Door { url: self.url.clone(), key: Some(key.trim().to_owned()) }
+    }
+
+    pub fn of(process: Process) -> Self {
+        Self::try_of(process).unwrap_or_else(|said| panic!("it did not start: {said}"))
+    }
+
+    /// What it has said, where it does not come up.
+    pub fn try_of(mut process: Process) -> Result<Self, String> {
+        let Some(first) = process.stdout.next() else { return Err(process.end().stderr) };
         let url = first.strip_prefix("listening on ").expect("the address comes first").to_owned();
-        Self { process, url }
+        Ok(Self { process, url })
     }
 
     pub fn stop(self) -> Ended {

@@ -9,10 +9,10 @@ use crate::{fill, home};
 
 fn incarnation(home: &Home, data: &str) -> (String, Value) {
     let dev = home.dev_with(&["--data", data], &[]);
-    let args = ["--server", &dev.url, "runs", "--all", "-o", "json"];
+    let args = ["--server", dev.data(), "runs", "--all", "-o", "json"];
     let runs = home.run(&args).ends_with(0).json();
     let first =
-        home.run(&["--server", &dev.url, "store", "export", "--all-namespaces"]).ends_with(0);
+        home.run(&["--server", dev.data(), "store", "export", "--all-namespaces"]).ends_with(0);
     dev.stop().ends_with(0);
     let first: Value =
         serde_json::from_str(first.stdout.lines().next().expect("a line")).expect("JSON");
@@ -51,7 +51,7 @@ fn a_backup_of_a_site_at_work_is_a_store_of_its_own() {
 
     // The run that was under way goes on from where the copy was made.
     let dev = home.dev_with(&["--data", "again"], &[]);
-    home.run(&["--server", &dev.url, "runs", "follow", &run]).ends_with(0);
+    home.run(&["--server", dev.data(), "runs", "follow", &run]).ends_with(0);
     dev.stop().ends_with(0);
 
     // Of a stopped site, the same.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 
-use crate::support::http::ask;
+use crate::support::http::{Door, ask};
 use crate::support::world::{Answer, World};
 use crate::support::{HANG, Home, document};
 
@@ -218,34 +218,34 @@ fn wanted(number: usize, workflow: &str, n: usize, text: &str, output: impl Into
 }
 
 /// Asks for it once; whether it was taken. A refusal says why, and what to do.
-fn start(url: &str, wanted: &Wanted) -> bool {
-    let reply = ask(url, "POST", RUNS, &wanted.order).expect("an answer");
+fn start(door: &Door, wanted: &Wanted) -> bool {
+    let reply = ask(door, "POST", RUNS, &wanted.order).expect("an answer");
     let is_clear = reply.body["code"] == "STO-001" && reply.status == 507;
     assert!(is_clear || matches!(reply.status, 200 | 201), "{reply:?}");
     !is_clear
 }
 
 /// All clients at once. Those that were taken.
-fn crowd(url: &str, wanted: &[Wanted]) -> usize {
+fn crowd(door: &Door, wanted: &[Wanted]) -> usize {
     std::thread::scope(|scope| {
         let asking =
-            |part| scope.spawn(move || <[Wanted]>::iter(part).filter(|it| start(url, it)).count());
+            |part| scope.spawn(move || <[Wanted]>::iter(part).filter(|it| start(door, it)).count());
         let clients: Vec<_> = wanted.chunks(ASKED).map(asking).collect();
         clients.into_iter().map(|client| client.join().expect("no client panics")).sum()
     })
 }
 
-fn has_ended(url: &str, wanted: &Wanted) {
-    let reply = ask(url, "POST", &format!("{RUNS}?wait=60"), &wanted.order).expect("an answer");
+fn has_ended(door: &Door, wanted: &Wanted) {
+    let reply = ask(door, "POST", &format!("{RUNS}?wait=60"), &wanted.order).expect("an answer");
     let order = (&wanted.order["workflow"], &wanted.order["run"]);
     assert_eq!(reply.body["state"], "completed", "{order:?}: {}", reply.body["error"]);
     assert_eq!(reply.body["output"], wanted.output, "{order:?}");
 }
 
 /// What a process has written stands in its log once, and what could not be kept is a gap.
-fn log_is_sound(url: &str, run: &Value) {
+fn log_is_sound(door: &Door, run: &Value) {
     let path = format!("{RUNS}/{}/logs?limit=500", run.as_str().expect("an id"));
-    let page = ask(url, "GET", &path, &Value::Null).expect("an answer").body;
+    let page = ask(door, "GET", &path, &Value::Null).expect("an answer").body;
     let mut ends = std::collections::BTreeMap::<(u64, u64), u64>::new();
     for piece in page["items"].as_array().expect("a list") {
         let number = |name: &str| piece[name].as_u64().expect("a number");
@@ -293,24 +293,26 @@ fn what_is_large_waits_for_room_and_a_crowd_is_refused_clearly() {
     let (before, during) = (short(1_000), short(2_000));
 
     let mut dev = home.dev();
+    let door = dev.door();
     home.run(&["apply", "-f", "all", "--yes"]).ends_with(0);
-    assert_eq!(crowd(&dev.url, &large) + crowd(&dev.url, &before), large.len() + before.len());
+    assert_eq!(crowd(&door, &large) + crowd(&door, &before), large.len() + before.len());
     gate.wait_for(large.len());
     disk.fill();
-    while crowd(&dev.url, &during) == during.len() {}
+    while crowd(&door, &during) == during.len() {}
     gate.open();
     dev.process.stderr.until("the run waits until it can be written");
     home.run(&["store", "check"]).ends_with(0);
 
     dev.kill();
     let dev = home.dev();
-    crowd(&dev.url, &during);
+    let door = dev.door();
+    crowd(&door, &during);
     home.run(&["store", "check"]).ends_with(0);
     disk.make_room();
     let all = || large.iter().chain(&before).chain(&during);
-    while all().filter(|it| !start(&dev.url, it)).count() > 0 {}
-    all().for_each(|it| has_ended(&dev.url, it));
-    large.iter().for_each(|it| log_is_sound(&dev.url, &it.order["run"]));
+    while all().filter(|it| !start(&door, it)).count() > 0 {}
+    all().for_each(|it| has_ended(&door, it));
+    large.iter().for_each(|it| log_is_sound(&door, &it.order["run"]));
     home.run(&["store", "check"]).ends_with(0);
     dev.stop().ends_with(0);
     home.is_whole();

@@ -1,12 +1,12 @@
 //! The command line and its site.
 
 use futures::StreamExt;
-use isonomy_gateway::operator::{Client, OperatorError};
+use isonomy_gateway::operator::{Client, Credentials, OperatorError};
 
 use crate::server::{Reply, Server, dead_port, reply};
 
 fn client(server: &Server) -> Client {
-    Client::connect(&server.address()).expect("an address of this machine")
+    Client::connect(&server.address(), Credentials::default()).expect("an address of this machine")
 }
 
 /// Mutation: drop the body, the content type or the header.
@@ -44,7 +44,11 @@ async fn a_refusal_is_told_from_nobody_there_and_from_a_broken_answer() {
     let error = client(&broken).get("/x").await.expect_err("half an answer");
     assert!(matches!(error, OperatorError::Broken { .. }), "{error:?}");
     let dead = format!("http://localhost:{}", dead_port().await);
-    let error = Client::connect(&dead).expect("an address").get("/x").await.expect_err("nobody");
+    let error = Client::connect(&dead, Credentials::default())
+        .expect("an address")
+        .get("/x")
+        .await
+        .expect_err("nobody");
     assert!(
         matches!(&error, OperatorError::Unreachable { address, .. } if *address == dead),
         "{error:?}"

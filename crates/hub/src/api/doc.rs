@@ -7,13 +7,15 @@ use utoipa::OpenApi;
     info(
         title = "Isonomy hub",
         version = "1",
-        description = "The API of the hub: the fleet of sites. It listens on 127.0.0.1 only. Every \
-                       refusal is a problem document (RFC 9457) of media type application/problem+json \
+        description = "The API of the hub: the fleet of sites. Every \
+                       operation takes a key, as `authorization: Bearer`; what it asks for is the role that the key \
+                       needs, in the namespace of the path or everywhere. Every refusal is a problem document (RFC 9457) of media type application/problem+json \
                        with a stable code."
     ),
     tags(
         (name = "sites", description = "The fleet, each value with its age."),
         (name = "orders", description = "What sites are told to do, once, and what became of it."),
+        (name = "keys", description = "Who may ask, and for what."),
         (name = "hub", description = "The hub itself.")
     )
 )]

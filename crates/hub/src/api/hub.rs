@@ -11,6 +11,7 @@ use crate::Hub;
 /// Whether the hub is up.
 #[utoipa::path(
     get, path = "/api/v1/health", tag = "hub",
+    security(("key" = [])),
     responses((status = 200, body = HubHealth))
 )]
 pub(super) async fn hub_health(State(hub): State<Hub>) -> Json<HubHealth> {
@@ -20,6 +21,7 @@ pub(super) async fn hub_health(State(hub): State<Hub>) -> Json<HubHealth> {
 /// What this binary is.
 #[utoipa::path(
     get, path = "/api/v1/version", tag = "hub",
+    security(("key" = [])),
     responses((status = 200, body = HubVersion))
 )]
 pub(super) async fn hub_version() -> Json<HubVersion> {
@@ -30,6 +32,7 @@ pub(super) async fn hub_version() -> Json<HubVersion> {
 /// This description.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "hub",
+    security(("key" = [])),
     responses((status = 200, body = Object, content_type = "application/json"))
 )]
 pub(super) async fn hub_openapi() -> Response {

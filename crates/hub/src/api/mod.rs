@@ -9,8 +9,9 @@ mod token;
 pub use token::addresses_wrong;
 
 use axum::Router;
+use axum::extract::FromRef;
 use http::Method;
-use server::{Guarded, Refusal, guard};
+use server::{Guarded, Keys, Refusal, guard, with_keys};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +22,10 @@ use crate::desk::DeskError;
 use crate::join::JoinRefusal;
 
 fn routes() -> OpenApiRouter<Hub> {
+    with_keys(operations())
+}
+
+fn operations() -> OpenApiRouter<Hub> {
     OpenApiRouter::with_openapi(doc::Doc::openapi())
         .routes(routes!(hub::hub_health))
         .routes(routes!(hub::hub_version))
@@ -34,6 +39,12 @@ fn routes() -> OpenApiRouter<Hub> {
         .routes(routes!(order::order_show))
 }
 
+impl FromRef<Hub> for Keys {
+    fn from_ref(hub: &Hub) -> Self {
+        hub.0.keys.clone()
+    }
+}
+
 impl Guarded for Hub {
     fn answered(&self, route: &str, method: &Method, status: u16) {
         tracing::debug!(route, %method, status, "answered");
@@ -41,8 +52,7 @@ impl Guarded for Hub {
 }
 
 pub(crate) fn router(hub: Hub) -> Router {
-    let (router, _) = routes().split_for_parts();
-    guard(router, hub)
+    guard(routes(), hub)
 }
 
 /// The description of the API, as it is committed at `docs/reference/openapi-hub.json`.

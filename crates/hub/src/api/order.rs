@@ -11,7 +11,7 @@ use http::request::Parts;
 use serde::Deserialize;
 use server::{Body, Caller, Path, Query, Refusal, finished};
 use utoipa::IntoParams;
-use wire::{OrderCreate, OrderView, Page, Problem};
+use wire::{OrderCreate, OrderView, Page, Problem, Role};
 
 use crate::Hub;
 use crate::order::{RunAsk, Selection, life};
@@ -44,6 +44,7 @@ pub(super) struct ShowQuery {
 /// Has sites start runs: one order for each site that is meant. All are given, or none.
 #[utoipa::path(
     post, path = "/api/v1/orders", tag = "orders",
+    security(("key" = [])),
     request_body = OrderCreate,
     responses(
         (status = 201, body = Page<OrderView>),
@@ -57,6 +58,7 @@ pub(super) async fn order_create(
     Body(ask): Body<OrderCreate<Value>, CREATE_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<Page<OrderView>>), Refusal> {
     let (to, ask) = asked(ask, &caller)?;
+    caller.roles().need(Role::Operator, &ask.namespace)?;
     let given = finished(async move { hub.order_create(&to, ask).await }).await?;
     Ok((StatusCode::CREATED, Json(Page { items: given, next: None })))
 }
@@ -64,6 +66,7 @@ pub(super) async fn order_create(
 /// What became of an order.
 #[utoipa::path(
     get, path = "/api/v1/orders/{order}", tag = "orders",
+    security(("key" = [])),
     params(("order" = String, Path), ShowQuery),
     responses(
         (status = 200, body = OrderView),
@@ -73,13 +76,14 @@ pub(super) async fn order_create(
 pub(super) async fn order_show(
     State(hub): State<Hub>,
     OfOrder(order): OfOrder,
+    caller: Caller,
     Query(query): Query<ShowQuery>,
 ) -> Result<Json<OrderView>, Refusal> {
     let wait = query.wait.as_deref().map_or(Ok(0), str::parse).ok();
     let wait = wait.filter(|seconds| *seconds <= WAIT_SECONDS_MAX).ok_or_else(|| {
         Refusal::parameter("wait", format!("write whole seconds from 0 to {WAIT_SECONDS_MAX}"))
     })?;
-    Ok(Json(hub.order_show(order, Duration::from_secs(wait)).await?))
+    Ok(Json(hub.order_show(order, caller.roles(), Duration::from_secs(wait)).await?))
 }
 
 fn asked(ask: OrderCreate<Value>, caller: &Caller) -> Result<(Selection, RunAsk), Refusal> {

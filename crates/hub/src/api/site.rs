@@ -1,11 +1,13 @@
 //! The fleet.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use base::SiteName;
 use http::request::Parts;
 use server::{Body, Caller, PageQuery, Path, Query, Refusal, finished};
-use wire::{Page, Problem, SiteRevoke, SiteTag, SiteView};
+use wire::{Page, Problem, Role, SiteRevoke, SiteTag, SiteView};
 
 use crate::Hub;
 use crate::site::tags_wrong;
@@ -26,6 +28,7 @@ impl FromRequestParts<Hub> for OfSite {
 /// The sites of the fleet, by name.
 #[utoipa::path(
     get, path = "/api/v1/sites", tag = "sites",
+    security(("key" = [])),
     params(PageQuery),
     responses(
         (status = 200, body = Page<SiteView>),
@@ -34,14 +37,18 @@ impl FromRequestParts<Hub> for OfSite {
 )]
 pub(super) async fn site_list(
     State(hub): State<Hub>,
+    caller: Caller,
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<SiteView>>, Refusal> {
-    Ok(Json(hub.site_list(query.after()?, query.limit()?).await?))
+    let Page { items, next } = hub.site_list(query.after()?, query.limit()?).await?;
+    let items = items.into_iter().map(|view| shown(view, &caller)).collect();
+    Ok(Json(Page { items, next }))
 }
 
 /// One site.
 #[utoipa::path(
     get, path = "/api/v1/sites/{site}", tag = "sites",
+    security(("key" = [])),
     params(("site" = String, Path)),
     responses(
         (status = 200, body = SiteView),
@@ -51,13 +58,24 @@ pub(super) async fn site_list(
 pub(super) async fn site_show(
     State(hub): State<Hub>,
     OfSite(site): OfSite,
+    caller: Caller,
 ) -> Result<Json<SiteView>, Refusal> {
-    Ok(Json(hub.site_show(site).await?))
+    Ok(Json(shown(hub.site_show(site).await?, &caller)))
+}
+
+/// Everybody may know which sites there are; how much they do is what all namespaces do together.
+fn shown(view: SiteView, caller: &Caller) -> SiteView {
+    if caller.roles().need_everywhere(Role::Viewer).is_ok() {
+        return view;
+    }
+    let none = BTreeMap::new;
+    SiteView { taken: none(), lost: none(), unread: none(), ..view }
 }
 
 /// Changes the marks of a site.
 #[utoipa::path(
     post, path = "/api/v1/sites/{site}/tag", tag = "sites",
+    security(("key" = ["admin"])),
     params(("site" = String, Path)),
     request_body = SiteTag,
     responses(
@@ -83,6 +101,7 @@ pub(super) async fn site_tag(
 /// Revokes a site: nobody is it any more. A token made with `replace` brings it back.
 #[utoipa::path(
     post, path = "/api/v1/sites/{site}/revoke", tag = "sites",
+    security(("key" = ["admin"])),
     params(("site" = String, Path)),
     request_body = SiteRevoke,
     responses(

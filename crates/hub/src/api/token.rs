@@ -25,6 +25,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 /// Makes a token for a site, which is shown this once.
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "sites",
+    security(("key" = ["admin"])),
     request_body = TokenCreate,
     responses(
         (status = 201, body = TokenCreated),

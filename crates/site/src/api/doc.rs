@@ -7,8 +7,9 @@ use utoipa::OpenApi;
     info(
         title = "Isonomy site",
         version = "1",
-        description = "The API of one site: workflows, runs, secrets, and the site itself. It listens on \
-                       127.0.0.1 only. Every refusal is a problem document (RFC 9457) of media type \
+        description = "The API of one site: workflows, runs, secrets, and the site itself. Every \
+                       operation takes a key, as `authorization: Bearer`; what it asks for is the role that the key \
+                       needs, in the namespace of the path or everywhere. Every refusal is a problem document (RFC 9457) of media type \
                        application/problem+json with a stable code."
     ),
     tags(
@@ -16,6 +17,7 @@ use utoipa::OpenApi;
         (name = "runs", description = "Executions of workflows."),
         (name = "events", description = "CloudEvents, in and out."),
         (name = "secrets", description = "What workflows may use and nobody may read."),
+        (name = "keys", description = "Who may ask, and for what."),
         (name = "site", description = "The site itself.")
     )
 )]

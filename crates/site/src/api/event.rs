@@ -71,6 +71,7 @@ pub(super) struct EventFollowQuery {
 /// Takes events in, durably, and wakes who listens. One of a known source and id is left as it is.
 #[utoipa::path(
     post, path = "/api/v1/namespaces/{namespace}/events", tag = "events",
+    security(("key" = ["operator"])),
     params(("namespace" = String, Path)),
     request_body(
         description = "A CloudEvent 1.0 as JSON (structured mode), a list of them (batch), or any body with the attributes in `ce-` headers (binary mode)",
@@ -102,6 +103,7 @@ pub(super) async fn event_accept(
 /// Events of a namespace, or of one run.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/events", tag = "events",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), EventListQuery),
     responses(
         (status = 200, body = Page<EventView>),
@@ -144,6 +146,7 @@ pub(super) async fn event_list(
 /// Events as they come, as server-sent events; those of a run from its beginning to its end.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/events/follow", tag = "events",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), EventFollowQuery),
     responses(
         (status = 200, description = "Each event's data is an `EventView`", body = EventView, content_type = "text/event-stream"),

@@ -49,6 +49,7 @@ pub(super) struct LogsFollowQuery {
 /// What the processes of a run have written: of each the beginning and the end.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}/logs", tag = "runs",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ("run" = String, Path), LogsQuery),
     responses(
         (status = 200, body = Page<LogView>),
@@ -70,6 +71,7 @@ pub(super) async fn log_list(
 /// that it does not await.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}/logs/follow", tag = "runs",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ("run" = String, Path), LogsFollowQuery),
     responses(
         (status = 200, description = "Each event's data is a `LogView`", body = LogView, content_type = "text/event-stream"),

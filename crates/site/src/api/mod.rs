@@ -15,8 +15,9 @@ mod workflow;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::FromRef;
 use http::Method;
-use server::{ANSWER_TIMEOUT, Guarded, guard};
+use server::{ANSWER_TIMEOUT, Guarded, Keys, guard, with_keys};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +25,10 @@ use utoipa_axum::routes;
 use crate::site::Site;
 
 fn routes() -> OpenApiRouter<Site> {
+    with_keys(operations())
+}
+
+fn operations() -> OpenApiRouter<Site> {
     OpenApiRouter::with_openapi(doc::Doc::openapi())
         .routes(routes!(site::site_health))
         .routes(routes!(site::site_version))
@@ -57,6 +62,12 @@ fn routes() -> OpenApiRouter<Site> {
         .routes(routes!(store::store_export))
 }
 
+impl FromRef<Site> for Keys {
+    fn from_ref(site: &Site) -> Self {
+        site.0.keys.clone()
+    }
+}
+
 impl Guarded for Site {
     fn answered(&self, route: &str, method: &Method, status: u16) {
         self.0.requests.count(route, method, status);
@@ -70,8 +81,7 @@ impl Guarded for Site {
 }
 
 pub(crate) fn router(site: Site) -> Router {
-    let (router, _) = routes().split_for_parts();
-    guard(router, site)
+    guard(routes(), site)
 }
 
 /// The description of the API, as it is committed at `docs/reference/openapi.json`.

@@ -85,6 +85,7 @@ pub(super) struct FollowQuery {
 /// Runs of a namespace, newest first.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs", tag = "runs",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ListQuery),
     responses(
         (status = 200, body = Page<RunView>),
@@ -108,6 +109,7 @@ pub(super) async fn run_list(
 /// Starts a run. With the id of a run that the same order has started before, finds that one.
 #[utoipa::path(
     post, path = "/api/v1/namespaces/{namespace}/runs", tag = "runs",
+    security(("key" = ["operator"])),
     params(("namespace" = String, Path), StartQuery),
     request_body = RunStart,
     responses(
@@ -139,6 +141,7 @@ pub(super) async fn run_start(
 /// A run with its tasks; where it has faulted, with the task that did.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}", tag = "runs",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ("run" = String, Path)),
     responses(
         (status = 200, body = RunDetail),
@@ -155,6 +158,7 @@ pub(super) async fn run_show(
 /// Cancels a run. What it has in flight is broken off at once.
 #[utoipa::path(
     post, path = "/api/v1/namespaces/{namespace}/runs/{run}/cancel", tag = "runs",
+    security(("key" = ["operator"])),
     params(("namespace" = String, Path), ("run" = String, Path)),
     request_body = RunCommand,
     responses(
@@ -174,6 +178,7 @@ pub(super) async fn run_cancel(
 /// Has a faulted run go on from the task that faulted: same run, same revision.
 #[utoipa::path(
     post, path = "/api/v1/namespaces/{namespace}/runs/{run}/retry", tag = "runs",
+    security(("key" = ["operator"])),
     params(("namespace" = String, Path), ("run" = String, Path)),
     request_body = RunCommand,
     responses(
@@ -193,6 +198,7 @@ pub(super) async fn run_retry(
 /// Has a run stand still: nothing new begins in it, and what is under way may end.
 #[utoipa::path(
     post, path = "/api/v1/namespaces/{namespace}/runs/{run}/suspend", tag = "runs",
+    security(("key" = ["operator"])),
     params(("namespace" = String, Path), ("run" = String, Path)),
     request_body = RunCommand,
     responses(
@@ -212,6 +218,7 @@ pub(super) async fn run_suspend(
 /// Has a suspended run go on where it stood.
 #[utoipa::path(
     post, path = "/api/v1/namespaces/{namespace}/runs/{run}/resume", tag = "runs",
+    security(("key" = ["operator"])),
     params(("namespace" = String, Path), ("run" = String, Path)),
     request_body = RunCommand,
     responses(
@@ -231,6 +238,7 @@ pub(super) async fn run_resume(
 /// Records of a run's journal, in order.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}/events", tag = "runs",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ("run" = String, Path), EventsQuery),
     responses(
         (status = 200, body = Page<RunEventView>),
@@ -250,6 +258,7 @@ pub(super) async fn run_events(
 /// What happens to a run, from its beginning, as server-sent events; ends when the run has ended.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/runs/{run}/follow", tag = "runs",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ("run" = String, Path), FollowQuery),
     responses(
         (status = 200, description = "Each event's data is a `FollowEvent`", body = FollowEvent, content_type = "text/event-stream"),

@@ -43,6 +43,7 @@ pub(super) struct DeleteQuery {
 /// Secrets of a namespace, by name: never their values.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/secrets", tag = "secrets",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), PageQuery),
     responses(
         (status = 200, body = Page<SecretView>),
@@ -60,6 +61,7 @@ pub(super) async fn secret_list(
 /// Sets a secret: a new version, which runs that start from now on take.
 #[utoipa::path(
     put, path = "/api/v1/namespaces/{namespace}/secrets/{name}", tag = "secrets",
+    security(("key" = ["admin"])),
     params(("namespace" = String, Path), ("name" = String, Path)),
     request_body = SecretSet,
     responses(
@@ -83,6 +85,7 @@ pub(super) async fn secret_set(
 /// Deletes a secret in all its versions.
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}/secrets/{name}", tag = "secrets",
+    security(("key" = ["admin"])),
     params(("namespace" = String, Path), ("name" = String, Path), DeleteQuery),
     responses(
         (status = 204, description = "Deleted"),

@@ -12,6 +12,7 @@ use crate::site::{Site, version};
 /// Whether the site is up.
 #[utoipa::path(
     get, path = "/api/v1/health", tag = "site",
+    security(("key" = [])),
     responses((status = 200, body = Health))
 )]
 pub(super) async fn site_health(State(site): State<Site>) -> Json<Health> {
@@ -21,6 +22,7 @@ pub(super) async fn site_health(State(site): State<Site>) -> Json<Health> {
 /// What this binary is.
 #[utoipa::path(
     get, path = "/api/v1/version", tag = "site",
+    security(("key" = [])),
     responses((status = 200, body = Version))
 )]
 pub(super) async fn site_version() -> Json<Version> {
@@ -30,6 +32,7 @@ pub(super) async fn site_version() -> Json<Version> {
 /// How the site is, and its line to the hub.
 #[utoipa::path(
     get, path = "/api/v1/site", tag = "site",
+    security(("key" = [])),
     responses((status = 200, body = SiteStatus))
 )]
 pub(super) async fn site_status(State(site): State<Site>) -> Result<Json<SiteStatus>, Refusal> {
@@ -39,6 +42,7 @@ pub(super) async fn site_status(State(site): State<Site>) -> Result<Json<SiteSta
 /// This description.
 #[utoipa::path(
     get, path = "/api/v1/openapi.json", tag = "site",
+    security(("key" = [])),
     responses((status = 200, body = Object, content_type = "application/json"))
 )]
 pub(super) async fn site_openapi() -> Response {
@@ -48,6 +52,7 @@ pub(super) async fn site_openapi() -> Response {
 /// Counters, in the text form of Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "site",
+    security(("key" = ["viewer"])),
     responses((status = 200, body = String, content_type = "text/plain"))
 )]
 pub(super) async fn site_metrics(State(site): State<Site>) -> Result<Response, Refusal> {

@@ -34,6 +34,7 @@ pub(super) struct ExportQuery {
 /// Compares everything in the store with what the journals say. Other work goes on.
 #[utoipa::path(
     post, path = "/api/v1/store/check", tag = "site",
+    security(("key" = ["admin"])),
     responses(
         (status = 200, description = "Lines of JSON, each a `StoreCheckLine`; the last one is `done` or `failed`", body = StoreCheckLine, content_type = "application/x-ndjson"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
@@ -46,6 +47,7 @@ pub(super) async fn store_check(State(site): State<Site>) -> Result<Response, Re
 /// The store as it is at this moment, without secrets. Other work goes on.
 #[utoipa::path(
     post, path = "/api/v1/store/backup", tag = "site",
+    security(("key" = ["admin"])),
     responses(
         (status = 200, description = "Lines of JSON, each a `BackupLine`; behind a `file` come its bytes; the last one is `done` or `failed`", body = BackupLine, content_type = "application/x-isonomy-backup"),
         (status = 429, body = Problem, content_type = "application/problem+json"),
@@ -58,6 +60,7 @@ pub(super) async fn store_backup(State(site): State<Site>) -> Result<Response, R
 /// Everything readable, for other programs: `docs/spec/export.md`.
 #[utoipa::path(
     get, path = "/api/v1/store/export", tag = "site",
+    security(("key" = ["admin"])),
     params(ExportQuery),
     responses(
         (status = 200, description = "Lines of JSON; the last one is `end` or `failed`", body = String, content_type = "application/x-ndjson"),
@@ -83,6 +86,7 @@ pub(super) async fn store_export(
 /// on meanwhile.
 #[utoipa::path(
     post, path = "/api/v1/store/compact", tag = "site",
+    security(("key" = ["admin"])),
     responses((status = 200, body = StoreCompacted))
 )]
 pub(super) async fn store_compact(

@@ -41,6 +41,7 @@ pub(super) struct DeleteQuery {
 /// Workflows of a namespace, by name.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/workflows", tag = "workflows",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), PageQuery),
     responses(
         (status = 200, body = Page<WorkflowView>),
@@ -59,6 +60,7 @@ pub(super) async fn workflow_list(
 /// One workflow, with its text and its revisions.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/workflows/{name}", tag = "workflows",
+    security(("key" = ["viewer"])),
     params(("namespace" = String, Path), ("name" = String, Path), ShowQuery),
     responses(
         (status = 200, body = WorkflowDetail),
@@ -79,6 +81,7 @@ pub(super) async fn workflow_show(
 /// Applies a document: its text becomes the workflow's current revision.
 #[utoipa::path(
     put, path = "/api/v1/namespaces/{namespace}/workflows/{name}", tag = "workflows",
+    security(("key" = ["admin"])),
     params(("namespace" = String, Path), ("name" = String, Path)),
     request_body = WorkflowApply,
     responses(
@@ -102,6 +105,7 @@ pub(super) async fn workflow_apply(
 /// Applies documents that may refer to each other: all or none.
 #[utoipa::path(
     post, path = "/api/v1/workflows:apply", tag = "workflows",
+    security(("key" = [])),
     request_body = WorkflowSetApply,
     responses(
         (status = 200, description = "In the order of the documents", body = Page<WorkflowApplied>),
@@ -120,6 +124,7 @@ pub(super) async fn workflow_apply_set(
 /// Deletes a workflow: no new runs. Its revisions and runs stay, and applying it again revives it.
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}/workflows/{name}", tag = "workflows",
+    security(("key" = ["admin"])),
     params(("namespace" = String, Path), ("name" = String, Path), DeleteQuery),
     responses(
         (status = 204, description = "Deleted"),

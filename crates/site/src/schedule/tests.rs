@@ -10,7 +10,7 @@ use store::memory::MemoryStore;
 use store::suite::key;
 use store::{Op, Preconditions, RunQuery, RunState, ScheduleRow, Store};
 use tokio::time::{Duration, Instant, sleep};
-use wire::WorkflowApply;
+use wire::{ApiKey, WorkflowApply};
 
 use crate::config::Config;
 use crate::site::{Parts, Site};
@@ -56,6 +56,7 @@ impl Place {
             program: PathBuf::from("/nonexistent"),
             secrets: None,
             membership: None,
+            own_key: ApiKey::new(&SystemRandom),
             clock: self.clock.clone(),
             random: Arc::new(SystemRandom),
             store_figures: None,
@@ -260,6 +261,7 @@ async fn nothing_begins_where_schedules_are_not_kept_or_cannot_be_read() {
         program: PathBuf::from("/nonexistent"),
         secrets: None,
         membership: None,
+        own_key: ApiKey::new(&SystemRandom),
         clock: place.clock.clone(),
         random: Arc::new(SystemRandom),
         store_figures: None,

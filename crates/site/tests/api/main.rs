@@ -5,6 +5,7 @@ mod documents;
 mod events;
 mod follow;
 mod hostile;
+mod keys;
 mod place;
 mod reference;
 mod restart;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base::{IncarnationId, SystemClock, SystemRandom, Timestamp};
 use isonomy_site::{Config, Parts, Site};
 use serde_json::Value;
+use server::Listening;
 use store::Store;
 use store::memory::MemoryStore;
 use store_sqlite::{OpenOptions, SqliteStore};
@@ -15,10 +16,12 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use wire::ApiKey;
 
 pub struct Place {
     pub site: Site,
     pub address: SocketAddr,
+    pub own_key: ApiKey,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -58,12 +61,14 @@ impl Place {
 
     /// One that keeps secrets in that folder.
     pub async fn keeping(store: Arc<dyn Store>, config: Config, secrets: Option<PathBuf>) -> Self {
+        let own_key = ApiKey::new(&SystemRandom);
         let site = Site::open(Parts {
             store,
             config,
             program: PathBuf::from("/nonexistent"),
             secrets,
             membership: None,
+            own_key: own_key.clone(),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             store_figures: None,
@@ -79,9 +84,9 @@ impl Place {
             let shutdown = async {
                 stopped.await.ok();
             };
-            server.serve(listener, shutdown).await.expect("served");
+            server.serve(vec![Listening { listener, tls: None }], shutdown).await.expect("served");
         });
-        Self { site, address, stop: Some(stop), serving }
+        Self { site, address, own_key, stop: Some(stop), serving }
     }
 
     /// Stops as a person would, and waits until it has stopped.
@@ -127,6 +132,9 @@ impl Place {
         }
         if !has("content-length") {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        if !has("authorization") {
+            head.push_str(&format!("authorization: Bearer {}\r\n", self.own_key.to_text()));
         }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));

@@ -10,8 +10,9 @@ use store::memory::MemoryStore;
 use store::suite::link::{self, head, order_id, outbox, receipt, site};
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    EntryRow, EventQuery, EventRow, Op, OrderRow, OutcomeRow, Preconditions, RevisionRow, RunQuery,
-    RunRow, RunState, ScheduleRow, Sequence, Store, WorkflowRow,
+    EntryRow, EventQuery, EventRow, Op, OrderRow, OutcomeRow, Preconditions, ResourceKind,
+    ResourceRow, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Store,
+    WorkflowRow,
 };
 
 use crate::{folder, open, sqlite};
@@ -91,6 +92,7 @@ fn op() -> impl Strategy<Value = Op> {
         }),
         6 => link_op(),
         4 => fleet_op(),
+        1 => resource_op(),
     ]
 }
 
@@ -142,6 +144,17 @@ fn fleet_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn resource_op() -> impl Strategy<Value = Op> {
+    let kind = || prop::sample::select(ResourceKind::ALL.to_vec());
+    let name = || (0..2_u8).prop_map(|n| format!("r{n}"));
+    prop_oneof![
+        2 => (kind(), name(), 0..3_u8).prop_map(|(kind, name, n)| {
+            Op::ResourcePut(ResourceRow { kind, name, record: Bytes::from(vec![n]) })
+        }),
+        1 => (kind(), name()).prop_map(|(kind, name)| Op::ResourceDelete { kind, name }),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let wanted = prop::option::weighted(0.3, (0..4_u64, 0..4_u64));
     let commit = (prop::collection::vec(op(), 0..4), wanted).prop_map(|(ops, wanted)| {
@@ -173,6 +186,9 @@ async fn told(store: &dyn Store) -> String {
     say(format!("{:?}", store.run_unfinished(None, 9).await.expect("reads")));
     say(format!("{:?}", store.run_due(at(5), None, 9).await.expect("reads")));
     say(format!("{:?}", store.run_wake_next(None).await.expect("reads")));
+    for kind in ResourceKind::ALL {
+        say(format!("{:?}", store.resource_list(kind, None, 9).await.expect("reads")));
+    }
     let mut counts = store.run_count().await.expect("reads");
     counts.sort_unstable();
     say(format!("{counts:?}"));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Kept, Run};
 use crate::{
     ChangeRow, CommitError, LOG_PIECES_MAX, LogRow, Op, OrderRow, OutcomeRow, Preconditions,
-    ReceiptRow, Sequence, SiteRow, Snapshot, TokenRow, WorkflowRow,
+    ReceiptRow, ResourceRow, Sequence, SiteRow, Snapshot, TokenRow, WorkflowRow,
 };
 
 /// What the ops of one commit have changed so far, as far as later ops of it are judged by it.
@@ -133,6 +133,8 @@ impl Kept {
             | Op::ChangeAppend { .. }
             | Op::SchedulePut(_)
             | Op::ScheduleDelete { .. }
+            | Op::ResourcePut(_)
+            | Op::ResourceDelete { .. }
             | Op::EventAppend(_)
             | Op::EventForget { .. } => {}
             Op::WorkflowPut(row) => {
@@ -280,6 +282,12 @@ impl Kept {
                 token.expect("admitted only where it is good").used_by = Some(by);
             }
             Op::TokenForget { until } => self.tokens.retain(|_, token| token.until > until),
+            Op::ResourcePut(ResourceRow { kind, name, record }) => {
+                self.resources.insert((kind, name), record);
+            }
+            Op::ResourceDelete { kind, name } => {
+                self.resources.remove(&(kind, name));
+            }
             Op::LogTrim { run, effect, life, from, to } => {
                 self.run_mut(run).log.retain(|row| {
                     (row.effect, row.life) != (effect, life) || !(from..to).contains(&row.start)

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod link;
 pub mod log;
 pub mod outcome;
+pub mod resource;
 pub mod run;
 pub mod schedule;
 pub mod workflow;
@@ -77,6 +78,8 @@ macro_rules! suite_cases {
             outcome::an_outcome_is_unique_by_run_and_number,
             outcome::outcomes_are_listed_in_the_order_of_their_commits,
             outcome::outcomes_of_a_run_are_listed_by_number,
+            resource::a_resource_is_replaced_and_deleted_within_its_kind,
+            resource::resources_are_listed_by_name_and_in_pages,
             run::a_run_is_created_once,
             run::a_missing_run_is_refused,
             run::an_update_replaces_the_whole_row,

@@ -12,6 +12,7 @@ use store::{EntryRow, FleetStore as _, Store};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use wire::ApiKey;
 
 pub struct AtWork {
     pub hub: Hub,
@@ -38,10 +39,11 @@ impl AtWork {
             former: Vec::new(),
             before: folder.before(store.incarnation()).expect("written"),
             addresses: Vec::new(),
+            own_key: ApiKey::new(&SystemRandom),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         };
-        let hub = Hub::open(parts).expect("a root");
+        let hub = Hub::open(parts).await.expect("a root");
         let door = Arc::new(Door::new(hub.clone()).expect("a certificate"));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = listen(address.unwrap_or(any)).await.expect("a free port");

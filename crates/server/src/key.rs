@@ -1,0 +1,386 @@
+//! The keys of one API: who asks, by what they have shown.
+//!
+//! A key with a name is kept as its digest, with the roles that it was given. The folder's own key is
+//! kept nowhere: it is made anew whenever somebody serves from the folder, for those who may read the
+//! folder, and they could read the store as well.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use serde::{Deserialize, Serialize};
+use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
+use tokio::sync::Mutex;
+use wire::{ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyState, KeyView, ProblemCode, Role};
+
+use crate::access::Roles;
+use crate::caller::Caller;
+use crate::change::change_op;
+use crate::refusal::Refusal;
+
+/// Keys of one hub or site, those that are over included: every person and tool of a large house.
+const KEYS_MAX: usize = 10_000;
+
+/// Namespaces in which one key may have roles.
+const ROLES_MAX: usize = 100;
+
+/// Shorter ones would be over before they are carried to where they are needed.
+const LIFE_MIN: Duration = Duration::from_secs(60);
+
+/// Longer ones are meant to stay until they are revoked.
+const LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// What the first key is called.
+const FIRST_KEY: &str = "admin";
+
+const KEY_TYPE: &str = "isonomy.key";
+const KEY_VERSION: u32 = 1;
+
+/// Keys read from the store at once.
+const PAGE: u32 = 500;
+
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    own: Digest,
+    kind: &'static str,
+    name: String,
+    kept: RwLock<Kept>,
+    /// The latest time seen: no key comes back to life with a clock that is set back.
+    seen: AtomicI64,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Kept {
+    by_name: BTreeMap<KeyName, Key>,
+    by_digest: HashMap<Digest, KeyName>,
+}
+
+#[derive(Debug, Clone)]
+struct Key {
+    digest: Digest,
+    doc: KeyDoc,
+    roles: Roles,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct KeyDoc {
+    digest: Digest,
+    roles: BTreeMap<String, Role>,
+    created_at: Timestamp,
+    created_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum KeyChange {
+    KeyCreated,
+    KeyRevoked,
+}
+
+#[derive(Serialize)]
+struct ChangeDoc<'a> {
+    change: KeyChange,
+    key: &'a KeyName,
+    roles: &'a BTreeMap<String, Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    #[error("cannot read the keys")]
+    Store(#[from] StoreError),
+    #[error("the record of the key `{0}` is damaged, or of a newer version")]
+    Damaged(String),
+}
+
+/// What keys are made with.
+pub struct KeyParts {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl KeyParts {
+    pub fn of(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) -> Self {
+        let (store, clock, random) = (Arc::clone(store), Arc::clone(clock), Arc::clone(random));
+        Self { store, clock, random }
+    }
+
+    /// `kind` is `hub` or `site`; `own` is for those who may read the folder.
+    pub async fn open(
+        self,
+        kind: &'static str,
+        name: &str,
+        own: ApiKey,
+    ) -> Result<Keys, KeysError> {
+        let Self { store, clock, random } = self;
+        let mut kept = Kept::default();
+        let mut after = None;
+        loop {
+            let rows = store.resource_list(ResourceKind::Key, after.take(), PAGE).await?;
+            for row in &rows {
+                let damaged = || KeysError::Damaged(row.name.clone());
+                let name = KeyName::parse(&row.name).map_err(|_| damaged())?;
+                kept.put(name, Key::read(&row.record).ok_or_else(damaged)?);
+            }
+            match rows.last() {
+                Some(last) if rows.len() == PAGE as usize => after = Some(last.name.clone()),
+                _ => break,
+            }
+        }
+        let seen = kept.by_name.values().map(|key| key.doc.seen()).max();
+        let seen = AtomicI64::new(seen.map_or(0, Timestamp::as_millis));
+        let (own, name) = (own.digest(), name.to_owned());
+        let (kept, changing) = (RwLock::new(kept), Mutex::default());
+        Ok(Keys(Arc::new(Inner { store, clock, random, own, kind, name, kept, seen, changing })))
+    }
+}
+
+impl Keys {
+    /// Who asks. Whoever has the folder's own key says it himself.
+    pub(crate) fn who(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let digest = shown(headers)?.digest();
+        if digest == self.0.own {
+            return Caller::of_folder(headers);
+        }
+        let now = self.now();
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || denied("the key is not known here: it was made for another hub or site");
+        let name = kept.by_digest.get(&digest).ok_or_else(unknown)?;
+        let key = &kept.by_name[name];
+        match key.doc.state(now) {
+            KeyState::Good => Ok(Caller::with_key(name, key.roles.clone())),
+            KeyState::Expired => Err(denied("the time of this key is over; ask for a new one")),
+            KeyState::Revoked => Err(denied("this key was revoked; ask for a new one")),
+        }
+    }
+
+    pub(crate) async fn create(
+        &self,
+        caller: &Caller,
+        ask: KeyCreate,
+    ) -> Result<KeyCreated, Refusal> {
+        let KeyCreate { name, roles, ttl_seconds, reason } = ask;
+        let by = caller.because(reason)?;
+        let name = KeyName::parse(&name).map_err(|wrong| Refusal::parameter("name", wrong))?;
+        let given = Roles::read(&roles)?;
+        if given.is_empty() || roles.len() > ROLES_MAX {
+            let what = format!("give a role in 1 to {ROLES_MAX} namespaces");
+            return Err(Refusal::parameter("roles", what));
+        }
+        caller.roles().need_admin_of(&given)?;
+        let life = ttl_seconds.map(Duration::from_secs);
+        if life.is_some_and(|life| !(LIFE_MIN..=LIFE_MAX).contains(&life)) {
+            return Err(Refusal::parameter("ttlSeconds", "from a minute to ten years"));
+        }
+        let _alone = self.0.changing.lock().await;
+        let now = self.now();
+        self.has_place(&name, caller, now)?;
+        let key = ApiKey::new(self.0.random.as_ref());
+        let doc = KeyDoc {
+            digest: key.digest(),
+            roles,
+            created_at: now,
+            created_by: by.actor.clone(),
+            until: life.map(|life| now.plus(life)),
+            revoked_at: None,
+        };
+        let change = ChangeDoc {
+            change: KeyChange::KeyCreated,
+            key: &name,
+            roles: &doc.roles,
+            reason: by.reason.as_deref(),
+        };
+        let ops = vec![doc.op(&name), change_op(&change, &by, now)];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        let view = doc.view(&name, now);
+        self.put(name, Key { digest: doc.digest, doc, roles: given });
+        Ok(KeyCreated { key: key.to_text(), view })
+    }
+
+    /// The key of whoever has just made this hub or site, for their own machine.
+    pub async fn first(&self) -> Result<KeyCreated, Refusal> {
+        let caller = Caller::named("init");
+        let everything = BTreeMap::from([(EVERYWHERE.to_owned(), Role::Admin)]);
+        let ask = KeyCreate {
+            name: FIRST_KEY.to_owned(),
+            roles: everything,
+            ttl_seconds: None,
+            reason: None,
+        };
+        self.create(&caller, ask).await
+    }
+
+    /// Whether a new key of that name may be made.
+    fn has_place(&self, name: &KeyName, caller: &Caller, now: Timestamp) -> Result<(), Refusal> {
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        match kept.by_name.get(name) {
+            Some(key) if key.doc.state(now) == KeyState::Good => {
+                let detail =
+                    format!("there is a good key `{name}`; revoke it, or take another name");
+                Err(Refusal::new(ProblemCode::KeyExists, detail))
+            }
+            // Whoever may not see a key does not take its place either.
+            Some(key) => caller.roles().need_admin_of(&key.roles),
+            None if kept.by_name.len() >= KEYS_MAX => {
+                let detail = format!(
+                    "there are {KEYS_MAX} keys, and no more are kept; give one that is over a new life by its name"
+                );
+                Err(Refusal::new(ProblemCode::KeyLimit, detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn revoke(
+        &self,
+        caller: &Caller,
+        name: &KeyName,
+        reason: Option<String>,
+    ) -> Result<KeyView, Refusal> {
+        let by = caller.because(reason)?;
+        let _alone = self.0.changing.lock().await;
+        let mut key = self.find(caller, name)?;
+        let now = self.now();
+        if key.doc.revoked_at.is_some() {
+            return Ok(key.doc.view(name, now));
+        }
+        key.doc.revoked_at = Some(now);
+        let change = ChangeDoc {
+            change: KeyChange::KeyRevoked,
+            key: name,
+            roles: &key.doc.roles,
+            reason: by.reason.as_deref(),
+        };
+        let ops = vec![key.doc.op(name), change_op(&change, &by, now)];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        let view = key.doc.view(name, now);
+        self.put(name.clone(), key);
+        Ok(view)
+    }
+
+    /// Those that the caller may hand out, by name.
+    pub(crate) fn list(
+        &self,
+        caller: &Caller,
+        after: Option<&KeyName>,
+        limit: usize,
+    ) -> Vec<KeyView> {
+        let now = self.now();
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let behind = kept.by_name.iter().filter(|(name, _)| after.is_none_or(|it| *name > it));
+        let seen = behind.filter(|(_, key)| caller.roles().need_admin_of(&key.roles).is_ok());
+        seen.take(limit).map(|(name, key)| key.doc.view(name, now)).collect()
+    }
+
+    /// `hub` or `site`, and which.
+    pub(crate) fn whose(&self) -> (&'static str, &str) {
+        (self.0.kind, &self.0.name)
+    }
+
+    /// A key that the caller may not see is not there.
+    fn find(&self, caller: &Caller, name: &KeyName) -> Result<Key, Refusal> {
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let key = kept.by_name.get(name);
+        let key = key.filter(|key| caller.roles().need_admin_of(&key.roles).is_ok());
+        key.cloned().ok_or_else(|| {
+            Refusal::new(ProblemCode::KeyMissing, format!("there is no key `{name}`"))
+        })
+    }
+
+    fn put(&self, name: KeyName, key: Key) {
+        self.0.kept.write().unwrap_or_else(PoisonError::into_inner).put(name, key);
+    }
+
+    fn now(&self) -> Timestamp {
+        let now = self.0.clock.now().as_millis();
+        Timestamp::from_millis(self.0.seen.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+}
+
+/// The key that a request shows.
+fn shown(headers: &HeaderMap) -> Result<ApiKey, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(denied(
+            "send the header `authorization: Bearer KEY`; `isonomy keys create` makes one, and where this API serves from, the file `key` of its data folder has one",
+        ));
+    };
+    let text = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let text = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let wrong =
+        "the header `authorization` is not `Bearer` and a key that begins with `isonomy-key-`";
+    text.and_then(|(_, key)| key.parse().ok()).ok_or_else(|| denied(wrong))
+}
+
+fn denied(detail: &str) -> Refusal {
+    Refusal::new(ProblemCode::KeyRequired, detail)
+}
+
+impl Kept {
+    fn put(&mut self, name: KeyName, key: Key) {
+        let digest = key.digest;
+        if let Some(before) = self.by_name.insert(name.clone(), key) {
+            self.by_digest.remove(&before.digest);
+        }
+        self.by_digest.insert(digest, name);
+    }
+}
+
+impl Key {
+    fn read(record: &[u8]) -> Option<Self> {
+        let doc: KeyDoc = document::read(record, KEY_TYPE, KEY_VERSION).ok()?;
+        let roles = Roles::read(&doc.roles).ok()?;
+        Some(Self { digest: doc.digest, doc, roles })
+    }
+}
+
+impl KeyDoc {
+    fn op(&self, name: &KeyName) -> Op {
+        Op::ResourcePut(ResourceRow {
+            kind: ResourceKind::Key,
+            name: name.to_string(),
+            record: document::write(KEY_TYPE, KEY_VERSION, self).into(),
+        })
+    }
+
+    /// The latest time that this record knows to have been.
+    fn seen(&self) -> Timestamp {
+        self.revoked_at.map_or(self.created_at, |at| at.max(self.created_at))
+    }
+
+    fn state(&self, now: Timestamp) -> KeyState {
+        match (self.revoked_at, self.until) {
+            (Some(_), _) => KeyState::Revoked,
+            (None, Some(until)) if until <= now => KeyState::Expired,
+            (None, _) => KeyState::Good,
+        }
+    }
+
+    fn view(&self, name: &KeyName, now: Timestamp) -> KeyView {
+        KeyView {
+            name: name.to_string(),
+            state: self.state(now),
+            roles: self.roles.clone(),
+            created_at: self.created_at.to_string(),
+            created_by: self.created_by.clone(),
+            until: self.until.map(|at| at.to_string()),
+            revoked_at: self.revoked_at.map(|at| at.to_string()),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What somebody wants to be so: small documents by kind and name, each put and read whole.
+
+use bytes::Bytes;
+
+use crate::Answer;
+
+/// The store tells kinds apart and knows nothing else of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ResourceKind {
+    /// Who may ask.
+    Key,
+    /// Which sites get which workflow.
+    Placement,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceRow {
+    pub kind: ResourceKind,
+    /// Unique in its kind.
+    pub name: String,
+    pub record: Bytes,
+}
+
+pub trait ResourceStore {
+    fn resource_get(&self, kind: ResourceKind, name: String) -> Answer<'_, Option<ResourceRow>>;
+    /// By name, after `after`.
+    fn resource_list(
+        &self,
+        kind: ResourceKind,
+        after: Option<String>,
+        limit: u32,
+    ) -> Answer<'_, Vec<ResourceRow>>;
+}
+
+impl ResourceKind {
+    pub const ALL: [Self; 2] = [Self::Key, Self::Placement];
+}

@@ -127,6 +127,16 @@ impl Authority {
         public_key(&self.root.der).map(|key| key.pin())
     }
 
+    /// Whoever signs, and the root: what is signed is believed with these.
+    #[must_use]
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        vec![self.certificate.der.clone(), self.root.der.clone()]
+    }
+
+    pub(crate) fn key(&self) -> &KeyPair {
+        self.issuer.key()
+    }
+
     /// What the hub shows to its sites: its own certificate, and all up to the root.
     pub fn hub_chain(
         &self,

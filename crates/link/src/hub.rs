@@ -13,13 +13,16 @@ use base::{IncarnationId, OrderId, SiteName, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wire::link::{
-    Acknowledged, Begin, Entries, Head, Hello, HubFrame, Order, Orders, PerStream, Proof, Prove,
-    Ready, Refused, RefusedCode, SiteFrame, Stream, VERSION, Welcome,
+    Acknowledged, Begin, Document, Edition, Entries, Head, Health, Hello, HubFrame, Order, Orders,
+    PerStream, Proof, Prove, Ready, Refused, RefusedCode, SiteFrame, Stream, VERSION, Want,
+    Welcome,
 };
 
 use self::judge::{Verdict, judge};
 pub use self::kept::{SeatDoc, orders, outcome_key};
-use crate::{ANCESTORS_MAX, COUNT_MAX, ENTRIES_MAX, RETIRED_MAX, extend};
+use crate::{
+    ANCESTORS_MAX, CODE_BYTES_MAX, COUNT_MAX, ENTRIES_MAX, FAILED_MAX, RETIRED_MAX, extend,
+};
 
 /// One connection, as its driver numbers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +87,12 @@ pub enum Input {
     Orders(Vec<Order>),
     /// There is a new order.
     Ordered,
+    /// Another edition says something else of this site.
+    Published,
+    /// What was asked for by [`Effect::ReadEdition`].
+    Edition(Option<Box<Edition>>),
+    /// What was asked for by [`Effect::ReadPiece`]; nothing where the site is not to have it.
+    Piece(Option<Document>),
 }
 
 #[derive(Debug)]
@@ -92,6 +101,9 @@ pub enum Effect {
     Close(Connection),
     Write(Write),
     ReadOrders,
+    /// What this site is told.
+    ReadEdition,
+    ReadPiece(Want),
 }
 
 #[derive(Debug, Clone)]
@@ -117,6 +129,7 @@ pub enum Write {
         head: Head,
     },
     Quarantine(Suspicion),
+    Health(Health),
 }
 
 /// When, and a number that nobody can guess.
@@ -216,6 +229,15 @@ impl Seat {
             Input::Written(write) => self.written(write, moment, &mut effects),
             Input::Orders(orders) => self.orders(orders, &mut effects),
             Input::Ordered => self.ordered(&mut effects),
+            Input::Published => {
+                if self.host.is_some() {
+                    effects.push(Effect::ReadEdition);
+                }
+            }
+            Input::Edition(edition) => {
+                self.give(edition.map(HubFrame::Edition), &mut effects);
+            }
+            Input::Piece(piece) => self.give(piece.map(HubFrame::Document), &mut effects),
         }
         self.consider(moment, &mut effects);
         effects
@@ -238,6 +260,11 @@ impl Seat {
             SiteFrame::Begin(begin) if is_host => self.begin(begin, effects),
             SiteFrame::Entries(entries) if is_host => self.entries(&entries, effects),
             SiteFrame::Have(_) if is_host => Ok(()),
+            SiteFrame::Want(want) if is_host => {
+                effects.push(Effect::ReadPiece(want));
+                Ok(())
+            }
+            SiteFrame::Health(health) if is_host => self.health(health, effects),
             SiteFrame::Refuse(_) => {
                 // It has compared, so it is alive, and it is not what the hub knows.
                 if is_host {
@@ -250,7 +277,9 @@ impl Seat {
             | SiteFrame::Ready(_)
             | SiteFrame::Begin(_)
             | SiteFrame::Entries(_)
-            | SiteFrame::Have(_) => Err(Bad(RefusedCode::BadFrame)),
+            | SiteFrame::Have(_)
+            | SiteFrame::Want(_)
+            | SiteFrame::Health(_) => Err(Bad(RefusedCode::BadFrame)),
         }
     }
 
@@ -354,7 +383,31 @@ impl Seat {
         self.writing.push_back(Awaited::Nobody);
         effects.push(Effect::Write(Write::Confirm { session }));
         effects.push(Effect::ReadOrders);
+        effects.push(Effect::ReadEdition);
         Ok(())
+    }
+
+    fn health(&mut self, health: Health, effects: &mut Vec<Effect>) -> Result<(), Bad> {
+        let is_code = |code: &str| {
+            (1..=CODE_BYTES_MAX).contains(&code.len())
+                && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        };
+        let is_closed = health.failed.len() <= FAILED_MAX
+            && health.edition.is_none_or(|number| number < COUNT_MAX)
+            && health.failed.iter().all(|failed| is_code(&failed.code));
+        if !is_closed {
+            return Err(Bad(RefusedCode::BadFrame));
+        }
+        self.writing.push_back(Awaited::Nobody);
+        effects.push(Effect::Write(Write::Health(health)));
+        Ok(())
+    }
+
+    /// To whoever is the site.
+    fn give(&self, frame: Option<HubFrame>, effects: &mut Vec<Effect>) {
+        if let (Some(host), Some(frame)) = (self.host(), frame) {
+            effects.push(Effect::Send(host, frame));
+        }
     }
 
     fn begin(&mut self, begin: Begin, effects: &mut Vec<Effect>) -> Result<(), Bad> {
@@ -479,6 +532,7 @@ impl Seat {
                 }
             }
             Write::Quarantine(suspicion) => self.kept.quarantine = Some(suspicion),
+            Write::Health(_) => {}
         }
     }
 

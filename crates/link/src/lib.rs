@@ -8,9 +8,11 @@ mod chain;
 pub mod hub;
 mod pack;
 pub mod site;
+mod tree;
 
 pub use chain::{begin, extend};
 pub use pack::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, PackError, pack, unpack};
+pub use tree::{Tree, is_in};
 
 use base::Duration;
 
@@ -27,6 +29,15 @@ pub const ENTRIES_MAX: u32 = 256;
 
 /// Orders of one frame together, in bytes; one that is larger has a frame of its own.
 pub const ORDERS_BYTES_MAX: usize = 48 * 1024;
+
+/// A piece of a text: with what JSON adds it is far below a frame.
+pub const PIECE_BYTES_MAX: usize = 48 * 1024;
+
+/// Workflows of which a site says why they are not there: as many as an edition names.
+pub const FAILED_MAX: usize = 1_000;
+
+/// The longest code: a few words.
+const CODE_BYTES_MAX: usize = 64;
 
 /// Open orders of a site that are under way: more are given when these have their receipts.
 pub const ORDERS_READ_MAX: u32 = 256;

@@ -7,15 +7,17 @@ mod kept;
 
 use std::collections::VecDeque;
 
-use base::{IncarnationId, SiteName};
+use base::{DocumentError, IncarnationId, SiteName};
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use wire::edition;
 use wire::link::{
-    Acknowledged, Ancestor, Begin, Entries, Have, Head, Hello, HubFrame, Order, PerStream, Proof,
-    Ready, Refuse, RefuseCode, Refused, SiteFrame, Stream, VERSIONS, Welcome,
+    Acknowledged, Ancestor, Begin, Document, Edition, Entries, Have, Head, Health, Hello, HubFrame,
+    Order, PerStream, Proof, Ready, Refuse, RefuseCode, Refused, Signed, SiteFrame, Stream,
+    VERSIONS, Want, Welcome,
 };
 
-pub use self::kept::{KEPT_FOR_A_HUB, KeepError, Line, prune, read};
+pub use self::kept::{KEPT_FOR_A_HUB, KeepError, Line, edition, piece_name, prune, read};
 use crate::{COUNT_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, WINDOW_BYTES, extend};
 
 /// What a site has written down.
@@ -30,6 +32,15 @@ pub struct Kept {
     /// The incarnation of the hub that granted it.
     pub hub: Option<IncarnationId>,
     pub outboxes: PerStream<Outbox>,
+    /// The edition that it has.
+    pub edition: Option<Signed>,
+}
+
+/// What is to be said apart from the streams: how the site is, and which text it wants next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saying {
+    pub health: Health,
+    pub want: Option<Want>,
 }
 
 /// The entries of one stream.
@@ -60,6 +71,8 @@ pub enum Input {
         stream: Stream,
         last: u64,
     },
+    /// The newest of it.
+    Say(Saying),
 }
 
 #[derive(Debug)]
@@ -89,6 +102,9 @@ pub enum Write {
     },
     /// Those that are known already stay as they are.
     Orders(Vec<Order>),
+    /// It takes the place of the one before.
+    Edition(Box<Edition>),
+    Piece(Document),
 }
 
 /// Why the site closes.
@@ -107,6 +123,8 @@ pub struct Session {
     kept: Kept,
     phase: Phase,
     lanes: PerStream<Lane>,
+    saying: Saying,
+    said: Option<Saying>,
 }
 
 #[derive(Debug)]
@@ -142,7 +160,8 @@ struct Sending {
 impl Session {
     #[must_use]
     pub fn new(kept: Kept) -> Self {
-        Self { kept, phase: Phase::New, lanes: PerStream::of(|_| Lane::Shut) }
+        let lanes = PerStream::of(|_| Lane::Shut);
+        Self { kept, phase: Phase::New, lanes, saying: Saying::default(), said: None }
     }
 
     pub fn handle(&mut self, input: Input) -> Vec<Effect> {
@@ -185,6 +204,7 @@ impl Session {
                 (self.kept.session, self.kept.hub) = (session, Some(hub));
                 self.phase = Phase::Open;
                 effects.push(Effect::Send(SiteFrame::Ready(Ready { session })));
+                self.say(effects);
                 Stream::ALL
                     .into_iter()
                     .try_for_each(|stream| self.settle(stream, *heads.get(stream), effects))
@@ -201,6 +221,22 @@ impl Session {
                 effects.push(Effect::Send(SiteFrame::Have(Have { orders })));
                 Ok(())
             }
+            (Phase::Open, Input::Frame(HubFrame::Edition(edition))) => {
+                self.edition(edition, effects)
+            }
+            (Phase::Open, Input::Frame(HubFrame::Document(piece))) => {
+                effects.push(Effect::Write(Write::Piece(piece)));
+                Ok(())
+            }
+            (Phase::Open, Input::Written(Write::Edition(edition))) => {
+                self.kept.edition = Some(edition.signed);
+                Ok(())
+            }
+            (_, Input::Say(saying)) => {
+                self.saying = saying;
+                self.say(effects);
+                Ok(())
+            }
             (Phase::Open, Input::Read { stream, after, entries }) => {
                 self.read(stream, after, &entries, effects)
             }
@@ -211,7 +247,9 @@ impl Session {
                     HubFrame::Prove(_)
                     | HubFrame::Welcome(_)
                     | HubFrame::Acknowledged(_)
-                    | HubFrame::Orders(_),
+                    | HubFrame::Orders(_)
+                    | HubFrame::Edition(_)
+                    | HubFrame::Document(_),
                 ),
             ) => Err(Ending::Refuse(RefuseCode::BadFrame)),
         }
@@ -225,7 +263,41 @@ impl Session {
             ancestors: self.kept.ancestors.clone(),
             session: self.kept.session,
             last: PerStream::of(|stream| self.kept.outboxes.get(stream).last),
+            edition: self.kept.edition.clone(),
         }
+    }
+
+    /// A later one takes the place of what is there. That it is signed, and for this site, is known.
+    fn edition(&mut self, new: Box<Edition>, effects: &mut Vec<Effect>) -> Result<(), Ending> {
+        let bad = |_| Ending::Refuse(RefuseCode::BadFrame);
+        let head = head_of(&new.signed).map_err(bad)?;
+        if let Some(kept) = self.kept.edition.as_ref().and_then(|kept| head_of(kept).ok()) {
+            if head.number == kept.number && head.root != kept.root {
+                return Err(Ending::Refuse(RefuseCode::EditionForked));
+            }
+            // One that somebody has held back, or of a hub that was set back: it goes on above.
+            if head.number <= kept.number {
+                return Ok(());
+            }
+        }
+        effects.push(Effect::Write(Write::Edition(new)));
+        Ok(())
+    }
+
+    /// Says what has not been said in this session.
+    fn say(&mut self, effects: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let Saying { health, want } = &self.saying;
+        let said = self.said.take().unwrap_or_default();
+        if *health != said.health {
+            effects.push(Effect::Send(SiteFrame::Health(health.clone())));
+        }
+        if let Some(want) = want.filter(|want| said.want != Some(*want)) {
+            effects.push(Effect::Send(SiteFrame::Want(want)));
+        }
+        self.said = Some(self.saying.clone());
     }
 
     fn welcome(&mut self, welcome: &Welcome, effects: &mut Vec<Effect>) -> Result<(), Ending> {
@@ -359,6 +431,11 @@ impl Session {
             effects.push(Effect::Read { stream, after: sending.sent.position });
         }
     }
+}
+
+/// The head of an edition, as it was signed.
+fn head_of(signed: &Signed) -> Result<edition::Head, DocumentError> {
+    edition::Head::decode(signed.head.get().as_bytes())
 }
 
 impl Sending {

@@ -11,6 +11,9 @@ const fn code(kind: ResourceKind) -> i64 {
     match kind {
         ResourceKind::Key => 1,
         ResourceKind::Placement => 2,
+        ResourceKind::Edition => 3,
+        ResourceKind::Piece => 4,
+        ResourceKind::Text => 5,
     }
 }
 

@@ -9,8 +9,14 @@ use crate::Answer;
 pub enum ResourceKind {
     /// Who may ask.
     Key,
-    /// Which sites get which workflow.
+    /// Which sites get which workflow; at a site, which workflows are its hub's.
     Placement,
+    /// What a hub has said should be at its sites.
+    Edition,
+    /// A part of a text that is on its way.
+    Piece,
+    /// A text that an edition names.
+    Text,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,5 +39,5 @@ pub trait ResourceStore {
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 2] = [Self::Key, Self::Placement];
+    pub const ALL: [Self; 5] = [Self::Key, Self::Placement, Self::Edition, Self::Piece, Self::Text];
 }

@@ -5,6 +5,7 @@
 //! year. Every field here is stable: it may be added to, not changed.
 
 pub mod compact;
+pub mod edition;
 pub mod event;
 pub mod fleet;
 pub mod hub;

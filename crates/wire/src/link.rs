@@ -4,7 +4,7 @@
 //! knows bytes.
 
 pub use base::stream::{Head, PerStream, Stream};
-use base::{Digest, IncarnationId, OrderId, SiteName, Timestamp};
+use base::{Digest, IncarnationId, Namespace, OrderId, SiteName, Timestamp, WorkflowName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,6 +22,8 @@ pub enum SiteFrame {
     Begin(Begin),
     Entries(Entries),
     Have(Have),
+    Want(Want),
+    Health(Health),
     Refuse(Refuse),
 }
 
@@ -33,10 +35,12 @@ pub enum HubFrame {
     Refused(Refused),
     Acknowledged(Acknowledged),
     Orders(Orders),
+    Edition(Box<Edition>),
+    Document(Document),
 }
 
 /// The first frame.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hello {
     pub versions: Vec<u32>,
     pub site: SiteName,
@@ -48,6 +52,75 @@ pub struct Hello {
     pub session: u64,
     /// The newest position of each.
     pub last: PerStream<u64>,
+    /// The edition that the site has: a hub that was set back goes on above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<Signed>,
+}
+
+/// The head of an edition, as it was signed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Signed {
+    pub head: Box<RawValue>,
+    /// Ed25519, base64.
+    pub signature: String,
+    /// Certificates from whoever has signed to the root: DER, base64.
+    pub chain: Vec<String>,
+    /// Proof that the head stands in the hub's ledger; nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Box<RawValue>>,
+}
+
+/// What should be at the site, and that all others are told the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Edition {
+    pub signed: Signed,
+    pub leaf: Box<RawValue>,
+    /// Of the leaf among all.
+    pub index: u64,
+    /// From the leaf's neighbour up to the root.
+    pub path: Vec<Digest>,
+}
+
+/// Asks for a piece of a text that the edition names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    pub text: Digest,
+    /// What the site has of it, in bytes.
+    pub offset: u64,
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    pub text: Digest,
+    pub offset: u64,
+    /// Bytes of the whole.
+    pub total: u64,
+    pub piece: String,
+}
+
+/// How the site is: only the newest means anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The edition that is there, or on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edition: Option<u64>,
+    /// Digest of the part of its leaf that means something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
+    /// Workflows that are not there yet.
+    pub waiting: u32,
+    /// Workflows that cannot be there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Failed>,
+}
+
+/// Why a workflow of the hub is not at the site. Names are the hub's own; the code is one of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    pub namespace: Namespace,
+    pub name: WorkflowName,
+    pub code: String,
 }
 
 /// An incarnation that another one was restored from.
@@ -108,6 +181,10 @@ pub enum RefuseCode {
     /// The hub is one that was replaced: two have one name.
     HubRetired,
     BadFrame,
+    /// Not signed by the hub that the site has joined, or not for this site.
+    EditionUnsigned,
+    /// Another one has the same number: two hubs.
+    EditionForked,
 }
 
 /// Answers a [`Hello`] that looks like a copy's: it may be one that waited while its site came again.
@@ -216,6 +293,8 @@ impl SiteFrame {
             Self::Begin(it) => write("begin", it),
             Self::Entries(it) => write("entries", it),
             Self::Have(it) => write("have", it),
+            Self::Want(it) => write("want", it),
+            Self::Health(it) => write("health", it),
             Self::Refuse(it) => write("refuse", it),
         }
     }
@@ -228,6 +307,8 @@ impl SiteFrame {
             "begin" => Self::Begin(read(bytes)?),
             "entries" => Self::Entries(read(bytes)?),
             "have" => Self::Have(read(bytes)?),
+            "want" => Self::Want(read(bytes)?),
+            "health" => Self::Health(read(bytes)?),
             "refuse" => Self::Refuse(read(bytes)?),
             _ => return Err(FrameError::Unknown),
         })
@@ -243,6 +324,8 @@ impl HubFrame {
             Self::Refused(it) => write("refused", it),
             Self::Acknowledged(it) => write("acknowledged", it),
             Self::Orders(it) => write("orders", it),
+            Self::Edition(it) => write("edition", it),
+            Self::Document(it) => write("document", it),
         }
     }
 
@@ -253,6 +336,8 @@ impl HubFrame {
             "refused" => Self::Refused(read(bytes)?),
             "acknowledged" => Self::Acknowledged(read(bytes)?),
             "orders" => Self::Orders(read(bytes)?),
+            "edition" => Self::Edition(read(bytes)?),
+            "document" => Self::Document(read(bytes)?),
             _ => return Err(FrameError::Unknown),
         })
     }

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use base::{Digest, IncarnationId, OrderId, SiteName, Timestamp};
+use base::{Digest, IncarnationId, Namespace, OrderId, SiteName, Timestamp, WorkflowName};
+use isonomy_wire::edition;
 use isonomy_wire::link::{
-    Acknowledged, Ancestor, Begin, Entries, Have, Head, Hello, HubFrame, Order, Orders, PerStream,
-    Proof, Prove, Ready, Refuse, RefuseCode, Refused, RefusedCode, SiteFrame, Stream, VERSION,
-    Welcome,
+    Acknowledged, Ancestor, Begin, Document, Edition, Entries, Failed, Have, Head, Health, Hello,
+    HubFrame, Order, Orders, PerStream, Proof, Prove, Ready, Refuse, RefuseCode, Refused,
+    RefusedCode, Signed, SiteFrame, Stream, VERSION, Want, Welcome,
 };
 use isonomy_wire::order::{Receipt, ReceiptState};
 use serde_json::value::RawValue;
@@ -34,6 +35,44 @@ fn raw(text: &str) -> Box<RawValue> {
     RawValue::from_string(text.to_owned()).expect("JSON")
 }
 
+fn signed() -> Signed {
+    let root = Digest::of(b"root");
+    let head = edition::Head { number: 7, root, leaves: 3, at: AT };
+    Signed {
+        head: raw(&String::from_utf8(head.encode()).expect("text")),
+        signature: "c2lnbmF0dXJl".to_owned(),
+        chain: vec!["YXV0aG9yaXR5".to_owned(), "cm9vdA==".to_owned()],
+        ledger: None,
+    }
+}
+
+fn hub_edition() -> Edition {
+    let placed = edition::Placed {
+        namespace: Namespace::parse("default").expect("a name"),
+        name: WorkflowName::parse("screening").expect("a name"),
+        text: Digest::of(b"text"),
+        bytes: 4,
+    };
+    let leaf = edition::Leaf {
+        site: SiteName::parse("plant-1").expect("a name"),
+        salt: Digest::of(b"salt"),
+        content: edition::Content { workflows: vec![placed] },
+    };
+    let leaf = raw(&String::from_utf8(leaf.encode()).expect("text"));
+    let path = vec![Digest::of(b"neighbour"), Digest::of(b"others")];
+    Edition { signed: signed(), leaf, index: 1, path }
+}
+
+fn health() -> Health {
+    let failed = Failed {
+        namespace: Namespace::parse("default").expect("a name"),
+        name: WorkflowName::parse("screening").expect("a name"),
+        code: "workflow-invalid".to_owned(),
+    };
+    let content = Some(Digest::of(b"content"));
+    Health { edition: Some(7), content, waiting: 2, failed: vec![failed] }
+}
+
 fn site_frames() -> BTreeMap<&'static str, SiteFrame> {
     let (outcome, receipt) = (120, 7);
     let last = PerStream { outcome, receipt };
@@ -44,6 +83,7 @@ fn site_frames() -> BTreeMap<&'static str, SiteFrame> {
         ancestors: vec![Ancestor { incarnation: life(1), last }],
         session: 41,
         last,
+        edition: Some(signed()),
     };
     let entries = Entries {
         stream: Stream::Outcome,
@@ -58,6 +98,8 @@ fn site_frames() -> BTreeMap<&'static str, SiteFrame> {
         ("begin", SiteFrame::Begin(Begin { stream: Stream::Receipt, after: head(5) })),
         ("entries", SiteFrame::Entries(entries)),
         ("have", SiteFrame::Have(Have { orders: vec![order(1), order(2)] })),
+        ("want", SiteFrame::Want(Want { text: Digest::of(b"text"), offset: 2 })),
+        ("health", SiteFrame::Health(health())),
         ("refuse", SiteFrame::Refuse(Refuse { code: RefuseCode::ChainDiffers })),
     ]
     .into()
@@ -83,6 +125,16 @@ fn hub_frames() -> BTreeMap<&'static str, HubFrame> {
             HubFrame::Acknowledged(Acknowledged { stream: Stream::Outcome, head: head(120) }),
         ),
         ("orders", HubFrame::Orders(Orders { orders: vec![Order { id: order(1), order: body }] })),
+        ("edition", HubFrame::Edition(Box::new(hub_edition()))),
+        (
+            "document",
+            HubFrame::Document(Document {
+                text: Digest::of(b"text"),
+                offset: 2,
+                total: 4,
+                piece: "xt".to_owned(),
+            }),
+        ),
     ]
     .into()
 }

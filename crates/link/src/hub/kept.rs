@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{EntryRow, Op, Store, StoreError};
-use wire::link::Order;
+use wire::link::{Health, Order};
 use wire::order::Receipt;
 
 use super::{Kept, Present, Suspicion, Write};
@@ -31,6 +31,9 @@ pub struct SeatDoc {
     pub lost: PerStream<u64>,
     /// Entries that this version could not read. They are kept as they came.
     pub unread: PerStream<u64>,
+    /// How it said it is.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// When something was last written for it.
     pub heard_at: Option<Timestamp>,
 }
@@ -121,6 +124,7 @@ impl SeatDoc {
                 }
             }
             Write::Quarantine(suspicion) => self.quarantine = Some(*suspicion),
+            Write::Health(health) => self.health = Some(health.clone()),
         }
         ops.push(self.op(site));
         ops

@@ -3,12 +3,15 @@
 //! The session knows nothing of rows: here its writes become ops, and rows become what it begins with.
 
 use base::stream::{PerStream, Stream};
-use base::{Duration, IncarnationId, SiteName, Timestamp, Unreadable, document};
+use base::{Digest, Duration, IncarnationId, SiteName, Timestamp, Unreadable, document};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use store::{CommitError, Op, OrderRow, OutboxRow, Preconditions, Store, StoreError};
-use wire::link::Ancestor;
+use store::{
+    CommitError, Op, OrderRow, OutboxRow, Preconditions, ResourceKind, ResourceRow, Store,
+    StoreError,
+};
+use wire::link::{Ancestor, Document, Edition};
 
 use super::{Kept, Outbox, Write};
 use crate::{ANCESTORS_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, ORDER_LIFE_MAX, begin, extend};
@@ -30,6 +33,9 @@ pub struct Line {
 
 const LINE_TYPE: &str = "isonomy.line";
 const LINE_VERSION: u32 = 1;
+
+/// There is one.
+const EDITION: &str = "edition";
 
 /// The same, for people.
 const LINE: &str = "the line to the hub";
@@ -135,6 +141,7 @@ impl Line {
                 outcome: outbox(Stream::Outcome).await?,
                 receipt: outbox(Stream::Receipt).await?,
             },
+            edition: edition(store).await?.map(|edition| edition.signed),
         })
     }
 
@@ -162,6 +169,8 @@ impl Line {
                 };
                 orders.iter().map(|order| Op::OrderPut(row(order))).collect()
             }
+            Write::Edition(edition) => vec![edition_op(edition)],
+            Write::Piece(piece) => vec![piece_op(piece)],
         }
     }
 }
@@ -173,6 +182,33 @@ impl Line {
             (self.session, self.hub) = (*session, Some(*hub));
         }
     }
+}
+
+/// What the hub has said should be here.
+pub async fn edition(store: &dyn Store) -> Result<Option<Edition>, KeepError> {
+    let row = store.resource_get(ResourceKind::Edition, EDITION.to_owned()).await?;
+    let Some(row) = row else { return Ok(None) };
+    let damaged = |_| Unreadable::Damaged { what: "the hub's edition".to_owned() };
+    Ok(Some(serde_json::from_slice(&row.record).map_err(damaged)?))
+}
+
+fn edition_op(edition: &Edition) -> Op {
+    let record = serde_json::to_vec(edition).expect("our own types have JSON text").into();
+    let (kind, name) = (ResourceKind::Edition, EDITION.to_owned());
+    Op::ResourcePut(ResourceRow { kind, name, record })
+}
+
+/// Of a text that is on its way: where it ends says how much of it is there.
+fn piece_op(piece: &Document) -> Op {
+    let (kind, name) = (ResourceKind::Piece, piece_name(&piece.text, piece.offset));
+    let record = Bytes::copy_from_slice(piece.piece.as_bytes());
+    Op::ResourcePut(ResourceRow { kind, name, record })
+}
+
+/// Pieces of a text lie in their order.
+#[must_use]
+pub fn piece_name(text: &Digest, offset: u64) -> String {
+    format!("{text} {offset:016x}")
 }
 
 /// An order that does not say how long it is good for, or says too much, is judged all the same.

@@ -27,7 +27,8 @@ fn histories(seeds: std::ops::Range<u64>, faults: Faults) {
 }
 
 /// Mutation: drop one acknowledgement, use one position twice, acknowledge before it is durable, say ready
-/// before it is, or take what is there already a second time.
+/// before it is, take what is there already a second time, tell no edition where a session begins, or
+/// take one that is older.
 #[test]
 fn nothing_is_lost_or_doubled_over_a_line_that_breaks() {
     histories(0..300, Faults { cuts: true, crashes: true, ..Faults::default() });

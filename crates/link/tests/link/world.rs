@@ -80,6 +80,7 @@ impl World {
             0..3 => {
                 self.outcome(site);
             }
+            3 if self.chance.once_in(4) => self.publish(),
             3 => self.order(site),
             4 => {
                 let effects = self.sites[site].judge();
@@ -125,6 +126,16 @@ impl World {
             11 if self.faults.hub_restores => self.hub_restore(),
             12 if self.faults.hub_restores && self.chance.once_in(2) => self.back_up_hub(),
             _ => {}
+        }
+    }
+
+    /// Another edition, of which every site is told.
+    fn publish(&mut self) {
+        self.hub.published += 1;
+        for site in 0..self.sites.len() {
+            let nonce = self.chance.number();
+            let effects = self.hub.desks[site].give(hub::Input::Published, nonce);
+            self.at_hub(site, effects);
         }
     }
 
@@ -290,6 +301,10 @@ impl World {
                 hub::Effect::ReadOrders => {
                     self.hub.desks[site].asked.push_back(HubAsked::ReadOrders);
                 }
+                hub::Effect::ReadEdition => {
+                    self.hub.desks[site].asked.push_back(HubAsked::ReadEdition);
+                }
+                hub::Effect::ReadPiece(_) => unreachable!("no site asks for a text here"),
             }
         }
     }
@@ -395,6 +410,13 @@ impl World {
                         doc.lost.get(stream)
                     ));
                 }
+            }
+            let has = kept.edition.map_or(0, |signed| {
+                let head = wire::edition::Head::decode(signed.head.get().as_bytes());
+                head.expect("a head").number
+            });
+            if has != self.hub.published {
+                found.push(format!("{}: has edition {has}, not the newest", site.name));
             }
             let mut begun = site.begun.clone();
             begun.sort_unstable();

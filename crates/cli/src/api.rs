@@ -12,11 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, EventView, EventsAccepted, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView,
-    OrderCreate, OrderView, Page, RunCommand, RunDetail, RunEventView, RunStart, RunView,
-    SecretChanged, SecretSet, SecretView, SiteRevoke, SiteStatus, SiteTag, SiteView,
-    StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied, WorkflowApply,
-    WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, DesiredApplied, DesiredApply, EventView, EventsAccepted, KeyCreate, KeyCreated,
+    KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page, PlacementView, RunCommand,
+    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteRevoke,
+    SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami,
+    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -337,6 +337,25 @@ impl Api {
     /// Of a hub.
     pub async fn token_create(&self, ask: &TokenCreate) -> Outcome<TokenCreated> {
         self.tell("/api/v1/tokens", ask).await
+    }
+
+    /// Of a hub. Refusals are the caller's to look at: their findings belong to a file.
+    pub async fn desired_apply(&self, ask: &DesiredApply) -> Result<DesiredApplied, OperatorError> {
+        self.call("POST", "/api/v1/apply", Some(ask)).await?.json()
+    }
+
+    /// Of a hub.
+    pub async fn placement_list(&self) -> Outcome<Page<PlacementView>> {
+        self.ask("/api/v1/placements".to_owned()).await
+    }
+
+    /// Of a hub.
+    pub async fn placement_delete(&self, name: &WorkflowName, reason: Option<&str>) -> Outcome<()> {
+        let mut query = Query::default();
+        query.add("reason", reason);
+        let path = self.path(&format!("placements/{name}"), &query);
+        self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
+        Ok(())
     }
 
     pub async fn whoami(&self) -> Outcome<Whoami> {

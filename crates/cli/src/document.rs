@@ -19,6 +19,9 @@ const DOCUMENTS_MAX: usize = 1_000;
 /// Files of one folder and those below that are looked at, whatever is in them.
 const FILES_MAX: usize = 10_000;
 
+/// What a placement calls itself.
+const PLACEMENT: &str = "Placement";
+
 /// Where a document is sent that does not say what it is called. The site answers with what is
 /// wrong with it.
 const NAMELESS: &str = "unnamed";
@@ -37,6 +40,8 @@ pub enum Head {
         namespace: Namespace,
         name: WorkflowName,
     },
+    /// Which sites get which workflows: for a hub.
+    Placement,
     /// It is said to be a workflow, and what is wrong is the site's to say.
     Unclear,
     /// Another kind of file: nothing in it is called `document`.
@@ -60,7 +65,7 @@ impl Document {
     pub fn target(&self, usual: &Namespace) -> (Namespace, WorkflowName) {
         match &self.head {
             Head::Named { namespace, name } => (namespace.clone(), name.clone()),
-            Head::Unclear | Head::Foreign => {
+            Head::Placement | Head::Unclear | Head::Foreign => {
                 (usual.clone(), WorkflowName::parse(NAMELESS).expect("a valid name"))
             }
         }
@@ -111,6 +116,7 @@ pub fn head(text: &str) -> Head {
     #[derive(Deserialize)]
     struct Outer {
         document: Option<Inner>,
+        kind: Option<String>,
     }
     #[derive(Deserialize)]
     struct Inner {
@@ -118,11 +124,13 @@ pub fn head(text: &str) -> Head {
         name: Option<WorkflowName>,
     }
     match serde_saphyr::from_str(text) {
-        Ok(Outer { document: None }) => Head::Foreign,
-        Ok(Outer { document: Some(Inner { namespace: Some(namespace), name: Some(name) }) }) => {
-            Head::Named { namespace, name }
-        }
-        Ok(Outer { document: Some(_) }) | Err(_) => Head::Unclear,
+        Ok(Outer { document: None, kind: Some(kind) }) if kind == PLACEMENT => Head::Placement,
+        Ok(Outer { document: None, .. }) => Head::Foreign,
+        Ok(Outer {
+            document: Some(Inner { namespace: Some(namespace), name: Some(name) }),
+            ..
+        }) => Head::Named { namespace, name },
+        Ok(Outer { document: Some(_), .. }) | Err(_) => Head::Unclear,
     }
 }
 
@@ -201,6 +209,7 @@ mod tests {
             assert_eq!(head(unclear), Head::Unclear, "{unclear}");
         }
         assert_eq!(head("openapi: 3.0.0\n"), Head::Foreign);
+        assert_eq!(head("kind: Placement\n"), Head::Placement);
     }
 
     /// Mutation: do not sort, do not go below, or read hidden folders.

@@ -119,6 +119,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::SiteMissing
         | ProblemCode::SiteJoined
         | ProblemCode::OrderMissing
+        | ProblemCode::PlacementMissing
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit => Exit::Usage,

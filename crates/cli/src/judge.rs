@@ -48,10 +48,12 @@ pub fn sources(paths: &[PathBuf]) -> Outcome<(Vec<Source>, Vec<Skipped>)> {
         let source = source(file)?;
         let is_test = is_test_file(file);
         match std::str::from_utf8(&source.bytes).map(document::head) {
-            Ok(Head::Foreign) if is_test || !is_named => {
+            Ok(Head::Foreign | Head::Placement) if is_test || !is_named => {
                 skipped.push(Skipped { file: file.to_owned(), is_test });
             }
-            Ok(Head::Foreign | Head::Named { .. } | Head::Unclear) | Err(_) => sources.push(source),
+            Ok(Head::Foreign | Head::Placement | Head::Named { .. } | Head::Unclear) | Err(_) => {
+                sources.push(source);
+            }
         }
         Ok(())
     };

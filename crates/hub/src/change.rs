@@ -1,6 +1,6 @@
 //! The record of changes: who changed what in the fleet, when and why.
 
-use base::{By, SiteName, Timestamp};
+use base::{By, Namespace, SiteName, Timestamp, WorkflowName};
 use serde::Serialize;
 use store::Op;
 
@@ -13,6 +13,10 @@ pub(crate) enum ChangeKind {
     SiteJoined,
     SiteTagged,
     SiteRevoked,
+    WorkflowApplied,
+    WorkflowDeleted,
+    PlacementApplied,
+    PlacementDeleted,
 }
 
 #[derive(Serialize)]
@@ -21,6 +25,27 @@ struct ChangeDoc<'a> {
     site: &'a SiteName,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DesiredDoc<'a> {
+    change: ChangeKind,
+    namespace: &'a Namespace,
+    name: &'a WorkflowName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// The same for a workflow or a placement.
+pub(crate) fn desired_op(
+    kind: ChangeKind,
+    namespace: &Namespace,
+    name: &WorkflowName,
+    by: &By,
+    at: Timestamp,
+) -> Op {
+    let doc = DesiredDoc { change: kind, namespace, name, reason: by.reason.as_deref() };
+    server::change_op(&doc, by, at)
 }
 
 /// What is written down in the same commit as the change itself.

@@ -15,6 +15,7 @@ use store::{CommitError, Op, Preconditions, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 use wire::link::{HubFrame, SiteFrame};
 
+use crate::edition::Editions;
 use crate::site::SiteDoc;
 
 /// Lines of one site at once. One is enough; others are dead and not known to be, or are copies. The
@@ -56,6 +57,7 @@ struct Shared {
     before: Vec<IncarnationId>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    editions: Arc<Editions>,
     lines: AtomicU64,
     desks: std::sync::Mutex<HashMap<SiteName, Desk>>,
     /// Counts commits that may have brought entries.
@@ -93,10 +95,11 @@ impl Desks {
         before: Vec<IncarnationId>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        editions: Arc<Editions>,
     ) -> Self {
         let (lines, desks) = (AtomicU64::new(0), std::sync::Mutex::default());
         let taken = watch::Sender::new(0);
-        Self(Arc::new(Shared { store, before, clock, random, lines, desks, taken }))
+        Self(Arc::new(Shared { store, before, clock, random, editions, lines, desks, taken }))
     }
 
     /// Somebody has come with this certificate, which TLS has found to be his. What is sent to him comes
@@ -136,6 +139,11 @@ impl Desks {
     /// There is a new order for this site.
     pub async fn ordered(&self, site: &SiteName) -> Result<(), DeskError> {
         self.handle(site, None, Input::Ordered).await
+    }
+
+    /// There is an edition that says something else of this site.
+    pub(crate) async fn published(&self, site: &SiteName) -> Result<(), DeskError> {
+        self.handle(site, None, Input::Published).await
     }
 
     /// Changes after every commit that may have brought entries. Look at the store after each change, and
@@ -308,6 +316,10 @@ impl Desks {
             Effect::ReadOrders => {
                 Ok(Some(Input::Orders(orders(self.0.store.as_ref(), site).await?)))
             }
+            Effect::ReadEdition => Ok(Some(Input::Edition(self.0.editions.of(site)))),
+            Effect::ReadPiece(want) => {
+                Ok(Some(Input::Piece(self.0.editions.piece(site, want).await?)))
+            }
         }
     }
 
@@ -349,6 +361,11 @@ fn part(gone: Option<AtWork>) {
 impl Line {
     /// A frame has come.
     pub async fn hear(&self, frame: SiteFrame) -> Result<(), DeskError> {
+        if let SiteFrame::Hello(hello) = &frame
+            && let Some(edition) = &hello.edition
+        {
+            self.desks.0.editions.show(edition);
+        }
         let input = Input::Frame { connection: self.connection, frame };
         self.desks.handle(&self.site, Some(self.connection), input).await
     }

@@ -8,7 +8,11 @@ use base::{By, SiteName, Timestamp};
 use link::hub::{SeatDoc, Suspicion};
 use server::Refusal;
 use store::{Op, Preconditions, SiteRow};
-use wire::{HubHealth, Page, ProblemCode, SiteState, SiteView};
+use wire::edition::Content;
+use wire::link::Failed;
+use wire::{
+    DesiredFailed, DesiredState, HubHealth, Page, ProblemCode, SiteDesired, SiteState, SiteView,
+};
 
 use crate::Hub;
 use crate::change::{ChangeKind, change_op};
@@ -80,7 +84,9 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let put = Op::SitePut { site: site.clone(), record: doc.encode().into() };
         let ops = vec![change_op(kind, site, by, self.now()), put];
-        Ok(self.0.store.commit(ops, Preconditions::none()).await?)
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        self.0.editions.changed();
+        Ok(())
     }
 
     pub(crate) async fn site_show(&self, site: SiteName) -> Result<SiteView, Refusal> {
@@ -93,6 +99,8 @@ impl Hub {
         let seat = SeatDoc::read(&row.site, row.seat.as_deref())?;
         let online = self.desks().online_since(&row.site);
         let (state, since) = state(&doc, &seat, online);
+        let desired = self.0.editions.content(&row.site).filter(|_| doc.revoked_at.is_none());
+        let desired = desired.and_then(|(number, content)| desired_of(number, &content, &seat));
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Ok(SiteView {
             site: row.site.to_string(),
@@ -106,6 +114,7 @@ impl Hub {
             taken: by_name(&seat.taken),
             lost: by_name(&seat.lost),
             unread: by_name(&seat.unread),
+            desired,
             trouble: seat.quarantine.filter(|_| doc.revoked_at.is_none()).map(trouble),
         })
     }
@@ -132,6 +141,32 @@ fn state(
         (SiteState::Online, online)
     } else {
         (SiteState::Silent, seat.heard_at.max(doc.joined_at))
+    }
+}
+
+/// How far a site is; nothing where nothing should be there, and nothing was.
+fn desired_of(edition: u64, content: &Content, seat: &SeatDoc) -> Option<SiteDesired> {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let workflows = count(content.workflows.len());
+    let said = seat.health.as_ref();
+    if workflows == 0 && said.is_none_or(|said| said.content == Some(content.digest())) {
+        return None;
+    }
+    let Some(said) = said.filter(|said| said.content == Some(content.digest())) else {
+        let state = DesiredState::Converging;
+        let (waiting, failed) = (workflows, Vec::new());
+        return Some(SiteDesired { state, edition, workflows, waiting, failed });
+    };
+    let failed: Vec<DesiredFailed> = said.failed.iter().map(failed_view).collect();
+    let state = DesiredState::of(said.waiting, !failed.is_empty());
+    Some(SiteDesired { state, edition, workflows, waiting: said.waiting, failed })
+}
+
+fn failed_view(failed: &Failed) -> DesiredFailed {
+    DesiredFailed {
+        namespace: failed.namespace.to_string(),
+        workflow: failed.name.to_string(),
+        code: failed.code.clone(),
     }
 }
 

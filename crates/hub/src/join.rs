@@ -114,6 +114,7 @@ impl Hub {
             Op::TokenPut(row),
         ];
         self.0.store.commit(ops, Preconditions::none()).await?;
+        self.0.editions.changed();
         Ok(token)
     }
 

@@ -5,13 +5,16 @@
 
 mod api;
 mod change;
+mod desired;
 mod desk;
 mod door;
+mod edition;
 mod fleet;
 mod folder;
 mod join;
 mod line;
 mod order;
+mod placement;
 mod site;
 
 pub use api::{addresses_wrong, openapi_json};
@@ -27,9 +30,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base::{Clock, IncarnationId, Random, Timestamp};
 use identity::{Authority, CertificateDer, IdentityError, Key, Pin, ServerConfig, api_config};
 use server::{KeyParts, Keys, Listening, Shown};
+use spec::Catalog;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use wire::{ApiKey, KeyCreated};
+
+use edition::Editions;
 
 /// What a hub is made of.
 pub struct Parts {
@@ -45,6 +51,8 @@ pub struct Parts {
     pub own_key: ApiKey,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    /// Functions that workflows may call.
+    pub catalog: Arc<dyn Catalog + Send + Sync>,
 }
 
 /// A hub at work. Cheap to clone.
@@ -53,7 +61,7 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn Store>,
-    authority: Authority,
+    authority: Arc<Authority>,
     former: Vec<CertificateDer<'static>>,
     root: Pin,
     addresses: Vec<String>,
@@ -61,6 +69,10 @@ struct Inner {
     random: Arc<dyn Random>,
     desks: Desks,
     keys: Keys,
+    catalog: Arc<dyn Catalog + Send + Sync>,
+    editions: Arc<Editions>,
+    /// One change of what should be at a time, so that a plan is still true when it is carried out.
+    changing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +85,40 @@ pub enum OpenError {
 
 impl Hub {
     pub async fn open(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, authority, former, before, addresses, own_key, clock, random } = parts;
+        let Parts { store, authority, former, before, addresses, own_key, clock, random, catalog } =
+            parts;
         let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
         let name = authority.domain().to_string();
         let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
-        let desks = Desks::new(Arc::clone(&store), before, Arc::clone(&clock), Arc::clone(&random));
-        let inner = Inner { store, authority, former, root, addresses, clock, random, desks, keys };
+        let authority = Arc::new(authority);
+        let editions = Arc::new(Editions::new(
+            Arc::clone(&store),
+            Arc::clone(&authority),
+            root,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        ));
+        let desks = Desks::new(
+            Arc::clone(&store),
+            before,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            Arc::clone(&editions),
+        );
+        let inner = Inner {
+            store,
+            authority,
+            former,
+            root,
+            addresses,
+            clock,
+            random,
+            desks,
+            keys,
+            catalog,
+            editions,
+            changing: tokio::sync::Mutex::default(),
+        };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -120,6 +160,11 @@ impl Hub {
     #[must_use]
     pub fn root(&self) -> Pin {
         self.0.root
+    }
+
+    /// Publishes what should be at the sites, whenever that has changed, until it is dropped.
+    pub async fn keep_editions(&self) {
+        edition::keep(&self.0.editions, self.desks()).await;
     }
 
     /// Who speaks for each site.

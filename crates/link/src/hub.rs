@@ -14,8 +14,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wire::link::{
     Acknowledged, Begin, Document, Edition, Entries, Head, Health, Hello, HubFrame, Order, Orders,
-    PerStream, Proof, Prove, Ready, Refused, RefusedCode, SiteFrame, Stream, VERSION, Want,
-    Welcome,
+    PerStream, Proof, Prove, Ready, RefuseCode, Refused, RefusedCode, SiteFrame, Stream, VERSION,
+    Want, Welcome,
 };
 
 use self::judge::{Verdict, judge};
@@ -265,9 +265,9 @@ impl Seat {
                 Ok(())
             }
             SiteFrame::Health(health) if is_host => self.health(health, effects),
-            SiteFrame::Refuse(_) => {
+            SiteFrame::Refuse(refuse) => {
                 // It has compared, so it is alive, and it is not what the hub knows.
-                if is_host {
+                if is_host && refuse.code == RefuseCode::ChainDiffers {
                     self.quarantine(Suspicion::ChainDiffers, effects);
                 }
                 Ok(())

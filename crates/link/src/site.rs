@@ -73,6 +73,8 @@ pub enum Input {
     },
     /// The newest of it.
     Say(Saying),
+    /// An edition that is not to be believed has come.
+    Unsigned,
 }
 
 #[derive(Debug)]
@@ -232,6 +234,7 @@ impl Session {
                 self.kept.edition = Some(edition.signed);
                 Ok(())
             }
+            (_, Input::Unsigned) => Err(Ending::Refuse(RefuseCode::EditionUnsigned)),
             (_, Input::Say(saying)) => {
                 self.saying = saying;
                 self.say(effects);

@@ -8,6 +8,7 @@ mod change;
 mod children;
 mod config;
 mod detail;
+mod edition;
 mod evaluate;
 mod event;
 mod expressions;

@@ -11,7 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, OrderId, SiteName, Timestamp};
+use base::name::WorkflowKey;
+use base::{Clock, OrderId, SiteName, Timestamp, WorkflowName};
 use server::Caller;
 use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
 use tokio::sync::Notify;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use wire::order::{Act, Order, Receipt, ReceiptState};
 use wire::{ProblemCode, RunStart};
 
+use crate::config::Refused;
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::start::{Beside, RunOrder};
@@ -36,6 +38,8 @@ pub(crate) struct Orders {
     pub site: SiteName,
     pub store: Arc<dyn Store>,
     pub runs: Runs,
+    /// What the site's owner does not take.
+    pub refused: Refused,
     /// The hub's time, as far as the site knows.
     pub clock: Arc<dyn Clock>,
     /// Told when orders have come.
@@ -96,6 +100,11 @@ impl Orders {
             return self.close(row, ReceiptState::Expired, None, now).await;
         }
         let start = RunStart { run: Some(run.to_string()), reason: by.reason, ..*start };
+        let name = WorkflowName::parse(&start.workflow).ok();
+        let key = name.map(|name| WorkflowKey { namespace: namespace.clone(), name });
+        if key.is_some_and(|key| self.refused.contain(&key)) {
+            return self.close(row, ReceiptState::Refused, Some("refused-by-owner"), now).await;
+        }
         let Ok(order) = RunOrder::parse(namespace, start, None) else {
             return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
         };
@@ -191,6 +200,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::SiteMissing
         | ProblemCode::SiteJoined
         | ProblemCode::OrderMissing
+        | ProblemCode::PlacementMissing
         | ProblemCode::KeyRequired
         | ProblemCode::RoleMissing
         | ProblemCode::KeyMissing

@@ -18,7 +18,7 @@ use wire::{ApiKey, Health, SiteStatus, StoreCompacted, Version};
 use worker::{Catalog, Worker};
 
 use crate::api::router;
-use crate::config::{Config, Journals};
+use crate::config::{Config, Journals, Refused};
 use crate::evaluate::Evaluators;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
@@ -76,6 +76,7 @@ pub(crate) struct Inner {
     line: Option<LineKeeper>,
     tidying: Tidying,
     journals: Journals,
+    refused: Refused,
     driver: Driver,
     worker: Worker,
     store: Arc<dyn Store>,
@@ -124,7 +125,7 @@ impl Site {
         };
         let keys = KeyParts::of(&store, &clock, &random).open("site", &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
-        let journals = config.journals;
+        let (journals, refused) = (config.journals, config.refused.clone());
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
         let gate = Arc::new(Gate::new(config.egress, config.gate));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
@@ -220,6 +221,7 @@ impl Site {
             line,
             tidying,
             journals,
+            refused,
             driver,
             worker,
             store,
@@ -255,7 +257,8 @@ impl Site {
     /// Holds the line to the hub from now on, where there is one.
     pub async fn hold_line(&self) {
         if let Some(line) = &self.0.line {
-            line.hold(self.0.runs.clone(), self.0.closing.clone()).await;
+            let (workflows, refused) = (self.0.workflows.clone(), self.0.refused.clone());
+            line.hold(self.0.runs.clone(), workflows, refused, self.0.closing.clone()).await;
         }
     }
 
@@ -315,7 +318,7 @@ impl Site {
 
     pub(crate) async fn status(&self) -> Result<SiteStatus, Refusal> {
         let hub = match &self.0.line {
-            Some(line) => Some(line.watch.view(self.0.store.as_ref()).await?),
+            Some(line) => Some(line.view().await?),
             None => None,
         };
         let (site, incarnation) = (self.0.name.clone(), self.0.store.incarnation().to_string());

@@ -44,7 +44,6 @@ pub struct Placed {
     pub name: WorkflowName,
     /// Of its text.
     pub text: Digest,
-    pub bytes: u64,
 }
 
 impl Head {

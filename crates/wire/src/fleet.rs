@@ -67,9 +67,69 @@ pub struct SiteView {
     /// Entries that this hub is too old to read, by stream. They are kept as they came.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, u64>,
+    /// Whether what should be there is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<SiteDesired>,
     /// What is wrong with it, and the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// How far a site is with what the hub wants to be there, as it said itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteDesired {
+    pub state: DesiredState,
+    /// The edition that says so.
+    pub edition: u64,
+    /// Workflows that should be there.
+    pub workflows: u32,
+    /// Of those, how many are not there yet.
+    pub waiting: u32,
+    /// Workflows that cannot be there, each with why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<DesiredFailed>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DesiredState {
+    /// All of it is there.
+    Converged,
+    /// The site has not said so.
+    Converging,
+    /// Some of it cannot be there.
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredFailed {
+    pub namespace: String,
+    pub workflow: String,
+    /// A word or a few; the site's own log and `isonomy site status` there say more.
+    pub code: String,
+}
+
+impl DesiredState {
+    /// While something is on its way, more may fail.
+    #[must_use]
+    pub const fn of(waiting: u32, has_failed: bool) -> Self {
+        match (waiting, has_failed) {
+            (0, false) => Self::Converged,
+            (0, true) => Self::Failed,
+            _ => Self::Converging,
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::Converging => "converging",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Makes a token for a site, and the site where there is none yet. `POST /api/v1/tokens`

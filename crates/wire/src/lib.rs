@@ -5,6 +5,7 @@
 //! year. Every field here is stable: it may be added to, not changed.
 
 pub mod compact;
+pub mod desired;
 pub mod edition;
 pub mod event;
 pub mod fleet;
@@ -23,10 +24,14 @@ pub mod store;
 pub mod workflow;
 
 pub use compact::StoreCompacted;
+pub use desired::{
+    DesiredApplied, DesiredApply, DesiredChange, DesiredKind, PlacementSites, PlacementView,
+    SitePlan,
+};
 pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use fleet::{
-    OrderCreate, OrderState, OrderView, OutcomeView, SiteRevoke, SiteState, SiteTag, SiteView,
-    TokenCreate, TokenCreated,
+    DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteDesired,
+    SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
 };
 pub use hub::{HubHealth, HubVersion};
 pub use key::{

@@ -110,6 +110,9 @@ pub enum ProblemCode {
     /// The hub has no such order.
     #[serde(rename = "FLT-003")]
     OrderMissing,
+    /// There is no such placement.
+    #[serde(rename = "FLT-004")]
+    PlacementMissing,
     /// The request has no key, or none that is good.
     #[serde(rename = "KEY-001")]
     KeyRequired,
@@ -128,7 +131,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -163,6 +166,7 @@ impl ProblemCode {
         Self::SiteMissing,
         Self::SiteJoined,
         Self::OrderMissing,
+        Self::PlacementMissing,
         Self::KeyRequired,
         Self::RoleMissing,
         Self::KeyMissing,
@@ -207,6 +211,7 @@ impl ProblemCode {
             Self::SiteMissing => "FLT-001",
             Self::SiteJoined => "FLT-002",
             Self::OrderMissing => "FLT-003",
+            Self::PlacementMissing => "FLT-004",
             Self::KeyRequired => "KEY-001",
             Self::RoleMissing => "KEY-002",
             Self::KeyMissing => "KEY-003",
@@ -252,6 +257,7 @@ impl ProblemCode {
             Self::SiteMissing => "No such site",
             Self::SiteJoined => "The site has joined",
             Self::OrderMissing => "No such order",
+            Self::PlacementMissing => "No such placement",
             Self::KeyRequired => "A key is needed",
             Self::RoleMissing => "The key has no such role",
             Self::KeyMissing => "No such key",
@@ -277,6 +283,7 @@ impl ProblemCode {
             | Self::SecretMissing
             | Self::SiteMissing
             | Self::OrderMissing
+            | Self::PlacementMissing
             | Self::KeyMissing => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::fleet::SiteDesired;
+
 /// `GET /api/v1/health`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +47,9 @@ pub struct HubLine {
     pub why: Option<String>,
     /// Entries that the hub has not confirmed, by stream. They wait as long as it takes.
     pub waiting: BTreeMap<String, u64>,
+    /// How far the site is with what the hub wants to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<SiteDesired>,
 }
 
 /// `GET /api/v1/version`

@@ -51,7 +51,6 @@ fn hub_edition() -> Edition {
         namespace: Namespace::parse("default").expect("a name"),
         name: WorkflowName::parse("screening").expect("a name"),
         text: Digest::of(b"text"),
-        bytes: 4,
     };
     let leaf = edition::Leaf {
         site: SiteName::parse("plant-1").expect("a name"),

@@ -16,7 +16,7 @@ const ALLOWED: [Row; 20] = [
     ("identity", &["base"], &[]),
     // What the APIs of hub and site do alike.
     ("server", &["base", "identity", "store", "wire"], &[]),
-    ("hub", &["base", "identity", "link", "server", "store", "wire"], &[]),
+    ("hub", &["base", "identity", "link", "server", "spec", "store", "wire"], &[]),
     ("expr", &["base"], &[]),
     ("spec", &["base", "expr"], &[]),
     ("store", &["base"], &[]),
@@ -60,7 +60,7 @@ const ALLOWED: [Row; 20] = [
     (
         "federation",
         &[],
-        &["base", "gateway", "hub", "identity", "site", "store", "store-sqlite", "wire"],
+        &["base", "gateway", "hub", "identity", "site", "spec", "store", "store-sqlite", "wire"],
     ),
     // The tools only look: at the shipped workflows, with the real reader.
     ("xtask", &[], &["base", "spec", "worker"]),

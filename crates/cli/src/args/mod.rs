@@ -5,6 +5,7 @@ pub mod events;
 pub mod hub;
 pub mod key;
 pub mod logs;
+pub mod placement;
 pub mod secrets;
 pub mod site;
 pub mod store;
@@ -100,6 +101,8 @@ pub enum Command {
     Site(site::SiteArgs),
     /// The fleet, as its hub knows it
     Sites(site::SitesArgs),
+    /// Which sites of a hub get which workflows
+    Placements(placement::PlacementsArgs),
     /// Who may ask a hub or site, and for what
     Keys(key::KeysArgs),
     /// Which hub or site one talks to

@@ -11,6 +11,7 @@ use wire::{
 };
 
 use super::workflows::short;
+use crate::address::Whom;
 use crate::api::Api;
 use crate::args::{ApplyArgs, Global};
 use crate::confirm::confirmed;
@@ -20,9 +21,20 @@ use crate::failure::{Failure, Outcome, places_of, problem_of};
 use crate::output;
 
 pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
-    let found = collect(&args)?;
+    let mut found = collect(&args)?;
     refuse_doubles(&found.documents, global)?;
-    let mut api = super::api(global)?;
+    let mut api = super::any_api(global)?;
+    if api.whoami().await?.kind == Whom::Hub.name() {
+        return super::desired::apply(&api, &found.documents, &args).await;
+    }
+    found.documents.retain(|document| {
+        let is_for_a_hub = document.head == document::Head::Placement;
+        if is_for_a_hub {
+            output::say(&format!("skipped `{}`: a placement is for a hub", document.source));
+        }
+        !is_for_a_hub
+    });
+    refuse_none(&found)?;
     let plan = plan(&api, &found.documents).await?;
     if args.dry_run {
         output::show(args.output.output, &Page { items: plan.clone(), next: None }, || {
@@ -75,11 +87,16 @@ fn collect(args: &ApplyArgs) -> Outcome<Found> {
             skipped.display()
         ));
     }
+    refuse_none(&found)?;
+    Ok(found)
+}
+
+fn refuse_none(found: &Found) -> Outcome<()> {
     if found.documents.is_empty() {
         return Err(Failure::usage("there is no workflow to apply")
             .hint("a workflow is a `.yaml`, `.yml` or `.json` file with a `document` at its top"));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Which of two texts of one name would stay is nobody's to guess.
@@ -114,7 +131,7 @@ async fn plan(api: &Api, documents: &[Document]) -> Outcome<Vec<WorkflowApplied>
     Ok(plan)
 }
 
-fn not_valid(documents: &[Document], problem: &Problem) -> Failure {
+pub fn not_valid(documents: &[Document], problem: &Problem) -> Failure {
     let all = counted(documents.len(), "document");
     let sources: HashSet<&str> =
         problem.findings.iter().filter_map(|found| found.source.as_deref()).collect();
@@ -187,7 +204,7 @@ pub fn say_warnings(applied: &WorkflowApplied) {
     }
 }
 
-fn is_wanted(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
+pub fn is_wanted(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
     let from_stdin = args.file.iter().any(|file| file == Path::new("-"));
     let question = format!("apply {} to {address}", counted(changes, "change"));
     let answer = if from_stdin { None } else { confirmed(&question)? };
@@ -198,7 +215,7 @@ fn is_wanted(args: &ApplyArgs, changes: usize, address: &str) -> Outcome<bool> {
     })
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
 }

@@ -4,6 +4,7 @@ pub mod apply;
 mod compact;
 pub mod completions;
 pub mod context;
+pub mod desired;
 pub mod dev;
 pub mod events;
 pub mod example;
@@ -13,6 +14,7 @@ pub mod hub;
 pub mod init;
 pub mod keys;
 pub mod order;
+pub mod placements;
 pub mod run;
 pub mod runs;
 pub mod schema;
@@ -76,6 +78,9 @@ pub fn perform(cli: Cli) -> Outcome {
             SiteCommand::Status(args) => runtime::client()?.block_on(site::status(&global, args)),
         },
         Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
+        Command::Placements(args) => {
+            runtime::client()?.block_on(placements::placements(&global, args))
+        }
         Command::Keys(args) => runtime::client()?.block_on(keys::keys(&global, args)),
         Command::Context(args) => runtime::client()?.block_on(context::context(&global, args)),
         Command::Whoami(args) => runtime::client()?.block_on(keys::whoami(&global, args)),

@@ -96,7 +96,7 @@ fn text(status: &SiteStatus) -> String {
     let SiteStatus { site, incarnation, hub, .. } = status;
     let now = SystemClock.now();
     let mut text = format!("site         {site}\nincarnation  {incarnation}\n");
-    let Some(HubLine { addresses, state, since, why, waiting }) = hub else {
+    let Some(HubLine { addresses, state, since, why, waiting, desired }) = hub else {
         text.push_str("hub          none: `isonomy site join TOKEN` joins one\n");
         return text;
     };
@@ -107,6 +107,12 @@ fn text(status: &SiteStatus) -> String {
     }
     for (stream, count) in waiting {
         text.push_str(&format!("waiting      {count} of {stream}\n"));
+    }
+    if let Some(desired) = desired {
+        text.push_str(&format!("desired      {}\n", super::sites::desired_text(desired)));
+        for failed in super::sites::failed_lines(desired) {
+            text.push_str(&format!("             {failed}\n"));
+        }
     }
     text
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use base::{Clock as _, SystemClock, Timestamp};
-use wire::{SiteRevoke, SiteState, SiteTag, SiteView};
+use wire::{SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView};
 
 use super::{hub_api, pages, say_next};
 use crate::args::Global;
@@ -44,11 +44,12 @@ fn list_text(sites: &[SiteView], now: Timestamp) -> String {
             state,
             age(&it.since),
             age(&it.heard_at),
+            it.desired.as_ref().map_or_else(String::new, |it| it.state.name().to_owned()),
             numbers(&it.taken),
             tags(it),
         ]
     });
-    output::table(&["site", "state", "for", "heard", "taken", "tags"], rows)
+    output::table(&["site", "state", "for", "heard", "desired", "taken", "tags"], rows)
 }
 
 /// Those that are away apart from those that are there.
@@ -61,6 +62,23 @@ fn counts(sites: &[SiteView]) -> String {
         .collect();
     let noun = if sites.len() == 1 { "site" } else { "sites" };
     format!("{} {noun}: {}", sites.len(), parts.join(", "))
+}
+
+/// How far a site is with what should be there.
+pub fn desired_text(desired: &SiteDesired) -> String {
+    let SiteDesired { state, edition, workflows, waiting, failed } = desired;
+    let mut text = format!("{}, edition {edition}: {workflows} workflows", state.name());
+    if *waiting > 0 {
+        text.push_str(&format!(", {waiting} on their way"));
+    }
+    if !failed.is_empty() {
+        text.push_str(&format!(", {} failed", failed.len()));
+    }
+    text
+}
+
+pub fn failed_lines(desired: &SiteDesired) -> impl Iterator<Item = String> + '_ {
+    desired.failed.iter().map(|it| format!("{}/{}: {}", it.namespace, it.workflow, it.code))
 }
 
 fn numbers(counts: &BTreeMap<String, u64>) -> String {
@@ -150,6 +168,10 @@ fn show_text(view: &SiteView, now: Timestamp) -> String {
     line("taken", &numbers(&view.taken));
     line("lost", &numbers(&view.lost));
     line("unread", &numbers(&view.unread));
+    if let Some(desired) = &view.desired {
+        line("desired", &desired_text(desired));
+        failed_lines(desired).for_each(|failed| line("", &failed));
+    }
     text
 }
 
@@ -169,6 +191,7 @@ mod tests {
             taken: BTreeMap::from([("outcome".to_owned(), 7)]),
             lost: BTreeMap::new(),
             unread: BTreeMap::new(),
+            desired: None,
             trouble: None,
         }
     }

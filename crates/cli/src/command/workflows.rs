@@ -3,7 +3,7 @@
 use base::{Clock as _, SystemClock};
 use wire::{ScheduleView, WorkflowDetail, WorkflowView};
 
-use super::{api, pages, say_next};
+use super::{any_api, pages, say_next};
 use crate::args::{
     Global, WorkflowsArgs, WorkflowsCommand, WorkflowsDelete, WorkflowsList, WorkflowsShow,
 };
@@ -21,7 +21,7 @@ pub async fn workflows(global: &Global, args: WorkflowsArgs) -> Outcome {
 }
 
 async fn list(global: &Global, args: WorkflowsList) -> Outcome {
-    let api = api(global)?;
+    let api = any_api(global)?;
     let page = pages(&args.page, async |part| api.workflow_list(&part).await).await?;
     output::show(args.output.output, &page, || list_text(&page.items))?;
     say_next(page.next.as_deref());
@@ -38,7 +38,7 @@ fn list_text(views: &[WorkflowView]) -> String {
 }
 
 async fn show(global: &Global, args: WorkflowsShow) -> Outcome {
-    let detail = api(global)?.workflow_show(&args.name, args.revision.as_deref()).await?;
+    let detail = any_api(global)?.workflow_show(&args.name, args.revision.as_deref()).await?;
     output::show(args.output.output, &detail, || show_text(&detail))?;
     Ok(Exit::Ok)
 }
@@ -80,7 +80,7 @@ pub fn schedule_text(schedule: &ScheduleView) -> String {
 }
 
 async fn delete(global: &Global, args: WorkflowsDelete) -> Outcome {
-    let api = api(global)?;
+    let api = any_api(global)?;
     api.workflow_delete(&args.name, args.reason.as_deref()).await?;
     output::say(&format!(
         "deleted {}/{}; applying it again brings it back",

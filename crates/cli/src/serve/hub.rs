@@ -118,9 +118,12 @@ impl HubServing {
             // Dropped when somebody panicked: also a reason to stop.
             let _ = closed.await;
         }));
+        let hub = self.hub.clone();
+        let editions = tokio::spawn(async move { hub.keep_editions().await });
         let served = self.hub.serve(doors(self.api, self.afar), stop).await;
         let _ = close.send(());
         let ended = door.await;
+        editions.abort();
         self.store.close().await;
         ended.map_err(|cause| internal(&cause))?;
         served.map_err(|error| internal(&error))
@@ -157,6 +160,7 @@ async fn open(
         own_key,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
+        catalog: Arc::new(worker::Catalog::shipped()),
     };
     Hub::open(parts).await.map_err(|error| internal(&error))
 }

@@ -4,6 +4,7 @@
 mod apply;
 mod author;
 mod contract;
+mod desired;
 mod dev;
 mod fleet;
 mod follow;

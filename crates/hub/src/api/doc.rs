@@ -14,6 +14,7 @@ use utoipa::OpenApi;
     ),
     tags(
         (name = "sites", description = "The fleet, each value with its age."),
+        (name = "desired", description = "What should be at the sites."),
         (name = "orders", description = "What sites are told to do, once, and what became of it."),
         (name = "keys", description = "Who may ask, and for what."),
         (name = "hub", description = "The hub itself.")

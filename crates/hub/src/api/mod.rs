@@ -1,5 +1,6 @@
 //! The HTTP API for people and their tools: thin endpoints, one file a noun. Sites come by another door.
 
+mod desired;
 mod doc;
 mod hub;
 mod order;
@@ -35,6 +36,11 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(site::site_tag))
         .routes(routes!(site::site_revoke))
         .routes(routes!(token::token_create))
+        .routes(routes!(desired::desired_apply))
+        .routes(routes!(desired::workflow_list))
+        .routes(routes!(desired::workflow_show, desired::workflow_delete))
+        .routes(routes!(desired::placement_list))
+        .routes(routes!(desired::placement_delete))
         .routes(routes!(order::order_create))
         .routes(routes!(order::order_show))
 }

@@ -63,13 +63,13 @@ pub(super) async fn site_show(
     Ok(Json(shown(hub.site_show(site).await?, &caller)))
 }
 
-/// Everybody may know which sites there are; how much they do is what all namespaces do together.
+/// Everybody may know which sites there are; what they do and should have is of all namespaces together.
 fn shown(view: SiteView, caller: &Caller) -> SiteView {
     if caller.roles().need_everywhere(Role::Viewer).is_ok() {
         return view;
     }
     let none = BTreeMap::new;
-    SiteView { taken: none(), lost: none(), unread: none(), ..view }
+    SiteView { taken: none(), lost: none(), unread: none(), desired: None, ..view }
 }
 
 /// Changes the marks of a site.

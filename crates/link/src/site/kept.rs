@@ -198,10 +198,10 @@ fn edition_op(edition: &Edition) -> Op {
     Op::ResourcePut(ResourceRow { kind, name, record })
 }
 
-/// Of a text that is on its way: where it ends says how much of it is there.
+/// Of a text that is on its way.
 fn piece_op(piece: &Document) -> Op {
     let (kind, name) = (ResourceKind::Piece, piece_name(&piece.text, piece.offset));
-    let record = Bytes::copy_from_slice(piece.piece.as_bytes());
+    let record = serde_json::to_vec(piece).expect("our own types have JSON text").into();
     Op::ResourcePut(ResourceRow { kind, name, record })
 }
 

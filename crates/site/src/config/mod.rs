@@ -5,6 +5,7 @@
 
 mod dispatch;
 mod events;
+mod hub;
 mod retention;
 mod scripts;
 mod secrets;
@@ -21,6 +22,7 @@ use serde_saphyr::Spanned;
 use store::EventLimits;
 use worker::{Folder, Folders};
 
+pub use hub::Refused;
 pub use retention::Journals;
 pub use scripts::Scripts;
 /// The JSON Schema of a site's configuration, for editors.
@@ -67,6 +69,8 @@ pub struct Config {
     pub events: EventLimits,
     /// Who goes first, and how much at once.
     pub dispatch: Settings,
+    /// What the site does not take from its hub.
+    pub refused: Refused,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -108,6 +112,7 @@ impl Default for Config {
             journals: Journals::default(),
             events: EventLimits::history(),
             dispatch: Settings::default(),
+            refused: Refused::default(),
         }
     }
 }
@@ -188,6 +193,7 @@ struct Spec {
     retention: retention::Retention,
     pools: Vec<Spanned<dispatch::PoolFile>>,
     namespaces: Vec<Spanned<dispatch::NamespaceFile>>,
+    hub: hub::HubFile,
 }
 
 #[derive(Default, Deserialize)]
@@ -240,6 +246,7 @@ impl Reader<'_> {
             journals: self.journals(&spec.retention)?,
             events: self.event_limits(&spec.retention)?,
             dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,
+            refused: self.hub(&spec.hub)?,
         })
     }
 

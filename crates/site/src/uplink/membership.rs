@@ -9,11 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use gateway::uplink::{Uplink, UplinkError};
 use identity::{
     Certificate, CertificateDer, ClientConfig, FileError, GRACE, IdentityError, JoinToken, Key,
-    Pin, file_read, file_write, site_config,
+    Pin, file_read, file_write, is_signed, site_config,
 };
+use link::is_in;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use wire::edition::{Head, Leaf};
 use wire::join::{Granted, JoinAsk, RefusedJoin};
+use wire::link::{Edition, Signed};
 
 /// Who the site is.
 const MEMBERSHIP_FILE: &str = "membership.json";
@@ -26,6 +29,19 @@ const JOINING_TYPE: &str = "isonomy.joining";
 
 /// Of both.
 const VERSION: u32 = 1;
+
+/// Why an edition is not believed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeliefError {
+    #[error("it is not in a form that this version reads")]
+    Form,
+    #[error(transparent)]
+    Signature(#[from] IdentityError),
+    #[error("it is for the site {0}")]
+    Site(SiteName),
+    #[error("its leaf is not part of what was signed")]
+    Path,
+}
 
 #[derive(Debug)]
 pub struct Membership {
@@ -178,6 +194,25 @@ impl Membership {
     #[must_use]
     pub fn seen_at(&self) -> Timestamp {
         self.doc.seen_at
+    }
+
+    /// Whether this edition is for this site, signed below the root of its fleet.
+    pub(crate) fn believes(&self, edition: &Edition) -> Result<(), BeliefError> {
+        let base64 = |text: &String| STANDARD.decode(text).map_err(|_| BeliefError::Form);
+        let Signed { head, signature, chain, .. } = &edition.signed;
+        let chain: Vec<_> = chain
+            .iter()
+            .map(|it| base64(it).map(CertificateDer::from))
+            .collect::<Result<_, _>>()?;
+        let (head, leaf) = (head.get().as_bytes(), edition.leaf.get().as_bytes());
+        is_signed(self.doc.root, &chain, head, &base64(signature)?)?;
+        let head = Head::decode(head).map_err(|_| BeliefError::Form)?;
+        let Leaf { site, .. } = Leaf::decode(leaf).map_err(|_| BeliefError::Form)?;
+        if site != self.doc.site {
+            return Err(BeliefError::Site(site));
+        }
+        let is_there = is_in(head.root, head.leaves, leaf, edition.index, &edition.path);
+        if is_there { Ok(()) } else { Err(BeliefError::Path) }
     }
 
     #[must_use]

@@ -19,7 +19,7 @@ use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
 use identity::Certificate;
 pub(crate) use keeper::LineKeeper;
-use link::site::{Effect, Ending, Input, KeepError, Line, Session, Write, read};
+use link::site::{Effect, Ending, Input, KeepError, Line, Saying, Session, Write, read};
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
 pub use membership::{Membership, MembershipError};
 use store::{CommitError, Preconditions, Store, StoreError};
@@ -129,6 +129,10 @@ pub struct Parts {
     pub grown: Arc<Notify>,
     /// To tell when orders of the hub are written down.
     pub came: Arc<Notify>,
+    /// To tell when something of an edition is.
+    pub edited: Arc<Notify>,
+    /// What is to be said apart from the streams.
+    pub saying: watch::Receiver<Saying>,
 }
 
 /// The line of a site that has joined.
@@ -312,7 +316,8 @@ impl Uplink {
             Err(error) => return error.into(),
         };
         let mut session = Session::new(kept);
-        let mut inputs = VecDeque::from([Input::Opened]);
+        let said = self.parts.saying.borrow_and_update().clone();
+        let mut inputs = VecDeque::from([Input::Opened, Input::Say(said)]);
         let mut pings = interval(PING_EVERY);
         let mut heard = Instant::now();
         loop {
@@ -333,6 +338,13 @@ impl Uplink {
                                 if let Err(error) = self.time_told(&frame, shown) {
                                     return error;
                                 }
+                                if let HubFrame::Edition(edition) = &frame
+                                    && let Err(wrong) = self.parts.membership.believes(edition)
+                                {
+                                    tracing::error!(%wrong, "an edition that is not for this site");
+                                    inputs.push_back(Input::Unsigned);
+                                    continue;
+                                }
                                 inputs.push_back(Input::Frame(frame));
                             }
                             Ok(None) => {}
@@ -350,6 +362,14 @@ impl Uplink {
                         }
                     }
                 }
+                changed = self.parts.saying.changed() => match changed {
+                    Ok(()) => {
+                        let said = self.parts.saying.borrow_and_update().clone();
+                        inputs.push_back(Input::Say(said));
+                    }
+                    // Nobody says anything any more.
+                    Err(_) => return closed(),
+                },
                 _ = pings.tick() => {
                     if heard.elapsed() > SILENCE_MAX {
                         return LineError::Silent;
@@ -398,8 +418,10 @@ impl Uplink {
                 let ops = self.line.ops(&write, self.clock.now());
                 store.commit(ops, Preconditions::none()).await?;
                 self.line.wrote(&write);
-                if matches!(write, Write::Orders(_)) {
-                    self.parts.came.notify_one();
+                match &write {
+                    Write::Orders(_) => self.parts.came.notify_one(),
+                    Write::Edition(_) | Write::Piece(_) => self.parts.edited.notify_one(),
+                    Write::Session { .. } | Write::Mark { .. } => {}
                 }
                 Ok(Some(Input::Written(write)))
             }

@@ -41,6 +41,7 @@ impl Watch {
             since: since.to_string(),
             why,
             waiting,
+            desired: None,
         })
     }
 }

@@ -42,6 +42,7 @@ impl AtWork {
             own_key: ApiKey::new(&SystemRandom),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            catalog: Arc::new(spec::catalog::Empty),
         };
         let hub = Hub::open(parts).await.expect("a root");
         let door = Arc::new(Door::new(hub.clone()).expect("a certificate"));

@@ -40,6 +40,13 @@ impl AtWork {
         let membership =
             Membership::open(&identity(folder)).expect("reads").expect("it has joined");
         let (grown, closing) = (Arc::new(Notify::new()), CancellationToken::new());
+        // Nobody here says anything apart from the streams.
+        let (say, hear) = watch::channel(Default::default());
+        let until = closing.clone();
+        tokio::spawn(async move {
+            until.cancelled().await;
+            drop(say);
+        });
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             membership,
@@ -47,6 +54,8 @@ impl AtWork {
             random: Arc::new(SystemRandom),
             grown: Arc::clone(&grown),
             came: Arc::new(Notify::new()),
+            edited: Arc::new(Notify::new()),
+            saying: hear,
         };
         let uplink = Uplink::open(parts).await.expect("the line is kept");
         let line = uplink.state();

@@ -1,0 +1,181 @@
+//! What a hub wants to be at its sites: real processes, real TLS.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::support::{Dev, HANG, Home, document};
+
+const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
+
+fn hub(home: &Home) -> Dev {
+    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
+    Dev::of(home.start(HUB))
+}
+
+fn join(home: &Home, site: &str, tag: &str) {
+    let args = ["hub", "token", "create", "-o", "json", "--site", site, "--tag", tag];
+    let made = home.run(&args).ends_with(0).json();
+    let token = made["token"].as_str().expect("a token").to_owned();
+    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
+}
+
+fn serve(home: &Home, site: &str) -> Dev {
+    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
+}
+
+fn placement(name: &str, workflows: &str, sites: &str) -> String {
+    format!(
+        "apiVersion: isonomy.dev/v1\nkind: Placement\nmetadata: {{namespace: default, name: {name}}}\nspec:\n  workflows: {workflows}\n  sites: {sites}\n"
+    )
+}
+
+fn apply(home: &Home, args: &[&str]) -> Value {
+    let args = [&["apply", "--server", ".isonomy-hub", "--yes", "-o", "json"], args].concat();
+    home.run(&args).ends_with(0).json()
+}
+
+/// What the hub shows of a site's desired state, when it is so.
+fn until(home: &Home, site: &str, state: &str) -> Value {
+    let began = Instant::now();
+    loop {
+        let shown = home.run(&["sites", "show", site, "-o", "json"]).ends_with(0).json();
+        if shown["desired"]["state"] == state {
+            return shown["desired"].clone();
+        }
+        assert!(began.elapsed() < HANG, "{shown}");
+    }
+}
+
+/// Mutation: send a site what is another's, keep what is not wanted any more, call a site converged that has
+/// not said so, or give what was applied while a site was away to nobody.
+#[test]
+fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
+    let home = Home::new();
+    home.write("law/a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    home.write("law/b.yaml", &document("b", "  - x: { set: { y: 2 } }\n"));
+    home.write("law/eu.yaml", &placement("eu", "[a, b]", "{where: {region: eu}}"));
+    home.write("law/all.yaml", &placement("all", "[a]", "{all: true}"));
+    let _governing = hub(&home);
+    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-2", "region=us");
+    let one = serve(&home, "clinic-1");
+    let applied = apply(&home, &["-f", "law"]);
+    let plan = applied["sites"].to_string();
+    let expected = r#"[{"site":"clinic-1","gets":["default/a","default/b"]},{"site":"clinic-2","gets":["default/a"]}]"#;
+    assert_eq!(plan, expected);
+    until(&home, "clinic-1", "converged");
+    let names = |site: &Dev| {
+        let list = home.run(&["workflows", "--server", site.data(), "-o", "json"]).ends_with(0);
+        let list = list.json();
+        let items = list["items"].as_array().expect("a list").iter();
+        items.map(|it| it["workflow"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&one), ["a", "b"]);
+    // One that was away is not called anything else than on its way, and gets the newest.
+    let away = home.run(&["sites", "show", "clinic-2", "-o", "json"]).ends_with(0).json();
+    assert_eq!(away["desired"]["state"], "converging", "{away}");
+    let two = serve(&home, "clinic-2");
+    until(&home, "clinic-2", "converged");
+    assert_eq!(names(&two), ["a"]);
+    let ended = home.run(&["run", "a", "--all"]).ends_with(0);
+    assert!(ended.stdout.contains("clinic-2"), "{}", ended.stdout);
+    // Nothing is sent where nothing changes.
+    let again = apply(&home, &["-f", "law"]);
+    assert_eq!(again["sites"], Value::Array(Vec::new()), "{again}");
+    two.kill();
+    home.write("law/b.yaml", &document("b", "  - x: { set: { y: 3 } }\n"));
+    let changed = apply(&home, &["-f", "law"]);
+    assert_eq!(changed["sites"].to_string(), r#"[{"site":"clinic-1","changes":["default/b"]}]"#);
+    home.run(&["placements", "delete", "all"]).ends_with(0);
+    let two = serve(&home, "clinic-2");
+    let began = Instant::now();
+    while !names(&two).is_empty() {
+        assert!(began.elapsed() < HANG, "what is not wanted stays");
+    }
+    until(&home, "clinic-1", "converged");
+    let out = home.run(&["run", "b", "--server", one.data()]).ends_with(0).json();
+    assert_eq!(out["y"], 3, "{out}");
+    home.run(&["sites", "tag", "clinic-2", "region=eu"]).ends_with(0);
+    until(&home, "clinic-2", "converged");
+    assert_eq!(names(&two), ["a", "b"]);
+    let status = home.run(&["site", "status", "--server", two.data()]).ends_with(0);
+    assert!(status.stdout.contains("converged, edition "), "{}", status.stdout);
+}
+
+/// Mutation: let one that is wrong keep the others away, hide why, or do what the owner refuses.
+#[test]
+fn what_cannot_be_at_a_site_is_told_with_its_reason() {
+    let home = Home::new();
+    home.write("law/good.yaml", &document("good", "  - x: { set: { y: 1 } }\n"));
+    // Right by itself, and nobody at the site is called so.
+    let child =
+        "  - x: { run: { workflow: { namespace: default, name: nobody, version: '1.0.0' } } }\n";
+    home.write("law/child.yaml", &document("child", child));
+    home.write("law/secret.yaml", &document("secret", "  - x: { set: { y: 1 } }\n"));
+    home.write("law/all.yaml", &placement("all", "[good, child, secret]", "{all: true}"));
+    home.write(
+        "clinic-1/site.yaml",
+        "spec:\n  hub:\n    refuse:\n      workflows: [default/secret]\n",
+    );
+    let _governing = hub(&home);
+    join(&home, "clinic-1", "region=eu");
+    let site = serve(&home, "clinic-1");
+    apply(&home, &["-f", "law"]);
+    let desired = until(&home, "clinic-1", "failed");
+    let failed = desired["failed"].as_array().expect("a list");
+    let code = |name: &str| {
+        let found = failed.iter().find(|it| it["workflow"] == name);
+        found.map(|it| it["code"].as_str().expect("text").to_owned())
+    };
+    assert_eq!(code("child").as_deref(), Some("workflow-invalid"), "{desired}");
+    assert_eq!(code("secret").as_deref(), Some("refused-by-owner"), "{desired}");
+    assert_eq!(code("good"), None, "{desired}");
+    home.run(&["run", "good", "--server", site.data()]).ends_with(0);
+    let refused = home.run(&["run", "secret", "--site", "clinic-1", "-o", "json"]).ends_with(1);
+    assert_eq!(refused.json()["items"][0]["code"], "refused-by-owner");
+    // A document that nobody can read is refused before anybody is told.
+    home.write("wrong.yaml", &document("wrong", "  - x: { sett: {} }\n"));
+    home.write("none.yaml", &placement("none", "[]", "{all: true}"));
+    let args =
+        ["apply", "--server", ".isonomy-hub", "--yes", "-f", "wrong.yaml", "-f", "none.yaml"];
+    let wrong = home.run(&args).ends_with(2);
+    assert!(wrong.stderr.contains("wrong.yaml:7"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("PLC-001"), "{}", wrong.stderr);
+    let kept = home.run(&["workflows", "--server", ".isonomy-hub"]).ends_with(0);
+    assert!(!kept.stdout.contains("wrong"), "{}", kept.stdout);
+}
+
+/// A text of half a megabyte comes in pieces, while the site is killed again and again.
+///
+/// Mutation: begin from the first piece in each session, or apply what is not whole.
+#[test]
+fn a_large_text_comes_in_pieces_over_every_kill() {
+    let home = Home::new();
+    let steps: String = (0..6_000)
+        .map(|n| {
+            format!("  - step{n}: {{ set: {{ number: {n}, filler: '{}' }} }}\n", "x".repeat(40))
+        })
+        .collect();
+    home.write("large.yaml", &document("large", &steps));
+    home.write("all.yaml", &placement("all", "[large]", "{all: true}"));
+    assert!(fs::metadata(home.path("large.yaml")).expect("written").len() > 500_000);
+    let _governing = hub(&home);
+    join(&home, "clinic-1", "region=eu");
+    let site = serve(&home, "clinic-1");
+    apply(&home, &["-f", "large.yaml", "-f", "all.yaml"]);
+    site.kill();
+    for _ in 0..3 {
+        let mut site = serve(&home, "clinic-1");
+        site.process.stderr.until("this is the site");
+        site.kill();
+    }
+    let site = serve(&home, "clinic-1");
+    until(&home, "clinic-1", "converged");
+    let shown = ["workflows", "show", "large", "--server", site.data(), "-o", "json"];
+    let shown = home.run(&shown).ends_with(0).json();
+    assert_eq!(shown["text"], fs::read_to_string(home.path("large.yaml")).expect("written"));
+    site.stop().ends_with(0);
+    home.run(&["store", "check", "--data", "clinic-1"]).ends_with(0);
+}

@@ -1,0 +1,248 @@
+//! Editions: what should be at all sites, numbered and signed, made anew whenever that has changed.
+//!
+//! A reconciler: it looks at what people have applied and at the fleet, and publishes where the newest
+//! edition says something else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base::{Clock, Digest, Random, SiteName, Timestamp, document};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use identity::{Authority, CertificateDer, IdentityError, Pin, is_signed};
+use link::{PIECE_BYTES_MAX, Tree};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use server::Refusal;
+use store::{Op, Preconditions, ResourceKind, ResourceRow, Store};
+use tokio::sync::Notify;
+use wire::ProblemCode;
+use wire::edition::{Content, Head, Leaf};
+use wire::link::{Document, Edition, Signed, Want};
+
+use crate::desired::Desired;
+
+const EDITION_TYPE: &str = "isonomy.published";
+const EDITION_VERSION: u32 = 1;
+
+/// There is one.
+const NAME: &str = "edition";
+
+/// After something that could not be done.
+const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
+
+pub(crate) struct Editions {
+    store: Arc<dyn Store>,
+    authority: Arc<Authority>,
+    root: Pin,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    current: RwLock<Option<Arc<Published>>>,
+    /// The highest number that a site has shown, signed by this hub in an earlier life.
+    shown: std::sync::Mutex<u64>,
+    changed: Notify,
+}
+
+/// The newest edition, with all that its leaves are made of.
+struct Published {
+    doc: Doc,
+    signed: Signed,
+    leaves: BTreeMap<SiteName, (usize, Leaf)>,
+    tree: Tree,
+}
+
+/// What is kept: with it and what should be, the same edition is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Doc {
+    number: u64,
+    root: Digest,
+    /// The salt of each leaf follows from it.
+    seed: Digest,
+    at: Timestamp,
+}
+
+impl Editions {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        authority: Arc<Authority>,
+        root: Pin,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let (current, shown) = (RwLock::default(), std::sync::Mutex::default());
+        Self { store, authority, root, clock, random, current, shown, changed: Notify::new() }
+    }
+
+    /// Something that decides what should be where is another one.
+    pub(crate) fn changed(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Until something has changed.
+    pub(crate) async fn wait(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Publishes, where the newest edition says something else than it should. Gives the sites that have
+    /// to be told.
+    pub(crate) async fn turn(&self) -> Result<Vec<SiteName>, Refusal> {
+        let contents = Desired::load(self.store.as_ref()).await?.contents();
+        let before = self.current();
+        let kept = match &before {
+            Some(before) => Some(before.doc),
+            None => self.kept().await?,
+        };
+        let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.filter(|kept| kept.number >= shown) {
+            let again = self.make(&contents, kept.number, kept.seed, kept.at)?;
+            if again.doc == kept {
+                if before.is_none() {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Arc::new(again));
+                }
+                return Ok(Vec::new());
+            }
+        }
+        let number = kept.map_or(0, |kept| kept.number).max(shown) + 1;
+        let seed = (0..4).flat_map(|_| self.random.u64().to_be_bytes()).collect::<Vec<u8>>();
+        let new = self.make(&contents, number, Digest::of(&seed), self.clock.now())?;
+        let record = document::write(EDITION_TYPE, EDITION_VERSION, &new.doc).into();
+        let row = ResourceRow { kind: ResourceKind::Edition, name: NAME.to_owned(), record };
+        self.store.commit(vec![Op::ResourcePut(row)], Preconditions::none()).await?;
+        tracing::info!(number, sites = contents.len(), "a new edition");
+        let had =
+            |site: &SiteName| before.as_ref()?.leaves.get(site).map(|(_, leaf)| &leaf.content);
+        // All of them after a start: nobody knows what they were told.
+        let told = contents.iter().filter(|(site, content)| had(site) != Some(*content));
+        let told = told.map(|(site, _)| site.clone()).collect();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
+        Ok(told)
+    }
+
+    async fn kept(&self) -> Result<Option<Doc>, Refusal> {
+        let row = self.store.resource_get(ResourceKind::Edition, NAME.to_owned()).await?;
+        let Some(row) = row else { return Ok(None) };
+        let doc = document::read(&row.record, EDITION_TYPE, EDITION_VERSION).map_err(|_| {
+            let detail = "the record of the edition is damaged, or of a newer version";
+            Refusal::new(ProblemCode::StoreFailed, detail)
+        })?;
+        Ok(Some(doc))
+    }
+
+    fn make(
+        &self,
+        contents: &BTreeMap<SiteName, Content>,
+        number: u64,
+        seed: Digest,
+        at: Timestamp,
+    ) -> Result<Published, Refusal> {
+        let leaves = contents.iter().map(|(site, content)| {
+            let salt = Digest::of(&[seed.as_bytes(), site.as_str().as_bytes()].concat());
+            Leaf { site: site.clone(), salt, content: content.clone() }
+        });
+        let leaves: Vec<Leaf> = leaves.collect();
+        let tree = Tree::of(leaves.iter().map(Leaf::encode));
+        let head = Head { number, root: tree.root(), leaves: leaves.len() as u64, at };
+        let head = head.encode();
+        let signature = self.authority.sign(&head).map_err(|error| {
+            Refusal::new(ProblemCode::Internal, format!("cannot sign the edition: {error}"))
+        })?;
+        let chain = self.authority.chain().iter().map(|it| STANDARD.encode(it)).collect();
+        let signed =
+            Signed { head: raw(head), signature: STANDARD.encode(signature), chain, ledger: None };
+        let doc = Doc { number, root: tree.root(), seed, at };
+        let leaves = leaves.into_iter().enumerate();
+        let leaves = leaves.map(|(n, leaf)| (leaf.site.clone(), (n, leaf))).collect();
+        Ok(Published { doc, signed, leaves, tree })
+    }
+
+    fn current(&self) -> Option<Arc<Published>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What this site is told.
+    pub(crate) fn of(&self, site: &SiteName) -> Option<Box<Edition>> {
+        let current = self.current()?;
+        let (index, leaf) = current.leaves.get(site)?;
+        Some(Box::new(Edition {
+            signed: current.signed.clone(),
+            leaf: raw(leaf.encode()),
+            index: *index as u64,
+            path: current.tree.path(*index),
+        }))
+    }
+
+    /// What should be at this site, and the number of the edition that says so.
+    pub(crate) fn content(&self, site: &SiteName) -> Option<(u64, Content)> {
+        let current = self.current()?;
+        Some((current.doc.number, current.leaves.get(site)?.1.content.clone()))
+    }
+
+    /// A piece of a text that this site should have.
+    pub(crate) async fn piece(
+        &self,
+        site: &SiteName,
+        want: Want,
+    ) -> Result<Option<Document>, store::StoreError> {
+        let Some((_, content)) = self.content(site) else { return Ok(None) };
+        let placed = content.workflows.into_iter().find(|placed| placed.text == want.text);
+        let Some(placed) = placed else { return Ok(None) };
+        let key = base::name::WorkflowKey { namespace: placed.namespace, name: placed.name };
+        let Some(row) = self.store.revision_get(key, want.text).await? else { return Ok(None) };
+        let Ok(text) = std::str::from_utf8(&row.text) else { return Ok(None) };
+        let start = usize::try_from(want.offset).unwrap_or(usize::MAX);
+        let Some(rest) = text.get(start..) else { return Ok(None) };
+        let piece = rest.get(..rest.floor_char_boundary(PIECE_BYTES_MAX)).unwrap_or(rest);
+        Ok(Some(Document {
+            text: want.text,
+            offset: want.offset,
+            total: text.len() as u64,
+            piece: piece.to_owned(),
+        }))
+    }
+
+    /// A site has this edition. A hub that was set back goes on above those that it has signed before.
+    pub(crate) fn show(&self, signed: &Signed) {
+        let Ok(head) = Head::decode(signed.head.get().as_bytes()) else { return };
+        let is_newer = self.current().is_some_and(|current| head.number > current.doc.number);
+        if is_newer && self.has_signed(signed).is_ok() {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            *shown = (*shown).max(head.number);
+            self.changed();
+        }
+    }
+
+    fn has_signed(&self, signed: &Signed) -> Result<(), IdentityError> {
+        let wrong = |_| IdentityError::Certificate("it is no base64");
+        let chain: Result<Vec<_>, _> = signed.chain.iter().map(|it| STANDARD.decode(it)).collect();
+        let chain: Vec<_> = chain.map_err(wrong)?.into_iter().map(CertificateDer::from).collect();
+        let signature = STANDARD.decode(&signed.signature).map_err(wrong)?;
+        is_signed(self.root, &chain, signed.head.get().as_bytes(), &signature)
+    }
+}
+
+fn raw(json: Vec<u8>) -> Box<RawValue> {
+    let text = String::from_utf8(json).expect("JSON is text");
+    RawValue::from_string(text).expect("our own types have JSON text")
+}
+
+/// Publishes whenever something has changed, until it is dropped.
+pub(crate) async fn keep(editions: &Editions, desks: &crate::Desks) {
+    loop {
+        match editions.turn().await {
+            Ok(sites) => {
+                for site in sites {
+                    if let Err(error) = desks.published(&site).await {
+                        // It is told in the next session.
+                        tracing::warn!(%site, %error, "cannot tell a site of its edition");
+                    }
+                }
+                editions.wait().await;
+            }
+            Err(refusal) => {
+                tracing::error!(%refusal, "cannot make an edition");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}

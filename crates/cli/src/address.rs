@@ -187,7 +187,15 @@ impl Address {
         if is_url(server) {
             return Self::Named(Place { url: server.to_owned(), key: None, root: None });
         }
-        Self::Folder(PathBuf::from(server), whom.unwrap_or(Whom::Site))
+        let folder = PathBuf::from(server);
+        let serves = |folder: &PathBuf| folder.join(FILE).is_file();
+        // Somebody may name the folder that the data folder is in.
+        let kinds = whom.map_or_else(|| vec![Whom::Site, Whom::Hub], |whom| vec![whom]);
+        let mut within = kinds.iter().map(|whom| (folder.join(whom.data()), *whom));
+        match within.find(|(below, _)| !serves(&folder) && serves(below)) {
+            Some((below, whom)) => Self::Folder(below, whom),
+            None => Self::Folder(folder, whom.unwrap_or(Whom::Site)),
+        }
     }
 
     /// The site that serves from this folder; `None` where there is none.

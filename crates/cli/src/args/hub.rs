@@ -57,6 +57,9 @@ pub struct HubServe {
     pub port: u16,
     #[command(flatten)]
     pub api: ApiArgs,
+    /// Keep a site of this name in the same process, in the folder of that name below the hub's
+    #[arg(long, value_name = "NAME", value_parser = SiteName::parse)]
+    pub with_site: Option<SiteName>,
     /// What to log on stderr, such as `debug` or `warn,isonomy_hub=debug`
     #[arg(long, env = "ISONOMY_LOG", default_value = "warn,isonomy=info", value_name = "FILTER")]
     pub log: String,

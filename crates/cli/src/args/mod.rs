@@ -162,6 +162,12 @@ pub struct DevArgs {
     pub port: u16,
     #[command(flatten)]
     pub api: ApiArgs,
+    /// A hub in `./.isonomy-hub` and so many sites of it in the data folder, all in this process; the port is the hub's, 7475 unless told otherwise
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20), conflicts_with = "config")]
+    pub sites: Option<u8>,
+    /// With --sites: where they come to their hub [default: 127.0.0.1:7473]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "sites")]
+    pub listen: Option<SocketAddr>,
     /// The site's configuration [default: `site.yaml` in the data folder, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -1,20 +1,31 @@
 //! `isonomy dev` and `isonomy site serve`: a site that stays up until it is told to stop.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+
+use base::{Clock as _, SiteName, SystemClock};
+use hub::{HubFolder, HubFolderError};
+use identity::Domain;
 
 use crate::address;
 use crate::args::DevArgs;
 use crate::exit::Exit;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::output;
-use crate::serve::{self, Serving};
+use crate::serve::fleet::Beside;
+use crate::serve::{self, HubServing, Serving};
 
-/// In the data folder: the configuration that is read where none is named.
-pub const CONFIG_FILE: &str = "site.yaml";
+pub use crate::serve::fleet::CONFIG_FILE;
+
+/// What the fleet of a developer's machine is called.
+const DEV_DOMAIN: &str = "dev";
 
 pub async fn dev(args: DevArgs) -> Outcome {
     serve::log(&args.log)?;
+    if let Some(count) = args.sites {
+        return fleet(args, count).await;
+    }
     // Listened to before anything is open, so that a signal never finds it half open.
     let interrupt = Interrupt::any()?;
     let usual = args.data.join(CONFIG_FILE);
@@ -27,6 +38,27 @@ pub async fn dev(args: DevArgs) -> Outcome {
     serving.keep_tidy();
     serving.hold_line().await;
     serving.serve(serve::stop(interrupt, announced)).await?;
+    Ok(Exit::Ok)
+}
+
+/// A hub and some sites that have joined it, in this process.
+async fn fleet(args: DevArgs, count: u8) -> Outcome {
+    let interrupt = Interrupt::any()?;
+    let hub = Path::new(address::HUB_DATA);
+    let domain = Domain::parse(DEV_DOMAIN).expect("a name");
+    match HubFolder::init(hub, domain, SystemClock.now()) {
+        Ok(_) | Err(HubFolderError::Exists(_)) => {}
+        Err(error) => return Err(Failure::internal(error.to_string())),
+    }
+    let sites = args.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, address::SITES_PORT)));
+    let port = if args.port == address::PORT { address::HUB_PORT } else { args.port };
+    let serving = HubServing::open(hub, sites, Vec::new(), port, &args.api).await?;
+    let announced = serve::announce(hub, serving.url(), serving.own_key())?;
+    let beside = (1..=count).map(|n| {
+        let name = SiteName::parse(&format!("site-{n}")).expect("a name");
+        Beside { data: args.data.join(name.as_str()), name }
+    });
+    serve::fleet::serve(serving, beside.collect(), serve::stop(interrupt, announced)).await?;
     Ok(Exit::Ok)
 }
 

@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::output::{self, Format};
+use crate::serve::fleet::Beside;
 use crate::serve::{self, HubServing};
 use crate::when;
 
@@ -81,7 +82,12 @@ pub async fn serve(args: HubServe) -> Outcome {
             afar.port()
         ));
     }
-    serving.serve(serve::stop(interrupt, announced)).await?;
+    let beside = args.with_site.map(|name| {
+        let data = args.data.join(name.as_str());
+        Beside { name, data }
+    });
+    let stop = serve::stop(interrupt, announced);
+    serve::fleet::serve(serving, beside.into_iter().collect(), stop).await?;
     Ok(Exit::Ok)
 }
 

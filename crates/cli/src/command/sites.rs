@@ -67,7 +67,8 @@ fn counts(sites: &[SiteView]) -> String {
 /// How far a site is with what should be there.
 pub fn desired_text(desired: &SiteDesired) -> String {
     let SiteDesired { state, edition, workflows, waiting, failed } = desired;
-    let mut text = format!("{}, edition {edition}: {workflows} workflows", state.name());
+    let noun = if *workflows == 1 { "workflow" } else { "workflows" };
+    let mut text = format!("{}, edition {edition}: {workflows} {noun}", state.name());
     if *waiting > 0 {
         text.push_str(&format!(", {waiting} on their way"));
     }
@@ -221,7 +222,7 @@ mod tests {
         let text = list_text(&sites[1..2], now);
         assert_eq!(
             text,
-            "SITE  STATE   FOR  HEARD  TAKEN      TAGS\nb     silent  2m          outcome 7  region=eu"
+            "SITE  STATE   FOR  HEARD  DESIRED  TAKEN      TAGS\nb     silent  2m                   outcome 7  region=eu"
         );
         let trouble = Some("two copies".to_owned());
         let shown = show_text(&SiteView { trouble, ..site("a", SiteState::Quarantined) }, now);

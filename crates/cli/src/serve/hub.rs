@@ -77,6 +77,11 @@ impl HubServing {
     }
 
     #[must_use]
+    pub fn hub(&self) -> Hub {
+        self.hub.clone()
+    }
+
+    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }

@@ -1,5 +1,6 @@
 //! What serves in this process: a site, or a hub. Store, port, and a clean end.
 
+pub mod fleet;
 mod hub;
 mod site;
 

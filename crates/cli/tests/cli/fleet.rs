@@ -219,3 +219,46 @@ fn a_hub_has_its_sites_run_a_workflow() {
     home.run(&["run", "a", "--where", "region=mars"]).ends_with(2);
     home.run(&["run", file, "--site", "clinic-1"]).ends_with(2);
 }
+
+/// Mutation: join anew at each start, let a site that ends leave the others alone, or keep another store
+/// than the one of the name.
+#[test]
+fn a_hub_and_its_sites_live_in_one_process() {
+    let home = Home::new();
+    home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let place = "apiVersion: isonomy.dev/v1\nkind: Placement\nmetadata: {namespace: default, name: all}\nspec:\n  workflows: [a]\n  sites: {all: true}\n";
+    home.write("all.yaml", place);
+    // A port that was free a moment ago: sites keep where their hub is.
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let listen = free.to_string();
+    let dev = ["dev", "--sites", "3", "--port", "0", "--listen", &listen];
+    for round in 0..2_u64 {
+        let all = home.start(&dev);
+        let mut all = Dev::of(all);
+        all.process.stderr.until("site-3 is there");
+        if round == 0 {
+            let apply =
+                ["apply", "-f", "a.yaml", "-f", "all.yaml", "--yes", "--server", ".isonomy-hub"];
+            home.run(&apply).ends_with(0);
+        }
+        for n in 1..=3 {
+            let site = format!("site-{n}");
+            until(&home, &site, |it| {
+                it["desired"]["state"] == "converged" && it["state"] == "online"
+            });
+        }
+        let ended = home.run(&["run", "a", "--all", "-o", "json"]).ends_with(0).json();
+        assert_eq!(ended["items"].as_array().map(Vec::len), Some(3), "{ended}");
+        until(&home, "site-2", outcomes(round + 1));
+        all.process.signal(Signal::TERM);
+        all.process.end().ends_with(0);
+    }
+    let serve = ["hub", "serve", "--listen", &listen, "--port", "0", "--with-site", "centre"];
+    let mut with = Dev::of(home.start(&serve));
+    with.process.stderr.until("centre is there");
+    until(&home, "centre", |shown| shown["state"] == "online");
+    until(&home, "site-1", |shown| shown["state"] == "silent");
+    with.process.signal(Signal::TERM);
+    with.process.end().ends_with(0);
+    home.run(&["store", "check", "--data", ".isonomy/site-1"]).ends_with(0);
+}

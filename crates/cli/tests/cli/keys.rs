@@ -140,3 +140,65 @@ fn a_site_shows_the_certificate_that_it_is_given() {
     assert!(who.stdout.contains("key:viewer at the site"), "{}", who.stdout);
     site.stop().ends_with(0);
 }
+
+/// Mutation: answer one operation of the hub without a key, or tell one team of another's workflows,
+/// placements or orders.
+#[test]
+fn a_hub_answers_nobody_without_a_key_and_no_team_for_another() {
+    let home = Home::new();
+    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
+    let governing =
+        Dev::of(home.start(&["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"]));
+    let own = governing.door();
+    let nobody = Door { key: None, ..own.clone() };
+    let api = ask(&own, "GET", "/api/v1/openapi.json", &Value::Null).expect("an answer").body;
+    let mut walked = 0;
+    for (path, item) in api["paths"].as_object().expect("paths") {
+        let path = path.replace("{namespace}", "lab").replace("{site}", "clinic-1");
+        let path = path
+            .replace("{name}", "x")
+            .replace("{order}", "ord_01a1fb7b-d522-7414-8c47-aa7df2bebacf");
+        for method in item.as_object().expect("operations").keys() {
+            let refused = ask(&nobody, &method.to_uppercase(), &path, &Value::Null);
+            assert_eq!(refused.expect("an answer").status, 401, "{method} {path}");
+            walked += 1;
+        }
+    }
+    assert!(walked > 15, "{walked}");
+    let hub = ["--server", ".isonomy-hub"];
+    let key = |name: &str, role: &str| {
+        let args = ["keys", "create", name, "--role", role];
+        home.run(&[&args[..], &hub].concat()).ends_with(0).stdout.trim().to_owned()
+    };
+    let (lab, shop) = (key("lab", "lab=admin"), key("shop", "shop=admin"));
+    let text = document("secret-study", "  - x: { set: { y: 1 } }\n");
+    home.write("lab.yaml", &text.replace("namespace: default", "namespace: lab"));
+    let place = "apiVersion: isonomy.dev/v1\nkind: Placement\nmetadata: {namespace: lab, name: secret-place}\nspec:\n  workflows: [secret-study]\n  sites: {all: true}\n";
+    home.write("place.yaml", place);
+    let apply = ["apply", "-f", "lab.yaml", "-f", "place.yaml", "--yes"];
+    let apply = [&apply[..], &hub].concat();
+    with_key(&home, &shop, &apply).ends_with(3);
+    with_key(&home, &lab, &apply).ends_with(0);
+    let list = |key: &str, args: &[&str]| with_key(&home, key, &[args, &hub[..]].concat());
+    for args in [&["placements"][..], &["keys"], &["workflows", "-n", "lab"]] {
+        let seen = list(&shop, args);
+        assert!(!format!("{}{}", seen.stdout, seen.stderr).contains("secret-"), "{seen:?}");
+    }
+    assert!(list(&lab, &["placements"]).ends_with(0).stdout.contains("secret-place"));
+    list(&shop, &["hub", "token", "create", "--site", "x"]).ends_with(3);
+    let token = ["hub", "token", "create", "--site", "clinic-1", "-o", "json"];
+    let token = home.run(&token).ends_with(0).json();
+    let token = token["token"].as_str().expect("a token").to_owned();
+    home.run_with_stdin(&["site", "join", "-"], &token).ends_with(0);
+    let run = ["run", "secret-study", "--all", "--detach", "-o", "json", "-n", "lab"];
+    list(&shop, &run).ends_with(3);
+    let order = list(&lab, &run).ends_with(0).json();
+    let order = order["items"][0]["order"].as_str().expect("an id").to_owned();
+    let path = format!("/api/v1/orders/{order}");
+    let seen = |key: &str| {
+        let door = Door { key: Some(key.to_owned()), ..own.clone() };
+        ask(&door, "GET", &path, &Value::Null).expect("an answer").status
+    };
+    assert_eq!((seen(&lab), seen(&shop)), (200, 404));
+    governing.stop().ends_with(0);
+}

@@ -78,6 +78,10 @@ impl Line {
             session: 0,
             hub: None,
         };
+        // What another hub has said is nothing that this one must go above.
+        let (kind, name) = (ResourceKind::Edition, EDITION.to_owned());
+        let forget = vec![Op::ResourceDelete { kind, name }];
+        store.commit(forget, Preconditions::none()).await?;
         if has_begun {
             line.renew(store).await?;
         } else {

@@ -9,7 +9,7 @@ mod world;
 
 use link::hub::Suspicion;
 use store::Store as _;
-use wire::link::Stream;
+use wire::link::{HubFrame, Stream};
 use world::{Faults, World};
 
 /// Histories of one kind, each from its seed. A seed that once failed becomes a test of its own.
@@ -27,8 +27,8 @@ fn histories(seeds: std::ops::Range<u64>, faults: Faults) {
 }
 
 /// Mutation: drop one acknowledgement, use one position twice, acknowledge before it is durable, say ready
-/// before it is, take what is there already a second time, tell no edition where a session begins, or
-/// take one that is older.
+/// before it is, take what is there already a second time, or tell no edition where a session
+/// begins.
 #[test]
 fn nothing_is_lost_or_doubled_over_a_line_that_breaks() {
     histories(0..300, Faults { cuts: true, crashes: true, ..Faults::default() });
@@ -156,4 +156,21 @@ fn what_the_old_one_still_sends_is_not_the_new_ones() {
         let found = world.judge();
         assert!(found.is_empty(), "seed {seed}: {found:#?}");
     }
+}
+
+/// Mutation: take an edition that is older than the one that is there, or one of two hubs.
+#[test]
+fn an_edition_takes_the_place_of_an_older_one_alone() {
+    let mut world = World::new(9, 1, Faults::default());
+    world.hub.published = 5;
+    world.settle();
+    assert_eq!(world.judge(), [""; 0]);
+    let mut told = |number, root: &[u8]| {
+        let edition = Box::new(hub::edition(number, root));
+        format!("{:?}", world.sites[0].hear(HubFrame::Edition(edition)))
+    };
+    assert_eq!(told(4, b"root"), "[]");
+    assert_eq!(told(5, b"root"), "[]");
+    assert!(told(6, b"other").starts_with("[Write(Edition("));
+    assert!(told(5, b"other").ends_with("Close(Refuse(EditionForked))]"));
 }

@@ -14,9 +14,9 @@ use serde_json::Value;
 use wire::{
     ACTOR_HEADER, DesiredApplied, DesiredApply, EventView, EventsAccepted, KeyCreate, KeyCreated,
     KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page, PlacementView, RunCommand,
-    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteRevoke,
-    SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami,
-    WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteCordon,
+    SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version,
+    Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -317,6 +317,11 @@ impl Api {
     /// Of a hub.
     pub async fn site_tag(&self, site: &SiteName, change: &SiteTag) -> Outcome<SiteView> {
         self.tell(&format!("/api/v1/sites/{site}/tag"), change).await
+    }
+
+    /// Of a hub.
+    pub async fn site_cordon(&self, site: &SiteName, change: &SiteCordon) -> Outcome<SiteView> {
+        self.tell(&format!("/api/v1/sites/{site}/cordon"), change).await
     }
 
     /// Of a hub.

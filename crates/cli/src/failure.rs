@@ -120,6 +120,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::SiteJoined
         | ProblemCode::OrderMissing
         | ProblemCode::PlacementMissing
+        | ProblemCode::SiteCordoned
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit => Exit::Usage,

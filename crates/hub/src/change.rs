@@ -13,6 +13,8 @@ pub(crate) enum ChangeKind {
     SiteJoined,
     SiteTagged,
     SiteRevoked,
+    SiteCordoned,
+    SiteUncordoned,
     WorkflowApplied,
     WorkflowDeleted,
     PlacementApplied,

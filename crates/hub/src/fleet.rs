@@ -71,6 +71,23 @@ impl Hub {
         self.site_show(site).await
     }
 
+    /// Leaves the site out of orders to several, or ends that. What should be there stays so.
+    pub(crate) async fn site_cordon(
+        &self,
+        site: SiteName,
+        cordoned: bool,
+        by: &By,
+    ) -> Result<SiteView, Refusal> {
+        let _held = self.desks().hold(&site).await;
+        let mut doc = self.doc(&site).await?;
+        if doc.cordoned_at.is_some() != cordoned {
+            doc.cordoned_at = cordoned.then(|| self.now());
+            let kind = if cordoned { ChangeKind::SiteCordoned } else { ChangeKind::SiteUncordoned };
+            self.change(kind, &site, &doc, by).await?;
+        }
+        self.site_show(site).await
+    }
+
     async fn doc(&self, site: &SiteName) -> Result<SiteDoc, Refusal> {
         self.desks().site_doc(site).await?.ok_or_else(|| missing(site))
     }
@@ -110,6 +127,7 @@ impl Hub {
             joined_at: time(doc.joined_at),
             // Of one that is there it would say when something was last written down.
             heard_at: time(seat.heard_at.filter(|_| state != SiteState::Online)),
+            cordoned_at: time(doc.cordoned_at),
             incarnation: seat.present.map(|present| present.incarnation.to_string()),
             taken: by_name(&seat.taken),
             lost: by_name(&seat.lost),

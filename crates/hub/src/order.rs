@@ -186,6 +186,12 @@ impl Hub {
                 if doc.revoked_at.is_some() {
                     return Err(DeskError::Revoked(name.clone()).into());
                 }
+                if doc.cordoned_at.is_some() {
+                    let detail = format!(
+                        "the site {name} is cordoned; `isonomy sites uncordon {name}` ends that"
+                    );
+                    return Err(Refusal::new(ProblemCode::SiteCordoned, detail));
+                }
                 found.push(name.clone());
             }
             return Ok(found);
@@ -197,7 +203,10 @@ impl Hub {
             after = page.last().map(|row| row.site.clone());
             for row in page {
                 let doc = SiteDoc::read(&row.site, &row.record).map_err(DeskError::from)?;
-                if doc.is_member() && (to.all || has_all(&doc, &to.tags)) {
+                if doc.is_member()
+                    && doc.cordoned_at.is_none()
+                    && (to.all || has_all(&doc, &to.tags))
+                {
                     found.push(row.site);
                 }
             }
@@ -206,7 +215,7 @@ impl Hub {
             }
         }
         if found.is_empty() {
-            let detail = "no site that has joined is meant; `isonomy sites list` shows the fleet with its tags";
+            let detail = "no site that has joined and is not cordoned is meant; `isonomy sites list` shows the fleet with its tags";
             return Err(Refusal::new(ProblemCode::OrderMissing, detail));
         }
         Ok(found)

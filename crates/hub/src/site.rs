@@ -39,6 +39,9 @@ pub struct SiteDoc {
     pub key: Option<Pin>,
     pub joined_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
+    /// It is left out where sites are meant by tags, or all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordoned_at: Option<Timestamp>,
 }
 
 impl SiteDoc {

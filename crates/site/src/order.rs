@@ -201,6 +201,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::SiteJoined
         | ProblemCode::OrderMissing
         | ProblemCode::PlacementMissing
+        | ProblemCode::SiteCordoned
         | ProblemCode::KeyRequired
         | ProblemCode::RoleMissing
         | ProblemCode::KeyMissing

@@ -55,6 +55,9 @@ pub struct SiteView {
     /// When it was last heard, where it is away. All that follows is as old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_at: Option<String>,
+    /// Since when it is left out where sites are meant by tags, or all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordoned_at: Option<String>,
     /// The life of the site's store that speaks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
@@ -162,6 +165,16 @@ pub struct SiteTag {
     /// Keys that go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `POST /api/v1/sites/{site}/cordon`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SiteCordon {
+    /// Whether it is left out from now on.
+    pub cordoned: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -30,8 +30,8 @@ pub use desired::{
 };
 pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use fleet::{
-    DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteDesired,
-    SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
+    DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteCordon,
+    SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
 };
 pub use hub::{HubHealth, HubVersion};
 pub use key::{

@@ -113,6 +113,9 @@ pub enum ProblemCode {
     /// There is no such placement.
     #[serde(rename = "FLT-004")]
     PlacementMissing,
+    /// The site is cordoned.
+    #[serde(rename = "FLT-005")]
+    SiteCordoned,
     /// The request has no key, or none that is good.
     #[serde(rename = "KEY-001")]
     KeyRequired,
@@ -131,7 +134,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -167,6 +170,7 @@ impl ProblemCode {
         Self::SiteJoined,
         Self::OrderMissing,
         Self::PlacementMissing,
+        Self::SiteCordoned,
         Self::KeyRequired,
         Self::RoleMissing,
         Self::KeyMissing,
@@ -212,6 +216,7 @@ impl ProblemCode {
             Self::SiteJoined => "FLT-002",
             Self::OrderMissing => "FLT-003",
             Self::PlacementMissing => "FLT-004",
+            Self::SiteCordoned => "FLT-005",
             Self::KeyRequired => "KEY-001",
             Self::RoleMissing => "KEY-002",
             Self::KeyMissing => "KEY-003",
@@ -258,6 +263,7 @@ impl ProblemCode {
             Self::SiteJoined => "The site has joined",
             Self::OrderMissing => "No such order",
             Self::PlacementMissing => "No such placement",
+            Self::SiteCordoned => "The site is cordoned",
             Self::KeyRequired => "A key is needed",
             Self::RoleMissing => "The key has no such role",
             Self::KeyMissing => "No such key",
@@ -294,6 +300,7 @@ impl ProblemCode {
             | Self::RunNotSuspended
             | Self::SecretElsewhere
             | Self::SiteJoined
+            | Self::SiteCordoned
             | Self::KeyExists
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit | Self::KeyLimit => 413,

@@ -51,6 +51,10 @@ pub enum SitesCommand {
     Show(SitesShow),
     /// Change the tags of a site
     Tag(SitesTag),
+    /// Leave a site out of what is ordered at several, such as before its machine is mended
+    Cordon(SitesCordon),
+    /// End that
+    Uncordon(SitesCordon),
     /// Have nobody be this site any more, from its next frame on
     Revoke(SitesRevoke),
 }
@@ -78,6 +82,15 @@ pub struct SitesTag {
     /// KEY=VALUE sets a tag, KEY- takes it away
     #[arg(required = true, value_name = "KEY=VALUE|KEY-")]
     pub change: Vec<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SitesCordon {
+    #[arg(value_parser = SiteName::parse)]
+    pub site: SiteName,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

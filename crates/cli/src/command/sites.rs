@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use base::{Clock as _, SystemClock, Timestamp};
-use wire::{SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView};
+use wire::{SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView};
 
 use super::{hub_api, pages, say_next};
 use crate::args::Global;
-use crate::args::site::{SitesArgs, SitesCommand, SitesList, SitesRevoke, SitesShow, SitesTag};
+use crate::args::site::{
+    SitesArgs, SitesCommand, SitesCordon, SitesList, SitesRevoke, SitesShow, SitesTag,
+};
 use crate::confirm::confirmed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -20,6 +22,8 @@ pub async fn sites(global: &Global, args: SitesArgs) -> Outcome {
         SitesCommand::List(args) => list(global, args).await,
         SitesCommand::Show(args) => show(global, args).await,
         SitesCommand::Tag(args) => tag(global, args).await,
+        SitesCommand::Cordon(args) => cordon(global, args, true).await,
+        SitesCommand::Uncordon(args) => cordon(global, args, false).await,
         SitesCommand::Revoke(args) => revoke(global, args).await,
     }
 }
@@ -38,7 +42,8 @@ async fn list(global: &Global, args: SitesList) -> Outcome {
 fn list_text(sites: &[SiteView], now: Timestamp) -> String {
     let age = |at: &Option<String>| at.as_deref().map_or_else(String::new, |at| when::age(at, now));
     let rows = sites.iter().map(|it| {
-        let state = it.state.name().to_owned();
+        let cordoned = if it.cordoned_at.is_some() { ", cordoned" } else { "" };
+        let state = format!("{}{cordoned}", it.state.name());
         vec![
             it.site.clone(),
             state,
@@ -105,6 +110,16 @@ async fn tag(global: &Global, args: SitesTag) -> Outcome {
     let (set, remove) = changes(&change)?;
     let view = hub_api(global)?.site_tag(&site, &SiteTag { set, remove, reason }).await?;
     output::say(&format!("{site}: {}", tags(&view)));
+    Ok(Exit::Ok)
+}
+
+async fn cordon(global: &Global, args: SitesCordon, cordoned: bool) -> Outcome {
+    let SitesCordon { site, reason } = args;
+    hub_api(global)?.site_cordon(&site, &SiteCordon { cordoned, reason }).await?;
+    output::say(&match cordoned {
+        true => format!("{site} is cordoned: `run --where` and `--all` leave it out"),
+        false => format!("{site} is not cordoned any more"),
+    });
     Ok(Exit::Ok)
 }
 
@@ -188,6 +203,7 @@ mod tests {
             tags: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
             joined_at: None,
             heard_at: None,
+            cordoned_at: None,
             incarnation: None,
             taken: BTreeMap::from([("outcome".to_owned(), 7)]),
             lost: BTreeMap::new(),

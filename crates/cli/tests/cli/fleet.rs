@@ -173,7 +173,8 @@ fn a_revoked_site_is_sent_away_and_comes_back_by_a_new_token() {
     until(&home, "clinic-1", |shown| shown["state"] == "online");
 }
 
-/// Mutation: have every site do it, take a refusal for an end that is still to come, or give up on a site
+/// Mutation: have every site do it, or a cordoned one, take a refusal for an end that is still to come, or
+/// give up on a site
 /// that is silent.
 #[test]
 fn a_hub_has_its_sites_run_a_workflow() {
@@ -215,6 +216,15 @@ fn a_hub_has_its_sites_run_a_workflow() {
     until(&home, "clinic-3", outcomes(2));
     let run = away["items"][0]["run"].as_str().expect("an id");
     home.run(&["runs", "show", run, "--server", sites[2].data()]).ends_with(0);
+    home.run(&["sites", "cordon", "clinic-1", "--reason", "a new disk"]).ends_with(0);
+    let left = home.run(&["run", "a", "--all"]).ends_with(0);
+    assert!(!left.stdout.contains("clinic-1") && left.stdout.contains("clinic-2"), "{left:?}");
+    let cordoned = home.run(&["run", "a", "--site", "clinic-1"]).ends_with(2);
+    assert!(cordoned.stderr.contains("sites uncordon clinic-1"), "{}", cordoned.stderr);
+    let list = home.run(&["sites"]).ends_with(0);
+    assert!(list.stdout.contains("online, cordoned"), "{}", list.stdout);
+    home.run(&["sites", "uncordon", "clinic-1"]).ends_with(0);
+    home.run(&["run", "a", "--site", "clinic-1"]).ends_with(0);
     home.run(&["run", "a", "--site", "clinic-9"]).ends_with(2);
     home.run(&["run", "a", "--where", "region=mars"]).ends_with(2);
     home.run(&["run", file, "--site", "clinic-1"]).ends_with(2);

@@ -34,6 +34,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(site::site_list))
         .routes(routes!(site::site_show))
         .routes(routes!(site::site_tag))
+        .routes(routes!(site::site_cordon))
         .routes(routes!(site::site_revoke))
         .routes(routes!(token::token_create))
         .routes(routes!(desired::desired_apply))

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, State};
 use base::SiteName;
 use http::request::Parts;
 use server::{Body, Caller, PageQuery, Path, Query, Refusal, finished};
-use wire::{Page, Problem, Role, SiteRevoke, SiteTag, SiteView};
+use wire::{Page, Problem, Role, SiteCordon, SiteRevoke, SiteTag, SiteView};
 
 use crate::Hub;
 use crate::site::tags_wrong;
@@ -96,6 +96,28 @@ pub(super) async fn site_tag(
         return Err(Refusal::parameter("set", what));
     }
     Ok(Json(finished(async move { hub.site_tag(site, set, remove, &by).await }).await?))
+}
+
+/// Cordons a site: orders to several leave it out, and one to it alone is refused. Or ends that.
+#[utoipa::path(
+    post, path = "/api/v1/sites/{site}/cordon", tag = "sites",
+    security(("key" = ["admin"])),
+    params(("site" = String, Path)),
+    request_body = SiteCordon,
+    responses(
+        (status = 200, body = SiteView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_cordon(
+    State(hub): State<Hub>,
+    OfSite(site): OfSite,
+    caller: Caller,
+    Body(change): Body<SiteCordon, CHANGE_BYTES_MAX>,
+) -> Result<Json<SiteView>, Refusal> {
+    let SiteCordon { cordoned, reason } = change;
+    let by = caller.because(reason)?;
+    Ok(Json(finished(async move { hub.site_cordon(site, cordoned, &by).await }).await?))
 }
 
 /// Revokes a site: nobody is it any more. A token made with `replace` brings it back.

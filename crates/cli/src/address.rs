@@ -204,7 +204,7 @@ impl Address {
         data.join(FILE).is_file().then(|| Self::Folder(data.to_owned(), Whom::Site))
     }
 
-    /// Where they are now. The key in the environment wins: it was put there for this.
+    /// Where they are now. The key in the environment wins over a folder's: it was put there for this.
     pub fn place(&self) -> Outcome<Place> {
         let mut place = match self {
             Self::Named(place) => place.clone(),
@@ -214,7 +214,10 @@ impl Address {
             }
             Self::Usual(whom) => whom.usual(),
         };
-        if let Ok(text) = std::env::var(KEY_VARIABLE) {
+        // One of a context is for that server alone.
+        let has_own = matches!(self, Self::Named(place) if place.key.is_some());
+        let given = std::env::var(KEY_VARIABLE).ok().filter(|text| !text.is_empty() && !has_own);
+        if let Some(text) = given {
             let key = text.parse();
             let wrong = |wrong| Failure::usage(format!("the variable {KEY_VARIABLE}: {wrong}"));
             place.key = Some(key.map_err(wrong)?);

@@ -12,7 +12,7 @@ use base::{Clock, IncarnationId, Random, SiteName, Timestamp, Unreadable};
 use identity::Certificate;
 use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, Write, orders};
 use store::{CommitError, Op, Preconditions, Store, StoreError};
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use wire::link::{HubFrame, SiteFrame};
 
 use crate::edition::Editions;
@@ -22,12 +22,25 @@ use crate::site::SiteDoc;
 /// oldest goes.
 const LINES_MAX: usize = 4;
 
+/// Pieces of texts that are on their way to one line, or are just through. An honest site asks for the
+/// next when one has come.
+const PIECES_MAX: usize = 2;
+
 /// What goes to whoever holds a line. How much that can be is bounded by what is under way: a window of
-/// acknowledgements, and orders without a receipt.
+/// acknowledgements, orders without a receipt, and pieces until they are sent.
 #[derive(Debug)]
 pub enum Down {
-    Frame(Box<HubFrame>),
+    /// With what is given back when it is sent.
+    Frame(Box<HubFrame>, Option<OwnedSemaphorePermit>),
     Close,
+}
+
+/// One line, from the desk.
+struct Out {
+    sender: mpsc::UnboundedSender<Down>,
+    pieces: Arc<Semaphore>,
+    /// For the piece that is being read.
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +89,7 @@ struct AtWork {
     doc: SeatDoc,
     seat: Seat,
     /// The oldest first.
-    lines: BTreeMap<Connection, mpsc::UnboundedSender<Down>>,
+    lines: BTreeMap<Connection, Out>,
 }
 
 /// A desk at which nothing happens but by whoever holds it.
@@ -127,7 +140,8 @@ impl Desks {
         let oldest = oldest.filter(|_| at_work.lines.len() >= LINES_MAX);
         let (sender, receiver) = mpsc::unbounded_channel();
         let connection = Connection(self.0.lines.fetch_add(1, Ordering::Relaxed));
-        at_work.lines.insert(connection, sender);
+        let pieces = Arc::new(Semaphore::new(PIECES_MAX));
+        at_work.lines.insert(connection, Out { sender, pieces, taken: None });
         *place = Some(at_work);
         drop(place);
         if let Some(oldest) = oldest {
@@ -293,15 +307,19 @@ impl Desks {
     ) -> Result<Option<Input>, DeskError> {
         match effect {
             Effect::Send(connection, frame) => {
-                if let Some(line) = at_work.lines.get(&connection) {
+                if let Some(line) = at_work.lines.get_mut(&connection) {
+                    let permit = match &frame {
+                        HubFrame::Document(_) => line.taken.take(),
+                        _ => None,
+                    };
                     // Whoever has gone is told by his own line.
-                    line.send(Down::Frame(Box::new(frame))).ok();
+                    line.sender.send(Down::Frame(Box::new(frame), permit)).ok();
                 }
                 Ok(None)
             }
             Effect::Close(connection) => {
                 if let Some(line) = at_work.lines.remove(&connection) {
-                    line.send(Down::Close).ok();
+                    line.sender.send(Down::Close).ok();
                 }
                 Ok(None)
             }
@@ -318,6 +336,14 @@ impl Desks {
             }
             Effect::ReadEdition => Ok(Some(Input::Edition(self.0.editions.of(site)))),
             Effect::ReadPiece(want) => {
+                let host = at_work.seat.host();
+                let line = host.and_then(|host| at_work.lines.get_mut(&host));
+                let permit = line.as_ref().map(|line| Arc::clone(&line.pieces).try_acquire_owned());
+                let (Some(line), Some(Ok(permit))) = (line, permit) else {
+                    tracing::info!(%site, "a site asks for more than it takes");
+                    return Ok(None);
+                };
+                line.taken = Some(permit);
                 Ok(Some(Input::Piece(self.0.editions.piece(site, want).await?)))
             }
         }
@@ -354,7 +380,7 @@ impl Held {
 
 fn part(gone: Option<AtWork>) {
     for line in gone.into_iter().flat_map(|at_work| at_work.lines.into_values()) {
-        line.send(Down::Close).ok();
+        line.sender.send(Down::Close).ok();
     }
 }
 
@@ -365,6 +391,9 @@ impl Line {
             && let Some(edition) = &hello.edition
         {
             self.desks.0.editions.show(edition);
+        }
+        if let SiteFrame::Refuse(refuse) = &frame {
+            tracing::warn!(site = %self.site, code = ?refuse.code, "a site refuses its hub");
         }
         let input = Input::Frame { connection: self.connection, frame };
         self.desks.handle(&self.site, Some(self.connection), input).await

@@ -20,7 +20,7 @@ use wire::ProblemCode;
 use wire::edition::{Content, Head, Leaf};
 use wire::link::{Document, Edition, Signed, Want};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, WORKFLOWS_MAX};
 
 const EDITION_TYPE: &str = "isonomy.published";
 const EDITION_VERSION: u32 = 1;
@@ -38,7 +38,7 @@ pub(crate) struct Editions {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     current: RwLock<Option<Arc<Published>>>,
-    /// The highest number that a site has shown, signed by this hub in an earlier life.
+    /// The highest number of an edition of this hub that is not known here any more: the next is above.
     shown: std::sync::Mutex<u64>,
     changed: Notify,
 }
@@ -86,14 +86,21 @@ impl Editions {
     /// Publishes, where the newest edition says something else than it should. Gives the sites that have
     /// to be told.
     pub(crate) async fn turn(&self) -> Result<Vec<SiteName>, Refusal> {
-        let contents = Desired::load(self.store.as_ref()).await?.contents();
+        let mut contents = Desired::load(self.store.as_ref()).await?.contents();
+        for (site, content) in &mut contents {
+            if content.workflows.len() > WORKFLOWS_MAX {
+                // Tags have brought it there. More would break the site's line.
+                tracing::error!(%site, count = content.workflows.len(), "too many workflows");
+                content.workflows.truncate(WORKFLOWS_MAX);
+            }
+        }
         let before = self.current();
         let kept = match &before {
             Some(before) => Some(before.doc),
             None => self.kept().await?,
         };
         let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.filter(|kept| kept.number >= shown) {
+        if let Some(kept) = kept.filter(|kept| kept.number > shown) {
             let again = self.make(&contents, kept.number, kept.seed, kept.at)?;
             if again.doc == kept {
                 if before.is_none() {
@@ -112,8 +119,10 @@ impl Editions {
         tracing::info!(number, sites = contents.len(), "a new edition");
         let had =
             |site: &SiteName| before.as_ref()?.leaves.get(site).map(|(_, leaf)| &leaf.content);
-        // All of them after a start: nobody knows what they were told.
-        let told = contents.iter().filter(|(site, content)| had(site) != Some(*content));
+        // All of them where nobody knows what they were told, or that they have taken it.
+        let is_again = before.as_ref().is_none_or(|before| before.doc.number <= shown);
+        let told =
+            contents.iter().filter(|(site, content)| is_again || had(site) != Some(*content));
         let told = told.map(|(site, _)| site.clone()).collect();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
         Ok(told)
@@ -204,8 +213,13 @@ impl Editions {
     /// A site has this edition. A hub that was set back goes on above those that it has signed before.
     pub(crate) fn show(&self, signed: &Signed) {
         let Ok(head) = Head::decode(signed.head.get().as_bytes()) else { return };
-        let is_newer = self.current().is_some_and(|current| head.number > current.doc.number);
-        if is_newer && self.has_signed(signed).is_ok() {
+        // Another one of the same number is of a life that this hub has lost.
+        let is_unknown = self.current().is_none_or(|current| {
+            let Doc { number, root, .. } = current.doc;
+            head.number > number || (head.number == number && head.root != root)
+        });
+        if is_unknown && self.has_signed(signed).is_ok() {
+            tracing::warn!(number = head.number, "a site has an edition that this hub has lost");
             let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = (*shown).max(head.number);
             self.changed();

@@ -183,6 +183,7 @@ impl Hub {
             Err(error) => return Err(error.into()),
         }
         held.part();
+        self.0.editions.changed();
         self.certificate(site, &key, now)
     }
 

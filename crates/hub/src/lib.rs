@@ -81,6 +81,8 @@ pub enum OpenError {
     RootMissing,
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error("cannot say what should be at the sites: {0}")]
+    Edition(Refusal),
 }
 
 impl Hub {
@@ -98,6 +100,8 @@ impl Hub {
             Arc::clone(&clock),
             Arc::clone(&random),
         ));
+        // Before anybody comes: whoever is the first is told the same as the last.
+        editions.turn().await.map_err(OpenError::Edition)?;
         let desks = Desks::new(
             Arc::clone(&store),
             before,

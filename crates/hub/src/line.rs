@@ -161,7 +161,7 @@ async fn write(
     sink: &mut (impl Sink<Message, Error = Error> + Unpin),
     mut down: mpsc::UnboundedReceiver<Down>,
 ) -> Ended {
-    while let Some(Down::Frame(frame)) = down.recv().await {
+    while let Some(Down::Frame(frame, _permit)) = down.recv().await {
         let message = Message::Binary(pack(&frame.encode()).into());
         match timeout(WRITE_TIMEOUT, sink.send(message)).await {
             Err(_) => return Ended::Silent,

@@ -17,7 +17,9 @@ use wire::link::{
     VERSIONS, Want, Welcome,
 };
 
-pub use self::kept::{KEPT_FOR_A_HUB, KeepError, Line, edition, piece_name, prune, read};
+pub use self::kept::{
+    KEPT_FOR_A_HUB, KeepError, Line, edition, edition_forget, piece_name, prune, read,
+};
 use crate::{COUNT_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, WINDOW_BYTES, extend};
 
 /// What a site has written down.
@@ -227,7 +229,11 @@ impl Session {
                 self.edition(edition, effects)
             }
             (Phase::Open, Input::Frame(HubFrame::Document(piece))) => {
-                effects.push(Effect::Write(Write::Piece(piece)));
+                // What was not asked for is not kept.
+                let wanted = Some(Want { text: piece.text, offset: piece.offset });
+                if self.said.as_ref().is_some_and(|said| said.want == wanted) {
+                    effects.push(Effect::Write(Write::Piece(piece)));
+                }
                 Ok(())
             }
             (Phase::Open, Input::Written(Write::Edition(edition))) => {

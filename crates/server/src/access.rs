@@ -5,9 +5,10 @@
 //! everywhere, where it names none. `security(("key" = []))` takes any key; such an operation looks
 //! itself at what it is asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base::Namespace;
+use base::name::WorkflowKey;
 use http::Method;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -23,16 +24,43 @@ const SCHEME: &str = "key";
 pub struct Roles {
     everywhere: Option<Role>,
     within: BTreeMap<Namespace, Role>,
+    /// Not to be started, whatever else holds.
+    never: BTreeSet<WorkflowKey>,
 }
 
 /// What each operation asks for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Access(HashMap<(String, Method), Option<Role>>);
+pub(crate) struct Access(HashMap<String, HashMap<Method, Option<Role>>>);
 
 impl Roles {
     #[must_use]
     pub const fn everywhere(role: Role) -> Self {
-        Self { everywhere: Some(role), within: BTreeMap::new() }
+        Self { everywhere: Some(role), within: BTreeMap::new(), never: BTreeSet::new() }
+    }
+
+    /// In these namespaces, and without the workflows that are never to be started.
+    #[must_use]
+    pub fn within(
+        role: Role,
+        namespaces: impl IntoIterator<Item = Namespace>,
+        never: BTreeSet<WorkflowKey>,
+    ) -> Self {
+        let within = namespaces.into_iter().map(|namespace| (namespace, role)).collect();
+        Self { everywhere: None, within, never }
+    }
+
+    /// Whether this workflow may be started, also by another one.
+    #[must_use]
+    pub fn may_start(&self, workflow: &WorkflowKey) -> bool {
+        self.need(Role::Operator, &workflow.namespace).is_ok() && !self.never.contains(workflow)
+    }
+
+    /// Refused where the role is there in no namespace at all.
+    pub fn need_somewhere(&self, role: Role) -> Result<(), Refusal> {
+        match self.everywhere.max(self.within.values().max().copied()) {
+            Some(found) if found >= role => Ok(()),
+            found => Err(refused(role, found, "in some namespace")),
+        }
     }
 
     /// From their form on the wire; refused where a name is none.
@@ -109,17 +137,23 @@ impl Access {
                 let role = scopes.first().and_then(|scope| scope.as_str()).map(|text| {
                     text.parse().unwrap_or_else(|_| panic!("{method} {path} asks for no role"))
                 });
-                access.0.insert((path.clone(), method), role);
+                access.0.entry(path.clone()).or_default().insert(method, role);
             }
         }
         access
     }
 
-    /// Any key is enough for a path or method that is not there: it is told so.
-    pub(crate) fn role(&self, route: &str, method: &Method) -> Option<Role> {
+    /// Any key is enough for a path (`None`) or method that is not there: it is told so. A path that is
+    /// there and not described is nobody's.
+    pub(crate) fn role(&self, route: Option<&str>, method: &Method) -> Option<Role> {
+        let methods = match route.map(|route| self.0.get(route)) {
+            None => return None,
+            Some(None) => return Some(Role::Admin),
+            Some(Some(methods)) => methods,
+        };
         // The framework answers the one with what answers the other.
         let method = if method == Method::HEAD { Method::GET } else { method.clone() };
-        self.0.get(&(route.to_owned(), method)).copied().flatten()
+        methods.get(&method).copied().flatten()
     }
 }
 

@@ -46,6 +46,12 @@ impl Caller {
         Ok(Self { actor: text.to_owned(), roles })
     }
 
+    /// The same with these roles alone.
+    #[must_use]
+    pub fn limited(actor: &str, roles: Roles) -> Self {
+        Self { actor: actor.to_owned(), roles }
+    }
+
     pub(crate) fn with_key(name: &KeyName, roles: Roles) -> Self {
         Self { actor: format!("{KEY_ACTOR}{name}"), roles }
     }
@@ -78,6 +84,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         // The guard has put it there.
         parts.extensions.get::<Self>().cloned().ok_or_else(internal)
+    }
+}
+
+/// Somebody who is admin of something: asked before a large body is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SomeAdmin(pub Caller);
+
+impl<S: Send + Sync> FromRequestParts<S> for SomeAdmin {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        caller.roles().need_somewhere(Role::Admin)?;
+        Ok(Self(caller))
     }
 }
 

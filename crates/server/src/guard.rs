@@ -82,9 +82,10 @@ where
 {
     let Guard { state, access } = guard;
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let found = route.as_ref().map(MatchedPath::as_str);
+    let route = found.unwrap_or(NO_ROUTE);
     let method = request.method().clone();
-    let role = access.role(route, &method);
+    let role = access.role(found, &method);
     let mut response = match admit(request, role, &Keys::from_ref(&state)).await {
         Ok(request) => answer(request, next, state.timeout(route, &method)).await,
         Err(refusal) => refusal.into_response(),

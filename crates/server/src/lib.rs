@@ -12,7 +12,7 @@ mod refusal;
 mod serve;
 
 pub use access::Roles;
-pub use caller::{Caller, reason_of};
+pub use caller::{Caller, SomeAdmin, reason_of};
 pub use change::change_op;
 pub use extract::{Body, PageQuery, Path, Query, body_broken, cursor, limit};
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};

@@ -35,6 +35,11 @@ impl Refusal {
     }
 
     #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.0.findings
+    }
+
+    #[must_use]
     pub fn code(&self) -> ProblemCode {
         self.0.code
     }

@@ -9,7 +9,7 @@
 //! A reconciler: it looks at the edition and at what is there, does the next step, and can be run again
 //! at any time. The line only carries what it asks for.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +17,15 @@ use base::name::WorkflowKey;
 use base::{Digest, document};
 use link::site::{Saying, edition, piece_name};
 use serde::{Deserialize, Serialize};
-use server::Caller;
+use server::{Caller, Roles};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use wire::edition::{Content, Head, Leaf, Placed};
+use wire::edition::{Head, Leaf, Placed};
 use wire::link::{Document, Failed, Health, Want};
 use wire::{
-    DesiredFailed, DesiredState, ProblemCode, SiteDesired, WorkflowDocument, WorkflowSetApply,
+    DesiredFailed, DesiredState, Finding, ProblemCode, Role, SiteDesired, WorkflowDocument,
+    WorkflowSetApply,
 };
 
 use crate::config::Refused;
@@ -94,31 +95,45 @@ impl Reconciler {
             content.workflows.iter().cloned().partition(|it| self.refused.contain(&key(it)));
         let mut failed: Vec<Failed> =
             refused.iter().map(|it| failure(it, "refused-by-owner")).collect();
-        let (mut texts, mut missing) = (Vec::new(), Vec::new());
-        for placed in &taken {
-            match self.text(placed.text).await? {
-                Some(text) => texts.push((placed.clone(), text)),
-                None => missing.push(placed.text),
+        self.remove(&taken, head.number).await?;
+        let (mut want, mut waiting) = (None, 0_u32);
+        if !self.are_there(&taken).await? {
+            let mut texts = Vec::new();
+            for placed in taken {
+                // One after the other: what is behind the first that is not here is looked at later.
+                let text = if want.is_some() { None } else { self.text(placed.text).await? };
+                match text {
+                    Some(text) => texts.push((placed, text)),
+                    None => {
+                        if want.is_none() {
+                            want = Some(self.next_piece(placed.text).await?);
+                        }
+                        waiting = waiting.saturating_add(1);
+                    }
+                }
+            }
+            if want.is_none() {
+                failed.extend(self.apply(texts, head.number).await?);
             }
         }
-        let want = match missing.first() {
-            Some(text) => Some(self.next_piece(*text).await?),
-            None => None,
-        };
-        if missing.is_empty() {
-            failed.extend(self.apply(texts, head.number).await?);
-            self.remove(&content, head.number).await?;
-        }
-        let waiting = u32::try_from(missing.len()).unwrap_or(u32::MAX);
-        let health =
-            Health { edition: Some(head.number), content: Some(content.digest()), waiting, failed };
-        let saying = Saying { health, want };
+        let (edition, content) = (Some(head.number), Some(content.digest()));
+        let saying = Saying { health: Health { edition, content, waiting, failed }, want };
         self.saying.send_if_modified(|said| {
             let is_new = *said != saying;
             *said = saying;
             is_new
         });
         Ok(())
+    }
+
+    /// Whether all that should be here is, as it should be.
+    async fn are_there(&self, taken: &[Placed]) -> Result<bool, Refusal> {
+        for placed in taken {
+            if !self.is_there(placed).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A text that is here: kept, or now that its last piece has come.
@@ -130,17 +145,14 @@ impl Reconciler {
         }
         let pieces = self.pieces(text).await?;
         let whole: String = pieces.iter().map(|piece| piece.piece.as_str()).collect();
-        let total = pieces.first().map(|piece| piece.total);
-        if total != Some(whole.len() as u64) {
+        if pieces.last().is_none_or(|last| last.total > whole.len() as u64) {
             return Ok(None);
         }
-        let mut ops: Vec<Op> = pieces
-            .iter()
-            .map(|piece| {
-                let name = piece_name(&text, piece.offset);
-                Op::ResourceDelete { kind: ResourceKind::Piece, name }
-            })
-            .collect();
+        let of = |piece: &Document| Op::ResourceDelete {
+            kind: ResourceKind::Piece,
+            name: piece_name(&text, piece.offset),
+        };
+        let mut ops: Vec<Op> = pieces.iter().map(of).collect();
         // Pieces of something else are asked for again.
         let is_it = Digest::of(whole.as_bytes()) == text;
         if is_it {
@@ -176,38 +188,42 @@ impl Reconciler {
         Ok(Want { text, offset })
     }
 
-    /// Applies what is not there as it should be: together, since one may refer to another; where that is
-    /// refused, one by one, so that one that is wrong keeps nobody else away.
+    /// Applies all of them together, since one may refer to another; what is as it should be stays so.
+    /// Those that are found wrong are left out, so that they keep nobody else away.
     async fn apply(
         &self,
-        texts: Vec<(Placed, String)>,
+        mut texts: Vec<(Placed, String)>,
         number: u64,
     ) -> Result<Vec<Failed>, Refusal> {
-        let mut due = Vec::new();
-        for (placed, text) in texts {
-            if !self.is_there(&placed).await? {
-                due.push((placed, text));
-            }
-        }
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        match self.apply_set(&due, number).await {
-            Ok(()) => return Ok(Vec::new()),
-            Err(refusal) if due.len() == 1 => return self.failed(&due[0].0, &refusal),
-            Err(_) => {}
-        }
+        let namespaces: Vec<_> = texts.iter().map(|(it, _)| it.namespace.clone()).collect();
+        let roles = Roles::within(Role::Admin, namespaces, self.refused.workflows());
+        let caller = Caller::limited(ACTOR, roles);
         let mut failed = Vec::new();
-        for one in due {
-            if let Err(refusal) = self.apply_set(std::slice::from_ref(&one), number).await {
-                failed.extend(self.failed(&one.0, &refusal)?);
+        while !texts.is_empty() {
+            let Err(refusal) = self.apply_set(&caller, &texts, number).await else { break };
+            let wrong: BTreeSet<&str> = refusal
+                .findings()
+                .iter()
+                .filter(|found| found.severity == "error")
+                .filter_map(|found| found.source.as_deref())
+                .collect();
+            let (left, right): (Vec<_>, Vec<_>) = texts.into_iter().partition(|(placed, _)| {
+                // Where nobody is named it is all of them.
+                wrong.is_empty() || wrong.contains(key(placed).to_string().as_str())
+            });
+            if left.is_empty() {
+                return Err(refusal);
             }
+            for (placed, _) in &left {
+                failed.push(self.failed(placed, &refusal)?);
+            }
+            texts = right;
         }
         Ok(failed)
     }
 
     /// What is told of a workflow that was refused. What may be right in a moment is tried again.
-    fn failed(&self, placed: &Placed, refusal: &Refusal) -> Result<Vec<Failed>, Refusal> {
+    fn failed(&self, placed: &Placed, refusal: &Refusal) -> Result<Failed, Refusal> {
         let code = match refusal.code() {
             ProblemCode::WorkflowInvalid => "workflow-invalid",
             ProblemCode::WorkflowMismatch => "workflow-mismatch",
@@ -220,44 +236,52 @@ impl Reconciler {
         };
         let workflow = key(placed);
         tracing::warn!(%workflow, ?refusal, "what the hub wants cannot be here");
-        Ok(vec![failure(placed, code)])
+        Ok(failure(placed, code))
     }
 
-    async fn apply_set(&self, set: &[(Placed, String)], number: u64) -> Result<(), Refusal> {
+    async fn apply_set(
+        &self,
+        caller: &Caller,
+        set: &[(Placed, String)],
+        number: u64,
+    ) -> Result<(), Refusal> {
         let document = |(placed, text): &(Placed, String)| WorkflowDocument {
             text: text.clone(),
             source: Some(key(placed).to_string()),
         };
-        let documents = set.iter().map(document).collect();
-        let reason = Some(format!("edition {number}"));
-        let ask = WorkflowSetApply { documents, dry_run: false, reason };
-        let applied = self.workflows.apply_set(&Caller::named(ACTOR), ask).await?;
-        let mut ops = Vec::new();
-        for ((placed, _), applied) in set.iter().zip(applied) {
-            let mismatch = || {
-                let detail = format!("the text of `{}` is another workflow", key(placed));
-                Refusal::new(ProblemCode::WorkflowMismatch, detail)
-            };
-            let revision = applied.revision.parse().map_err(|_| mismatch())?;
-            if applied.namespace != placed.namespace.as_str()
-                || applied.workflow != placed.name.as_str()
-            {
-                return Err(mismatch());
-            }
-            let managed = Managed { text: placed.text, revision };
-            let record = document::write(MANAGED_TYPE, MANAGED_VERSION, &managed);
-            ops.push(Op::ResourcePut(ResourceRow {
-                kind: ResourceKind::Placement,
+        let ask = WorkflowSetApply {
+            documents: set.iter().map(document).collect(),
+            dry_run: true,
+            reason: Some(format!("edition {number}")),
+        };
+        // What the texts are is seen before anything of them is here.
+        let plan = self.workflows.apply_set(caller, ask.clone()).await?;
+        let mut managed = Vec::new();
+        for ((placed, _), planned) in set.iter().zip(&plan) {
+            let is_it = planned.namespace == placed.namespace.as_str()
+                && planned.workflow == placed.name.as_str();
+            let revision = planned.revision.parse().ok().filter(|_| is_it).ok_or_else(|| {
+                let workflow = key(placed).to_string();
+                let what = format!("the text of `{workflow}` is another workflow");
+                let finding = mismatch(workflow, what.clone());
+                Refusal::new(ProblemCode::WorkflowMismatch, what).with_findings(vec![finding])
+            })?;
+            let record = Managed { text: placed.text, revision };
+            managed.push(Op::ResourcePut(ResourceRow {
+                kind: ResourceKind::Managed,
                 name: key(placed).to_string(),
-                record: record.into(),
+                record: document::write(MANAGED_TYPE, MANAGED_VERSION, &record).into(),
             }));
         }
-        self.commit(ops).await
+        // Before the workflows: what is here without a word of whose it is would never go.
+        self.commit(managed).await?;
+        self.workflows.apply_set(caller, WorkflowSetApply { dry_run: false, ..ask }).await?;
+        Ok(())
     }
 
     async fn is_there(&self, placed: &Placed) -> Result<bool, Refusal> {
         let key = key(placed);
-        let row = self.store.resource_get(ResourceKind::Placement, key.to_string()).await?;
+        let row = self.store.resource_get(ResourceKind::Managed, key.to_string()).await?;
         let managed = row.and_then(|row| {
             document::read::<Managed>(&row.record, MANAGED_TYPE, MANAGED_VERSION).ok()
         });
@@ -266,12 +290,11 @@ impl Reconciler {
         Ok(head.is_some_and(|head| head.revision == managed.revision))
     }
 
-    /// What was the hub's and is not wanted any more goes, with its text.
-    async fn remove(&self, content: &Content, number: u64) -> Result<(), Refusal> {
-        let wanted: BTreeMap<String, Digest> =
-            content.workflows.iter().map(|it| (key(it).to_string(), it.text)).collect();
-        let rows = self.store.resource_list(ResourceKind::Placement, None, PAGE).await?;
-        for row in rows.iter().filter(|row| !wanted.contains_key(&row.name)) {
+    /// What was the hub's and is not wanted any more, or not taken, goes, with its text and pieces.
+    async fn remove(&self, taken: &[Placed], number: u64) -> Result<(), Refusal> {
+        let wanted: BTreeSet<String> = taken.iter().map(|it| key(it).to_string()).collect();
+        let rows = self.store.resource_list(ResourceKind::Managed, None, PAGE).await?;
+        for row in rows.iter().filter(|row| !wanted.contains(&row.name)) {
             let Some(key) = named(&row.name) else { continue };
             let reason = Some(format!("edition {number}"));
             match self.workflows.delete(&Caller::named(ACTOR), &key, reason).await {
@@ -280,14 +303,20 @@ impl Reconciler {
                 }
                 _ => {}
             }
-            let (kind, name) = (ResourceKind::Placement, row.name.clone());
+            let (kind, name) = (ResourceKind::Managed, row.name.clone());
             self.commit(vec![Op::ResourceDelete { kind, name }]).await?;
         }
-        let kept: Vec<String> = wanted.values().map(ToString::to_string).collect();
-        let rows = self.store.resource_list(ResourceKind::Text, None, PAGE).await?;
-        let old = rows.into_iter().filter(|row| !kept.contains(&row.name));
-        let ops: Vec<Op> =
-            old.map(|row| Op::ResourceDelete { kind: row.kind, name: row.name }).collect();
+        let texts: BTreeSet<String> = taken.iter().map(|it| it.text.to_string()).collect();
+        let mut ops = Vec::new();
+        for kind in [ResourceKind::Text, ResourceKind::Piece] {
+            let rows = self.store.resource_list(kind, None, PAGE).await?;
+            // A piece is called by its text and where it begins.
+            let is_old = |row: &ResourceRow| {
+                row.name.split(' ').next().is_none_or(|text| !texts.contains(text))
+            };
+            let old = rows.into_iter().filter(is_old);
+            ops.extend(old.map(|row| Op::ResourceDelete { kind, name: row.name }));
+        }
         if ops.is_empty() { Ok(()) } else { self.commit(ops).await }
     }
 
@@ -308,6 +337,20 @@ fn named(text: &str) -> Option<WorkflowKey> {
 fn failure(placed: &Placed, code: &str) -> Failed {
     let (namespace, name) = (placed.namespace.clone(), placed.name.clone());
     Failed { namespace, name, code: code.to_owned() }
+}
+
+fn mismatch(source: String, message: String) -> Finding {
+    Finding {
+        code: ProblemCode::WorkflowMismatch.to_string(),
+        severity: "error".to_owned(),
+        message,
+        line: 1,
+        column: 1,
+        pointer: String::new(),
+        source: Some(source),
+        hint: None,
+        rendered: None,
+    }
 }
 
 /// What the newest edition says should be here.

@@ -27,6 +27,10 @@ impl Refusal {
         Self(server::Refusal::parameter(name, what))
     }
 
+    pub(crate) fn findings(&self) -> &[Finding] {
+        self.0.findings()
+    }
+
     pub(crate) fn code(&self) -> ProblemCode {
         self.0.code()
     }

@@ -196,9 +196,11 @@ impl Resolver {
     ) -> Result<Result<Digest, String>, Refusal> {
         let (key, version) = workflow_of(reference).ok_or_else(internal)?;
         // Whether it is there is not told to those who may not start it.
-        if roles.need(Role::Operator, &key.namespace).is_err() {
-            let role = Role::Operator;
-            return Ok(Err(format!("the key has no role `{role}` in `{}`", key.namespace)));
+        if !roles.may_start(&key) {
+            return Ok(Err(format!(
+                "whoever applies this may not start workflows of `{}`",
+                key.namespace
+            )));
         }
         let head = match self.store.workflow_get(key.clone()).await? {
             None => return Ok(Err("no workflow of that name is applied".to_owned())),

@@ -14,6 +14,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Edition => 3,
         ResourceKind::Piece => 4,
         ResourceKind::Text => 5,
+        ResourceKind::Managed => 6,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::Answer;
 pub enum ResourceKind {
     /// Who may ask.
     Key,
-    /// Which sites get which workflow; at a site, which workflows are its hub's.
+    /// Which sites get which workflow.
     Placement,
     /// What a hub has said should be at its sites.
     Edition,
@@ -17,6 +17,8 @@ pub enum ResourceKind {
     Piece,
     /// A text that an edition names.
     Text,
+    /// At a site: a workflow that is its hub's.
+    Managed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,5 +41,6 @@ pub trait ResourceStore {
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 5] = [Self::Key, Self::Placement, Self::Edition, Self::Piece, Self::Text];
+    pub const ALL: [Self; 6] =
+        [Self::Key, Self::Placement, Self::Edition, Self::Piece, Self::Text, Self::Managed];
 }

@@ -179,3 +179,129 @@ fn a_large_text_comes_in_pieces_over_every_kill() {
     site.stop().ends_with(0);
     home.run(&["store", "check", "--data", "clinic-1"]).ends_with(0);
 }
+
+/// Mutation: keep running what the owner refuses since, pin a workflow to the child that was there first, try
+/// documents one by one where one of them is wrong, or leave a machine that joins anew without its edition.
+#[test]
+fn what_sites_have_is_the_same_however_they_got_there() {
+    let home = Home::new();
+    let child = "  - x: { run: { workflow: { namespace: default, name: b, version: latest } } }\n";
+    home.write("law/a.yaml", &document("a", child));
+    home.write("law/b.yaml", &document("b", "  - x: { set: { y: 1 } }\n"));
+    let nobody =
+        "  - x: { run: { workflow: { namespace: default, name: nobody, version: '1.0.0' } } }\n";
+    home.write("law/c.yaml", &document("c", nobody));
+    home.write("law/all.yaml", &placement("all", "[a, b, c]", "{all: true}"));
+    let _governing = hub(&home);
+    join(&home, "clinic-1", "region=eu");
+    let site = serve(&home, "clinic-1");
+    apply(&home, &["-f", "law"]);
+    // `a` refers to `b`, and `c` is wrong: the two come all the same.
+    let desired = until(&home, "clinic-1", "failed");
+    assert_eq!(desired["failed"].as_array().map(Vec::len), Some(1), "{desired}");
+    let run = |site: &Dev| home.run(&["run", "a", "--server", site.data()]).ends_with(0).json();
+    assert_eq!(run(&site)["y"], 1);
+    home.write("law/b.yaml", &document("b", "  - x: { set: { y: 2 } }\n"));
+    home.write("law/c.yaml", &document("c", "  - x: { set: { y: 3 } }\n"));
+    apply(&home, &["-f", "law"]);
+    until(&home, "clinic-1", "converged");
+    assert_eq!(run(&site)["y"], 2, "it goes with the child that is wanted now");
+    // What the owner refuses from now on goes.
+    site.stop().ends_with(0);
+    home.write("clinic-1/site.yaml", "spec:\n  hub:\n    refuse:\n      workflows: [default/c]\n");
+    let site = serve(&home, "clinic-1");
+    until(&home, "clinic-1", "failed");
+    home.run(&["run", "c", "--server", site.data()]).ends_with(2);
+    site.stop().ends_with(0);
+    // Another machine takes the place of one that was revoked, and begins with nothing.
+    home.run(&["sites", "revoke", "clinic-1", "--yes"]).ends_with(0);
+    let args = ["hub", "token", "create", "-o", "json", "--site", "clinic-1", "--replace"];
+    let made = home.run(&args).ends_with(0).json();
+    let token = made["token"].as_str().expect("a token").to_owned();
+    home.run_with_stdin(&["site", "join", "-", "--data", "new"], &token).ends_with(0);
+    let joined = home.run(&["sites", "show", "clinic-1", "-o", "json"]).ends_with(0).json();
+    assert_ne!(joined["desired"]["state"], "converged", "{joined}");
+    let new = serve(&home, "new");
+    until(&home, "clinic-1", "converged");
+    assert_eq!(run(&new)["y"], 2);
+}
+
+/// Mutation: let what one hub has said stand in the way of the next.
+#[test]
+fn a_site_that_joins_another_fleet_does_what_that_one_wants() {
+    let home = Home::new();
+    home.write("one.yaml", &document("one", "  - x: { set: { y: 1 } }\n"));
+    home.write("two.yaml", &document("two", "  - x: { set: { y: 2 } }\n"));
+    home.write("all-one.yaml", &placement("all", "[one]", "{all: true}"));
+    home.write("all-two.yaml", &placement("all", "[two]", "{all: true}"));
+    let first = hub(&home);
+    join(&home, "clinic-1", "region=eu");
+    for tag in ["a=1", "a=2", "a=3"] {
+        home.run(&["sites", "tag", "clinic-1", tag]).ends_with(0);
+    }
+    let site = serve(&home, "clinic-1");
+    apply(&home, &["-f", "one.yaml", "-f", "all-one.yaml"]);
+    until(&home, "clinic-1", "converged");
+    site.stop().ends_with(0);
+    first.stop().ends_with(0);
+    fs::rename(home.path(".isonomy-hub"), home.path("old-hub")).expect("moved");
+    fs::remove_dir_all(home.path("clinic-1/identity")).expect("removed by hand");
+    let _second = hub(&home);
+    join(&home, "clinic-1", "region=eu");
+    apply(&home, &["-f", "two.yaml", "-f", "all-two.yaml"]);
+    let site = serve(&home, "clinic-1");
+    until(&home, "clinic-1", "converged");
+    let list = home.run(&["workflows", "--server", site.data()]).ends_with(0);
+    assert!(list.stdout.contains("two") && !list.stdout.contains("one"), "{}", list.stdout);
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("copied");
+        }
+    }
+}
+
+/// Mutation: give a number a second time, go above what a site shows only where it is higher, or tell only
+/// those for whom something has changed.
+#[test]
+fn a_hub_that_was_set_back_goes_on_above_what_its_sites_have() {
+    let home = Home::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let listen = free.expect("a port").to_string();
+    let serve_hub = || Dev::of(home.start(&["hub", "serve", "--listen", &listen, "--port", "0"]));
+    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
+    let governing = serve_hub();
+    join(&home, "clinic-1", "region=eu");
+    let site = serve(&home, "clinic-1");
+    home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    home.write("all.yaml", &placement("all", "[a]", "{all: true}"));
+    apply(&home, &["-f", "a.yaml", "-f", "all.yaml"]);
+    until(&home, "clinic-1", "converged");
+    governing.stop().ends_with(0);
+    copy(&home.path(".isonomy-hub"), &home.path("yesterday"));
+    let governing = serve_hub();
+    let change = |y: u8| {
+        let tasks = format!("  - x: {{ set: {{ y: {y} }} }}\n");
+        home.write("a.yaml", &document("a", &tasks));
+        apply(&home, &["-f", "a.yaml"]);
+    };
+    change(2);
+    let lost = until(&home, "clinic-1", "converged")["edition"].as_u64().expect("a number");
+    governing.stop().ends_with(0);
+    fs::remove_dir_all(home.path(".isonomy-hub")).expect("lost");
+    fs::rename(home.path("yesterday"), home.path(".isonomy-hub")).expect("brought back");
+    let _governing = serve_hub();
+    // The number that the site has, for something else.
+    change(3);
+    let desired = until(&home, "clinic-1", "converged");
+    assert!(desired["edition"].as_u64() > Some(lost), "{desired}, after {lost}");
+    let run = home.run(&["run", "a", "--server", site.data()]).ends_with(0).json();
+    assert_eq!(run["y"], 3, "{run}");
+}

@@ -7,7 +7,7 @@ use base::{Namespace, WorkflowName};
 use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
-use server::{Body, Caller, PageQuery, Path, Query, Refusal, finished};
+use server::{Body, Caller, PageQuery, Path, Query, Refusal, SomeAdmin, finished};
 use utoipa::IntoParams;
 use wire::{
     DesiredApplied, DesiredApply, Page, PlacementView, Problem, WorkflowDetail, WorkflowView,
@@ -64,7 +64,7 @@ pub(super) struct DeleteQuery {
 )]
 pub(super) async fn desired_apply(
     State(hub): State<Hub>,
-    caller: Caller,
+    SomeAdmin(caller): SomeAdmin,
     Body(ask): Body<DesiredApply, APPLY_BYTES_MAX>,
 ) -> Result<Json<DesiredApplied>, Refusal> {
     Ok(Json(hub.desired_apply(&caller, ask).await?))

@@ -71,7 +71,7 @@ impl SeatDoc {
         }
         let expected = self.expected.replace(joined).filter(|before| *before != joined);
         self.retire(expected.as_slice());
-        self.quarantine = None;
+        (self.quarantine, self.health) = (None, None);
         self.op(site)
     }
 

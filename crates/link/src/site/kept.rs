@@ -78,10 +78,6 @@ impl Line {
             session: 0,
             hub: None,
         };
-        // What another hub has said is nothing that this one must go above.
-        let (kind, name) = (ResourceKind::Edition, EDITION.to_owned());
-        let forget = vec![Op::ResourceDelete { kind, name }];
-        store.commit(forget, Preconditions::none()).await?;
         if has_begun {
             line.renew(store).await?;
         } else {
@@ -194,6 +190,12 @@ pub async fn edition(store: &dyn Store) -> Result<Option<Edition>, KeepError> {
     let Some(row) = row else { return Ok(None) };
     let damaged = |_| Unreadable::Damaged { what: "the hub's edition".to_owned() };
     Ok(Some(serde_json::from_slice(&row.record).map_err(damaged)?))
+}
+
+/// What is to be committed where the edition that is here is of another hub, or for another site.
+#[must_use]
+pub fn edition_forget() -> Op {
+    Op::ResourceDelete { kind: ResourceKind::Edition, name: EDITION.to_owned() }
 }
 
 fn edition_op(edition: &Edition) -> Op {

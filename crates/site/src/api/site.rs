@@ -1,10 +1,13 @@
 //! The site itself.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use wire::{Health, SiteStatus, Version};
+use server::Caller;
+use wire::{Health, HubLine, Role, SiteStatus, Version};
 
 use crate::refusal::Refusal;
 use crate::site::{Site, version};
@@ -35,8 +38,18 @@ pub(super) async fn site_version() -> Json<Version> {
     security(("key" = [])),
     responses((status = 200, body = SiteStatus))
 )]
-pub(super) async fn site_status(State(site): State<Site>) -> Result<Json<SiteStatus>, Refusal> {
-    Ok(Json(site.status().await?))
+pub(super) async fn site_status(
+    State(site): State<Site>,
+    caller: Caller,
+) -> Result<Json<SiteStatus>, Refusal> {
+    let status = site.status().await?;
+    // What waits and what is wanted is of all namespaces together.
+    let sees_all = caller.roles().need_everywhere(Role::Viewer).is_ok();
+    let hub = status.hub.map(|line| match sees_all {
+        true => line,
+        false => HubLine { desired: None, waiting: BTreeMap::new(), ..line },
+    });
+    Ok(Json(SiteStatus { hub, ..status }))
 }
 
 /// This description.

@@ -5,7 +5,7 @@ use axum::extract::State;
 use base::limits::DOCUMENT_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
-use server::{Body, Caller, PageQuery, Query};
+use server::{Body, Caller, PageQuery, Query, SomeAdmin};
 use utoipa::IntoParams;
 use wire::{
     Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
@@ -114,7 +114,7 @@ pub(super) async fn workflow_apply(
 )]
 pub(super) async fn workflow_apply_set(
     State(site): State<Site>,
-    caller: Caller,
+    SomeAdmin(caller): SomeAdmin,
     Body(set): Body<WorkflowSetApply, APPLY_SET_BYTES_MAX>,
 ) -> Result<Json<Page<WorkflowApplied>>, Refusal> {
     let items = site.0.workflows.apply_set(&caller, set).await?;

@@ -30,6 +30,12 @@ struct RefuseFile {
 }
 
 impl Refused {
+    /// Those that are refused one by one.
+    #[must_use]
+    pub(crate) fn workflows(&self) -> BTreeSet<WorkflowKey> {
+        self.workflows.clone()
+    }
+
     /// Whether the owner does not take this workflow.
     #[must_use]
     pub fn contain(&self, key: &WorkflowKey) -> bool {

@@ -19,7 +19,9 @@ use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
 use identity::Certificate;
 pub(crate) use keeper::LineKeeper;
-use link::site::{Effect, Ending, Input, KeepError, Line, Saying, Session, Write, read};
+use link::site::{
+    Effect, Ending, Input, KeepError, Line, Saying, Session, Write, edition, edition_forget, read,
+};
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
 pub use membership::{Membership, MembershipError};
 use store::{CommitError, Preconditions, Store, StoreError};
@@ -153,6 +155,11 @@ impl Uplink {
         let store = parts.store.as_ref();
         let line = Line::open(store, site, joined, membership.has_begun()).await?;
         parts.membership.begun()?;
+        let kept = edition(parts.store.as_ref()).await?;
+        if let Some(Err(wrong)) = kept.map(|kept| parts.membership.believes(&kept)) {
+            tracing::warn!(%wrong, "the edition that is here is not of this hub");
+            parts.store.commit(vec![edition_forget()], Preconditions::none()).await?;
+        }
         let down = LineState::Down { since: parts.clock.now(), why: "not tried yet".to_owned() };
         let clock = HubClock::new(Arc::clone(&parts.clock), parts.membership.seen_at());
         let (state, clock) = (watch::Sender::new(down), Arc::new(clock));

@@ -275,7 +275,7 @@ impl Hub {
         }
         if !dry_run && !ops.is_empty() {
             self.0.store.commit(ops, Preconditions::none()).await?;
-            self.0.editions.changed();
+            self.0.editions.publish().await;
         }
         let items = wanted.iter().zip(changes).map(|(it, change)| {
             let (version, warnings) = match it {
@@ -366,7 +366,7 @@ impl Hub {
         let change = desired_op(kind, &key.namespace, &key.name, by, at);
         let ops = vec![Op::WorkflowDelete { key, at }, change];
         self.0.store.commit(ops, Preconditions::none()).await?;
-        self.0.editions.changed();
+        self.0.editions.publish().await;
         Ok(())
     }
 
@@ -397,7 +397,7 @@ impl Hub {
         let change = desired_op(ChangeKind::PlacementDeleted, &namespace, &name, by, self.now());
         let ops = vec![Op::ResourceDelete { kind, name: row_name }, change];
         self.0.store.commit(ops, Preconditions::none()).await?;
-        self.0.editions.changed();
+        self.0.editions.publish().await;
         Ok(())
     }
 }

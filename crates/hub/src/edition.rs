@@ -3,7 +3,7 @@
 //! A reconciler: it looks at what people have applied and at the fleet, and publishes where the newest
 //! edition says something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base::{Clock, Digest, Random, SiteName, Timestamp, document};
@@ -41,6 +41,10 @@ pub(crate) struct Editions {
     /// The highest number of an edition of this hub that is not known here any more: the next is above.
     shown: std::sync::Mutex<u64>,
     changed: Notify,
+    /// One turn at a time, so that no number is given twice.
+    turning: tokio::sync::Mutex<()>,
+    /// Sites that have to be told of the newest.
+    untold: std::sync::Mutex<BTreeSet<SiteName>>,
 }
 
 /// The newest edition, with all that its leaves are made of.
@@ -70,7 +74,9 @@ impl Editions {
         random: Arc<dyn Random>,
     ) -> Self {
         let (current, shown) = (RwLock::default(), std::sync::Mutex::default());
-        Self { store, authority, root, clock, random, current, shown, changed: Notify::new() }
+        let (changed, turning) = (Notify::new(), tokio::sync::Mutex::default());
+        let untold = std::sync::Mutex::default();
+        Self { store, authority, root, clock, random, current, shown, changed, turning, untold }
     }
 
     /// Something that decides what should be where is another one.
@@ -83,9 +89,17 @@ impl Editions {
         self.changed.notified().await;
     }
 
-    /// Publishes, where the newest edition says something else than it should. Gives the sites that have
-    /// to be told.
-    pub(crate) async fn turn(&self) -> Result<Vec<SiteName>, Refusal> {
+    /// Publishes what has just been written, so that whoever asks next is told by the newest.
+    pub(crate) async fn publish(&self) {
+        if let Err(refusal) = self.turn().await {
+            tracing::error!(%refusal, "cannot make an edition");
+        }
+        self.changed();
+    }
+
+    /// Publishes, where the newest edition says something else than it should.
+    pub(crate) async fn turn(&self) -> Result<(), Refusal> {
+        let _alone = self.turning.lock().await;
         let mut contents = Desired::load(self.store.as_ref()).await?.contents();
         for (site, content) in &mut contents {
             if content.workflows.len() > WORKFLOWS_MAX {
@@ -107,7 +121,7 @@ impl Editions {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) =
                         Some(Arc::new(again));
                 }
-                return Ok(Vec::new());
+                return Ok(());
             }
         }
         let number = kept.map_or(0, |kept| kept.number).max(shown) + 1;
@@ -123,9 +137,14 @@ impl Editions {
         let is_again = before.as_ref().is_none_or(|before| before.doc.number <= shown);
         let told =
             contents.iter().filter(|(site, content)| is_again || had(site) != Some(*content));
-        let told = told.map(|(site, _)| site.clone()).collect();
+        let told: Vec<SiteName> = told.map(|(site, _)| site.clone()).collect();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
-        Ok(told)
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+        Ok(())
+    }
+
+    fn untold(&self) -> BTreeSet<SiteName> {
+        std::mem::take(&mut *self.untold.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn kept(&self) -> Result<Option<Doc>, Refusal> {
@@ -244,8 +263,8 @@ fn raw(json: Vec<u8>) -> Box<RawValue> {
 pub(crate) async fn keep(editions: &Editions, desks: &crate::Desks) {
     loop {
         match editions.turn().await {
-            Ok(sites) => {
-                for site in sites {
+            Ok(()) => {
+                for site in editions.untold() {
                     if let Err(error) = desks.published(&site).await {
                         // It is told in the next session.
                         tracing::warn!(%site, %error, "cannot tell a site of its edition");

@@ -102,7 +102,7 @@ impl Hub {
         let put = Op::SitePut { site: site.clone(), record: doc.encode().into() };
         let ops = vec![change_op(kind, site, by, self.now()), put];
         self.0.store.commit(ops, Preconditions::none()).await?;
-        self.0.editions.changed();
+        self.0.editions.publish().await;
         Ok(())
     }
 

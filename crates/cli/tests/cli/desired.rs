@@ -49,7 +49,8 @@ fn until(home: &Home, site: &str, state: &str) -> Value {
 }
 
 /// Mutation: send a site what is another's, keep what is not wanted any more, call a site converged that has
-/// not said so, or give what was applied while a site was away to nobody.
+/// not said so, answer an apply before its edition is there, or give what was applied while a site was away
+/// to nobody.
 #[test]
 fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
     let home = Home::new();
@@ -86,7 +87,11 @@ fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
     assert_eq!(again["sites"], Value::Array(Vec::new()), "{again}");
     two.kill();
     home.write("law/b.yaml", &document("b", "  - x: { set: { y: 3 } }\n"));
+    // Whoever asks right after an apply is not told of what was wanted before.
+    let before = until(&home, "clinic-1", "converged")["edition"].as_u64();
     let changed = apply(&home, &["-f", "law"]);
+    let asked = home.run(&["sites", "show", "clinic-1", "-o", "json"]).ends_with(0).json();
+    assert!(asked["desired"]["edition"].as_u64() > before, "{asked}");
     assert_eq!(changed["sites"].to_string(), r#"[{"site":"clinic-1","changes":["default/b"]}]"#);
     home.run(&["placements", "delete", "all"]).ends_with(0);
     let two = serve(&home, "clinic-2");

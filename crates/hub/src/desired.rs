@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use base::name::WorkflowKey;
 use base::{By, Digest, Namespace, SiteName, WorkflowName};
-use server::{Caller, Refusal, Roles, finished};
-use spec::{Diagnostic, Severity};
-use store::{Op, Preconditions, ResourceKind, RevisionRow, Store, WorkflowRow};
+use server::{Caller, Refusal, Roles, finding, finished, invalid, revision_view, workflow_view};
+use spec::Diagnostic;
+use store::{Op, Preconditions, ResourceKind, RevisionRow, Store, WorkflowRow, resource_all};
 use wire::edition::{Content, Placed};
 use wire::{
     DesiredApplied, DesiredApply, DesiredChange, DesiredKind, Finding, Page, PlacementView,
-    ProblemCode, RevisionView, Role, SitePlan, WorkflowChange, WorkflowDetail, WorkflowView,
+    ProblemCode, Role, SitePlan, WorkflowChange, WorkflowDetail, WorkflowView,
 };
 
 use crate::Hub;
@@ -66,16 +66,9 @@ impl Desired {
                 _ => break,
             }
         }
-        let mut after = None;
-        loop {
-            let rows = store.resource_list(ResourceKind::Placement, after.take(), PAGE).await?;
-            for row in &rows {
-                desired.placements.insert(row.name.clone(), Placement::read(row)?);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE as usize => after = Some(last.name.clone()),
-                _ => break,
-            }
+        for row in resource_all(store, ResourceKind::Placement).await? {
+            let placement = Placement::read(&row)?;
+            desired.placements.insert(row.name, placement);
         }
         let mut after = None;
         loop {
@@ -332,7 +325,7 @@ impl Hub {
         let has_more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| has_more).map(|last| last.key.name.to_string());
-        Ok(Page { items: rows.iter().map(view).collect(), next })
+        Ok(Page { items: rows.iter().map(workflow_view).collect(), next })
     }
 
     pub(crate) async fn workflow_show(&self, key: WorkflowKey) -> Result<WorkflowDetail, Refusal> {
@@ -345,15 +338,10 @@ impl Hub {
         let row = row.ok_or_else(missing)?;
         let shown = store.revision_get(key.clone(), row.revision).await?.ok_or_else(missing)?;
         let revisions = store.revision_list(key.clone(), REVISIONS_SHOWN_MAX).await?;
-        let revisions = revisions.iter().map(|it| RevisionView {
-            revision: it.revision.to_string(),
-            version: it.version.clone(),
-            created_at: it.created_at.to_string(),
-        });
         Ok(WorkflowDetail {
-            view: view(&row),
+            view: workflow_view(&row),
             text: String::from_utf8_lossy(&shown.text).into_owned(),
-            revisions: revisions.collect(),
+            revisions: revisions.iter().map(revision_view).collect(),
             schedule: Vec::new(),
         })
     }
@@ -432,38 +420,4 @@ fn plans(
         !plan.gets.is_empty() || !plan.changes.is_empty() || !plan.loses.is_empty()
     };
     after.iter().map(plan).filter(is_some).collect()
-}
-
-fn view(row: &WorkflowRow) -> WorkflowView {
-    WorkflowView {
-        namespace: row.key.namespace.to_string(),
-        workflow: row.key.name.to_string(),
-        version: row.version.clone(),
-        revision: row.revision.to_string(),
-        updated_at: row.updated_at.to_string(),
-    }
-}
-
-fn finding(found: &Diagnostic, source: &str, text: &str) -> Finding {
-    Finding {
-        code: found.code.to_string(),
-        severity: found.severity.to_string(),
-        message: found.message.clone(),
-        line: found.location.line,
-        column: found.location.column,
-        pointer: found.pointer.clone(),
-        source: Some(source.to_owned()),
-        hint: found.hint.clone(),
-        rendered: Some(found.render(source, text)),
-    }
-}
-
-fn invalid(findings: Vec<Finding>) -> Refusal {
-    let error = Severity::Error.to_string();
-    let first = findings.iter().find(|it| it.severity == error);
-    let detail = first.map_or_else(
-        || "a document is not valid".to_owned(),
-        |it| format!("{} at {}:{}: {}", it.code, it.line, it.column, it.message),
-    );
-    Refusal::new(ProblemCode::WorkflowInvalid, detail).with_findings(findings)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::{Clock, Digest, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use identity::{Authority, CertificateDer, IdentityError, Pin, is_signed};
+use identity::{Authority, Pin, is_signed_text};
 use link::{PIECE_BYTES_MAX, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -237,20 +237,14 @@ impl Editions {
             let Doc { number, root, .. } = current.doc;
             head.number > number || (head.number == number && head.root != root)
         });
-        if is_unknown && self.has_signed(signed).is_ok() {
+        let Signed { head: text, signature, chain, .. } = signed;
+        let is_ours = || is_signed_text(self.root, chain, text.get().as_bytes(), signature).is_ok();
+        if is_unknown && is_ours() {
             tracing::warn!(number = head.number, "a site has an edition that this hub has lost");
             let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = (*shown).max(head.number);
             self.changed();
         }
-    }
-
-    fn has_signed(&self, signed: &Signed) -> Result<(), IdentityError> {
-        let wrong = |_| IdentityError::Certificate("it is no base64");
-        let chain: Result<Vec<_>, _> = signed.chain.iter().map(|it| STANDARD.decode(it)).collect();
-        let chain: Vec<_> = chain.map_err(wrong)?.into_iter().map(CertificateDer::from).collect();
-        let signature = STANDARD.decode(&signed.signature).map_err(wrong)?;
-        is_signed(self.root, &chain, signed.head.get().as_bytes(), &signature)
     }
 }
 

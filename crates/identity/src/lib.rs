@@ -19,7 +19,7 @@ pub use file::{FileError, file_read, file_write};
 pub use key::{Key, Pin, PublicKey};
 pub use name::{Domain, DomainError, Name};
 pub use pair::{PairError, pair_files};
-pub use sign::is_signed;
+pub use sign::is_signed_text;
 pub use tls::{api_config, hub_config, site_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
 

@@ -1,5 +1,7 @@
 //! Signing what sites must believe without the hub's being there, and finding out who has signed.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
@@ -14,7 +16,7 @@ const CHAIN_MAX: usize = 4;
 
 /// Whether an authority below this root has signed these bytes. `chain` begins with the authority and
 /// ends with the root. When its certificate ends does not matter: what was signed stays so.
-pub fn is_signed(
+fn is_signed(
     root: Pin,
     chain: &[CertificateDer<'_>],
     bytes: &[u8],
@@ -40,6 +42,21 @@ pub fn is_signed(
     let (_, signer) = parse_x509_certificate(signer).map_err(|_| wrong("not X.509"))?;
     let key = UnparsedPublicKey::new(&ED25519, &signer.public_key().subject_public_key.data);
     key.verify(bytes, signature).map_err(|_| wrong("its signature does not fit"))
+}
+
+/// The same of what was written down as base64.
+pub fn is_signed_text(
+    root: Pin,
+    chain: &[String],
+    bytes: &[u8],
+    signature: &str,
+) -> Result<(), IdentityError> {
+    let decode = |text: &str| {
+        STANDARD.decode(text).map_err(|_| IdentityError::Certificate("it is no base64"))
+    };
+    let chain: Result<Vec<_>, _> =
+        chain.iter().map(|it| decode(it).map(CertificateDer::from)).collect();
+    is_signed(root, &chain?, bytes, &decode(signature)?)
 }
 
 impl Authority {

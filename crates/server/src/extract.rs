@@ -2,6 +2,8 @@
 //! is a problem that says so.
 
 use axum::extract::{FromRequest, FromRequestParts, Query as AxumQuery, RawPathParams, Request};
+use base::Namespace;
+use base::name::WorkflowKey;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -40,6 +42,38 @@ impl PageQuery {
     /// Behind what the page begins.
     pub fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Refusal> {
         cursor(self.cursor.as_deref())
+    }
+}
+
+/// Why somebody deletes something.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReasonQuery {
+    /// Why; stands in the record of changes.
+    pub reason: Option<String>,
+}
+
+/// A namespace that the path names.
+pub struct InNamespace(pub Namespace);
+
+/// A workflow, or what is called like one.
+pub struct OfWorkflow(pub WorkflowKey);
+
+impl<S: Send + Sync> FromRequestParts<S> for InNamespace {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        Ok(Self(Path::of(parts, state).await?.get("namespace")?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OfWorkflow {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::of(parts, state).await?;
+        Ok(Self(WorkflowKey { namespace: path.get("namespace")?, name: path.get("name")? }))
     }
 }
 

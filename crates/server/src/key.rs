@@ -12,7 +12,7 @@ use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde::{Deserialize, Serialize};
-use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
+use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError, resource_all};
 use tokio::sync::Mutex;
 use wire::{ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyState, KeyView, ProblemCode, Role};
 
@@ -38,9 +38,6 @@ const FIRST_KEY: &str = "admin";
 
 const KEY_TYPE: &str = "isonomy.key";
 const KEY_VERSION: u32 = 1;
-
-/// Keys read from the store at once.
-const PAGE: u32 = 500;
 
 #[derive(Clone)]
 pub struct Keys(Arc<Inner>);
@@ -130,18 +127,10 @@ impl KeyParts {
     ) -> Result<Keys, KeysError> {
         let Self { store, clock, random } = self;
         let mut kept = Kept::default();
-        let mut after = None;
-        loop {
-            let rows = store.resource_list(ResourceKind::Key, after.take(), PAGE).await?;
-            for row in &rows {
-                let damaged = || KeysError::Damaged(row.name.clone());
-                let name = KeyName::parse(&row.name).map_err(|_| damaged())?;
-                kept.put(name, Key::read(&row.record).ok_or_else(damaged)?);
-            }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE as usize => after = Some(last.name.clone()),
-                _ => break,
-            }
+        for row in resource_all(store.as_ref(), ResourceKind::Key).await? {
+            let damaged = || KeysError::Damaged(row.name.clone());
+            let name = KeyName::parse(&row.name).map_err(|_| damaged())?;
+            kept.put(name, Key::read(&row.record).ok_or_else(damaged)?);
         }
         let seen = kept.by_name.values().map(|key| key.doc.seen()).max();
         let seen = AtomicI64::new(seen.map_or(0, Timestamp::as_millis));

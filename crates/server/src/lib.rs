@@ -10,13 +10,17 @@ mod key;
 mod operation;
 mod refusal;
 mod serve;
+mod workflow;
 
 pub use access::Roles;
 pub use caller::{Caller, SomeAdmin, reason_of};
 pub use change::change_op;
-pub use extract::{Body, PageQuery, Path, Query, body_broken, cursor, limit};
+pub use extract::{
+    Body, InNamespace, OfWorkflow, PageQuery, Path, Query, ReasonQuery, body_broken, cursor, limit,
+};
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
 pub use key::{KeyParts, Keys, KeysError};
 pub use operation::with_keys;
 pub use refusal::{Refusal, finished, internal};
 pub use serve::{Listening, ServeError, Shown, serve};
+pub use workflow::{finding, invalid, revision_view, workflow_view};

@@ -1,9 +1,10 @@
 //! What the hub wants to be here: fetched, applied, and what could not be is told with a reason.
 //!
 //! ```text
-//!   edition on disk ──► texts that are not here are asked for, a piece at a time
-//!                       └► all are here: applied together; what is no more wanted goes
-//!                            └► health: all there, on its way, or which not and why
+//!   edition on disk ──► what is no more wanted, or not taken, goes
+//!                       └► texts that are not here are asked for, a piece at a time
+//!                            └► all are here: applied together, but for those that are wrong
+//!                                 └► health: all there, on its way, or which not and why
 //! ```
 //!
 //! A reconciler: it looks at the edition and at what is there, does the next step, and can be run again
@@ -18,7 +19,7 @@ use base::{Digest, document};
 use link::site::{Saying, edition, piece_name};
 use serde::{Deserialize, Serialize};
 use server::{Caller, Roles};
-use store::{Op, Preconditions, ResourceKind, ResourceRow, Store};
+use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wire::edition::{Head, Leaf, Placed};
@@ -38,9 +39,6 @@ const AGAIN: Duration = Duration::from_secs(300);
 
 /// After something that could not be done now.
 const RETRY: Duration = Duration::from_secs(5);
-
-/// Pieces and records that are read at once: more than one text, or one edition, has.
-const PAGE: u32 = 2_000;
 
 const MANAGED_TYPE: &str = "isonomy.managed";
 const MANAGED_VERSION: u32 = 1;
@@ -69,10 +67,12 @@ struct Managed {
 impl Reconciler {
     /// Does what the hub wants, until `closing`.
     pub(crate) async fn run(self, closing: CancellationToken) {
+        // The edition whose texts alone are kept.
+        let mut cleared = None;
         loop {
             let rest = tokio::select! {
                 () = closing.cancelled() => return,
-                turned = self.turn() => match turned {
+                turned = self.turn(&mut cleared) => match turned {
                     Ok(()) => AGAIN,
                     Err(refusal) => {
                         tracing::error!(?refusal, "cannot do what the hub wants to be here");
@@ -88,7 +88,7 @@ impl Reconciler {
         }
     }
 
-    async fn turn(&self) -> Result<(), Refusal> {
+    async fn turn(&self, cleared: &mut Option<u64>) -> Result<(), Refusal> {
         let Some((head, leaf)) = wanted(self.store.as_ref()).await? else { return Ok(()) };
         let Leaf { content, .. } = leaf;
         let (refused, taken): (Vec<Placed>, Vec<Placed>) =
@@ -96,6 +96,10 @@ impl Reconciler {
         let mut failed: Vec<Failed> =
             refused.iter().map(|it| failure(it, "refused-by-owner")).collect();
         self.remove(&taken, head.number).await?;
+        if *cleared != Some(head.number) {
+            self.clear(&taken).await?;
+            *cleared = Some(head.number);
+        }
         let (mut want, mut waiting) = (None, 0_u32);
         if !self.are_there(&taken).await? {
             let mut texts = Vec::new();
@@ -290,10 +294,10 @@ impl Reconciler {
         Ok(head.is_some_and(|head| head.revision == managed.revision))
     }
 
-    /// What was the hub's and is not wanted any more, or not taken, goes, with its text and pieces.
+    /// What was the hub's and is not wanted any more, or not taken, goes.
     async fn remove(&self, taken: &[Placed], number: u64) -> Result<(), Refusal> {
         let wanted: BTreeSet<String> = taken.iter().map(|it| key(it).to_string()).collect();
-        let rows = self.store.resource_list(ResourceKind::Managed, None, PAGE).await?;
+        let rows = resource_all(self.store.as_ref(), ResourceKind::Managed).await?;
         for row in rows.iter().filter(|row| !wanted.contains(&row.name)) {
             let Some(key) = named(&row.name) else { continue };
             let reason = Some(format!("edition {number}"));
@@ -306,10 +310,15 @@ impl Reconciler {
             let (kind, name) = (ResourceKind::Managed, row.name.clone());
             self.commit(vec![Op::ResourceDelete { kind, name }]).await?;
         }
+        Ok(())
+    }
+
+    /// Texts and pieces of what is not wanted go. Reads them, so it is done once for an edition.
+    async fn clear(&self, taken: &[Placed]) -> Result<(), Refusal> {
         let texts: BTreeSet<String> = taken.iter().map(|it| it.text.to_string()).collect();
         let mut ops = Vec::new();
         for kind in [ResourceKind::Text, ResourceKind::Piece] {
-            let rows = self.store.resource_list(kind, None, PAGE).await?;
+            let rows = resource_all(self.store.as_ref(), kind).await?;
             // A piece is called by its text and where it begins.
             let is_old = |row: &ResourceRow| {
                 row.name.split(' ').next().is_none_or(|text| !texts.contains(text))

@@ -1,12 +1,12 @@
 //! Expressions that the reader of documents takes unseen, since parsing them could exhaust this
 //! process: an evaluator process looks at them before the document is accepted.
 
+use server::finding;
 use spec::Unparsed;
 use wire::Finding;
 
 use crate::evaluate::Evaluators;
 use crate::refusal::Refusal;
-use crate::workflow::finding;
 
 /// What is wrong with the expressions that nobody has parsed yet.
 pub(crate) async fn check(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use base::Digest;
 use base::name::{FunctionRef, WorkflowKey};
-use server::Roles;
+use server::{Roles, finding, invalid};
 use spec::read::LATEST;
 use spec::resolved::{Resolved, workflow_of, workflow_reference};
 use spec::revision::{Unresolved, revision_digests};
@@ -19,7 +19,6 @@ use wire::{ProblemCode, Role};
 use worker::{Wanted, Worker};
 
 use crate::refusal::{Refusal, internal};
-use crate::workflow::{finding, invalid};
 
 /// How often one document is read. What it refers to may refer to something else, and a chain of more
 /// steps is a mistake or an attack.
@@ -102,7 +101,7 @@ impl Resolver {
             }
         }
         if !wrong.is_empty() {
-            return Err(invalid(wrong));
+            return Err(invalid(wrong).into());
         }
         let members = Arc::new(members(&first)?);
         // Before anything is fetched with what their namespaces know.
@@ -118,7 +117,7 @@ impl Resolver {
                 Err(findings) => wrong.extend(findings),
             }
         }
-        if wrong.is_empty() { name_all(resolutions, &members) } else { Err(invalid(wrong)) }
+        if wrong.is_empty() { name_all(resolutions, &members) } else { Err(invalid(wrong).into()) }
     }
 
     /// Reads one document and looks up what it asks for, until it asks for nothing more.

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{By, Clock, Digest};
-use server::Caller;
+use server::{Caller, finding, invalid, revision_view, workflow_view};
 use spec::tree::schedule::Schedule;
-use spec::{Diagnostic, Resolved, Severity};
+use spec::{Resolved, Severity};
 use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
 use tokio::sync::Notify;
 use wire::{
-    Finding, Page, ProblemCode, RevisionView, WorkflowApplied, WorkflowApply, WorkflowChange,
-    WorkflowDetail, WorkflowSetApply, WorkflowView,
+    Finding, Page, ProblemCode, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
+    WorkflowSetApply, WorkflowView,
 };
 use worker::Worker;
 
@@ -252,7 +252,7 @@ impl Workflows {
             let (key, version) = (document.key, document.version);
             plans.push(Plan { key, revision, version, text, resolved, source, warnings, schedule });
         }
-        if wrong.is_empty() { Ok(plans) } else { Err(invalid(wrong)) }
+        if wrong.is_empty() { Ok(plans) } else { Err(invalid(wrong).into()) }
     }
 
     async fn carry_out(
@@ -422,52 +422,4 @@ fn missing(key: &WorkflowKey) -> Refusal {
         "there is no workflow `{key}`; apply it first, or look with `isonomy workflows list`"
     );
     Refusal::new(ProblemCode::WorkflowMissing, detail)
-}
-
-pub(crate) fn invalid(findings: Vec<Finding>) -> Refusal {
-    let errors = findings.iter().filter(|it| it.severity == Severity::Error.to_string()).count();
-    let detail = match findings.iter().find(|it| it.severity == Severity::Error.to_string()) {
-        Some(first) => format!(
-            "{errors} {} in the document; the first is {} at {}:{}: {}",
-            if errors == 1 { "error" } else { "errors" },
-            first.code,
-            first.line,
-            first.column,
-            first.message
-        ),
-        None => "the document is not a workflow".to_owned(),
-    };
-    Refusal::new(ProblemCode::WorkflowInvalid, detail).with_findings(findings)
-}
-
-pub(crate) fn finding(diagnostic: &Diagnostic, source: &str, text: &str) -> Finding {
-    Finding {
-        code: diagnostic.code.to_string(),
-        severity: diagnostic.severity.to_string(),
-        message: diagnostic.message.clone(),
-        line: diagnostic.location.line,
-        column: diagnostic.location.column,
-        pointer: diagnostic.pointer.clone(),
-        source: Some(source.to_owned()),
-        hint: diagnostic.hint.clone(),
-        rendered: Some(diagnostic.render(source, text)),
-    }
-}
-
-fn workflow_view(row: &WorkflowRow) -> WorkflowView {
-    WorkflowView {
-        namespace: row.key.namespace.to_string(),
-        workflow: row.key.name.to_string(),
-        version: row.version.clone(),
-        revision: row.revision.to_string(),
-        updated_at: row.updated_at.to_string(),
-    }
-}
-
-fn revision_view(row: &RevisionRow) -> RevisionView {
-    RevisionView {
-        revision: row.revision.to_string(),
-        version: row.version.clone(),
-        created_at: row.created_at.to_string(),
-    }
 }

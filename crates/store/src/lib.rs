@@ -34,7 +34,7 @@ pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
 pub use link::{LinkStore, OrderRow, OutboxRow, ReceiptRow};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
-pub use resource::{ResourceKind, ResourceRow, ResourceStore};
+pub use resource::{ResourceKind, ResourceRow, ResourceStore, resource_all};
 pub use run::{RunCursor, RunQuery, RunRow, RunState, WakeCursor};
 pub use schedule::ScheduleRow;
 pub use upkeep::{Copied, Upkeep, Verified};

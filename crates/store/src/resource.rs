@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::Answer;
+use crate::{Answer, Store, StoreError};
+
+/// Resources that are read at once.
+const PAGE: u32 = 500;
 
 /// The store tells kinds apart and knows nothing else of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +41,23 @@ pub trait ResourceStore {
         after: Option<String>,
         limit: u32,
     ) -> Answer<'_, Vec<ResourceRow>>;
+}
+
+/// All of a kind, by name: for those of which there are few.
+pub async fn resource_all(
+    store: &dyn Store,
+    kind: ResourceKind,
+) -> Result<Vec<ResourceRow>, StoreError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.resource_list(kind, after.take(), PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
+        after = page.last().map(|row| row.name.clone());
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 impl ResourceKind {

@@ -1,14 +1,12 @@
 //! Desired state: workflows, and which sites get them.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
-use base::name::WorkflowKey;
-use base::{Namespace, WorkflowName};
+use axum::extract::State;
 use http::StatusCode;
-use http::request::Parts;
-use serde::Deserialize;
-use server::{Body, Caller, PageQuery, Path, Query, Refusal, SomeAdmin, finished};
-use utoipa::IntoParams;
+use server::{
+    Body, Caller, InNamespace, OfWorkflow, PageQuery, Query, ReasonQuery, Refusal, SomeAdmin,
+    finished,
+};
 use wire::{
     DesiredApplied, DesiredApply, Page, PlacementView, Problem, WorkflowDetail, WorkflowView,
 };
@@ -17,39 +15,6 @@ use crate::Hub;
 
 /// As many documents as a site takes at once.
 const APPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-pub(super) struct InNamespace(Namespace);
-
-/// A workflow or a placement.
-pub(super) struct OfName {
-    namespace: Namespace,
-    name: WorkflowName,
-}
-
-impl FromRequestParts<Hub> for InNamespace {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
-        Ok(Self(Path::of(parts, hub).await?.get("namespace")?))
-    }
-}
-
-impl FromRequestParts<Hub> for OfName {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Refusal> {
-        let path = Path::of(parts, hub).await?;
-        Ok(Self { namespace: path.get("namespace")?, name: path.get("name")? })
-    }
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeleteQuery {
-    /// Why; stands in the record of changes.
-    reason: Option<String>,
-}
 
 /// Applies workflows and placements, all or none, and says what follows for which site. It takes the role
 /// `admin` in the namespace of each.
@@ -97,16 +62,16 @@ pub(super) async fn workflow_list(
 )]
 pub(super) async fn workflow_show(
     State(hub): State<Hub>,
-    OfName { namespace, name }: OfName,
+    OfWorkflow(key): OfWorkflow,
 ) -> Result<Json<WorkflowDetail>, Refusal> {
-    Ok(Json(hub.workflow_show(WorkflowKey { namespace, name }).await?))
+    Ok(Json(hub.workflow_show(key).await?))
 }
 
 /// No site shall have this workflow any more. Its runs end where they are.
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}/workflows/{name}", tag = "desired",
     security(("key" = ["admin"])),
-    params(("namespace" = String, Path), ("name" = String, Path), DeleteQuery),
+    params(("namespace" = String, Path), ("name" = String, Path), ReasonQuery),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -114,12 +79,11 @@ pub(super) async fn workflow_show(
 )]
 pub(super) async fn workflow_delete(
     State(hub): State<Hub>,
-    OfName { namespace, name }: OfName,
-    Query(query): Query<DeleteQuery>,
+    OfWorkflow(key): OfWorkflow,
+    Query(query): Query<ReasonQuery>,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
     let by = caller.because(query.reason)?;
-    let key = WorkflowKey { namespace, name };
     finished(async move { hub.workflow_delete(key, &by).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -141,7 +105,7 @@ pub(super) async fn placement_list(
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}/placements/{name}", tag = "desired",
     security(("key" = ["admin"])),
-    params(("namespace" = String, Path), ("name" = String, Path), DeleteQuery),
+    params(("namespace" = String, Path), ("name" = String, Path), ReasonQuery),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -149,11 +113,11 @@ pub(super) async fn placement_list(
 )]
 pub(super) async fn placement_delete(
     State(hub): State<Hub>,
-    OfName { namespace, name }: OfName,
-    Query(query): Query<DeleteQuery>,
+    OfWorkflow(key): OfWorkflow,
+    Query(query): Query<ReasonQuery>,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
     let by = caller.because(query.reason)?;
-    finished(async move { hub.placement_delete(namespace, name, &by).await }).await?;
+    finished(async move { hub.placement_delete(key.namespace, key.name, &by).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,11 +10,11 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
-use server::{Query, body_broken, cursor, limit};
+use server::{InNamespace, Query, body_broken, cursor, limit};
 use utoipa::IntoParams;
 use wire::{EventView, EventsAccepted, Page, Problem, ProblemCode};
 
-use super::extract::{After, InNamespace};
+use super::extract::After;
 use super::run::since;
 use super::stream;
 use crate::event::{BATCH_EVENTS_MAX, Filter, Kind, RunCursor};

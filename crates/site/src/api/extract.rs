@@ -2,17 +2,13 @@
 
 use axum::extract::FromRequestParts;
 use base::RunId;
-use base::name::{Namespace, WorkflowKey, WorkflowName};
+use base::name::{Namespace, WorkflowName};
 use http::HeaderMap;
 use http::request::Parts;
 use server::Path;
 
 use crate::refusal::Refusal;
 use crate::site::Site;
-
-pub(crate) struct InNamespace(pub Namespace);
-
-pub(crate) struct OfWorkflow(pub WorkflowKey);
 
 pub(crate) struct OfRun {
     pub namespace: Namespace,
@@ -23,23 +19,6 @@ pub(crate) struct OfRun {
 pub(super) struct After {
     name: &'static str,
     pub text: Option<String>,
-}
-
-impl FromRequestParts<Site> for InNamespace {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Refusal> {
-        Ok(Self(Path::of(parts, site).await?.get("namespace")?))
-    }
-}
-
-impl FromRequestParts<Site> for OfWorkflow {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Refusal> {
-        let path = Path::of(parts, site).await?;
-        Ok(Self(WorkflowKey { namespace: path.get("namespace")?, name: path.get("name")? }))
-    }
 }
 
 impl FromRequestParts<Site> for OfRun {

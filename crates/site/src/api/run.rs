@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures::stream::unfold;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use server::{Body, Caller, Query, cursor, limit};
+use server::{Body, Caller, InNamespace, Query, cursor, limit};
 use store::{RunState, Sequence};
 use utoipa::IntoParams;
 use wire::{
     FollowEvent, Page, Problem, RunCommand, RunDetail, RunEventView, RunResult, RunStart, RunView,
 };
 
-use super::extract::{After, InNamespace, OfRun, workflow_name};
+use super::extract::{After, OfRun, workflow_name};
 use super::stream;
 use crate::follow::Batch;
 use crate::refusal::Refusal;

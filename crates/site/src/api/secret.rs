@@ -6,12 +6,9 @@ use base::value::Json as Value;
 use base::{Namespace, SecretName};
 use http::StatusCode;
 use http::request::Parts;
-use serde::Deserialize;
-use server::{Body, Caller, PageQuery, Path, Query};
-use utoipa::IntoParams;
+use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
 use wire::{Page, Problem, SecretChanged, SecretSet, SecretView};
 
-use super::extract::InNamespace;
 use crate::refusal::Refusal;
 use crate::site::Site;
 
@@ -30,14 +27,6 @@ impl FromRequestParts<Site> for OfSecret {
         let path = Path::of(parts, site).await?;
         Ok(Self { namespace: path.get("namespace")?, name: path.get("name")? })
     }
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeleteQuery {
-    /// Why; stands in the record of changes.
-    reason: Option<String>,
 }
 
 /// Secrets of a namespace, by name: never their values.
@@ -86,7 +75,7 @@ pub(super) async fn secret_set(
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}/secrets/{name}", tag = "secrets",
     security(("key" = ["admin"])),
-    params(("namespace" = String, Path), ("name" = String, Path), DeleteQuery),
+    params(("namespace" = String, Path), ("name" = String, Path), ReasonQuery),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -95,7 +84,7 @@ pub(super) async fn secret_set(
 pub(super) async fn secret_delete(
     State(site): State<Site>,
     OfSecret { namespace, name }: OfSecret,
-    Query(query): Query<DeleteQuery>,
+    Query(query): Query<ReasonQuery>,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
     site.0.secrets.delete(&caller, &namespace, &name, query.reason).await?;

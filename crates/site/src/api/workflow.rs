@@ -5,14 +5,13 @@ use axum::extract::State;
 use base::limits::DOCUMENT_BYTES_MAX;
 use http::StatusCode;
 use serde::Deserialize;
-use server::{Body, Caller, PageQuery, Query, SomeAdmin};
+use server::{Body, Caller, InNamespace, OfWorkflow, PageQuery, Query, ReasonQuery, SomeAdmin};
 use utoipa::IntoParams;
 use wire::{
     Page, Problem, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
     WorkflowSetApply, WorkflowView,
 };
 
-use super::extract::{InNamespace, OfWorkflow};
 use crate::refusal::Refusal;
 use crate::site::Site;
 
@@ -28,14 +27,6 @@ const APPLY_SET_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(super) struct ShowQuery {
     /// Digest of a revision; the current one by default.
     revision: Option<String>,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct DeleteQuery {
-    /// Why; stands in the record of changes.
-    reason: Option<String>,
 }
 
 /// Workflows of a namespace, by name.
@@ -125,7 +116,7 @@ pub(super) async fn workflow_apply_set(
 #[utoipa::path(
     delete, path = "/api/v1/namespaces/{namespace}/workflows/{name}", tag = "workflows",
     security(("key" = ["admin"])),
-    params(("namespace" = String, Path), ("name" = String, Path), DeleteQuery),
+    params(("namespace" = String, Path), ("name" = String, Path), ReasonQuery),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -134,7 +125,7 @@ pub(super) async fn workflow_apply_set(
 pub(super) async fn workflow_delete(
     State(site): State<Site>,
     OfWorkflow(key): OfWorkflow,
-    Query(query): Query<DeleteQuery>,
+    Query(query): Query<ReasonQuery>,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
     site.0.workflows.delete(&caller, &key, query.reason).await?;

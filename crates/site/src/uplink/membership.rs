@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use gateway::uplink::{Uplink, UplinkError};
 use identity::{
     Certificate, CertificateDer, ClientConfig, FileError, GRACE, IdentityError, JoinToken, Key,
-    Pin, file_read, file_write, is_signed, site_config,
+    Pin, file_read, file_write, is_signed_text, site_config,
 };
 use link::is_in;
 use serde::de::DeserializeOwned;
@@ -198,14 +198,9 @@ impl Membership {
 
     /// Whether this edition is for this site, signed below the root of its fleet.
     pub(crate) fn believes(&self, edition: &Edition) -> Result<(), BeliefError> {
-        let base64 = |text: &String| STANDARD.decode(text).map_err(|_| BeliefError::Form);
         let Signed { head, signature, chain, .. } = &edition.signed;
-        let chain: Vec<_> = chain
-            .iter()
-            .map(|it| base64(it).map(CertificateDer::from))
-            .collect::<Result<_, _>>()?;
         let (head, leaf) = (head.get().as_bytes(), edition.leaf.get().as_bytes());
-        is_signed(self.doc.root, &chain, head, &base64(signature)?)?;
+        is_signed_text(self.doc.root, chain, head, signature)?;
         let head = Head::decode(head).map_err(|_| BeliefError::Form)?;
         let Leaf { site, .. } = Leaf::decode(leaf).map_err(|_| BeliefError::Form)?;
         if site != self.doc.site {

@@ -12,11 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, DesiredApplied, DesiredApply, EventView, EventsAccepted, KeyCreate, KeyCreated,
-    KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page, PlacementView, RunCommand,
-    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteCordon,
-    SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version,
-    Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, DesiredApplied, DesiredApply, EventView, EventsAccepted, HubHealth, KeyCreate,
+    KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page, PlacementView,
+    RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand, RunDetail, RunEventView, RunStart,
+    RunView, SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteRevoke, SiteStatus,
+    SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied,
+    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -327,6 +328,31 @@ impl Api {
     /// Of a hub.
     pub async fn site_revoke(&self, site: &SiteName, change: &SiteRevoke) -> Outcome<SiteView> {
         self.tell(&format!("/api/v1/sites/{site}/revoke"), change).await
+    }
+
+    /// Of a hub.
+    pub async fn site_adopt(&self, site: &SiteName, change: &SiteAdopt) -> Outcome<SiteView> {
+        self.tell(&format!("/api/v1/sites/{site}/adopt"), change).await
+    }
+
+    /// Of a hub.
+    pub async fn hub_health(&self) -> Outcome<HubHealth> {
+        self.ask("/api/v1/health".to_owned()).await
+    }
+
+    /// Of a hub.
+    pub async fn recovery_show(&self) -> Outcome<RecoveryView> {
+        self.ask("/api/v1/recovery".to_owned()).await
+    }
+
+    /// Of a hub.
+    pub async fn recovery_waive(&self, ask: &RecoveryWaive) -> Outcome<RecoveryView> {
+        self.tell("/api/v1/recovery/waive", ask).await
+    }
+
+    /// Of a hub.
+    pub async fn recovery_end(&self, ask: &RecoveryEnd) -> Outcome<RecoveryView> {
+        self.tell("/api/v1/recovery/end", ask).await
     }
 
     /// Of a hub.

@@ -121,6 +121,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::OrderMissing
         | ProblemCode::PlacementMissing
         | ProblemCode::SiteCordoned
+        | ProblemCode::Recovering
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit => Exit::Usage,

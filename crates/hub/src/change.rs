@@ -15,6 +15,10 @@ pub(crate) enum ChangeKind {
     SiteRevoked,
     SiteCordoned,
     SiteUncordoned,
+    SiteAdopted,
+    /// Nobody waits for it after a restore.
+    SiteWaived,
+    RecoveryEnded,
     WorkflowApplied,
     WorkflowDeleted,
     PlacementApplied,
@@ -36,6 +40,18 @@ struct DesiredDoc<'a> {
     name: &'a WorkflowName,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct HubDoc<'a> {
+    change: ChangeKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// The same for the hub itself.
+pub(crate) fn recovery_op(kind: ChangeKind, by: &By, at: Timestamp) -> Op {
+    server::change_op(&HubDoc { change: kind, reason: by.reason.as_deref() }, by, at)
 }
 
 /// The same for a workflow or a placement.

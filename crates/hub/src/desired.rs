@@ -16,7 +16,7 @@ use wire::{
 use crate::Hub;
 use crate::change::{ChangeKind, desired_op};
 use crate::placement::Placement;
-use crate::site::SiteDoc;
+use crate::site::{SiteDoc, Void};
 
 /// Documents that are applied together. Nobody can look at a longer plan.
 const DOCUMENTS_MAX: usize = 1_000;
@@ -37,6 +37,8 @@ const SOURCE: &str = "document";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Desired {
     sites: BTreeMap<SiteName, SiteDoc>,
+    /// Keys that are nobody's any more.
+    void: Vec<Void>,
     /// By namespace and name.
     placements: BTreeMap<String, Placement>,
     workflows: BTreeMap<WorkflowKey, WorkflowRow>,
@@ -57,6 +59,7 @@ impl Desired {
             for row in &rows {
                 let doc = SiteDoc::read(&row.site, &row.record);
                 let doc = doc.map_err(crate::desk::DeskError::from)?;
+                desired.void.extend(&doc.void);
                 if doc.revoked_at.is_none() {
                     desired.sites.insert(row.site.clone(), doc);
                 }
@@ -81,6 +84,10 @@ impl Desired {
                 _ => return Ok(desired),
             }
         }
+    }
+
+    pub(crate) fn void(&self) -> &[Void] {
+        &self.void
     }
 
     /// What should be at each site.

@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc,
 use wire::link::{HubFrame, SiteFrame};
 
 use crate::edition::Editions;
+use crate::recovery::Recovery;
 use crate::site::SiteDoc;
 
 /// Lines of one site at once. One is enough; others are dead and not known to be, or are copies. The
@@ -71,6 +72,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     editions: Arc<Editions>,
+    recovery: Arc<Recovery>,
     lines: AtomicU64,
     desks: std::sync::Mutex<HashMap<SiteName, Desk>>,
     /// Counts commits that may have brought entries.
@@ -109,10 +111,21 @@ impl Desks {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         editions: Arc<Editions>,
+        recovery: Arc<Recovery>,
     ) -> Self {
         let (lines, desks) = (AtomicU64::new(0), std::sync::Mutex::default());
         let taken = watch::Sender::new(0);
-        Self(Arc::new(Shared { store, before, clock, random, editions, lines, desks, taken }))
+        Self(Arc::new(Shared {
+            store,
+            before,
+            clock,
+            random,
+            editions,
+            recovery,
+            lines,
+            desks,
+            taken,
+        }))
     }
 
     /// Somebody has come with this certificate, which TLS has found to be his. What is sent to him comes
@@ -153,6 +166,21 @@ impl Desks {
     /// There is a new order for this site.
     pub async fn ordered(&self, site: &SiteName) -> Result<(), DeskError> {
         self.handle(site, None, Input::Ordered).await
+    }
+
+    /// There may be orders for everybody who is there.
+    pub(crate) async fn ordered_all(&self) {
+        let sites: Vec<SiteName> = {
+            let desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
+            let online = desks.iter().filter(|(_, desk)| desk.online_since().is_some());
+            online.map(|(site, _)| site.clone()).collect()
+        };
+        for site in sites {
+            if let Err(error) = self.ordered(&site).await {
+                // It is given in the next session.
+                tracing::warn!(%site, %error, "cannot tell a site of its orders");
+            }
+        }
     }
 
     /// There is an edition that says something else of this site.
@@ -196,6 +224,13 @@ impl Desks {
         let row = self.0.store.site_get(site.clone()).await?;
         let seat = row.and_then(|row| row.seat);
         Ok(SeatDoc::read(site, seat.as_deref())?.joined(site, joined))
+    }
+
+    /// What is written where somebody takes a machine that has joined in a life that is lost.
+    pub(crate) async fn adopted(&self, site: &SiteName) -> Result<Op, DeskError> {
+        let row = self.0.store.site_get(site.clone()).await?;
+        let seat = row.and_then(|row| row.seat);
+        Ok(SeatDoc::read(site, seat.as_deref())?.adopted(site))
     }
 
     fn desk(&self, site: &SiteName) -> Desk {
@@ -326,11 +361,19 @@ impl Desks {
             Effect::Write(write) => {
                 let ops = at_work.doc.ops(site, &write, self.0.clock.now());
                 self.0.store.commit(ops, Preconditions::none()).await?;
-                if matches!(write, Write::Take { .. }) {
-                    self.0.taken.send_modify(|count| *count += 1);
+                match write {
+                    Write::Take { .. } => self.0.taken.send_modify(|count| *count += 1),
+                    Write::Settled(_) => {
+                        if let Err(refusal) = self.0.recovery.done_with(site).await {
+                            tracing::error!(%site, %refusal, "cannot write down who is waited for");
+                        }
+                    }
+                    _ => {}
                 }
                 Ok(Some(Input::Written(write)))
             }
+            // When that is over, everybody is told.
+            Effect::ReadOrders if self.0.recovery.is_on() => Ok(Some(Input::Orders(Vec::new()))),
             Effect::ReadOrders => {
                 Ok(Some(Input::Orders(orders(self.0.store.as_ref(), site).await?)))
             }
@@ -389,8 +432,15 @@ impl Line {
     pub async fn hear(&self, frame: SiteFrame) -> Result<(), DeskError> {
         if let SiteFrame::Hello(hello) = &frame
             && let Some(edition) = &hello.edition
+            && let Some(head) = self.desks.0.editions.show(edition)
         {
-            self.desks.0.editions.show(edition);
+            match self.desks.0.recovery.learn(&self.desks, &head).await {
+                Ok(true) => self.desks.0.editions.changed(),
+                Ok(false) => {}
+                Err(refusal) => {
+                    tracing::error!(site = %self.site, %refusal, "cannot learn from a lost edition");
+                }
+            }
         }
         if let SiteFrame::Refuse(refuse) = &frame {
             tracing::warn!(site = %self.site, code = ?refuse.code, "a site refuses its hub");

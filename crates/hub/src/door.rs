@@ -280,6 +280,8 @@ fn told(result: Result<Joined, JoinRefusal>) -> Response<Full<Bytes>> {
                 JoinRefusal::Key | JoinRefusal::Life | JoinRefusal::Tags(_) => {
                     StatusCode::BAD_REQUEST
                 }
+                // Tried again soon: somebody may adopt it meanwhile.
+                JoinRefusal::Adopt(_) | JoinRefusal::Recovering => StatusCode::CONFLICT,
                 JoinRefusal::Token
                 | JoinRefusal::Exists(_)
                 | JoinRefusal::Revoked(_)

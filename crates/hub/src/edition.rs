@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::{Clock, Digest, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use identity::{Authority, Pin, is_signed_text};
+use identity::{Authority, GRACE, Pin, SITE_CERTIFICATE_LIFE, is_signed_text};
 use link::{PIECE_BYTES_MAX, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,12 +21,18 @@ use wire::edition::{Content, Head, Leaf};
 use wire::link::{Document, Edition, Signed, Want};
 
 use crate::desired::{Desired, WORKFLOWS_MAX};
+use crate::recovery::Recovery;
+use crate::site::Void;
 
 const EDITION_TYPE: &str = "isonomy.published";
 const EDITION_VERSION: u32 = 1;
 
 /// There is one.
 const NAME: &str = "edition";
+
+/// Keys that an edition names as revoked, the newest: it is said in every `hello`, and has some seventy
+/// bytes for each.
+pub(crate) const REVOKED_MAX: usize = 500;
 
 /// After something that could not be done.
 const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
@@ -37,6 +43,7 @@ pub(crate) struct Editions {
     root: Pin,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    recovery: Arc<Recovery>,
     current: RwLock<Option<Arc<Published>>>,
     /// The highest number of an edition of this hub that is not known here any more: the next is above.
     shown: std::sync::Mutex<u64>,
@@ -56,13 +63,21 @@ struct Published {
 }
 
 /// What is kept: with it and what should be, the same edition is made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Doc {
     number: u64,
     root: Digest,
     /// The salt of each leaf follows from it.
     seed: Digest,
     at: Timestamp,
+    #[serde(default)]
+    revoked: Vec<Digest>,
+}
+
+/// Of which an edition is made.
+struct Contents {
+    leaves: BTreeMap<SiteName, Content>,
+    revoked: Vec<Digest>,
 }
 
 impl Editions {
@@ -72,11 +87,24 @@ impl Editions {
         root: Pin,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        recovery: Arc<Recovery>,
     ) -> Self {
         let (current, shown) = (RwLock::default(), std::sync::Mutex::default());
         let (changed, turning) = (Notify::new(), tokio::sync::Mutex::default());
         let untold = std::sync::Mutex::default();
-        Self { store, authority, root, clock, random, current, shown, changed, turning, untold }
+        Self {
+            store,
+            authority,
+            root,
+            clock,
+            random,
+            recovery,
+            current,
+            shown,
+            changed,
+            turning,
+            untold,
+        }
     }
 
     /// Something that decides what should be where is another one.
@@ -100,23 +128,16 @@ impl Editions {
     /// Publishes, where the newest edition says something else than it should.
     pub(crate) async fn turn(&self) -> Result<(), Refusal> {
         let _alone = self.turning.lock().await;
-        let mut contents = Desired::load(self.store.as_ref()).await?.contents();
-        for (site, content) in &mut contents {
-            if content.workflows.len() > WORKFLOWS_MAX {
-                // Tags have brought it there. More would break the site's line.
-                tracing::error!(%site, count = content.workflows.len(), "too many workflows");
-                content.workflows.truncate(WORKFLOWS_MAX);
-            }
-        }
+        let contents = self.contents().await?;
         let before = self.current();
         let kept = match &before {
-            Some(before) => Some(before.doc),
+            Some(before) => Some(before.doc.clone()),
             None => self.kept().await?,
         };
         let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = kept.filter(|kept| kept.number > shown) {
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.number > shown) {
             let again = self.make(&contents, kept.number, kept.seed, kept.at)?;
-            if again.doc == kept {
+            if again.doc == *kept {
                 if before.is_none() {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) =
                         Some(Arc::new(again));
@@ -124,23 +145,53 @@ impl Editions {
                 return Ok(());
             }
         }
+        if self.recovery.is_on() {
+            // What sites have may be newer than all that is known here.
+            return Ok(());
+        }
         let number = kept.map_or(0, |kept| kept.number).max(shown) + 1;
         let seed = (0..4).flat_map(|_| self.random.u64().to_be_bytes()).collect::<Vec<u8>>();
         let new = self.make(&contents, number, Digest::of(&seed), self.clock.now())?;
         let record = document::write(EDITION_TYPE, EDITION_VERSION, &new.doc).into();
         let row = ResourceRow { kind: ResourceKind::Edition, name: NAME.to_owned(), record };
         self.store.commit(vec![Op::ResourcePut(row)], Preconditions::none()).await?;
-        tracing::info!(number, sites = contents.len(), "a new edition");
+        tracing::info!(number, sites = contents.leaves.len(), "a new edition");
         let had =
             |site: &SiteName| before.as_ref()?.leaves.get(site).map(|(_, leaf)| &leaf.content);
-        // All of them where nobody knows what they were told, or that they have taken it.
-        let is_again = before.as_ref().is_none_or(|before| before.doc.number <= shown);
-        let told =
-            contents.iter().filter(|(site, content)| is_again || had(site) != Some(*content));
+        // All of them where nobody knows what they were told, or that they have taken it; and to keep in
+        // mind who was revoked.
+        let is_for_all = before.as_ref().is_none_or(|before| {
+            let knows = |key| before.doc.revoked.contains(key);
+            before.doc.number <= shown || !contents.revoked.iter().all(knows)
+        });
+        let told = contents.leaves.iter();
+        let told = told.filter(|(site, content)| is_for_all || had(site) != Some(*content));
         let told: Vec<SiteName> = told.map(|(site, _)| site.clone()).collect();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(new));
         self.untold.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
         Ok(())
+    }
+
+    async fn contents(&self) -> Result<Contents, Refusal> {
+        let desired = Desired::load(self.store.as_ref()).await?;
+        let mut leaves = desired.contents();
+        for (site, content) in &mut leaves {
+            if content.workflows.len() > WORKFLOWS_MAX {
+                // Tags have brought it there. More would break the site's line.
+                tracing::error!(%site, count = content.workflows.len(), "too many workflows");
+                content.workflows.truncate(WORKFLOWS_MAX);
+            }
+        }
+        // As long as somebody may still have a certificate over the key, or get one.
+        let now = self.clock.now();
+        let is_of_use = |void: &&Void| void.at.plus(SITE_CERTIFICATE_LIFE).plus(GRACE) > now;
+        let void = desired.void().iter().filter(is_of_use);
+        let mut void: Vec<_> = void.map(|void| (void.at, *void.key.digest())).collect();
+        void.sort();
+        let surplus = void.len().saturating_sub(REVOKED_MAX);
+        let mut revoked: Vec<Digest> = void[surplus..].iter().map(|(_, key)| *key).collect();
+        revoked.sort();
+        Ok(Contents { leaves, revoked })
     }
 
     fn untold(&self) -> BTreeSet<SiteName> {
@@ -159,18 +210,20 @@ impl Editions {
 
     fn make(
         &self,
-        contents: &BTreeMap<SiteName, Content>,
+        contents: &Contents,
         number: u64,
         seed: Digest,
         at: Timestamp,
     ) -> Result<Published, Refusal> {
-        let leaves = contents.iter().map(|(site, content)| {
+        let leaves = contents.leaves.iter().map(|(site, content)| {
             let salt = Digest::of(&[seed.as_bytes(), site.as_str().as_bytes()].concat());
             Leaf { site: site.clone(), salt, content: content.clone() }
         });
         let leaves: Vec<Leaf> = leaves.collect();
         let tree = Tree::of(leaves.iter().map(Leaf::encode));
-        let head = Head { number, root: tree.root(), leaves: leaves.len() as u64, at };
+        let (root, revoked) = (tree.root(), contents.revoked.clone());
+        let doc = Doc { number, root, seed, at, revoked: revoked.clone() };
+        let head = Head { number, root, leaves: leaves.len() as u64, at, revoked };
         let head = head.encode();
         let signature = self.authority.sign(&head).map_err(|error| {
             Refusal::new(ProblemCode::Internal, format!("cannot sign the edition: {error}"))
@@ -178,7 +231,6 @@ impl Editions {
         let chain = self.authority.chain().iter().map(|it| STANDARD.encode(it)).collect();
         let signed =
             Signed { head: raw(head), signature: STANDARD.encode(signature), chain, ledger: None };
-        let doc = Doc { number, root: tree.root(), seed, at };
         let leaves = leaves.into_iter().enumerate();
         let leaves = leaves.map(|(n, leaf)| (leaf.site.clone(), (n, leaf))).collect();
         Ok(Published { doc, signed, leaves, tree })
@@ -230,21 +282,24 @@ impl Editions {
     }
 
     /// A site has this edition. A hub that was set back goes on above those that it has signed before.
-    pub(crate) fn show(&self, signed: &Signed) {
-        let Ok(head) = Head::decode(signed.head.get().as_bytes()) else { return };
+    /// Gives what it says where it is one that this hub has lost.
+    pub(crate) fn show(&self, signed: &Signed) -> Option<Head> {
+        let head = Head::decode(signed.head.get().as_bytes()).ok()?;
         // Another one of the same number is of a life that this hub has lost.
         let is_unknown = self.current().is_none_or(|current| {
-            let Doc { number, root, .. } = current.doc;
-            head.number > number || (head.number == number && head.root != root)
+            let Doc { number, root, .. } = &current.doc;
+            head.number > *number || (head.number == *number && head.root != *root)
         });
         let Signed { head: text, signature, chain, .. } = signed;
-        let is_ours = || is_signed_text(self.root, chain, text.get().as_bytes(), signature).is_ok();
-        if is_unknown && is_ours() {
-            tracing::warn!(number = head.number, "a site has an edition that this hub has lost");
-            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-            *shown = (*shown).max(head.number);
-            self.changed();
+        let is_ours = || is_signed_text(self.root, chain, text.get().as_bytes(), signature).ok();
+        if !is_unknown || is_ours() != Some(()) {
+            return None;
         }
+        tracing::warn!(number = head.number, "a site has an edition that this hub has lost");
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = (*shown).max(head.number);
+        self.changed();
+        Some(head)
     }
 }
 

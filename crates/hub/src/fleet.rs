@@ -26,6 +26,7 @@ impl Hub {
             incarnation: self.0.store.incarnation().to_string(),
             domain: self.authority().domain().to_string(),
             sites_online: self.desks().online() as u64,
+            recovering: self.0.recovery.is_on(),
             now: self.now().to_string(),
         }
     }
@@ -64,10 +65,11 @@ impl Hub {
         let held = self.desks().hold(&site).await;
         let mut doc = self.doc(&site).await?;
         if doc.revoked_at.is_none() {
-            doc.revoked_at = Some(self.now());
+            doc.hand_over(None, self.now());
             self.change(ChangeKind::SiteRevoked, &site, &doc, by).await?;
         }
         held.part();
+        self.0.recovery.done_with(&site).await?;
         self.site_show(site).await
     }
 
@@ -88,7 +90,7 @@ impl Hub {
         self.site_show(site).await
     }
 
-    async fn doc(&self, site: &SiteName) -> Result<SiteDoc, Refusal> {
+    pub(crate) async fn doc(&self, site: &SiteName) -> Result<SiteDoc, Refusal> {
         self.desks().site_doc(site).await?.ok_or_else(|| missing(site))
     }
 
@@ -123,7 +125,7 @@ impl Hub {
             site: row.site.to_string(),
             state,
             since: time(since),
-            tags: doc.tags,
+            tags: doc.tags.clone(),
             joined_at: time(doc.joined_at),
             // Of one that is there it would say when something was last written down.
             heard_at: time(seat.heard_at.filter(|_| state != SiteState::Online)),
@@ -133,7 +135,7 @@ impl Hub {
             lost: by_name(&seat.lost),
             unread: by_name(&seat.unread),
             desired,
-            trouble: seat.quarantine.filter(|_| doc.revoked_at.is_none()).map(trouble),
+            trouble: trouble(&row.site, &doc, &seat),
         })
     }
 }
@@ -151,6 +153,8 @@ fn state(
 ) -> (SiteState, Option<Timestamp>) {
     if doc.revoked_at.is_some() {
         (SiteState::Revoked, doc.revoked_at)
+    } else if doc.key.is_none() && doc.adoptable.is_some() {
+        (SiteState::ToBeAdopted, None)
     } else if doc.key.is_none() {
         (SiteState::Invited, None)
     } else if seat.quarantine.is_some() {
@@ -194,7 +198,17 @@ fn by_name(counts: &PerStream<u64>) -> BTreeMap<String, u64> {
     named.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-fn trouble(suspicion: Suspicion) -> String {
+fn trouble(site: &SiteName, doc: &SiteDoc, seat: &SeatDoc) -> Option<String> {
+    if doc.adoptable.is_some() {
+        return Some(format!(
+            "a machine has a certificate for this site of a time that this hub has lost by its restore: \
+             `isonomy sites adopt {site}` takes it as the site, and whoever was the site is it no more"
+        ));
+    }
+    seat.quarantine.filter(|_| doc.revoked_at.is_none()).map(suspected)
+}
+
+fn suspected(suspicion: Suspicion) -> String {
     let what = match suspicion {
         Suspicion::OldSession => "it came with a session that was over",
         Suspicion::SetBack => "it has fewer entries than it has sent",

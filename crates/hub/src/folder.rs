@@ -31,6 +31,10 @@ struct HubDoc {
     before: Vec<IncarnationId>,
 }
 
+/// What a backup of a hub has beside its store. The root's key is not among it: it lies elsewhere.
+pub const FOLDER_FILES: [&str; 4] =
+    ["hub.json", "identity/authority.key", "identity/authority.crt", "identity/root.crt"];
+
 /// A hub's folder, read.
 #[derive(Debug)]
 pub struct HubFolder {
@@ -111,6 +115,11 @@ impl HubFolder {
         let key = Key::from_pem(&read(AUTHORITY_KEY)?)?;
         let domain = self.doc.domain.clone();
         Ok(Authority::read(domain, &read(AUTHORITY)?, key, &read(ROOT)?)?)
+    }
+
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.doc.domain
     }
 
     /// Whether the root's key still lies beside what runs every day.

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 
 use base::{By, Duration, IncarnationId, SiteName, Timestamp};
 use identity::{
-    Certificate, CertificateDer, GRACE, IdentityError, JoinToken, Name, PublicKey, TokenSecret,
+    Certificate, CertificateDer, GRACE, IdentityError, JoinToken, Name, PublicKey,
+    SITE_CERTIFICATE_LIFE, TokenSecret,
 };
 use serde::{Deserialize, Serialize};
+use server::Refusal;
 use store::{CommitError, Op, Preconditions, StoreError, TokenRow};
+use wire::{ProblemCode, SiteView};
 
 use crate::Hub;
 use crate::change::{ChangeKind, change_op};
 use crate::desk::DeskError;
+use crate::site::SiteDoc;
 
 /// How long a token is good for at most: whoever finds it later finds nothing.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -68,6 +72,14 @@ pub enum JoinRefusal {
     #[error("the site {0} was revoked")]
     Revoked(SiteName),
     #[error(
+        "this hub was brought back from a backup and does not know this machine as {0}: it waits there until somebody adopts it"
+    )]
+    Adopt(SiteName),
+    #[error(
+        "this hub was brought back from a backup, and its sites have not all told what they hold: `isonomy hub recovery show` says who is waited for"
+    )]
+    Recovering,
+    #[error(
         "this certificate ended too long ago, or its key is not this site's any more: ask for a token with `--replace`"
     )]
     Certificate,
@@ -87,6 +99,9 @@ impl Hub {
         let TokenOrder { site, tags, life, replace, by, hubs } = order;
         if !(TOKEN_LIFE_MIN..=TOKEN_LIFE_MAX).contains(&life) {
             return Err(JoinRefusal::Life);
+        }
+        if self.0.recovery.is_on() {
+            return Err(JoinRefusal::Recovering);
         }
         let _held = self.0.desks.hold(&site).await;
         let mut doc = self.0.desks.site_doc(&site).await?.unwrap_or_default();
@@ -168,8 +183,7 @@ impl Hub {
         {
             return Err(JoinRefusal::Token);
         }
-        doc.key = Some(key.pin());
-        (doc.joined_at, doc.revoked_at) = (Some(now), None);
+        doc.hand_over(Some(key.pin()), now);
         let machine = By { actor: "site".to_owned(), reason: None };
         let ops = vec![
             change_op(ChangeKind::SiteJoined, &site, &machine, now),
@@ -205,14 +219,73 @@ impl Hub {
 
     async fn holder(&self, shown: &Certificate) -> Result<SiteName, JoinRefusal> {
         let Name::Site(domain, site) = &shown.name else { return Err(JoinRefusal::Certificate) };
-        let doc = self.0.desks.site_doc(site).await?.ok_or(JoinRefusal::Certificate)?;
-        if doc.revoked_at.is_some() {
-            return Err(JoinRefusal::Revoked(site.clone()));
-        }
-        if domain != self.0.authority.domain() || doc.key != Some(shown.key.pin()) {
+        if domain != self.0.authority.domain() {
             return Err(JoinRefusal::Certificate);
         }
-        Ok(site.clone())
+        let doc = self.0.desks.site_doc(site).await?.unwrap_or_default();
+        if doc.key == Some(shown.key.pin()) {
+            return match doc.revoked_at {
+                None => Ok(site.clone()),
+                Some(_) => Err(JoinRefusal::Revoked(site.clone())),
+            };
+        }
+        if self.is_of_lost_life(shown, &doc).await {
+            self.show_adoptable(site, shown).await?;
+            return Err(JoinRefusal::Adopt(site.clone()));
+        }
+        match doc.revoked_at {
+            None => Err(JoinRefusal::Certificate),
+            Some(_) => Err(JoinRefusal::Revoked(site.clone())),
+        }
+    }
+
+    /// Whether this hub has given the certificate in a life that it knows nothing of: TLS has found that it
+    /// is signed.
+    async fn is_of_lost_life(&self, shown: &Certificate, doc: &SiteDoc) -> bool {
+        let decided = [doc.joined_at, doc.revoked_at].into_iter().flatten().max();
+        let is_later = decided.is_none_or(|at| shown.not_after > at.plus(SITE_CERTIFICATE_LIFE));
+        self.0.is_restored
+            && is_later
+            && doc.void.iter().all(|void| void.key != shown.key.pin())
+            && !self.0.recovery.is_void(shown.key.pin().digest()).await
+    }
+
+    async fn show_adoptable(
+        &self,
+        site: &SiteName,
+        shown: &Certificate,
+    ) -> Result<(), JoinRefusal> {
+        let _held = self.0.desks.hold(site).await;
+        let mut doc = self.0.desks.site_doc(site).await?.unwrap_or_default();
+        let key = Some(shown.key.pin());
+        if doc.adoptable != key && doc.key != key {
+            doc.adoptable = key;
+            let put = Op::SitePut { site: site.clone(), record: doc.encode().into() };
+            self.0.store.commit(vec![put], Preconditions::none()).await?;
+            tracing::warn!(%site, "a machine joined as this site in a life of the hub that is lost");
+        }
+        Ok(())
+    }
+
+    /// Takes the machine that has shown itself as this site.
+    pub(crate) async fn site_adopt(&self, site: SiteName, by: &By) -> Result<SiteView, Refusal> {
+        let held = self.0.desks.hold(&site).await;
+        let mut doc = self.doc(&site).await?;
+        let Some(key) = doc.adoptable else {
+            let detail = format!("no machine waits to be adopted as {site}");
+            return Err(Refusal::new(ProblemCode::SiteMissing, detail));
+        };
+        let now = self.now();
+        doc.hand_over(Some(key), now);
+        let ops = vec![
+            change_op(ChangeKind::SiteAdopted, &site, by, now),
+            Op::SitePut { site: site.clone(), record: doc.encode().into() },
+            self.0.desks.adopted(&site).await?,
+        ];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        held.part();
+        self.0.editions.publish().await;
+        self.site_show(site).await
     }
 
     fn certificate(

@@ -15,12 +15,13 @@ mod join;
 mod line;
 mod order;
 mod placement;
+mod recovery;
 mod site;
 
 pub use api::{addresses_wrong, openapi_json};
 pub use desk::{DeskError, Desks, Down, Line};
 pub use door::{Door, listen};
-pub use folder::{HubFolder, HubFolderError};
+pub use folder::{FOLDER_FILES, HubFolder, HubFolderError};
 pub use join::{JoinRefusal, Joined, TokenOrder};
 pub use server::{KeysError, Refusal, ServeError};
 pub use site::{SiteDoc, tags_wrong};
@@ -29,17 +30,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Clock, IncarnationId, Random, Timestamp};
 use identity::{Authority, CertificateDer, IdentityError, Key, Pin, ServerConfig, api_config};
-use server::{KeyParts, Keys, Listening, Shown};
+use server::{BackupSource, KeyParts, Keys, Listening, Pieces, Shown, backup, pieces};
 use spec::Catalog;
-use store::Store;
+use store::{Pace, Store, Upkeep};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use wire::{ApiKey, KeyCreated};
+use wire::{ApiKey, KeyCreated, ProblemCode, RecoveryView};
 
 use edition::Editions;
+use recovery::Recovery;
 
 /// What a hub is made of.
 pub struct Parts {
     pub store: Arc<dyn Store>,
+    /// The same, where it lies on a disk.
+    pub upkeep: Option<Arc<dyn Upkeep>>,
     pub authority: Authority,
     /// Authorities before it, whose certificates are still taken.
     pub former: Vec<CertificateDer<'static>>,
@@ -61,6 +66,9 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn Store>,
+    upkeep: Option<Arc<dyn Upkeep>>,
+    /// A backup reads the whole store; two would only make both slow.
+    backing_up: Arc<Semaphore>,
     authority: Arc<Authority>,
     former: Vec<CertificateDer<'static>>,
     root: Pin,
@@ -71,6 +79,9 @@ struct Inner {
     keys: Keys,
     catalog: Arc<dyn Catalog + Send + Sync>,
     editions: Arc<Editions>,
+    recovery: Arc<Recovery>,
+    /// It has lived before.
+    is_restored: bool,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
 }
@@ -83,22 +94,38 @@ pub enum OpenError {
     Keys(#[from] KeysError),
     #[error("cannot say what should be at the sites: {0}")]
     Edition(Refusal),
+    #[error("cannot say what was lost by the restore: {0}")]
+    Recovery(Refusal),
 }
 
 impl Hub {
     pub async fn open(parts: Parts) -> Result<Self, OpenError> {
-        let Parts { store, authority, former, before, addresses, own_key, clock, random, catalog } =
-            parts;
+        let Parts {
+            store,
+            upkeep,
+            authority,
+            former,
+            before,
+            addresses,
+            own_key,
+            clock,
+            random,
+            catalog,
+        } = parts;
         let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
         let name = authority.domain().to_string();
         let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
         let authority = Arc::new(authority);
+        let is_restored = !before.is_empty();
+        let recovery = Recovery::open(Arc::clone(&store), Arc::clone(&clock), is_restored);
+        let recovery = Arc::new(recovery.await.map_err(OpenError::Recovery)?);
         let editions = Arc::new(Editions::new(
             Arc::clone(&store),
             Arc::clone(&authority),
             root,
             Arc::clone(&clock),
             Arc::clone(&random),
+            Arc::clone(&recovery),
         ));
         // Before anybody comes: whoever is the first is told the same as the last.
         editions.turn().await.map_err(OpenError::Edition)?;
@@ -108,9 +135,12 @@ impl Hub {
             Arc::clone(&clock),
             Arc::clone(&random),
             Arc::clone(&editions),
+            Arc::clone(&recovery),
         );
         let inner = Inner {
             store,
+            upkeep,
+            backing_up: Arc::new(Semaphore::new(1)),
             authority,
             former,
             root,
@@ -121,6 +151,8 @@ impl Hub {
             keys,
             catalog,
             editions,
+            recovery,
+            is_restored,
             changing: tokio::sync::Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
@@ -166,9 +198,42 @@ impl Hub {
         self.0.root
     }
 
-    /// Publishes what should be at the sites, whenever that has changed, until it is dropped.
+    /// Publishes what should be at the sites, whenever that has changed, and gives orders that had to
+    /// wait for the recovery, until it is dropped.
     pub async fn keep_editions(&self) {
-        edition::keep(&self.0.editions, self.desks()).await;
+        let recovered = async {
+            self.0.recovery.over().await;
+            self.0.editions.changed();
+            self.desks().ordered_all().await;
+        };
+        tokio::join!(edition::keep(&self.0.editions, self.desks()), recovered);
+    }
+
+    /// The store as it is at this moment. Other work goes on.
+    pub(crate) fn backup(&self) -> Result<Pieces, Refusal> {
+        let turn = Arc::clone(&self.0.backing_up).try_acquire_owned().map_err(|_| {
+            Refusal::new(ProblemCode::Overloaded, "a backup is under way; wait for its end")
+        })?;
+        let source = self.0.upkeep.as_ref().map(|upkeep| BackupSource {
+            upkeep: Arc::clone(upkeep),
+            scratch: upkeep.scratch(),
+            clock: Arc::clone(&self.0.clock),
+            pace: Pace::Half,
+        });
+        let (out, pieces) = pieces();
+        tokio::spawn(async move {
+            backup(source, out).await;
+            drop(turn);
+        });
+        Ok(pieces)
+    }
+
+    /// How far the recovery is. Where it is over, what was held back is published before this returns.
+    pub(crate) async fn recovered(&self) -> Result<RecoveryView, Refusal> {
+        if !self.0.recovery.is_on() {
+            self.0.editions.publish().await;
+        }
+        Ok(self.0.recovery.view().await)
     }
 
     /// Who speaks for each site.

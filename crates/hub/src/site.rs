@@ -30,6 +30,16 @@ pub fn tags_wrong(tags: &BTreeMap<String, String>) -> Option<String> {
     })
 }
 
+/// Keys that were a site's once, kept for each site: one that nobody can use any more goes first.
+const VOID_MAX: usize = 16;
+
+/// A key that is nobody's any more, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Void {
+    pub key: Pin,
+    pub at: Timestamp,
+}
+
 /// What the hub's store has as a site's `record`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SiteDoc {
@@ -42,6 +52,13 @@ pub struct SiteDoc {
     /// It is left out where sites are meant by tags, or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned_at: Option<Timestamp>,
+    /// Keys that were its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<Void>,
+    /// Of a machine that has a later certificate for this site than this hub has given: one that joined in
+    /// a life that is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoptable: Option<Pin>,
 }
 
 impl SiteDoc {
@@ -49,6 +66,26 @@ impl SiteDoc {
     pub(crate) fn tag(&mut self, set: BTreeMap<String, String>) -> Result<(), String> {
         self.tags.extend(set);
         tags_wrong(&self.tags).map_or(Ok(()), Err)
+    }
+
+    /// Somebody is the site from now on, or nobody: whose key it was can do nothing any more.
+    pub(crate) fn hand_over(&mut self, key: Option<Pin>, now: Timestamp) {
+        if let Some(before) = self.key.filter(|before| Some(*before) != key)
+            && self.void.iter().all(|void| void.key != before)
+        {
+            self.void.push(Void { key: before, at: now });
+            let surplus = self.void.len().saturating_sub(VOID_MAX);
+            self.void.drain(..surplus);
+        }
+        self.adoptable = None;
+        match key {
+            Some(key) => {
+                self.key = Some(key);
+                (self.joined_at, self.revoked_at) = (Some(now), None);
+            }
+            // Whose it was is still shown.
+            None => self.revoked_at = Some(now),
+        }
     }
 
     /// Whether nobody has been this site, and nobody has decided that none shall be.

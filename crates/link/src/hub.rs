@@ -42,6 +42,8 @@ pub struct Kept {
     /// The newest last; at most [`RETIRED_MAX`].
     pub retired: Vec<IncarnationId>,
     pub quarantine: Option<Suspicion>,
+    /// The life of the hub in which the site has handed over all that it held when it came.
+    pub settled: Option<IncarnationId>,
 }
 
 /// The incarnation that is the site.
@@ -130,6 +132,8 @@ pub enum Write {
     },
     Quarantine(Suspicion),
     Health(Health),
+    /// In this life of the hub the site has handed over all that it held when it came.
+    Settled(IncarnationId),
 }
 
 /// When, and a number that nobody can guess.
@@ -186,6 +190,8 @@ struct Host {
     is_ordered: bool,
     /// Orders that were given in this session.
     given: HashSet<OrderId>,
+    /// It is being written that all is there that it came with.
+    is_settling: bool,
 }
 
 /// Whom an answer is for.
@@ -239,8 +245,22 @@ impl Seat {
             }
             Input::Piece(piece) => self.give(piece.map(HubFrame::Document), &mut effects),
         }
+        self.settle(&mut effects);
         self.consider(moment, &mut effects);
         effects
+    }
+
+    /// Writes down, once in a life of the hub, that all is durable here that the site came with.
+    fn settle(&mut self, effects: &mut Vec<Effect>) {
+        let Some(host) = self.host.as_mut().filter(|host| !host.is_settling) else { return };
+        let Some(present) = self.kept.present else { return };
+        let have = |stream| present.heads.get(stream).map_or(0, |head| head.position);
+        let is_all = Stream::ALL.into_iter().all(|stream| have(stream) >= *host.last.get(stream));
+        if is_all && self.kept.settled != Some(self.kept.hub) {
+            host.is_settling = true;
+            self.writing.push_back(Awaited::Nobody);
+            effects.push(Effect::Write(Write::Settled(self.kept.hub)));
+        }
     }
 
     fn frame(
@@ -379,6 +399,7 @@ impl Seat {
             is_reading: true,
             is_ordered: false,
             given: HashSet::new(),
+            is_settling: false,
         });
         self.writing.push_back(Awaited::Nobody);
         effects.push(Effect::Write(Write::Confirm { session }));
@@ -533,6 +554,7 @@ impl Seat {
             }
             Write::Quarantine(suspicion) => self.kept.quarantine = Some(suspicion),
             Write::Health(_) => {}
+            Write::Settled(hub) => self.kept.settled = Some(hub),
         }
     }
 

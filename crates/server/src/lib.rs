@@ -2,17 +2,20 @@
 //! it is refused, and how one listens and stops.
 
 mod access;
+mod backup;
 mod caller;
 mod change;
 mod extract;
 mod guard;
 mod key;
 mod operation;
+mod pieces;
 mod refusal;
 mod serve;
 mod workflow;
 
 pub use access::Roles;
+pub use backup::{BACKUP_MEDIA_TYPE, Source as BackupSource, backup};
 pub use caller::{Caller, SomeAdmin, reason_of};
 pub use change::change_op;
 pub use extract::{
@@ -21,6 +24,7 @@ pub use extract::{
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
 pub use key::{KeyParts, Keys, KeysError};
 pub use operation::with_keys;
+pub use pieces::{Out, Pieces, Unread, pieces, stream};
 pub use refusal::{Refusal, finished, internal};
 pub use serve::{Listening, ServeError, Shown, serve};
 pub use workflow::{finding, invalid, revision_view, workflow_view};

@@ -36,6 +36,7 @@ pub use evaluate::Evaluators;
 pub use metrics::StoreFigures;
 pub use retention::{Tidied, TidyError, Tidying};
 pub use schedule::{Heard, Sets, Taken, Whole};
+pub use server::Pieces;
 pub use server::ServeError;
 pub use site::{Parts, Site, SiteError};
-pub use upkeep::{Busy, Custodian, ExportFilter, Pieces};
+pub use upkeep::{Busy, Custodian, ExportFilter};

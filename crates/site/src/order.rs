@@ -202,6 +202,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::OrderMissing
         | ProblemCode::PlacementMissing
         | ProblemCode::SiteCordoned
+        | ProblemCode::Recovering
         | ProblemCode::KeyRequired
         | ProblemCode::RoleMissing
         | ProblemCode::KeyMissing

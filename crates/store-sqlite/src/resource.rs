@@ -15,6 +15,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Piece => 4,
         ResourceKind::Text => 5,
         ResourceKind::Managed => 6,
+        ResourceKind::Recovery => 7,
     }
 }
 

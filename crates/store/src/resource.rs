@@ -22,6 +22,8 @@ pub enum ResourceKind {
     Text,
     /// At a site: a workflow that is its hub's.
     Managed,
+    /// At a hub: what it has lost by being brought back from a backup.
+    Recovery,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,13 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 6] =
-        [Self::Key, Self::Placement, Self::Edition, Self::Piece, Self::Text, Self::Managed];
+    pub const ALL: [Self; 7] = [
+        Self::Key,
+        Self::Placement,
+        Self::Edition,
+        Self::Piece,
+        Self::Text,
+        Self::Managed,
+        Self::Recovery,
+    ];
 }

@@ -18,6 +18,10 @@ pub struct Head {
     pub root: Digest,
     pub leaves: u64,
     pub at: Timestamp,
+    /// Keys of sites that are nobody's any more, by their pins: a hub that was brought back from a backup
+    /// learns from its sites whom it had sent away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<Digest>,
 }
 
 /// What should be at one site.

@@ -21,11 +21,19 @@ pub enum SiteState {
     /// Somebody may be a copy of it; nothing is taken until a person decides.
     Quarantined,
     Revoked,
+    /// A machine has a certificate of this hub, which does not know it: it joined in a life that is lost.
+    ToBeAdopted,
 }
 
 impl SiteState {
-    pub const ALL: [Self; 5] =
-        [Self::Invited, Self::Online, Self::Silent, Self::Quarantined, Self::Revoked];
+    pub const ALL: [Self; 6] = [
+        Self::Invited,
+        Self::Online,
+        Self::Silent,
+        Self::Quarantined,
+        Self::Revoked,
+        Self::ToBeAdopted,
+    ];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -35,6 +43,7 @@ impl SiteState {
             Self::Silent => "silent",
             Self::Quarantined => "quarantined",
             Self::Revoked => "revoked",
+            Self::ToBeAdopted => "to be adopted",
         }
     }
 }
@@ -183,6 +192,14 @@ pub struct SiteCordon {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SiteRevoke {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Takes the machine that shows a certificate for this site. `POST /api/v1/sites/{site}/adopt`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SiteAdopt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -15,6 +15,9 @@ pub struct HubHealth {
     pub domain: String,
     /// Sites that hold a line now.
     pub sites_online: u64,
+    /// It was brought back from a backup, and waits for its sites: `isonomy hub recovery show`.
+    #[serde(default)]
+    pub recovering: bool,
     pub now: String,
 }
 

@@ -17,6 +17,7 @@ pub mod log;
 pub mod order;
 pub mod page;
 pub mod problem;
+pub mod recovery;
 pub mod run;
 pub mod secret;
 pub mod site;
@@ -30,8 +31,8 @@ pub use desired::{
 };
 pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use fleet::{
-    DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteCordon,
-    SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
+    DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteAdopt,
+    SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
 };
 pub use hub::{HubHealth, HubVersion};
 pub use key::{
@@ -41,6 +42,7 @@ pub use key::{
 pub use log::LogView;
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
+pub use recovery::{RecoveryEnd, RecoveryView, RecoveryWaive};
 pub use run::{
     AttemptView, By, ChildView, CrossingView, FollowEvent, ParentView, RunCommand, RunDetail,
     RunEventView, RunResult, RunStart, RunUsage, RunView, TaskView,

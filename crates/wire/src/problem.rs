@@ -116,6 +116,9 @@ pub enum ProblemCode {
     /// The site is cordoned.
     #[serde(rename = "FLT-005")]
     SiteCordoned,
+    /// The hub was brought back from a backup, and waits for its sites.
+    #[serde(rename = "FLT-006")]
+    Recovering,
     /// The request has no key, or none that is good.
     #[serde(rename = "KEY-001")]
     KeyRequired,
@@ -134,7 +137,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -171,6 +174,7 @@ impl ProblemCode {
         Self::OrderMissing,
         Self::PlacementMissing,
         Self::SiteCordoned,
+        Self::Recovering,
         Self::KeyRequired,
         Self::RoleMissing,
         Self::KeyMissing,
@@ -217,6 +221,7 @@ impl ProblemCode {
             Self::OrderMissing => "FLT-003",
             Self::PlacementMissing => "FLT-004",
             Self::SiteCordoned => "FLT-005",
+            Self::Recovering => "FLT-006",
             Self::KeyRequired => "KEY-001",
             Self::RoleMissing => "KEY-002",
             Self::KeyMissing => "KEY-003",
@@ -264,6 +269,7 @@ impl ProblemCode {
             Self::OrderMissing => "No such order",
             Self::PlacementMissing => "No such placement",
             Self::SiteCordoned => "The site is cordoned",
+            Self::Recovering => "The hub recovers",
             Self::KeyRequired => "A key is needed",
             Self::RoleMissing => "The key has no such role",
             Self::KeyMissing => "No such key",
@@ -301,6 +307,7 @@ impl ProblemCode {
             | Self::SecretElsewhere
             | Self::SiteJoined
             | Self::SiteCordoned
+            | Self::Recovering
             | Self::KeyExists
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit | Self::KeyLimit => 413,

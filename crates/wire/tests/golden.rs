@@ -37,7 +37,8 @@ fn raw(text: &str) -> Box<RawValue> {
 
 fn signed() -> Signed {
     let root = Digest::of(b"root");
-    let head = edition::Head { number: 7, root, leaves: 3, at: AT };
+    let head =
+        edition::Head { number: 7, root, leaves: 3, at: AT, revoked: vec![Digest::of(b"key")] };
     Signed {
         head: raw(&String::from_utf8(head.encode()).expect("text")),
         signature: "c2lnbmF0dXJl".to_owned(),

@@ -27,6 +27,71 @@ pub enum HubCommand {
     Serve(HubServe),
     /// Let machines become sites
     Token(TokenArgs),
+    /// Write the whole hub into one file, while it works
+    Backup(HubBackup),
+    /// Make a hub from such a file, in a folder that has none
+    Restore(HubRestore),
+    /// What a hub that was brought back waits for
+    Recovery(RecoveryArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct HubBackup {
+    /// The file to make: it holds the key of the hub's authority
+    pub file: PathBuf,
+    /// Folder of the hub
+    #[arg(long, default_value = address::HUB_DATA, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct HubRestore {
+    /// What `hub backup` has made
+    pub file: PathBuf,
+    /// The folder to make
+    #[arg(long, default_value = address::HUB_DATA, value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RecoveryArgs {
+    #[command(subcommand)]
+    pub command: Option<RecoveryCommand>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecoveryCommand {
+    /// Show which sites have not told yet what they hold
+    Show(OutputArgs),
+    /// Do not wait for these sites
+    Waive(RecoveryWaive),
+    /// Wait for nobody any more: what this hub says is the newest from now on
+    End(RecoveryEnd),
+}
+
+#[derive(Debug, Args)]
+pub struct RecoveryWaive {
+    #[arg(value_name = "SITE", value_parser = SiteName::parse, required_unless_present = "all")]
+    pub sites: Vec<SiteName>,
+    /// All that are waited for now
+    #[arg(long, conflicts_with = "sites")]
+    pub all: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RecoveryEnd {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,31 @@ pub enum SiteCommand {
     Serve(DevArgs),
     /// Show how the site is, and its line to the hub; also with the line down
     Status(OutputArgs),
+    /// Write the whole site but for its secrets into one file, while it works
+    Backup(SiteBackup),
+    /// Make a site from such a file, in a folder that has none
+    Restore(SiteRestore),
+}
+
+#[derive(Debug, Args)]
+pub struct SiteBackup {
+    /// The file to make: it holds the key by which the site is known to its hub
+    pub file: PathBuf,
+    /// Folder of the site
+    #[arg(long, default_value = address::DATA, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Leave that key out: whoever brings the site back needs a token that was made with `--replace`
+    #[arg(long)]
+    pub without_identity: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SiteRestore {
+    /// What `site backup` has made
+    pub file: PathBuf,
+    /// The folder to make
+    #[arg(long, default_value = address::DATA, value_name = "DIR")]
+    pub data: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -57,6 +82,8 @@ pub enum SitesCommand {
     Uncordon(SitesCordon),
     /// Have nobody be this site any more, from its next frame on
     Revoke(SitesRevoke),
+    /// After the hub was brought back from a backup: take the machine that says it is this site
+    Adopt(SitesRevoke),
 }
 
 #[derive(Debug, Clone, Args)]

@@ -3,9 +3,11 @@
 //!
 //! The manifest is written last: a folder without one is a backup that was broken off.
 
+mod bundle;
 mod receive;
 mod restore;
 
+pub use bundle::{Kind, pack, unpack};
 pub use receive::receive;
 pub use restore::restore;
 
@@ -73,11 +75,16 @@ impl Manifest {
 
 /// Where a file of a backup may lie. Whatever a manifest says, nothing is read or written elsewhere.
 fn place(folder: &Path, about: &BackupFile) -> Outcome<PathBuf> {
+    place_among(folder, about, &[])
+}
+
+/// The same, with these beside what is in every backup.
+fn place_among(folder: &Path, about: &BackupFile, others: &[&str]) -> Outcome<PathBuf> {
     let name = about.file.as_str();
     let is_blob = about.digest.strip_prefix("b3:").is_some_and(|hex| {
         about.digest.parse::<Digest>().is_ok() && name == format!("blobs/{}/{hex}", &hex[..2])
     });
-    if is_blob || name == store_sqlite::DATABASE_FILE {
+    if is_blob || name == store_sqlite::DATABASE_FILE || others.contains(&name) {
         Ok(folder.join(name))
     } else {
         Err(Failure::usage(format!("a backup has no file `{}`", crate::output::clip(name, 80))))

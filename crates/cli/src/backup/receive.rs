@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use base::Digest;
 use bytes::{Buf as _, Bytes, BytesMut};
-use wire::{BackupFile, BackupLine, StoreFailure};
+use serde::de::DeserializeOwned;
+use wire::{BackupFile, BackupLine, BackupStore, StoreFailure};
 
 use super::{MANIFEST, Manifest, create, failed, make_folder, place, sync_names};
 use crate::failure::{Failure, Outcome};
@@ -20,7 +21,25 @@ pub async fn receive(
     next: &mut impl AsyncFnMut() -> Outcome<Option<Bytes>>,
 ) -> Outcome<Manifest> {
     prepare(folder)?;
-    let mut pieces = Incoming { next, read: BytesMut::new() };
+    let received = unpack(&mut Incoming::new(next), |about| place(folder, about)).await?;
+    sync_names(folder, received.places.iter()).map_err(|cause| failed(folder, &cause))?;
+    let manifest = Manifest::new(received.store, received.files);
+    finish(folder, &manifest)?;
+    Ok(manifest)
+}
+
+/// What has come, and lies where it should.
+pub(super) struct Received {
+    pub store: BackupStore,
+    pub files: Vec<BackupFile>,
+    pub places: Vec<PathBuf>,
+}
+
+/// Writes each file to its place, durably but for its name.
+pub(super) async fn unpack<N: AsyncFnMut() -> Outcome<Option<Bytes>>>(
+    pieces: &mut Incoming<'_, N>,
+    place: impl Fn(&BackupFile) -> Outcome<PathBuf>,
+) -> Outcome<Received> {
     let store = match pieces.line().await? {
         BackupLine::Store(store) => store,
         BackupLine::Failed(failure) => return Err(not_made(&failure)),
@@ -30,8 +49,8 @@ pub async fn receive(
     loop {
         match pieces.line().await? {
             BackupLine::File(about) => {
-                let at = place(folder, &about)?;
-                file(&at, &about, &mut pieces).await?;
+                let at = place(&about)?;
+                file(&at, &about, pieces).await?;
                 files.push(about);
                 places.push(at);
             }
@@ -40,10 +59,7 @@ pub async fn receive(
             BackupLine::Done(_) | BackupLine::Store(_) => return Err(unexpected()),
         }
     }
-    sync_names(folder, places.iter()).map_err(|cause| failed(folder, &cause))?;
-    let manifest = Manifest::new(store, files);
-    finish(folder, &manifest)?;
-    Ok(manifest)
+    Ok(Received { store, files, places })
 }
 
 fn prepare(folder: &Path) -> Outcome<()> {
@@ -97,12 +113,17 @@ fn finish(folder: &Path, manifest: &Manifest) -> Outcome<()> {
     write().map_err(|cause| failed(&file, &cause))
 }
 
-struct Incoming<'a, N> {
+/// Lines, and bytes between them.
+pub(super) struct Incoming<'a, N> {
     next: &'a mut N,
     read: BytesMut,
 }
 
-impl<N: AsyncFnMut() -> Outcome<Option<Bytes>>> Incoming<'_, N> {
+impl<'a, N: AsyncFnMut() -> Outcome<Option<Bytes>>> Incoming<'a, N> {
+    pub(super) fn new(next: &'a mut N) -> Self {
+        Self { next, read: BytesMut::new() }
+    }
+
     async fn more(&mut self) -> Outcome<()> {
         match (self.next)().await? {
             Some(piece) => {
@@ -114,7 +135,7 @@ impl<N: AsyncFnMut() -> Outcome<Option<Bytes>>> Incoming<'_, N> {
         }
     }
 
-    async fn line(&mut self) -> Outcome<BackupLine> {
+    pub(super) async fn line<T: DeserializeOwned>(&mut self) -> Outcome<T> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let line = self.read.split_to(end);
@@ -129,7 +150,7 @@ impl<N: AsyncFnMut() -> Outcome<Option<Bytes>>> Incoming<'_, N> {
     }
 
     /// At most so many bytes, and at least one.
-    async fn some(&mut self, most: u64) -> Outcome<BytesMut> {
+    pub(super) async fn some(&mut self, most: u64) -> Outcome<BytesMut> {
         if self.read.is_empty() {
             self.more().await?;
         }
@@ -138,11 +159,11 @@ impl<N: AsyncFnMut() -> Outcome<Option<Bytes>>> Incoming<'_, N> {
     }
 }
 
-fn not_made(failure: &StoreFailure) -> Failure {
+pub(super) fn not_made(failure: &StoreFailure) -> Failure {
     Failure::internal(format!("the backup was not made: {}", failure.detail))
 }
 
-fn unexpected() -> Failure {
+pub(super) fn unexpected() -> Failure {
     Failure::internal("the backup is not what this version expects")
         .hint("use the version of the program that the site has")
 }

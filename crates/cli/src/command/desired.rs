@@ -39,6 +39,7 @@ pub async fn apply(api: &Api, documents: &[Document], args: &ApplyArgs) -> Outco
         "{} will be told; `isonomy sites` shows how far they are",
         counted(done.sites.len(), "site")
     ));
+    super::recovery::say_if_on(api).await?;
     Ok(Exit::Ok)
 }
 

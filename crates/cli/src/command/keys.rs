@@ -8,7 +8,7 @@ use wire::{KeyCreate, KeyRevoke, KeyView, Role, Whoami};
 use super::{any_api, pages, say_next};
 use crate::args::key::{KeysArgs, KeysCommand, KeysCreate, KeysList, KeysRevoke};
 use crate::args::{Global, OutputArgs};
-use crate::confirm::confirmed;
+use crate::confirm::agreed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -70,15 +70,8 @@ async fn revoke(global: &Global, args: KeysRevoke) -> Outcome {
     let KeysRevoke { name, yes, reason } = args;
     let api = any_api(global)?;
     let question = format!("revoke the key `{name}` at {}", api.address());
-    if !yes {
-        match confirmed(&question)? {
-            Some(true) => {}
-            Some(false) => return Err(Failure::new(Exit::Cancelled, "nothing was revoked")),
-            None => {
-                return Err(Failure::usage(format!("nobody is there to confirm: {question}"))
-                    .hint("pass `--yes`"));
-            }
-        }
+    if !agreed(yes, &question, &format!("the key `{name}` is revoked"))? {
+        return Ok(Exit::Cancelled);
     }
     api.key_revoke(&name, &KeyRevoke { reason }).await?;
     output::say(&format!("`{name}` is revoked"));

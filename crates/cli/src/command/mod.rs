@@ -15,6 +15,7 @@ pub mod init;
 pub mod keys;
 pub mod order;
 pub mod placements;
+pub mod recovery;
 pub mod run;
 pub mod runs;
 pub mod schema;
@@ -25,6 +26,7 @@ pub mod store;
 pub mod test;
 pub mod validate;
 pub mod version;
+pub mod whole;
 pub mod workflows;
 
 use wire::Page;
@@ -71,11 +73,22 @@ pub fn perform(cli: Cli) -> Outcome {
             HubCommand::Init(args) => runtime::site()?.block_on(hub::init(&args)),
             HubCommand::Serve(args) => runtime::site()?.block_on(hub::serve(args)),
             HubCommand::Token(args) => runtime::client()?.block_on(hub::token(&global, args)),
+            HubCommand::Backup(args) => {
+                runtime::site()?.block_on(whole::hub_backup(&global, &args))
+            }
+            HubCommand::Restore(args) => runtime::site()?.block_on(whole::hub_restore(&args)),
+            HubCommand::Recovery(args) => {
+                runtime::client()?.block_on(recovery::recovery(&global, args))
+            }
         },
         Command::Site(args) => match args.command {
             SiteCommand::Join(args) => site::join(args),
             SiteCommand::Serve(args) => runtime::site()?.block_on(dev::dev(args)),
             SiteCommand::Status(args) => runtime::client()?.block_on(site::status(&global, args)),
+            SiteCommand::Backup(args) => {
+                runtime::site()?.block_on(whole::site_backup(&global, &args))
+            }
+            SiteCommand::Restore(args) => runtime::site()?.block_on(whole::site_restore(&args)),
         },
         Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
         Command::Placements(args) => {

@@ -45,6 +45,7 @@ pub async fn run(global: &Global, args: RunArgs) -> Outcome {
     let api = hub_api(global)?;
     let mut interrupt = Interrupt::typed()?;
     let mut orders = api.order_create(&ask).await?.items;
+    super::recovery::say_if_on(&api).await?;
     let now = SystemClock.now();
     orders.iter().for_each(|order| say(order, now));
     let mut is_interrupted = false;

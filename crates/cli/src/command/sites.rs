@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use base::{Clock as _, SystemClock, Timestamp};
-use wire::{SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView};
+use wire::{SiteAdopt, SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView};
 
 use super::{hub_api, pages, say_next};
 use crate::args::Global;
 use crate::args::site::{
     SitesArgs, SitesCommand, SitesCordon, SitesList, SitesRevoke, SitesShow, SitesTag,
 };
-use crate::confirm::confirmed;
+use crate::confirm::agreed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -25,6 +25,7 @@ pub async fn sites(global: &Global, args: SitesArgs) -> Outcome {
         SitesCommand::Cordon(args) => cordon(global, args, true).await,
         SitesCommand::Uncordon(args) => cordon(global, args, false).await,
         SitesCommand::Revoke(args) => revoke(global, args).await,
+        SitesCommand::Adopt(args) => adopt(global, args).await,
     }
 }
 
@@ -36,6 +37,7 @@ async fn list(global: &Global, args: SitesList) -> Outcome {
         output::say(&counts(&page.items));
     }
     say_next(page.next.as_deref());
+    super::recovery::say_if_on(&api).await?;
     Ok(Exit::Ok)
 }
 
@@ -145,21 +147,27 @@ fn changes(texts: &[String]) -> Outcome<Changes> {
 async fn revoke(global: &Global, args: SitesRevoke) -> Outcome {
     let SitesRevoke { site, yes, reason } = args;
     let api = hub_api(global)?;
-    if !yes {
-        let question = format!("revoke the site {site} at {}", api.address());
-        let answer = confirmed(&question)?.ok_or_else(|| {
-            Failure::usage(format!("nobody is there to confirm that {site} is revoked"))
-                .hint("pass `--yes` to do it without being asked")
-        })?;
-        if !answer {
-            output::say("nothing was changed");
-            return Ok(Exit::Cancelled);
-        }
+    let question = format!("revoke the site {site} at {}", api.address());
+    if !agreed(yes, &question, &format!("{site} is revoked"))? {
+        return Ok(Exit::Cancelled);
     }
     api.site_revoke(&site, &SiteRevoke { reason }).await?;
     output::say(&format!(
         "revoked {site}: it goes on alone, and the hub takes nothing from it; a token made with `--replace` brings it back"
     ));
+    Ok(Exit::Ok)
+}
+
+async fn adopt(global: &Global, args: SitesRevoke) -> Outcome {
+    let SitesRevoke { site, yes, reason } = args;
+    let api = hub_api(global)?;
+    let question =
+        format!("take the machine that says it is {site} as that site at {}", api.address());
+    if !agreed(yes, &question, &format!("a machine becomes {site}"))? {
+        return Ok(Exit::Cancelled);
+    }
+    api.site_adopt(&site, &SiteAdopt { reason }).await?;
+    output::say(&format!("{site} is that machine now; it comes within a minute"));
     Ok(Exit::Ok)
 }
 

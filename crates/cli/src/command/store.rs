@@ -42,14 +42,14 @@ pub async fn store(global: &Global, args: StoreArgs) -> Outcome {
 }
 
 /// Where the pieces come from.
-enum Pieces {
+pub enum Pieces {
     Site(operator::Pieces),
     /// From the folder itself, which is held meanwhile.
     Folder(site::Pieces, Arc<SqliteStore>),
 }
 
 impl Pieces {
-    async fn next(&mut self) -> Outcome<Option<Bytes>> {
+    pub async fn next(&mut self) -> Outcome<Option<Bytes>> {
         match self {
             Self::Site(pieces) => Ok(pieces.next().await.transpose()?),
             Self::Folder(pieces, _store) => Ok(pieces.recv().await),
@@ -65,7 +65,7 @@ fn look(data: &Path) -> Result<Arc<SqliteStore>, OpenError> {
     SqliteStore::look(data).map(Arc::new)
 }
 
-fn not_opened(error: OpenError) -> Failure {
+pub fn not_opened(error: OpenError) -> Failure {
     let text = error.to_string();
     match error {
         OpenError::Missing { .. } => Failure::usage(text),
@@ -81,7 +81,7 @@ fn custodian(store: &Arc<SqliteStore>, scratch: Option<&Path>) -> Custodian {
 }
 
 /// Nobody else could have a job under way.
-fn begun<T>(job: Result<T, site::Busy>) -> T {
+pub fn begun<T>(job: Result<T, site::Busy>) -> T {
     job.unwrap_or_else(|_| unreachable!("a custodian of one command has one job"))
 }
 

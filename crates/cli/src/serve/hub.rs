@@ -8,7 +8,7 @@ use base::{SystemClock, SystemRandom};
 use hub::{Door, Hub, HubFolder, Parts};
 use identity::Pin;
 use server::Listening;
-use store::Store;
+use store::{Store, Upkeep};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -158,6 +158,7 @@ async fn open(
 ) -> Outcome<Hub> {
     let parts = Parts {
         store: Arc::clone(store) as Arc<dyn Store>,
+        upkeep: Some(Arc::clone(store) as Arc<dyn Upkeep>),
         authority: folder.authority().map_err(|error| internal(&error))?,
         former: Vec::new(),
         before: folder.before(store.incarnation()).map_err(|error| internal(&error))?,

@@ -15,6 +15,7 @@ mod keys;
 mod left;
 mod local;
 mod promise;
+mod recovery;
 mod resources;
 mod run;
 mod runs;

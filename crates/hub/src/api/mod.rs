@@ -4,7 +4,9 @@ mod desired;
 mod doc;
 mod hub;
 mod order;
+mod recovery;
 mod site;
+mod store;
 mod token;
 
 pub use token::addresses_wrong;
@@ -36,6 +38,11 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(site::site_tag))
         .routes(routes!(site::site_cordon))
         .routes(routes!(site::site_revoke))
+        .routes(routes!(site::site_adopt))
+        .routes(routes!(recovery::recovery_show))
+        .routes(routes!(recovery::recovery_waive))
+        .routes(routes!(recovery::recovery_end))
+        .routes(routes!(store::store_backup))
         .routes(routes!(token::token_create))
         .routes(routes!(desired::desired_apply))
         .routes(routes!(desired::workflow_list))
@@ -90,7 +97,8 @@ impl From<JoinRefusal> for Refusal {
         match refusal {
             JoinRefusal::Life => Self::parameter("ttlSeconds", refusal),
             JoinRefusal::Tags(what) => Self::parameter("tags", what),
-            JoinRefusal::Exists(_) | JoinRefusal::Revoked(_) => {
+            JoinRefusal::Recovering => Self::new(ProblemCode::Recovering, refusal.to_string()),
+            JoinRefusal::Exists(_) | JoinRefusal::Revoked(_) | JoinRefusal::Adopt(_) => {
                 Self::new(ProblemCode::SiteJoined, refusal.to_string())
             }
             JoinRefusal::Desk(error) => error.into(),

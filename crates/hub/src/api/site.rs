@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, State};
 use base::SiteName;
 use http::request::Parts;
 use server::{Body, Caller, PageQuery, Path, Query, Refusal, finished};
-use wire::{Page, Problem, Role, SiteCordon, SiteRevoke, SiteTag, SiteView};
+use wire::{Page, Problem, Role, SiteAdopt, SiteCordon, SiteRevoke, SiteTag, SiteView};
 
 use crate::Hub;
 use crate::site::tags_wrong;
@@ -139,4 +139,25 @@ pub(super) async fn site_revoke(
 ) -> Result<Json<SiteView>, Refusal> {
     let by = caller.because(change.reason)?;
     Ok(Json(finished(async move { hub.site_revoke(site, &by).await }).await?))
+}
+
+/// Takes the machine that shows a certificate of a time that this hub has lost as the site.
+#[utoipa::path(
+    post, path = "/api/v1/sites/{site}/adopt", tag = "sites",
+    security(("key" = ["admin"])),
+    params(("site" = String, Path)),
+    request_body = SiteAdopt,
+    responses(
+        (status = 200, body = SiteView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_adopt(
+    State(hub): State<Hub>,
+    OfSite(site): OfSite,
+    caller: Caller,
+    Body(change): Body<SiteAdopt, CHANGE_BYTES_MAX>,
+) -> Result<Json<SiteView>, Refusal> {
+    let by = caller.because(change.reason)?;
+    Ok(Json(finished(async move { hub.site_adopt(site, &by).await }).await?))
 }

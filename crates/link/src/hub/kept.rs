@@ -34,6 +34,9 @@ pub struct SeatDoc {
     /// How it said it is.
     #[serde(default)]
     pub health: Option<Health>,
+    /// The life of the hub in which the site has handed over all that it held when it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<IncarnationId>,
     /// When something was last written for it.
     pub heard_at: Option<Timestamp>,
 }
@@ -60,19 +63,31 @@ impl SeatDoc {
             expected: self.expected,
             retired: self.retired.clone(),
             quarantine: self.quarantine,
+            settled: self.settled,
         }
     }
 
     /// What is to be committed where a machine has joined as the site: who it was is retired, and this
     /// incarnation is waited for.
     pub fn joined(&mut self, site: &SiteName, joined: IncarnationId) -> Op {
+        self.vacate(Some(joined));
+        self.op(site)
+    }
+
+    /// The same for a machine that has joined in a life of the hub that is lost: it is the site, whatever
+    /// it comes with.
+    pub fn adopted(&mut self, site: &SiteName) -> Op {
+        self.vacate(None);
+        self.op(site)
+    }
+
+    fn vacate(&mut self, expected: Option<IncarnationId>) {
         if let Some(present) = self.present.take() {
             self.retire(&[present.incarnation]);
         }
-        let expected = self.expected.replace(joined).filter(|before| *before != joined);
-        self.retire(expected.as_slice());
-        (self.quarantine, self.health) = (None, None);
-        self.op(site)
+        let before = std::mem::replace(&mut self.expected, expected);
+        self.retire(before.filter(|before| Some(*before) != expected).as_slice());
+        (self.quarantine, self.health, self.settled) = (None, None, None);
     }
 
     /// What is to be committed where the site was there until `now`.
@@ -125,6 +140,7 @@ impl SeatDoc {
             }
             Write::Quarantine(suspicion) => self.quarantine = Some(*suspicion),
             Write::Health(health) => self.health = Some(health.clone()),
+            Write::Settled(hub) => self.settled = Some(*hub),
         }
         ops.push(self.op(site));
         ops

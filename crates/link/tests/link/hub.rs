@@ -130,7 +130,7 @@ impl Hub {
 /// Nobody looks at more of it than its number: the rest is judged by whoever carries frames.
 pub fn edition(number: u64, root: &[u8]) -> Edition {
     let root = Digest::of(root);
-    let head = wire::edition::Head { number, root, leaves: 1, at: NOW };
+    let head = wire::edition::Head { number, root, leaves: 1, at: NOW, revoked: Vec::new() };
     let raw = |bytes| RawValue::from_string(String::from_utf8(bytes).expect("text")).expect("JSON");
     let (signature, chain) = (String::new(), Vec::new());
     let signed = Signed { head: raw(head.encode()), signature, chain, ledger: None };

@@ -2,20 +2,18 @@
 //! ended.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base::{Namespace, RunId};
-use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use server::Query;
+use server::{BACKUP_MEDIA_TYPE, Query, stream};
 use utoipa::IntoParams;
 use wire::{BackupLine, Problem, ProblemCode, StoreCheckLine, StoreCompacted};
 
 use super::run::since;
 use crate::refusal::Refusal;
 use crate::site::Site;
-use crate::upkeep::{Busy, ExportFilter, Pieces};
+use crate::upkeep::{Busy, ExportFilter};
 
 const LINES: &str = "application/x-ndjson";
 
@@ -54,7 +52,7 @@ pub(super) async fn store_check(State(site): State<Site>) -> Result<Response, Re
     )
 )]
 pub(super) async fn store_backup(State(site): State<Site>) -> Result<Response, Refusal> {
-    Ok(stream(site.0.custodian.backup()?, "application/x-isonomy-backup"))
+    Ok(stream(site.0.custodian.backup()?, BACKUP_MEDIA_TYPE))
 }
 
 /// Everything readable, for other programs: `docs/spec/export.md`.
@@ -93,14 +91,6 @@ pub(super) async fn store_compact(
     State(site): State<Site>,
 ) -> Result<Json<StoreCompacted>, Refusal> {
     Ok(Json(site.compact().await?))
-}
-
-fn stream(pieces: Pieces, kind: &'static str) -> Response {
-    let pieces = futures::stream::unfold(pieces, |mut pieces| async {
-        let piece = pieces.recv().await?;
-        Some((Ok::<_, std::convert::Infallible>(piece), pieces))
-    });
-    ([(CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response()
 }
 
 impl From<Busy> for Refusal {

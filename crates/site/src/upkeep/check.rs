@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use base::RunId;
 use engine::check::{Checker, Told, Totals};
+use server::{Out, Unread};
 use store::Finding;
 use tokio::sync::mpsc;
 use wire::{StoreCheckLine, StoreFailure, StoreFinding, StoreTotals};
 
-use super::{Inner, Out, Unread};
+use super::Inner;
 
 /// Things that wait to be told.
 const TOLD_WAITING_MAX: usize = 16;

@@ -9,9 +9,10 @@ use base::{Namespace, RunId, Timestamp};
 use engine::format::RecordDoc;
 use serde::Serialize;
 use serde_json::{Value, json};
+use server::{Out, Unread};
 use store::{BlobId, EventQuery, RunQuery, RunRow, Sequence, StoreError};
 
-use super::{Inner, Out, Unread};
+use super::Inner;
 
 const EXPORT_TYPE: &str = "isonomy.export";
 const EXPORT_VERSION: u32 = 1;

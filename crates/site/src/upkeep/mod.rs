@@ -8,7 +8,6 @@
 //!
 //! A job makes no more than its reader takes, and ends when the reader goes.
 
-mod backup;
 mod check;
 mod export;
 
@@ -16,20 +15,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::Clock;
-use bytes::Bytes;
 use engine::driver::Driver;
-use serde::Serialize;
+use server::{BackupSource, Out, Pieces, backup, pieces};
 use store::{Pace, Store, Upkeep};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use worker::Catalog;
 
 pub use export::ExportFilter;
-
-/// Pieces that wait for whoever reads. Each is some kilobytes, of a backup 256 KiB.
-const PIECES_WAITING_MAX: usize = 8;
-
-/// What a job says, piece by piece. It says itself whether it has come to its end.
-pub type Pieces = mpsc::Receiver<Bytes>;
 
 /// Does the jobs. Cheap to clone.
 #[derive(Clone)]
@@ -85,7 +77,7 @@ impl Custodian {
 
     /// [`wire::BackupLine`]s, with the bytes of files between them.
     pub fn backup(&self) -> Result<Pieces, Busy> {
-        self.job(backup::backup)
+        self.job(|inner, out| backup(inner.source(), out))
     }
 
     /// Lines of JSON, as `docs/spec/export.md` has them.
@@ -98,8 +90,8 @@ impl Custodian {
         F: Future<Output = ()> + Send + 'static,
     {
         let turn = Arc::clone(&self.0.one).try_acquire_owned().map_err(|_| Busy)?;
-        let (out, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-        let job = job(Arc::clone(&self.0), Out(out));
+        let (out, pieces) = pieces();
+        let job = job(Arc::clone(&self.0), out);
         tokio::spawn(async move {
             job.await;
             drop(turn);
@@ -108,21 +100,11 @@ impl Custodian {
     }
 }
 
-/// Where a job says what it has.
-#[derive(Clone)]
-struct Out(mpsc::Sender<Bytes>);
-
-/// Nobody reads any more.
-struct Unread;
-
-impl Out {
-    async fn line(&self, line: &(impl Serialize + Sync)) -> Result<(), Unread> {
-        let mut text = serde_json::to_vec(line).expect("our own types have JSON text");
-        text.push(b'\n');
-        self.bytes(text).await
-    }
-
-    async fn bytes(&self, bytes: impl Into<Bytes>) -> Result<(), Unread> {
-        self.0.send(bytes.into()).await.map_err(|_| Unread)
+impl Inner {
+    /// Nothing where it lies on no disk.
+    fn source(&self) -> Option<BackupSource> {
+        let upkeep = Arc::clone(self.upkeep.as_ref()?);
+        let (scratch, clock) = (self.scratch.clone()?, Arc::clone(&self.clock));
+        Some(BackupSource { upkeep, scratch, clock, pace: self.pace })
     }
 }

@@ -21,6 +21,10 @@ use wire::link::{Edition, Signed};
 /// Who the site is.
 const MEMBERSHIP_FILE: &str = "membership.json";
 
+/// What a backup of a site has beside its store, as it lies in the data folder: whoever has it can be the
+/// site.
+pub const IDENTITY_FILE: &str = "identity/membership.json";
+
 /// Who it will be, when the hub has said so.
 const JOINING_FILE: &str = "joining.json";
 

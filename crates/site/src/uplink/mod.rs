@@ -23,7 +23,7 @@ use link::site::{
     Effect, Ending, Input, KeepError, Line, Saying, Session, Write, edition, edition_forget, read,
 };
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
-pub use membership::{Membership, MembershipError};
+pub use membership::{IDENTITY_FILE, Membership, MembershipError};
 use store::{CommitError, Preconditions, Store, StoreError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout};

@@ -39,6 +39,7 @@ impl AtWork {
             former: Vec::new(),
             before: folder.before(store.incarnation()).expect("written"),
             addresses: Vec::new(),
+            upkeep: None,
             own_key: ApiKey::new(&SystemRandom),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),

@@ -3,15 +3,20 @@
 //! The tables are copied into a file first, so that a reader who is slow does not hold the log of the
 //! store. Secrets and configuration are not in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base::Clock;
 use bytes::Bytes;
+use store::{Pace, Upkeep};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use wire::{BackupDone, BackupFile, BackupLine, BackupStore, StoreFailure};
 
-use super::{Inner, Out, Unread};
+use crate::pieces::{Out, Unread};
+
+/// What [`backup`] answers with.
+pub const BACKUP_MEDIA_TYPE: &str = "application/x-isonomy-backup";
 
 /// One piece of a file.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -30,12 +35,22 @@ impl From<Unread> for Halt {
     }
 }
 
-pub(super) async fn backup(inner: Arc<Inner>, out: Out) {
-    let Some(scratch) = inner.scratch.clone() else {
-        return failed(&out, "this site keeps its store in memory".to_owned()).await;
+/// A store of which a copy is made.
+pub struct Source {
+    pub upkeep: Arc<dyn Upkeep>,
+    /// Where the tables are copied to first.
+    pub scratch: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub pace: Pace,
+}
+
+/// Says everything that is in it: [`BackupLine`]s, with the bytes of files between them.
+pub async fn backup(source: Option<Source>, out: Out) {
+    let Some(source) = source else {
+        return failed(&out, "the store is kept in memory".to_owned()).await;
     };
-    let copy = scratch.join(DATABASE);
-    let done = parts(&inner, &copy, &out).await;
+    let copy = source.scratch.join(DATABASE);
+    let done = parts(&source, &copy, &out).await;
     if let Err(cause) = tokio::fs::remove_file(&copy).await {
         tracing::debug!(%cause, "no copy of the store to remove");
     }
@@ -50,16 +65,16 @@ async fn failed(out: &Out, detail: String) {
     let (Ok(()) | Err(Unread)) = out.line(&BackupLine::Failed(StoreFailure { detail })).await;
 }
 
-async fn parts(inner: &Inner, copy: &Path, out: &Out) -> Result<(), Halt> {
+async fn parts(source: &Source, copy: &Path, out: &Out) -> Result<(), Halt> {
     let wrong = |wrong: store::StoreError| Halt::Failed(wrong.to_string());
-    let upkeep = inner.upkeep.as_ref().ok_or_else(|| Halt::Failed("no disk".to_owned()))?;
-    let at = inner.clock.now();
+    let upkeep = &source.upkeep;
+    let at = source.clock.now();
     let _held = upkeep.hold_files();
     // Ends when nobody reads any more, since this task does then.
-    let copying = upkeep.copy(copy.to_owned(), inner.pace);
+    let copying = upkeep.copy(copy.to_owned(), source.pace);
     let copied = tokio::select! {
         copied = copying => copied.map_err(wrong)?,
-        () = out.0.closed() => return Err(Halt::Unread),
+        () = out.unread() => return Err(Halt::Unread),
     };
     let head = BackupStore {
         at: at.to_string(),

@@ -1,0 +1,101 @@
+//! `isonomy hub recovery`: a hub that was brought back from a backup, and what it waits for.
+
+use wire::{RecoveryEnd, RecoveryView, RecoveryWaive};
+
+use super::hub_api;
+use crate::api::Api;
+use crate::args::hub::{RecoveryArgs, RecoveryCommand};
+use crate::args::{Global, OutputArgs, hub as args};
+use crate::confirm::agreed;
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::output;
+
+pub async fn recovery(global: &Global, args: RecoveryArgs) -> Outcome {
+    match args.command.unwrap_or(RecoveryCommand::Show(args.output)) {
+        RecoveryCommand::Show(args) => show(global, args).await,
+        RecoveryCommand::Waive(args) => waive(global, args).await,
+        RecoveryCommand::End(args) => end(global, args).await,
+    }
+}
+
+/// For those who wonder why nothing happens.
+pub async fn say_if_on(api: &Api) -> Outcome<()> {
+    if api.hub_health().await?.recovering {
+        output::say(
+            "this hub was brought back from a backup and waits for its sites: until then it gives no order and \
+             publishes nothing; `isonomy hub recovery` says more",
+        );
+    }
+    Ok(())
+}
+
+async fn show(global: &Global, args: OutputArgs) -> Outcome {
+    let view = hub_api(global)?.recovery_show().await?;
+    output::show(args.output, &view, || text(&view))?;
+    if view.on && view.lost_edition.is_some() {
+        output::say(
+            "sites have an edition that this hub has lost: apply again what was applied since the backup, \
+             then `isonomy hub recovery end`",
+        );
+    }
+    Ok(Exit::Ok)
+}
+
+fn text(view: &RecoveryView) -> String {
+    let RecoveryView { on, incarnation, since, ended_at, waiting, sites, waived, lost_edition } =
+        view;
+    let mut lines = vec![("hub", incarnation.clone())];
+    let state = match (on, since, ended_at) {
+        (true, Some(since), _) => format!("recovering since {since}"),
+        (_, _, Some(ended)) => format!("over since {ended}"),
+        _ => "none: this hub was not brought back from a backup".to_owned(),
+    };
+    lines.push(("recovery", state));
+    if *on {
+        lines.push(("waits for", format!("{waiting} sites: {}", sites.join(", "))));
+    }
+    if !waived.is_empty() {
+        lines.push(("not for", waived.join(", ")));
+    }
+    if let Some(number) = lost_edition {
+        lines.push(("lost", format!("edition {number}")));
+    }
+    let lines: Vec<String> =
+        lines.into_iter().map(|(name, text)| format!("{name:<11}{text}")).collect();
+    output::harmless(&lines.join("\n"))
+}
+
+async fn waive(global: &Global, args: args::RecoveryWaive) -> Outcome {
+    let args::RecoveryWaive { sites, all, reason } = args;
+    let sites = sites.iter().map(ToString::to_string).collect();
+    let view = hub_api(global)?.recovery_waive(&RecoveryWaive { sites, all, reason }).await?;
+    tell(&view);
+    Ok(Exit::Ok)
+}
+
+async fn end(global: &Global, args: args::RecoveryEnd) -> Outcome {
+    let api = hub_api(global)?;
+    let before = api.recovery_show().await?;
+    let RecoveryView { on, waiting, lost_edition, .. } = &before;
+    if *on {
+        output::say(&format!("{waiting} sites have not told what they hold"));
+        if let Some(number) = lost_edition {
+            output::say(&format!(
+                "sites have edition {number}, which this hub has lost: they get what this hub says now"
+            ));
+        }
+        if !agreed(args.yes, "end the recovery", "the recovery ends")? {
+            return Ok(Exit::Cancelled);
+        }
+    }
+    tell(&api.recovery_end(&RecoveryEnd { reason: args.reason }).await?);
+    Ok(Exit::Ok)
+}
+
+fn tell(view: &RecoveryView) {
+    output::say(&match view.on {
+        true => format!("the hub still waits for {} sites", view.waiting),
+        false => "the recovery is over: sites get orders and editions again".to_owned(),
+    });
+}

@@ -1,0 +1,195 @@
+//! Whole hubs and sites in one file, and brought back from it: real processes, real TLS.
+
+use std::fs;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::support::{Dev, Ended, HANG, Home, document};
+
+fn hub(home: &Home, data: &str, listen: &str) -> Dev {
+    let args = ["hub", "serve", "--data", data, "--listen", listen, "--port", "0"];
+    Dev::of(home.start(&args))
+}
+
+/// Asks the hub in this folder.
+fn ask(home: &Home, data: &str, args: &[&str]) -> Ended {
+    home.run(&[args, &["--server", data]].concat())
+}
+
+fn join(home: &Home, data: &str, site: &str) {
+    let made = ask(home, data, &["hub", "token", "create", "--site", site, "-o", "json"]);
+    let token = made.ends_with(0).json()["token"].as_str().expect("a token").to_owned();
+    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
+}
+
+fn serve(home: &Home, site: &str) -> Dev {
+    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
+}
+
+/// What is printed, when it is so.
+fn until(home: &Home, data: &str, args: &[&str], is_so: impl Fn(&Value) -> bool) -> Value {
+    let (began, args) = (Instant::now(), [args, &["-o", "json"]].concat());
+    loop {
+        let shown = ask(home, data, &args).ends_with(0).json();
+        if is_so(&shown) {
+            return shown;
+        }
+        assert!(began.elapsed() < HANG, "{args:?}: {shown}");
+    }
+}
+
+fn apply(home: &Home, data: &str) {
+    ask(home, data, &["apply", "--yes", "-f", "law"]).ends_with(0);
+}
+
+fn is_converged(shown: &Value) -> bool {
+    shown["desired"]["state"] == "converged"
+}
+
+const EVERYWHERE: &str = "apiVersion: isonomy.dev/v1\nkind: Placement\nmetadata: {namespace: default, name: all}\nspec:\n  workflows: [a, b]\n  sites: {all: true}\n";
+
+/// Mutation: let the recovery end while a site has not come, or while one has an edition that is lost;
+/// give an order, make a token or publish meanwhile; forget who was revoked; adopt nobody, or somebody
+/// unasked; take the backup without the authority's key; lose an outcome.
+#[test]
+fn a_hub_that_was_brought_back_learns_from_its_sites_what_it_has_lost() {
+    let home = Home::new();
+    home.write("law/a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    home.write("law/all.yaml", &EVERYWHERE.replace("[a, b]", "[a]"));
+    home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
+    let governing = hub(&home, "old", "127.0.0.1:0");
+    for site in ["clinic-1", "clinic-2", "clinic-4"] {
+        join(&home, "old", site);
+    }
+    let one = serve(&home, "clinic-1");
+    let two = serve(&home, "clinic-2");
+    apply(&home, "old");
+    until(&home, "old", &["sites", "show", "clinic-1"], is_converged);
+    let backed = home.run(&["hub", "backup", "hub.backup", "--data", "old"]).ends_with(0);
+    assert!(backed.stderr.contains("authority"), "{}", backed.stderr);
+    let again = home.run(&["hub", "backup", "hub.backup", "--data", "old"]).ends_with(2);
+    assert!(again.stderr.contains("there already"), "{}", again.stderr);
+
+    // All of this is lost.
+    home.write("law/b.yaml", &document("b", "  - x: { set: { y: 2 } }\n"));
+    home.write("law/all.yaml", EVERYWHERE);
+    apply(&home, "old");
+    join(&home, "old", "clinic-3");
+    let three = serve(&home, "clinic-3");
+    ask(&home, "old", &["sites", "revoke", "clinic-2", "--yes"]).ends_with(0);
+    ask(&home, "old", &["run", "b", "--site", "clinic-1"]).ends_with(0);
+    let edition = until(&home, "old", &["sites", "show", "clinic-3"], is_converged);
+    let edition = edition["desired"]["edition"].as_u64().expect("a number");
+    // The newest, in which somebody is revoked, is there.
+    until(&home, "clinic-1", &["site", "status"], |it| it["hub"]["desired"]["edition"] == edition);
+    let status = home.run(&["site", "status", "--server", "clinic-1", "-o", "json"]);
+    let status = status.ends_with(0).json();
+    let listen = status["hub"]["addresses"][0].as_str().expect("an address").to_owned();
+    governing.kill();
+
+    let restored = home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(0);
+    assert!(restored.stderr.contains("keys are as they were"), "{}", restored.stderr);
+    home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(2);
+    let governing = hub(&home, "new", &listen);
+    let recovery = ["hub", "recovery"];
+    let lost = |it: &Value| it["lostEdition"].as_u64().is_some();
+    let shown = until(&home, "new", &recovery, |it| lost(it) && it["waiting"] == 1);
+    assert_eq!(shown["sites"], serde_json::json!(["clinic-4"]), "{shown}");
+    assert_eq!(shown["on"], true, "{shown}");
+    until(&home, "new", &["sites", "show", "clinic-2"], |it| it["state"] == "revoked");
+    until(&home, "new", &["sites", "show", "clinic-1"], |it| it["taken"]["outcome"] == 1);
+
+    // Nothing is said to sites that may know better.
+    let refused = ask(&home, "new", &["hub", "token", "create", "--site", "clinic-5"]);
+    assert!(refused.ends_with(2).stderr.contains("FLT-006"));
+    let order = ["run", "a", "--site", "clinic-1", "--detach", "-o", "json"];
+    let order = ask(&home, "new", &order).ends_with(0);
+    assert!(order.stderr.contains("hub recovery"), "{}", order.stderr);
+    let kept = home.run(&["workflows", "--server", "clinic-1", "-o", "json"]).ends_with(0).json();
+    assert_eq!(kept["items"].as_array().map(Vec::len), Some(2), "{kept}");
+    let waits =
+        until(&home, "new", &["sites", "show", "clinic-3"], |it| it["state"] == "to-be-adopted");
+    assert!(waits["trouble"].as_str().is_some_and(|it| it.contains("sites adopt")), "{waits}");
+
+    // A person decides.
+    ask(&home, "new", &["sites", "adopt", "clinic-2", "--yes"]).ends_with(2);
+    ask(&home, "new", &["sites", "adopt", "clinic-3", "--yes"]).ends_with(0);
+    ask(&home, "new", &["hub", "recovery", "waive", "clinic-1"]).ends_with(2);
+    ask(&home, "new", &["hub", "recovery", "waive", "clinic-4"]).ends_with(0);
+    apply(&home, "new");
+    let open = ask(&home, "new", &recovery).ends_with(0);
+    assert!(open.stderr.contains("apply again"), "{}", open.stderr);
+    ask(&home, "new", &["hub", "recovery", "end", "--yes"]).ends_with(0);
+    let mended = until(&home, "new", &["sites", "show", "clinic-1"], is_converged);
+    assert!(mended["desired"]["edition"].as_u64() > Some(edition), "{mended}");
+    until(&home, "new", &["sites", "show", "clinic-1"], |it| it["taken"]["outcome"] == 2);
+    until(&home, "new", &["sites", "show", "clinic-3"], is_converged);
+    assert_eq!(
+        ask(&home, "new", &["hub", "recovery", "-o", "json"]).ends_with(0).json()["on"],
+        false
+    );
+    join(&home, "new", "clinic-5");
+    for site in [one, two, three] {
+        site.stop().ends_with(0);
+    }
+    governing.stop().ends_with(0);
+}
+
+/// Mutation: leave a site's key in a backup that should not have it, or out of one that should; bring a
+/// site back in the life in which it was; end the recovery never where nothing was lost.
+#[test]
+fn a_site_that_was_brought_back_is_the_site() {
+    let home = Home::new();
+    let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let file = file.to_str().expect("text");
+    home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
+    let governing = hub(&home, "old", "127.0.0.1:0");
+    join(&home, "old", "clinic-1");
+    let site = serve(&home, "clinic-1");
+    home.run(&["run", file, "--server", "clinic-1"]).ends_with(0);
+    let shown =
+        until(&home, "old", &["sites", "show", "clinic-1"], |it| it["taken"]["outcome"] == 1);
+    home.run(&["site", "backup", "running", "--data", "clinic-1"]).ends_with(0);
+    home.run(&["run", file, "--server", "clinic-1"]).ends_with(0);
+    until(&home, "old", &["sites", "show", "clinic-1"], |it| it["taken"]["outcome"] == 2);
+    site.stop().ends_with(0);
+    let without = ["site", "backup", "bare", "--data", "clinic-1", "--without-identity"];
+    home.run(&without).ends_with(0);
+    let has_key = |file: &str| {
+        let bytes = fs::read(home.path(file)).expect("a backup");
+        bytes.windows(11).any(|window| window == b"PRIVATE KEY")
+    };
+    assert!(has_key("running") && !has_key("bare"));
+    let other = home.run(&["hub", "restore", "bare", "--data", "x"]).ends_with(2);
+    assert!(other.stderr.contains("isonomy site restore"), "{}", other.stderr);
+
+    home.run(&["site", "restore", "running", "--data", "back"]).ends_with(0);
+    let site = serve(&home, "back");
+    let before = shown["incarnation"].clone();
+    let back = until(&home, "old", &["sites", "show", "clinic-1"], |it| {
+        it["state"] == "online" && it["incarnation"] != before
+    });
+    assert!(back.get("trouble").is_none(), "{back}");
+    home.run(&["run", file, "--server", "back"]).ends_with(0);
+    site.stop().ends_with(0);
+
+    home.run(&["site", "restore", "bare", "--data", "anew"]).ends_with(0);
+    let alone = serve(&home, "anew");
+    let status = home.run(&["site", "status", "--server", "anew", "-o", "json"]).ends_with(0);
+    assert!(status.json().get("hub").is_none());
+    alone.stop().ends_with(0);
+
+    // A hub that has lost nothing needs nobody to say so.
+    home.run(&["hub", "backup", "hub.backup", "--data", "old"]).ends_with(0);
+    let address = fs::read_to_string(home.path("back/identity/membership.json")).expect("there");
+    let listen = serde_json::from_str::<Value>(&address).expect("JSON")["hubs"][0].clone();
+    governing.stop().ends_with(0);
+    home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(0);
+    let governing = hub(&home, "new", listen.as_str().expect("an address"));
+    let site = serve(&home, "back");
+    until(&home, "new", &["hub", "recovery"], |it| it["on"] == false);
+    until(&home, "new", &["sites", "show", "clinic-1"], |it| it["state"] == "online");
+    site.stop().ends_with(0);
+    governing.stop().ends_with(0);
+}

@@ -12,12 +12,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::{
-    ACTOR_HEADER, DesiredApplied, DesiredApply, EventView, EventsAccepted, HubHealth, KeyCreate,
-    KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page, PlacementView,
-    RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand, RunDetail, RunEventView, RunStart,
-    RunView, SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteRevoke, SiteStatus,
-    SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, HubHealth,
+    KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page,
+    PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand, RunDetail, RunEventView,
+    RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteLeave,
+    SiteLeft, SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated,
+    Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply,
+    WorkflowView,
 };
 
 use crate::address::Address;
@@ -303,6 +304,16 @@ impl Api {
 
     pub async fn site_status(&self) -> Outcome<SiteStatus> {
         self.ask("/api/v1/site".to_owned()).await
+    }
+
+    pub async fn site_leave(&self, ask: &SiteLeave) -> Outcome<SiteLeft> {
+        self.tell("/api/v1/site/leave", ask).await
+    }
+
+    pub async fn site_left(&self, day: Option<&str>) -> Outcome<DayLeft> {
+        let mut query = Query::default();
+        query.add("day", day);
+        self.ask(format!("/api/v1/site/left{}", query.0)).await
     }
 
     /// Of a hub.

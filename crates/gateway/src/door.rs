@@ -33,6 +33,7 @@ use crate::destination::{Destination, Host, Scheme};
 use crate::gate::Gate;
 use crate::guard::{self, GuardedAddress};
 use crate::header::is_reserved;
+use crate::left::{Amount, Counted, Left};
 use crate::out::{OutError, OutRequest};
 use crate::permit::Permit;
 use crate::process::{Asker, Crossings, Process};
@@ -65,7 +66,13 @@ struct Door {
 /// A tunnel that is allowed, until the process has heard so.
 struct Tunnel {
     inside: OnUpgrade,
-    outside: TcpStream,
+    outside: Outside,
+}
+
+struct Outside {
+    stream: TcpStream,
+    left: Left,
+    ruling: Ruling,
 }
 
 impl Gate {
@@ -184,7 +191,7 @@ impl Door {
     }
 
     /// Decides about a tunnel, and opens its outer half.
-    async fn connect(&self, request: &Request<Incoming>) -> Result<TcpStream, OutError> {
+    async fn connect(&self, request: &Request<Incoming>) -> Result<Outside, OutError> {
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let destination = Destination::parse(&format!("https://{authority}"))
             .map_err(|error| OutError::Invalid(error.to_string()))?;
@@ -216,7 +223,9 @@ impl Door {
             Ok(stream) => {
                 self.gate.count_allowed();
                 self.crossings.note(&grant.ruling).await;
-                Ok(stream)
+                let (left, ruling) = (self.gate.left().clone(), grant.ruling);
+                left.note(&ruling.destination, &ruling.rule, Amount { times: 1, bytes: 0 });
+                Ok(Outside { stream, left, ruling })
             }
             Err(Refused::Guarded(address)) => {
                 Err(self.denied(Denial::guarded(&grant, address.0)).await)
@@ -239,7 +248,11 @@ impl Door {
 impl Tunnel {
     async fn run(self) {
         let Ok(inside) = self.inside.await else { return };
-        let (mut inside, mut outside) = (TokioIo::new(inside), self.outside);
+        let mut inside = TokioIo::new(inside);
+        let Outside { stream, left, ruling } = self.outside;
+        let (reader, writer) = stream.into_split();
+        let Ruling { destination: to, rule, .. } = ruling;
+        let mut outside = tokio::io::join(reader, Counted { inner: writer, left, to, rule });
         let begun = timeout(HEAD_TIMEOUT, inside.read_u8()).await;
         if !matches!(begun, Ok(Ok(HANDSHAKE))) || outside.write_u8(HANDSHAKE).await.is_err() {
             return;

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::client::{Clients, ReadError, SendError, read};
 use crate::decide::{Caller, Crossing, Denial, Ruling, What, decide};
 use crate::egress::EgressMap;
+use crate::left::{Amount, Left};
 use crate::out::{Answer, OutError, OutRequest, OutResponse};
 use crate::permit::{Egress, Function, Permit};
 use crate::process::Process;
@@ -43,6 +44,7 @@ pub struct Gate {
     clients: Clients,
     places: Semaphore,
     counters: Counters,
+    left: Left,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +79,18 @@ impl Gate {
             clients: Clients::new(limits.idle_timeout),
             places: Semaphore::new(limits.requests_max.min(Semaphore::MAX_PERMITS)),
             counters: Counters::default(),
+            left: Left::default(),
         }
+    }
+
+    /// Counts here what leaves.
+    #[must_use]
+    pub fn counting(self, left: Left) -> Self {
+        Self { left, ..self }
+    }
+
+    pub(crate) fn left(&self) -> &Left {
+        &self.left
     }
 
     /// Asks whether a function of the catalog may run.
@@ -193,7 +206,12 @@ impl Gate {
         let permit =
             Permit::new(Egress { destination: request.destination.clone(), grant: grant.clone() });
         let destination = || request.destination.to_string();
-        let error = match self.clients.send(permit, request).await {
+        let sent = self.clients.send(permit, request).await;
+        if matches!(sent, Ok(_) | Err(SendError::NoAnswer(_))) {
+            let amount = Amount { times: 1, bytes: request.bytes() };
+            self.left.note(&grant.ruling.destination, &grant.ruling.rule, amount);
+        }
+        let error = match sent {
             Ok(response) => return (Ok(response), grant.ruling),
             Err(SendError::Guarded(address)) => {
                 count(&self.counters.denied);

@@ -172,6 +172,17 @@ impl OutRequest {
         &self.destination
     }
 
+    /// What of it leaves, as it would be written in HTTP/1.1.
+    pub(crate) fn bytes(&self) -> u64 {
+        let line = self.method.as_str().len() + self.url.as_str().len() + "  HTTP/1.1\r\n".len();
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
+            name.as_str().len() + value.len() + ": \r\n".len()
+        };
+        let headers: usize = self.headers.iter().map(header).sum();
+        let body = self.body.as_ref().map_or(0, Bytes::len);
+        (line + headers + "\r\n".len() + body) as u64
+    }
+
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers

@@ -16,6 +16,7 @@ pub(crate) enum ChangeKind {
     SiteCordoned,
     SiteUncordoned,
     SiteAdopted,
+    SiteLeft,
     /// Nobody waits for it after a restore.
     SiteWaived,
     RecoveryEnded,

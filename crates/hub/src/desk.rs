@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use base::{Clock, IncarnationId, Random, SiteName, Timestamp, Unreadable};
+use base::{By, Clock, IncarnationId, Random, SiteName, Timestamp, Unreadable};
 use identity::Certificate;
 use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, Write, orders};
 use store::{CommitError, Op, Preconditions, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use wire::link::{HubFrame, SiteFrame};
+use wire::link::{HubFrame, RefuseCode, SiteFrame};
 
+use crate::change::{ChangeKind, change_op};
 use crate::edition::Editions;
 use crate::recovery::Recovery;
 use crate::site::SiteDoc;
@@ -224,6 +225,31 @@ impl Desks {
         let row = self.0.store.site_get(site.clone()).await?;
         let seat = row.and_then(|row| row.seat);
         Ok(SeatDoc::read(site, seat.as_deref())?.joined(site, joined))
+    }
+
+    /// Whoever speaks for the site here has ended it.
+    async fn left(&self, site: &SiteName, from: Connection) -> Result<(), DeskError> {
+        let held = self.hold(site).await;
+        let is_host = held.1.as_ref().is_some_and(|at_work| at_work.seat.host() == Some(from));
+        let Some(mut doc) = self.site_doc(site).await?.filter(|doc| is_host && doc.is_member())
+        else {
+            return Ok(());
+        };
+        let now = self.0.clock.now();
+        doc.hand_over(None, now);
+        doc.left_at = Some(now);
+        let owner = By { actor: "site".to_owned(), reason: None };
+        let ops = vec![
+            change_op(ChangeKind::SiteLeft, site, &owner, now),
+            Op::SitePut { site: site.clone(), record: doc.encode().into() },
+        ];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        held.part();
+        self.0.editions.changed();
+        if let Err(refusal) = self.0.recovery.done_with(site).await {
+            tracing::error!(%site, %refusal, "cannot write down who is waited for");
+        }
+        Ok(())
     }
 
     /// What is written where somebody takes a machine that has joined in a life that is lost.
@@ -444,6 +470,9 @@ impl Line {
         }
         if let SiteFrame::Refuse(refuse) = &frame {
             tracing::warn!(site = %self.site, code = ?refuse.code, "a site refuses its hub");
+            if refuse.code == RefuseCode::Left {
+                return self.desks.left(&self.site, self.connection).await;
+            }
         }
         let input = Input::Frame { connection: self.connection, frame };
         self.desks.handle(&self.site, Some(self.connection), input).await

@@ -151,7 +151,9 @@ fn state(
     seat: &SeatDoc,
     online: Option<Timestamp>,
 ) -> (SiteState, Option<Timestamp>) {
-    if doc.revoked_at.is_some() {
+    if doc.left_at.is_some() {
+        (SiteState::Left, doc.left_at)
+    } else if doc.revoked_at.is_some() {
         (SiteState::Revoked, doc.revoked_at)
     } else if doc.key.is_none() && doc.adoptable.is_some() {
         (SiteState::ToBeAdopted, None)

@@ -52,6 +52,9 @@ pub struct SiteDoc {
     /// It is left out where sites are meant by tags, or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned_at: Option<Timestamp>,
+    /// Its owner has ended it, and nobody has revoked it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<Timestamp>,
     /// Keys that were its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub void: Vec<Void>,
@@ -77,7 +80,7 @@ impl SiteDoc {
             let surplus = self.void.len().saturating_sub(VOID_MAX);
             self.void.drain(..surplus);
         }
-        self.adoptable = None;
+        (self.adoptable, self.left_at) = (None, None);
         match key {
             Some(key) => {
                 self.key = Some(key);

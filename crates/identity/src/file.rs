@@ -50,3 +50,13 @@ pub fn file_write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), FileErr
     };
     write().map_err(failed("write", &path))
 }
+
+/// Again is harmless.
+pub fn file_remove(folder: &Path, name: &str) -> Result<(), FileError> {
+    let path = folder.join(name);
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(failed("remove", &path))?,
+    }
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("remove", &path))
+}

@@ -15,7 +15,7 @@ mod token;
 
 pub use authority::{Authority, HUB_CERTIFICATE_LIFE, Root, SITE_CERTIFICATE_LIFE};
 pub use certificate::Certificate;
-pub use file::{FileError, file_read, file_write};
+pub use file::{FileError, file_read, file_remove, file_write};
 pub use key::{Key, Pin, PublicKey};
 pub use name::{Domain, DomainError, Name};
 pub use pair::{PairError, pair_files};

@@ -18,7 +18,7 @@ use wire::link::{
 };
 
 pub use self::kept::{
-    KEPT_FOR_A_HUB, KeepError, Line, edition, edition_forget, piece_name, prune, read,
+    KEPT_FOR_A_HUB, KeepError, Line, edition, edition_forget, left, piece_name, prune, read,
 };
 use crate::{COUNT_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, WINDOW_BYTES, extend};
 
@@ -77,6 +77,8 @@ pub enum Input {
     Say(Saying),
     /// An edition that is not to be believed has come.
     Unsigned,
+    /// The owner ends it.
+    Leave,
 }
 
 #[derive(Debug)]
@@ -240,6 +242,7 @@ impl Session {
                 self.kept.edition = Some(edition.signed);
                 Ok(())
             }
+            (_, Input::Leave) => Err(Ending::Refuse(RefuseCode::Left)),
             (_, Input::Unsigned) => Err(Ending::Refuse(RefuseCode::EditionUnsigned)),
             (_, Input::Say(saying)) => {
                 self.saying = saying;

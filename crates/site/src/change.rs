@@ -13,6 +13,8 @@ pub(crate) enum ChangeKind {
     WorkflowDeleted,
     SecretSet,
     SecretDeleted,
+    /// The site is no hub's any more.
+    HubLeft,
 }
 
 #[derive(Serialize)]
@@ -45,5 +47,17 @@ pub(crate) fn change_op(
         previous,
         reason: by.reason.as_deref(),
     };
+    server::change_op(&doc, by, at)
+}
+
+/// The same for the line to the hub.
+pub(crate) fn left_op(by: &By, at: Timestamp) -> Op {
+    #[derive(Serialize)]
+    struct LeftDoc<'a> {
+        change: ChangeKind,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    }
+    let doc = LeftDoc { change: ChangeKind::HubLeft, reason: by.reason.as_deref() };
     server::change_op(&doc, by, at)
 }

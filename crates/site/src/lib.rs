@@ -14,6 +14,7 @@ mod event;
 mod expressions;
 mod follow;
 mod journal;
+mod left;
 mod log;
 mod metrics;
 mod order;

@@ -4,22 +4,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::value::{array, object, string};
-use base::{Clock, IncarnationId, Random, Timestamp};
+use base::{By, Clock, IncarnationId, Random, Timestamp};
 use engine::driver::Driver;
 use engine::record::SEMANTICS;
-use gateway::Gate;
+use gateway::{Gate, Left};
 use secrets::Vault;
 use server::{KeyParts, Keys, KeysError, Listening, ServeError};
-use store::{RunState, Store, StoreError};
+use store::{Preconditions, RunState, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ApiKey, Health, SiteStatus, StoreCompacted, Version};
+use wire::{ApiKey, Health, ProblemCode, SiteLeft, SiteStatus, StoreCompacted, Version};
 use worker::{Catalog, Worker};
 
 use crate::api::router;
+use crate::change;
 use crate::config::{Config, Journals, Refused};
 use crate::evaluate::Evaluators;
+use crate::left::Departures;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
 use crate::refusal::Refusal;
@@ -74,6 +76,7 @@ pub(crate) struct Inner {
     /// While schedules are kept.
     scheduling: Mutex<Option<JoinHandle<()>>>,
     line: Option<LineKeeper>,
+    pub departures: Departures,
     tidying: Tidying,
     journals: Journals,
     refused: Refused,
@@ -116,18 +119,21 @@ impl Site {
         // A site that has joined is called what its hub calls it.
         let name = membership.as_ref().map(|it| it.site().to_string());
         let name = name.unwrap_or_else(|| config.name.clone());
+        let left = Left::default();
         let line = match membership {
             None => None,
             Some(membership) => {
                 let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-                Some(LineKeeper::open(membership, store, clock, Arc::clone(&random)).await?)
+                let (random, left) = (Arc::clone(&random), left.clone());
+                Some(LineKeeper::open(membership, store, clock, random, left).await?)
             }
         };
+        let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));
         let keys = KeyParts::of(&store, &clock, &random).open("site", &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
         let (journals, refused) = (config.journals, config.refused.clone());
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
-        let gate = Arc::new(Gate::new(config.egress, config.gate));
+        let gate = Arc::new(Gate::new(config.egress, config.gate).counting(left));
         let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
         let scripts = config.scripts;
         let scripts = worker::Scripts::new(
@@ -208,6 +214,8 @@ impl Site {
             evaluators.clone(),
             Arc::clone(&clock),
         );
+        let going = counted.iter().filter(|(state, _)| goes_on(*state));
+        let resumed = going.map(|(_, count)| count).sum();
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
@@ -219,6 +227,7 @@ impl Site {
             schedules,
             scheduling: Mutex::default(),
             line,
+            departures,
             tidying,
             journals,
             refused,
@@ -230,11 +239,7 @@ impl Site {
             clock,
             store_figures,
             name,
-            resumed: counted
-                .iter()
-                .filter(|(state, _)| goes_on(*state))
-                .map(|(_, count)| count)
-                .sum(),
+            resumed,
         })))
     }
 
@@ -266,6 +271,7 @@ impl Site {
     pub fn keep_tidy(&self) {
         let tidying = self.0.tidying.clone();
         tokio::spawn(tidying.run(self.0.driver.clone(), self.0.closing.clone()));
+        tokio::spawn(self.0.departures.clone().keep(self.0.closing.clone()));
         if self.0.journals == Journals::Compact {
             self.0.driver.keep_journals_short();
         }
@@ -300,6 +306,9 @@ impl Site {
         self.0.driver.stop().await;
         // Last, so that what was begun meanwhile is ended as well.
         self.0.worker.stop().await;
+        if let Err(refusal) = self.0.departures.write().await {
+            tracing::error!(?refusal, "cannot write down what has left");
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -318,11 +327,23 @@ impl Site {
 
     pub(crate) async fn status(&self) -> Result<SiteStatus, Refusal> {
         let hub = match &self.0.line {
-            Some(line) => Some(line.view().await?),
-            None => None,
+            Some(line) if !line.has_left() => Some(line.view().await?),
+            _ => None,
         };
         let (site, incarnation) = (self.0.name.clone(), self.0.store.incarnation().to_string());
         Ok(SiteStatus { site, incarnation, now: self.now().to_string(), hub })
+    }
+
+    /// Ends that the site is a hub's.
+    pub(crate) async fn leave(&self, by: &By) -> Result<SiteLeft, Refusal> {
+        let line =
+            self.0.line.as_ref().filter(|line| !line.has_left()).ok_or_else(|| {
+                Refusal::new(ProblemCode::SiteMissing, "this site has joined no hub")
+            })?;
+        let left = line.leave().await?;
+        let ops = vec![change::left_op(by, self.now())];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        Ok(left)
     }
 
     pub(crate) async fn metrics(&self) -> Result<String, Refusal> {

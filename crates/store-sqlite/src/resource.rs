@@ -16,6 +16,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Text => 5,
         ResourceKind::Managed => 6,
         ResourceKind::Recovery => 7,
+        ResourceKind::Left => 8,
     }
 }
 

@@ -24,6 +24,8 @@ pub enum ResourceKind {
     Managed,
     /// At a hub: what it has lost by being brought back from a backup.
     Recovery,
+    /// At a site: what has left it, by day.
+    Left,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -71,5 +73,6 @@ impl ResourceKind {
         Self::Text,
         Self::Managed,
         Self::Recovery,
+        Self::Left,
     ];
 }

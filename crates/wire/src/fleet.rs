@@ -23,16 +23,19 @@ pub enum SiteState {
     Revoked,
     /// A machine has a certificate of this hub, which does not know it: it joined in a life that is lost.
     ToBeAdopted,
+    /// Its owner has ended it.
+    Left,
 }
 
 impl SiteState {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Invited,
         Self::Online,
         Self::Silent,
         Self::Quarantined,
         Self::Revoked,
         Self::ToBeAdopted,
+        Self::Left,
     ];
 
     #[must_use]
@@ -44,6 +47,7 @@ impl SiteState {
             Self::Quarantined => "quarantined",
             Self::Revoked => "revoked",
             Self::ToBeAdopted => "to be adopted",
+            Self::Left => "left",
         }
     }
 }

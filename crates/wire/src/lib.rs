@@ -48,7 +48,7 @@ pub use run::{
     RunEventView, RunResult, RunStart, RunUsage, RunView, TaskView,
 };
 pub use secret::{SecretChanged, SecretSet, SecretView};
-pub use site::{Health, HubLine, SiteStatus, Version};
+pub use site::{DayLeft, Health, HubLine, LeftView, SiteLeave, SiteLeft, SiteStatus, Version};
 pub use store::{
     BackupDone, BackupFile, BackupLine, BackupStore, StoreCheckLine, StoreFailure, StoreFinding,
     StoreTotals,

@@ -185,6 +185,8 @@ pub enum RefuseCode {
     EditionUnsigned,
     /// Another one has the same number: two hubs.
     EditionForked,
+    /// The site's owner has ended it.
+    Left,
 }
 
 /// Answers a [`Hello`] that looks like a copy's: it may be one that waited while its site came again.

@@ -52,6 +52,47 @@ pub struct HubLine {
     pub desired: Option<SiteDesired>,
 }
 
+/// What became of the line of a site that has left its fleet. `POST /api/v1/site/leave`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteLeft {
+    /// The line was up, and the hub was told.
+    pub hub_told: bool,
+    /// Entries that the hub had not confirmed, by stream: it does not get them any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unsent: BTreeMap<String, u64>,
+}
+
+/// Ends that the site is a hub's. `POST /api/v1/site/leave`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SiteLeave {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What has left the site on a day. `GET /api/v1/site/left`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DayLeft {
+    /// In UTC.
+    pub day: String,
+    pub items: Vec<LeftView>,
+}
+
+/// What has left to one place by one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeftView {
+    /// Scheme, host and port; or the hub, with where it was.
+    pub to: String,
+    /// A rule of `egress` in `site.yaml`; `link/…` is a kind of frame to the hub, each a closed list.
+    pub rule: String,
+    pub times: u64,
+    /// Of the requests with their heads, or of the frames, before encryption.
+    pub bytes: u64,
+}
+
 /// `GET /api/v1/version`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -22,10 +22,36 @@ pub enum SiteCommand {
     Serve(DevArgs),
     /// Show how the site is, and its line to the hub; also with the line down
     Status(OutputArgs),
+    /// Show what has left the site today, or on another day: to whom, by which rule, how many bytes
+    LeftToday(SiteLeftToday),
+    /// Be nobody's site any more: what the hub had brought stays
+    Leave(SiteLeave),
     /// Write the whole site but for its secrets into one file, while it works
     Backup(SiteBackup),
     /// Make a site from such a file, in a folder that has none
     Restore(SiteRestore),
+}
+
+#[derive(Debug, Args)]
+pub struct SiteLeftToday {
+    /// A day such as 2027-01-15, in UTC [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub day: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SiteLeave {
+    /// Folder of the site
+    #[arg(long, default_value = address::DATA, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ pub mod graph;
 pub mod hub;
 pub mod init;
 pub mod keys;
+pub mod left;
 pub mod order;
 pub mod placements;
 pub mod recovery;
@@ -85,6 +86,10 @@ pub fn perform(cli: Cli) -> Outcome {
             SiteCommand::Join(args) => site::join(args),
             SiteCommand::Serve(args) => runtime::site()?.block_on(dev::dev(args)),
             SiteCommand::Status(args) => runtime::client()?.block_on(site::status(&global, args)),
+            SiteCommand::LeftToday(args) => {
+                runtime::client()?.block_on(left::left_today(&global, args))
+            }
+            SiteCommand::Leave(args) => runtime::site()?.block_on(left::leave(&global, args)),
             SiteCommand::Backup(args) => {
                 runtime::site()?.block_on(whole::site_backup(&global, &args))
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::support::world::{Answer, World};
 use crate::support::{Dev, Ended, HANG, Home, document};
 
 fn hub(home: &Home, data: &str, listen: &str) -> Dev {
@@ -108,8 +109,10 @@ fn a_hub_that_was_brought_back_learns_from_its_sites_what_it_has_lost() {
     assert!(order.stderr.contains("hub recovery"), "{}", order.stderr);
     let kept = home.run(&["workflows", "--server", "clinic-1", "-o", "json"]).ends_with(0).json();
     assert_eq!(kept["items"].as_array().map(Vec::len), Some(2), "{kept}");
-    let waits =
-        until(&home, "new", &["sites", "show", "clinic-3"], |it| it["state"] == "to-be-adopted");
+    let is_there = |it: &Value| it["items"].as_array().is_some_and(|sites| sites.len() == 4);
+    until(&home, "new", &["sites", "list"], is_there);
+    let waits = ask(&home, "new", &["sites", "show", "clinic-3", "-o", "json"]).ends_with(0).json();
+    assert_eq!(waits["state"], "to-be-adopted", "{waits}");
     assert!(waits["trouble"].as_str().is_some_and(|it| it.contains("sites adopt")), "{waits}");
 
     // A person decides.
@@ -192,4 +195,103 @@ fn a_site_that_was_brought_back_is_the_site() {
     until(&home, "new", &["sites", "show", "clinic-1"], |it| it["state"] == "online");
     site.stop().ends_with(0);
     governing.stop().ends_with(0);
+}
+
+/// Mutation: count less than has left, or only one of the gate and the line; show what was sent; begin the day
+/// anew at a start.
+#[test]
+fn a_site_says_what_has_left_it_to_whom_and_by_which_rule() {
+    let home = Home::new();
+    let world = World::new(|_| Answer::Json("{}".to_owned()));
+    home.allow(&world.url);
+    let call = format!(
+        "  - x: {{ call: http, with: {{ method: post, endpoint: '{}/p', body: {{ secret: canary-0815 }} }} }}\n",
+        world.url
+    );
+    let file = home.write("a.yaml", &document("a", &call));
+    let file = file.to_str().expect("text");
+    home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
+    let governing = hub(&home, "old", "127.0.0.1:0");
+    join(&home, "old", "clinic-1");
+    fs::copy(home.path(".isonomy/site.yaml"), home.path("clinic-1/site.yaml")).expect("copied");
+    let site = serve(&home, "clinic-1");
+    for _ in 0..2 {
+        home.run(&["run", file, "--server", "clinic-1"]).ends_with(0);
+    }
+    until(&home, "old", &["sites", "show", "clinic-1"], |it| it["taken"]["outcome"] == 2);
+    site.stop().ends_with(0);
+    let site = serve(&home, "clinic-1");
+    let left = ["site", "left-today", "--server", "clinic-1"];
+    let shown = home.run(&[&left[..], &["-o", "json"]].concat()).ends_with(0);
+    assert!(!shown.stdout.contains("canary"), "{}", shown.stdout);
+    let shown = shown.json();
+    let of = |rule: &str| {
+        let items = shown["items"].as_array().expect("a list").iter();
+        let mut of = items.filter(|it| it["rule"].as_str().is_some_and(|it| it.contains(rule)));
+        let found = of.next().unwrap_or_else(|| panic!("{rule}: {shown}"));
+        (found["to"].clone(), found["times"].clone(), found["bytes"].as_u64().expect("a number"))
+    };
+    let (to, times, bytes) = of("link/outcome");
+    assert!(to.as_str().is_some_and(|to| to.starts_with("hub 127.0.0.1:")), "{shown}");
+    assert!(times.as_u64() >= Some(1) && bytes > 100, "{shown}");
+    let (to, times, bytes) = of("egress");
+    let sent = "POST /p HTTP/1.1".len() + r#"{"secret":"canary-0815"}"#.len();
+    assert!(to == world.url.as_str() && times == 2 && bytes > 2 * sent as u64, "{shown}");
+    let other = home.run(&[&left[..], &["--day", "1999-12-31", "-o", "json"]].concat());
+    assert_eq!(other.ends_with(0).json()["items"], serde_json::json!([]));
+    home.run(&[&left[..], &["--day", "yesterday"]].concat()).ends_with(2);
+    site.stop().ends_with(0);
+    governing.stop().ends_with(0);
+}
+
+/// Mutation: leave the key behind, tell the hub nothing, send it what it had not taken when the site joins
+/// another fleet, or take its workflows away.
+#[test]
+fn a_site_that_leaves_is_nobodys_site() {
+    let home = Home::new();
+    let file = home.write("own.yaml", &document("own", "  - x: { set: { y: 1 } }\n"));
+    let file = file.to_str().expect("text");
+    home.write("law/a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    home.write("law/all.yaml", &EVERYWHERE.replace("[a, b]", "[a]"));
+    home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
+    let governing = hub(&home, "old", "127.0.0.1:0");
+    for site in ["clinic-1", "clinic-2"] {
+        join(&home, "old", site);
+    }
+    let one = serve(&home, "clinic-1");
+    apply(&home, "old");
+    until(&home, "old", &["sites", "show", "clinic-1"], is_converged);
+    let leave = ["site", "leave", "--data", "clinic-1"];
+    assert!(home.run(&leave).ends_with(2).stderr.contains("--yes"));
+    let left = home.run(&[&leave[..], &["--yes"]].concat()).ends_with(0);
+    assert!(left.stderr.contains("the hub was told"), "{}", left.stderr);
+    let shown = until(&home, "old", &["sites", "show", "clinic-1"], |it| it["state"] == "left");
+    assert!(shown.get("desired").is_none(), "{shown}");
+    let status = home.run(&["site", "status", "--server", "clinic-1", "-o", "json"]).ends_with(0);
+    assert!(status.json().get("hub").is_none());
+    assert!(!home.path("clinic-1/identity/membership.json").exists());
+    // What is there stays, and goes on.
+    home.run(&["run", "a", "--server", "clinic-1"]).ends_with(0);
+    home.run(&["run", file, "--server", "clinic-1"]).ends_with(0);
+    one.stop().ends_with(0);
+
+    // The other one leaves without a hub, and joins another fleet with an empty outbox.
+    governing.stop().ends_with(0);
+    let two = serve(&home, "clinic-2");
+    home.run(&["run", file, "--server", "clinic-2"]).ends_with(0);
+    two.stop().ends_with(0);
+    let left = home.run(&["site", "leave", "--data", "clinic-2", "--yes"]).ends_with(0);
+    assert!(left.stderr.contains("1 of outcome were not handed over"), "{}", left.stderr);
+    assert!(left.stderr.contains("could not be told"), "{}", left.stderr);
+    home.run(&["hub", "init", "--domain", "other", "--data", "other"]).ends_with(0);
+    let other = hub(&home, "other", "127.0.0.1:0");
+    join(&home, "other", "clinic-2");
+    let two = serve(&home, "clinic-2");
+    home.run(&["run", file, "--server", "clinic-2"]).ends_with(0);
+    let shown = until(&home, "other", &["sites", "show", "clinic-2"], |it| {
+        it["taken"]["outcome"].as_u64() >= Some(1)
+    });
+    assert_eq!(shown["taken"]["outcome"], 1, "{shown}");
+    two.stop().ends_with(0);
+    other.stop().ends_with(0);
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{
     CommitError, Op, OrderRow, OutboxRow, Preconditions, ResourceKind, ResourceRow, Store,
-    StoreError,
+    StoreError, resource_all,
 };
 use wire::link::{Ancestor, Document, Edition};
 
@@ -196,6 +196,27 @@ pub async fn edition(store: &dyn Store) -> Result<Option<Edition>, KeepError> {
 #[must_use]
 pub fn edition_forget() -> Op {
     Op::ResourceDelete { kind: ResourceKind::Edition, name: EDITION.to_owned() }
+}
+
+/// What is to be committed where the owner has ended it: what the hub has not taken is for nobody else, and
+/// its workflows are the site's own from now on.
+pub async fn left(store: &dyn Store) -> Result<Vec<Op>, KeepError> {
+    let mut ops = Vec::new();
+    if let Some(line) = Line::kept_line(store).await? {
+        for stream in Stream::ALL {
+            let last = store.outbox_last(stream).await?;
+            let base = begin(line.incarnation, stream, last);
+            ops.push(Op::OutboxPut(OutboxRow { stream, base, mark: base }));
+        }
+    }
+    let of_the_hub =
+        [ResourceKind::Edition, ResourceKind::Piece, ResourceKind::Text, ResourceKind::Managed];
+    for kind in of_the_hub {
+        for row in resource_all(store, kind).await? {
+            ops.push(Op::ResourceDelete { kind, name: row.name });
+        }
+    }
+    Ok(ops)
 }
 
 fn edition_op(edition: &Edition) -> Op {

@@ -33,6 +33,8 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(site::site_health))
         .routes(routes!(site::site_version))
         .routes(routes!(site::site_status))
+        .routes(routes!(site::site_leave))
+        .routes(routes!(site::site_left))
         .routes(routes!(site::site_openapi))
         .routes(routes!(site::site_metrics))
         .routes(routes!(store::store_compact))

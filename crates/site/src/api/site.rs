@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use base::Timestamp;
 use http::header::CONTENT_TYPE;
-use server::Caller;
-use wire::{Health, HubLine, Role, SiteStatus, Version};
+use serde::Deserialize;
+use server::{Body, Caller, Query, finished};
+use utoipa::IntoParams;
+use wire::{DayLeft, Health, HubLine, Problem, Role, SiteLeave, SiteLeft, SiteStatus, Version};
 
 use crate::refusal::Refusal;
 use crate::site::{Site, version};
+
+/// A reason.
+const LEAVE_BYTES_MAX: usize = 64 * 1024;
 
 /// Whether the site is up.
 #[utoipa::path(
@@ -50,6 +56,56 @@ pub(super) async fn site_status(
         false => HubLine { desired: None, waiting: BTreeMap::new(), ..line },
     });
     Ok(Json(SiteStatus { hub, ..status }))
+}
+
+/// Ends that the site is a hub's: from now on it works for itself alone. What the hub had brought stays, and
+/// is the owner's.
+#[utoipa::path(
+    post, path = "/api/v1/site/leave", tag = "site",
+    security(("key" = ["admin"])),
+    request_body = SiteLeave,
+    responses(
+        (status = 200, body = SiteLeft),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_leave(
+    State(site): State<Site>,
+    caller: Caller,
+    Body(ask): Body<SiteLeave, LEAVE_BYTES_MAX>,
+) -> Result<Json<SiteLeft>, Refusal> {
+    let by = caller.because(ask.reason)?;
+    Ok(Json(finished(async move { site.leave(&by).await }).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LeftQuery {
+    /// Such as `2027-01-15`, in UTC; today by default.
+    day: Option<String>,
+}
+
+/// What has left the site on a day: to whom, by which rule, how often, how many bytes.
+#[utoipa::path(
+    get, path = "/api/v1/site/left", tag = "site",
+    security(("key" = ["viewer"])),
+    params(LeftQuery),
+    responses(
+        (status = 200, body = DayLeft),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn site_left(
+    State(site): State<Site>,
+    Query(asked): Query<LeftQuery>,
+) -> Result<Json<DayLeft>, Refusal> {
+    if let Some(day) = &asked.day
+        && Timestamp::parse(&format!("{day}T00:00:00Z")).is_none()
+    {
+        return Err(Refusal::parameter("day", "a day such as 2027-01-15 is expected"));
+    }
+    Ok(Json(site.0.departures.on(asked.day).await?))
 }
 
 /// This description.

@@ -1,16 +1,22 @@
 //! The line as a part of a site: opened with it, held while it is at work, ended before it is.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Clock, Random, SiteName};
-use link::site::Saying;
-use store::Store;
+use gateway::Left;
+use link::site::{KeepError, Saying, left};
+use store::{CommitError, Preconditions, Store, StoreError};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{HubClock, LineError, Membership, Parts, Uplink, Watch};
-use wire::HubLine;
+use super::view::waiting;
+use super::{HubClock, LineError, Membership, MembershipError, Parts, Uplink, Watch};
+use wire::{HubLine, ProblemCode, SiteLeft};
 
 use crate::config::Refused;
 use crate::edition::{self, Reconciler};
@@ -18,6 +24,9 @@ use crate::order::Orders;
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::workflow::Workflows;
+
+/// How long a hub is given to hear that its site leaves.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct LineKeeper {
     watch: Watch,
@@ -28,6 +37,10 @@ pub(crate) struct LineKeeper {
     came: Arc<Notify>,
     edited: Arc<Notify>,
     saying: watch::Sender<Saying>,
+    /// The owner ends it.
+    leaving: CancellationToken,
+    /// Where it says who it is.
+    identity: PathBuf,
     /// Until it is held.
     uplink: Mutex<Option<Uplink>>,
     /// While it is.
@@ -41,10 +54,12 @@ impl LineKeeper {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        left: Left,
     ) -> Result<Self, LineError> {
         let (grown, came) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (edited, saying) = (Arc::new(Notify::new()), watch::Sender::default());
-        let site = membership.site().clone();
+        let (site, identity) = (membership.site().clone(), membership.folder().to_owned());
+        let leaving = CancellationToken::new();
         let parts = Parts {
             store: Arc::clone(&store),
             membership,
@@ -54,11 +69,26 @@ impl LineKeeper {
             came: Arc::clone(&came),
             edited: Arc::clone(&edited),
             saying: saying.subscribe(),
+            leaving: leaving.clone(),
+            left,
         };
         let uplink = Uplink::open(parts).await?;
         let (watch, clock) = (uplink.watch(), uplink.clock());
         let (uplink, holding) = (Mutex::new(Some(uplink)), Mutex::default());
-        Ok(Self { watch, site, store, clock, grown, came, edited, saying, uplink, holding })
+        Ok(Self {
+            watch,
+            site,
+            store,
+            clock,
+            grown,
+            came,
+            edited,
+            saying,
+            leaving,
+            identity,
+            uplink,
+            holding,
+        })
     }
 
     /// What to tell when there is something new for the hub.
@@ -91,12 +121,14 @@ impl LineKeeper {
             came: Arc::clone(&self.edited),
             saying: self.saying.clone(),
         };
+        // Whoever leaves ends the line first, since it says so, and then what hangs on it.
+        let ending = closing.child_token();
         let held = async move {
-            tokio::join!(
-                uplink.run(closing.clone()),
-                orders.run(closing.clone()),
-                reconciler.run(closing)
-            );
+            let line = async {
+                uplink.run(closing).await;
+                ending.cancel();
+            };
+            tokio::join!(line, orders.run(ending.clone()), reconciler.run(ending.clone()));
         };
         *self.holding.lock().await = Some(tokio::spawn(held));
     }
@@ -108,10 +140,61 @@ impl LineKeeper {
         Ok(HubLine { desired: edition::view(self.store.as_ref(), &said).await?, ..line })
     }
 
+    /// Ends it for good: nobody here is the fleet's site any more. Again is harmless. Gives whether the hub
+    /// was there to be told, and what it will never be told.
+    pub(crate) async fn leave(&self) -> Result<SiteLeft, Refusal> {
+        let HubLine { state, .. } = self.watch.view(self.store.as_ref()).await?;
+        self.leaving.cancel();
+        if let Some(mut holding) = self.holding.lock().await.take()
+            && timeout(LEAVE_TIMEOUT, &mut holding).await.is_err()
+        {
+            // It is connecting: nothing is said.
+            holding.abort();
+        }
+        let unsent = leave(self.store.as_ref(), &self.identity).await?;
+        Ok(SiteLeft { hub_told: state == "up", unsent })
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+
     /// Until it is held no more.
     pub(crate) async fn ended(&self) {
         if let Some(holding) = self.holding.lock().await.take() {
             holding.await.ok();
         }
+    }
+}
+
+/// What makes this somebody's site goes, the key first: nobody can be it by what is left. What was the hub's
+/// is the owner's from now on. What the hub has not taken is for nobody else: gives how much, by stream.
+pub async fn leave(
+    store: &dyn Store,
+    identity: &Path,
+) -> Result<BTreeMap<String, u64>, LeaveError> {
+    let mut unsent = waiting(store).await?;
+    unsent.retain(|_, count| *count > 0);
+    Membership::forget(identity)?;
+    let ops = left(store).await?;
+    store.commit(ops, Preconditions::none()).await?;
+    Ok(unsent)
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveError {
+    #[error(transparent)]
+    Membership(#[from] MembershipError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+impl From<LeaveError> for Refusal {
+    fn from(error: LeaveError) -> Self {
+        Self::new(ProblemCode::StoreFailed, error.to_string())
     }
 }

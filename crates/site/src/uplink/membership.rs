@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use gateway::uplink::{Uplink, UplinkError};
 use identity::{
     Certificate, CertificateDer, ClientConfig, FileError, GRACE, IdentityError, JoinToken, Key,
-    Pin, file_read, file_write, is_signed_text, site_config,
+    Pin, file_read, file_remove, file_write, is_signed_text, site_config,
 };
 use link::is_in;
 use serde::de::DeserializeOwned;
@@ -243,6 +243,17 @@ impl Membership {
         let now = now.max(self.doc.seen_at);
         let Certificate { not_before, not_after, .. } = &self.certificate;
         now.since(*not_before).as_millis() * 2 > not_after.since(*not_before).as_millis()
+    }
+
+    /// Nobody can be the site by what is here any more. Again is harmless.
+    pub fn forget(folder: &Path) -> Result<(), MembershipError> {
+        file_remove(folder, JOINING_FILE)?;
+        Ok(file_remove(folder, MEMBERSHIP_FILE)?)
+    }
+
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Another certificate, for the one that there is.

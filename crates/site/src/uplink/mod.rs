@@ -17,8 +17,10 @@ use base::{Clock, Random, Timestamp};
 pub(crate) use clock::HubClock;
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
+use gateway::{Amount, Left};
 use identity::Certificate;
 pub(crate) use keeper::LineKeeper;
+pub use keeper::{LeaveError, leave};
 use link::site::{
     Effect, Ending, Input, KeepError, Line, Saying, Session, Write, edition, edition_forget, read,
 };
@@ -135,6 +137,10 @@ pub struct Parts {
     pub edited: Arc<Notify>,
     /// What is to be said apart from the streams.
     pub saying: watch::Receiver<Saying>,
+    /// The owner ends it.
+    pub leaving: CancellationToken,
+    /// Where what leaves is counted.
+    pub left: Left,
 }
 
 /// The line of a site that has joined.
@@ -185,6 +191,9 @@ impl Uplink {
                 error = self.attempt() => error,
                 () = closing.cancelled() => return,
             };
+            if self.parts.leaving.is_cancelled() {
+                return;
+            }
             tracing::info!(%error, "no line to the hub");
             let (now, why) = (self.parts.clock.now(), error.to_string());
             self.state.send_modify(|state| {
@@ -203,6 +212,7 @@ impl Uplink {
             tokio::select! {
                 () = sleep(rest) => {}
                 () = closing.cancelled() => return,
+                () = self.parts.leaving.cancelled() => return,
             }
         }
     }
@@ -245,7 +255,7 @@ impl Uplink {
     async fn attempt(&mut self) -> LineError {
         let now = self.parts.clock.now();
         if self.parts.membership.is_due(now)
-            && let Err(error) = self.parts.membership.renew(now).await
+            && let Err(error) = self.renew(now).await
         {
             return error.into();
         }
@@ -256,7 +266,7 @@ impl Uplink {
         for (n, hub) in hubs.iter().enumerate() {
             match self.connect(hub).await {
                 Ok(socket) => {
-                    let error = self.talk(socket).await;
+                    let error = self.talk(socket, &format!("hub {hub}")).await;
                     // Whoever has sent it away may be an old one: the next is tried first.
                     let is_refused = matches!(error, LineError::Ended(_));
                     self.first = first + n + usize::from(is_refused);
@@ -264,7 +274,7 @@ impl Uplink {
                 }
                 Err(LineError::Door(401 | 403)) => {
                     // By the hub's clock its time is over.
-                    match self.parts.membership.renew(now).await {
+                    match self.renew(now).await {
                         Ok(()) => return LineError::Due,
                         Err(error) => last = error.into(),
                     }
@@ -273,6 +283,13 @@ impl Uplink {
             }
         }
         last
+    }
+
+    async fn renew(&mut self, now: Timestamp) -> Result<(), MembershipError> {
+        let to = self.parts.membership.hubs().join(", ");
+        let amount = Amount { times: 1, bytes: 0 };
+        self.parts.left.note(&format!("hub {to}"), "link/certificate", amount);
+        self.parts.membership.renew(now).await
     }
 
     async fn connect(&self, hub: &str) -> Result<Socket, LineError> {
@@ -295,19 +312,20 @@ impl Uplink {
         }
     }
 
-    async fn talk(&mut self, socket: Socket) -> LineError {
+    async fn talk(&mut self, socket: Socket, to: &str) -> LineError {
         let shown = socket.get_ref().get_ref().1.peer_certificates().and_then(<[_]>::first);
         let shown = shown.and_then(|shown| Certificate::read(shown).ok());
         let (mut sink, source) = socket.split();
         // What may be under way bounds what waits here.
         let (outgoing, waiting) = mpsc::unbounded_channel();
         let mut writing = pin!(write(&mut sink, waiting));
+        let out = Outgoing { to, queue: outgoing };
         let error = tokio::select! {
-            error = self.speak(source, &outgoing, shown.as_ref()) => error,
+            error = self.speak(source, &out, shown.as_ref()) => error,
             error = &mut writing => return error,
         };
         // The last word, such as why the hub was refused.
-        drop(outgoing);
+        drop(out);
         writing.await;
         error
     }
@@ -315,7 +333,7 @@ impl Uplink {
     async fn speak(
         &mut self,
         mut source: impl Source<Item = Result<Message, Error>> + Unpin,
-        outgoing: &mpsc::UnboundedSender<Message>,
+        outgoing: &Outgoing<'_>,
         shown: Option<&Certificate>,
     ) -> LineError {
         let kept = match self.line.kept(self.parts.store.as_ref()).await {
@@ -384,8 +402,9 @@ impl Uplink {
                     if self.parts.membership.is_due(self.clock.now()) {
                         return LineError::Due;
                     }
-                    outgoing.send(Message::Ping(bytes::Bytes::new())).ok();
+                    outgoing.queue.send(Message::Ping(bytes::Bytes::new())).ok();
                 }
+                () = self.parts.leaving.cancelled() => inputs.push_back(Input::Leave),
             }
         }
     }
@@ -406,7 +425,7 @@ impl Uplink {
     async fn perform(
         &mut self,
         effect: Effect,
-        outgoing: &mpsc::UnboundedSender<Message>,
+        outgoing: &Outgoing<'_>,
     ) -> Result<Option<Input>, LineError> {
         let store = self.parts.store.as_ref();
         match effect {
@@ -414,7 +433,10 @@ impl Uplink {
                 if matches!(frame, SiteFrame::Ready(_)) {
                     self.state.send_replace(LineState::Up { since: self.parts.clock.now() });
                 }
-                outgoing.send(Message::Binary(pack(&frame.encode()).into())).ok();
+                let packed = pack(&frame.encode());
+                let amount = Amount { times: 1, bytes: packed.len() as u64 };
+                self.parts.left.note(outgoing.to, rule(&frame), amount);
+                outgoing.queue.send(Message::Binary(packed.into())).ok();
                 Ok(None)
             }
             Effect::Read { stream, after } => {
@@ -434,6 +456,31 @@ impl Uplink {
             }
             Effect::Close(ending) => Err(LineError::Ended(ending)),
         }
+    }
+}
+
+/// What goes to the hub.
+struct Outgoing<'a> {
+    /// Which it is.
+    to: &'a str,
+    queue: mpsc::UnboundedSender<Message>,
+}
+
+/// By what right a frame leaves: each kind is a closed list, field by field in `docs/spec/link.md`.
+const fn rule(frame: &SiteFrame) -> &'static str {
+    match frame {
+        SiteFrame::Hello(_) => "link/hello",
+        SiteFrame::Proof(_) => "link/proof",
+        SiteFrame::Ready(_) => "link/ready",
+        SiteFrame::Begin(_) => "link/begin",
+        SiteFrame::Entries(entries) => match entries.stream {
+            Stream::Outcome => "link/outcome",
+            Stream::Receipt => "link/receipt",
+        },
+        SiteFrame::Have(_) => "link/have",
+        SiteFrame::Want(_) => "link/want",
+        SiteFrame::Health(_) => "link/health",
+        SiteFrame::Refuse(_) => "link/refuse",
     }
 }
 

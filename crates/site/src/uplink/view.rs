@@ -25,12 +25,7 @@ impl Uplink {
 impl Watch {
     /// Asks nobody but the store: what it says is so with the line down as well.
     pub(crate) async fn view(&self, store: &dyn Store) -> Result<HubLine, StoreError> {
-        let mut waiting = BTreeMap::new();
-        for stream in Stream::ALL {
-            let last = store.outbox_last(stream).await?;
-            let confirmed = store.outbox_get(stream).await?.map_or(last, |row| row.mark.position);
-            waiting.insert(stream.name().to_owned(), last.saturating_sub(confirmed));
-        }
+        let waiting = waiting(store).await?;
         let (state, since, why) = match self.state.borrow().clone() {
             LineState::Up { since } => ("up", since, None),
             LineState::Down { since, why } => ("down", since, Some(why)),
@@ -44,4 +39,15 @@ impl Watch {
             desired: None,
         })
     }
+}
+
+/// Entries that the hub has not confirmed, by stream.
+pub(super) async fn waiting(store: &dyn Store) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut waiting = BTreeMap::new();
+    for stream in Stream::ALL {
+        let last = store.outbox_last(stream).await?;
+        let confirmed = store.outbox_get(stream).await?.map_or(last, |row| row.mark.position);
+        waiting.insert(stream.name().to_owned(), last.saturating_sub(confirmed));
+    }
+    Ok(waiting)
 }

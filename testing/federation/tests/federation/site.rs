@@ -56,6 +56,8 @@ impl AtWork {
             came: Arc::new(Notify::new()),
             edited: Arc::new(Notify::new()),
             saying: hear,
+            leaving: CancellationToken::new(),
+            left: gateway::Left::default(),
         };
         let uplink = Uplink::open(parts).await.expect("the line is kept");
         let line = uplink.state();

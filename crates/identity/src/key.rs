@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use base::Digest;
 use base::digest::DigestError;
-use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SubjectPublicKeyInfo};
+use rcgen::{KeyPair, PKCS_ED25519, PublicKeyData as _, SigningKey as _, SubjectPublicKeyInfo};
+use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::IdentityError;
@@ -69,6 +70,10 @@ impl Key {
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.subject_public_key_info())
     }
+
+    pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, IdentityError> {
+        self.0.sign(bytes).map_err(|error| IdentityError::Issue(error.to_string()))
+    }
 }
 
 impl PublicKey {
@@ -88,6 +93,12 @@ impl PublicKey {
     #[must_use]
     pub fn pin(&self) -> Pin {
         Pin(Digest::of(&self.0))
+    }
+
+    /// Whether the holder of this key has signed these bytes.
+    pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<(), IdentityError> {
+        let key = UnparsedPublicKey::new(&ED25519, self.info()?.der_bytes().to_vec());
+        key.verify(bytes, signature).map_err(|_| IdentityError::Signature)
     }
 
     pub(crate) fn info(&self) -> Result<SubjectPublicKeyInfo, IdentityError> {

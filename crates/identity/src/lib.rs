@@ -1,7 +1,7 @@
 //! Who is who: the root of a fleet, its hub, its sites.
 //!
-//! Keys and certificates and the files that they are in, join tokens, and what each end of a TLS
-//! connection asks of the other. No socket. Why it is so: ADR 13.
+//! Keys and certificates and the files that they are in, join tokens, what is sealed to whom, and what
+//! each end of a TLS connection asks of the other. No socket. Why it is so: ADR 13.
 
 mod authority;
 mod certificate;
@@ -9,6 +9,8 @@ mod file;
 mod key;
 mod name;
 mod pair;
+mod seal;
+mod sealing;
 mod sign;
 mod tls;
 mod token;
@@ -19,6 +21,11 @@ pub use file::{FileError, file_read, file_remove, file_write};
 pub use key::{Key, Pin, PublicKey};
 pub use name::{Domain, DomainError, Name};
 pub use pair::{PairError, pair_files};
+pub use seal::{
+    PIECE_BYTES, PIECE_HEAD_BYTES, PieceHead, SEALING_KEY_BYTES, SealError, SealReader, SealWriter,
+    Sealed, SealingKey, SealingPublic,
+};
+pub use sealing::{HubSealing, SealingWord, SiteSealing};
 pub use sign::is_signed_text;
 pub use tls::{api_config, hub_config, site_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
@@ -39,6 +46,10 @@ pub enum IdentityError {
     Key,
     #[error("this is not a public key")]
     PublicKey,
+    #[error("this is not a sealing key")]
+    SealingKey,
+    #[error("its signature does not fit")]
+    Signature,
     #[error("this is not a certificate of ours: {0}")]
     Certificate(&'static str),
     #[error("the key is not the one that the certificate is for")]

@@ -14,18 +14,10 @@ use crate::key::Pin;
 /// Certificates between whoever signs and the root, both included.
 const CHAIN_MAX: usize = 4;
 
-/// Whether an authority below this root has signed these bytes. `chain` begins with the authority and
-/// ends with the root. When its certificate ends does not matter: what was signed stays so.
-fn is_signed(
-    root: Pin,
-    chain: &[CertificateDer<'_>],
-    bytes: &[u8],
-    signature: &[u8],
-) -> Result<(), IdentityError> {
+/// Whether this chain leads from an authority, which it begins with, to this root.
+pub(crate) fn is_below(root: Pin, chain: &[CertificateDer<'_>]) -> Result<(), IdentityError> {
     let wrong = IdentityError::Certificate;
-    let (Some(signer), Some(last)) = (chain.first(), chain.last()) else {
-        return Err(wrong("there is none"));
-    };
+    let Some(last) = chain.last() else { return Err(wrong("there is none")) };
     let is_root = public_key(last).is_some_and(|key| key.pin() == root);
     if chain.len() > CHAIN_MAX || !is_root {
         return Err(wrong("it is not below the root of this fleet"));
@@ -39,6 +31,20 @@ fn is_signed(
             return Err(wrong("it is not signed by the one above it"));
         }
     }
+    Ok(())
+}
+
+/// Whether an authority below this root has signed these bytes. `chain` begins with the authority and
+/// ends with the root. When its certificate ends does not matter: what was signed stays so.
+fn is_signed(
+    root: Pin,
+    chain: &[CertificateDer<'_>],
+    bytes: &[u8],
+    signature: &[u8],
+) -> Result<(), IdentityError> {
+    let wrong = IdentityError::Certificate;
+    is_below(root, chain)?;
+    let signer = chain.first().ok_or_else(|| wrong("there is none"))?;
     let (_, signer) = parse_x509_certificate(signer).map_err(|_| wrong("not X.509"))?;
     let key = UnparsedPublicKey::new(&ED25519, &signer.public_key().subject_public_key.data);
     key.verify(bytes, signature).map_err(|_| wrong("its signature does not fit"))

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use identity::{Certificate, IdentityError, Key, ServerConfig, hub_config};
+use identity::{Certificate, IdentityError, Key, SealingWord, ServerConfig, hub_config};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wire::join::{Granted, JoinAsk, RefusedJoin};
+use wire::join::{Granted, HubSealingSaid, JoinAsk, RefusedJoin, RenewAsk, SealingSaid};
 
 use crate::join::{JoinRefusal, Joined};
 use crate::{Hub, line};
@@ -186,7 +186,7 @@ impl Door {
             (&Method::GET, "/link/v1") => self.link(request, peer, place).await,
             (&Method::POST, "/identity/v1/join") => told(self.join(request).await),
             (&Method::POST, "/identity/v1/renew") => match peer {
-                Some(shown) => told(self.hub.renew(shown).await),
+                Some(shown) => told(self.renew_site(request, shown).await),
                 None => refused(StatusCode::UNAUTHORIZED, "a certificate is needed here"),
             },
             _ => refused(StatusCode::NOT_FOUND, "there is nothing here"),
@@ -194,11 +194,23 @@ impl Door {
     }
 
     async fn join(&self, request: Request<Incoming>) -> Result<Joined, JoinRefusal> {
-        let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| JoinRefusal::Key)?.to_bytes();
-        let ask: JoinAsk = serde_json::from_slice(&body).map_err(|_| JoinRefusal::Key)?;
+        let ask: JoinAsk =
+            serde_json::from_slice(&body(request).await?).map_err(|_| JoinRefusal::Key)?;
+        let sealing = ask.sealing.map(|said| word(said, ask.key.clone())).transpose()?;
         let key = STANDARD.decode(ask.key).map_err(|_| JoinRefusal::Key)?;
-        self.hub.join(&ask.secret, &key, ask.joined).await
+        self.hub.join(&ask.secret, &key, ask.joined, sealing).await
+    }
+
+    async fn renew_site(
+        &self,
+        request: Request<Incoming>,
+        shown: &Certificate,
+    ) -> Result<Joined, JoinRefusal> {
+        // Programs of before say nothing here.
+        let ask: RenewAsk = serde_json::from_slice(&body(request).await?).unwrap_or_default();
+        let signer = || STANDARD.encode(shown.key.as_der());
+        let sealing = ask.sealing.map(|said| word(said, signer())).transpose()?;
+        self.hub.renew(shown, sealing).await
     }
 
     async fn link(
@@ -242,6 +254,16 @@ impl Door {
     }
 }
 
+async fn body(request: Request<Incoming>) -> Result<Bytes, JoinRefusal> {
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+    Ok(body.map_err(|_| JoinRefusal::Key)?.to_bytes())
+}
+
+fn word(said: SealingSaid, signer: String) -> Result<SealingWord, JoinRefusal> {
+    let key = said.key.parse().map_err(|_| JoinRefusal::Key)?;
+    Ok(SealingWord { key, signer, signature: said.signature })
+}
+
 /// A certificate over a new key: it lives as long as this process.
 fn shown(hub: &Hub) -> Result<ServerConfig, IdentityError> {
     let key = Key::generate()?;
@@ -267,9 +289,15 @@ fn refused(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
 
 fn told(result: Result<Joined, JoinRefusal>) -> Response<Full<Bytes>> {
     match result {
-        Ok(Joined { name, certificate, now }) => {
+        Ok(Joined { name, certificate, now, sealing }) => {
             let certificate = STANDARD.encode(certificate);
-            let granted = Granted { name: name.to_string(), certificate, now };
+            let sealing = Some(HubSealingSaid {
+                key: sealing.key.to_string(),
+                at: sealing.at,
+                signature: sealing.signature,
+                chain: sealing.chain,
+            });
+            let granted = Granted { name: name.to_string(), certificate, now, sealing };
             json(
                 StatusCode::OK,
                 serde_json::to_vec(&granted).expect("our own types have JSON text"),

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use base::{DocumentError, IncarnationId, Timestamp, document};
-use identity::{Authority, Domain, FileError, IdentityError, Key, Root, file_read, file_write};
+use identity::{
+    Authority, Domain, FileError, IdentityError, Key, Root, SealingKey, file_read, file_write,
+};
 use serde::{Deserialize, Serialize};
 
 const HUB_FILE: &str = "hub.json";
@@ -12,6 +14,7 @@ const IDENTITY: &str = "identity";
 const AUTHORITY_KEY: &str = "authority.key";
 const AUTHORITY: &str = "authority.crt";
 const ROOT: &str = "root.crt";
+const SEALING_KEY: &str = "sealing.key";
 const ROOT_FOLDER: &str = "root";
 const ROOT_KEY: &str = "root.key";
 
@@ -32,8 +35,13 @@ struct HubDoc {
 }
 
 /// What a backup of a hub has beside its store. The root's key is not among it: it lies elsewhere.
-pub const FOLDER_FILES: [&str; 4] =
-    ["hub.json", "identity/authority.key", "identity/authority.crt", "identity/root.crt"];
+pub const FOLDER_FILES: [&str; 5] = [
+    "hub.json",
+    "identity/authority.key",
+    "identity/authority.crt",
+    "identity/root.crt",
+    "identity/sealing.key",
+];
 
 /// A hub's folder, read.
 #[derive(Debug)]
@@ -77,6 +85,7 @@ impl HubFolder {
         file_write(&identity, AUTHORITY_KEY, key_text.as_bytes())?;
         file_write(&identity, AUTHORITY, authority.pem().as_bytes())?;
         file_write(&identity, ROOT, root.pem().as_bytes())?;
+        file_write(&identity, SEALING_KEY, SealingKey::generate()?.to_text().as_bytes())?;
         let doc = HubDoc { domain, incarnation: None, before: Vec::new() };
         // Last: without it this is no hub's folder, and `init` begins anew.
         Self { folder: folder.to_owned(), doc }.write()?;
@@ -122,6 +131,19 @@ impl HubFolder {
         &self.doc.domain
     }
 
+    /// What is sealed to the hub is opened with this. It is made where there is none: sites learn of it
+    /// when they come.
+    pub fn sealing(&self) -> Result<SealingKey, HubFolderError> {
+        let identity = self.folder.join(IDENTITY);
+        let path = identity.join(SEALING_KEY);
+        if let Some(text) = file_read(&path)? {
+            return SealingKey::from_text(&text).map_err(|_| HubFolderError::Damaged(path));
+        }
+        let key = SealingKey::generate()?;
+        file_write(&identity, SEALING_KEY, key.to_text().as_bytes())?;
+        Ok(key)
+    }
+
     /// Whether the root's key still lies beside what runs every day.
     #[must_use]
     pub fn root_key(&self) -> Option<PathBuf> {
@@ -145,7 +167,8 @@ mod tests {
         IncarnationId::from_uuid(Uuid::from_u128(n))
     }
 
-    /// Mutation: make a hub over one that is there, lose its authority, or forget a life of it.
+    /// Mutation: make a hub over one that is there, lose its authority, forget a life of it, or make
+    /// another sealing key at each start.
     #[test]
     fn a_hubs_folder_comes_back_and_remembers_its_lives() {
         let place = tempfile::tempdir().expect("a folder");
@@ -162,6 +185,17 @@ mod tests {
         std::fs::remove_file(root).expect("taken away");
         assert_eq!(open().root_key(), None);
         open().authority().expect("nobody needs the root's key every day");
+        let sealing = || open().sealing().expect("a key").public();
+        let first = sealing();
+        assert_eq!(sealing(), first);
+        let path = place.path().join(IDENTITY).join(SEALING_KEY);
+        std::fs::write(&path, "what nobody can open anything with").expect("written");
+        let damaged = open().sealing().expect_err("no key");
+        assert!(matches!(damaged, HubFolderError::Damaged(_)), "{damaged}");
+        std::fs::remove_file(path).expect("taken away");
+        let second = sealing();
+        assert_ne!(second, first);
+        assert_eq!(sealing(), second);
         for (life, before) in [
             (life(1), vec![]),
             (life(1), vec![]),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use base::{By, Duration, IncarnationId, SiteName, Timestamp};
 use identity::{
-    Certificate, CertificateDer, GRACE, IdentityError, JoinToken, Name, PublicKey,
-    SITE_CERTIFICATE_LIFE, TokenSecret,
+    Certificate, CertificateDer, GRACE, HubSealing, IdentityError, JoinToken, Name, PublicKey,
+    SITE_CERTIFICATE_LIFE, SealingWord, SiteSealing, TokenSecret,
 };
 use serde::{Deserialize, Serialize};
 use server::Refusal;
@@ -51,6 +51,8 @@ pub struct Joined {
     pub name: Name,
     pub certificate: CertificateDer<'static>,
     pub now: Timestamp,
+    /// The hub's.
+    pub sealing: HubSealing,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +142,7 @@ impl Hub {
         secret: &str,
         key: &[u8],
         joined: IncarnationId,
+        sealing: Option<SealingWord>,
     ) -> Result<Joined, JoinRefusal> {
         let key = PublicKey::from_der(key).map_err(|_| JoinRefusal::Key)?;
         let secret = *TokenSecret::of(secret).digest();
@@ -147,10 +150,13 @@ impl Hub {
         let kept: TokenDoc =
             serde_json::from_slice(&token.record).map_err(|_| JoinRefusal::Token)?;
         let site = token.site;
+        self.is_word_of(&site, &key, sealing.as_ref())?;
         // What has begun is not broken off, whoever goes.
         let hub = self.clone();
         let task =
-            tokio::spawn(async move { hub.join_held(site, secret, &kept, key, joined).await });
+            tokio::spawn(
+                async move { hub.join_held(site, secret, &kept, key, joined, sealing).await },
+            );
         task.await.unwrap_or(Err(JoinRefusal::Desk(DeskError::Stopping)))
     }
 
@@ -161,6 +167,7 @@ impl Hub {
         kept: &TokenDoc,
         key: PublicKey,
         joined: IncarnationId,
+        sealing: Option<SealingWord>,
     ) -> Result<Joined, JoinRefusal> {
         let held = self.0.desks.hold(&site).await;
         let token = self.0.store.token_get(secret).await?.ok_or(JoinRefusal::Token)?;
@@ -184,6 +191,7 @@ impl Hub {
             return Err(JoinRefusal::Token);
         }
         doc.hand_over(Some(key.pin()), now);
+        doc.sealing = sealing;
         let machine = By { actor: "site".to_owned(), reason: None };
         let ops = vec![
             change_op(ChangeKind::SiteJoined, &site, &machine, now),
@@ -201,14 +209,49 @@ impl Hub {
         self.certificate(site, &key, now)
     }
 
-    /// Another certificate for whoever has shown this one, in a handshake that proved its key.
-    pub async fn renew(&self, shown: &Certificate) -> Result<Joined, JoinRefusal> {
+    /// Another certificate for whoever has shown this one, in a handshake that proved its key. Who has
+    /// joined before there were sealing keys says its own here.
+    pub async fn renew(
+        &self,
+        shown: &Certificate,
+        sealing: Option<SealingWord>,
+    ) -> Result<Joined, JoinRefusal> {
         let site = self.holder(shown).await?;
+        self.is_word_of(&site, &shown.key, sealing.as_ref())?;
         let now = self.now();
         if now > shown.not_after.plus(GRACE) {
             return Err(JoinRefusal::Certificate);
         }
+        if sealing.is_some() {
+            let _held = self.0.desks.hold(&site).await;
+            // Looked at again where nobody joins meanwhile.
+            self.holder(shown).await?;
+            let mut doc = self.0.desks.site_doc(&site).await?.ok_or(JoinRefusal::Certificate)?;
+            if doc.sealing != sealing {
+                doc.sealing = sealing;
+                let put = Op::SitePut { site: site.clone(), record: doc.encode().into() };
+                self.0.store.commit(vec![put], Preconditions::none()).await?;
+            }
+        }
         self.certificate(site, &shown.key, now)
+    }
+
+    /// What others need to seal to this site; nothing where it has said no key, or is none any more.
+    pub async fn sealing_of(&self, site: &SiteName) -> Result<Option<SiteSealing>, JoinRefusal> {
+        let doc = self.0.desks.site_doc(site).await?.filter(crate::SiteDoc::is_member);
+        let Some(word) = doc.and_then(|doc| doc.sealing) else { return Ok(None) };
+        Ok(Some(SiteSealing::of(&self.0.authority, site, word, self.now())?))
+    }
+
+    fn is_word_of(
+        &self,
+        site: &SiteName,
+        key: &PublicKey,
+        sealing: Option<&SealingWord>,
+    ) -> Result<(), JoinRefusal> {
+        let Some(word) = sealing else { return Ok(()) };
+        let signer = word.verify(self.0.root, site).map_err(|_| JoinRefusal::Key)?;
+        if signer == *key { Ok(()) } else { Err(JoinRefusal::Key) }
     }
 
     /// Whether the holder of this certificate may have a line now; whose it is.
@@ -296,6 +339,6 @@ impl Hub {
     ) -> Result<Joined, JoinRefusal> {
         let certificate = self.0.authority.site(&site, key, now)?;
         let name = Name::Site(self.0.authority.domain().clone(), site);
-        Ok(Joined { name, certificate, now })
+        Ok(Joined { name, certificate, now, sealing: self.0.sealing.clone() })
     }
 }

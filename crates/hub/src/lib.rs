@@ -29,7 +29,10 @@ pub use site::{SiteDoc, tags_wrong};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Clock, IncarnationId, Random, Timestamp};
-use identity::{Authority, CertificateDer, IdentityError, Key, Pin, ServerConfig, api_config};
+use identity::{
+    Authority, CertificateDer, HubSealing, IdentityError, Key, Pin, SealingKey, ServerConfig,
+    api_config,
+};
 use server::{BackupSource, KeyParts, Keys, Listening, Pieces, Shown, backup, pieces};
 use spec::Catalog;
 use store::{Pace, Store, Upkeep};
@@ -46,6 +49,8 @@ pub struct Parts {
     /// The same, where it lies on a disk.
     pub upkeep: Option<Arc<dyn Upkeep>>,
     pub authority: Authority,
+    /// What is sealed to the hub is opened with it.
+    pub sealing: SealingKey,
     /// Authorities before it, whose certificates are still taken.
     pub former: Vec<CertificateDer<'static>>,
     /// Incarnations of this hub before the present one, the newest first.
@@ -70,6 +75,8 @@ struct Inner {
     /// A backup reads the whole store; two would only make both slow.
     backing_up: Arc<Semaphore>,
     authority: Arc<Authority>,
+    /// What sites are told of the hub's sealing key.
+    sealing: HubSealing,
     former: Vec<CertificateDer<'static>>,
     root: Pin,
     addresses: Vec<String>,
@@ -92,6 +99,8 @@ pub enum OpenError {
     RootMissing,
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("cannot say what should be at the sites: {0}")]
     Edition(Refusal),
     #[error("cannot say what was lost by the restore: {0}")]
@@ -104,6 +113,7 @@ impl Hub {
             store,
             upkeep,
             authority,
+            sealing,
             former,
             before,
             addresses,
@@ -113,6 +123,7 @@ impl Hub {
             catalog,
         } = parts;
         let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
+        let sealing = HubSealing::new(&authority, root, sealing.public(), clock.now())?;
         let name = authority.domain().to_string();
         let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
         let authority = Arc::new(authority);
@@ -142,6 +153,7 @@ impl Hub {
             upkeep,
             backing_up: Arc::new(Semaphore::new(1)),
             authority,
+            sealing,
             former,
             root,
             addresses,

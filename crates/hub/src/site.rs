@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::{DocumentError, SiteName, Timestamp, Unreadable, document};
-use identity::Pin;
+use identity::{Pin, SealingWord};
 use serde::{Deserialize, Serialize};
 
 const SITE_TYPE: &str = "isonomy.site";
@@ -62,6 +62,9 @@ pub struct SiteDoc {
     /// a life that is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoptable: Option<Pin>,
+    /// What is sealed to this key, the site alone reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealing: Option<SealingWord>,
 }
 
 impl SiteDoc {
@@ -80,7 +83,7 @@ impl SiteDoc {
             let surplus = self.void.len().saturating_sub(VOID_MAX);
             self.void.drain(..surplus);
         }
-        (self.adoptable, self.left_at) = (None, None);
+        (self.adoptable, self.left_at, self.sealing) = (None, None, None);
         match key {
             Some(key) => {
                 self.key = Some(key);

@@ -160,6 +160,7 @@ async fn open(
         store: Arc::clone(store) as Arc<dyn Store>,
         upkeep: Some(Arc::clone(store) as Arc<dyn Upkeep>),
         authority: folder.authority().map_err(|error| internal(&error))?,
+        sealing: folder.sealing().map_err(|error| internal(&error))?,
         former: Vec::new(),
         before: folder.before(store.incarnation()).map_err(|error| internal(&error))?,
         addresses,

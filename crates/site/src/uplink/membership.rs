@@ -8,14 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway::uplink::{Uplink, UplinkError};
 use identity::{
-    Certificate, CertificateDer, ClientConfig, FileError, GRACE, IdentityError, JoinToken, Key,
-    Pin, file_read, file_remove, file_write, is_signed_text, site_config,
+    Certificate, CertificateDer, ClientConfig, FileError, GRACE, HubSealing, IdentityError,
+    JoinToken, Key, Pin, SealingKey, SealingPublic, SealingWord, file_read, file_remove,
+    file_write, is_signed_text, site_config,
 };
 use link::is_in;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wire::edition::{Head, Leaf};
-use wire::join::{Granted, JoinAsk, RefusedJoin};
+use wire::join::{Granted, HubSealingSaid, JoinAsk, RefusedJoin, RenewAsk, SealingSaid};
 use wire::link::{Edition, Signed};
 
 /// Who the site is.
@@ -52,7 +53,10 @@ pub struct Membership {
     folder: PathBuf,
     doc: Doc,
     key: Key,
+    sealing: SealingKey,
     certificate: Certificate,
+    /// The hub has been asked for its sealing key in this life of the process. One of before has none.
+    has_asked: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -70,6 +74,12 @@ struct Doc {
     certificate: String,
     /// The newest time that a hub has told.
     seen_at: Timestamp,
+    /// What is sealed to this site is opened with it. Made beside `key`, by this version or later.
+    #[serde(default)]
+    sealing: Option<String>,
+    /// What the hub has said of its own.
+    #[serde(default)]
+    hub_sealing: Option<HubSealing>,
 }
 
 impl std::fmt::Debug for Doc {
@@ -84,6 +94,8 @@ struct Joining {
     token: Digest,
     joined: IncarnationId,
     key: String,
+    #[serde(default)]
+    sealing: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -121,7 +133,18 @@ impl Membership {
         if key.public() != certificate.key {
             return Err(damaged());
         }
-        Ok(Some(Self { folder: folder.to_owned(), doc, key, certificate }))
+        let (sealing, is_new) = match &doc.sealing {
+            Some(text) => (SealingKey::from_text(text).map_err(|_| damaged())?, false),
+            None => (SealingKey::generate()?, true),
+        };
+        let folder = folder.to_owned();
+        let mut it = Self { folder, doc, key, sealing, certificate, has_asked: false };
+        if is_new {
+            // Joined before there were any: the hub hears of it with the next certificate.
+            it.doc.sealing = Some(it.sealing.to_text());
+            it.write()?;
+        }
+        Ok(Some(it))
     }
 
     /// Becomes the site that the token is for, with a key that nobody has seen. It is on the disk before
@@ -141,13 +164,18 @@ impl Membership {
                 return Err(MembershipError::AnotherFleet(before.doc.site));
             }
         }
-        let Joining { joined, key, .. } = Joining::begin(folder, token, now, random)?;
+        let Joining { joined, key, sealing, .. } = Joining::begin(folder, token, now, random)?;
         let key_text = key;
         let key = Key::from_pem(&key_text)?;
+        let sealing = match sealing {
+            Some(text) => SealingKey::from_text(&text)?,
+            None => SealingKey::generate()?,
+        };
         let ask = JoinAsk {
             secret: token.secret().to_owned(),
             key: STANDARD.encode(key.public().as_der()),
             joined,
+            sealing: Some(said(token.root, &token.site, &sealing, &key)?),
         };
         let ask = serde_json::to_vec(&ask).expect("our own types have JSON text");
         let tls = || Ok(site_config(token.root, None, now)?);
@@ -165,8 +193,13 @@ impl Membership {
             key: key_text,
             certificate: granted.certificate,
             seen_at: granted.now,
+            sealing: Some(sealing.to_text()),
+            hub_sealing: None,
         };
-        let membership = Self { folder: folder.to_owned(), doc, key, certificate };
+        let folder = folder.to_owned();
+        let mut membership =
+            Self { folder, doc, key, sealing, certificate, has_asked: granted.sealing.is_some() };
+        membership.learn(granted.sealing)?;
         membership.write()?;
         Ok(membership)
     }
@@ -179,6 +212,18 @@ impl Membership {
     #[must_use]
     pub fn joined(&self) -> IncarnationId {
         self.doc.joined
+    }
+
+    /// What is sealed to this site.
+    #[must_use]
+    pub fn sealing(&self) -> SealingPublic {
+        self.sealing.public()
+    }
+
+    /// What the hub has said of its own.
+    #[must_use]
+    pub fn hub_sealing(&self) -> Option<&HubSealing> {
+        self.doc.hub_sealing.as_ref()
     }
 
     #[must_use]
@@ -240,6 +285,9 @@ impl Membership {
     /// told.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
+        if self.doc.hub_sealing.is_none() && !self.has_asked {
+            return true;
+        }
         let now = now.max(self.doc.seen_at);
         let Certificate { not_before, not_after, .. } = &self.certificate;
         now.since(*not_before).as_millis() * 2 > not_after.since(*not_before).as_millis()
@@ -259,7 +307,10 @@ impl Membership {
     /// Another certificate, for the one that there is.
     pub async fn renew(&mut self, now: Timestamp) -> Result<(), MembershipError> {
         let tls = || self.tls(now);
-        let granted = ask_any(&self.doc.hubs, "/identity/v1/renew", b"{}", tls).await?;
+        let word = said(self.doc.root, &self.doc.site, &self.sealing, &self.key)?;
+        let ask = serde_json::to_vec(&RenewAsk { sealing: Some(word) });
+        let ask = ask.expect("our own types have JSON text");
+        let granted = ask_any(&self.doc.hubs, "/identity/v1/renew", &ask, tls).await?;
         let certificate = certificate(&granted.certificate).ok_or(MembershipError::Answer)?;
         // A hub whose clock was set back must not take away what there is.
         let is_old = certificate.not_after.plus(GRACE) < self.doc.seen_at;
@@ -268,7 +319,19 @@ impl Membership {
         }
         self.certificate = certificate;
         self.doc.certificate = granted.certificate;
+        self.has_asked = true;
+        self.learn(granted.sealing)?;
         self.write()
+    }
+
+    /// What the hub has said of its sealing key where its certificate was seen: there, it is the newest.
+    fn learn(&mut self, said: Option<HubSealingSaid>) -> Result<(), MembershipError> {
+        let Some(HubSealingSaid { key, at, signature, chain }) = said else { return Ok(()) };
+        let key = key.parse().map_err(|_| MembershipError::Answer)?;
+        let sealing = HubSealing { key, at, signature, chain };
+        sealing.verify(self.doc.root)?;
+        self.doc.hub_sealing = Some(sealing);
+        Ok(())
     }
 
     fn write(&self) -> Result<(), MembershipError> {
@@ -289,10 +352,22 @@ impl Joining {
             return Ok(before);
         }
         let joined = IncarnationId::new(now, random);
-        let joining = Self { token: of, joined, key: Key::generate()?.to_pem() };
+        let sealing = Some(SealingKey::generate()?.to_text());
+        let joining = Self { token: of, joined, key: Key::generate()?.to_pem(), sealing };
         write(folder, JOINING_FILE, JOINING_TYPE, &joining)?;
         Ok(joining)
     }
+}
+
+/// What the hub is told of a sealing key.
+fn said(
+    root: Pin,
+    site: &SiteName,
+    sealing: &SealingKey,
+    by: &Key,
+) -> Result<SealingSaid, IdentityError> {
+    let SealingWord { key, signature, .. } = SealingWord::new(root, site, sealing.public(), by)?;
+    Ok(SealingSaid { key: key.to_string(), signature })
 }
 
 /// Asks one hub after the other, until one answers.

@@ -36,6 +36,7 @@ impl AtWork {
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             authority: folder.authority().expect("an authority"),
+            sealing: folder.sealing().expect("a key"),
             former: Vec::new(),
             before: folder.before(store.incarnation()).expect("written"),
             addresses: Vec::new(),

@@ -3,8 +3,9 @@
 mod hub;
 mod site;
 
-use base::Outcome;
-use store::EntryRow;
+use ::hub::SiteDoc;
+use base::{Clock as _, Outcome, SiteName, SystemClock};
+use store::{EntryRow, FleetStore as _, Op, Preconditions, Store as _};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -89,5 +90,47 @@ async fn a_machine_that_was_replaced_is_not_the_site_any_more() {
     assert_eq!(runs(&hub.entries().await), [1]);
     old.stop().await;
     new.stop().await;
+    hub.stop().await;
+}
+
+/// Mutation: make another sealing key at each start, do not tell the hub of it, or do not ask for the
+/// hub's where none is known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joined_before_there_were_sealing_keys_tells_and_learns_them_with_the_next_certificate()
+{
+    let (hub_folder, site_folder) = (folder(), folder());
+    hub::init(hub_folder.path());
+    let hub = hub::AtWork::start(hub_folder.path(), None).await;
+    let plant = SiteName::parse("plant-1").expect("a name");
+    let joined = site::join(site_folder.path(), &hub.token("plant-1").await).await.expect("joins");
+    let known = async || {
+        let proof = hub.hub.sealing_of(&plant).await.expect("readable")?;
+        let of_site = proof.verify(hub.hub.root(), &plant, SystemClock.now());
+        Some(of_site.expect("below the root"))
+    };
+    assert_eq!(known().await, Some(joined.sealing()));
+    let of_hub = joined.hub_sealing().expect("told").verify(hub.hub.root()).expect("signed");
+    // As it was before: neither has said a word of it.
+    let path = site_folder.path().join("identity").join("membership.json");
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    let mut doc: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let fields = doc.as_object_mut().expect("an object");
+    for field in ["sealing", "hub_sealing"] {
+        assert!(fields.remove(field).is_some_and(|it| !it.is_null()), "{field}");
+    }
+    std::fs::write(&path, doc.to_string()).expect("written");
+    let row = hub.store.site_get(plant.clone()).await.expect("read").expect("it is there");
+    let doc = SiteDoc::read(&plant, &row.record).expect("readable");
+    let doc = SiteDoc { sealing: None, ..doc };
+    let put = Op::SitePut { site: plant.clone(), record: doc.encode().into() };
+    hub.store.commit(vec![put], Preconditions::none()).await.expect("commits");
+    assert_eq!(known().await, None);
+    let mut at_work = site::AtWork::start(site_folder.path()).await;
+    at_work.is_up().await;
+    at_work.stop().await;
+    let again = site::membership(site_folder.path());
+    assert_ne!(again.sealing(), joined.sealing());
+    assert_eq!(known().await, Some(again.sealing()));
+    assert_eq!(again.hub_sealing().map(|it| it.key), Some(of_hub));
     hub.stop().await;
 }

@@ -32,6 +32,10 @@ pub async fn join(folder: &Path, token: &JoinToken) -> Result<Membership, Member
     Membership::join(&identity(folder), token, SystemClock.now(), &SystemRandom).await
 }
 
+pub fn membership(folder: &Path) -> Membership {
+    Membership::open(&identity(folder)).expect("reads").expect("it has joined")
+}
+
 impl AtWork {
     /// Of a site that has joined.
     pub async fn start(folder: &Path) -> Self {

@@ -14,6 +14,18 @@ pub const INTAKE: &[u8] = include_bytes!("../../../../examples/tumour-screening/
 const MODEL: &str = include_str!("../../../../examples/tumour-screening/model.json");
 const SITE: &str = include_str!("../../../../examples/tumour-screening/site.yaml");
 
+/// What the owner of each of the three clinics allows.
+pub const CLINIC: &str = include_str!("../../../../examples/three-clinics/site.yaml");
+/// What the hub sends them.
+pub const LAW: [(&str, &str); 3] = [
+    ("clinics.yaml", include_str!("../../../../examples/three-clinics/law/clinics.yaml")),
+    ("screening.yaml", include_str!("../../../../examples/three-clinics/law/screening.yaml")),
+    (
+        "screening-case.yaml",
+        include_str!("../../../../examples/three-clinics/law/screening-case.yaml"),
+    ),
+];
+
 /// Where `site.yaml` expects the service when the example is run by hand.
 const SERVICE: &str = "http://127.0.0.1:8090";
 

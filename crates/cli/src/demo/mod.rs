@@ -1,13 +1,16 @@
 //! `isonomy demo`: the real example, end to end, with its own server killed on the way.
 //!
-//! Here is the order of events. The world outside is in `service`, the site's process in `site`, what
-//! must come of it in `truth`, whether it did in `promise`, and the words in `story`.
+//! Here is the order of events of the first act; the second is in `clinics`. The world outside is in
+//! `service`, servers are in `server`, what must come of it in `truth`, whether it did in `promise`, and the
+//! words in `story`.
 
 mod book;
 pub mod bundle;
+mod clinics;
+mod cut;
 mod promise;
+mod server;
 mod service;
-mod site;
 mod story;
 mod truth;
 mod waits;
@@ -25,9 +28,10 @@ use wire::{FollowEvent, RunDetail, RunStart, WorkflowApply};
 
 use self::book::Book;
 use self::bundle::Folder;
+use self::clinics::Fleet;
 use self::promise::{Evidence, Kill, Totals};
+use self::server::Server;
 use self::service::Service;
-use self::site::Site;
 use self::waits::Waits;
 use crate::address::{Address, Whom};
 use crate::api::Api;
@@ -77,11 +81,13 @@ async fn serve(port: u16) -> Outcome {
 async fn demonstrate() -> Outcome {
     let mut interrupt = Interrupt::any()?;
     let service = Service::start(0, Book::new(Some(KILL_AT))).await?;
-    let mut stage = Stage { folder: Folder::lay_out(&service.url())?, service, site: None };
+    let folder = Folder::lay_out(&service.url())?;
+    let fleet = Fleet::lay_out(&folder.path().join("fleet"))?;
+    let mut stage = Stage { folder, service, site: None, fleet };
     let played = tokio::select! {
         biased;
         () = interrupt.wait() => Err(Failure::new(Exit::Interrupted, "the demo was interrupted")),
-        played = tokio::time::timeout(DEADLINE, stage.play()) => played.unwrap_or_else(|_| {
+        played = tokio::time::timeout(DEADLINE, stage.acts()) => played.unwrap_or_else(|_| {
             Err(Failure::new(Exit::Faulted, format!("the demo took more than {} s", DEADLINE.as_secs())))
         }),
     };
@@ -106,10 +112,18 @@ async fn demonstrate() -> Outcome {
 struct Stage {
     folder: Folder,
     service: Service,
-    site: Option<Site>,
+    site: Option<Server>,
+    fleet: Fleet,
 }
 
 impl Stage {
+    /// Returns what was proved, a line for each.
+    async fn acts(&mut self) -> Outcome<String> {
+        let first = self.play().await?;
+        let second = self.fleet.play().await?;
+        Ok(format!("\n{first}\n{second}"))
+    }
+
     /// Returns the three lines of what was proved.
     async fn play(&mut self) -> Outcome<String> {
         let truth =
@@ -143,8 +157,8 @@ impl Stage {
         }
     }
 
-    async fn site_start(&mut self) -> Outcome<&Site> {
-        let site = Site::start(&self.folder).await?;
+    async fn site_start(&mut self) -> Outcome<&Server> {
+        let site = Server::site(&self.folder).await?;
         Ok(self.site.insert(site))
     }
 
@@ -199,10 +213,10 @@ impl Stage {
     }
 
     async fn clear(self) -> Outcome<()> {
-        let stopped = match self.site {
-            Some(site) => site.stop().await,
-            None => true,
-        };
+        let mut stopped = self.fleet.clear().await;
+        if let Some(site) = self.site {
+            stopped &= site.stop().await;
+        }
         let findings = if stopped { findings(&self.folder.data()).await? } else { Vec::new() };
         self.folder.remove()?;
         if let Some(finding) = findings.first() {
@@ -211,7 +225,7 @@ impl Stage {
         } else if stopped {
             Ok(())
         } else {
-            Err(Failure::new(Exit::Faulted, "the site did not stop as it should"))
+            Err(Failure::new(Exit::Faulted, "a server did not stop as it should"))
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use store::RunState;
 
 use super::book::Book;
+use super::clinics;
 use super::truth::{HeldOut, Truth};
 
 /// The model is right on the held-out half at least this often.
@@ -51,6 +52,26 @@ pub struct Evidence {
     pub retries: u64,
     pub book: Book,
     pub kill: Option<Kill>,
+}
+
+/// The same of the second act.
+#[must_use]
+pub fn broken_at_clinics(evidence: &clinics::Evidence) -> Vec<String> {
+    let mut broken = Broken(Vec::new());
+    for clinic in &evidence.clinics {
+        let name = clinic.name;
+        let totals = Some((clinic.cases, clinic.suspicious));
+        broken.same(&format!("screened and suspicious at {name}"), clinic.totals, totals);
+        // One outcome of each case, and one of the run that has begun them.
+        broken.same(&format!("outcomes of {name} at the hub"), clinic.taken, clinic.cases + 1);
+        broken.same(&format!("outcomes of {name} that are lost"), clinic.lost, 0);
+    }
+    broken.unless(evidence.waited > 0, || "nothing waited while the line was cut".into());
+    broken.same("the signal that ended the hub", evidence.hub_signal, Some(KILLED));
+    broken.same("files of the hub with a value of a row", evidence.leaked.clone(), Vec::new());
+    // Else it would prove nothing that they are not found at the hub.
+    broken.same("values that are found at the clinics", evidence.found_at_clinics, evidence.values);
+    broken.0
 }
 
 /// What is not as promised; nothing, if all is well.
@@ -226,5 +247,42 @@ mod tests {
     fn a_run_without_totals_breaks_the_promise() {
         let evidence = Evidence { totals: None, ..good() };
         assert_eq!(broken(&evidence, &truth()), ["the run gave no totals"]);
+    }
+
+    /// Mutation: leave out any one of the promises of the second act.
+    #[test]
+    fn each_promise_of_the_clinics_is_noticed_when_it_alone_is_broken() {
+        let good = || clinics::Evidence {
+            clinics: vec![clinics::ClinicEvidence {
+                name: "north",
+                cases: 3,
+                suspicious: 1,
+                totals: Some((3, 1)),
+                taken: 4,
+                lost: 0,
+            }],
+            waited: 2,
+            hub_signal: Some(9),
+            leaked: Vec::new(),
+            values: 5,
+            found_at_clinics: 5,
+        };
+        assert_eq!(broken_at_clinics(&good()), Vec::<String>::new());
+        type Spoil = fn(&mut clinics::Evidence);
+        let spoils: [(Spoil, &str); 7] = [
+            (|it| it.clinics[0].totals = Some((3, 2)), "screened and suspicious at north"),
+            (|it| it.clinics[0].taken = 5, "outcomes of north at the hub"),
+            (|it| it.clinics[0].lost = 1, "that are lost"),
+            (|it| it.waited = 0, "nothing waited"),
+            (|it| it.hub_signal = Some(15), "the signal that ended the hub"),
+            (|it| it.leaked = vec!["isonomy.db".into()], "with a value of a row"),
+            (|it| it.found_at_clinics = 4, "found at the clinics"),
+        ];
+        for (spoil, expected) in spoils {
+            let mut evidence = good();
+            spoil(&mut evidence);
+            let found = broken_at_clinics(&evidence);
+            assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+        }
     }
 }

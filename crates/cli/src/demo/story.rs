@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use wire::{DayLeft, LeftView, SiteView};
+
 use super::book::{Book, Held, REFUSED_EVERY, UNANSWERED_EVERY};
+use super::clinics;
 use super::promise::{Evidence, Kill, Totals};
 use super::truth::HeldOut;
 
@@ -142,6 +145,75 @@ pub fn proved(evidence: &Evidence, totals: &Totals, kill: &Kill) -> String {
         kill.pid_after,
         half.true_positives + half.true_negatives,
         half.cases,
+    )
+}
+
+/// The second act.
+pub fn clinics_title(clinics: &[(&str, u64)]) -> String {
+    let parts: Vec<String> =
+        clinics.iter().map(|(name, cases)| format!("{name} {cases}")).collect();
+    format!(
+        "\nThree clinics, one law: the same cases, each at one of three sites, and a hub that counts\n\
+         them without seeing one ({}).\n\n",
+        parts.join(", ")
+    )
+}
+
+pub fn law_sent(sites: usize) -> String {
+    format!("The hub has sent its workflow; {sites} sites have it. Each screens its own cases now.")
+}
+
+pub fn cut_off(name: &str, heard: u64, pid: u32) -> String {
+    format!(
+        "The line of {name} is cut: the hub has heard of {heard} of its runs.\n  \
+         SIGKILL to pid {pid}. The hub is gone, too."
+    )
+}
+
+pub fn went_on(name: &str, state: &str, waited: u64) -> String {
+    format!("{name} has gone on alone: its run is {state}, and {waited} outcomes wait for the hub.")
+}
+
+pub fn hub_again(sites: &[SiteView]) -> String {
+    format!("The hub is started again on the same store. What it knows now:\n\n{}\n", counts(sites))
+}
+
+pub fn caught_up(sites: &[SiteView]) -> String {
+    format!("The line is mended. What the hub knows at the end:\n\n{}\n", counts(sites))
+}
+
+/// Counts by clinic, and how old they are: all that the hub has to show.
+fn counts(sites: &[SiteView]) -> String {
+    let mut text = String::new();
+    for site in sites {
+        let taken = site.taken.get("outcome").copied().unwrap_or(0);
+        let _ =
+            writeln!(text, "    {:<14} {:<8} outcomes {taken:>4}", site.site, site.state.name());
+    }
+    text
+}
+
+/// What has left a clinic, as it says itself.
+pub fn left(name: &str, day: &DayLeft) -> String {
+    let mut text =
+        format!("What has left {name}, by its own count (`isonomy site left-today`):\n\n");
+    for LeftView { to, rule, times, bytes } in &day.items {
+        let _ = writeln!(text, "    {to:<22} {rule:<14} {times:>5} times {bytes:>8} bytes");
+    }
+    text
+}
+
+/// Three lines more, only for evidence of which nothing is broken.
+pub fn clinics_proved(evidence: &clinics::Evidence) -> String {
+    let cases: u64 = evidence.clinics.iter().map(|it| it.cases).sum();
+    let taken: u64 = evidence.clinics.iter().map(|it| it.taken).sum();
+    format!(
+        "proved: each case counted once at the hub: {taken} outcomes = {cases} cases + {} runs that began them\n\
+         proved: a clinic needs nobody: {} outcomes waited while its line was cut and the hub dead, none lost\n\
+         proved: not one value of a row at the hub: {} values looked for, all of them found at the clinics",
+        evidence.clinics.len(),
+        evidence.waited,
+        evidence.values,
     )
 }
 

@@ -1,7 +1,9 @@
-//! The demo's site: this same binary as `isonomy dev`, in a process of its own that can be killed.
+//! Servers of the demo: this same binary, in processes of their own that can be killed.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,9 +27,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Lines of the site's log that tell why it did not come up.
 const LOG_LINES_SHOWN: usize = 8;
 
-/// A running site. Killed when it is dropped.
+/// A running site or hub. Killed when it is dropped.
 #[derive(Debug)]
-pub struct Site {
+pub struct Server {
     pub pid: u32,
     pub url: String,
     child: Child,
@@ -35,17 +37,30 @@ pub struct Site {
     _said: BufReader<ChildStdout>,
 }
 
-impl Site {
-    pub async fn start(folder: &Folder) -> Outcome<Self> {
-        let failed = |cause| Failure::internal(format!("cannot start the demo's site: {cause}"));
-        let log =
-            OpenOptions::new().create(true).append(true).open(folder.log()).map_err(failed)?;
-        let mut child = command(folder, log).map_err(failed)?.spawn().map_err(failed)?;
-        let pid = child.id().ok_or_else(|| Failure::internal("the demo's site ended at once"))?;
-        let stdout = child
-            .stdout
-            .take()
-            .ok_or_else(|| Failure::internal("the demo's site has no stdout"))?;
+impl Server {
+    /// The site of the run that is killed.
+    pub async fn site(folder: &Folder) -> Outcome<Self> {
+        let (data, config) = (folder.data(), folder.config());
+        let args: [&OsStr; 7] = [
+            "dev".as_ref(),
+            "--port".as_ref(),
+            "0".as_ref(),
+            "--data".as_ref(),
+            data.as_ref(),
+            "--config".as_ref(),
+            config.as_ref(),
+        ];
+        Self::start(&args, &folder.log()).await
+    }
+
+    /// What it logs goes to that file.
+    pub async fn start(args: &[&OsStr], log: &Path) -> Outcome<Self> {
+        let failed = |cause| Failure::internal(format!("cannot start a server: {cause}"));
+        let opened = OpenOptions::new().create(true).append(true).open(log).map_err(failed)?;
+        let mut child = command(args, opened).map_err(failed)?.spawn().map_err(failed)?;
+        let pid = child.id().ok_or_else(|| Failure::internal("a server ended at once"))?;
+        let stdout =
+            child.stdout.take().ok_or_else(|| Failure::internal("a server has no stdout"))?;
         let mut said = BufReader::new(stdout);
         let mut line = String::new();
         let read = timeout(START_TIMEOUT, said.read_line(&mut line)).await;
@@ -55,15 +70,15 @@ impl Site {
             Some(url) => Ok(Self { pid, url: url.to_owned(), child, _said: said }),
             None => {
                 end(&mut child).await;
-                Err(Failure::internal("the demo's site did not come up")
-                    .hint(format!("it said:\n{}", last_words(folder))))
+                Err(Failure::internal("a server did not come up")
+                    .hint(format!("it said:\n{}", last_words(log))))
             }
         }
     }
 
     /// SIGKILL: the process ends where it stands. Returns the number of the signal that ended it.
     pub async fn kill(mut self) -> Outcome<Option<i32>> {
-        let failed = |cause| Failure::internal(format!("cannot kill the demo's site: {cause}"));
+        let failed = |cause| Failure::internal(format!("cannot kill a server: {cause}"));
         self.child.start_kill().map_err(failed)?;
         Ok(self.child.wait().await.map_err(failed)?.signal())
     }
@@ -80,19 +95,16 @@ impl Site {
     }
 }
 
-fn command(folder: &Folder, log: File) -> std::io::Result<Command> {
+fn command(args: &[&OsStr], log: File) -> std::io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .args(["dev", "--port", "0", "--data"])
-        .arg(folder.data())
-        .arg("--config")
-        .arg(folder.config())
+        .args(args)
         // The filter of whoever tries the demo is not the demo's.
         .env_remove("ISONOMY_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
-        // A Ctrl-C is for the demo, which then ends its site.
+        // A Ctrl-C is for the demo, which then ends its servers.
         .process_group(0)
         .kill_on_drop(true);
     Ok(command)
@@ -104,8 +116,8 @@ async fn end(child: &mut Child) {
     let _ = child.kill().await;
 }
 
-fn last_words(folder: &Folder) -> String {
-    let log = fs::read_to_string(folder.log()).unwrap_or_default();
+fn last_words(log: &Path) -> String {
+    let log = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
 }

@@ -9,6 +9,7 @@ mod file;
 mod key;
 mod name;
 mod pair;
+mod parcel;
 mod seal;
 mod sealing;
 mod sign;
@@ -21,6 +22,10 @@ pub use file::{FileError, file_read, file_remove, file_write};
 pub use key::{Key, Pin, PublicKey};
 pub use name::{Domain, DomainError, Name};
 pub use pair::{PairError, pair_files};
+pub use parcel::{
+    LABEL_BYTES_MAX, Label, Messages, PARCEL_BYTES_MAX, Parcel, ParcelError, ParcelWriter, Signer,
+    Way,
+};
 pub use seal::{
     PIECE_BYTES, PIECE_HEAD_BYTES, PieceHead, SEALING_KEY_BYTES, SealError, SealReader, SealWriter,
     Sealed, SealingKey, SealingPublic,

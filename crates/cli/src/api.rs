@@ -11,14 +11,15 @@ use gateway::operator::{Client, Events, OperatorError, Pieces, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use wire::exchange::{FILE_TYPE, REST_HEADER};
 use wire::{
-    ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, HubHealth,
-    KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderView, Page,
-    PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand, RunDetail, RunEventView,
-    RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteLeave,
-    SiteLeft, SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated,
-    Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply,
-    WorkflowView,
+    ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown,
+    ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate,
+    OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand,
+    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteAdopt,
+    SiteCordon, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted,
+    TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail,
+    WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -398,6 +399,37 @@ impl Api {
         let path = self.path(&format!("placements/{name}"), &query);
         self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
         Ok(())
+    }
+
+    /// A file for the hub, and whether all that waits is in it.
+    pub async fn exchange_export(&self) -> Outcome<(Vec<u8>, bool)> {
+        self.take_file("/api/v1/exchange/export").await
+    }
+
+    pub async fn exchange_import(&self, file: Vec<u8>) -> Outcome<ExchangeDown> {
+        self.give_file("/api/v1/exchange/import", file).await
+    }
+
+    /// Of a hub: a file for this site, and whether all that it is told is in it.
+    pub async fn fleet_export(&self, site: &SiteName) -> Outcome<(Vec<u8>, bool)> {
+        self.take_file(&format!("/api/v1/sites/{site}/exchange")).await
+    }
+
+    /// Of a hub.
+    pub async fn fleet_import(&self, file: Vec<u8>) -> Outcome<ExchangeUp> {
+        self.give_file("/api/v1/exchange", file).await
+    }
+
+    async fn take_file(&self, path: &str) -> Outcome<(Vec<u8>, bool)> {
+        let reply = self.client.send_file("POST", path, None).await;
+        let reply = reply.map_err(|error| self.explain(error))?;
+        let is_whole = reply.headers.get(REST_HEADER).is_some_and(|rest| rest == "none");
+        Ok((reply.body.into(), is_whole))
+    }
+
+    async fn give_file<T: DeserializeOwned>(&self, path: &str, file: Vec<u8>) -> Outcome<T> {
+        let reply = self.client.send_file("POST", path, Some((FILE_TYPE, file))).await;
+        reply.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
     }
 
     pub async fn whoami(&self) -> Outcome<Whoami> {

@@ -124,7 +124,8 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::Recovering
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
-        | ProblemCode::KeyLimit => Exit::Usage,
+        | ProblemCode::KeyLimit
+        | ProblemCode::ExchangeRefused => Exit::Usage,
         ProblemCode::KeyRequired | ProblemCode::RoleMissing => Exit::Denied,
         // It is there, but not for us and not now.
         ProblemCode::Overloaded

@@ -27,6 +27,9 @@ const CONNECT_TIMEOUT_AFAR: Duration = Duration::from_secs(10);
 /// How long the site may think. Longer than its own slowest answer; events have no such bound.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The same for a file: all of what it holds is durable when it is answered.
+const FILE_TIMEOUT: Duration = Duration::from_secs(660);
+
 /// The largest answer that a command takes into memory.
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -141,6 +144,23 @@ impl Client {
             let json = HeaderValue::from_static("application/json");
             request.headers_mut().entry(http::header::CONTENT_TYPE).or_insert(json);
             *request.body_mut() = Some(body.to_string().into());
+        }
+        self.answer(self.execute(request).await?).await
+    }
+
+    /// The same with a file, which may take a while to be taken or made.
+    pub async fn send_file(
+        &self,
+        method: &str,
+        path: &str,
+        file: Option<(&'static str, Vec<u8>)>,
+    ) -> Result<Reply, OperatorError> {
+        let mut request = self.request(method, path, &[])?;
+        *request.timeout_mut() = Some(FILE_TIMEOUT);
+        if let Some((kind, file)) = file {
+            let kind = HeaderValue::from_static(kind);
+            request.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+            *request.body_mut() = Some(file.into());
         }
         self.answer(self.execute(request).await?).await
     }

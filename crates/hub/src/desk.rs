@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use base::{By, Clock, IncarnationId, Random, SiteName, Timestamp, Unreadable};
-use identity::Certificate;
-use link::hub::{Connection, Effect, Input, Moment, Seat, SeatDoc, Write, orders};
+use identity::{Certificate, Pin};
+use link::hub::{
+    Carried, Connection, Effect, Input, Moment, NotCarried, Seat, SeatDoc, Write, orders,
+};
 use store::{CommitError, Op, Preconditions, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use wire::link::{HubFrame, RefuseCode, SiteFrame};
@@ -93,6 +95,8 @@ struct AtWork {
     seat: Seat,
     /// The oldest first.
     lines: BTreeMap<Connection, Out>,
+    /// What came of a file, for whoever has brought it.
+    carried: Option<Result<Carried, NotCarried>>,
 }
 
 /// A desk at which nothing happens but by whoever holds it.
@@ -136,20 +140,7 @@ impl Desks {
         site: &SiteName,
         shown: &Certificate,
     ) -> Result<(Line, mpsc::UnboundedReceiver<Down>), DeskError> {
-        let desk = self.desk(site);
-        let mut place = desk.at_work.lock_owned().await;
-        // Looked at here, where nobody can be replaced or revoked meanwhile.
-        let doc = self.site_doc(site).await?.ok_or_else(|| DeskError::Unknown(site.clone()))?;
-        if doc.revoked_at.is_some() {
-            return Err(DeskError::Revoked(site.clone()));
-        }
-        if doc.key != Some(shown.key.pin()) {
-            return Err(DeskError::Replaced);
-        }
-        let mut at_work = match place.take() {
-            Some(at_work) => at_work,
-            None => self.load(site).await?,
-        };
+        let (mut place, mut at_work) = self.admit(site, shown.key.pin()).await?;
         let oldest = at_work.lines.first_key_value().map(|(connection, _)| *connection);
         let oldest = oldest.filter(|_| at_work.lines.len() >= LINES_MAX);
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -162,6 +153,60 @@ impl Desks {
             self.handle(site, Some(oldest), Input::Closed(oldest)).await?;
         }
         Ok((Line { desks: self.clone(), site: site.clone(), connection }, receiver))
+    }
+
+    /// A part of a file that the holder of this key has written for the site, and what came of the file
+    /// where that is known now.
+    pub(crate) async fn carry(
+        &self,
+        site: &SiteName,
+        key: Pin,
+        input: Input,
+    ) -> Result<Option<Result<Carried, NotCarried>>, DeskError> {
+        let (mut place, mut at_work) = self.admit(site, key).await?;
+        at_work.carried = None;
+        *place = Some(at_work);
+        drop(place);
+        self.handle(site, None, input).await?;
+        let place = self.desk(site).at_work.lock_owned().await;
+        Ok(place.as_ref().and_then(|at_work| at_work.carried))
+    }
+
+    /// A file is made for this site: its number, and what the hub has of the site.
+    pub(crate) async fn export(&self, site: &SiteName) -> Result<(u64, SeatDoc), DeskError> {
+        let mut place = self.desk(site).at_work.lock_owned().await;
+        let mut at_work = match place.take() {
+            Some(at_work) => at_work,
+            None => self.load(site).await?,
+        };
+        let (number, op) = at_work.doc.exported(site);
+        let doc = at_work.doc.clone();
+        *place = Some(at_work);
+        self.0.store.commit(vec![op], Preconditions::none()).await?;
+        Ok((number, doc))
+    }
+
+    /// The desk of whoever has this key, where he is the site. Looked at here, where nobody can be
+    /// replaced or revoked meanwhile.
+    async fn admit(
+        &self,
+        site: &SiteName,
+        key: Pin,
+    ) -> Result<(OwnedMutexGuard<Option<AtWork>>, AtWork), DeskError> {
+        let desk = self.desk(site);
+        let mut place = desk.at_work.lock_owned().await;
+        let doc = self.site_doc(site).await?.ok_or_else(|| DeskError::Unknown(site.clone()))?;
+        if doc.revoked_at.is_some() {
+            return Err(DeskError::Revoked(site.clone()));
+        }
+        if doc.key != Some(key) {
+            return Err(DeskError::Replaced);
+        }
+        let at_work = match place.take() {
+            Some(at_work) => at_work,
+            None => self.load(site).await?,
+        };
+        Ok((place, at_work))
     }
 
     /// There is a new order for this site.
@@ -259,6 +304,11 @@ impl Desks {
         Ok(SeatDoc::read(site, seat.as_deref())?.adopted(site))
     }
 
+    /// Lives of the hub before this one.
+    pub(crate) fn before(&self) -> &[IncarnationId] {
+        &self.0.before
+    }
+
     fn desk(&self, site: &SiteName) -> Desk {
         let mut desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
         let desk = desks
@@ -282,7 +332,7 @@ impl Desks {
         let row = row.ok_or_else(|| DeskError::Unknown(site.clone()))?;
         let doc = SeatDoc::read(site, row.seat.as_deref())?;
         let kept = doc.kept(site.clone(), self.0.store.incarnation(), self.0.before.clone());
-        Ok(AtWork { doc, seat: Seat::new(kept), lines: BTreeMap::new() })
+        Ok(AtWork { doc, seat: Seat::new(kept), lines: BTreeMap::new(), carried: None })
     }
 
     /// One input, and all that follows from it. Nothing comes from a line that was sent away.
@@ -387,7 +437,11 @@ impl Desks {
             Effect::Write(write) => {
                 let ops = at_work.doc.ops(site, &write, self.0.clock.now());
                 self.0.store.commit(ops, Preconditions::none()).await?;
-                match write {
+                let plain = match &write {
+                    Write::Carried(write) => write.as_ref(),
+                    write => write,
+                };
+                match plain {
                     Write::Take { .. } => self.0.taken.send_modify(|count| *count += 1),
                     Write::Settled(_) => {
                         if let Err(refusal) = self.0.recovery.done_with(site).await {
@@ -397,6 +451,10 @@ impl Desks {
                     _ => {}
                 }
                 Ok(Some(Input::Written(write)))
+            }
+            Effect::Carried(carried) => {
+                at_work.carried = Some(carried);
+                Ok(None)
             }
             // When that is over, everybody is told.
             Effect::ReadOrders if self.0.recovery.is_on() => Ok(Some(Input::Orders(Vec::new()))),

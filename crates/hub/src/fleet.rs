@@ -11,7 +11,8 @@ use store::{Op, Preconditions, SiteRow};
 use wire::edition::Content;
 use wire::link::Failed;
 use wire::{
-    DesiredFailed, DesiredState, HubHealth, Page, ProblemCode, SiteDesired, SiteState, SiteView,
+    DesiredFailed, DesiredState, HubHealth, Page, ProblemCode, SiteCarried, SiteDesired, SiteState,
+    SiteView,
 };
 
 use crate::Hub;
@@ -135,6 +136,10 @@ impl Hub {
             lost: by_name(&seat.lost),
             unread: by_name(&seat.unread),
             desired,
+            carried: seat.carried.map(|it| SiteCarried {
+                at: it.at.to_string(),
+                written_at: it.written_at.to_string(),
+            }),
             trouble: trouble(&row.site, &doc, &seat),
         })
     }
@@ -207,7 +212,16 @@ fn trouble(site: &SiteName, doc: &SiteDoc, seat: &SeatDoc) -> Option<String> {
              `isonomy sites adopt {site}` takes it as the site, and whoever was the site is it no more"
         ));
     }
-    seat.quarantine.filter(|_| doc.revoked_at.is_none()).map(suspected)
+    match (seat.quarantine, seat.doubt) {
+        _ if doc.revoked_at.is_some() => None,
+        (Some(suspicion), _) => Some(suspected(suspicion)),
+        (None, doubt) => doubt.map(|it| doubted(it.suspicion, it.at)),
+    }
+}
+
+/// A file proves nothing but that it was written: what fits is still taken.
+fn doubted(suspicion: Suspicion, at: Timestamp) -> String {
+    format!("a file that was refused at {at}: {}", suspected(suspicion))
 }
 
 fn suspected(suspicion: Suspicion) -> String {

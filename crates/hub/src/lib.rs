@@ -9,6 +9,7 @@ mod desired;
 mod desk;
 mod door;
 mod edition;
+mod exchange;
 mod fleet;
 mod folder;
 mod join;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{ApiKey, KeyCreated, ProblemCode, RecoveryView};
 
 use edition::Editions;
+use exchange::Exchange;
 use recovery::Recovery;
 
 /// What a hub is made of.
@@ -77,6 +79,7 @@ struct Inner {
     authority: Arc<Authority>,
     /// What sites are told of the hub's sealing key.
     sealing: HubSealing,
+    exchange: Exchange,
     former: Vec<CertificateDer<'static>>,
     root: Pin,
     addresses: Vec<String>,
@@ -123,7 +126,8 @@ impl Hub {
             catalog,
         } = parts;
         let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
-        let sealing = HubSealing::new(&authority, root, sealing.public(), clock.now())?;
+        let exchange = Exchange::new(sealing);
+        let sealing = HubSealing::new(&authority, root, exchange.key.public(), clock.now())?;
         let name = authority.domain().to_string();
         let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
         let authority = Arc::new(authority);
@@ -154,6 +158,7 @@ impl Hub {
             backing_up: Arc::new(Semaphore::new(1)),
             authority,
             sealing,
+            exchange,
             former,
             root,
             addresses,

@@ -6,6 +6,8 @@
 //!                                              └► messages, the last of them a signature of all before
 //! ```
 
+use std::sync::Arc;
+
 use base::digest::Digester;
 use base::{Digest, DocumentError, SiteName, document};
 use base64::Engine as _;
@@ -221,9 +223,9 @@ fn signed(digest: &Digest) -> Vec<u8> {
 }
 
 /// A file that was opened to its end and is signed by whom it says.
-pub struct Parcel<'a> {
-    key: &'a SealingKey,
-    bytes: &'a [u8],
+pub struct Parcel {
+    key: Arc<SealingKey>,
+    bytes: Vec<u8>,
     pub label: Label,
     pub signer: Signer,
 }
@@ -237,17 +239,17 @@ pub enum Signer {
     Authority,
 }
 
-impl<'a> Parcel<'a> {
+impl Parcel {
     /// Opens all of it, and keeps nothing: messages are opened again as they are read.
-    pub fn open(bytes: &'a [u8], key: &'a SealingKey) -> Result<Self, ParcelError> {
+    pub fn open(bytes: Vec<u8>, key: Arc<SealingKey>) -> Result<Self, ParcelError> {
         if bytes.len() > PARCEL_BYTES_MAX {
             return Err(ParcelError::TooLarge);
         }
-        let (label, _) = Label::read(bytes)?;
+        let (label, _) = Label::read(&bytes)?;
         if label.to != key.public().digest() {
             return Err(ParcelError::Another);
         }
-        let mut messages = Messages::new(bytes, key)?;
+        let mut messages = Messages::new(&bytes, &key)?;
         while messages.next().transpose()?.is_some() {}
         let Messages { signature, digest, .. } = messages;
         let text = signature.ok_or(ParcelError::Cut)?;
@@ -274,8 +276,8 @@ impl<'a> Parcel<'a> {
         Ok(Self { key, bytes, label, signer })
     }
 
-    pub fn messages(&self) -> Result<Messages<'a>, ParcelError> {
-        Messages::new(self.bytes, self.key)
+    pub fn messages(&self) -> Result<Messages<'_>, ParcelError> {
+        Messages::new(&self.bytes, &self.key)
     }
 }
 
@@ -366,7 +368,7 @@ mod tests {
     use crate::name::Domain;
 
     struct Ends {
-        key: SealingKey,
+        key: Arc<SealingKey>,
         signing: Key,
         authority: Authority,
         root: Pin,
@@ -377,7 +379,7 @@ mod tests {
         let make = || Key::generate().expect("a key");
         let root = Root::create(&domain, make(), now).expect("a root");
         let authority = root.authority(&domain, make(), now).expect("an authority");
-        let key = SealingKey::generate().expect("a key");
+        let key = Arc::new(SealingKey::generate().expect("a key"));
         Ends { key, signing: make(), authority, root: root.pin() }
     }
 
@@ -390,7 +392,7 @@ mod tests {
     }
 
     fn read(ends: &Ends, bytes: &[u8]) -> Result<Vec<Vec<u8>>, ParcelError> {
-        Parcel::open(bytes, &ends.key)?.messages()?.collect()
+        Parcel::open(bytes.to_vec(), Arc::clone(&ends.key))?.messages()?.collect()
     }
 
     /// Mutation: lose what lies over the end of a piece, or say another signer.
@@ -400,13 +402,14 @@ mod tests {
         let large = vec![b'x'; 3 * PIECE_BYTES];
         let messages = vec![b"one".to_vec(), Vec::new(), large.clone(), b"last".to_vec()];
         let up = writer(&ends, Way::Up, &messages).sign_by_key(&ends.signing).expect("signed");
-        let opened = Parcel::open(&up, &ends.key).expect("it opens");
+        let opened = Parcel::open(up.clone(), Arc::clone(&ends.key)).expect("it opens");
         assert_eq!(opened.signer, Signer::Key(ends.signing.public()));
         assert_eq!((opened.label.way, opened.label.root), (Way::Up, ends.root));
         assert_eq!(read(&ends, &up), Ok(messages.clone()));
         let down = writer(&ends, Way::Down, &messages).sign_by_authority(&ends.authority);
         let down = down.expect("signed");
-        assert_eq!(Parcel::open(&down, &ends.key).expect("it opens").signer, Signer::Authority);
+        let opened = Parcel::open(down, Arc::clone(&ends.key)).expect("it opens");
+        assert_eq!(opened.signer, Signer::Authority);
         for readable in [&b"one"[..], b"last", &large[..100], ends.signing.public().as_der()] {
             assert!(!up.windows(readable.len()).any(|it| it == readable), "{readable:?}");
         }
@@ -443,7 +446,7 @@ mod tests {
     fn only_who_has_written_it_signs_a_file_and_only_its_receiver_opens_it() {
         let (ours, others) = (ends(), ends());
         let whole = writer(&ours, Way::Up, &[]).sign_by_key(&ours.signing).expect("signed");
-        assert!(matches!(Parcel::open(&whole, &others.key), Err(ParcelError::Another)));
+        assert_eq!(read(&others, &whole), Err(ParcelError::Another));
         let foreign = writer(&ours, Way::Down, &[]).sign_by_authority(&others.authority);
         let foreign = read(&ours, &foreign.expect("signed"));
         assert!(matches!(foreign, Err(ParcelError::Signature(_))), "{foreign:?}");

@@ -4,6 +4,7 @@
 //! who looks like a copy, takes entries once the chain fits, and gives orders again and again until
 //! their receipts are there.
 
+mod carry;
 mod judge;
 mod kept;
 
@@ -12,14 +13,17 @@ use std::collections::{HashSet, VecDeque};
 use base::{IncarnationId, OrderId, SiteName, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use wire::exchange::Up;
 use wire::link::{
     Acknowledged, Begin, Document, Edition, Entries, Head, Health, Hello, HubFrame, Order, Orders,
     PerStream, Proof, Prove, Ready, RefuseCode, Refused, RefusedCode, SiteFrame, Stream, VERSION,
     Want, Welcome,
 };
 
+use self::carry::Carrier;
+pub use self::carry::{Carried, NotCarried};
 use self::judge::{Verdict, judge};
-pub use self::kept::{SeatDoc, orders, outcome_key};
+pub use self::kept::{CarriedDoc, Doubt, SeatDoc, orders, outcome_key};
 use crate::{
     ANCESTORS_MAX, CODE_BYTES_MAX, COUNT_MAX, ENTRIES_MAX, FAILED_MAX, RETIRED_MAX, extend,
 };
@@ -95,6 +99,10 @@ pub enum Input {
     Edition(Option<Box<Edition>>),
     /// What was asked for by [`Effect::ReadPiece`]; nothing where the site is not to have it.
     Piece(Option<Document>),
+    /// Somebody has brought a file of the site. The one before it is not waited for any more.
+    Carried(Box<Up>),
+    CarriedEntries(Entries),
+    CarriedEnd,
 }
 
 #[derive(Debug)]
@@ -106,6 +114,8 @@ pub enum Effect {
     /// What this site is told.
     ReadEdition,
     ReadPiece(Want),
+    /// The file is at its end and durable, or was refused.
+    Carried(Result<Carried, NotCarried>),
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +144,16 @@ pub enum Write {
     Health(Health),
     /// In this life of the hub the site has handed over all that it held when it came.
     Settled(IncarnationId),
+    /// The same, by a file: that nobody was heard.
+    Carried(Box<Self>),
+    /// A file does not fit what is known. Nobody is sent away.
+    Doubt(Suspicion),
+    /// A file is at its end. Its health is nothing where somebody has said it since.
+    CarriedEnd {
+        number: u64,
+        at: Timestamp,
+        health: Option<Health>,
+    },
 }
 
 /// When, and a number that nobody can guess.
@@ -153,6 +173,7 @@ pub struct Seat {
     writing: VecDeque<Awaited>,
     guest: Option<Guest>,
     host: Option<Host>,
+    carrier: Option<Carrier>,
 }
 
 /// Whoever comes in.
@@ -198,8 +219,15 @@ struct Host {
 #[derive(Debug, Clone, Copy)]
 enum Awaited {
     Guest(Connection),
-    Taken { connection: Connection, stream: Stream, head: Head },
+    Taken {
+        connection: Connection,
+        stream: Stream,
+        head: Head,
+    },
     Nobody,
+    /// For a file.
+    Granted,
+    Carried,
 }
 
 /// The connection has said what it must not.
@@ -209,7 +237,7 @@ impl Seat {
     #[must_use]
     pub fn new(kept: Kept) -> Self {
         let pending = kept.present.map_or_else(PerStream::default, |present| present.heads);
-        Self { kept, pending, writing: VecDeque::new(), guest: None, host: None }
+        Self { kept, pending, writing: VecDeque::new(), guest: None, host: None, carrier: None }
     }
 
     /// Who is the site now, if somebody is there.
@@ -244,9 +272,13 @@ impl Seat {
                 self.give(edition.map(HubFrame::Edition), &mut effects);
             }
             Input::Piece(piece) => self.give(piece.map(HubFrame::Document), &mut effects),
+            Input::Carried(up) => self.carrier = Some(Carrier::new(up)),
+            Input::CarriedEntries(entries) => self.carried_entries(&entries, &mut effects),
+            Input::CarriedEnd => self.carried_end(&mut effects),
         }
         self.settle(&mut effects);
         self.consider(moment, &mut effects);
+        self.consider_carrier(&mut effects);
         effects
     }
 
@@ -342,6 +374,9 @@ impl Seat {
             }
             Verdict::Grant { present, retired } => {
                 guest.stage = Stage::Granting;
+                if self.kept.present.is_none_or(|it| it.incarnation != present.incarnation) {
+                    self.carrier_overtaken(effects);
+                }
                 if self.kept.present.is_some_and(|it| it.incarnation != present.incarnation)
                     && let Some(host) = self.host()
                 {
@@ -409,14 +444,7 @@ impl Seat {
     }
 
     fn health(&mut self, health: Health, effects: &mut Vec<Effect>) -> Result<(), Bad> {
-        let is_code = |code: &str| {
-            (1..=CODE_BYTES_MAX).contains(&code.len())
-                && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-        };
-        let is_closed = health.failed.len() <= FAILED_MAX
-            && health.edition.is_none_or(|number| number < COUNT_MAX)
-            && health.failed.iter().all(|failed| is_code(&failed.code));
-        if !is_closed {
+        if !is_closed(&health) {
             return Err(Bad(RefusedCode::BadFrame));
         }
         self.writing.push_back(Awaited::Nobody);
@@ -465,18 +493,7 @@ impl Seat {
             return Err(Bad(RefusedCode::BadFrame));
         }
         let have = self.pending.get_mut(stream);
-        let (mut new, mut differs) = (Vec::new(), false);
-        for entry in &frame.entries {
-            let entry = entry.get().as_bytes();
-            at = extend(at, entry);
-            match have {
-                // A session before this one has brought it.
-                Some(have) if at.position <= have.position => {
-                    differs |= at.position == have.position && at != *have;
-                }
-                _ => new.push(Bytes::copy_from_slice(entry)),
-            }
-        }
+        let (new, differs) = follow(&mut at, *have, frame);
         if differs {
             self.quarantine(Suspicion::ChainDiffers, effects);
             return Ok(());
@@ -508,6 +525,8 @@ impl Seat {
                 }
             }
             Awaited::Guest(connection) => self.granted(connection, moment, effects),
+            Awaited::Granted => self.carrier_granted(effects),
+            Awaited::Carried => self.carried(effects),
         }
     }
 
@@ -553,8 +572,9 @@ impl Seat {
                 }
             }
             Write::Quarantine(suspicion) => self.kept.quarantine = Some(suspicion),
-            Write::Health(_) => {}
             Write::Settled(hub) => self.kept.settled = Some(hub),
+            Write::Carried(write) => self.keep(*write),
+            Write::Health(_) | Write::Doubt(_) | Write::CarriedEnd { .. } => {}
         }
     }
 
@@ -594,8 +614,38 @@ impl Seat {
     }
 }
 
+/// Whether it says nothing but numbers and codes.
+fn is_closed(health: &Health) -> bool {
+    let is_code = |code: &str| {
+        (1..=CODE_BYTES_MAX).contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    };
+    health.failed.len() <= FAILED_MAX
+        && health.edition.is_none_or(|number| number < COUNT_MAX)
+        && health.failed.iter().all(|failed| is_code(&failed.code))
+}
+
+/// Follows a chain over these entries. Gives those that are new, and whether the others are not what the
+/// hub has.
+fn follow(at: &mut Head, have: Option<Head>, frame: &Entries) -> (Vec<Bytes>, bool) {
+    let (mut new, mut differs) = (Vec::new(), false);
+    for entry in &frame.entries {
+        let entry = entry.get().as_bytes();
+        *at = extend(*at, entry);
+        match have {
+            // A session before this one has brought it.
+            Some(have) if at.position <= have.position => {
+                differs |= at.position == have.position && *at != have;
+            }
+            _ => new.push(Bytes::copy_from_slice(entry)),
+        }
+    }
+    (new, differs)
+}
+
 /// Orders, as many to a frame as it holds.
-fn pages(orders: Vec<Order>) -> Vec<Vec<Order>> {
+#[must_use]
+pub fn pages(orders: Vec<Order>) -> Vec<Vec<Order>> {
     let mut pages: Vec<Vec<Order>> = Vec::new();
     let mut room = 0;
     for order in orders {

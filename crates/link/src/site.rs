@@ -3,6 +3,7 @@
 //! It finds out where the hub is, sends what the hub does not have, and writes down what the hub tells.
 //! One of these lives as long as its connection; what outlives it is in [`Kept`].
 
+mod carry;
 mod kept;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use wire::link::{
     VERSIONS, Want, Welcome,
 };
 
+pub use self::carry::{NotTaken, down, up, up_entries};
 pub use self::kept::{
     KEPT_FOR_A_HUB, KeepError, Line, edition, edition_forget, left, piece_name, prune, read,
 };
@@ -36,6 +38,42 @@ pub struct Kept {
     pub outboxes: PerStream<Outbox>,
     /// The edition that it has.
     pub edition: Option<Signed>,
+}
+
+impl Kept {
+    /// What it says first.
+    #[must_use]
+    pub fn hello(&self) -> Hello {
+        Hello {
+            versions: VERSIONS.to_vec(),
+            site: self.site.clone(),
+            incarnation: self.incarnation,
+            ancestors: self.ancestors.clone(),
+            session: self.session,
+            last: PerStream::of(|stream| self.outboxes.get(stream).last),
+            edition: self.edition.clone(),
+        }
+    }
+
+    /// Whether this is the hub that it knows, in that life or a later one.
+    #[must_use]
+    pub fn knows(&self, hub: IncarnationId, before: &[IncarnationId]) -> bool {
+        self.hub.is_none_or(|known| known == hub || before.contains(&known))
+    }
+
+    /// Whether an edition takes the place of what is there. That it is signed, and for this site, is
+    /// known.
+    pub fn is_later(&self, new: &Signed) -> Result<bool, RefuseCode> {
+        let head = head_of(new).map_err(|_| RefuseCode::BadFrame)?;
+        let Some(kept) = self.edition.as_ref().and_then(|kept| head_of(kept).ok()) else {
+            return Ok(true);
+        };
+        if head.number == kept.number && head.root != kept.root {
+            return Err(RefuseCode::EditionForked);
+        }
+        // One that is not may be held back by somebody, or of a hub that was set back: it goes on above.
+        Ok(head.number > kept.number)
+    }
 }
 
 /// What is to be said apart from the streams: how the site is, and which text it wants next.
@@ -187,7 +225,7 @@ impl Session {
             (Phase::Closed, _) => Ok(()),
             (Phase::New, Input::Opened) => {
                 self.phase = Phase::Greeting;
-                effects.push(Effect::Send(SiteFrame::Hello(self.hello())));
+                effects.push(Effect::Send(SiteFrame::Hello(self.kept.hello())));
                 Ok(())
             }
             (_, Input::Grown { stream, last }) => {
@@ -267,32 +305,11 @@ impl Session {
         }
     }
 
-    fn hello(&self) -> Hello {
-        Hello {
-            versions: VERSIONS.to_vec(),
-            site: self.kept.site.clone(),
-            incarnation: self.kept.incarnation,
-            ancestors: self.kept.ancestors.clone(),
-            session: self.kept.session,
-            last: PerStream::of(|stream| self.kept.outboxes.get(stream).last),
-            edition: self.kept.edition.clone(),
-        }
-    }
-
     /// A later one takes the place of what is there. That it is signed, and for this site, is known.
     fn edition(&mut self, new: Box<Edition>, effects: &mut Vec<Effect>) -> Result<(), Ending> {
-        let bad = |_| Ending::Refuse(RefuseCode::BadFrame);
-        let head = head_of(&new.signed).map_err(bad)?;
-        if let Some(kept) = self.kept.edition.as_ref().and_then(|kept| head_of(kept).ok()) {
-            if head.number == kept.number && head.root != kept.root {
-                return Err(Ending::Refuse(RefuseCode::EditionForked));
-            }
-            // One that somebody has held back, or of a hub that was set back: it goes on above.
-            if head.number <= kept.number {
-                return Ok(());
-            }
+        if self.kept.is_later(&new.signed).map_err(Ending::Refuse)? {
+            effects.push(Effect::Write(Write::Edition(new)));
         }
-        effects.push(Effect::Write(Write::Edition(new)));
         Ok(())
     }
 
@@ -313,11 +330,7 @@ impl Session {
     }
 
     fn welcome(&mut self, welcome: &Welcome, effects: &mut Vec<Effect>) -> Result<(), Ending> {
-        let is_known = self
-            .kept
-            .hub
-            .is_none_or(|hub| hub == welcome.incarnation || welcome.before.contains(&hub));
-        if !is_known {
+        if !self.kept.knows(welcome.incarnation, &welcome.before) {
             return Err(Ending::Refuse(RefuseCode::HubRetired));
         }
         let is_next = welcome.session > self.kept.session && welcome.session < COUNT_MAX;

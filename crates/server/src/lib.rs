@@ -5,6 +5,7 @@ mod access;
 mod backup;
 mod caller;
 mod change;
+mod exchange;
 mod extract;
 mod guard;
 mod key;
@@ -18,6 +19,7 @@ pub use access::Roles;
 pub use backup::{BACKUP_MEDIA_TYPE, Source as BackupSource, backup};
 pub use caller::{Caller, SomeAdmin, reason_of};
 pub use change::change_op;
+pub use exchange::{EXCHANGE_TIMEOUT, ExchangeFile, exchange_file};
 pub use extract::{
     Body, InNamespace, OfWorkflow, PageQuery, Path, Query, ReasonQuery, body_broken, cursor, limit,
 };

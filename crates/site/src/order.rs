@@ -207,6 +207,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::RoleMissing
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
-        | ProblemCode::KeyLimit => Some("refused"),
+        | ProblemCode::KeyLimit
+        | ProblemCode::ExchangeRefused => Some("refused"),
     }
 }

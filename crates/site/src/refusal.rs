@@ -48,6 +48,16 @@ impl From<server::Refusal> for Refusal {
     }
 }
 
+impl From<KeepError> for Refusal {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Store(error) => error.into(),
+            KeepError::Commit(error) => error.into(),
+            error => Self::new(ProblemCode::StoreFailed, error.to_string()),
+        }
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self(error.into())
@@ -69,9 +79,7 @@ impl From<TidyError> for Refusal {
             TidyError::Commit(error) | TidyError::Compact(CompactError::Commit(error)) => {
                 error.into()
             }
-            TidyError::Keep(KeepError::Store(error)) => error.into(),
-            TidyError::Keep(KeepError::Commit(error)) => error.into(),
-            TidyError::Keep(error) => Self::new(ProblemCode::StoreFailed, error.to_string()),
+            TidyError::Keep(error) => error.into(),
             TidyError::Compact(error @ CompactError::Record(..)) => {
                 Self::new(ProblemCode::StoreFailed, error.to_string())
             }

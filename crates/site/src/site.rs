@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base::value::{array, object, string};
 use base::{By, Clock, IncarnationId, Random, Timestamp};
+use bytes::Bytes;
 use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::{Gate, Left};
@@ -14,7 +15,9 @@ use store::{Preconditions, RunState, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ApiKey, Health, ProblemCode, SiteLeft, SiteStatus, StoreCompacted, Version};
+use wire::{
+    ApiKey, ExchangeDown, Health, ProblemCode, SiteLeft, SiteStatus, StoreCompacted, Version,
+};
 use worker::{Catalog, Worker};
 
 use crate::api::router;
@@ -31,7 +34,7 @@ use crate::run::Runs;
 use crate::schedule::Schedules;
 use crate::secret::{Keeper, Opened};
 use crate::upkeep::Custodian;
-use crate::uplink::{LineError, LineKeeper, Membership};
+use crate::uplink::{Errand, LineError, LineKeeper, Membership};
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -265,6 +268,19 @@ impl Site {
             let (workflows, refused) = (self.0.workflows.clone(), self.0.refused.clone());
             line.hold(self.0.runs.clone(), workflows, refused, self.0.closing.clone()).await;
         }
+    }
+
+    fn joined(&self) -> Result<&LineKeeper, Refusal> {
+        let what = "this site has joined no hub: `isonomy site join TOKEN` joins one";
+        self.0.line.as_ref().ok_or_else(|| Refusal::new(ProblemCode::ExchangeRefused, what))
+    }
+
+    pub(crate) async fn exchange_export(&self) -> Result<(Vec<u8>, bool), Refusal> {
+        self.joined()?.errand(Errand::Export).await
+    }
+
+    pub(crate) async fn exchange_import(&self, file: Bytes) -> Result<ExchangeDown, Refusal> {
+        self.joined()?.errand(|answer| Errand::Import(file, answer)).await
     }
 
     /// Keeps the store small from now on: forgets runs whose time is over, and old records of long ones.

@@ -17,6 +17,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Managed => 6,
         ResourceKind::Recovery => 7,
         ResourceKind::Left => 8,
+        ResourceKind::Exchange => 9,
     }
 }
 

@@ -26,6 +26,8 @@ pub enum ResourceKind {
     Recovery,
     /// At a site: what has left it, by day.
     Left,
+    /// At a site: which files it has exchanged with its hub.
+    Exchange,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -74,5 +76,6 @@ impl ResourceKind {
         Self::Managed,
         Self::Recovery,
         Self::Left,
+        Self::Exchange,
     ];
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::RunStart;
+use crate::exchange::SiteCarried;
 
 /// How a site is, for its hub. A site that is not heard is never called ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -86,6 +87,9 @@ pub struct SiteView {
     /// Whether what should be there is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<SiteDesired>,
+    /// What was last taken from a file of it. Apart from `heard_at`: nobody was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<SiteCarried>,
     /// What is wrong with it, and the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -8,6 +8,7 @@ pub mod compact;
 pub mod desired;
 pub mod edition;
 pub mod event;
+pub mod exchange;
 pub mod fleet;
 pub mod hub;
 pub mod join;
@@ -30,6 +31,7 @@ pub use desired::{
     SitePlan,
 };
 pub use event::{EventAccepted, EventView, EventsAccepted};
+pub use exchange::{ExchangeDown, ExchangeUp, SiteCarried};
 pub use fleet::{
     DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteAdopt,
     SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,

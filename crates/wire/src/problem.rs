@@ -134,10 +134,13 @@ pub enum ProblemCode {
     /// One key too many.
     #[serde(rename = "KEY-005")]
     KeyLimit,
+    /// The file of an exchange is not taken, or cannot be made.
+    #[serde(rename = "EXC-001")]
+    ExchangeRefused,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -180,6 +183,7 @@ impl ProblemCode {
         Self::KeyMissing,
         Self::KeyExists,
         Self::KeyLimit,
+        Self::ExchangeRefused,
     ];
 
     #[must_use]
@@ -227,6 +231,7 @@ impl ProblemCode {
             Self::KeyMissing => "KEY-003",
             Self::KeyExists => "KEY-004",
             Self::KeyLimit => "KEY-005",
+            Self::ExchangeRefused => "EXC-001",
         }
     }
 
@@ -275,6 +280,7 @@ impl ProblemCode {
             Self::KeyMissing => "No such key",
             Self::KeyExists => "The key exists",
             Self::KeyLimit => "Too many keys",
+            Self::ExchangeRefused => "Not exchanged",
         }
     }
 
@@ -312,7 +318,7 @@ impl ProblemCode {
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit | Self::KeyLimit => 413,
             Self::NotJson | Self::EventMediaType => 415,
-            Self::WorkflowInvalid => 422,
+            Self::WorkflowInvalid | Self::ExchangeRefused => 422,
             Self::RunBusy | Self::Overloaded => 429,
             Self::StoreFailed | Self::Internal | Self::SecretsUnreadable => 500,
             Self::Stopping => 503,

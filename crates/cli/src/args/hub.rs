@@ -7,6 +7,7 @@ use base::SiteName;
 use clap::{Args, Subcommand};
 use identity::Domain;
 
+use super::exchange::{ExportArgs, ImportArgs};
 use super::{ApiArgs, OutputArgs, tag};
 use crate::address;
 
@@ -33,6 +34,10 @@ pub enum HubCommand {
     Restore(HubRestore),
     /// What a hub that was brought back waits for
     Recovery(RecoveryArgs),
+    /// Write what a site is told into a file, where it has no line: only that site can read it
+    Export(HubExport),
+    /// Take the file that a site has written with `site export`; again is harmless
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +97,15 @@ pub struct RecoveryEnd {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct HubExport {
+    /// The site that the file is for
+    #[arg(long, value_name = "NAME", value_parser = SiteName::parse)]
+    pub site: SiteName,
+    #[command(flatten)]
+    pub file: ExportArgs,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub mod author;
 pub mod events;
+pub mod exchange;
 pub mod hub;
 pub mod key;
 pub mod logs;

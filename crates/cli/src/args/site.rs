@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use base::SiteName;
 use clap::{Args, Subcommand};
 
+use super::exchange::{ExportArgs, ImportArgs};
 use super::{DevArgs, OutputArgs, PageArgs};
 use crate::address;
 
@@ -30,6 +31,10 @@ pub enum SiteCommand {
     Backup(SiteBackup),
     /// Make a site from such a file, in a folder that has none
     Restore(SiteRestore),
+    /// Write what waits for the hub into a file, where there is no line: only the hub can read it
+    Export(ExportArgs),
+    /// Take the file that the hub has written with `hub export`; again is harmless
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]

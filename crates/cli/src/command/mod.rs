@@ -8,6 +8,7 @@ pub mod desired;
 pub mod dev;
 pub mod events;
 pub mod example;
+pub mod exchange;
 pub mod fmt;
 pub mod graph;
 pub mod hub;
@@ -81,6 +82,12 @@ pub fn perform(cli: Cli) -> Outcome {
             HubCommand::Recovery(args) => {
                 runtime::client()?.block_on(recovery::recovery(&global, args))
             }
+            HubCommand::Export(args) => {
+                runtime::client()?.block_on(exchange::hub_export(&global, args))
+            }
+            HubCommand::Import(args) => {
+                runtime::client()?.block_on(exchange::hub_import(&global, args))
+            }
         },
         Command::Site(args) => match args.command {
             SiteCommand::Join(args) => site::join(args),
@@ -94,6 +101,12 @@ pub fn perform(cli: Cli) -> Outcome {
                 runtime::site()?.block_on(whole::site_backup(&global, &args))
             }
             SiteCommand::Restore(args) => runtime::site()?.block_on(whole::site_restore(&args)),
+            SiteCommand::Export(args) => {
+                runtime::client()?.block_on(exchange::site_export(&global, args))
+            }
+            SiteCommand::Import(args) => {
+                runtime::client()?.block_on(exchange::site_import(&global, args))
+            }
         },
         Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
         Command::Placements(args) => {

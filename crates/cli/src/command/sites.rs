@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use base::{Clock as _, SystemClock, Timestamp};
-use wire::{SiteAdopt, SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView};
+use wire::{
+    SiteAdopt, SiteCarried, SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView,
+};
 
 use super::{hub_api, pages, say_next};
 use crate::args::Global;
@@ -14,8 +16,7 @@ use crate::args::site::{
 use crate::confirm::agreed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output;
-use crate::when;
+use crate::{output, when};
 
 pub async fn sites(global: &Global, args: SitesArgs) -> Outcome {
     match args.command.unwrap_or(SitesCommand::List(args.list)) {
@@ -50,13 +51,24 @@ fn list_text(sites: &[SiteView], now: Timestamp) -> String {
             it.site.clone(),
             state,
             age(&it.since),
-            age(&it.heard_at),
+            heard(it, now),
             it.desired.as_ref().map_or_else(String::new, |it| it.state.name().to_owned()),
             numbers(&it.taken),
             tags(it),
         ]
     });
     output::table(&["site", "state", "for", "heard", "desired", "taken", "tags"], rows)
+}
+
+/// How long ago something was heard of a site, and whether a file said it.
+fn heard(site: &SiteView, now: Timestamp) -> String {
+    let by_line = site.heard_at.as_deref();
+    let by_file = site.carried.as_ref().map(|it| it.at.as_str());
+    match by_file.filter(|at| by_line.is_none_or(|by_line| by_line < *at)) {
+        Some(_) if site.state == SiteState::Online => String::new(),
+        Some(at) => format!("{}, by file", when::age(at, now)),
+        None => by_line.map_or_else(String::new, |at| when::age(at, now)),
+    }
 }
 
 /// Those that are away apart from those that are there.
@@ -188,6 +200,10 @@ fn show_text(view: &SiteView, now: Timestamp) -> String {
     line("tags", &tags(view));
     line("joined", &since(&view.joined_at));
     line("heard", &since(&view.heard_at));
+    if let Some(SiteCarried { at, written_at }) = &view.carried {
+        let taken = since(&Some(at.clone()));
+        line("by file", &format!("{taken}; written {written_at} by its own clock"));
+    }
     line("incarnation", view.incarnation.as_deref().unwrap_or_default());
     line("taken", &numbers(&view.taken));
     line("lost", &numbers(&view.lost));
@@ -217,8 +233,35 @@ mod tests {
             lost: BTreeMap::new(),
             unread: BTreeMap::new(),
             desired: None,
+            carried: None,
             trouble: None,
         }
+    }
+
+    /// Mutation: show what a file has said as heard on the line, or an older one in place of what the line
+    /// said later.
+    #[test]
+    fn what_a_file_has_said_is_told_apart_from_the_line() {
+        let now = Timestamp::parse("2027-01-15T08:00:00.000Z").expect("a time");
+        let at = |minute: u32| format!("2027-01-15T07:{minute:02}:00.000Z");
+        let silent = |line: Option<u32>, file: Option<u32>| SiteView {
+            heard_at: line.map(at),
+            carried: file.map(|minute| SiteCarried { at: at(minute), written_at: at(1) }),
+            ..site("a", SiteState::Silent)
+        };
+        for (line, file, expected) in [
+            (None, None, ""),
+            (Some(50), None, "10m"),
+            (None, Some(55), "5m, by file"),
+            (Some(50), Some(55), "5m, by file"),
+            (Some(57), Some(55), "3m"),
+        ] {
+            assert_eq!(heard(&silent(line, file), now), expected);
+        }
+        let shown = show_text(&silent(Some(50), Some(55)), now);
+        let expected =
+            format!("by file      {}, 5m ago; written {} by its own clock\n", at(55), at(1));
+        assert!(shown.contains(&expected), "{shown}");
     }
 
     /// Mutation: take a tag away where it should be set, or let a change without a key pass.

@@ -6,6 +6,7 @@ mod author;
 mod contract;
 mod desired;
 mod dev;
+mod exchange;
 mod fleet;
 mod follow;
 mod gallery;

@@ -2,6 +2,7 @@
 
 mod desired;
 mod doc;
+mod exchange;
 mod hub;
 mod order;
 mod recovery;
@@ -11,10 +12,12 @@ mod token;
 
 pub use token::addresses_wrong;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::FromRef;
 use http::Method;
-use server::{Guarded, Keys, Refusal, guard, with_keys};
+use server::{ANSWER_TIMEOUT, EXCHANGE_TIMEOUT, Guarded, Keys, Refusal, guard, with_keys};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -43,6 +46,8 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(recovery::recovery_waive))
         .routes(routes!(recovery::recovery_end))
         .routes(routes!(store::store_backup))
+        .routes(routes!(exchange::exchange_import))
+        .routes(routes!(exchange::exchange_export))
         .routes(routes!(token::token_create))
         .routes(routes!(desired::desired_apply))
         .routes(routes!(desired::workflow_list))
@@ -62,6 +67,10 @@ impl FromRef<Hub> for Keys {
 impl Guarded for Hub {
     fn answered(&self, route: &str, method: &Method, status: u16) {
         tracing::debug!(route, %method, status, "answered");
+    }
+
+    fn timeout(&self, route: &str, _method: &Method) -> Duration {
+        if route.ends_with("/exchange") { EXCHANGE_TIMEOUT } else { ANSWER_TIMEOUT }
     }
 }
 

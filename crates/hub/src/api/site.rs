@@ -15,7 +15,7 @@ use crate::site::tags_wrong;
 /// As many marks as a site may have, and a reason.
 const CHANGE_BYTES_MAX: usize = 64 * 1024;
 
-pub(super) struct OfSite(SiteName);
+pub(super) struct OfSite(pub SiteName);
 
 impl FromRequestParts<Hub> for OfSite {
     type Rejection = Refusal;

@@ -29,6 +29,18 @@ pub(super) fn judge(kept: &Kept, hello: &Hello) -> Verdict {
     }
 }
 
+/// The same of a file. It may be old, and nobody is there: sessions say nothing, nor does it matter that
+/// it has less than the hub.
+pub(super) fn judge_carried(kept: &Kept, hello: &Hello) -> Verdict {
+    let is_present = |present: &Present| present.incarnation == hello.incarnation;
+    match kept.present.filter(is_present) {
+        Some(present) if kept.quarantine.is_none() => {
+            Verdict::Grant { present, retired: Vec::new() }
+        }
+        _ => judge(kept, hello),
+    }
+}
+
 /// The incarnation that is known.
 fn goes_on(kept: &Kept, present: Present, hello: &Hello) -> Verdict {
     if hello.session < present.confirmed {

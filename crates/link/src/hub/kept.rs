@@ -37,8 +37,37 @@ pub struct SeatDoc {
     /// The life of the hub in which the site has handed over all that it held when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<IncarnationId>,
-    /// When something was last written for it.
+    /// When something was last written for it, but by a file.
     pub heard_at: Option<Timestamp>,
+    /// What was last taken from a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<CarriedDoc>,
+    /// Files for it that were made in this life of the hub, or before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub exported: u64,
+    /// A file did not fit what is known, and nothing since has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+}
+
+/// The newest file of a site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedDoc {
+    pub incarnation: IncarnationId,
+    pub number: u64,
+    /// By the site's clock.
+    pub written_at: Timestamp,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    pub suspicion: Suspicion,
+    pub at: Timestamp,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 const SEAT_TYPE: &str = "isonomy.seat";
@@ -87,13 +116,20 @@ impl SeatDoc {
         }
         let before = std::mem::replace(&mut self.expected, expected);
         self.retire(before.filter(|before| Some(*before) != expected).as_slice());
-        (self.quarantine, self.health, self.settled) = (None, None, None);
+        (self.quarantine, self.health) = (None, None);
+        (self.doubt, self.settled) = (None, None);
     }
 
     /// What is to be committed where the site was there until `now`.
     pub fn heard(&mut self, site: &SiteName, now: Timestamp) -> Op {
         self.heard_at = Some(now);
         self.op(site)
+    }
+
+    /// What is to be committed where a file for the site is made; its number.
+    pub fn exported(&mut self, site: &SiteName) -> (u64, Op) {
+        self.exported += 1;
+        (self.exported, self.op(site))
     }
 
     fn retire(&mut self, retired: &[IncarnationId]) {
@@ -110,8 +146,17 @@ impl SeatDoc {
     /// What is to be committed for a write of the seat, at `now`.
     pub fn ops(&mut self, site: &SiteName, write: &Write, now: Timestamp) -> Vec<Op> {
         let mut ops = Vec::new();
-        self.heard_at = Some(now);
+        if !matches!(write, Write::Carried(_)) {
+            self.heard_at = Some(now);
+        }
+        self.write(site, write, now, &mut ops);
+        ops.push(self.op(site));
+        ops
+    }
+
+    fn write(&mut self, site: &SiteName, write: &Write, now: Timestamp, ops: &mut Vec<Op>) {
         match write {
+            Write::Carried(write) => self.write(site, write, now, ops),
             Write::Present { present, retired } => {
                 (self.present, self.expected) = (Some(*present), None);
                 self.retire(retired);
@@ -120,6 +165,7 @@ impl SeatDoc {
                 if let Some(present) = &mut self.present {
                     present.confirmed = present.confirmed.max(*session);
                 }
+                self.doubt = None;
             }
             Write::Begin { stream, head, lost } => {
                 if let Some(present) = &mut self.present {
@@ -141,9 +187,30 @@ impl SeatDoc {
             Write::Quarantine(suspicion) => self.quarantine = Some(*suspicion),
             Write::Health(health) => self.health = Some(health.clone()),
             Write::Settled(hub) => self.settled = Some(*hub),
+            Write::Doubt(suspicion) => {
+                self.doubt = Some(Doubt { suspicion: *suspicion, at: now });
+            }
+            Write::CarriedEnd { number, at, health } => {
+                self.carried_end(*number, *at, health.as_ref(), now);
+            }
         }
-        ops.push(self.op(site));
-        ops
+    }
+
+    /// Of an older file nothing counts that is only true of a moment.
+    fn carried_end(
+        &mut self,
+        number: u64,
+        written_at: Timestamp,
+        health: Option<&Health>,
+        at: Timestamp,
+    ) {
+        let Some(Present { incarnation, .. }) = self.present else { return };
+        let is_newer = |it: &CarriedDoc| it.incarnation != incarnation || it.number < number;
+        if self.carried.as_ref().is_none_or(is_newer) {
+            self.carried = Some(CarriedDoc { incarnation, number, written_at, at });
+            self.health = health.cloned().or(self.health.take());
+            self.doubt = None;
+        }
     }
 }
 

@@ -305,6 +305,7 @@ impl World {
                     self.hub.desks[site].asked.push_back(HubAsked::ReadEdition);
                 }
                 hub::Effect::ReadPiece(_) => unreachable!("no site asks for a text here"),
+                hub::Effect::Carried(_) => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod doc;
 mod event;
+mod exchange;
 mod extract;
 mod log;
 mod run;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::FromRef;
 use http::Method;
-use server::{ANSWER_TIMEOUT, Guarded, Keys, guard, with_keys};
+use server::{ANSWER_TIMEOUT, EXCHANGE_TIMEOUT, Guarded, Keys, guard, with_keys};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -62,6 +63,8 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(store::store_check))
         .routes(routes!(store::store_backup))
         .routes(routes!(store::store_export))
+        .routes(routes!(exchange::exchange_export))
+        .routes(routes!(exchange::exchange_import))
 }
 
 impl FromRef<Site> for Keys {
@@ -77,6 +80,9 @@ impl Guarded for Site {
 
     /// Waiting for a run's end comes on top.
     fn timeout(&self, route: &str, method: &Method) -> Duration {
+        if route.contains("/exchange/") {
+            return EXCHANGE_TIMEOUT;
+        }
         let waits = method == Method::POST && route.ends_with("/runs");
         ANSWER_TIMEOUT + Duration::from_secs(if waits { run::WAIT_SECONDS_MAX } else { 0 })
     }

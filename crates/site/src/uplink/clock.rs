@@ -9,13 +9,19 @@ use tokio::time::Instant;
 /// site's own clock, but never a time before one that a hub has told.
 pub(crate) struct HubClock {
     own: Arc<dyn Clock>,
-    seen_at: Timestamp,
+    seen_at: Mutex<Timestamp>,
     told: Mutex<Option<(Timestamp, Instant)>>,
 }
 
 impl HubClock {
     pub(crate) fn new(own: Arc<dyn Clock>, seen_at: Timestamp) -> Self {
-        Self { own, seen_at, told: Mutex::default() }
+        Self { own, seen_at: Mutex::new(seen_at), told: Mutex::default() }
+    }
+
+    /// It is no earlier than this.
+    pub(crate) fn is_past(&self, at: Timestamp) {
+        let mut seen_at = self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen_at = at.max(*seen_at);
     }
 
     pub(crate) fn tell(&self, now: Timestamp) {
@@ -27,7 +33,10 @@ impl HubClock {
 impl Clock for HubClock {
     fn now(&self) -> Timestamp {
         let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((told, at)) = told else { return self.own.now().max(self.seen_at) };
+        let Some((told, at)) = told else {
+            let seen_at = *self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
+            return self.own.now().max(seen_at);
+        };
         let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
         told.plus(Duration::from_millis(since))
     }
@@ -49,11 +58,15 @@ mod tests {
         Timestamp::from_millis(seconds * 1000)
     }
 
-    /// Mutation: believe the site's clock where the hub has spoken, or one that was set back.
+    /// Mutation: believe the site's clock where the hub has spoken, one that was set back, or an older
+    /// file after a newer one.
     #[tokio::test(start_paused = true)]
     async fn the_hubs_time_goes_on_without_the_hub() {
         let clock = HubClock::new(Arc::new(Stopped(at(5))), at(100));
         assert_eq!(clock.now(), at(100));
+        clock.is_past(at(120));
+        clock.is_past(at(110));
+        assert_eq!(clock.now(), at(120));
         clock.tell(at(50));
         tokio::time::advance(std::time::Duration::from_secs(7)).await;
         assert_eq!(clock.now(), at(57));

@@ -9,13 +9,13 @@ use base::{Clock, Random, SiteName};
 use gateway::Left;
 use link::site::{KeepError, Saying, left};
 use store::{CommitError, Preconditions, Store, StoreError};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::view::waiting;
-use super::{HubClock, LineError, Membership, MembershipError, Parts, Uplink, Watch};
+use super::{Errand, HubClock, LineError, Membership, MembershipError, Parts, Uplink, Watch};
 use wire::{HubLine, ProblemCode, SiteLeft};
 
 use crate::config::Refused;
@@ -41,6 +41,7 @@ pub(crate) struct LineKeeper {
     leaving: CancellationToken,
     /// Where it says who it is.
     identity: PathBuf,
+    errands: mpsc::Sender<Errand>,
     /// Until it is held.
     uplink: Mutex<Option<Uplink>>,
     /// While it is.
@@ -73,7 +74,7 @@ impl LineKeeper {
             left,
         };
         let uplink = Uplink::open(parts).await?;
-        let (watch, clock) = (uplink.watch(), uplink.clock());
+        let (watch, clock, errands) = (uplink.watch(), uplink.clock(), uplink.errands());
         let (uplink, holding) = (Mutex::new(Some(uplink)), Mutex::default());
         Ok(Self {
             watch,
@@ -86,6 +87,7 @@ impl LineKeeper {
             saying,
             leaving,
             identity,
+            errands,
             uplink,
             holding,
         })
@@ -131,6 +133,17 @@ impl LineKeeper {
             tokio::join!(line, orders.run(ending.clone()), reconciler.run(ending.clone()));
         };
         *self.holding.lock().await = Some(tokio::spawn(held));
+    }
+
+    /// Has whoever holds the line do something while it is down.
+    pub(crate) async fn errand<T>(
+        &self,
+        errand: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Errand,
+    ) -> Result<T, Refusal> {
+        let stopping = || Refusal::from(server::Refusal::stopping());
+        let (answer, answered) = oneshot::channel();
+        self.errands.send(errand(answer)).await.map_err(|_| stopping())?;
+        answered.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// How the line is, and how far the site is with what the hub wants.

@@ -2,6 +2,7 @@
 //! in its backups: whoever steals a backup is not the site.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::{Digest, DocumentError, IncarnationId, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
@@ -9,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use gateway::uplink::{Uplink, UplinkError};
 use identity::{
     Certificate, CertificateDer, ClientConfig, FileError, GRACE, HubSealing, IdentityError,
-    JoinToken, Key, Pin, SealingKey, SealingPublic, SealingWord, file_read, file_remove,
-    file_write, is_signed_text, site_config,
+    JoinToken, Key, ParcelError, ParcelWriter, Pin, SealingKey, SealingPublic, SealingWord,
+    file_read, file_remove, file_write, is_signed_text, site_config,
 };
 use link::is_in;
 use serde::de::DeserializeOwned;
@@ -53,7 +54,7 @@ pub struct Membership {
     folder: PathBuf,
     doc: Doc,
     key: Key,
-    sealing: SealingKey,
+    sealing: Arc<SealingKey>,
     certificate: Certificate,
     /// The hub has been asked for its sealing key in this life of the process. One of before has none.
     has_asked: bool,
@@ -137,7 +138,7 @@ impl Membership {
             Some(text) => (SealingKey::from_text(text).map_err(|_| damaged())?, false),
             None => (SealingKey::generate()?, true),
         };
-        let folder = folder.to_owned();
+        let (folder, sealing) = (folder.to_owned(), Arc::new(sealing));
         let mut it = Self { folder, doc, key, sealing, certificate, has_asked: false };
         if is_new {
             // Joined before there were any: the hub hears of it with the next certificate.
@@ -196,7 +197,7 @@ impl Membership {
             sealing: Some(sealing.to_text()),
             hub_sealing: None,
         };
-        let folder = folder.to_owned();
+        let (folder, sealing) = (folder.to_owned(), Arc::new(sealing));
         let mut membership =
             Self { folder, doc, key, sealing, certificate, has_asked: granted.sealing.is_some() };
         membership.learn(granted.sealing)?;
@@ -218,6 +219,20 @@ impl Membership {
     #[must_use]
     pub fn sealing(&self) -> SealingPublic {
         self.sealing.public()
+    }
+
+    pub(crate) fn sealing_key(&self) -> Arc<SealingKey> {
+        Arc::clone(&self.sealing)
+    }
+
+    /// The key of its fleet's root.
+    pub(crate) fn root(&self) -> Pin {
+        self.doc.root
+    }
+
+    /// A file as this site's own.
+    pub(crate) fn sign(&self, writer: ParcelWriter) -> Result<Vec<u8>, ParcelError> {
+        writer.sign_by_key(&self.key)
     }
 
     /// What the hub has said of its own.
@@ -321,6 +336,15 @@ impl Membership {
         self.doc.certificate = granted.certificate;
         self.has_asked = true;
         self.learn(granted.sealing)?;
+        self.write()
+    }
+
+    /// What a file says of the hub's sealing key: an old one must not bring an old key back.
+    pub(crate) fn learn_later(&mut self, said: HubSealingSaid) -> Result<(), MembershipError> {
+        if self.doc.hub_sealing.as_ref().is_some_and(|known| known.at >= said.at) {
+            return Ok(());
+        }
+        self.learn(Some(said))?;
         self.write()
     }
 

@@ -3,6 +3,7 @@
 //! Nothing at the site waits for it. What should go up is in the outbox whether somebody listens or not.
 
 mod clock;
+mod exchange;
 mod keeper;
 mod membership;
 mod view;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use base::stream::Stream;
 use base::{Clock, Random, Timestamp};
 pub(crate) use clock::HubClock;
+pub(crate) use exchange::Errand;
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
 use gateway::{Amount, Left};
@@ -65,6 +67,9 @@ const PAUSE_REVOKED: Duration = Duration::from_secs(24 * 3600);
 
 /// Two connections of one site must not throw each other out all the time.
 const PAUSE_REPLACED: Duration = Duration::from_secs(60);
+
+/// Files that are waited for: people come one after the other.
+const ERRANDS_MAX: usize = 4;
 
 /// What is read in one go: a page of entries or orders in a few.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -151,6 +156,8 @@ pub struct Uplink {
     /// With which of the hub's addresses the next attempt begins.
     first: usize,
     clock: Arc<HubClock>,
+    asking: mpsc::Sender<Errand>,
+    errands: mpsc::Receiver<Errand>,
 }
 
 impl Uplink {
@@ -168,13 +175,22 @@ impl Uplink {
         }
         let down = LineState::Down { since: parts.clock.now(), why: "not tried yet".to_owned() };
         let clock = HubClock::new(Arc::clone(&parts.clock), parts.membership.seen_at());
+        if let Some(at) = exchange::told(parts.store.as_ref()).await {
+            clock.is_past(at);
+        }
+        let (asking, errands) = mpsc::channel(ERRANDS_MAX);
         let (state, clock) = (watch::Sender::new(down), Arc::new(clock));
-        Ok(Self { parts, line, state, first: 0, clock })
+        Ok(Self { parts, line, state, first: 0, clock, asking, errands })
     }
 
     /// The hub's time, as far as it is known.
     pub(crate) fn clock(&self) -> Arc<HubClock> {
         Arc::clone(&self.clock)
+    }
+
+    /// Where files are asked for.
+    pub(crate) fn errands(&self) -> mpsc::Sender<Errand> {
+        self.asking.clone()
     }
 
     #[must_use]
@@ -185,10 +201,16 @@ impl Uplink {
     /// Holds the line until `closing`.
     pub async fn run(mut self, closing: CancellationToken) {
         let mut pause = PAUSE_MIN;
+        let (_, nobody) = mpsc::channel(1);
+        let mut errands = std::mem::replace(&mut self.errands, nobody);
         loop {
             let began = Instant::now();
             let error = tokio::select! {
                 error = self.attempt() => error,
+                Some(errand) = errands.recv() => {
+                    self.carry(errand).await;
+                    continue;
+                }
                 () = closing.cancelled() => return,
             };
             if self.parts.leaving.is_cancelled() {
@@ -211,6 +233,7 @@ impl Uplink {
             pause = (pause * 2).min(PAUSE_MAX);
             tokio::select! {
                 () = sleep(rest) => {}
+                Some(errand) = errands.recv() => self.carry(errand).await,
                 () = closing.cancelled() => return,
                 () = self.parts.leaving.cancelled() => return,
             }

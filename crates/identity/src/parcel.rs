@@ -457,6 +457,29 @@ mod tests {
         assert!(matches!(forged, Err(ParcelError::Signature(_))), "{forged:?}");
     }
 
+    /// A file that was written when there were first any, and the key that opens it: both of nobody.
+    /// `UPDATE_SAMPLES=1` writes it anew.
+    ///
+    /// Mutation: change anything of how a file is laid out, sealed or signed.
+    #[test]
+    fn a_file_of_the_first_version_is_read() {
+        let sample =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/spec/samples/v1/exchange-file.bin");
+        let text = format!("isonomy-sealing-key-{}", STANDARD.encode([0x42; 32]));
+        let key = Arc::new(SealingKey::from_text(&text).expect("32 bytes"));
+        let messages = vec![br#"{"type":"isonomy.exchange-up","v":1}"#.to_vec(), b"\0{}".to_vec()];
+        let ends = Ends { key, ..ends() };
+        if std::env::var_os("UPDATE_SAMPLES").is_some() {
+            let written = writer(&ends, Way::Up, &messages).sign_by_key(&ends.signing);
+            std::fs::write(sample, written.expect("signed")).expect("written");
+        }
+        let bytes = std::fs::read(sample).expect("the sample");
+        let opened = Parcel::open(bytes.clone(), Arc::clone(&ends.key)).expect("it opens");
+        assert_eq!((opened.label.way, opened.label.site.as_str()), (Way::Up, "plant-1"));
+        assert!(matches!(opened.signer, Signer::Key(_)));
+        assert_eq!(read(&ends, &bytes), Ok(messages));
+    }
+
     /// Mutation: write a file that nobody takes.
     #[test]
     fn a_file_is_full_before_it_is_too_large() {

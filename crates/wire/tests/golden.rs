@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use base::{Digest, IncarnationId, Namespace, OrderId, SiteName, Timestamp, WorkflowName};
 use isonomy_wire::edition;
+use isonomy_wire::exchange::{Begins, Down, Up};
+use isonomy_wire::join::HubSealingSaid;
 use isonomy_wire::link::{
     Acknowledged, Ancestor, Begin, Document, Edition, Entries, Failed, Have, Head, Health, Hello,
     HubFrame, Order, Orders, PerStream, Proof, Prove, Ready, Refuse, RefuseCode, Refused,
@@ -139,12 +141,44 @@ fn hub_frames() -> BTreeMap<&'static str, HubFrame> {
     .into()
 }
 
+fn exchange_up() -> Up {
+    let frames = site_frames();
+    let Some(SiteFrame::Hello(hello)) = frames.get("hello").cloned() else {
+        panic!("there is a hello")
+    };
+    let begins = |position| Begins { after: head(position), base: position - 2 };
+    let streams = PerStream { outcome: begins(118), receipt: begins(5) };
+    Up { hello, number: 3, at: AT, streams, health: health() }
+}
+
+fn exchange_down() -> Down {
+    let sealing = HubSealingSaid {
+        key: "a2V5".to_owned(),
+        at: AT,
+        signature: "c2lnbmF0dXJl".to_owned(),
+        chain: vec!["YXV0aG9yaXR5".to_owned(), "cm9vdA==".to_owned()],
+    };
+    Down {
+        incarnation: life(4),
+        before: vec![life(3)],
+        number: 9,
+        now: AT,
+        site: Some(life(2)),
+        heads: PerStream { outcome: Some(head(118)), receipt: None },
+        sealing,
+    }
+}
+
 fn samples() -> BTreeMap<String, Vec<u8>> {
     let receipt = Receipt::new(order(1), ReceiptState::Refused, Some("workflow-refused"), AT);
     let site = site_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
     let hub = hub_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
     let all = site.chain(hub).chain([("receipt", receipt.encode())]);
-    all.map(|(name, bytes)| (format!("link-{name}.json"), bytes)).collect()
+    let exchange = [
+        ("exchange-up.json".to_owned(), exchange_up().encode()),
+        ("exchange-down.json".to_owned(), exchange_down().encode()),
+    ];
+    all.map(|(name, bytes)| (format!("link-{name}.json"), bytes)).chain(exchange).collect()
 }
 
 fn folder(version: u32) -> PathBuf {
@@ -186,6 +220,8 @@ fn this_binary_understands_every_version_that_is_spoken() {
                     Receipt::decode(more.as_bytes()).expect_err("a closed struct");
                     Receipt::decode(text.as_bytes()).expect(&name).encode()
                 }
+                "exchange-up.json" => Up::decode(more.as_bytes()).expect(&name).encode(),
+                "exchange-down.json" => Down::decode(more.as_bytes()).expect(&name).encode(),
                 _ if hub_frames().keys().any(|it| name == format!("link-{it}.json")) => {
                     HubFrame::decode(more.as_bytes()).expect(&name).encode()
                 }

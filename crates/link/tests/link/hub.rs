@@ -15,7 +15,7 @@ use crate::disk::{self, NOW, commit, later, now};
 
 pub struct Desk {
     pub site: SiteName,
-    doc: SeatDoc,
+    pub doc: SeatDoc,
     pub seat: Seat,
     pub asked: VecDeque<Asked>,
 }
@@ -28,8 +28,8 @@ pub enum Asked {
 
 pub struct Hub {
     pub store: MemoryStore,
-    incarnation: IncarnationId,
-    before: Vec<IncarnationId>,
+    pub incarnation: IncarnationId,
+    pub before: Vec<IncarnationId>,
     /// The number of its edition. A hub that is restored goes on above what its sites have.
     pub published: u64,
     pub desks: Vec<Desk>,

@@ -5,9 +5,10 @@ mod check;
 mod disk;
 mod hub;
 mod site;
+mod stick;
 mod world;
 
-use link::hub::Suspicion;
+use link::hub::{NotCarried, Suspicion};
 use store::Store as _;
 use wire::link::{HubFrame, Stream};
 use world::{Faults, World};
@@ -37,10 +38,14 @@ fn nothing_is_lost_or_doubled_over_a_line_that_breaks() {
 /// Mutation: go on from where the site believes the hub to be, or give an order again only when it is new.
 #[test]
 fn a_hub_that_was_restored_gets_all_of_it_again() {
-    histories(1_000..1_200, Faults { cuts: true, crashes: true, hub_restores: true });
+    histories(
+        1_000..1_200,
+        Faults { cuts: true, crashes: true, hub_restores: true, ..Faults::default() },
+    );
 }
 
-const BREAKING: Faults = Faults { cuts: true, crashes: true, hub_restores: false };
+const BREAKING: Faults =
+    Faults { cuts: true, crashes: true, hub_restores: false, files: false, no_line: false };
 
 /// Mutation: judge a hello without its session or without its positions, forget which session was used, or
 /// let either end pass over a digest.
@@ -173,4 +178,100 @@ fn an_edition_takes_the_place_of_an_older_one_alone() {
     assert_eq!(told(5, b"root"), "[]");
     assert!(told(6, b"other").starts_with("[Write(Edition("));
     assert!(told(5, b"other").ends_with("Close(Refuse(EditionForked))]"));
+}
+
+/// Mutation: take entries of a file twice or over a gap, move a mark to where the site is not, have what a
+/// session is writing overtaken by a file, or give an order of an old file again.
+#[test]
+fn nothing_is_lost_or_doubled_by_files_beside_a_line() {
+    let faults = Faults { cuts: true, crashes: true, files: true, ..Faults::default() };
+    let mut carried = 0;
+    for seed in 6_000..6_100 {
+        let mut world = World::new(seed, 3, faults);
+        world.live(1_500);
+        world.settle();
+        let found = world.judge();
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+        carried += world.carried;
+    }
+    assert!(carried > 500, "too little is carried: {carried}");
+}
+
+/// Mutation: begin a file where the hub is not, leave a mark where a hub was that was set back, or take a
+/// file of an earlier life of the hub.
+#[test]
+fn a_hub_that_was_restored_gets_all_of_it_again_by_files_and_lines() {
+    let faults =
+        Faults { cuts: true, crashes: true, hub_restores: true, files: true, no_line: false };
+    for seed in 7_000..7_060 {
+        let mut world = World::new(seed, 3, faults);
+        world.live(1_500);
+        world.settle();
+        let found = world.judge();
+        assert!(found.is_empty(), "seed {seed}: {found:#?}");
+    }
+}
+
+/// Mutation: need a session for anything.
+#[test]
+fn files_alone_are_enough() {
+    for hub_restores in [false, true] {
+        for seed in 8_000..8_040 {
+            let faults =
+                Faults { cuts: false, crashes: true, hub_restores, files: true, no_line: true };
+            let mut world = World::new(seed, 2, faults);
+            world.live(1_500);
+            world.settle_by_files();
+            let found = world.judge();
+            assert!(found.is_empty(), "seed {seed}: {found:#?}");
+            let made: usize = world.sites.iter().map(|site| site.made.outcome.len()).sum();
+            assert!(made > 100 && world.hub.count() > 100, "seed {seed}: too little happens");
+        }
+    }
+}
+
+/// Mutation: have a file quarantine its site, take what is behind a fork, or be silent about it.
+#[test]
+fn a_file_of_a_copy_is_refused_and_shown_and_locks_nobody_out() {
+    let mut world = World::new(10, 1, Faults::default());
+    (0..3).for_each(|_| world.outcome(0));
+    world.settle();
+    let mut copy = Copied::of(&world);
+    world.outcome(0);
+    world.settle();
+    copy.outcome();
+    copy.outcome();
+    let taken = world.hub.count();
+    assert_eq!(copy.import(&mut world), Some(Err(NotCarried::Doubt(Suspicion::ChainDiffers))));
+    assert_eq!(world.hub.count(), taken, "what is behind a fork is not taken");
+    let doc = world.hub.doc(0);
+    assert_eq!(doc.quarantine, None, "a file proves nothing");
+    assert_eq!(doc.doubt.map(|doubt| doubt.suspicion), Some(Suspicion::ChainDiffers));
+    // Who is there goes on, and that he does ends the doubt.
+    world.outcome(0);
+    world.reconnect(0);
+    assert_eq!(world.judge(), [""; 0]);
+}
+
+/// A copy of the first site's disk, in another machine.
+struct Copied(site::Site);
+
+impl Copied {
+    fn of(world: &World) -> Self {
+        let site = &world.sites[0];
+        let mut copy = site::Site::new(1, site.name.clone(), site.joined);
+        copy.start(disk::copy(&site.store));
+        // Not the runs of the one that it was copied from.
+        copy.skip(1_000);
+        Self(copy)
+    }
+
+    fn outcome(&mut self) {
+        self.0.outcome();
+    }
+
+    fn import(&mut self, world: &mut World) -> Option<Result<u64, NotCarried>> {
+        let stick::Stick::Up(up, entries) = self.0.export() else { unreachable!("from a site") };
+        world.import_at_hub(0, &up, &entries, usize::MAX)
+    }
 }

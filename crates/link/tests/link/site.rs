@@ -18,7 +18,7 @@ use crate::disk::{self, NOW, commit, later, now};
 
 pub struct Site {
     pub name: SiteName,
-    joined: IncarnationId,
+    pub joined: IncarnationId,
     pub store: MemoryStore,
     line: Line,
     /// The connection, by number.
@@ -31,6 +31,9 @@ pub struct Site {
     pub begun: Vec<OrderId>,
     number: u64,
     next: u64,
+    /// Files that it has made, and the newest that it has taken.
+    pub exported: u64,
+    pub imported: Option<(IncarnationId, u64)>,
 }
 
 pub enum Asked {
@@ -54,6 +57,8 @@ impl Site {
             begun: Vec::new(),
             number,
             next: 0,
+            exported: 0,
+            imported: None,
         }
     }
 
@@ -62,6 +67,11 @@ impl Site {
         self.part(0);
         self.store = store;
         self.crash(0);
+    }
+
+    /// So many runs are another's.
+    pub fn skip(&mut self, runs: u64) {
+        self.next += runs;
     }
 
     pub fn kept(&self) -> Kept {

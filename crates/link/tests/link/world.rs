@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 
 use base::{IncarnationId, OrderId, SiteName};
+use link::hub::NotCarried;
+use link::site::NotTaken;
 use link::{hub, site};
 use store::memory::MemoryStore;
 use uuid::Uuid;
-use wire::link::{HubFrame, SiteFrame, Stream};
+use wire::exchange::Up;
+use wire::link::{Entries, HubFrame, SiteFrame, Stream};
 
 use crate::chance::Chance;
 use crate::check::{Account, check};
 use crate::disk;
 use crate::hub::{Asked as HubAsked, Hub};
 use crate::site::{Asked, Site};
+use crate::stick::Stick;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,6 +24,10 @@ pub struct Faults {
     pub cuts: bool,
     pub crashes: bool,
     pub hub_restores: bool,
+    /// Somebody carries files.
+    pub files: bool,
+    /// There is no line at all.
+    pub no_line: bool,
 }
 
 /// A connection. Either end may have gone while the other does not know it.
@@ -42,6 +50,12 @@ pub struct World {
     /// Orders that were given, by site.
     given: Vec<Vec<OrderId>>,
     lives: u128,
+    /// Files that were written and are not thrown away, each with its site.
+    sticks: Vec<(usize, Stick)>,
+    /// Entries that came by file.
+    pub carried: u64,
+    /// What came of the one that is being taken.
+    told: Option<Result<hub::Carried, NotCarried>>,
 }
 
 impl World {
@@ -64,6 +78,9 @@ impl World {
             backup: None,
             given,
             lives,
+            sticks: Vec::new(),
+            carried: 0,
+            told: None,
         }
     }
 
@@ -125,6 +142,8 @@ impl World {
             }
             11 if self.faults.hub_restores => self.hub_restore(),
             12 if self.faults.hub_restores && self.chance.once_in(2) => self.back_up_hub(),
+            13..16 if self.faults.files => self.write_stick(site),
+            16..20 if self.faults.files => self.take_any_stick(),
             _ => {}
         }
     }
@@ -163,8 +182,105 @@ impl World {
         self.lines_at_hub_close();
     }
 
+    /// Either end writes a file.
+    fn write_stick(&mut self, site: usize) {
+        let stick = if self.chance.once_in(2) {
+            self.put_down(site);
+            self.sites[site].export()
+        } else {
+            self.hub.export(site)
+        };
+        self.sticks.push((site, stick));
+    }
+
+    /// Any file, whoever has had it in a drawer since when, comes to where it should be.
+    fn take_any_stick(&mut self) {
+        if self.sticks.is_empty() {
+            return;
+        }
+        let n = self.chance.below(self.sticks.len());
+        let (site, stick) = self.sticks[n].clone();
+        let is_broken_off = self.chance.once_in(4);
+        let frames = if is_broken_off { self.chance.below(4) } else { usize::MAX };
+        self.take_stick(site, &stick, frames);
+        // Most are thrown away then.
+        if self.chance.once_in(2) {
+            self.sticks.swap_remove(n);
+        }
+    }
+
+    fn take_stick(&mut self, site: usize, stick: &Stick, frames: usize) {
+        match stick {
+            Stick::Up(up, entries) => {
+                let restores = self.faults.hub_restores;
+                match self.import_at_hub(site, up, entries, frames) {
+                    Some(Ok(new)) => self.carried += new,
+                    Some(Err(NotCarried::Gap(_))) if restores => {}
+                    Some(Err(why)) => panic!("a file of {site} is refused: {why:?}"),
+                    None => {}
+                }
+            }
+            Stick::Down(down, edition, orders) => {
+                self.put_down(site);
+                match self.sites[site].import(down, edition.as_deref(), orders) {
+                    Ok(_) => {}
+                    Err(NotTaken::Hub) if self.faults.hub_restores => {}
+                    Err(why) => panic!("a file for {site} is refused: {why:?}"),
+                }
+            }
+        }
+    }
+
+    /// As many of its frames as `frames` says: whoever had the stick has pulled it out. Gives how many
+    /// entries were new, where it came to its end.
+    pub fn import_at_hub(
+        &mut self,
+        site: usize,
+        up: &Up,
+        entries: &[Entries],
+        frames: usize,
+    ) -> Option<Result<u64, NotCarried>> {
+        let end = (frames > entries.len()).then_some(hub::Input::CarriedEnd);
+        let entries = entries.iter().cloned().map(hub::Input::CarriedEntries).take(frames);
+        let inputs = std::iter::once(hub::Input::Carried(Box::new(up.clone())));
+        inputs.chain(entries).chain(end).find_map(|input| {
+            self.told = None;
+            let nonce = self.chance.number();
+            let effects = self.hub.desks[site].give(input, nonce);
+            self.at_hub(site, effects);
+            // All that follows is done before the next.
+            while !self.hub.desks[site].asked.is_empty() {
+                self.serve_hub(site);
+            }
+            let told = self.told.take()?;
+            Some(told.map(|it| it.taken.outcome + it.taken.receipt))
+        })
+    }
+
+    /// The line is put down for a file.
+    fn put_down(&mut self, site: usize) {
+        self.lines_of_site_close(site);
+        let done = self.chance.below(self.sites[site].asked.len() + 1);
+        self.sites[site].crash(done);
+    }
+
+    /// Somebody goes to and fro with a stick until nothing is left to tell.
+    pub fn settle_by_files(&mut self) {
+        for site in 0..self.sites.len() {
+            for _ in 0..4 {
+                let up = self.sites[site].export();
+                self.take_stick(site, &up, usize::MAX);
+                let down = self.hub.export(site);
+                self.take_stick(site, &down, usize::MAX);
+                while self.sites[site].has_orders() {
+                    self.sites[site].judge();
+                }
+            }
+        }
+    }
+
     fn connect(&mut self, site: usize) {
-        if self.sites[site].session.is_some() {
+        if self.faults.no_line || self.sites[site].session.is_some() {
             return;
         }
         let line = self.lines.len();
@@ -305,7 +421,7 @@ impl World {
                     self.hub.desks[site].asked.push_back(HubAsked::ReadEdition);
                 }
                 hub::Effect::ReadPiece(_) => unreachable!("no site asks for a text here"),
-                hub::Effect::Carried(_) => {}
+                hub::Effect::Carried(carried) => self.told = Some(carried),
             }
         }
     }
@@ -423,6 +539,9 @@ impl World {
             begun.sort_unstable();
             if begun != self.given[number] {
                 found.push(format!("{}: begun are not the orders, once each", site.name));
+            }
+            if let Some(doubt) = doc.doubt {
+                found.push(format!("{}: doubted, {doubt:?}", site.name));
             }
             if let Some(why) = doc.quarantine {
                 found.push(format!("{}: in quarantine, {why:?}", site.name));

@@ -31,7 +31,7 @@ const EXCHANGE_VERSION: u32 = 1;
 
 /// How long orders of a file wait for what the same file wants to be here: a thousand workflows take
 /// seconds.
-const EDITION_PATIENCE: Duration = Duration::from_secs(60);
+const EDITION_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the line's task is asked for, between two attempts.
 pub(crate) enum Errand {

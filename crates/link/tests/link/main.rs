@@ -9,6 +9,7 @@ mod stick;
 mod world;
 
 use link::hub::{NotCarried, Suspicion};
+use link::site::NotTaken;
 use store::Store as _;
 use wire::link::{HubFrame, Stream};
 use world::{Faults, World};
@@ -180,8 +181,8 @@ fn an_edition_takes_the_place_of_an_older_one_alone() {
     assert!(told(5, b"other").ends_with("Close(Refuse(EditionForked))]"));
 }
 
-/// Mutation: take entries of a file twice or over a gap, move a mark to where the site is not, have what a
-/// session is writing overtaken by a file, or give an order of an old file again.
+/// Mutation: take entries of a file twice, judge a file's session as a line's, or have what a session is
+/// writing overtaken by a file.
 #[test]
 fn nothing_is_lost_or_doubled_by_files_beside_a_line() {
     let faults = Faults { cuts: true, crashes: true, files: true, ..Faults::default() };
@@ -197,8 +198,7 @@ fn nothing_is_lost_or_doubled_by_files_beside_a_line() {
     assert!(carried > 500, "too little is carried: {carried}");
 }
 
-/// Mutation: begin a file where the hub is not, leave a mark where a hub was that was set back, or take a
-/// file of an earlier life of the hub.
+/// Mutation: take entries of a file over a gap.
 #[test]
 fn a_hub_that_was_restored_gets_all_of_it_again_by_files_and_lines() {
     let faults =
@@ -212,7 +212,7 @@ fn a_hub_that_was_restored_gets_all_of_it_again_by_files_and_lines() {
     }
 }
 
-/// Mutation: need a session for anything.
+/// Mutation: need a session for anything, or leave the mark where it was when the hub has nothing.
 #[test]
 fn files_alone_are_enough() {
     for hub_restores in [false, true] {
@@ -228,6 +228,35 @@ fn files_alone_are_enough() {
             assert!(made > 100 && world.hub.count() > 100, "seed {seed}: too little happens");
         }
     }
+}
+
+/// Mutation: leave a mark where a hub was that was set back, or take a file of an earlier life of the hub.
+#[test]
+fn a_file_of_a_restored_hub_moves_the_mark_back_and_one_of_before_does_nothing() {
+    let faults = Faults { hub_restores: true, files: true, no_line: true, ..Faults::default() };
+    let mut world = World::new(11, 1, faults);
+    world.outcome(0);
+    world.settle_by_files();
+    world.back_up_hub();
+    world.outcome(0);
+    world.settle_by_files();
+    let before = world.hub.export(0);
+    let mark = |world: &World| world.sites[0].kept().outboxes.outcome.mark.position;
+    assert_eq!(mark(&world), 2);
+    world.hub_restore();
+    // It begins behind what the hub has now, and the site has what is between.
+    let stick::Stick::Up(up, entries) = world.sites[0].export() else { unreachable!("of a site") };
+    let gap = world.import_at_hub(0, &up, &entries, usize::MAX);
+    assert_eq!(gap, Some(Err(NotCarried::Gap(Stream::Outcome))));
+    let stick::Stick::Down(down, ..) = world.hub.export(0) else { unreachable!("of a hub") };
+    assert!(world.sites[0].import(&down, None, &[]).expect("its hub"));
+    assert_eq!(mark(&world), 1);
+    let stick::Stick::Down(before, ..) = before else { unreachable!("of a hub") };
+    let refused = world.sites[0].import(&before, None, &[]);
+    assert!(matches!(refused, Err(NotTaken::Hub)), "{refused:?}");
+    assert_eq!(mark(&world), 1);
+    world.settle_by_files();
+    assert_eq!(world.judge(), [""; 0]);
 }
 
 /// Mutation: have a file quarantine its site, take what is behind a fork, or be silent about it.

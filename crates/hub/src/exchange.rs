@@ -121,6 +121,7 @@ impl Hub {
         let doc = self.desks().site_doc(&site).await?;
         let doc = doc.ok_or_else(|| DeskError::Unknown(site.clone()))?;
         let to = sealing(&site, &doc)?;
+        let is_recovering = self.0.recovery.is_on();
         let (number, seat) = self.desks().export(&site).await?;
         let failed = |error: ParcelError| {
             Refusal::new(ProblemCode::Internal, format!("cannot write the file: {error}"))
@@ -148,7 +149,8 @@ impl Hub {
             has_room = push(&HubFrame::Edition(edition))?;
         }
         let mut after = 0;
-        while has_room {
+        // A hub that recovers takes, and gives no order.
+        while has_room && !is_recovering {
             let rows = self.0.store.order_open(site.clone(), after, PAGE).await?;
             let Some(last) = rows.last() else { break };
             after = last.position;

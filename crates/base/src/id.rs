@@ -110,6 +110,12 @@ id!(
     OrderId, "ord_", "an order id"
 );
 
+id!(
+    /// A request for orders, one for each site that is meant. Made by whoever asks, so that asking twice is
+    /// harmless.
+    RequestId, "req_", "a request id"
+);
+
 impl RunId {
     /// The smallest id of this time: no id of an earlier one reaches it.
     #[must_use]

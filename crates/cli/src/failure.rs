@@ -122,6 +122,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::PlacementMissing
         | ProblemCode::SiteCordoned
         | ProblemCode::Recovering
+        | ProblemCode::RequestExists
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit

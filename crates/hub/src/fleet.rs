@@ -114,6 +114,17 @@ impl Hub {
         Ok(self.view(row)?)
     }
 
+    /// How a site is, and since when.
+    pub(crate) async fn presence(
+        &self,
+        site: &SiteName,
+    ) -> Result<(SiteState, Option<Timestamp>), Refusal> {
+        let row = self.0.store.site_get(site.clone()).await?.ok_or_else(|| missing(site))?;
+        let doc = SiteDoc::read(site, &row.record).map_err(DeskError::from)?;
+        let seat = SeatDoc::read(site, row.seat.as_deref()).map_err(DeskError::from)?;
+        Ok(state(&doc, &seat, self.desks().online_since(site)))
+    }
+
     fn view(&self, row: SiteRow) -> Result<SiteView, DeskError> {
         let doc = SiteDoc::read(&row.site, &row.record)?;
         let seat = SeatDoc::read(&row.site, row.seat.as_deref())?;

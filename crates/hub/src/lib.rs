@@ -10,13 +10,16 @@ mod desk;
 mod door;
 mod edition;
 mod exchange;
+mod explain;
 mod fleet;
 mod folder;
+mod forget;
 mod join;
 mod line;
 mod order;
 mod placement;
 mod recovery;
+mod request;
 mod site;
 
 pub use api::{addresses_wrong, openapi_json};
@@ -94,6 +97,8 @@ struct Inner {
     is_restored: bool,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
+    /// One request for orders at a time, so that one that is made twice at once is made once.
+    ordering: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +176,7 @@ impl Hub {
             recovery,
             is_restored,
             changing: tokio::sync::Mutex::default(),
+            ordering: tokio::sync::Mutex::default(),
         };
         Ok(Self(Arc::new(inner)))
     }
@@ -251,6 +257,11 @@ impl Hub {
             self.0.editions.publish().await;
         }
         Ok(self.0.recovery.view().await)
+    }
+
+    /// Forgets orders that are long over, until it is dropped.
+    pub async fn keep_orders(&self) {
+        forget::keep(self).await;
     }
 
     /// Who speaks for each site.

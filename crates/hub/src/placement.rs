@@ -103,7 +103,7 @@ impl Sites {
         }
     }
 
-    fn view(&self) -> PlacementSites {
+    pub(crate) fn view(&self) -> PlacementSites {
         let none = PlacementSites::default();
         match self {
             Self::All => PlacementSites { all: true, ..none },

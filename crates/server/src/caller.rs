@@ -18,7 +18,11 @@ const REASON_CHARS_MAX: usize = 1_000;
 const ANONYMOUS: &str = "anonymous";
 
 /// Before the name of a key, where it stands as an actor. Nobody may claim to be one.
-const KEY_ACTOR: &str = "key:";
+pub const KEY_ACTOR: &str = "key:";
+
+/// Before whoever a hub says has asked, where a site does what it orders: the hub's `key:lab` is not the
+/// site's own. Nobody may claim that either.
+pub const HUB_ACTOR: &str = "hub:";
 
 /// Whoever sent the request, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +39,11 @@ impl Caller {
             return Ok(Self { actor: ANONYMOUS.to_owned(), roles });
         };
         let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default().trim();
-        let is_plain =
-            !text.is_empty() && !text.chars().any(char::is_control) && !text.starts_with(KEY_ACTOR);
+        let is_taken = [KEY_ACTOR, HUB_ACTOR].iter().any(|other| text.starts_with(other));
+        let is_plain = !text.is_empty() && !text.chars().any(char::is_control) && !is_taken;
         if !is_plain || text.chars().count() > ACTOR_CHARS_MAX {
             let what = format!(
-                "write 1 to {ACTOR_CHARS_MAX} printable characters that do not begin with `{KEY_ACTOR}`, or leave the header out"
+                "write 1 to {ACTOR_CHARS_MAX} printable characters that do not begin with `{KEY_ACTOR}` or `{HUB_ACTOR}`, or leave the header out"
             );
             return Err(Refusal::parameter(ACTOR_HEADER, what));
         }
@@ -126,12 +130,13 @@ mod tests {
         assert_eq!(caller.as_ref().map(|caller| caller.actor.as_str()), expected, "{value:?}");
     }
 
-    /// Mutation: take an actor of any length or with any bytes, or one who claims a key, or call a bad
+    /// Mutation: take an actor of any length or with any bytes, or one who claims a key or a hub, or call a bad
     /// one anonymous.
     #[test]
     fn an_actor_is_a_short_printable_text() {
         check(b"ada", Some("ada"));
         check(b"key:ada", None);
+        check(b"hub:ada", None);
         check("Zo\u{eb} (night shift)".as_bytes(), Some("Zo\u{eb} (night shift)"));
         check(b"", None);
         check(b"  ", None);

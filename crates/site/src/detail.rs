@@ -12,7 +12,7 @@ use engine::effect::{Certainty, Crossed, EffectNo};
 use engine::machine::Machine;
 use engine::record::{Decided, Ended, Happened, Note, NoteKind};
 use store::{RunRow, RunState, Sequence};
-use wire::{AttemptView, CrossingView, RunDetail, TaskView};
+use wire::{AttemptView, CrossingView, RunDetail, TaskView, WaitView, WaitsFor};
 
 use crate::children::Places;
 use crate::refusal::{Refusal, internal};
@@ -40,13 +40,7 @@ impl Runs {
         run: RunId,
     ) -> Result<RunDetail, Refusal> {
         let row = self.row(namespace, run).await?;
-        let _turn = self.walks.acquire().await.map_err(|_| internal())?;
-        let mut walker = Walker::default();
-        let wrong = self.walk(&row, &mut walker).await.err();
-        if let Some(error @ LoadError::Store(_)) = wrong {
-            return Err(error.into());
-        }
-        // A run that cannot be followed to its end is shown as far as it can be.
+        let (mut walker, wrong) = self.walked(&row).await?;
         let places = std::mem::take(&mut walker.children);
         let mut detail = walker.detail(&row);
         detail.children = self.children(run, &places).await?;
@@ -54,6 +48,19 @@ impl Runs {
             detail.view.suspended.get_or_insert_with(|| format!("{}: {error}", error.code()));
         }
         Ok(detail)
+    }
+
+    /// A run that cannot be followed to its end is shown as far as it can be.
+    pub(crate) async fn walked(
+        &self,
+        row: &RunRow,
+    ) -> Result<(Walker, Option<LoadError>), Refusal> {
+        let _turn = self.walks.acquire().await.map_err(|_| internal())?;
+        let mut walker = Walker::default();
+        match self.walk(row, &mut walker).await.err() {
+            Some(error @ LoadError::Store(_)) => Err(error.into()),
+            wrong => Ok((walker, wrong)),
+        }
     }
 
     async fn walk(&self, row: &RunRow, walker: &mut Walker) -> Result<(), LoadError> {
@@ -72,7 +79,7 @@ impl Runs {
 }
 
 #[derive(Default)]
-struct Walker {
+pub(crate) struct Walker {
     input: Value,
     by: Option<By>,
     last: Sequence,
@@ -329,9 +336,53 @@ impl Walker {
         }
     }
 
+    /// Who started it, and why; the row of a run that cannot be followed says the first.
+    pub(crate) fn take_by(&mut self, row: &RunRow) -> By {
+        let by = || By { actor: run_view(row).started_by, reason: None };
+        self.by.take().unwrap_or_else(by)
+    }
+
+    /// What the tasks in progress wait for: those within which no other is.
+    pub(crate) fn waits(&self) -> Vec<WaitView> {
+        let innermost = self.open.iter().filter(|outer| {
+            let from = (std::ops::Bound::Excluded(*outer), std::ops::Bound::Unbounded);
+            self.open.range::<Activation, _>(from).next().is_none_or(|it| !contains(outer, it))
+        });
+        let tasks = innermost.filter_map(|it| self.tasks.get(self.numbers.get(it)?));
+        tasks.filter_map(|task| self.wait_of(task)).take(TASKS_SHOWN_MAX).collect()
+    }
+
+    fn wait_of(&self, task: &Task) -> Option<WaitView> {
+        let wait = WaitView {
+            what: WaitsFor::Event,
+            task: Some(task.name.clone()),
+            location: Some(task.location.clone()),
+            since: Some(task.started_at.to_string()),
+            until: None,
+            detail: None,
+        };
+        match task.state {
+            TaskState::Listening => Some(wait),
+            TaskState::Waiting { until } => {
+                Some(WaitView { what: WaitsFor::Timer, until: Some(until.to_string()), ..wait })
+            }
+            TaskState::Running => {
+                let of_task = |it: &&Attempt| it.view.activation == task.activation.as_str();
+                let asked = self.attempts.iter().rev().find(of_task)?;
+                let asked = Some(&asked.view).filter(|view| view.answered_at.is_none())?;
+                let (since, detail) = (Some(asked.scheduled_at.clone()), Some(asked.what.clone()));
+                Some(WaitView { what: WaitsFor::Effect, since, detail, ..wait })
+            }
+            TaskState::Completed
+            | TaskState::Skipped
+            | TaskState::Faulted
+            | TaskState::Cancelled => None,
+        }
+    }
+
     fn detail(mut self, row: &RunRow) -> RunDetail {
         let view = run_view(row);
-        let by = self.by.take().unwrap_or(By { actor: view.started_by.clone(), reason: None });
+        let by = self.take_by(row);
         self.settle();
         let faulted = self.faulted();
         let mut left = VALUES_SHOWN_BYTES_MAX;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use wire::{DayLeft, LeftView, ProblemCode};
+use wire::{DayLeft, LeftTo, ProblemCode};
 
 use crate::refusal::Refusal;
 
@@ -35,7 +35,7 @@ pub(crate) struct Departures {
 
 #[derive(Serialize, Deserialize)]
 struct Doc {
-    items: Vec<LeftView>,
+    items: Vec<LeftTo>,
 }
 
 impl Departures {
@@ -106,7 +106,7 @@ impl Departures {
         let doc = document::read::<Doc>(&row.record, LEFT_TYPE, LEFT_VERSION).map_err(|error| {
             Refusal::new(ProblemCode::StoreFailed, format!("what has left on {day}: {error}"))
         })?;
-        let amount = |it: LeftView| ((it.to, it.rule), Amount { times: it.times, bytes: it.bytes });
+        let amount = |it: LeftTo| ((it.to, it.rule), Amount { times: it.times, bytes: it.bytes });
         Ok(doc.items.into_iter().map(amount).collect())
     }
 
@@ -119,8 +119,8 @@ impl Departures {
     }
 }
 
-fn items(amounts: &Amounts) -> Vec<LeftView> {
-    let view = |((to, rule), amount): (&(String, String), &Amount)| LeftView {
+fn items(amounts: &Amounts) -> Vec<LeftTo> {
+    let view = |((to, rule), amount): (&(String, String), &Amount)| LeftTo {
         to: to.clone(),
         rule: rule.clone(),
         times: amount.times,

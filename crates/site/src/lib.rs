@@ -11,6 +11,7 @@ mod detail;
 mod edition;
 mod evaluate;
 mod event;
+mod explain;
 mod expressions;
 mod follow;
 mod journal;

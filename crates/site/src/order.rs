@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use base::name::WorkflowKey;
 use base::{Clock, OrderId, SiteName, Timestamp, WorkflowName};
-use server::Caller;
+use server::{Caller, HUB_ACTOR};
 use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,7 @@ impl Orders {
         };
         // Before its time: what has begun is not called expired.
         let is_over = now > row.until;
-        let caller = Caller::named(&by.actor);
+        let caller = Caller::named(&format!("{HUB_ACTOR}{}", by.actor));
         let Act::Run { namespace, run, start } = act;
         if is_over && self.store.run_get(run).await?.is_none() {
             return self.close(row, ReceiptState::Expired, None, now).await;
@@ -203,6 +203,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::PlacementMissing
         | ProblemCode::SiteCordoned
         | ProblemCode::Recovering
+        | ProblemCode::RequestExists
         | ProblemCode::KeyRequired
         | ProblemCode::RoleMissing
         | ProblemCode::KeyMissing

@@ -56,9 +56,9 @@ use futures::future::{BoxFuture, FutureExt as _};
 use store::{
     Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow, EventQuery,
     EventRow, EventsKept, FleetStore, JournalKept, LinkStore, LogRow, LongRow, Op, OrderRow,
-    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind, ResourceRow,
-    ResourceStore, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, SiteRow,
-    Snapshot, Store, StoreError, StretchRow, TokenRow, WakeCursor, WorkflowRow,
+    OrdersOf, OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind,
+    ResourceRow, ResourceStore, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
+    SiteRow, Snapshot, Store, StoreError, StretchRow, TokenRow, WakeCursor, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -478,8 +478,21 @@ impl LinkStore for SqliteStore {
         self.ask("list receipts", move |db| link::receipt_list(db, after, limit))
     }
 
+    fn receipt_get(&self, order: OrderId) -> Answer<'_, Option<ReceiptRow>> {
+        self.ask("read a receipt", move |db| link::receipt_get(db, order))
+    }
+
     fn order_get(&self, order: OrderId) -> Answer<'_, Option<OrderRow>> {
         self.ask("read an order", move |db| link::order_get(db, order))
+    }
+
+    fn order_list(
+        &self,
+        of: OrdersOf,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<OrderRow>> {
+        self.ask("list orders", move |db| link::order_list(db, &of, before, limit))
     }
 
     fn order_open(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<OrderRow>> {

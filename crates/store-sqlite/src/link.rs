@@ -3,10 +3,10 @@
 //! Statements are rare here, and so prepared when they are needed.
 
 use base::stream::{Head, Stream};
-use base::{OrderId, SiteName, Timestamp};
+use base::{OrderId, RequestId, SiteName, Timestamp};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use store::{CommitError, OrderRow, OutboxRow, ReceiptRow};
+use store::{CommitError, OrderRow, OrdersOf, OutboxRow, ReceiptRow};
 
 use crate::apply::{Applier, Refusal};
 use crate::convert::{self, bytes, int, stream_code, time, time_or_none, uint};
@@ -93,6 +93,7 @@ impl Applier<'_> {
             row.at.as_millis(),
             row.until.as_millis(),
             row.body.as_ref(),
+            row.request.as_ref().map(|request| request.as_uuid().as_bytes()),
         ])?;
         Ok(())
     }
@@ -162,24 +163,32 @@ pub(crate) fn receipt_list(
     limit: u32,
 ) -> rusqlite::Result<Vec<ReceiptRow>> {
     let mut query = db.prepare_cached(include_str!("sql/receipt_list.sql"))?;
-    let rows = query.query_map(params![int(after), limit], |row| {
-        Ok(ReceiptRow {
-            position: uint(row, 0)?,
-            order: order(row, 1)?,
-            at: time(row, 2)?,
-            receipt: bytes(row, 3)?,
-        })
-    })?;
-    rows.collect()
+    query.query_map(params![int(after), limit], receipt_row)?.collect()
+}
+
+fn receipt_row(row: &Row<'_>) -> rusqlite::Result<ReceiptRow> {
+    Ok(ReceiptRow {
+        position: uint(row, 0)?,
+        order: order(row, 1)?,
+        at: time(row, 2)?,
+        receipt: bytes(row, 3)?,
+    })
+}
+
+pub(crate) fn receipt_get(db: &Connection, order: OrderId) -> rusqlite::Result<Option<ReceiptRow>> {
+    let mut query = db.prepare_cached(include_str!("sql/receipt_get.sql"))?;
+    query.query_row([order.as_uuid().as_bytes()], receipt_row).optional()
 }
 
 fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
+    let request: Option<[u8; 16]> = row.get(7)?;
     Ok(OrderRow {
         position: uint(row, 0)?,
         order: order(row, 1)?,
         site: convert::site(row, 2)?,
         at: time(row, 3)?,
         until: time(row, 4)?,
+        request: request.map(|bytes| RequestId::from_uuid(uuid::Uuid::from_bytes(bytes))),
         body: bytes(row, 5)?,
         closed_at: time_or_none(row, 6)?,
     })
@@ -188,6 +197,31 @@ fn order_row(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
 pub(crate) fn order_get(db: &Connection, order: OrderId) -> rusqlite::Result<Option<OrderRow>> {
     let mut query = db.prepare_cached(include_str!("sql/order_get.sql"))?;
     query.query_row([order.as_uuid().as_bytes()], order_row).optional()
+}
+
+pub(crate) fn order_list(
+    db: &Connection,
+    of: &OrdersOf,
+    before: Option<u64>,
+    limit: u32,
+) -> rusqlite::Result<Vec<OrderRow>> {
+    let before = int(before.unwrap_or(u64::MAX));
+    let page = params![before, limit];
+    match of {
+        OrdersOf::All => {
+            let mut query = db.prepare_cached(include_str!("sql/order_list.sql"))?;
+            query.query_map(page, order_row)?.collect()
+        }
+        OrdersOf::Site(site) => {
+            let mut query = db.prepare_cached(include_str!("sql/order_list_site.sql"))?;
+            query.query_map(params![before, limit, site.as_str()], order_row)?.collect()
+        }
+        OrdersOf::Request(request) => {
+            let mut query = db.prepare_cached(include_str!("sql/order_list_request.sql"))?;
+            let request = request.as_uuid().as_bytes();
+            query.query_map(params![before, limit, request], order_row)?.collect()
+        }
+    }
 }
 
 pub(crate) fn order_open(

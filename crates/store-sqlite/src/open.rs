@@ -21,7 +21,7 @@ use crate::upkeep::SCRATCH;
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("sql/schema_run_by_place.sql"),
     include_str!("sql/schema_link.sql"),
     include_str!("sql/schema_resource.sql"),
+    include_str!("sql/schema_request.sql"),
 ];
 
 /// Statements that a connection keeps compiled: all that it has, since each is asked again.

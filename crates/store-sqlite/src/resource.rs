@@ -18,6 +18,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Recovery => 7,
         ResourceKind::Left => 8,
         ResourceKind::Exchange => 9,
+        ResourceKind::Request => 10,
     }
 }
 

@@ -31,7 +31,7 @@ pub use event::{EventLimits, EventQuery, EventRow, EventsKept};
 pub use fleet::{ENTRIES_BESIDE_MAX, EntryRow, FleetStore, SiteRow, TokenRow};
 pub use forget::{EndedQuery, JOURNAL_FORGET_MAX, JournalKept, LongRow, Reclaimed, StretchRow};
 pub use journal::{BlobId, BlobRef, Entry, Sequence, Snapshot};
-pub use link::{LinkStore, OrderRow, OutboxRow, ReceiptRow};
+pub use link::{LinkStore, OrderRow, OrdersOf, OutboxRow, ReceiptRow};
 pub use log::{LOG_PIECES_MAX, LogRow, LogStream};
 pub use outcome::OutcomeRow;
 pub use resource::{ResourceKind, ResourceRow, ResourceStore, resource_all};

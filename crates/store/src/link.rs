@@ -4,7 +4,7 @@
 //! entries without gaps and keeps what the hub may still ask for; chains are the business of `link`.
 
 use base::stream::{Head, Stream};
-use base::{OrderId, SiteName, Timestamp};
+use base::{OrderId, RequestId, SiteName, Timestamp};
 use bytes::Bytes;
 
 use crate::Answer;
@@ -40,9 +40,30 @@ pub struct OrderRow {
     pub at: Timestamp,
     /// It is to be judged by then.
     pub until: Timestamp,
+    /// At the hub: what it was given for, with others.
+    pub request: Option<RequestId>,
     pub body: Bytes,
     /// Ignored in a put.
     pub closed_at: Option<Timestamp>,
+}
+
+/// Which orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrdersOf {
+    All,
+    Site(SiteName),
+    Request(RequestId),
+}
+
+impl OrdersOf {
+    #[must_use]
+    pub fn contain(&self, row: &OrderRow) -> bool {
+        match self {
+            Self::All => true,
+            Self::Site(site) => row.site == *site,
+            Self::Request(request) => row.request == Some(*request),
+        }
+    }
 }
 
 pub trait LinkStore {
@@ -54,7 +75,16 @@ pub trait LinkStore {
     /// By position, after `after`.
     fn receipt_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<ReceiptRow>>;
 
+    fn receipt_get(&self, order: OrderId) -> Answer<'_, Option<ReceiptRow>>;
+
     fn order_get(&self, order: OrderId) -> Answer<'_, Option<OrderRow>>;
+    /// Newest first, before `before`; all of them are before nothing.
+    fn order_list(
+        &self,
+        of: OrdersOf,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<OrderRow>>;
     /// Those of a site that are open, by position, after `after`.
     fn order_open(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<OrderRow>>;
     /// Those whose time is over by `until`, that are closed and of which no receipt is kept here.

@@ -28,6 +28,8 @@ pub enum ResourceKind {
     Left,
     /// At a site: which files it has exchanged with its hub.
     Exchange,
+    /// At a hub: what somebody has asked its sites for.
+    Request,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -77,5 +79,6 @@ impl ResourceKind {
         Self::Recovery,
         Self::Left,
         Self::Exchange,
+        Self::Request,
     ];
 }

@@ -232,6 +232,9 @@ impl fmt::Debug for TokenCreated {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[serde(bound(deserialize = "I: Deserialize<'de> + Default"))]
 pub struct OrderCreate<I = serde_json::Value> {
+    /// The request's id, chosen by the caller, so that asking twice is harmless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     /// These sites; all of them must be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sites: Vec<String>,
@@ -260,8 +263,24 @@ pub enum OrderState {
     Refused,
     /// It came too late.
     Expired,
-    /// Its time is over, and nobody knows what became of it.
+    /// Its time is over or its site was revoked, and nobody knows what became of it.
     Unknown,
+}
+
+impl OrderState {
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::Taken, Self::Refused, Self::Expired, Self::Unknown];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Taken => "taken",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// An order to one site. `GET /api/v1/orders/{order}`
@@ -269,19 +288,35 @@ pub enum OrderState {
 #[serde(rename_all = "camelCase")]
 pub struct OrderView {
     pub order: String,
+    /// What it was given for, together with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
     pub site: String,
     pub run: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub workflow: String,
     pub state: OrderState,
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     pub given_at: String,
     pub until: String,
+    /// When the site has judged it, as it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_at: Option<String>,
     /// How the run has ended, where the hub has heard of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeView>,
     /// Whether the site is online now. What is above may be older than what happened there.
     pub is_online: bool,
+    /// Since when it is not, as far as the hub knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<String>,
+    /// Whether nothing more will come of it, unless a person changes it.
+    #[serde(default)]
+    pub is_over: bool,
 }
 
 /// What the hub knows of a run's end.

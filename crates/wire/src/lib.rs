@@ -9,6 +9,7 @@ pub mod desired;
 pub mod edition;
 pub mod event;
 pub mod exchange;
+pub mod explain;
 pub mod fleet;
 pub mod hub;
 pub mod join;
@@ -32,6 +33,10 @@ pub use desired::{
 };
 pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use exchange::{ExchangeDown, ExchangeUp, SiteCarried};
+pub use explain::{
+    LeftField, LeftOut, LeftOutSite, LeftOutView, LeftView, OrderExplained, RequestView,
+    RunExplained, StartedHow, StartedView, WaitView, WaitsFor,
+};
 pub use fleet::{
     DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteAdopt,
     SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
@@ -50,7 +55,7 @@ pub use run::{
     RunEventView, RunResult, RunStart, RunUsage, RunView, TaskView,
 };
 pub use secret::{SecretChanged, SecretSet, SecretView};
-pub use site::{DayLeft, Health, HubLine, LeftView, SiteLeave, SiteLeft, SiteStatus, Version};
+pub use site::{DayLeft, Health, HubLine, LeftTo, SiteLeave, SiteLeft, SiteStatus, Version};
 pub use store::{
     BackupDone, BackupFile, BackupLine, BackupStore, StoreCheckLine, StoreFailure, StoreFinding,
     StoreTotals,

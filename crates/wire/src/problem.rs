@@ -119,6 +119,9 @@ pub enum ProblemCode {
     /// The hub was brought back from a backup, and waits for its sites.
     #[serde(rename = "FLT-006")]
     Recovering,
+    /// A request of that id was made and is another one.
+    #[serde(rename = "FLT-007")]
+    RequestExists,
     /// The request has no key, or none that is good.
     #[serde(rename = "KEY-001")]
     KeyRequired,
@@ -140,7 +143,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -178,6 +181,7 @@ impl ProblemCode {
         Self::PlacementMissing,
         Self::SiteCordoned,
         Self::Recovering,
+        Self::RequestExists,
         Self::KeyRequired,
         Self::RoleMissing,
         Self::KeyMissing,
@@ -226,6 +230,7 @@ impl ProblemCode {
             Self::PlacementMissing => "FLT-004",
             Self::SiteCordoned => "FLT-005",
             Self::Recovering => "FLT-006",
+            Self::RequestExists => "FLT-007",
             Self::KeyRequired => "KEY-001",
             Self::RoleMissing => "KEY-002",
             Self::KeyMissing => "KEY-003",
@@ -275,6 +280,7 @@ impl ProblemCode {
             Self::PlacementMissing => "No such placement",
             Self::SiteCordoned => "The site is cordoned",
             Self::Recovering => "The hub recovers",
+            Self::RequestExists => "The request exists",
             Self::KeyRequired => "A key is needed",
             Self::RoleMissing => "The key has no such role",
             Self::KeyMissing => "No such key",
@@ -314,6 +320,7 @@ impl ProblemCode {
             | Self::SiteJoined
             | Self::SiteCordoned
             | Self::Recovering
+            | Self::RequestExists
             | Self::KeyExists
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit | Self::KeyLimit => 413,

@@ -77,13 +77,13 @@ pub struct SiteLeave {
 pub struct DayLeft {
     /// In UTC.
     pub day: String,
-    pub items: Vec<LeftView>,
+    pub items: Vec<LeftTo>,
 }
 
 /// What has left to one place by one rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct LeftView {
+pub struct LeftTo {
     /// Scheme, host and port; or the hub, with where it was.
     pub to: String,
     /// A rule of `egress` in `site.yaml`; `link/…` is a kind of frame to the hub, each a closed list.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use site::uplink::{self, Membership};
 use store_sqlite::{OpenError, OpenOptions, SqliteStore};
-use wire::{DayLeft, LeftView, SiteLeave, SiteLeft};
+use wire::{DayLeft, LeftTo, SiteLeave, SiteLeft};
 
 use super::api;
 use super::store::not_opened;
@@ -28,7 +28,7 @@ pub async fn left_today(global: &Global, args: args::SiteLeftToday) -> Outcome {
 }
 
 fn text(day: &DayLeft) -> String {
-    let rows = day.items.iter().map(|LeftView { to, rule, times, bytes }| {
+    let rows = day.items.iter().map(|LeftTo { to, rule, times, bytes }| {
         vec![output::harmless(to), output::harmless(rule), times.to_string(), bytes.to_string()]
     });
     output::table(&["to", "rule", "times", "bytes"], rows)

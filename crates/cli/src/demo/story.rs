@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use wire::{DayLeft, LeftView, SiteView};
+use wire::{DayLeft, LeftTo, SiteView};
 
 use super::book::{Book, Held, REFUSED_EVERY, UNANSWERED_EVERY};
 use super::clinics;
@@ -197,7 +197,7 @@ fn counts(sites: &[SiteView]) -> String {
 pub fn left(name: &str, day: &DayLeft) -> String {
     let mut text =
         format!("What has left {name}, by its own count (`isonomy site left-today`):\n\n");
-    for LeftView { to, rule, times, bytes } in &day.items {
+    for LeftTo { to, rule, times, bytes } in &day.items {
         let _ = writeln!(text, "    {to:<22} {rule:<14} {times:>5} times {bytes:>8} bytes");
     }
     text

@@ -54,8 +54,9 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(desired::workflow_show, desired::workflow_delete))
         .routes(routes!(desired::placement_list))
         .routes(routes!(desired::placement_delete))
-        .routes(routes!(order::order_create))
+        .routes(routes!(order::order_create, order::order_list))
         .routes(routes!(order::order_show))
+        .routes(routes!(order::order_explain))
 }
 
 impl FromRef<Hub> for Keys {

@@ -164,6 +164,7 @@ impl Line {
                     site: self.site.clone(),
                     at: now,
                     until: until(&order.order, now),
+                    request: None,
                     body: Bytes::copy_from_slice(order.order.get().as_bytes()),
                     closed_at: None,
                 };

@@ -85,7 +85,8 @@ impl Hub {
         let body = Bytes::from_static(br#"{"type":"isonomy.order","v":1}"#);
         let site = self.desks[site].site.clone();
         let (at, until) = (NOW, later());
-        let row = OrderRow { position: 0, order, site, at, until, body, closed_at: None };
+        let (request, closed_at) = (None, None);
+        let row = OrderRow { position: 0, order, site, at, until, request, body, closed_at };
         commit(&self.store, vec![Op::OrderPut(row)]);
     }
 

@@ -48,6 +48,7 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(workflow::workflow_apply_set))
         .routes(routes!(run::run_list, run::run_start))
         .routes(routes!(run::run_show))
+        .routes(routes!(run::run_explain))
         .routes(routes!(run::run_cancel))
         .routes(routes!(run::run_retry))
         .routes(routes!(run::run_suspend))

@@ -13,7 +13,8 @@ use server::{Body, Caller, InNamespace, Query, cursor, limit};
 use store::{RunState, Sequence};
 use utoipa::IntoParams;
 use wire::{
-    FollowEvent, Page, Problem, RunCommand, RunDetail, RunEventView, RunResult, RunStart, RunView,
+    FollowEvent, Page, Problem, RunCommand, RunDetail, RunEventView, RunExplained, RunResult,
+    RunStart, RunView,
 };
 
 use super::extract::{After, OfRun, workflow_name};
@@ -153,6 +154,23 @@ pub(super) async fn run_show(
     OfRun { namespace, run }: OfRun,
 ) -> Result<Json<RunDetail>, Refusal> {
     Ok(Json(site.0.runs.detail(&namespace, run).await?))
+}
+
+/// Who started a run and why, what it waits for, and what has left the site about it.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/runs/{run}/explain", tag = "runs",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), ("run" = String, Path)),
+    responses(
+        (status = 200, body = RunExplained),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn run_explain(
+    State(site): State<Site>,
+    OfRun { namespace, run }: OfRun,
+) -> Result<Json<RunExplained>, Refusal> {
+    Ok(Json(site.0.runs.explain(&namespace, run).await?))
 }
 
 /// Cancels a run. What it has in flight is broken off at once.

@@ -52,7 +52,7 @@ const SLEEP_MAX: std::time::Duration = std::time::Duration::from_secs(60);
 const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Who starts these runs, in their records.
-const ACTOR: &str = "schedule";
+pub(crate) const ACTOR: &str = "schedule";
 
 #[derive(Clone)]
 pub(crate) struct Schedules(Arc<Inner>);

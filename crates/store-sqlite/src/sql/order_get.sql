@@ -1,1 +1,1 @@
-SELECT position, order_id, site, at, until, body, closed_at FROM orders WHERE order_id = ?1
+SELECT position, order_id, site, at, until, body, closed_at, request FROM orders WHERE order_id = ?1

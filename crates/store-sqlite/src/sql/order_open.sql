@@ -1,3 +1,3 @@
-SELECT position, order_id, site, at, until, body, closed_at FROM orders
+SELECT position, order_id, site, at, until, body, closed_at, request FROM orders
 WHERE site = ?1 AND closed_at IS NULL AND position > ?2
 ORDER BY position LIMIT ?3

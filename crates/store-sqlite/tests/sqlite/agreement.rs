@@ -7,12 +7,12 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sqlite::SqliteStore;
 use store::memory::MemoryStore;
-use store::suite::link::{self, head, order_id, outbox, receipt, site};
+use store::suite::link::{self, head, order_id, outbox, receipt, request_id, site};
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    EntryRow, EventQuery, EventRow, Op, OrderRow, OutcomeRow, Preconditions, ResourceKind,
-    ResourceRow, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, Store,
-    WorkflowRow,
+    EntryRow, EventQuery, EventRow, Op, OrderRow, OrdersOf, OutcomeRow, Preconditions,
+    ResourceKind, ResourceRow, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
+    Store, WorkflowRow,
 };
 
 use crate::{folder, open, sqlite};
@@ -212,6 +212,10 @@ async fn told(store: &dyn Store) -> String {
     }
     say(format!("{:?}", store.receipt_list(0, 99).await.expect("reads")));
     say(format!("{:?}", store.order_past(at(6), 9).await.expect("reads")));
+    for of in [OrdersOf::All, OrdersOf::Site(site(SITES[0])), OrdersOf::Request(request_id(0))] {
+        let found = store.order_list(of, None, 9).await.expect("reads");
+        say(format!("{:?}", found.iter().map(|row| row.order).collect::<Vec<_>>()));
+    }
     for n in 0..4 {
         let row = store.order_get(order_id(n)).await.expect("reads");
         say(format!("{:?}", row.map(|row| OrderRow { position: 0, ..row })));

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Kept, MemoryStore, page};
 use crate::{
     Answer, CommitError, ENTRIES_BESIDE_MAX, EntryRow, FleetStore, LinkStore, Op, OrderRow,
-    OutboxRow, ReceiptRow, SiteRow, TokenRow,
+    OrdersOf, OutboxRow, ReceiptRow, SiteRow, TokenRow,
 };
 
 /// What the ops of one commit have changed so far, as far as later ops of it are judged by it.
@@ -182,8 +182,25 @@ impl LinkStore for MemoryStore {
         })
     }
 
+    fn receipt_get(&self, order: OrderId) -> Answer<'_, Option<ReceiptRow>> {
+        self.ask(|kept| kept.receipts.iter().find(|row| row.order == order).cloned())
+    }
+
     fn order_get(&self, order: OrderId) -> Answer<'_, Option<OrderRow>> {
         self.ask(|kept| kept.order(order).cloned())
+    }
+
+    fn order_list(
+        &self,
+        of: OrdersOf,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<OrderRow>> {
+        self.ask(|kept| {
+            let newest = kept.orders.iter().rev().filter(|row| of.contain(row));
+            let newest = newest.filter(|row| before.is_none_or(|before| row.position < before));
+            page(newest.cloned(), limit)
+        })
     }
 
     fn order_open(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<OrderRow>> {

@@ -1,12 +1,12 @@
 //! The line between a site and its hub, at either end.
 
 use base::stream::{Head, Stream};
-use base::{Digest, OrderId, SiteName};
+use base::{Digest, OrderId, RequestId, SiteName};
 use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{at, commit, put, row, run_id};
-use crate::{CommitError, Op, OrderRow, OutboxRow, OutcomeRow, ReceiptRow, Store};
+use crate::{CommitError, Op, OrderRow, OrdersOf, OutboxRow, OutcomeRow, ReceiptRow, Store};
 
 #[must_use]
 pub fn head(position: u64) -> Head {
@@ -21,6 +21,11 @@ pub fn outbox(stream: Stream, base: u64, mark: u64) -> Op {
 #[must_use]
 pub fn order_id(n: u64) -> OrderId {
     OrderId::from_uuid(Uuid::from_u64_pair(0x0190_0000_0000_7000, n))
+}
+
+#[must_use]
+pub fn request_id(n: u64) -> RequestId {
+    RequestId::from_uuid(Uuid::from_u64_pair(0x0190_0000_0000_7000, n))
 }
 
 /// # Panics
@@ -39,6 +44,7 @@ pub fn order(n: u64, to: &str, until: i64) -> OrderRow {
         site: site(to),
         at: at(1),
         until: at(until),
+        request: n.is_multiple_of(2).then(|| request_id(n / 4)),
         body: Bytes::from(format!("order {n}")),
         closed_at: None,
     }
@@ -94,7 +100,7 @@ pub async fn positions_have_no_gaps_and_never_come_back(store: &dyn Store) {
     }
 }
 
-/// Mutation: take a second one, or list from the position on instead of behind it.
+/// Mutation: take a second one, list from the position on instead of behind it, or find another order's.
 pub async fn a_receipt_is_unique_by_its_order(store: &dyn Store) {
     put(store, vec![Op::ReceiptPut(receipt(2)), Op::ReceiptPut(receipt(1))]).await;
     let exists = Err(CommitError::ReceiptExists(order_id(2)));
@@ -105,6 +111,8 @@ pub async fn a_receipt_is_unique_by_its_order(store: &dyn Store) {
     let found = store.receipt_list(0, 9).await.expect("reads");
     let of = |n, position| ReceiptRow { position, ..receipt(n) };
     assert_eq!(found, [of(2, 1), of(1, 2)]);
+    assert_eq!(store.receipt_get(order_id(1)).await.expect("reads"), Some(of(1, 2)));
+    assert_eq!(store.receipt_get(order_id(3)).await.expect("reads"), None);
     assert_eq!(store.receipt_list(1, 9).await.expect("reads"), found[1..]);
     assert_eq!(store.receipt_list(0, 1).await.expect("reads"), found[..1]);
 }
@@ -175,6 +183,32 @@ pub async fn open_orders_are_those_of_a_site(store: &dyn Store) {
     assert_eq!(open("plant-1", 0, 1).await, all[..1]);
     assert_eq!(open("plant-2", 0, 9).await.len(), 1);
     assert_eq!(open("plant-3", 0, 9).await, []);
+}
+
+/// Mutation: list the oldest first, those of another site or request, or one at the edge of a page twice.
+pub async fn orders_are_listed_newest_first_by_site_and_request(store: &dyn Store) {
+    for (n, to) in [(0, "plant-1"), (1, "plant-2"), (2, "plant-1"), (3, "plant-1"), (4, "plant-1")]
+    {
+        put(store, vec![Op::OrderPut(order(n, to, 9))]).await;
+    }
+    put(store, vec![Op::OrderJudge { order: order_id(2), at: at(7) }]).await;
+    let list = async |of: OrdersOf, before, limit| {
+        let found = store.order_list(of, before, limit).await.expect("reads");
+        found.into_iter().map(|row| (row.position, row.order)).collect::<Vec<_>>()
+    };
+    let ids = |found: &[(u64, OrderId)]| found.iter().map(|row| row.1).collect::<Vec<_>>();
+    let all = list(OrdersOf::All, None, 9).await;
+    assert_eq!(ids(&all), [4, 3, 2, 1, 0].map(order_id));
+    assert_eq!(list(OrdersOf::All, Some(all[1].0), 2).await, all[2..4]);
+    let of_site = || OrdersOf::Site(site("plant-1"));
+    let one = list(of_site(), None, 9).await;
+    assert_eq!(ids(&one), [4, 3, 2, 0].map(order_id));
+    assert_eq!(list(of_site(), Some(one[0].0), 2).await, one[1..3]);
+    let of_request = || OrdersOf::Request(request_id(0));
+    let one = list(of_request(), None, 9).await;
+    assert_eq!(ids(&one), [2, 0].map(order_id));
+    assert_eq!(list(of_request(), Some(one[0].0), 9).await, one[1..]);
+    assert_eq!(list(OrdersOf::Request(request_id(9)), None, 9).await, []);
 }
 
 /// Mutation: let an order go that is open, whose time is not over, or whose receipt is kept.

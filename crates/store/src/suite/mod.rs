@@ -71,6 +71,7 @@ macro_rules! suite_cases {
             link::an_order_is_closed_by_its_site_alone,
             link::a_mark_moves_both_ways_and_not_before_its_base,
             link::open_orders_are_those_of_a_site,
+            link::orders_are_listed_newest_first_by_site_and_request,
             link::an_order_of_the_past_waits_for_its_receipt_to_go,
             log::a_log_is_read_in_order_and_in_pages,
             log::the_middle_of_a_log_is_trimmed,

@@ -1,0 +1,3 @@
+SELECT position, order_id, site, at, until, body, closed_at, request FROM orders
+WHERE position < ?1
+ORDER BY position DESC LIMIT ?2

@@ -5,21 +5,15 @@
 use std::sync::OnceLock;
 
 use base::{
-    Clock as _, KeyName, Namespace, RunId, SecretName, SiteName, SystemClock, WorkflowName,
+    Clock as _, KeyName, Namespace, RequestId, RunId, SecretName, SiteName, SystemClock,
+    WorkflowName,
 };
 use gateway::operator::{Client, Events, OperatorError, Pieces, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::exchange::{FILE_TYPE, REST_HEADER};
-use wire::{
-    ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown,
-    ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate,
-    OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand,
-    RunDetail, RunEventView, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteAdopt,
-    SiteCordon, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted,
-    TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail,
-    WorkflowSetApply, WorkflowView,
+use wire::{ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown, ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderExplained, OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand, RunDetail, RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -50,6 +44,15 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     pub states: Vec<String>,
     pub since: Option<String>,
+}
+
+/// Which orders.
+#[derive(Debug, Clone, Default)]
+pub struct OrderFilter {
+    pub request: Option<RequestId>,
+    pub site: Option<String>,
+    pub states: Vec<String>,
+    pub is_over: Option<bool>,
 }
 
 /// Which events.
@@ -367,14 +370,46 @@ impl Api {
         self.tell("/api/v1/recovery/end", ask).await
     }
 
-    /// Of a hub.
-    pub async fn order_create(&self, ask: &OrderCreate) -> Outcome<Page<OrderView>> {
-        self.tell("/api/v1/orders", ask).await
+    /// Of a hub. Harmless to repeat where `ask` names the request.
+    pub async fn order_create(&self, ask: &OrderCreate) -> Result<Page<OrderView>, OperatorError> {
+        self.call("POST", "/api/v1/orders", Some(ask)).await?.json()
+    }
+
+    /// Of a hub: newest first.
+    pub async fn order_list(
+        &self,
+        filter: &OrderFilter,
+        part: &Part,
+    ) -> Result<Page<OrderView>, OperatorError> {
+        let mut query = part.query();
+        query.add("request", filter.request.map(|request| request.to_string()).as_deref());
+        query.add("site", filter.site.as_deref());
+        query.add("over", filter.is_over.map(|is_over| is_over.to_string()).as_deref());
+        if !filter.states.is_empty() {
+            query.add("state", Some(&filter.states.join(",")));
+        }
+        let path = format!("/api/v1/orders{}", query.0);
+        self.call("GET", &path, None::<&()>).await?.json()
     }
 
     /// Of a hub: what is new of it, or what is known after a while.
-    pub async fn order_show(&self, order: &str, wait_seconds: u64) -> Outcome<OrderView> {
-        self.ask(format!("/api/v1/orders/{order}?wait={wait_seconds}")).await
+    pub async fn order_show(
+        &self,
+        order: &str,
+        wait_seconds: u64,
+    ) -> Result<OrderView, OperatorError> {
+        let path = format!("/api/v1/orders/{order}?wait={wait_seconds}");
+        self.call("GET", &path, None::<&()>).await?.json()
+    }
+
+    /// Of a hub, by the order's id or its run's.
+    pub async fn order_explain(&self, id: &str) -> Outcome<OrderExplained> {
+        self.ask(format!("/api/v1/orders/{id}/explain")).await
+    }
+
+    /// Of a site.
+    pub async fn run_explain(&self, run: RunId) -> Outcome<RunExplained> {
+        self.ask(self.path(&format!("runs/{run}/explain"), &Query::default())).await
     }
 
     /// Of a hub.

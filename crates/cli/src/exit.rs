@@ -12,13 +12,14 @@ pub enum Exit {
     Unreachable,
     Internal,
     Cancelled,
+    Unfinished,
     Interrupted,
 }
 
 impl Exit {
     /// For the test against the reference.
     #[cfg(test)]
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Ok,
         Self::Faulted,
         Self::Usage,
@@ -28,6 +29,7 @@ impl Exit {
         Self::Unreachable,
         Self::Internal,
         Self::Cancelled,
+        Self::Unfinished,
         Self::Interrupted,
     ];
 
@@ -43,6 +45,7 @@ impl Exit {
             Self::Unreachable => 6,
             Self::Internal => 7,
             Self::Cancelled => 8,
+            Self::Unfinished => 9,
             // As a shell reports a program that SIGINT has ended.
             Self::Interrupted => 130,
         }
@@ -60,6 +63,7 @@ impl Exit {
             Self::Unreachable => "the site cannot be reached",
             Self::Internal => "an internal error, or the store failed",
             Self::Cancelled => "cancelled",
+            Self::Unfinished => "the time is over, and it is not done",
             Self::Interrupted => "interrupted while following; the run goes on",
         }
     }

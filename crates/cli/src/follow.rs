@@ -8,6 +8,7 @@ use gateway::operator::{Events, OperatorError};
 use store::RunState;
 use wire::{FollowEvent, ProblemCode};
 
+use crate::address::Whom;
 use crate::api::Api;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, problem_of};
@@ -27,11 +28,25 @@ const DELAY_FIRST: Duration = Duration::from_millis(100);
 /// The longest delay between two tries to find a site that has gone.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// Tries since the site last told something.
-#[derive(Debug, Default)]
-pub struct Tries(u32);
+/// Tries since the site or hub last told something.
+#[derive(Debug)]
+pub struct Tries {
+    count: u32,
+    whom: Whom,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self::of(Whom::Site)
+    }
+}
 
 impl Tries {
+    #[must_use]
+    pub const fn of(whom: Whom) -> Self {
+        Self { count: 0, whom }
+    }
+
     /// Waits for a site that was lost, and looks where it is now; false where it was interrupted.
     /// `run` is what may be followed later.
     pub async fn again(
@@ -41,18 +56,20 @@ impl Tries {
         why: &str,
         run: Option<RunId>,
     ) -> Outcome<bool> {
-        if self.0 == TRIES_MAX {
-            let lost = Failure::new(Exit::Unreachable, format!("lost the site: {why}"));
+        let whom = self.whom.name();
+        if self.count == TRIES_MAX {
+            let lost = Failure::new(Exit::Unreachable, format!("lost the {whom}: {why}"));
             return Err(match run.map(|run| again(api, run)) {
                 None => lost,
                 Some(again) => lost
                     .hint(format!("the run goes on when the site is back; follow it with {again}")),
             });
         }
-        self.0 += 1;
-        output::say(&format!("lost the site: {why}; trying again ({} of {TRIES_MAX})", self.0));
+        self.count += 1;
+        let count = self.count;
+        output::say(&format!("lost the {whom}: {why}; trying again ({count} of {TRIES_MAX})"));
         tokio::select! {
-            () = tokio::time::sleep(delay(self.0)) => {}
+            () = tokio::time::sleep(delay(count)) => {}
             () = interrupt.wait() => return Ok(false),
         }
         api.renew()?;
@@ -91,7 +108,7 @@ impl Follower {
     /// `met` where the site has already spoken of this run.
     #[must_use]
     pub const fn new(run: RunId, met: bool) -> Self {
-        Self { run, last: (0, 0), state: None, met, tries: Tries(0) }
+        Self { run, last: (0, 0), state: None, met, tries: Tries::of(Whom::Site) }
     }
 
     pub async fn follow(

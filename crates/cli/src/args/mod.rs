@@ -6,6 +6,7 @@ pub mod exchange;
 pub mod hub;
 pub mod key;
 pub mod logs;
+pub mod order;
 pub mod placement;
 pub mod secrets;
 pub mod site;
@@ -15,7 +16,7 @@ pub mod test;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use base::{Namespace, RunId, SiteName, WorkflowName};
+use base::{Namespace, OrderId, RequestId, RunId, SiteName, WorkflowName};
 use clap::{Args, Parser, Subcommand};
 
 use crate::address::{self, Chosen};
@@ -102,6 +103,8 @@ pub enum Command {
     Site(site::SiteArgs),
     /// The fleet, as its hub knows it
     Sites(site::SitesArgs),
+    /// What a hub has had its sites do, and what became of it
+    Orders(order::OrdersArgs),
     /// Which sites of a hub get which workflows
     Placements(placement::PlacementsArgs),
     /// Who may ask a hub or site, and for what
@@ -227,6 +230,9 @@ pub struct RunArgs {
     /// At every site of the fleet
     #[arg(long, conflicts_with_all = ["local", "id", "with", "site", "where"])]
     pub all: bool,
+    /// With --site, --where or --all: the request's id, so that asking twice is harmless [default: a new one]
+    #[arg(long, value_name = "REQUEST", conflicts_with_all = ["local", "id", "with"])]
+    pub request: Option<RequestId>,
     /// With --site, --where or --all: how long a site has to begin
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub ttl: String,
@@ -258,6 +264,8 @@ pub enum RunsCommand {
     List(RunsList),
     /// Show one run, beginning with what went wrong
     Show(RunsShow),
+    /// Say who started a run, where it waits, and what has left the site; at a hub, which sites were meant
+    Explain(RunsExplain),
     /// Follow one run until it ends
     Follow(RunsFollow),
     /// Cancel a run
@@ -309,6 +317,40 @@ pub struct RunsShow {
     pub run: RunId,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsExplain {
+    /// A run; at a hub also an order
+    #[arg(value_name = "RUN|ORDER")]
+    pub id: Explained,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What is to be explained.
+#[derive(Debug, Clone, Copy)]
+pub enum Explained {
+    Run(RunId),
+    Order(OrderId),
+}
+
+impl std::str::FromStr for Explained {
+    type Err = base::id::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let order = text.parse().map(Self::Order);
+        order.or_else(|_| text.parse().map(Self::Run))
+    }
+}
+
+impl std::fmt::Display for Explained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run(run) => run.fmt(f),
+            Self::Order(order) => order.fmt(f),
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -111,6 +111,8 @@ pub enum SitesCommand {
     Cordon(SitesCordon),
     /// End that
     Uncordon(SitesCordon),
+    /// Cordon a site, and wait until nothing that it was ordered is open or under way
+    Drain(SitesDrain),
     /// Have nobody be this site any more, from its next frame on
     Revoke(SitesRevoke),
     /// After the hub was brought back from a backup: take the machine that says it is this site
@@ -152,6 +154,23 @@ pub struct SitesCordon {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SitesDrain {
+    #[arg(value_parser = SiteName::parse)]
+    pub site: SiteName,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub timeout: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

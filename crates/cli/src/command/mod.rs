@@ -6,9 +6,11 @@ pub mod completions;
 pub mod context;
 pub mod desired;
 pub mod dev;
+mod drain;
 pub mod events;
 pub mod example;
 pub mod exchange;
+mod explain;
 pub mod fmt;
 pub mod graph;
 pub mod hub;
@@ -108,6 +110,7 @@ pub fn perform(cli: Cli) -> Outcome {
                 runtime::client()?.block_on(exchange::site_import(&global, args))
             }
         },
+        Command::Orders(args) => runtime::client()?.block_on(order::orders(&global, args)),
         Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
         Command::Placements(args) => {
             runtime::client()?.block_on(placements::placements(&global, args))

@@ -114,6 +114,11 @@ struct Start {
 impl Start {
     fn prepare(args: &RunArgs) -> Outcome<Self> {
         let target = Target::parse(&args.target)?;
+        if args.request.is_some() {
+            return Err(Failure::usage(
+                "`--request` is for orders to sites: name them with `--site`, `--where` or `--all`, or the run with `--id`",
+            ));
+        }
         let from_stdin = matches!(&target, Target::File(file) if file == Path::new("-"));
         if from_stdin && args.input.iter().any(|input| input == "-") {
             return Err(Failure::usage("stdin can be the document or the input, not both"));

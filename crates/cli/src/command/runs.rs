@@ -3,7 +3,7 @@
 use base::{Clock as _, SystemClock};
 use wire::{RunEventView, RunView};
 
-use super::{api, pages, run, say_next};
+use super::{api, explain, pages, run, say_next};
 use crate::api::RunFilter;
 use crate::args::logs::RunsLogs;
 use crate::args::{
@@ -26,6 +26,7 @@ pub async fn runs(global: &Global, args: RunsArgs) -> Outcome {
     match args.command.unwrap_or(RunsCommand::List(args.list)) {
         RunsCommand::List(args) => list(global, args).await,
         RunsCommand::Show(args) => show(global, args).await,
+        RunsCommand::Explain(args) => explain::explain(global, args).await,
         RunsCommand::Follow(args) => follow(global, args).await,
         RunsCommand::Cancel(args) => cancel(global, args).await,
         RunsCommand::Retry(args) => retry(global, args).await,

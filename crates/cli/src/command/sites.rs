@@ -8,7 +8,7 @@ use wire::{
     SiteAdopt, SiteCarried, SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView,
 };
 
-use super::{hub_api, pages, say_next};
+use super::{drain, hub_api, pages, say_next};
 use crate::args::Global;
 use crate::args::site::{
     SitesArgs, SitesCommand, SitesCordon, SitesList, SitesRevoke, SitesShow, SitesTag,
@@ -25,6 +25,7 @@ pub async fn sites(global: &Global, args: SitesArgs) -> Outcome {
         SitesCommand::Tag(args) => tag(global, args).await,
         SitesCommand::Cordon(args) => cordon(global, args, true).await,
         SitesCommand::Uncordon(args) => cordon(global, args, false).await,
+        SitesCommand::Drain(args) => drain::drain(global, args).await,
         SitesCommand::Revoke(args) => revoke(global, args).await,
         SitesCommand::Adopt(args) => adopt(global, args).await,
     }

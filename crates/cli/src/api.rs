@@ -13,7 +13,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::exchange::{FILE_TYPE, REST_HEADER};
-use wire::{ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown, ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderExplained, OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand, RunDetail, RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+use wire::{
+    ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown,
+    ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate,
+    OrderExplained, OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive,
+    RunCommand, RunDetail, RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet,
+    SecretView, SiteAdopt, SiteCordon, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag,
+    SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied,
+    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;

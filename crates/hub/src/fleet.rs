@@ -20,6 +20,13 @@ use crate::change::{ChangeKind, change_op};
 use crate::desk::DeskError;
 use crate::site::SiteDoc;
 
+/// How a site is, and since when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presence {
+    pub state: SiteState,
+    pub since: Option<Timestamp>,
+}
+
 impl Hub {
     pub(crate) fn health(&self) -> HubHealth {
         HubHealth {
@@ -104,7 +111,11 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let put = Op::SitePut { site: site.clone(), record: doc.encode().into() };
         let ops = vec![change_op(kind, site, by, self.now()), put];
-        self.0.store.commit(ops, Preconditions::none()).await?;
+        {
+            let mut changes = self.0.ordering.lock().await;
+            self.0.store.commit(ops, Preconditions::none()).await?;
+            *changes += 1;
+        }
         self.0.editions.publish().await;
         Ok(())
     }
@@ -114,15 +125,12 @@ impl Hub {
         Ok(self.view(row)?)
     }
 
-    /// How a site is, and since when.
-    pub(crate) async fn presence(
-        &self,
-        site: &SiteName,
-    ) -> Result<(SiteState, Option<Timestamp>), Refusal> {
+    pub(crate) async fn presence(&self, site: &SiteName) -> Result<Presence, Refusal> {
         let row = self.0.store.site_get(site.clone()).await?.ok_or_else(|| missing(site))?;
         let doc = SiteDoc::read(site, &row.record).map_err(DeskError::from)?;
         let seat = SeatDoc::read(site, row.seat.as_deref()).map_err(DeskError::from)?;
-        Ok(state(&doc, &seat, self.desks().online_since(site)))
+        let (state, since) = state(&doc, &seat, self.desks().online_since(site));
+        Ok(Presence { state, since })
     }
 
     fn view(&self, row: SiteRow) -> Result<SiteView, DeskError> {

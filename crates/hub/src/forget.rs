@@ -11,6 +11,7 @@ use store::{Op, OrderRow, Preconditions, ResourceKind};
 use wire::OrderState;
 
 use crate::Hub;
+use crate::order::Presences;
 use crate::request::Request;
 
 /// How long a request and its orders are kept after the last of them is over: a month in which one can ask
@@ -67,8 +68,9 @@ impl Hub {
     /// request is still there, and the next look goes on.
     async fn request_forget(&self, request: RequestId) -> Result<usize, Refusal> {
         let rows = self.request_rows(request, usize::MAX).await?;
+        let mut seen = Presences::new();
         for row in &rows {
-            let (view, heard_at) = self.order_heard(row).await?;
+            let (view, heard_at) = self.order_heard(row, &mut seen).await?;
             let over = over_since(row, view.state, heard_at);
             if !over.is_some_and(|over| is_past(over, self.now())) {
                 return Ok(0);
@@ -98,3 +100,6 @@ fn over_since(row: &OrderRow, state: OrderState, heard_at: Option<Timestamp>) ->
         OrderState::Open => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,8 +97,9 @@ struct Inner {
     is_restored: bool,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
-    /// One request for orders at a time, so that one that is made twice at once is made once.
-    ordering: tokio::sync::Mutex<()>,
+    /// One request for orders at a time, so that one that is made twice at once is made once. And none while a
+    /// site is changed: counts such changes, so that nobody is meant by what was so before.
+    ordering: tokio::sync::Mutex<u64>,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Orders to sites, and what became of them.
 
+use std::collections::HashMap;
 use std::time::Duration as Patience;
 
 use base::stream::Stream;
@@ -17,6 +18,7 @@ use wire::{OrderState, OrderView, OutcomeView, Page, ProblemCode, Role, RunStart
 
 use crate::Hub;
 use crate::desk::DeskError;
+use crate::fleet::Presence;
 use crate::placement::Sites;
 use crate::request::{LeftOuts, Request};
 use crate::site::SiteDoc;
@@ -37,6 +39,9 @@ const LOOKED_MAX: usize = 5_000;
 
 /// Ends of one run that are looked through: each further one is a retry by a person.
 pub(crate) const ENDS_MAX: u32 = 1_000;
+
+/// How sites are, as far as one look at many orders has seen them.
+pub(crate) type Presences = HashMap<SiteName, Presence>;
 
 /// A run that sites shall start.
 #[derive(Debug, Clone)]
@@ -82,22 +87,16 @@ impl Hub {
         if let Some(given) = self.given(&ask).await? {
             return Ok(given);
         }
-        let (sites, left_out) = self.select(to).await?;
-        let rows = self.rows(sites, &ask)?;
-        let request = Request {
-            asked: ask.asked,
-            namespace: ask.namespace.clone(),
-            workflow: ask.start.workflow.clone(),
-            by: ask.by.clone(),
-            at: self.now(),
-            sites: to.clone(),
-            ordered: u32::try_from(rows.len()).unwrap_or(u32::MAX),
-            left_out,
-        };
+        let changes = *self.0.ordering.lock().await;
+        let (mut request, mut rows) = self.meant(to, &ask).await?;
         {
-            let _turn = self.0.ordering.lock().await;
+            let turn = self.0.ordering.lock().await;
             if let Some(given) = self.given(&ask).await? {
                 return Ok(given);
+            }
+            if *turn != changes {
+                // Whoever has cordoned a site in between may count on it.
+                (request, rows) = self.meant(to, &ask).await?;
             }
             let orders = rows.iter().cloned().map(Op::OrderPut);
             let ops = orders.chain([request.put(ask.request)]).collect();
@@ -110,6 +109,23 @@ impl Hub {
             }
         }
         Ok(Given { orders: self.order_views(&rows).await?, is_new: true })
+    }
+
+    /// What would be given now.
+    async fn meant(&self, to: &Sites, ask: &RunAsk) -> Result<(Request, Vec<OrderRow>), Refusal> {
+        let (sites, left_out) = self.select(to).await?;
+        let rows = self.rows(sites, ask)?;
+        let request = Request {
+            asked: ask.asked,
+            namespace: ask.namespace.clone(),
+            workflow: ask.start.workflow.clone(),
+            by: ask.by.clone(),
+            at: self.now(),
+            sites: to.clone(),
+            ordered: u32::try_from(rows.len()).unwrap_or(u32::MAX),
+            left_out,
+        };
+        Ok((request, rows))
     }
 
     /// What this request has given before.
@@ -199,6 +215,7 @@ impl Hub {
             }
         }
         let (mut items, mut looked, mut before) = (Vec::new(), 0, before);
+        let mut seen = Presences::new();
         loop {
             let rows = self.0.store.order_list(of.clone(), before, PAGE).await?;
             let is_last = rows.len() < PAGE as usize;
@@ -211,7 +228,7 @@ impl Hub {
                 if !is_seen(&row, roles) {
                     continue;
                 }
-                let view = self.order_view(&row).await?;
+                let (view, _) = self.order_heard(&row, &mut seen).await?;
                 if filter.takes(&view) {
                     items.push(view);
                 }
@@ -267,21 +284,22 @@ impl Hub {
     }
 
     pub(crate) async fn order_views(&self, rows: &[OrderRow]) -> Result<Vec<OrderView>, Refusal> {
-        let mut views = Vec::new();
+        let (mut views, mut seen) = (Vec::new(), Presences::new());
         for row in rows {
-            views.push(self.order_view(row).await?);
+            views.push(self.order_heard(row, &mut seen).await?.0);
         }
         Ok(views)
     }
 
     pub(crate) async fn order_view(&self, row: &OrderRow) -> Result<OrderView, Refusal> {
-        Ok(self.order_heard(row).await?.0)
+        Ok(self.order_heard(row, &mut Presences::new()).await?.0)
     }
 
     /// With when the hub heard of the newest end of its run.
     pub(crate) async fn order_heard(
         &self,
         row: &OrderRow,
+        seen: &mut Presences,
     ) -> Result<(OrderView, Option<Timestamp>), Refusal> {
         let store = self.0.store.as_ref();
         let (namespace, run, workflow) = match Order::decode(&row.body).ok() {
@@ -295,7 +313,14 @@ impl Hub {
             Some(run) => newest_outcome(store, &row.site, run).await?.unzip(),
             None => (None, None),
         };
-        let (presence, since) = self.presence(&row.site).await?;
+        let Presence { state: presence, since } = match seen.get(&row.site) {
+            Some(presence) => *presence,
+            None => {
+                let presence = self.presence(&row.site).await?;
+                seen.insert(row.site.clone(), presence);
+                presence
+            }
+        };
         let (state, is_over) = standing(
             receipt.as_ref().map(|receipt| receipt.state),
             outcome.is_some(),

@@ -222,3 +222,71 @@ pub(crate) fn sites(
         _ => Err(Refusal::parameter("sites", "name `sites`, or `where`, or `all`: one of them")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use identity::Key;
+
+    use super::*;
+
+    fn doc(tags: &[(&str, &str)]) -> SiteDoc {
+        let key = Some(Key::generate().expect("a key").public().pin());
+        let tags = tags.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        SiteDoc { tags, key, ..SiteDoc::default() }
+    }
+
+    /// Mutation: mean a site that has some of the tags, one that is revoked, cordoned or has not joined; say of
+    /// one in another region that it is cordoned; count only those that are named.
+    #[test]
+    fn who_is_left_out_is_counted_with_why() {
+        let at = Some(Timestamp::from_millis(1));
+        let eu = [("region", "eu"), ("role", "clinic")];
+        let cordoned = SiteDoc { cordoned_at: at, ..doc(&eu) };
+        let fleet = [
+            (doc(&eu), None),
+            (doc(&[("region", "eu")]), Some((LeftOut::TagMissing, Some("role")))),
+            (
+                SiteDoc { cordoned_at: at, ..doc(&[("region", "us"), ("role", "clinic")]) },
+                Some((LeftOut::TagDiffers, Some("region"))),
+            ),
+            (cordoned.clone(), Some((LeftOut::Cordoned, None))),
+            (SiteDoc { revoked_at: at, ..cordoned.clone() }, Some((LeftOut::Revoked, None))),
+            (SiteDoc { key: None, ..cordoned }, Some((LeftOut::NotJoined, None))),
+        ];
+        let tags = eu.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let to = sites(&[], tags.into(), false).expect("tags");
+        let mut left_out = LeftOuts::default();
+        let name = |n: usize| SiteName::parse(&format!("site-{n}")).expect("a name");
+        for (n, (doc, expected)) in fleet.iter().enumerate() {
+            let found = why(&to, doc).map(|why| (why.why, why.tag));
+            assert_eq!(found, *expected, "{doc:?}");
+            assert_eq!(left_out.pass(&to, &name(n), doc), expected.is_none());
+        }
+        for n in 6..26 {
+            left_out.pass(&to, &name(n), &fleet[2].0);
+        }
+        let views = left_out.view();
+        let another = views.iter().find(|it| it.why == LeftOut::TagDiffers).expect("there");
+        assert_eq!((another.count, another.first.len()), (21, NAMES_KEPT));
+        assert_eq!(another.first[0].value.as_deref(), Some("us"));
+        assert!(
+            left_out.words().starts_with("1 without the tag role, 21 with another region, 1 c")
+        );
+        assert!(LeftOuts::default().pass(&Sites::All, &name(0), &fleet[1].0));
+        assert!(!LeftOuts::default().pass(&Sites::All, &name(0), &fleet[5].0));
+    }
+
+    /// Mutation: take two ways to mean sites, or none.
+    #[test]
+    fn sites_are_meant_in_one_way() {
+        let names = ["b".to_owned(), "a".to_owned(), "b".to_owned()];
+        let tags = BTreeMap::from([("region".to_owned(), "eu".to_owned())]);
+        let named = sites(&names, BTreeMap::new(), false).expect("names");
+        let two = ["a", "b"].map(|name| SiteName::parse(name).expect("a name"));
+        assert_eq!(named, Sites::Names(two.to_vec()));
+        assert!(sites(&[], BTreeMap::new(), false).is_err());
+        assert!(sites(&names, tags.clone(), false).is_err());
+        assert!(sites(&[], tags, true).is_err());
+        assert!(sites(&["a b".to_owned()], BTreeMap::new(), false).is_err());
+    }
+}

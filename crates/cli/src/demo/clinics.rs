@@ -294,9 +294,10 @@ impl Fleet {
             all: false,
             namespace: NAMESPACE.to_owned(),
             start,
+            request: None,
             ttl_seconds: None,
         };
-        let orders = api.order_create(&ask).await?.items;
+        let orders = api.order_create(&ask).await.map_err(|error| api.explain(error))?.items;
         let run_at = |clinic: &Clinic| {
             let order = orders.iter().find(|order| order.site == clinic.name);
             order

@@ -125,10 +125,13 @@ impl HubServing {
         }));
         let hub = self.hub.clone();
         let editions = tokio::spawn(async move { hub.keep_editions().await });
+        let hub = self.hub.clone();
+        let orders = tokio::spawn(async move { hub.keep_orders().await });
         let served = self.hub.serve(doors(self.api, self.afar), stop).await;
         let _ = close.send(());
         let ended = door.await;
         editions.abort();
+        orders.abort();
         self.store.close().await;
         ended.map_err(|cause| internal(&cause))?;
         served.map_err(|error| internal(&error))

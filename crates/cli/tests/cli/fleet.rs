@@ -11,19 +11,19 @@ use crate::support::{Dev, HANG, Home, document};
 
 const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
 
-fn hub(home: &Home) -> Dev {
+pub fn hub(home: &Home) -> Dev {
     home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
     Dev::of(home.start(HUB))
 }
 
-fn token(home: &Home, args: &[&str]) -> String {
+pub fn token(home: &Home, args: &[&str]) -> String {
     let args = [&["hub", "token", "create", "-o", "json"], args].concat();
     let made = home.run(&args).ends_with(0).json();
     made["token"].as_str().expect("a token").to_owned()
 }
 
 /// The site, as the hub shows it, when it is so.
-fn until(home: &Home, site: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub fn until(home: &Home, site: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
         let shown = home.run(&["sites", "show", site, "-o", "json"]).ends_with(0).json();

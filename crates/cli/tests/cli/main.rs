@@ -15,6 +15,7 @@ mod guide;
 mod keys;
 mod left;
 mod local;
+mod orders;
 mod promise;
 mod recovery;
 mod resources;

@@ -321,7 +321,9 @@ fn a_site_is_drained_when_nothing_that_it_was_ordered_goes_on() {
     let late = home.run(&late).ends_with(9);
     assert_eq!(each(&late.json(), "site"), ["clinic-1"]);
     assert!(late.stderr.contains("1 order left"), "{}", late.stderr);
-    assert!(home.run(&["run", "a", "--all"]).ends_with(2).stderr.contains("1 cordoned"));
+    assert!(
+        home.run(&["run", "a", "--all", "--detach"]).ends_with(2).stderr.contains("1 cordoned")
+    );
     let mut draining = home.start(&["sites", "drain", "clinic-1", "--yes", "--reason", "a disk"]);
     draining.stderr.until("clinic-1: taken");
     site.kill();

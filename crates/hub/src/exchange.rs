@@ -123,6 +123,9 @@ impl Hub {
         let to = sealing(&site, &doc)?;
         let is_recovering = self.0.recovery.is_on();
         let (number, seat) = self.desks().export(&site).await?;
+        if seat.quarantine.is_some() {
+            return Err(quarantined(&site));
+        }
         let failed = |error: ParcelError| {
             Refusal::new(ProblemCode::Internal, format!("cannot write the file: {error}"))
         };
@@ -202,6 +205,13 @@ fn sealing(site: &SiteName, doc: &SiteDoc) -> Result<SealingPublic, Refusal> {
     Ok(word.key)
 }
 
+fn quarantined(site: &SiteName) -> Refusal {
+    refused(format!(
+        "the site {site} is in quarantine, and nothing is taken of it nor told to it: \
+         `isonomy sites show {site}` says why, and the way out"
+    ))
+}
+
 fn unexpected() -> Refusal {
     refused(
         "it is from a program that says something else than this one: use the same version at both ends",
@@ -228,9 +238,7 @@ fn not_carried(site: &SiteName, why: NotCarried, written_at: Timestamp) -> Refus
     let copies = "stop all copies of the site but one, and join that one anew with a token made by \
                   `isonomy hub token create --replace`";
     refused(match why {
-        NotCarried::Refused(RefusedCode::Quarantined) => format!(
-            "the site {site} is in quarantine, and nothing of it is taken: `isonomy sites show {site}` says why, and the way out"
-        ),
+        NotCarried::Refused(RefusedCode::Quarantined) => return quarantined(site),
         NotCarried::Refused(RefusedCode::RetiredIncarnation) => format!(
             "it is of a life of the site {site} that is over: another copy, restored or joined later, is the site now"
         ),

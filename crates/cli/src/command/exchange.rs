@@ -67,7 +67,7 @@ pub async fn site_import(global: &Global, args: ImportArgs) -> Outcome {
 fn up_text(taken: &ExchangeUp) -> String {
     let ExchangeUp { site, written_at, taken } = taken;
     let written = when::age(written_at, SystemClock.now());
-    format!("site     {site}\nwritten  {written} ago\n{}", counted("new", taken))
+    format!("site       {site}\nwritten    {written} ago\n{}", counted("new", taken))
 }
 
 fn down_text(taken: &ExchangeDown) -> String {
@@ -87,7 +87,7 @@ fn down_text(taken: &ExchangeDown) -> String {
 }
 
 fn counted(what: &str, counts: &BTreeMap<String, u64>) -> String {
-    counts.iter().map(|(stream, count)| format!("{what}  {count} of {stream}\n")).collect()
+    counts.iter().map(|(stream, count)| format!("{what:<10} {count} of {stream}\n")).collect()
 }
 
 fn is_free(file: &Path) -> Outcome<()> {

@@ -94,7 +94,8 @@ impl Uplink {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, UplinkError> {
+    /// The bare connection, for whoever passes on what others say in TLS.
+    pub async fn connect(&self) -> Result<TcpStream, UplinkError> {
         let Destination { host, port, .. } = &self.permit.kind().destination;
         let addresses: Vec<SocketAddr> = match host {
             Host::Address(address) => vec![SocketAddr::new(*address, *port)],

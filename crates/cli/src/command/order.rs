@@ -67,7 +67,7 @@ pub async fn run(global: &Global, args: RunArgs) -> Outcome {
     if args.detach {
         return followed.end(args.output, Exit::Ok);
     }
-    followed.to_its_end(&mut api, &mut interrupt, args.output).await
+    followed.follow_on(&mut api, &mut interrupt, args.output).await
 }
 
 pub async fn orders(global: &Global, args: OrdersArgs) -> Outcome {
@@ -100,7 +100,7 @@ async fn follow(global: &Global, args: OrdersFollow) -> Outcome {
     let mut interrupt = Interrupt::typed()?;
     let mut followed = Followed::new(args.request, args.output);
     followed.tell(all(&api, &of(args.request)).await.map_err(|error| api.explain(error))?)?;
-    followed.to_its_end(&mut api, &mut interrupt, args.output).await
+    followed.follow_on(&mut api, &mut interrupt, args.output).await
 }
 
 /// Asks again where the answer was lost: the request's id makes the second time harmless. Nothing where it
@@ -168,7 +168,7 @@ impl Followed {
 
     /// Until nothing more is to be expected of any of them. A site that is silent holds up no word of the
     /// others, and neither is a hub that is started anew a reason to stop.
-    async fn to_its_end(
+    async fn follow_on(
         mut self,
         api: &mut Api,
         interrupt: &mut Interrupt,

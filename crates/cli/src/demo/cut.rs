@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use gateway::uplink::Uplink;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -55,7 +56,8 @@ async fn pass(mut from: TcpStream, to: String, mut is_whole: watch::Receiver<boo
     if !*is_whole.borrow_and_update() {
         return;
     }
-    let Ok(mut to) = TcpStream::connect(to).await else { return };
+    let Ok(hub) = Uplink::to(&to) else { return };
+    let Ok(mut to) = hub.connect().await else { return };
     tokio::select! {
         _ = copy_bidirectional(&mut from, &mut to) => {}
         _ = is_whole.wait_for(|whole| !whole) => {}

@@ -124,7 +124,7 @@ fn orders_are_given_once_though_the_hub_is_killed_before_it_has_answered() {
     assert_eq!(each(&json_of(&home, &again), "order"), each(&given, "order"));
     let other = ["run", "b", "--all", "--detach", "--request", &request];
     let other = home.run(&other).ends_with(2);
-    assert!(other.stderr.contains("FLT-006"), "{}", other.stderr);
+    assert!(other.stderr.contains("FLT-007"), "{}", other.stderr);
     assert_eq!(items(&json_of(&home, &["orders", "--request", &request])).len(), 2);
     home.run(&["run", "a", "--request", &request]).ends_with(2);
 }

@@ -51,6 +51,8 @@ impl World {
         let root = Root::create(&domain, key(), clock.now()).expect("a root");
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            upkeep: None,
+            sealing: identity::SealingKey::generate().expect("a key"),
             authority: root.authority(&domain, key(), clock.now()).expect("an authority"),
             former: Vec::new(),
             before: Vec::new(),

@@ -27,10 +27,11 @@ pub fn write(folder: &Path, files: &[File]) -> Outcome<Vec<PathBuf>> {
         let message = format!("{} {verb} there already; nothing was written", there.join(", "));
         return Err(Failure::usage(message).hint("name another folder"));
     }
-    fs::create_dir_all(folder).map_err(|cause| {
-        Failure::usage(format!("cannot make the folder `{}`: {cause}", folder.display()))
-    })?;
     for (file, path) in files.iter().zip(&paths) {
+        let within = path.parent().unwrap_or(folder);
+        fs::create_dir_all(within).map_err(|cause| {
+            Failure::usage(format!("cannot make the folder `{}`: {cause}", within.display()))
+        })?;
         // Not over what came meanwhile either.
         let opened = OpenOptions::new().write(true).create_new(true).open(path);
         opened.and_then(|mut opened| opened.write_all(file.bytes)).map_err(|cause| {

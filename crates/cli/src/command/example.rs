@@ -167,6 +167,17 @@ const EXAMPLES: &[Example] = &[
         ],
     },
     Example {
+        name: "three-clinics",
+        about: "a hub has three clinics screen their own cases, and counts them without seeing one",
+        files: &[
+            file!("law/screening.yaml", "three-clinics/law/screening.yaml"),
+            file!("law/screening-case.yaml", "three-clinics/law/screening-case.yaml"),
+            file!("law/clinics.yaml", "three-clinics/law/clinics.yaml"),
+            file!("site.yaml", "three-clinics/site.yaml"),
+            file!("README.md", "three-clinics/README.md"),
+        ],
+    },
+    Example {
         name: "tumour-screening",
         about: "scores the cases of a clinic's file and refers the risky ones",
         files: &[
@@ -240,17 +251,17 @@ mod tests {
     #[test]
     fn every_file_of_the_examples_is_in_the_program() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-        let list = |path: &Path| -> BTreeSet<String> {
-            let entries = std::fs::read_dir(path).expect("a folder");
-            let names = entries.map(|entry| entry.expect("an entry").file_name());
-            names.map(|name| name.to_string_lossy().into_owned()).collect()
-        };
         let mut files = BTreeSet::new();
-        for name in list(&folder) {
-            if folder.join(&name).is_dir() {
-                files.extend(list(&folder.join(&name)).iter().map(|file| format!("{name}/{file}")));
-            } else {
-                files.insert(name);
+        let mut folders = vec![folder.clone()];
+        while let Some(within) = folders.pop() {
+            for entry in std::fs::read_dir(within).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(&folder).expect("below it");
+                    files.insert(name.to_string_lossy().into_owned());
+                }
             }
         }
         let carried: BTreeSet<String> = EXAMPLES

@@ -438,7 +438,11 @@ mod tests {
             (Some(&away(&going)), &away(&going), None),
             (Some(&open), &away(&going), Some(format!("taken; {unseen}"))),
             (Some(&away(&going)), &going, Some("online again".to_owned())),
-            (Some(&going), &away(&done), Some("completed at 14:04:02.500, after 2.5s".to_owned())),
+            (
+                Some(&going),
+                &away(&done),
+                Some("completed at 14:04:02.500, after 2.500s".to_owned()),
+            ),
             (Some(&away(&done)), &done, None),
         ] {
             let expected = expected.map(|expected| format!("clinic-2: {expected}"));

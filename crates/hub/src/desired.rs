@@ -16,7 +16,7 @@ use wire::{
 use crate::Hub;
 use crate::change::{ChangeKind, desired_op};
 use crate::placement::Placement;
-use crate::site::{SiteDoc, Void};
+use crate::site::{SiteDoc, Void, each_site};
 
 /// Documents that are applied together. Nobody can look at a longer plan.
 const DOCUMENTS_MAX: usize = 1_000;
@@ -53,22 +53,14 @@ enum Wanted {
 impl Desired {
     pub(crate) async fn load(store: &dyn Store) -> Result<Self, Refusal> {
         let mut desired = Self::default();
-        let mut after = None;
-        loop {
-            let rows = store.site_list(after.take(), PAGE).await?;
-            for row in &rows {
-                let doc = SiteDoc::read(&row.site, &row.record);
-                let doc = doc.map_err(crate::desk::DeskError::from)?;
-                desired.void.extend(&doc.void);
-                if doc.revoked_at.is_none() {
-                    desired.sites.insert(row.site.clone(), doc);
-                }
+        let looked = each_site(store, |row, doc| {
+            desired.void.extend(&doc.void);
+            if doc.revoked_at.is_none() {
+                desired.sites.insert(row.site, doc);
             }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE as usize => after = Some(last.site.clone()),
-                _ => break,
-            }
-        }
+            Ok(())
+        });
+        looked.await?;
         for row in resource_all(store, ResourceKind::Placement).await? {
             let placement = Placement::read(&row)?;
             desired.placements.insert(row.name, placement);

@@ -15,7 +15,7 @@ use link::hub::{
 };
 use store::{CommitError, Op, Preconditions, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use wire::link::{HubFrame, RefuseCode, SiteFrame};
+use wire::link::{HubFrame, RefuseCode, Signed, SiteFrame};
 
 use crate::change::{ChangeKind, change_op};
 use crate::edition::Editions;
@@ -272,6 +272,18 @@ impl Desks {
         Ok(SeatDoc::read(site, seat.as_deref())?.joined(site, joined))
     }
 
+    /// A site has shown which edition it has: what this hub has lost, it learns from that.
+    pub(crate) async fn shown(&self, site: &SiteName, edition: &Signed) {
+        let Some(head) = self.0.editions.show(edition) else { return };
+        match self.0.recovery.learn(self, &head).await {
+            Ok(true) => self.0.editions.changed(),
+            Ok(false) => {}
+            Err(refusal) => {
+                tracing::error!(%site, %refusal, "cannot learn from a lost edition");
+            }
+        }
+    }
+
     /// Whoever speaks for the site here has ended it.
     async fn left(&self, site: &SiteName, from: Connection) -> Result<(), DeskError> {
         let held = self.hold(site).await;
@@ -516,15 +528,8 @@ impl Line {
     pub async fn hear(&self, frame: SiteFrame) -> Result<(), DeskError> {
         if let SiteFrame::Hello(hello) = &frame
             && let Some(edition) = &hello.edition
-            && let Some(head) = self.desks.0.editions.show(edition)
         {
-            match self.desks.0.recovery.learn(&self.desks, &head).await {
-                Ok(true) => self.desks.0.editions.changed(),
-                Ok(false) => {}
-                Err(refusal) => {
-                    tracing::error!(site = %self.site, %refusal, "cannot learn from a lost edition");
-                }
-            }
+            self.desks.shown(&self.site, edition).await;
         }
         if let SiteFrame::Refuse(refuse) = &frame {
             tracing::warn!(site = %self.site, code = ?refuse.code, "a site refuses its hub");

@@ -283,6 +283,7 @@ impl Editions {
 
     /// A site has this edition. A hub that was set back goes on above those that it has signed before.
     /// Gives what it says where it is one that this hub has lost.
+    #[must_use]
     pub(crate) fn show(&self, signed: &Signed) -> Option<Head> {
         let head = Head::decode(signed.head.get().as_bytes()).ok()?;
         // Another one of the same number is of a life that this hub has lost.

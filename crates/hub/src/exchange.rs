@@ -85,7 +85,7 @@ impl Hub {
         let up = Up::decode(&cover).map_err(|_| unexpected())?;
         let written_at = up.at;
         if let Some(edition) = &up.hello.edition {
-            self.0.editions.show(edition);
+            self.desks().shown(site, edition).await;
         }
         let carry = async |input| {
             let told = self

@@ -21,7 +21,7 @@ use crate::desk::DeskError;
 use crate::fleet::Presence;
 use crate::placement::Sites;
 use crate::request::{LeftOuts, Request};
-use crate::site::SiteDoc;
+use crate::site::each_site;
 
 /// The largest order, as text: it goes in a frame of its own where others are beside it.
 const ORDER_BYTES_MAX: usize = 32 * 1024;
@@ -30,7 +30,7 @@ const ORDER_BYTES_MAX: usize = 32 * 1024;
 /// tenth of it.
 const ORDERS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Sites or orders that are read at once.
+/// Orders that are read at once.
 const PAGE: u32 = 500;
 
 /// Orders that are looked at for one page of a list: where few of many are wanted, the page ends there, and
@@ -373,21 +373,13 @@ impl Hub {
             }
             return Ok((found, left_out));
         }
-        let mut after = None;
-        loop {
-            let page = self.0.store.site_list(after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            after = page.last().map(|row| row.site.clone());
-            for row in page {
-                let doc = SiteDoc::read(&row.site, &row.record).map_err(DeskError::from)?;
-                if left_out.pass(to, &row.site, &doc) {
-                    found.push(row.site);
-                }
+        let looked = each_site(self.0.store.as_ref(), |row, doc| {
+            if left_out.pass(to, &row.site, &doc) {
+                found.push(row.site);
             }
-            if is_last {
-                break;
-            }
-        }
+            Ok(())
+        });
+        looked.await?;
         if found.is_empty() {
             let why = Some(left_out.words()).filter(|words| !words.is_empty());
             let why = why.unwrap_or_else(|| "the fleet has none".to_owned());

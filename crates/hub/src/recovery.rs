@@ -21,18 +21,15 @@ use wire::edition::Head;
 use wire::{ProblemCode, RecoveryView};
 
 use crate::change::{ChangeKind, change_op, recovery_op};
-use crate::desk::{DeskError, Desks};
+use crate::desk::Desks;
 use crate::edition::REVOKED_MAX;
-use crate::site::SiteDoc;
+use crate::site::{SiteDoc, each_site};
 
 const RECOVERY_TYPE: &str = "isonomy.recovery";
 const RECOVERY_VERSION: u32 = 1;
 
 /// There is one.
 const NAME: &str = "recovery";
-
-/// Sites that are read at once.
-const PAGE: u32 = 500;
 
 /// Names that are shown. There may be ten thousand.
 const NAMES_SHOWN_MAX: usize = 100;
@@ -125,18 +122,19 @@ impl Recovery {
     /// here either. Gives whether somebody was, until now.
     pub(crate) async fn learn(&self, desks: &Desks, head: &Head) -> Result<bool, Refusal> {
         let void = self.keep(head).await?;
-        let (mut has_revoked, mut after) = (false, None);
-        while !void.is_empty() {
-            let page = self.store.site_list(after, PAGE).await?;
-            let is_last = page.len() < PAGE as usize;
-            after = page.last().map(|row| row.site.clone());
-            for row in page {
-                let doc = SiteDoc::read(&row.site, &row.record).map_err(DeskError::from)?;
-                has_revoked |= is_one(&doc, &void) && self.revoke(desks, &row.site, &void).await?;
-            }
-            if is_last {
-                break;
-            }
+        let mut sites = Vec::new();
+        if !void.is_empty() {
+            let known = each_site(self.store.as_ref(), |row, doc| {
+                if is_one(&doc, &void) {
+                    sites.push(row.site);
+                }
+                Ok(())
+            });
+            known.await?;
+        }
+        let mut has_revoked = false;
+        for site in sites {
+            has_revoked |= self.revoke(desks, &site, &void).await?;
         }
         Ok(has_revoked)
     }
@@ -284,20 +282,14 @@ async fn waiting(
     life: IncarnationId,
     waived: &BTreeSet<SiteName>,
 ) -> Result<BTreeSet<SiteName>, Refusal> {
-    let (mut waiting, mut after) = (BTreeSet::new(), None);
-    loop {
-        let page = store.site_list(after.take(), PAGE).await?;
-        let is_last = page.len() < PAGE as usize;
-        after = page.last().map(|row| row.site.clone());
-        for row in page {
-            let doc = SiteDoc::read(&row.site, &row.record).map_err(DeskError::from)?;
-            let seat = SeatDoc::read(&row.site, row.seat.as_deref()).map_err(DeskError::from)?;
-            if doc.is_member() && seat.settled != Some(life) && !waived.contains(&row.site) {
-                waiting.insert(row.site);
-            }
+    let mut waiting = BTreeSet::new();
+    let looked = each_site(store, |row, doc| {
+        let seat = SeatDoc::read(&row.site, row.seat.as_deref())?;
+        if doc.is_member() && seat.settled != Some(life) && !waived.contains(&row.site) {
+            waiting.insert(row.site);
         }
-        if is_last {
-            return Ok(waiting);
-        }
-    }
+        Ok(())
+    });
+    looked.await?;
+    Ok(waiting)
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use base::{DocumentError, SiteName, Timestamp, Unreadable, document};
 use identity::{Pin, SealingWord};
 use serde::{Deserialize, Serialize};
+use store::{SiteRow, Store};
+
+use crate::desk::DeskError;
 
 const SITE_TYPE: &str = "isonomy.site";
 const SITE_VERSION: u32 = 1;
@@ -38,6 +41,29 @@ const VOID_MAX: usize = 16;
 pub struct Void {
     pub key: Pin,
     pub at: Timestamp,
+}
+
+/// Sites that are read at once.
+const PAGE: u32 = 500;
+
+/// Looks at every site of the fleet, by name: there may be ten thousand.
+pub(crate) async fn each_site(
+    store: &dyn Store,
+    mut look: impl FnMut(SiteRow, SiteDoc) -> Result<(), DeskError>,
+) -> Result<(), DeskError> {
+    let mut after = None;
+    loop {
+        let page = store.site_list(after.take(), PAGE).await?;
+        let is_last = page.len() < PAGE as usize;
+        after = page.last().map(|row| row.site.clone());
+        for row in page {
+            let doc = SiteDoc::read(&row.site, &row.record)?;
+            look(row, doc)?;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
 }
 
 /// What the hub's store has as a site's `record`.

@@ -23,6 +23,10 @@ struct Apart {
 
 fn hub(home: &Home, data: &str) -> Dev {
     home.run(&["hub", "init", "--domain", "acme", "--data", data]).ends_with(0);
+    serve_hub(home, data)
+}
+
+fn serve_hub(home: &Home, data: &str) -> Dev {
     let serve = ["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0", "--data", data];
     Dev::of(home.start(&serve))
 }
@@ -111,6 +115,34 @@ fn placement() -> String {
     "apiVersion: isonomy.dev/v1\nkind: Placement\nmetadata: {namespace: default, name: ships}\nspec:\n  workflows: [screening]\n  sites: {all: true}\n".to_owned()
 }
 
+/// Mutation: look at the number of a file's edition only, and not at what it says.
+#[test]
+fn a_hub_that_was_brought_back_learns_by_file_what_it_has_lost() {
+    let Apart { home, hub, site } = Apart::new();
+    join(&home, &hub, "barge", &[]);
+    home.run(&["hub", "backup", "hub.backup", "--data", "hub"]).ends_with(0);
+    // All of this is lost.
+    let apart = Apart { home, hub, site };
+    apart.at_hub(&["sites", "revoke", "barge", "--yes"]).ends_with(0);
+    apart.home.write("law/a.yaml", &document("screening", "  - x: { set: { y: 1 } }\n"));
+    apart.home.write("law/all.yaml", &placement());
+    apart.at_hub(&["apply", "--yes", "-f", "law"]).ends_with(0);
+    apart.down("1.down");
+    let edition = apart.down_taken("1.down")["edition"].clone();
+    assert!(edition.is_u64(), "{edition}");
+    let Apart { home, hub, site } = apart;
+    hub.kill();
+    home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(0);
+    let apart = Apart { hub: serve_hub(&home, "new"), site, home };
+    let of_barge = ["sites", "show", "barge", "-o", "json"];
+    assert_ne!(apart.at_hub(&of_barge).ends_with(0).json()["state"], "revoked");
+    apart.up("1.up");
+    apart.up_taken("1.up");
+    let recovery = apart.at_hub(&["hub", "recovery", "-o", "json"]).ends_with(0).json();
+    assert_eq!((&recovery["on"], &recovery["lostEdition"]), (&true.into(), &edition), "{recovery}");
+    assert_eq!(apart.at_hub(&of_barge).ends_with(0).json()["state"], "revoked");
+}
+
 /// Mutation: leave the texts, the orders or the heads out of a file, move no mark, or show a site that was
 /// heard by file as heard on the line.
 #[test]
@@ -136,6 +168,11 @@ fn a_site_without_a_line_gets_a_workflow_runs_it_and_is_heard_by_files() {
     apart.up("1.up");
     let told = apart.up_taken("1.up");
     assert_eq!(told["taken"], serde_json::json!({"outcome": 1, "receipt": 1}), "{told}");
+    // The file is among what has left.
+    let left = apart.at_site(&["site", "left-today", "-o", "json"]).ends_with(0).json();
+    let bytes = fs::metadata(home.path("1.up")).expect("written").len();
+    let is_file = |it: &&Value| it["rule"] == "link/file" && it["bytes"] == bytes;
+    assert!(left["items"].as_array().is_some_and(|it| it.iter().any(|it| is_file(&it))), "{left}");
     let order = ordered["items"][0]["order"].as_str().expect("an id");
     let asked = ask(&apart.hub.door(), "GET", &format!("/api/v1/orders/{order}"), &Value::Null);
     let order = asked.expect("an answer").body;
@@ -205,17 +242,7 @@ fn files_that_are_lost_swapped_or_repeated_do_no_harm() {
     let Apart { home, hub, site } = apart;
     hub.kill();
     site.kill();
-    let hub = Dev::of(home.start(&[
-        "hub",
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--port",
-        "0",
-        "--data",
-        "hub",
-    ]));
-    let apart = Apart { site: serve(&home, "ship"), hub, home };
+    let apart = Apart { hub: serve_hub(&home, "hub"), site: serve(&home, "ship"), home };
     apart.outcomes(1);
     apart.up("5.up");
     assert_eq!(apart.up_taken("5.up")["taken"]["outcome"], 1);

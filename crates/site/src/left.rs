@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Timestamp, document};
-use gateway::{Amount, Amounts, Left, add};
+use gateway::left::add;
+use gateway::{Amount, Amounts, Left};
 use serde::{Deserialize, Serialize};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::sync::Mutex;

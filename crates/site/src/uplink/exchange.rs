@@ -8,6 +8,7 @@ use std::time::Duration;
 use base::stream::Stream;
 use base::{Clock as _, IncarnationId, Timestamp, document};
 use bytes::Bytes;
+use gateway::Amount;
 use identity::{Label, Parcel, ParcelError, ParcelWriter, Signer, Way};
 use link::site::{KeepError, Line, NotTaken, Saying, Write, down, edition, up, up_entries};
 use link::{pack, unpack};
@@ -168,7 +169,10 @@ impl Uplink {
                 at = head;
             }
         }
-        Ok((membership.sign(writer).map_err(failed)?, has_room))
+        let file = membership.sign(writer).map_err(failed)?;
+        let amount = Amount { times: 1, bytes: file.len() as u64 };
+        self.parts.left.note("hub, by file", "link/file", amount);
+        Ok((file, has_room))
     }
 
     async fn import(&mut self, file: Bytes) -> Result<ExchangeDown, Refusal> {

@@ -5,163 +5,27 @@
 //! their receipts are there.
 
 mod carry;
+mod health;
 mod judge;
 mod kept;
+mod turn;
 
 use std::collections::{HashSet, VecDeque};
 
-use base::{IncarnationId, OrderId, SiteName, Timestamp};
+use base::OrderId;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use wire::exchange::Up;
 use wire::link::{
-    Acknowledged, Begin, Document, Edition, Entries, Head, Health, Hello, HubFrame, Order, Orders,
-    PerStream, Proof, Prove, Ready, RefuseCode, Refused, RefusedCode, SiteFrame, Stream, VERSION,
-    Want, Welcome,
+    Acknowledged, Begin, Entries, Head, Health, Hello, HubFrame, Order, Orders, PerStream, Proof,
+    Prove, Ready, RefuseCode, Refused, RefusedCode, SiteFrame, Stream, VERSION, Welcome,
 };
 
 use self::carry::Carrier;
 pub use self::carry::{Carried, NotCarried};
+use self::health::is_closed;
 use self::judge::{Verdict, judge};
-pub use self::kept::{CarriedDoc, Doubt, SeatDoc, orders, outcome_key};
-use crate::{
-    ANCESTORS_MAX, CODE_BYTES_MAX, COUNT_MAX, ENTRIES_MAX, FAILED_MAX, RETIRED_MAX, extend,
-};
-
-/// One connection, as its driver numbers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Connection(pub u64);
-
-/// What the hub has written down.
-#[derive(Debug, Clone)]
-pub struct Kept {
-    /// This life of the hub, and those before it, the newest first.
-    pub hub: IncarnationId,
-    pub before: Vec<IncarnationId>,
-    pub site: SiteName,
-    /// Nothing before its first word.
-    pub present: Option<Present>,
-    /// Who may be the first to speak, where somebody has joined.
-    pub expected: Option<IncarnationId>,
-    /// The newest last; at most [`RETIRED_MAX`].
-    pub retired: Vec<IncarnationId>,
-    pub quarantine: Option<Suspicion>,
-    /// The life of the hub in which the site has handed over all that it held when it came.
-    pub settled: Option<IncarnationId>,
-}
-
-/// The incarnation that is the site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Present {
-    pub incarnation: IncarnationId,
-    /// The newest session that was granted, and the newest that was used.
-    pub granted: u64,
-    pub confirmed: u64,
-    /// The life of the hub that granted it.
-    pub by: IncarnationId,
-    /// What is durable of each stream.
-    pub heads: PerStream<Option<Head>>,
-    /// Up to where the hub has what the incarnations before this one have left; nothing where there
-    /// were none.
-    pub before: PerStream<Option<u64>>,
-}
-
-/// Why somebody may be a copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Suspicion {
-    /// It comes with a session before one that was used.
-    OldSession,
-    /// It has fewer entries than it has sent.
-    SetBack,
-    /// It does not come from the present incarnation.
-    Unrelated,
-    /// Its chain is another.
-    ChainDiffers,
-}
-
-#[derive(Debug)]
-pub enum Input {
-    Frame {
-        connection: Connection,
-        frame: SiteFrame,
-    },
-    Closed(Connection),
-    /// It is durable. Answers come in the order of what was asked for.
-    Written(Write),
-    /// What was asked for by [`Effect::ReadOrders`]: all of the site that have no receipt.
-    Orders(Vec<Order>),
-    /// There is a new order.
-    Ordered,
-    /// Another edition says something else of this site.
-    Published,
-    /// What was asked for by [`Effect::ReadEdition`].
-    Edition(Option<Box<Edition>>),
-    /// What was asked for by [`Effect::ReadPiece`]; nothing where the site is not to have it.
-    Piece(Option<Document>),
-    /// Somebody has brought a file of the site. The one before it is not waited for any more.
-    Carried(Box<Up>),
-    CarriedEntries(Entries),
-    CarriedEnd,
-}
-
-#[derive(Debug)]
-pub enum Effect {
-    Send(Connection, HubFrame),
-    Close(Connection),
-    Write(Write),
-    ReadOrders,
-    /// What this site is told.
-    ReadEdition,
-    ReadPiece(Want),
-    /// The file is at its end and durable, or was refused.
-    Carried(Result<Carried, NotCarried>),
-}
-
-#[derive(Debug, Clone)]
-pub enum Write {
-    /// Who is the site from now on; those that are no more.
-    Present {
-        present: Present,
-        retired: Vec<IncarnationId>,
-    },
-    Confirm {
-        session: u64,
-    },
-    Begin {
-        stream: Stream,
-        head: Head,
-        /// Positions that are gone for good.
-        lost: u64,
-    },
-    /// Entries behind the head that was there before; none where all were there already.
-    Take {
-        stream: Stream,
-        entries: Vec<Bytes>,
-        head: Head,
-    },
-    Quarantine(Suspicion),
-    Health(Health),
-    /// In this life of the hub the site has handed over all that it held when it came.
-    Settled(IncarnationId),
-    /// The same, by a file: that nobody was heard.
-    Carried(Box<Self>),
-    /// A file does not fit what is known. Nobody is sent away.
-    Doubt(Suspicion),
-    /// A file is at its end. Its health is nothing where somebody has said it since.
-    CarriedEnd {
-        number: u64,
-        at: Timestamp,
-        health: Option<Health>,
-    },
-}
-
-/// When, and a number that nobody can guess.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    pub now: Timestamp,
-    pub nonce: u64,
-}
+pub use self::kept::{CarriedDoc, Doubt, Kept, Present, SeatDoc, Suspicion, orders, outcome_key};
+pub use self::turn::{Connection, Effect, Input, Moment, Write};
+use crate::{ANCESTORS_MAX, COUNT_MAX, ENTRIES_MAX, RETIRED_MAX, extend};
 
 /// One site, at the hub.
 #[derive(Debug)]
@@ -612,17 +476,6 @@ impl Seat {
         self.guest.take_if(|guest| guest.connection == connection);
         self.host.take_if(|host| host.connection == connection);
     }
-}
-
-/// Whether it says nothing but numbers and codes.
-fn is_closed(health: &Health) -> bool {
-    let is_code = |code: &str| {
-        (1..=CODE_BYTES_MAX).contains(&code.len())
-            && code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-    };
-    health.failed.len() <= FAILED_MAX
-        && health.edition.is_none_or(|number| number < COUNT_MAX)
-        && health.failed.iter().all(|failed| is_code(&failed.code))
 }
 
 /// Follows a chain over these entries. Gives those that are new, and whether the others are not what the

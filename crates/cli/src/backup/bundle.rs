@@ -70,6 +70,15 @@ pub struct Bundle {
     pub bytes: u64,
 }
 
+/// Nothing is begun where the file is there.
+pub fn is_free(to: &Path) -> Outcome<()> {
+    if to.exists() {
+        let what = format!("`{}` is there already", to.display());
+        return Err(Failure::usage(what).hint("name a new file: a backup replaces nothing"));
+    }
+    Ok(())
+}
+
 /// Writes the file: what comes, and from the folder what else there is of it. It gets its name when it is
 /// whole.
 pub async fn pack(
@@ -79,10 +88,6 @@ pub async fn pack(
     without: &[&str],
     next: &mut impl AsyncFnMut() -> Outcome<Option<Bytes>>,
 ) -> Outcome<Bundle> {
-    if to.exists() {
-        let what = format!("`{}` is there already", to.display());
-        return Err(Failure::usage(what).hint("name a new file: a backup replaces nothing"));
-    }
     let unnamed = PathBuf::from(format!("{}.new", to.display()));
     let written = async {
         let mut out = Writing { file: create(&unnamed).map_err(|cause| failed(to, &cause))?, to };

@@ -7,7 +7,7 @@ mod bundle;
 mod receive;
 mod restore;
 
-pub use bundle::{Kind, pack, unpack};
+pub use bundle::{Kind, is_free, pack, unpack};
 pub use receive::receive;
 pub use restore::restore;
 

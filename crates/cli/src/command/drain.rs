@@ -13,9 +13,9 @@ use crate::address::Whom;
 use crate::api::{Api, OrderFilter};
 use crate::args::Global;
 use crate::args::site::SitesDrain;
-use crate::confirm::confirmed;
+use crate::confirm::agreed;
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::follow::{Tries, is_passing, reason};
 use crate::interrupt::Interrupt;
 use crate::output;
@@ -25,17 +25,9 @@ pub async fn drain(global: &Global, args: SitesDrain) -> Outcome {
     let SitesDrain { site, timeout, yes, reason, output } = args;
     let timeout = when::length(&timeout)?.as_std();
     let mut api = hub_api(global)?;
-    if !yes {
-        let question =
-            format!("cordon the site {site} at {}, and wait for its orders", api.address());
-        let answer = confirmed(&question)?.ok_or_else(|| {
-            Failure::usage(format!("nobody is there to confirm that {site} is drained"))
-                .hint("pass `--yes` to do it without being asked")
-        })?;
-        if !answer {
-            output::say("nothing was changed");
-            return Ok(Exit::Cancelled);
-        }
+    let question = format!("cordon the site {site} at {}, and wait for its orders", api.address());
+    if !agreed(yes, &question, &format!("{site} is drained"))? {
+        return Ok(Exit::Cancelled);
     }
     let mut interrupt = Interrupt::typed()?;
     api.site_cordon(&site, &SiteCordon { cordoned: true, reason }).await?;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::SystemClock;
-use bytes::Bytes;
 use site::Custodian;
 use site::uplink::IDENTITY_FILE;
 use store_sqlite::{OpenError, SqliteStore};
@@ -52,35 +51,26 @@ async fn back_up(
     of: Kind,
     without: &[&str],
 ) -> Outcome<()> {
-    let mut folder = match SqliteStore::look(data) {
-        Ok(store) => Some(Arc::new(store)),
-        Err(OpenError::Locked { .. }) => None,
-        Err(error) => return Err(not_opened(error)),
-    };
+    backup::is_free(file)?;
     let whom = match of {
         Kind::Hub => Whom::Hub,
         Kind::Site => Whom::Site,
     };
-    let mut pieces: Option<Pieces> = None;
-    let mut next = async || -> Outcome<Option<Bytes>> {
-        if pieces.is_none() {
-            pieces = Some(match folder.take() {
-                None => {
-                    let address = Address::Folder(data.to_owned(), whom);
-                    let api = Api::new(address, global.namespace.clone())?;
-                    Pieces::Site(api.store_job("POST", "backup").await?)
-                }
-                Some(store) => {
-                    let scratch = data.join(SCRATCH);
-                    let clock = Arc::new(SystemClock);
-                    let custodian = Custodian::of_stopped(Arc::clone(&store), clock, Some(scratch));
-                    Pieces::Folder(begun(custodian.backup()), store)
-                }
-            });
+    let mut pieces = match SqliteStore::look(data) {
+        Ok(store) => {
+            let store = Arc::new(store);
+            let (clock, scratch) = (Arc::new(SystemClock), Some(data.join(SCRATCH)));
+            let custodian = Custodian::of_stopped(Arc::clone(&store), clock, scratch);
+            Pieces::Folder(begun(custodian.backup()), store)
         }
-        pieces.as_mut().expect("set above").next().await
+        Err(OpenError::Locked { .. }) => {
+            let address = Address::Folder(data.to_owned(), whom);
+            let api = Api::new(address, global.namespace.clone())?;
+            Pieces::Site(api.store_job("POST", "backup").await?)
+        }
+        Err(error) => return Err(not_opened(error)),
     };
-    let made = backup::pack(file, of, data, without, &mut next).await?;
+    let made = backup::pack(file, of, data, without, &mut async || pieces.next().await).await?;
     output::say(&format!(
         "backed up {} files, {} bytes, as of {}",
         made.files, made.bytes, made.store.at

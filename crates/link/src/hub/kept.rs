@@ -9,11 +9,59 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{EntryRow, Op, Store, StoreError};
-use wire::link::{Health, Order};
+use wire::link::{Head, Health, Order};
 use wire::order::Receipt;
 
-use super::{Kept, Present, Suspicion, Write};
+use super::Write;
 use crate::{ORDERS_READ_MAX, RETIRED_MAX};
+
+/// What the hub has written down.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// This life of the hub, and those before it, the newest first.
+    pub hub: IncarnationId,
+    pub before: Vec<IncarnationId>,
+    pub site: SiteName,
+    /// Nothing before its first word.
+    pub present: Option<Present>,
+    /// Who may be the first to speak, where somebody has joined.
+    pub expected: Option<IncarnationId>,
+    /// The newest last; at most [`RETIRED_MAX`].
+    pub retired: Vec<IncarnationId>,
+    pub quarantine: Option<Suspicion>,
+    /// The life of the hub in which the site has handed over all that it held when it came.
+    pub settled: Option<IncarnationId>,
+}
+
+/// The incarnation that is the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    pub incarnation: IncarnationId,
+    /// The newest session that was granted, and the newest that was used.
+    pub granted: u64,
+    pub confirmed: u64,
+    /// The life of the hub that granted it.
+    pub by: IncarnationId,
+    /// What is durable of each stream.
+    pub heads: PerStream<Option<Head>>,
+    /// Up to where the hub has what the incarnations before this one have left; nothing where there
+    /// were none.
+    pub before: PerStream<Option<u64>>,
+}
+
+/// Why somebody may be a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suspicion {
+    /// It comes with a session before one that was used.
+    OldSession,
+    /// It has fewer entries than it has sent.
+    SetBack,
+    /// It does not come from the present incarnation.
+    Unrelated,
+    /// Its chain is another.
+    ChainDiffers,
+}
 
 /// What a site has said itself, and who speaks for it. Described in `docs/spec/link.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

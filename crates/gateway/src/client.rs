@@ -148,7 +148,7 @@ pub(crate) fn with_tls(tls: bool, builder: reqwest::ClientBuilder) -> reqwest::C
 
 /// The whole body, if it is not larger than `limit`.
 pub(crate) async fn read(
-    mut response: reqwest::Response,
+    response: &mut reqwest::Response,
     limit: usize,
 ) -> Result<Bytes, ReadError> {
     let announced = response.content_length().unwrap_or(0);
@@ -156,15 +156,18 @@ pub(crate) async fn read(
         return Err(ReadError::TooLarge);
     }
     let mut whole = BytesMut::new();
-    while let Some(chunk) =
-        response.chunk().await.map_err(|error| ReadError::Broken(cause(&error)))?
-    {
+    while let Some(chunk) = chunk(response).await? {
         if whole.len() + chunk.len() > limit {
             return Err(ReadError::TooLarge);
         }
         whole.extend_from_slice(&chunk);
     }
     Ok(whole.freeze())
+}
+
+/// The next piece of a body.
+pub(crate) async fn chunk(response: &mut reqwest::Response) -> Result<Option<Bytes>, ReadError> {
+    response.chunk().await.map_err(|error| ReadError::Broken(cause(&error)))
 }
 
 fn point_at(url: &mut Url, target: &Destination) -> Result<(), SendError> {

@@ -6,11 +6,13 @@ use std::time::Duration;
 use base::name::FunctionRef;
 use tokio::sync::Semaphore;
 
-use crate::client::{Clients, ReadError, SendError, read};
+use crate::client::{Clients, SendError};
 use crate::decide::{Caller, Crossing, Denial, Ruling, What, decide};
 use crate::egress::EgressMap;
 use crate::left::{Amount, Left};
-use crate::out::{Answer, OutError, OutRequest, OutResponse};
+
+use crate::incoming::Incoming;
+use crate::out::{Answer, OutError, OutRequest};
 use crate::permit::{Egress, Function, Permit};
 use crate::process::Process;
 use crate::redirect::{Next, REDIRECTS_MAX, next};
@@ -145,34 +147,60 @@ impl Gate {
     ///
     /// Dropping the future closes the connection.
     pub async fn request(&self, caller: Caller<'_>, request: OutRequest) -> Answer {
-        // Given back when the answer is whole, or when nobody waits for it any more. Never closed.
-        let _place = self.places.acquire().await;
+        let (opened, ruling) = self.open(caller, request).await;
+        let result = match opened {
+            Ok(incoming) => incoming.whole().await,
+            Err(error) => Err(error),
+        };
+        Answer { result, ruling: Some(ruling) }
+    }
+
+    /// The same up to the head of the answer, for whoever reads its body as it comes. Says what the
+    /// rules said last.
+    pub async fn open(
+        &self,
+        caller: Caller<'_>,
+        request: OutRequest,
+    ) -> (Result<Incoming<'_>, OutError>, Ruling) {
+        // Never closed.
+        let place = self.places.acquire().await.ok();
         let mut request = request;
-        let mut ruling = None;
-        for _ in 0..=REDIRECTS_MAX {
-            let (hop, said) = self.hop(caller, &request).await;
-            ruling = Some(said);
-            let result = match hop {
-                Err(error) => Err(error),
-                Ok(response) => match next(&request, response.status(), response.headers()) {
-                    Next::Answer => self.finish(request, response).await,
-                    Next::Lost => {
-                        Err(OutError::BadRedirect { destination: request.destination.to_string() })
-                    }
-                    Next::Follow(followed) => {
-                        count(&self.counters.answered);
-                        request = *followed;
-                        continue;
-                    }
-                },
+        let mut redirects = 0;
+        let (error, ruling) = loop {
+            let (hop, ruling) = self.hop(caller, &request).await;
+            let response = match hop {
+                Ok(response) => response,
+                Err(error) => break (error, ruling),
             };
-            count(if result.is_ok() { &self.counters.answered } else { &self.counters.failed });
-            return Answer { result, ruling };
-        }
+            let destination = || request.destination.to_string();
+            match next(&request, response.status(), response.headers()) {
+                Next::Answer => {
+                    return (Ok(Incoming { gate: self, request, response, _place: place }), ruling);
+                }
+                Next::Lost => {
+                    break (OutError::BadRedirect { destination: destination() }, ruling);
+                }
+                Next::Follow(followed) => {
+                    count(&self.counters.answered);
+                    request = *followed;
+                    if redirects == REDIRECTS_MAX {
+                        let (destination, limit) = (request.destination.to_string(), redirects);
+                        break (OutError::TooManyRedirects { destination, limit }, ruling);
+                    }
+                    redirects += 1;
+                }
+            }
+        };
         count(&self.counters.failed);
-        let destination = request.destination.to_string();
-        let result = Err(OutError::TooManyRedirects { destination, limit: REDIRECTS_MAX });
-        Answer { result, ruling }
+        (Err(error), ruling)
+    }
+
+    pub(crate) fn count_answered(&self) {
+        count(&self.counters.answered);
+    }
+
+    pub(crate) fn count_failed(&self) {
+        count(&self.counters.failed);
     }
 
     #[must_use]
@@ -224,27 +252,6 @@ impl Gate {
             Err(SendError::NoAnswer(why)) => OutError::NoAnswer { destination: destination(), why },
         };
         (Err(error), grant.ruling)
-    }
-
-    async fn finish(
-        &self,
-        request: OutRequest,
-        response: reqwest::Response,
-    ) -> Result<OutResponse, OutError> {
-        let status = response.status();
-        let headers = response.headers().clone();
-        let destination = || request.destination.to_string();
-        let limit = self.limits.body_bytes_max;
-        let body = match read(response, limit).await {
-            Ok(body) => body,
-            Err(ReadError::TooLarge) => {
-                return Err(OutError::TooLarge { destination: destination(), limit });
-            }
-            Err(ReadError::Broken(why)) => {
-                return Err(OutError::NoAnswer { destination: destination(), why });
-            }
-        };
-        Ok(OutResponse { status, headers, body, request })
     }
 }
 

@@ -243,8 +243,8 @@ impl Client {
         Err(OperatorError::Status { status: status.as_u16(), body })
     }
 
-    async fn body(&self, response: reqwest::Response) -> Result<Bytes, OperatorError> {
-        read(response, BODY_BYTES_MAX).await.map_err(|error| match error {
+    async fn body(&self, mut response: reqwest::Response) -> Result<Bytes, OperatorError> {
+        read(&mut response, BODY_BYTES_MAX).await.map_err(|error| match error {
             ReadError::TooLarge => OperatorError::TooLarge,
             ReadError::Broken(why) => OperatorError::Broken { address: self.address(), why },
         })

@@ -24,7 +24,9 @@ pub use digest::{Digest, Digester};
 pub use document::{DocumentError, Unreadable};
 pub use fault::{ErrorType, Fault};
 pub use id::{EventId, IncarnationId, OrderId, RequestId, RunId};
-pub use name::{FunctionRef, KeyName, Namespace, SiteName, WorkflowKey, WorkflowName};
+pub use name::{
+    DatasetName, FunctionRef, KeyName, Label, Namespace, SiteName, WorkflowKey, WorkflowName,
+};
 pub use outcome::Outcome;
 pub use secret::{SecretName, SecretVersion};
 pub use state::{RunState, RunStateError};

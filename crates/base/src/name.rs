@@ -94,6 +94,16 @@ name!(
     KeyName, "key name"
 );
 
+name!(
+    /// A source of data that a site's owner has declared.
+    DatasetName, "dataset name"
+);
+
+name!(
+    /// A class of data, such as `health`.
+    Label, "label"
+);
+
 /// How a workflow is found: every noun is keyed by namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkflowKey {

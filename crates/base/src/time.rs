@@ -47,6 +47,12 @@ impl Timestamp {
         })
     }
 
+    /// As HTTP and mail say a time: `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn parse_http(text: &str) -> Option<Self> {
+        let at = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Self(at.timestamp().as_millisecond()))
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         let at: jiff::Timestamp = text.parse().ok()?;
         Some(Self(at.as_millisecond()))

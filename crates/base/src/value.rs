@@ -71,6 +71,11 @@ pub fn fits(value: &Value, bytes_max: usize) -> Result<(), ValueError> {
     weigh(value, VALUE_DEPTH_MAX, &mut left, bytes_max)
 }
 
+/// The same for one of many that have room together: what its text weighs is taken off `left`.
+pub fn weigh_off(value: &Value, left: &mut usize, bytes_max: usize) -> Result<(), ValueError> {
+    weigh(value, VALUE_DEPTH_MAX, left, bytes_max)
+}
+
 fn weigh(value: &Value, depth_left: usize, left: &mut usize, max: usize) -> Result<(), ValueError> {
     // A number or a separator is a few bytes; text is at least as long as its bytes.
     let own = match value {

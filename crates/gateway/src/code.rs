@@ -15,6 +15,7 @@ pub enum Code {
     ParentFolder,
     OutsideManifest,
     Unconfined,
+    NoDataset,
     // 010 to 019: the site's configuration is wrong.
     EgressRule,
     FolderEntry,
@@ -28,7 +29,7 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NoRule,
         Self::Forbidden,
         Self::Guarded,
@@ -37,6 +38,7 @@ impl Code {
         Self::ParentFolder,
         Self::OutsideManifest,
         Self::Unconfined,
+        Self::NoDataset,
         Self::EgressRule,
         Self::FolderEntry,
         Self::InvalidRequest,
@@ -58,6 +60,7 @@ impl Code {
             Self::ParentFolder => "GATE-006",
             Self::OutsideManifest => "GATE-007",
             Self::Unconfined => "GATE-008",
+            Self::NoDataset => "GATE-009",
             Self::EgressRule => "GATE-010",
             Self::FolderEntry => "GATE-011",
             Self::InvalidRequest => "GATE-020",

@@ -29,6 +29,12 @@ impl Schema {
         Ok(Self { validator: Arc::new(validator) })
     }
 
+    /// Whether nothing is wrong with `value`.
+    #[must_use]
+    pub fn admits(&self, value: &Value) -> bool {
+        self.validator.is_valid(&base::value::to_serde(value))
+    }
+
     /// All that is wrong with `value`, in one line; the values themselves are masked.
     pub fn check(&self, value: &Value) -> Result<(), String> {
         let value = base::value::to_serde(value);

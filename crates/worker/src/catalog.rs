@@ -37,6 +37,9 @@ pub struct Capabilities {
     pub destinations: Vec<String>,
     /// `read`: files below the folders that the site's configuration names.
     pub files: Vec<FileAccess>,
+    /// `read`: the datasets that the site's configuration declares.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<FileAccess>,
     /// Names of secrets.
     pub secrets: Vec<String>,
 }
@@ -191,7 +194,7 @@ mod tests {
     fn every_shipped_function_is_in_the_catalog() {
         let catalog = Catalog::shipped();
         let names: Vec<String> = catalog.names().iter().map(ToString::to_string).collect();
-        let expected = ["csv", "echo", "notify", "now", "random", "uuid"];
+        let expected = ["csv", "dataset", "echo", "notify", "now", "random", "uuid"];
         assert_eq!(names, expected.map(|name| format!("{name}:1.0.0@default")));
         for (reference, manifest) in catalog.names().iter().zip(manifests()) {
             let told = catalog.function(reference).expect("a listed function");

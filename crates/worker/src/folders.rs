@@ -55,6 +55,16 @@ pub(crate) struct Opened {
     pub(crate) rule: String,
 }
 
+/// Why a file below a folder is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// By a link.
+    LeadsOut,
+    NotAFile,
+    Missing,
+    Unreadable(io::ErrorKind),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("{}", outside(path))]
@@ -110,22 +120,12 @@ impl Folders {
         }
         let (number, folder, rest) =
             self.find(path).ok_or_else(|| OpenError::Outside { path: shown() })?;
-        let failed = |error: &io::Error| match error.kind() {
-            io::ErrorKind::NotFound => OpenError::Missing { path: shown() },
-            why => OpenError::Unreadable { path: shown(), why },
-        };
-        let root = folder.path.canonicalize().map_err(|error| failed(&error))?;
-        let real = root.join(rest).canonicalize().map_err(|error| failed(&error))?;
-        if !real.starts_with(&root) {
-            return Err(OpenError::LeadsOut { path: shown() });
-        }
-        let file = open_itself(&real).map_err(|error| failed(&error))?;
-        if !where_it_is(&file, &real).map_err(|error| failed(&error))?.starts_with(&root) {
-            return Err(OpenError::LeadsOut { path: shown() });
-        }
-        if !file.metadata().map_err(|error| failed(&error))?.is_file() {
-            return Err(OpenError::NotAFile { path: shown() });
-        }
+        let file = open_below(&folder.path, &rest).map_err(|closed| match closed {
+            Closed::LeadsOut => OpenError::LeadsOut { path: shown() },
+            Closed::NotAFile => OpenError::NotAFile { path: shown() },
+            Closed::Missing => OpenError::Missing { path: shown() },
+            Closed::Unreadable(why) => OpenError::Unreadable { path: shown(), why },
+        })?;
         let name = folder.name.as_deref();
         let rule = format!(
             "files entry {number}: {}",
@@ -145,6 +145,32 @@ impl Folders {
             };
             Some((at + 1, folder, path.strip_prefix(root).ok()?.to_owned()))
         })
+    }
+}
+
+/// Opens a file that lies below a folder, links and all.
+pub(crate) fn open_below(folder: &Path, rest: &Path) -> Result<File, Closed> {
+    let root = folder.canonicalize()?;
+    let real = root.join(rest).canonicalize()?;
+    if !real.starts_with(&root) {
+        return Err(Closed::LeadsOut);
+    }
+    let file = open_itself(&real)?;
+    if !where_it_is(&file, &real)?.starts_with(&root) {
+        return Err(Closed::LeadsOut);
+    }
+    if !file.metadata()?.is_file() {
+        return Err(Closed::NotAFile);
+    }
+    Ok(file)
+}
+
+impl From<io::Error> for Closed {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            why => Self::Unreadable(why),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing here keeps anything.
 
 pub mod catalog;
+pub mod datasets;
 pub mod folders;
 pub mod functions;
 
@@ -17,6 +18,7 @@ mod sealed;
 mod worker;
 
 pub use catalog::{Capabilities, Catalog, FunctionManifest};
+pub use datasets::{Dataset, Datasets, Look};
 pub use fetch::Wanted;
 pub use folders::{Folder, FolderError, Folders};
 pub use process::{Logs, NoLogs, Scripts};

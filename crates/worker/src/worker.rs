@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::authentication::Tokens;
 use crate::catalog::{Catalog, Found};
+use crate::datasets::Datasets;
 use crate::folders::Folders;
 use crate::functions::{Done, Reach, World};
 use crate::process::{self, Given, Left, Logs, Place, Scripts};
@@ -26,13 +27,15 @@ use crate::{http, sealed};
 pub struct Config {
     /// Below these, functions may read files.
     pub folders: Folders,
+    /// What its owner lets functions read by name.
+    pub datasets: Datasets,
     /// Files read at once. Each keeps a thread busy and its rows in memory; more wait.
     pub files_max: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { folders: Folders::default(), files_max: 4 }
+        Self { folders: Folders::default(), datasets: Datasets::default(), files_max: 4 }
     }
 }
 
@@ -79,6 +82,7 @@ impl Worker {
         let world = World {
             gate: Arc::clone(&gate),
             folders: Arc::new(config.folders),
+            datasets: config.datasets,
             files: Arc::new(files),
             clock: Arc::clone(&ports.clock),
             random: Arc::clone(&ports.random),

@@ -9,11 +9,13 @@ use futures::future::BoxFuture;
 use gateway::{Permit, Ruling};
 
 pub mod csv;
+pub mod dataset;
 pub mod echo;
 pub mod notify;
 pub mod now;
 pub mod random;
 mod reach;
+pub(crate) mod reading;
 pub mod uuid;
 
 pub(crate) use reach::{Granted, Reach, World};
@@ -33,8 +35,15 @@ pub(crate) trait Function: Send + Sync {
 }
 
 /// All functions of this binary.
-pub(crate) const SHIPPED: [&dyn Function; 6] =
-    [&csv::Csv, &echo::Echo, &notify::Notify, &now::Now, &random::Random, &uuid::Uuid];
+pub(crate) const SHIPPED: [&dyn Function; 7] = [
+    &csv::Csv,
+    &dataset::Dataset,
+    &echo::Echo,
+    &notify::Notify,
+    &now::Now,
+    &random::Random,
+    &uuid::Uuid,
+];
 
 /// What came of a function.
 #[derive(Debug)]

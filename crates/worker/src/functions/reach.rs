@@ -5,10 +5,11 @@ use std::sync::Arc;
 use base::{Clock, ErrorType, Fault, Random, Timestamp};
 use engine::effect::Perform;
 use gateway::decide::DENIED;
-use gateway::{Answer, Code, Destinations, Gate, OutRequest};
+use gateway::{Answer, Code, Destinations, Gate, Incoming, OutError, OutRequest, Ruling};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::catalog::{Capabilities, FileAccess};
+use crate::datasets::Datasets;
 use crate::folders::Folders;
 use crate::worker::caller;
 
@@ -16,6 +17,7 @@ use crate::worker::caller;
 pub(crate) struct World {
     pub(crate) gate: Arc<Gate>,
     pub(crate) folders: Arc<Folders>,
+    pub(crate) datasets: Datasets,
     pub(crate) files: Arc<Semaphore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -32,6 +34,7 @@ impl std::fmt::Debug for World {
 pub(crate) struct Granted {
     destinations: Destinations,
     may_read: bool,
+    may_read_datasets: bool,
 }
 
 impl Granted {
@@ -42,6 +45,7 @@ impl Granted {
         Ok(Self {
             destinations: Destinations::parse(destinations)?,
             may_read: capabilities.files.contains(&FileAccess::Read),
+            may_read_datasets: capabilities.datasets.contains(&FileAccess::Read),
         })
     }
 }
@@ -79,6 +83,15 @@ impl Reach {
         }
     }
 
+    /// The datasets of the site's configuration; none where the manifest does not read them.
+    pub(crate) fn datasets(&self) -> Datasets {
+        if self.granted.may_read_datasets {
+            self.world.datasets.clone()
+        } else {
+            Datasets::default()
+        }
+    }
+
     /// A turn at reading a file: each keeps a thread busy and its rows in memory.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // Never closed.
@@ -88,16 +101,29 @@ impl Reach {
     /// Sends a request where both the manifest and the site's egress map allow it. A redirect is not
     /// followed: it might lead out of the manifest.
     pub(crate) async fn request(&self, request: OutRequest) -> Result<Answer, Fault> {
-        if !self.granted.destinations.contain(request.destination()) {
-            let detail = format!(
-                "{}: the function's manifest does not name `{}`",
-                Code::OutsideManifest,
-                request.destination()
-            );
-            return Err(Fault::new(ErrorType::Authorization, detail).with_title(DENIED));
-        }
-        let request = request.with_redirects(false);
+        let request = self.within(request)?;
         Ok(self.world.gate.request(caller(&self.effect), request).await)
+    }
+
+    /// The same for an answer that is read as it comes.
+    pub(crate) async fn open(
+        &self,
+        request: OutRequest,
+    ) -> Result<(Result<Incoming<'_>, OutError>, Ruling), Fault> {
+        let request = self.within(request)?;
+        Ok(self.world.gate.open(caller(&self.effect), request).await)
+    }
+
+    fn within(&self, request: OutRequest) -> Result<OutRequest, Fault> {
+        if self.granted.destinations.contain(request.destination()) {
+            return Ok(request.with_redirects(false));
+        }
+        let detail = format!(
+            "{}: the function's manifest does not name `{}`",
+            Code::OutsideManifest,
+            request.destination()
+        );
+        Err(Fault::new(ErrorType::Authorization, detail).with_title(DENIED))
     }
 }
 
@@ -124,12 +150,18 @@ mod tests {
         let world = World {
             gate: Arc::new(gate),
             folders: Arc::new(folders.expect("a folder")),
+            datasets: Datasets::default(),
             files: Arc::new(Semaphore::new(1)),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         };
         let destinations = destinations.iter().map(|it| (*it).to_owned()).collect();
-        let granted = Granted::parse(&Capabilities { destinations, files, secrets: Vec::new() });
+        let granted = Granted::parse(&Capabilities {
+            destinations,
+            files,
+            datasets: Vec::new(),
+            secrets: Vec::new(),
+        });
         let run = RunId::new(Timestamp::from_millis(0), &SystemRandom);
         let activation = Activation::root().task("call", 1);
         let function = base::FunctionRef::parse("f:1.0.0@default").expect("a reference");

@@ -1,6 +1,7 @@
 //! The worker over real sockets and real files.
 
 mod authentication;
+mod dataset;
 mod file;
 mod functions;
 mod http;

@@ -8,12 +8,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::limits::LIST_BYTES_MAX;
 use base::value::{array, as_array, as_i64, as_str, get, int, object, string};
 use base::{ErrorType, Fault, Value};
-use engine::list::{ListWriter, Lists};
+use engine::list::Lists;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use gateway::Permit;
@@ -21,11 +20,14 @@ use gateway::decide::DENIED;
 
 use self::records::{Next, Records};
 use self::rows::{Columns, Shape};
+use super::reading::{
+    BAD_LISTED_MAX, CELLS_MAX, CancelOnDrop, Cancelled, ROWS_MAX, Rows, too_large,
+};
 use super::{Done, Function, Reach};
 use crate::folders::{Folders, OpenError, Opened};
 
-mod records;
-mod rows;
+pub(crate) mod records;
+pub(crate) mod rows;
 
 pub const MANIFEST: &str = include_str!("csv.json");
 
@@ -34,15 +36,6 @@ pub const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// The largest file that is streamed. Its rows are larger as JSON, and must fit into a list.
 pub const STREAMED_BYTES_MAX: u64 = LIST_BYTES_MAX;
-
-/// Bad rows that are listed of a file that is streamed: enough to see what is wrong with it.
-pub const STREAMED_BAD_MAX: usize = 1_000;
-
-/// Fields of all rows together: at about 100 bytes each this is 1 GB, as much as a value may have.
-pub const CELLS_MAX: usize = 10_000_000;
-
-/// Rows, good and bad: a loop over more is better a loop over files.
-pub const ROWS_MAX: u64 = 1_000_000;
 
 pub(crate) struct Csv;
 
@@ -69,37 +62,12 @@ impl Function for Csv {
 
 async fn run(folders: Arc<Folders>, input: Value, lists: Lists) -> Done {
     let cancelled = CancelOnDrop::default();
-    let flag = Arc::clone(&cancelled.0);
-    let work = tokio::task::spawn_blocking(move || read_path(&folders, &input, &lists, flag));
+    let flag = cancelled.flag();
+    let work = tokio::task::spawn_blocking(move || read_path(&folders, &input, &lists, &flag));
     work.await.unwrap_or_else(|error| {
         let fault = Fault::new(ErrorType::Runtime, format!("reading the file broke off: {error}"));
         Done::Ended { result: Err(fault), rule: None }
     })
-}
-
-/// Tells the thread that reads when nobody waits for the rows any more.
-#[derive(Default)]
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A file that ends in an error once it is cancelled.
-struct Cancellable {
-    file: io::Take<File>,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Read for Cancellable {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(io::Error::other("cancelled"));
-        }
-        self.file.read(into)
-    }
 }
 
 /// The arguments, after their schema.
@@ -118,15 +86,15 @@ enum Header {
     Names(Vec<String>),
 }
 
-fn read_path(folders: &Folders, input: &Value, lists: &Lists, cancelled: Arc<AtomicBool>) -> Done {
+fn read_path(folders: &Folders, input: &Value, lists: &Lists, cancelled: &Cancelled) -> Done {
     let path = get(input, "path").and_then(as_str).unwrap_or_default();
     let Opened { file, rule } = match folders.open(path) {
         Ok(opened) => opened,
         Err(error) => return refused(&error),
     };
     let arguments = Arguments::of(input);
-    let rows = if arguments.stream { lists.begin().map(Rows::Away) } else { Ok(Rows::default()) };
-    let result = rows.and_then(|rows| read_file(file, path, &arguments, rows, cancelled));
+    let result = Rows::begin(arguments.stream, lists)
+        .and_then(|rows| read_file(file, path, &arguments, rows, cancelled));
     Done::Ended { result, rule: Some(rule) }
 }
 
@@ -149,7 +117,7 @@ fn read_file(
     path: &str,
     arguments: &Arguments,
     rows: Rows,
-    cancelled: Arc<AtomicBool>,
+    cancelled: &Cancelled,
 ) -> Result<Value, Fault> {
     let unreadable = |error: io::Error| {
         Fault::new(ErrorType::Runtime, format!("cannot read `{path}`: {}", error.kind()))
@@ -163,7 +131,7 @@ fn read_file(
         return Err(too_large(format!("`{path}` has {bytes} bytes, more than {bytes_max}; {way}")));
     }
     // A file that grows meanwhile is read up to the limit.
-    let source = Cancellable { file: file.take(bytes_max), cancelled };
+    let source = cancelled.over(file.take(bytes_max));
     read_rows(source, path, arguments, rows, unreadable)
 }
 
@@ -208,18 +176,6 @@ fn read_rows(
     found.into_value()
 }
 
-/// Where good rows go.
-enum Rows {
-    Here(Vec<Value>),
-    Away(ListWriter),
-}
-
-impl Default for Rows {
-    fn default() -> Self {
-        Self::Here(Vec::new())
-    }
-}
-
 /// What has been read so far.
 struct Found {
     rows: Rows,
@@ -236,11 +192,8 @@ impl Found {
     }
 
     fn is_too_much(&self) -> bool {
-        match &self.rows {
-            Rows::Here(_) => self.read > ROWS_MAX || self.cells > CELLS_MAX,
-            // The writer knows its own limit.
-            Rows::Away(_) => false,
-        }
+        // The writer of a list knows its own limit.
+        self.rows.is_here() && (self.read > ROWS_MAX || self.cells > CELLS_MAX)
     }
 
     fn take<R>(
@@ -257,16 +210,11 @@ impl Found {
         match row {
             Ok(row) => {
                 self.count += 1;
-                match &mut self.rows {
-                    Rows::Here(rows) => {
-                        self.cells += records.len();
-                        rows.push(row);
-                    }
-                    Rows::Away(writer) => writer.push(&row)?,
-                }
+                self.cells += records.len();
+                self.rows.push(row)?;
             }
             Err(reason) => {
-                if matches!(self.rows, Rows::Here(_)) || self.bad.len() < STREAMED_BAD_MAX {
+                if self.rows.is_here() || self.bad.len() < BAD_LISTED_MAX {
                     self.bad.push(bad_row(self.read, records.line(), &reason));
                 }
             }
@@ -275,12 +223,8 @@ impl Found {
     }
 
     fn into_value(self) -> Result<Value, Fault> {
-        let rows = match self.rows {
-            Rows::Here(rows) => array(rows),
-            Rows::Away(writer) => writer.finish()?,
-        };
         Ok(object([
-            ("rows", rows),
+            ("rows", self.rows.into_value()?),
             ("count", number(self.count)),
             ("read", number(self.read)),
             ("bad", array(self.bad)),
@@ -291,25 +235,42 @@ impl Found {
 
 /// The names of the columns, from the file itself. An empty file has none, and no rows either.
 fn first_line<R: Read>(records: &mut Records<R>, path: &str) -> io::Result<Result<Columns, Fault>> {
-    let wrong = |what: &str, line| {
+    let named = header(records)?.map_err(|UnnamedColumns { line, what }| {
         let detail = format!(
             "line {line} of `{path}` does not name the columns: {what}; write the names into `header`, or leave lines out with `skip`"
         );
-        Err(Fault::new(ErrorType::Validation, detail))
-    };
-    Ok(match records.next()? {
-        None => Ok(Columns::unnamed()),
-        Some(Next::Bad(reason)) => wrong(&reason.to_string(), records.line()),
-        Some(Next::Row) => {
-            let mut seen = std::collections::HashSet::new();
-            if let Some(at) = records.fields().position(str::is_empty) {
-                wrong(&format!("column {} has no name", at + 1), records.line())
-            } else if let Some(at) = records.fields().position(|name| !seen.insert(name)) {
-                wrong(&format!("column {} has the name of an earlier one", at + 1), records.line())
-            } else {
-                Ok(Columns::named(records.fields()))
-            }
+        Fault::new(ErrorType::Validation, detail)
+    });
+    Ok(named.map(|named| match named {
+        None => Columns::unnamed(),
+        Some(names) => Columns::named(names.iter().map(String::as_str)),
+    }))
+}
+
+/// Why a line does not name the columns.
+pub(crate) struct UnnamedColumns {
+    pub(crate) line: u64,
+    pub(crate) what: String,
+}
+
+/// The names that the next row gives the columns; none where there is no row.
+pub(crate) fn header<R: Read>(
+    records: &mut Records<R>,
+) -> io::Result<Result<Option<Vec<String>>, UnnamedColumns>> {
+    let Some(next) = records.next()? else { return Ok(Ok(None)) };
+    let line = records.line();
+    if let Next::Bad(reason) = next {
+        return Ok(Err(UnnamedColumns { line, what: reason.to_string() }));
+    }
+    let wrong = records.fields().position(str::is_empty).map(|at| (at, "no name"));
+    let mut seen = std::collections::HashSet::new();
+    let mut twice = || records.fields().position(|name| !seen.insert(name));
+    let wrong = wrong.or_else(|| Some((twice()?, "the name of an earlier one")));
+    Ok(match wrong {
+        Some((at, what)) => {
+            Err(UnnamedColumns { line, what: format!("column {} has {what}", at + 1) })
         }
+        None => Ok(Some(records.fields().map(str::to_owned).collect())),
     })
 }
 
@@ -317,12 +278,8 @@ fn bad_row(row: u64, line: u64, reason: &str) -> Value {
     object([("row", number(row)), ("line", number(line)), ("reason", string(reason))])
 }
 
-fn number(count: u64) -> Value {
+pub(crate) fn number(count: u64) -> Value {
     int(i64::try_from(count).expect("rows and lines of a file of 16 GiB"))
-}
-
-fn too_large(detail: String) -> Fault {
-    Fault::new(ErrorType::Runtime, detail).with_status(413).with_title("File too large")
 }
 
 impl Arguments {
@@ -350,7 +307,7 @@ impl Arguments {
 }
 
 /// A whole number that is not negative. In JSON `2.0` is one too.
-fn whole(value: &Value) -> Option<u64> {
+pub(crate) fn whole(value: &Value) -> Option<u64> {
     if let Some(int) = as_i64(value) {
         return u64::try_from(int).ok();
     }
@@ -467,19 +424,5 @@ mod tests {
         let row = ",".repeat(2_000) + "\n";
         let fields = row.repeat(CELLS_MAX / 2_001 + 1);
         assert!(read(r#"{"header":false}"#, fields.as_bytes()).is_err());
-    }
-
-    /// Mutation: hold the whole file before the first row.
-    #[test]
-    fn a_cancelled_file_is_not_read_to_its_end() {
-        let mut file = tempfile::tempfile().expect("a file");
-        io::Write::write_all(&mut file, "1\n".repeat(1_000_000).as_bytes()).expect("written");
-        io::Seek::rewind(&mut file).expect("rewound");
-        let guard = CancelOnDrop::default();
-        let mut source =
-            Cancellable { file: file.take(FILE_BYTES_MAX), cancelled: Arc::clone(&guard.0) };
-        assert!(source.read(&mut [0; 10]).is_ok());
-        drop(guard);
-        assert!(source.read(&mut [0; 10]).is_err());
     }
 }

@@ -8,16 +8,16 @@ use std::fmt;
 use std::io::{self, Read};
 
 /// The longest row. Longer ones are bad.
-pub(super) const ROW_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const ROW_BYTES_MAX: usize = 1024 * 1024;
 
 /// Fields of one row, as many as the widest tables that people make by hand or by machine.
-pub(super) const FIELDS_MAX: usize = 4096;
+pub(crate) const FIELDS_MAX: usize = 4096;
 
 /// Bytes asked from the file at once: large enough that the calls do not count.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Rows from bytes. Holds one row and one chunk.
-pub(super) struct Records<R> {
+pub(crate) struct Records<R> {
     source: R,
     delimiter: u8,
     buffer: Vec<u8>,
@@ -35,14 +35,14 @@ pub(super) struct Records<R> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Its fields are in the reader until the next call.
     Row,
     Bad(BadRow),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadRow {
+pub(crate) enum BadRow {
     Unclosed,
     AfterQuote,
     TooLong,
@@ -68,7 +68,7 @@ enum State {
 }
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(source: R, delimiter: u8) -> Self {
+    pub(crate) fn new(source: R, delimiter: u8) -> Self {
         Self {
             source,
             delimiter,
@@ -83,7 +83,7 @@ impl<R: Read> Records<R> {
     }
 
     /// To be asked first. Steps over the mark of UTF-8 at the beginning.
-    pub(super) fn is_utf16(&mut self) -> io::Result<bool> {
+    pub(crate) fn is_utf16(&mut self) -> io::Result<bool> {
         let mut head = [None; 3];
         for (at, byte) in head.iter_mut().enumerate() {
             *byte = self.byte(at)?;
@@ -95,7 +95,7 @@ impl<R: Read> Records<R> {
     }
 
     /// Steps over one line as it is, quotes or not. `false` at the end of the file.
-    pub(super) fn skip_line(&mut self) -> io::Result<bool> {
+    pub(crate) fn skip_line(&mut self) -> io::Result<bool> {
         while let Some(byte) = self.byte(0)? {
             self.start += 1;
             if byte == b'\r' && self.byte(0)? == Some(b'\n') {
@@ -110,7 +110,7 @@ impl<R: Read> Records<R> {
     }
 
     /// The next row, or `None` at the end of the file.
-    pub(super) fn next(&mut self) -> io::Result<Option<Next>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Next>> {
         loop {
             self.line = self.line_next;
             match self.scan()? {
@@ -232,18 +232,18 @@ impl<R: Read> Records<R> {
 
 impl<R> Records<R> {
     /// The fields of the row that `next` gave last.
-    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let slices = starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end]);
         slices.map(|bytes| std::str::from_utf8(bytes).expect("checked for every row that is given"))
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// The line on which the current row began; the first is 1.
-    pub(super) fn line(&self) -> u64 {
+    pub(crate) fn line(&self) -> u64 {
         self.line
     }
 }

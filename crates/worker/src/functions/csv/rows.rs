@@ -6,7 +6,7 @@ use base::value::{Map, Num, array, int, string};
 use super::records::Records;
 
 /// The columns of a file.
-pub(super) enum Columns {
+pub(crate) enum Columns {
     Named(Vec<Value>),
     /// As many as the first good row has.
     Unnamed {
@@ -15,17 +15,17 @@ pub(super) enum Columns {
 }
 
 /// How rows are made.
-pub(super) struct Shape {
+pub(crate) struct Shape {
     columns: Columns,
     infer: bool,
 }
 
 impl Columns {
-    pub(super) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         Self::Named(names.map(string).collect())
     }
 
-    pub(super) fn unnamed() -> Self {
+    pub(crate) fn unnamed() -> Self {
         Self::Unnamed { width: None }
     }
 
@@ -38,12 +38,12 @@ impl Columns {
 }
 
 impl Shape {
-    pub(super) fn new(columns: Columns, infer: bool) -> Self {
+    pub(crate) fn new(columns: Columns, infer: bool) -> Self {
         Self { columns, infer }
     }
 
     /// The current row as a value, or why it is none.
-    pub(super) fn row<R>(&mut self, records: &Records<R>) -> Result<Value, String> {
+    pub(crate) fn row<R>(&mut self, records: &Records<R>) -> Result<Value, String> {
         let found = records.len();
         let width = self.columns.width(found);
         if found != width {
@@ -66,20 +66,28 @@ impl Shape {
 /// A number where the text is spelled like one of JSON and nothing is lost, `null` where it is
 /// empty, else the text. So `007`, `1,5`, `NaN` and card numbers of 20 digits stay text.
 fn infer(text: &str) -> Value {
-    let plain = text.trim_matches([' ', '\t']);
-    if plain.is_empty() {
+    if plain(text).is_empty() {
         return Value::Null;
     }
+    number(text).unwrap_or_else(|| string(text))
+}
+
+/// A text without what pads it.
+pub(crate) fn plain(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
+}
+
+/// The number that a text spells as JSON does, where nothing of it is lost.
+pub(crate) fn number(text: &str) -> Option<Value> {
+    let plain = plain(text);
     if !is_json_number(plain.as_bytes()) {
-        return string(text);
+        return None;
     }
     if plain.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
-        return plain.parse().map_or_else(|_| string(text), int);
+        return plain.parse().ok().map(int);
     }
-    match plain.parse::<f64>() {
-        Ok(float) if float.is_finite() => Value::Num(Num::Float(float)),
-        _ => string(text),
-    }
+    let float = plain.parse::<f64>().ok().filter(|float| float.is_finite());
+    float.map(|float| Value::Num(Num::Float(float)))
 }
 
 /// `-`? (`0` or digits without leading zero) (`.` digits)? (`e` sign? digits)?

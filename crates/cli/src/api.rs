@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::exchange::{FILE_TYPE, REST_HEADER};
 use wire::{
-    ACTOR_HEADER, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown,
-    ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate,
-    OrderExplained, OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive,
-    RunCommand, RunDetail, RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet,
-    SecretView, SiteAdopt, SiteCordon, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag,
-    SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, DatasetView, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted,
+    ExchangeDown, ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView,
+    OrderCreate, OrderExplained, OrderView, Page, PlacementView, RecoveryEnd, RecoveryView,
+    RecoveryWaive, RunCommand, RunDetail, RunEventView, RunExplained, RunStart, RunView,
+    SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteDataset, SiteLeave, SiteLeft,
+    SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version,
+    Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -268,6 +268,15 @@ impl Api {
         let mut query = Query::default();
         which.add_to(&mut query);
         self.client.events(&self.path("events/follow", &query), after).await
+    }
+
+    pub async fn dataset_list(&self, part: &Part) -> Outcome<Page<DatasetView>> {
+        self.ask(self.path("datasets", &part.query())).await
+    }
+
+    /// Of a hub.
+    pub async fn site_dataset_list(&self, part: &Part) -> Outcome<Page<SiteDataset>> {
+        self.ask(format!("/api/v1/datasets{}", part.query().0)).await
     }
 
     pub async fn secret_list(&self, part: &Part) -> Outcome<Page<SecretView>> {

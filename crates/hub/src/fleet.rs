@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use base::stream::{PerStream, Stream};
-use base::{By, SiteName, Timestamp};
+use base::{By, Digest, SiteName, Timestamp};
 use link::hub::{SeatDoc, Suspicion};
 use server::Refusal;
 use store::{Op, Preconditions, SiteRow};
 use wire::edition::Content;
-use wire::link::Failed;
+use wire::link::{Dataset, Failed};
 use wire::{
-    DesiredFailed, DesiredState, HubHealth, Page, ProblemCode, SiteCarried, SiteDesired, SiteState,
-    SiteView,
+    DesiredFailed, DesiredState, HubHealth, Page, ProblemCode, SiteCarried, SiteDataset,
+    SiteDesired, SiteState, SiteView,
 };
 
 use crate::Hub;
@@ -50,6 +50,16 @@ impl Hub {
         let next = rows.last().filter(|_| has_more).map(|last| last.site.to_string());
         let items: Result<_, DeskError> = rows.into_iter().map(|row| self.view(row)).collect();
         Ok(Page { items: items?, next })
+    }
+
+    /// What sites have told of their data, site by site: a page is one of sites.
+    pub(crate) async fn dataset_list(
+        &self,
+        after: Option<SiteName>,
+        limit: u32,
+    ) -> Result<Page<SiteDataset>, Refusal> {
+        let Page { items, next } = self.site_list(after, limit).await?;
+        Ok(Page { items: items.into_iter().flat_map(|site| site.datasets).collect(), next })
     }
 
     /// Changes the marks of a site: those that are given, and those that go.
@@ -160,6 +170,7 @@ impl Hub {
                 written_at: it.written_at.to_string(),
             }),
             trouble: trouble(&row.site, &doc, &seat),
+            datasets: datasets_of(&row.site, &seat, state),
         })
     }
 }
@@ -197,7 +208,8 @@ fn desired_of(edition: u64, content: &Content, seat: &SeatDoc) -> Option<SiteDes
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let workflows = count(content.workflows.len());
     let said = seat.health.as_ref();
-    if workflows == 0 && said.is_none_or(|said| said.content == Some(content.digest())) {
+    let is_of_it = |it: Digest| it == content.digest();
+    if workflows == 0 && said.is_none_or(|said| said.content.is_none_or(is_of_it)) {
         return None;
     }
     let Some(said) = said.filter(|said| said.content == Some(content.digest())) else {
@@ -208,6 +220,20 @@ fn desired_of(edition: u64, content: &Content, seat: &SeatDoc) -> Option<SiteDes
     let failed: Vec<DesiredFailed> = said.failed.iter().map(failed_view).collect();
     let state = DesiredState::of(said.waiting, !failed.is_empty());
     Some(SiteDesired { state, edition, workflows, waiting: said.waiting, failed })
+}
+
+/// What the site has told of its data, as old as it was last heard.
+fn datasets_of(site: &SiteName, seat: &SeatDoc, state: SiteState) -> Vec<SiteDataset> {
+    let heard_at = seat.heard_at.filter(|_| state != SiteState::Online);
+    let view = |it: &Dataset| SiteDataset {
+        site: site.to_string(),
+        dataset: it.name.to_string(),
+        labels: it.labels.iter().map(ToString::to_string).collect(),
+        modified_at: it.modified_at.map(|at| at.to_string()),
+        known_since: seat.datasets_since.get(&it.name).map(ToString::to_string).unwrap_or_default(),
+        heard_at: heard_at.map(|at| at.to_string()),
+    };
+    seat.health.iter().flat_map(|health| &health.datasets).map(view).collect()
 }
 
 fn failed_view(failed: &Failed) -> DesiredFailed {

@@ -79,7 +79,8 @@ impl Kept {
 /// What is to be said apart from the streams: how the site is, and which text it wants next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Saying {
-    pub health: Health,
+    /// Nothing until the site has looked.
+    pub health: Option<Health>,
     pub want: Option<Want>,
 }
 
@@ -320,8 +321,9 @@ impl Session {
         }
         let Saying { health, want } = &self.saying;
         let said = self.said.take().unwrap_or_default();
-        if *health != said.health {
-            effects.push(Effect::Send(SiteFrame::Health(health.clone())));
+        // Also where there is nothing to tell, once: there may have been something before.
+        if let Some(health) = health.clone().filter(|health| said.health.as_ref() != Some(health)) {
+            effects.push(Effect::Send(SiteFrame::Health(health)));
         }
         if let Some(want) = want.filter(|want| said.want != Some(*want)) {
             effects.push(Effect::Send(SiteFrame::Want(want)));

@@ -23,7 +23,7 @@ use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wire::edition::{Head, Leaf, Placed};
-use wire::link::{Document, Failed, Health, Want};
+use wire::link::{Dataset, Document, Failed, Health, Want};
 use wire::{
     DesiredFailed, DesiredState, Finding, ProblemCode, Role, SiteDesired, WorkflowDocument,
     WorkflowSetApply,
@@ -52,6 +52,8 @@ pub(crate) struct Reconciler {
     pub refused: Refused,
     /// Told when something of the hub's is written down.
     pub came: Arc<Notify>,
+    /// What the hub is told of the site's data.
+    pub datasets: watch::Receiver<Vec<Dataset>>,
     /// What the line says for it.
     pub saying: watch::Sender<Saying>,
 }
@@ -66,7 +68,7 @@ struct Managed {
 
 impl Reconciler {
     /// Does what the hub wants, until `closing`.
-    pub(crate) async fn run(self, closing: CancellationToken) {
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
         // The edition whose texts alone are kept.
         let mut cleared = None;
         loop {
@@ -83,13 +85,19 @@ impl Reconciler {
             tokio::select! {
                 () = closing.cancelled() => return,
                 () = self.came.notified() => {}
+                // Nobody looks any more at the end only.
+                Ok(()) = self.datasets.changed() => {}
                 () = tokio::time::sleep(rest) => {}
             }
         }
     }
 
     async fn turn(&self, cleared: &mut Option<u64>) -> Result<(), Refusal> {
-        let Some((head, leaf)) = wanted(self.store.as_ref()).await? else { return Ok(()) };
+        let datasets = self.datasets.borrow().clone();
+        let Some((head, leaf)) = wanted(self.store.as_ref()).await? else {
+            self.say(Saying { health: Some(Health { datasets, ..Health::default() }), want: None });
+            return Ok(());
+        };
         let Leaf { content, .. } = leaf;
         let (refused, taken): (Vec<Placed>, Vec<Placed>) =
             content.workflows.iter().cloned().partition(|it| self.refused.contain(&key(it)));
@@ -121,13 +129,17 @@ impl Reconciler {
             }
         }
         let (edition, content) = (Some(head.number), Some(content.digest()));
-        let saying = Saying { health: Health { edition, content, waiting, failed }, want };
+        let health = Health { edition, content, waiting, failed, datasets };
+        self.say(Saying { health: Some(health), want });
+        Ok(())
+    }
+
+    fn say(&self, saying: Saying) {
         self.saying.send_if_modified(|said| {
             let is_new = *said != saying;
             *said = saying;
             is_new
         });
-        Ok(())
     }
 
     /// Whether all that should be here is, as it should be.
@@ -378,19 +390,18 @@ pub(crate) async fn view(store: &dyn Store, said: &Saying) -> Result<Option<Site
     let Some((head, leaf)) = wanted(store).await? else { return Ok(None) };
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let workflows = count(leaf.content.workflows.len());
-    let is_of_it = said.health.content == Some(leaf.content.digest());
-    let failed: Vec<DesiredFailed> = said
-        .health
-        .failed
+    let content = leaf.content.digest();
+    let health = said.health.as_ref().filter(|it| it.content == Some(content));
+    let failed: Vec<DesiredFailed> = health
         .iter()
-        .filter(|_| is_of_it)
+        .flat_map(|health| &health.failed)
         .map(|it| DesiredFailed {
             namespace: it.namespace.to_string(),
             workflow: it.name.to_string(),
             code: it.code.clone(),
         })
         .collect();
-    let waiting = if is_of_it { said.health.waiting } else { workflows };
+    let waiting = health.map_or(workflows, |health| health.waiting);
     let state = DesiredState::of(waiting, !failed.is_empty());
     Ok(Some(SiteDesired { state, edition: head.number, workflows, waiting, failed }))
 }

@@ -7,6 +7,7 @@ mod api;
 mod change;
 mod children;
 mod config;
+mod dataset;
 mod detail;
 mod edition;
 mod evaluate;

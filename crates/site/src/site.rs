@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{
     ApiKey, ExchangeDown, Health, ProblemCode, SiteLeft, SiteStatus, StoreCompacted, Version,
 };
-use worker::{Catalog, Worker};
+use worker::{Catalog, Datasets, Worker};
 
 use crate::api::router;
 use crate::change;
@@ -71,6 +71,7 @@ pub(crate) struct Inner {
     pub workflows: Workflows,
     pub runs: Runs,
     pub secrets: Keeper,
+    pub datasets: Datasets,
     pub custodian: Custodian,
     pub requests: Requests,
     pub keys: Keys,
@@ -136,8 +137,8 @@ impl Site {
         let catalog = Arc::new(Catalog::shipped());
         let (journals, refused) = (config.journals, config.refused.clone());
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
+        let (files, datasets) = (config.worker(), config.datasets.clone());
         let gate = Arc::new(Gate::new(config.egress, config.gate).counting(left));
-        let files = worker::Config { folders: config.folders, files_max: config.files_at_once };
         let scripts = config.scripts;
         let scripts = worker::Scripts::new(
             program.clone(),
@@ -223,6 +224,7 @@ impl Site {
             workflows,
             runs,
             secrets: keeper,
+            datasets,
             custodian,
             requests: Requests::default(),
             keys,
@@ -266,7 +268,8 @@ impl Site {
     pub async fn hold_line(&self) {
         if let Some(line) = &self.0.line {
             let (workflows, refused) = (self.0.workflows.clone(), self.0.refused.clone());
-            line.hold(self.0.runs.clone(), workflows, refused, self.0.closing.clone()).await;
+            let (runs, datasets) = (self.0.runs.clone(), self.0.datasets.clone());
+            line.hold(runs, workflows, refused, datasets, self.0.closing.clone()).await;
         }
     }
 

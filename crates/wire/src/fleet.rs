@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::RunStart;
+use crate::dataset::SiteDataset;
 use crate::exchange::SiteCarried;
 
 /// How a site is, for its hub. A site that is not heard is never called ready.
@@ -90,6 +91,9 @@ pub struct SiteView {
     /// What was last taken from a file of it. Apart from `heard_at`: nobody was heard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried: Option<SiteCarried>,
+    /// What it has declared and told of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<SiteDataset>,
     /// What is wrong with it, and the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -5,6 +5,7 @@
 //! year. Every field here is stable: it may be added to, not changed.
 
 pub mod compact;
+pub mod dataset;
 pub mod desired;
 pub mod edition;
 pub mod event;
@@ -27,6 +28,7 @@ pub mod store;
 pub mod workflow;
 
 pub use compact::StoreCompacted;
+pub use dataset::{DatasetState, DatasetView, SiteDataset};
 pub use desired::{
     DesiredApplied, DesiredApply, DesiredChange, DesiredKind, PlacementSites, PlacementView,
     SitePlan,

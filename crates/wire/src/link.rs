@@ -4,7 +4,10 @@
 //! knows bytes.
 
 pub use base::stream::{Head, PerStream, Stream};
-use base::{Digest, IncarnationId, Namespace, OrderId, SiteName, Timestamp, WorkflowName};
+use base::{
+    DatasetName, Digest, IncarnationId, Label, Namespace, OrderId, SiteName, Timestamp,
+    WorkflowName,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,6 +15,12 @@ use serde_json::value::RawValue;
 /// The version of frames that this binary speaks best, and all that it speaks.
 pub const VERSION: u32 = 1;
 pub const VERSIONS: [u32; 1] = [VERSION];
+
+/// Datasets that a site tells its hub of: with all that may fail, they fit into one frame.
+pub const DATASETS_TOLD_MAX: usize = 64;
+
+/// Labels of one dataset. More classes than this say nothing any more.
+pub const DATASET_LABELS_MAX: usize = 8;
 
 /// From the site.
 #[derive(Debug, Clone)]
@@ -113,6 +122,21 @@ pub struct Health {
     /// Workflows that cannot be there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<Failed>,
+    /// What the site's owner has declared and not kept from the hub.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<Dataset>,
+}
+
+/// That there is a dataset. Names and labels are what the owner chose to say; nothing of what it holds,
+/// where it lies or how large it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    pub name: DatasetName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label>,
+    /// A time and not an age, so that nothing is said where nothing has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_at: Option<Timestamp>,
 }
 
 /// Why a workflow of the hub is not at the site. Names are the hub's own; the code is one of a list.

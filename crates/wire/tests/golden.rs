@@ -6,13 +6,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use base::{Digest, IncarnationId, Namespace, OrderId, SiteName, Timestamp, WorkflowName};
+use base::{
+    DatasetName, Digest, IncarnationId, Label, Namespace, OrderId, SiteName, Timestamp,
+    WorkflowName,
+};
 use isonomy_wire::edition;
 use isonomy_wire::exchange::{Begins, Down, Up};
 use isonomy_wire::join::HubSealingSaid;
 use isonomy_wire::link::{
-    Acknowledged, Ancestor, Begin, Document, Edition, Entries, Failed, Have, Head, Health, Hello,
-    HubFrame, Order, Orders, PerStream, Proof, Prove, Ready, Refuse, RefuseCode, Refused,
+    Acknowledged, Ancestor, Begin, Dataset, Document, Edition, Entries, Failed, Have, Head, Health,
+    Hello, HubFrame, Order, Orders, PerStream, Proof, Prove, Ready, Refuse, RefuseCode, Refused,
     RefusedCode, Signed, SiteFrame, Stream, VERSION, Want, Welcome,
 };
 use isonomy_wire::order::{Receipt, ReceiptState};
@@ -72,7 +75,13 @@ fn health() -> Health {
         code: "workflow-invalid".to_owned(),
     };
     let content = Some(Digest::of(b"content"));
-    Health { edition: Some(7), content, waiting: 2, failed: vec![failed] }
+    let dataset = Dataset {
+        name: DatasetName::parse("patients").expect("a name"),
+        labels: vec![Label::parse("health").expect("a label")],
+        modified_at: Some(AT),
+    };
+    let (failed, datasets) = (vec![failed], vec![dataset]);
+    Health { edition: Some(7), content, waiting: 2, failed, datasets }
 }
 
 fn site_frames() -> BTreeMap<&'static str, SiteFrame> {

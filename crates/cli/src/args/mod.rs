@@ -1,6 +1,7 @@
 //! What can be typed. The reference is `docs/reference/commands.md`.
 
 pub mod author;
+pub mod dataset;
 pub mod events;
 pub mod exchange;
 pub mod hub;
@@ -95,6 +96,8 @@ pub enum Command {
     Test(test::TestArgs),
     /// Set, list and delete the secrets that workflows use
     Secrets(secrets::SecretsArgs),
+    /// List the data that workflows may read by name
+    Datasets(dataset::DatasetsArgs),
     /// Check, back up, restore, export and compact a site's store
     Store(store::StoreArgs),
     /// Make and keep a hub, and let sites join it

@@ -4,6 +4,7 @@ pub mod apply;
 mod compact;
 pub mod completions;
 pub mod context;
+pub mod datasets;
 pub mod desired;
 pub mod dev;
 mod drain;
@@ -69,6 +70,7 @@ pub fn perform(cli: Cli) -> Outcome {
         }
         Command::Test(args) => test::test(&global, &args),
         Command::Secrets(args) => runtime::client()?.block_on(secrets::secrets(&global, args)),
+        Command::Datasets(args) => runtime::client()?.block_on(datasets::datasets(&global, args)),
         Command::Store(args) => {
             let runtime = if args.is_here() { runtime::site()? } else { runtime::client()? };
             runtime.block_on(store::store(&global, args))

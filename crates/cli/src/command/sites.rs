@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use base::{Clock as _, SystemClock, Timestamp};
 use wire::{
-    SiteAdopt, SiteCarried, SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView,
+    SiteAdopt, SiteCarried, SiteCordon, SiteDataset, SiteDesired, SiteRevoke, SiteState, SiteTag,
+    SiteView,
 };
 
 use super::{drain, hub_api, pages, say_next};
@@ -100,6 +101,13 @@ pub fn desired_text(desired: &SiteDesired) -> String {
 
 pub fn failed_lines(desired: &SiteDesired) -> impl Iterator<Item = String> + '_ {
     desired.failed.iter().map(|it| format!("{}/{}: {}", it.namespace, it.workflow, it.code))
+}
+
+fn dataset_text(dataset: &SiteDataset, now: Timestamp) -> String {
+    let SiteDataset { dataset, labels, modified_at, .. } = dataset;
+    let labels = if labels.is_empty() { String::new() } else { format!(" [{}]", labels.join(" ")) };
+    let at = modified_at.as_deref().map(|at| format!(", changed {} ago", when::age(at, now)));
+    format!("{dataset}{labels}{}", at.unwrap_or_default())
 }
 
 fn numbers(counts: &BTreeMap<String, u64>) -> String {
@@ -213,6 +221,9 @@ fn show_text(view: &SiteView, now: Timestamp) -> String {
         line("desired", &desired_text(desired));
         failed_lines(desired).for_each(|failed| line("", &failed));
     }
+    for (at, dataset) in view.datasets.iter().enumerate() {
+        line(if at == 0 { "datasets" } else { "" }, &dataset_text(dataset, now));
+    }
     text
 }
 
@@ -235,6 +246,7 @@ mod tests {
             unread: BTreeMap::new(),
             desired: None,
             carried: None,
+            datasets: Vec::new(),
             trouble: None,
         }
     }

@@ -4,6 +4,7 @@
 mod apply;
 mod author;
 mod contract;
+mod datasets;
 mod desired;
 mod dev;
 mod exchange;

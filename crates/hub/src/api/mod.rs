@@ -1,5 +1,6 @@
 //! The HTTP API for people and their tools: thin endpoints, one file a noun. Sites come by another door.
 
+mod dataset;
 mod desired;
 mod doc;
 mod exchange;
@@ -48,6 +49,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(store::store_backup))
         .routes(routes!(exchange::exchange_import))
         .routes(routes!(exchange::exchange_export))
+        .routes(routes!(dataset::dataset_list))
         .routes(routes!(token::token_create))
         .routes(routes!(desired::desired_apply))
         .routes(routes!(desired::workflow_list))

@@ -69,7 +69,14 @@ fn shown(view: SiteView, caller: &Caller) -> SiteView {
         return view;
     }
     let none = BTreeMap::new;
-    SiteView { taken: none(), lost: none(), unread: none(), desired: None, ..view }
+    SiteView {
+        taken: none(),
+        lost: none(),
+        unread: none(),
+        desired: None,
+        datasets: Vec::new(),
+        ..view
+    }
 }
 
 /// Changes the marks of a site.

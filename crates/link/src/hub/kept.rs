@@ -1,15 +1,17 @@
 //! What a hub keeps of one site's line, in the words of the store.
 
+use std::collections::BTreeMap;
+
 use base::stream::{PerStream, Stream};
 use base::{
-    Digest, DocumentError, IncarnationId, OrderId, Outcome, RunId, SiteName, Timestamp, Unreadable,
-    document,
+    DatasetName, Digest, DocumentError, IncarnationId, OrderId, Outcome, RunId, SiteName,
+    Timestamp, Unreadable, document,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{EntryRow, Op, Store, StoreError};
-use wire::link::{Head, Health, Order};
+use wire::link::{Dataset, Head, Health, Order};
 use wire::order::Receipt;
 
 use super::Write;
@@ -85,6 +87,9 @@ pub struct SeatDoc {
     /// The life of the hub in which the site has handed over all that it held when it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<IncarnationId>,
+    /// Since when the hub knows of each dataset that `health` names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub datasets_since: BTreeMap<DatasetName, Timestamp>,
     /// When something was last written for it, but by a file.
     pub heard_at: Option<Timestamp>,
     /// What was last taken from a file.
@@ -166,6 +171,7 @@ impl SeatDoc {
         self.retire(before.filter(|before| Some(*before) != expected).as_slice());
         (self.quarantine, self.health) = (None, None);
         (self.doubt, self.settled) = (None, None);
+        self.datasets_since.clear();
     }
 
     /// What is to be committed where the site was there until `now`.
@@ -233,7 +239,7 @@ impl SeatDoc {
                 }
             }
             Write::Quarantine(suspicion) => self.quarantine = Some(*suspicion),
-            Write::Health(health) => self.health = Some(health.clone()),
+            Write::Health(health) => self.say(health, now),
             Write::Settled(hub) => self.settled = Some(*hub),
             Write::Doubt(suspicion) => {
                 self.doubt = Some(Doubt { suspicion: *suspicion, at: now });
@@ -242,6 +248,15 @@ impl SeatDoc {
                 self.carried_end(*number, *at, health.as_ref(), now);
             }
         }
+    }
+
+    fn say(&mut self, health: &Health, now: Timestamp) {
+        let since = |it: &Dataset| {
+            let known = self.datasets_since.get(&it.name).copied();
+            (it.name.clone(), known.unwrap_or(now))
+        };
+        self.datasets_since = health.datasets.iter().map(since).collect();
+        self.health = Some(health.clone());
     }
 
     /// Of an older file nothing counts that is only true of a moment.
@@ -256,7 +271,9 @@ impl SeatDoc {
         let is_newer = |it: &CarriedDoc| it.incarnation != incarnation || it.number < number;
         if self.carried.as_ref().is_none_or(is_newer) {
             self.carried = Some(CarriedDoc { incarnation, number, written_at, at });
-            self.health = health.cloned().or(self.health.take());
+            if let Some(health) = health {
+                self.say(health, at);
+            }
             self.doubt = None;
         }
     }
@@ -329,4 +346,37 @@ pub async fn orders(store: &dyn Store, site: &SiteName) -> Result<Vec<Order>, St
         Some(Order { id: row.order, order: RawValue::from_string(text).ok()? })
     };
     Ok(rows.into_iter().filter_map(order).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Label;
+
+    use super::*;
+
+    /// Mutation: begin anew with every word of a site, or keep since when of what is gone.
+    #[test]
+    fn a_dataset_is_known_since_it_was_told_first() {
+        let site = SiteName::parse("clinic-1").expect("a name");
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+        let dataset = |name: &str| Dataset {
+            name: DatasetName::parse(name).expect("a name"),
+            labels: vec![Label::parse("health").expect("a label")],
+            modified_at: None,
+        };
+        let mut doc = SeatDoc::default();
+        let mut tell = |names: &[&str], seconds| {
+            let datasets = names.iter().map(|name| dataset(name)).collect();
+            doc.ops(&site, &Write::Health(Health { datasets, ..Health::default() }), at(seconds));
+            let since = doc.datasets_since.iter();
+            since.map(|(name, at)| (name.to_string(), at.as_millis() / 1000)).collect::<Vec<_>>()
+        };
+        assert_eq!(tell(&["a"], 10), [("a".to_owned(), 10)]);
+        assert_eq!(tell(&["a", "b"], 20), [("a".to_owned(), 10), ("b".to_owned(), 20)]);
+        assert_eq!(tell(&["b"], 30), [("b".to_owned(), 20)]);
+        assert_eq!(tell(&["a"], 40), [("a".to_owned(), 40)]);
+        let joined = IncarnationId::new(at(50), &base::SystemRandom);
+        doc.joined(&site, joined);
+        assert!(doc.datasets_since.is_empty() && doc.health.is_none());
+    }
 }

@@ -9,9 +9,9 @@ mod stick;
 mod world;
 
 use link::hub::{NotCarried, Suspicion};
-use link::site::NotTaken;
+use link::site::{Effect, Input, NotTaken, Saying};
 use store::Store as _;
-use wire::link::{HubFrame, Stream};
+use wire::link::{Health, HubFrame, SiteFrame, Stream};
 use world::{Faults, World};
 
 /// Histories of one kind, each from its seed. A seed that once failed becomes a test of its own.
@@ -47,6 +47,22 @@ fn a_hub_that_was_restored_gets_all_of_it_again() {
 
 const BREAKING: Faults =
     Faults { cuts: true, crashes: true, hub_restores: false, files: false, no_line: false };
+
+/// Mutation: say nothing where there is nothing to say, so that the hub keeps what was said before; say it
+/// before the site has looked, or again.
+#[test]
+fn how_a_site_is_is_said_once_in_each_session() {
+    let mut world = World::new(9, 1, Faults::default());
+    world.settle();
+    let mut say = |health: Option<Health>| {
+        let said = world.sites[0].give(Input::Say(Saying { health, want: None }));
+        said.iter().filter(|it| matches!(it, Effect::Send(SiteFrame::Health(_)))).count()
+    };
+    assert_eq!(say(None), 0);
+    assert_eq!(say(Some(Health::default())), 1);
+    assert_eq!(say(Some(Health::default())), 0);
+    assert_eq!(say(Some(Health { waiting: 1, ..Health::default() })), 1);
+}
 
 /// Mutation: judge a hello without its session or without its positions, forget which session was used, or
 /// let either end pass over a digest.

@@ -17,6 +17,7 @@ use utoipa::OpenApi;
         (name = "runs", description = "Executions of workflows."),
         (name = "events", description = "CloudEvents, in and out."),
         (name = "secrets", description = "What workflows may use and nobody may read."),
+        (name = "datasets", description = "Sources of data that workflows may read by name."),
         (name = "keys", description = "Who may ask, and for what."),
         (name = "site", description = "The site itself.")
     )

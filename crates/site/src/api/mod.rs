@@ -1,6 +1,7 @@
 //! The HTTP API: thin endpoints, one file a noun. They turn a request into our types, make one call,
 //! and turn the answer back.
 
+mod dataset;
 mod doc;
 mod event;
 mod exchange;
@@ -58,6 +59,7 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(event::event_list, event::event_accept))
         .routes(routes!(event::event_follow))
         .routes(routes!(secret::secret_list))
+        .routes(routes!(dataset::dataset_list))
         .routes(routes!(secret::secret_set, secret::secret_delete))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_follow))

@@ -3,6 +3,7 @@
 //! A file is read once, at the start. Everything in it is optional, and without a file nothing is
 //! allowed out and no folder may be read.
 
+mod datasets;
 mod dispatch;
 mod events;
 mod hub;
@@ -20,7 +21,7 @@ use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use store::EventLimits;
-use worker::{Folder, Folders};
+use worker::{Datasets, Folder, Folders};
 
 pub use hub::Refused;
 pub use retention::Journals;
@@ -53,6 +54,8 @@ pub struct Config {
     pub name: String,
     pub egress: EgressMap,
     pub folders: Folders,
+    /// Sources that may be read by name.
+    pub datasets: Datasets,
     pub expressions: Expressions,
     pub gate: gateway::Limits,
     /// Files that functions read at once.
@@ -102,6 +105,7 @@ impl Default for Config {
             name: NAME.to_owned(),
             egress: EgressMap::default(),
             folders: Folders::default(),
+            datasets: Datasets::default(),
             expressions: Expressions::default(),
             gate: gateway::Limits::default(),
             files_at_once: worker::Config::default().files_max,
@@ -140,6 +144,16 @@ impl Config {
         let whole = std::path::absolute(path).map_err(failed)?;
         let folder = whole.parent().unwrap_or(Path::new("/"));
         Self::parse(&text, &path.display().to_string(), folder)
+    }
+
+    /// What functions may read.
+    #[must_use]
+    pub fn worker(&self) -> worker::Config {
+        worker::Config {
+            folders: self.folders.clone(),
+            datasets: self.datasets.clone(),
+            files_max: self.files_at_once,
+        }
     }
 
     /// Reads a configuration's text. `file` is its name in errors, `folder` what its paths are
@@ -185,6 +199,7 @@ struct Metadata {
 struct Spec {
     egress: Vec<Spanned<EgressRule>>,
     files: Vec<Spanned<Folder>>,
+    datasets: Vec<Spanned<datasets::DatasetFile>>,
     expressions: Pool,
     limits: Limits,
     events: events::Events,
@@ -232,6 +247,7 @@ impl Reader<'_> {
             name: self.name(file.metadata.and_then(|it| it.name), defaults.name)?,
             egress: self.egress(spec.egress)?,
             folders: self.folders(spec.files)?,
+            datasets: self.datasets(&spec.datasets)?,
             expressions: self.expressions(&spec.expressions)?,
             gate: self.limits(&spec.limits)?,
             secrets: self.secrets(&spec.secrets)?,

@@ -146,7 +146,7 @@ impl Uplink {
             Refusal::new(ProblemCode::Internal, format!("cannot write the file: {error}"))
         };
         let line = self.line.kept(store).await?;
-        let health = self.parts.saying.borrow().health.clone();
+        let health = self.parts.saying.borrow().health.clone().unwrap_or_default();
         let up = up(&line, kept.exported, self.parts.clock.now(), health);
         let (site, root) = (membership.site().clone(), membership.root());
         let mut writer = ParcelWriter::new(Way::Up, site, root, &sealing.key).map_err(failed)?;
@@ -260,8 +260,9 @@ impl Uplink {
         let Ok(content) = leaf.map(|leaf| leaf.content.digest()) else { return Ok(()) };
         self.parts.edited.notify_one();
         let mut saying = self.parts.saying.clone();
-        let is_done =
-            |said: &Saying| said.health.content == Some(content) && said.health.waiting == 0;
+        let is_done = |said: &Saying| {
+            said.health.as_ref().is_some_and(|it| it.content == Some(content) && it.waiting == 0)
+        };
         // A text that did not fit into the file never comes: orders are judged without it.
         timeout(EDITION_PATIENCE, saying.wait_for(is_done)).await.ok();
         Ok(())

@@ -13,12 +13,14 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use worker::Datasets;
 
 use super::view::waiting;
 use super::{Errand, HubClock, LineError, Membership, MembershipError, Parts, Uplink, Watch};
 use wire::{HubLine, ProblemCode, SiteLeft};
 
 use crate::config::Refused;
+use crate::dataset;
 use crate::edition::{self, Reconciler};
 use crate::order::Orders;
 use crate::refusal::Refusal;
@@ -104,6 +106,7 @@ impl LineKeeper {
         runs: Runs,
         workflows: Workflows,
         refused: Refused,
+        datasets: Datasets,
         closing: CancellationToken,
     ) {
         let Some(uplink) = self.uplink.lock().await.take() else { return };
@@ -116,11 +119,13 @@ impl LineKeeper {
             came: Arc::clone(&self.came),
             grown: Arc::clone(&self.grown),
         };
+        let (watching, told) = dataset::Watching::begin(datasets).await;
         let reconciler = Reconciler {
             store: Arc::clone(&self.store),
             workflows,
             refused,
             came: Arc::clone(&self.edited),
+            datasets: told,
             saying: self.saying.clone(),
         };
         // Whoever leaves ends the line first, since it says so, and then what hangs on it.
@@ -130,7 +135,12 @@ impl LineKeeper {
                 uplink.run(closing).await;
                 ending.cancel();
             };
-            tokio::join!(line, orders.run(ending.clone()), reconciler.run(ending.clone()));
+            tokio::join!(
+                line,
+                orders.run(ending.clone()),
+                watching.run(ending.clone()),
+                reconciler.run(ending.clone())
+            );
         };
         *self.holding.lock().await = Some(tokio::spawn(held));
     }

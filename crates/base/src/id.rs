@@ -116,6 +116,49 @@ id!(
     RequestId, "req_", "a request id"
 );
 
+id!(
+    /// What one effect of a run asks of other sites. It follows from the effect, so that asking twice is
+    /// harmless.
+    DispatchId, "dsp_", "a dispatch id"
+);
+
+/// Sixteen bytes that follow from these parts alone. They begin like `like`, so that lists show things of
+/// one time near each other.
+fn derived(context: &'static str, like: &Uuid, parts: &[&[u8]]) -> Uuid {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    bytes[..6].copy_from_slice(&like.as_bytes()[..6]);
+    Uuid::new_v8(bytes)
+}
+
+impl DispatchId {
+    /// Of the effect with this key, in this run.
+    #[must_use]
+    pub fn of(run: RunId, key: &str) -> Self {
+        Self(derived("isonomy dispatch v1", &run.0, &[run.0.as_bytes(), key.as_bytes()]))
+    }
+
+    /// The run that one site has begun for another in this dispatch. Each of the two, and the hub between
+    /// them, works it out for itself.
+    #[must_use]
+    pub fn run(self, from: &str, to: &str) -> RunId {
+        let parts = [self.0.as_bytes(), from.as_bytes(), to.as_bytes()];
+        RunId(derived("isonomy dispatched run v1", &self.0, &parts))
+    }
+
+    /// An order, or an entry, that belongs to this dispatch: the same for the same parts.
+    #[must_use]
+    pub fn order(self, parts: &[&[u8]]) -> OrderId {
+        let parts = [&[self.0.as_bytes().as_slice()], parts].concat();
+        OrderId(derived("isonomy dispatch order v1", &self.0, &parts))
+    }
+}
+
 impl RunId {
     /// The smallest id of this time: no id of an earlier one reaches it.
     #[must_use]
@@ -151,6 +194,25 @@ mod tests {
         let early = RunId::new(Timestamp::from_millis(1_000), &SystemRandom);
         let late = RunId::new(Timestamp::from_millis(2_000), &SystemRandom);
         assert!(early < late);
+    }
+
+    /// Mutation: leave one of the two sites, the key or the run out of what an id follows from, or run parts
+    /// together.
+    #[test]
+    fn what_follows_from_a_dispatch_is_the_same_for_the_same_and_no_other() {
+        let run = |n: u128| RunId::from_uuid(Uuid::from_u128(n << 80));
+        let dispatch = DispatchId::of(run(1), "a");
+        assert_eq!(dispatch, DispatchId::of(run(1), "a"));
+        assert_ne!(dispatch, DispatchId::of(run(1), "b"));
+        assert_ne!(dispatch, DispatchId::of(run(2), "a"));
+        let begun = dispatch.run("ab", "c");
+        assert_eq!(begun, dispatch.run("ab", "c"));
+        assert_eq!(begun.as_uuid().as_bytes()[..6], run(1).as_uuid().as_bytes()[..6]);
+        for (from, to) in [("a", "bc"), ("c", "ab"), ("ab", "d"), ("b", "c")] {
+            assert_ne!(begun, dispatch.run(from, to), "{from} {to}");
+        }
+        assert_ne!(dispatch.order(&[b"ab", b"c"]), dispatch.order(&[b"a", b"bc"]));
+        assert_ne!(dispatch.order(&[]), DispatchId::of(run(1), "b").order(&[]));
     }
 
     /// Mutation: leave the random bits of a new id in the smallest.

@@ -3,7 +3,7 @@
 
 use base::Timestamp;
 use serde_json::Value;
-use wire::{AttemptView, ParentView, RunDetail, TaskView};
+use wire::{AttemptView, DispatchView, ParentView, RunDetail, TaskView};
 
 use crate::fault;
 use crate::output;
@@ -17,6 +17,7 @@ pub fn text(detail: &RunDetail, now: Timestamp) -> String {
     parts.push(tasks(detail));
     parts.push(crossings(detail));
     parts.push(children(detail));
+    parts.extend(detail.dispatches.iter().map(dispatch));
     parts.push(section("input", &detail.input));
     parts.extend(detail.output.as_ref().map(|output| section("output", output)));
     parts.retain(|part| !part.is_empty());
@@ -156,6 +157,33 @@ fn crossings(detail: &RunDetail) -> String {
     }
     let table = output::table(&["task", "destination", "gate", "times", "rule"], rows);
     format!("crossings\n{}", indent(&table))
+}
+
+/// What was asked of other sites, a line for each.
+fn dispatch(of: &DispatchView) -> String {
+    let rows = of.sites.iter().map(|site| {
+        let late = site.late.as_ref().zip(site.late_at.as_ref());
+        vec![
+            site.site.clone(),
+            site.status.clone(),
+            site.code.clone().unwrap_or_default(),
+            late.map(|(state, at)| format!("{state} at {at}")).unwrap_or_default(),
+        ]
+    });
+    let table = output::table(&["site", "status", "code", "late"], rows);
+    let state = match &of.over_at {
+        Some(at) => format!("over since {at}"),
+        None => format!("until {}", of.until),
+    };
+    let mut text = format!("dispatch {} of {}, {state}", of.dispatch, of.workflow);
+    if !of.sites.is_empty() {
+        text.push('\n');
+        text.push_str(&indent(&table));
+    }
+    if of.sites_omitted > 0 {
+        text.push_str(&format!("\n  and {} sites more", of.sites_omitted));
+    }
+    text
 }
 
 fn children(detail: &RunDetail) -> String {

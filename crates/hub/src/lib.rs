@@ -7,6 +7,7 @@ mod api;
 mod change;
 mod desired;
 mod desk;
+mod dispatch;
 mod door;
 mod edition;
 mod exchange;
@@ -222,15 +223,17 @@ impl Hub {
         self.0.root
     }
 
-    /// Publishes what should be at the sites, whenever that has changed, and gives orders that had to
-    /// wait for the recovery, until it is dropped.
+    /// Publishes what should be at the sites, whenever that has changed, hands on what they say to each
+    /// other, and gives orders that had to wait for the recovery, until it is dropped.
     pub async fn keep_editions(&self) {
         let recovered = async {
             self.0.recovery.over().await;
             self.0.editions.changed();
             self.desks().ordered_all().await;
         };
-        tokio::join!(edition::keep(&self.0.editions, self.desks()), recovered);
+        let (editions, relay) =
+            (edition::keep(&self.0.editions, self.desks()), dispatch::keep(self));
+        tokio::join!(editions, relay, recovered);
     }
 
     /// The store as it is at this moment. Other work goes on.

@@ -24,7 +24,7 @@ use crate::request::{LeftOuts, Request};
 use crate::site::each_site;
 
 /// The largest order, as text: it goes in a frame of its own where others are beside it.
-const ORDER_BYTES_MAX: usize = 32 * 1024;
+pub(crate) const ORDER_BYTES_MAX: usize = 32 * 1024;
 
 /// All orders of one request: they are one commit. A thousand sites may have the largest, ten thousand a
 /// tenth of it.
@@ -302,12 +302,10 @@ impl Hub {
         seen: &mut Presences,
     ) -> Result<(OrderView, Option<Timestamp>), Refusal> {
         let store = self.0.store.as_ref();
-        let (namespace, run, workflow) = match Order::decode(&row.body).ok() {
-            Some(Order { act: Act::Run { namespace, run, start }, .. }) => {
-                (namespace.to_string(), Some(run), start.workflow)
-            }
-            None => (String::new(), None, String::new()),
-        };
+        let act = Order::decode(&row.body).ok().map(|order| order.act);
+        let namespace = act.as_ref().and_then(Act::namespace).map(Namespace::to_string);
+        let workflow = act.as_ref().and_then(Act::workflow).map(str::to_owned);
+        let run = act.as_ref().and_then(|act| act.run(&row.site));
         let receipt = receipt(store, &row.site, row.order).await?;
         let (outcome, heard_at) = match run {
             Some(run) => newest_outcome(store, &row.site, run).await?.unzip(),
@@ -333,8 +331,8 @@ impl Hub {
             request: row.request.map(|request| request.to_string()),
             site: row.site.to_string(),
             run: run.map_or_else(String::new, |run| run.to_string()),
-            namespace,
-            workflow,
+            namespace: namespace.unwrap_or_default(),
+            workflow: workflow.unwrap_or_default(),
             state,
             judged_at: receipt.as_ref().map(|receipt| receipt.at.to_string()),
             code: receipt.and_then(|receipt| receipt.code),
@@ -404,9 +402,10 @@ pub(crate) const fn order_of(run: RunId) -> OrderId {
 }
 
 fn is_seen(row: &OrderRow, roles: &Roles) -> bool {
-    let seen = match Order::decode(&row.body) {
-        Ok(Order { act: Act::Run { namespace, .. }, .. }) => roles.need(Role::Viewer, &namespace),
-        Err(_) => roles.need_everywhere(Role::Viewer),
+    let order = Order::decode(&row.body).ok();
+    let seen = match order.as_ref().and_then(|order| order.act.namespace()) {
+        Some(namespace) => roles.need(Role::Viewer, namespace),
+        None => roles.need_everywhere(Role::Viewer),
     };
     seen.is_ok()
 }

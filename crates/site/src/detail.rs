@@ -15,6 +15,7 @@ use store::{RunRow, RunState, Sequence};
 use wire::{AttemptView, CrossingView, RunDetail, TaskView, WaitView, WaitsFor};
 
 use crate::children::Places;
+use crate::dispatch;
 use crate::refusal::{Refusal, internal};
 use crate::run::Runs;
 use crate::view::{VALUE_SHOWN_BYTES_MAX, fault_view, run_view, value_view};
@@ -44,6 +45,7 @@ impl Runs {
         let places = std::mem::take(&mut walker.children);
         let mut detail = walker.detail(&row);
         detail.children = self.children(run, &places).await?;
+        detail.dispatches = dispatch::of_run(self.store.as_ref(), run).await?;
         if let Some(error) = wrong.filter(|_| !row.state.has_ended()) {
             detail.view.suspended.get_or_insert_with(|| format!("{}: {error}", error.code()));
         }
@@ -412,6 +414,7 @@ impl Walker {
             tasks,
             tasks_omitted,
             children: Vec::new(),
+            dispatches: Vec::new(),
             by: wire::By { actor: by.actor, reason: by.reason },
             sequence: self.last.0,
             compacted: self.compacted.map(|last| last.0),

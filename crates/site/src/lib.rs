@@ -9,6 +9,7 @@ mod children;
 mod config;
 mod dataset;
 mod detail;
+mod dispatch;
 mod edition;
 mod evaluate;
 mod event;

@@ -12,15 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::name::WorkflowKey;
-use base::{Clock, OrderId, SiteName, Timestamp, WorkflowName};
+use base::{By, Clock, OrderId, SiteName, Timestamp, WorkflowName};
 use server::{Caller, HUB_ACTOR};
 use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use wire::dispatch::{AnswerState, Dispatched};
 use wire::order::{Act, Order, Receipt, ReceiptState};
 use wire::{ProblemCode, RunStart};
 
 use crate::config::Refused;
+use crate::dispatch::{Bench, DispatchError, Dispatches, Judged};
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::start::{Beside, RunOrder};
@@ -40,6 +42,8 @@ pub(crate) struct Orders {
     pub runs: Runs,
     /// What the site's owner does not take.
     pub refused: Refused,
+    /// What it does for others, and has them do.
+    pub dispatches: Dispatches,
     /// The hub's time, as far as the site knows.
     pub clock: Arc<dyn Clock>,
     /// Told when orders have come.
@@ -95,7 +99,18 @@ impl Orders {
         // Before its time: what has begun is not called expired.
         let is_over = now > row.until;
         let caller = Caller::named(&format!("{HUB_ACTOR}{}", by.actor));
-        let Act::Run { namespace, run, start } = act;
+        let (namespace, run, start) = match act {
+            Act::Run { namespace, run, start } => (namespace, run, start),
+            Act::Dispatched(it) => return self.dispatched(row, by, &it, now).await,
+            Act::Sites(said) => {
+                let taking = ops(row.order, ReceiptState::Taken, None, now);
+                return self.written(self.dispatches.found(*said, taking).await);
+            }
+            Act::News(news) => {
+                let taking = ops(row.order, ReceiptState::Taken, None, now);
+                return self.written(self.dispatches.heard(*news, taking).await);
+            }
+        };
         if is_over && self.store.run_get(run).await?.is_none() {
             return self.close(row, ReceiptState::Expired, None, now).await;
         }
@@ -118,6 +133,47 @@ impl Orders {
             Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
             Err(refusal) => self.refused(row, &refusal, now).await,
         }
+    }
+
+    /// A run that another site asks for.
+    async fn dispatched(
+        &self,
+        row: &OrderRow,
+        by: By,
+        it: &Dispatched,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        let taking = ops(row.order, ReceiptState::Taken, None, now);
+        let bench = Bench { runs: &self.runs, refused: &self.refused, taking, now };
+        let (state, code, beside) = match self.dispatches.judge(row, by, it, bench).await? {
+            Judged::Begun => {
+                self.grown.notify_one();
+                return Ok(true);
+            }
+            Judged::Closed { state, code, beside } => (state, code, beside),
+            Judged::Refused(refusal) => {
+                let (state, code) = match code(refusal.code()) {
+                    Some(code) => (AnswerState::Refused, Some(code)),
+                    None if now > row.until => (AnswerState::Expired, None),
+                    None => {
+                        tracing::warn!(order = %row.order, ?refusal, "an order waits");
+                        return Ok(false);
+                    }
+                };
+                (state, code, self.dispatches.told(it, state, code, now))
+            }
+        };
+        let receipt = match state {
+            AnswerState::Refused => ReceiptState::Refused,
+            AnswerState::Expired => ReceiptState::Expired,
+            AnswerState::Taken
+            | AnswerState::Completed
+            | AnswerState::Faulted
+            | AnswerState::Cancelled => ReceiptState::Taken,
+        };
+        let closing = [ops(row.order, receipt, code, now), beside].concat();
+        let closed = self.store.commit(closing, Preconditions::none()).await;
+        self.written(closed.map_err(DispatchError::from))
     }
 
     async fn refused(
@@ -144,9 +200,17 @@ impl Orders {
         now: Timestamp,
     ) -> Result<bool, Refusal> {
         let closed = self.store.commit(ops(row.order, state, code, now), Preconditions::none());
-        match closed.await {
+        self.written(closed.await.map_err(DispatchError::from))
+    }
+
+    /// Gives that it is judged, where it is.
+    fn written(&self, closed: Result<(), DispatchError>) -> Result<bool, Refusal> {
+        match closed {
             // It was judged meanwhile: once is enough.
-            Ok(()) | Err(CommitError::OrderClosed(_) | CommitError::ReceiptExists(_)) => {
+            Ok(())
+            | Err(DispatchError::Commit(
+                CommitError::OrderClosed(_) | CommitError::ReceiptExists(_),
+            )) => {
                 self.grown.notify_one();
                 Ok(true)
             }

@@ -157,6 +157,7 @@ impl Site {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             logs: Arc::new(logs.clone()),
+            sites: line.as_ref().map(|line| Arc::new(line.dispatches().clone()) as _),
         };
         let (gate_too, catalog_too) = (Arc::clone(&gate), Catalog::clone(&catalog));
         let worker = Worker::new(gate_too, catalog_too, files, ports, scripts);
@@ -177,6 +178,9 @@ impl Site {
         .map_err(SiteError::Resume)?;
         if let Some(grown) = line.as_ref().map(LineKeeper::grown) {
             driver.on_end(move |_| grown.notify_one());
+        }
+        if let Some(dispatches) = line.as_ref().map(|line| line.dispatches().clone()) {
+            driver.on_end(move |run| dispatches.has_ended(run));
         }
         let custodian = Custodian::at_work(
             Arc::clone(&store),

@@ -19,6 +19,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Left => 8,
         ResourceKind::Exchange => 9,
         ResourceKind::Request => 10,
+        ResourceKind::Dispatch => 12,
     }
 }
 

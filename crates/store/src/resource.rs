@@ -30,6 +30,9 @@ pub enum ResourceKind {
     Exchange,
     /// At a hub: what somebody has asked its sites for.
     Request,
+    /// What sites have other sites do: at a site, what it has asked and what it was asked; at a hub, how
+    /// far it has looked.
+    Dispatch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -80,5 +83,6 @@ impl ResourceKind {
         Self::Left,
         Self::Exchange,
         Self::Request,
+        Self::Dispatch,
     ];
 }

@@ -7,6 +7,7 @@
 pub mod compact;
 pub mod dataset;
 pub mod desired;
+pub mod dispatch;
 pub mod edition;
 pub mod event;
 pub mod exchange;
@@ -33,6 +34,7 @@ pub use desired::{
     DesiredApplied, DesiredApply, DesiredChange, DesiredKind, PlacementSites, PlacementView,
     SitePlan,
 };
+pub use dispatch::{DispatchSiteView, DispatchView};
 pub use event::{EventAccepted, EventView, EventsAccepted};
 pub use exchange::{ExchangeDown, ExchangeUp, SiteCarried};
 pub use explain::{

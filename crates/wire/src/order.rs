@@ -1,10 +1,11 @@
 //! Orders of a hub to one site, and what became of them. In prose: `docs/spec/link.md`.
 
 use base::value::Json;
-use base::{By, Namespace, OrderId, RunId, Timestamp, document};
+use base::{By, Namespace, OrderId, RunId, SiteName, Timestamp, document};
 use serde::{Deserialize, Serialize};
 
 use crate::RunStart;
+use crate::dispatch::{Dispatched, News, Sites};
 
 const ORDER_TYPE: &str = "isonomy.order";
 const ORDER_VERSION: u32 = 1;
@@ -29,6 +30,44 @@ pub struct Order {
 pub enum Act {
     /// Starts a run of a workflow that the site has.
     Run { namespace: Namespace, run: RunId, start: Box<RunStart<Json>> },
+    /// Starts a run for another site, with an input that only this one can read.
+    Dispatched(Box<Dispatched>),
+    /// Which sites are meant by a dispatch of this site.
+    Sites(Box<Sites>),
+    /// What another site has answered to this one.
+    News(Box<News>),
+}
+
+impl Act {
+    /// Whose work it is; nobody's where it is word between hub and site alone.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&Namespace> {
+        match self {
+            Self::Run { namespace, .. } => Some(namespace),
+            Self::Dispatched(it) => Some(&it.namespace),
+            Self::Sites(_) | Self::News(_) => None,
+        }
+    }
+
+    /// The workflow that this site runs by it.
+    #[must_use]
+    pub fn workflow(&self) -> Option<&str> {
+        match self {
+            Self::Run { start, .. } => Some(&start.workflow),
+            Self::Dispatched(it) => Some(it.workflow.as_str()),
+            Self::Sites(_) | Self::News(_) => None,
+        }
+    }
+
+    /// The run that this site starts by it.
+    #[must_use]
+    pub fn run(&self, site: &SiteName) -> Option<RunId> {
+        match self {
+            Self::Run { run, .. } => Some(*run),
+            Self::Dispatched(it) => Some(it.bond(site).run()),
+            Self::Sites(_) | Self::News(_) => None,
+        }
+    }
 }
 
 /// Why an order cannot be read. Never with its content.
@@ -106,13 +145,15 @@ impl Receipt {
     pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptUnreadable> {
         let receipt = document::read_closed::<Self>(bytes, RECEIPT_TYPE, RECEIPT_VERSION);
         let receipt = receipt.map_err(|_| ReceiptUnreadable)?;
-        let is_code = |code: &String| {
-            let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
-            code.len() <= CODE_BYTES_MAX && code.bytes().all(is_part)
-        };
-        let is_read = receipt.code.as_ref().is_none_or(is_code);
+        let is_read = receipt.code.as_deref().is_none_or(is_code);
         if is_read { Ok(receipt) } else { Err(ReceiptUnreadable) }
     }
+}
+
+/// Whether it says something in a word or a few, and is not free text.
+pub(crate) fn is_code(code: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    code.len() <= CODE_BYTES_MAX && code.bytes().all(is_part)
 }
 
 #[cfg(test)]

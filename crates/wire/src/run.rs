@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::dispatch::DispatchView;
+
 /// Starts a run. `POST /api/v1/namespaces/{namespace}/runs`
 ///
 /// The site reads the input straight into a value of its own; for everybody else it is JSON.
@@ -149,6 +151,9 @@ pub struct RunDetail {
     /// Runs that its tasks have run, in the order of their beginning; at most the last 200.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<ChildView>,
+    /// What its tasks have asked of other sites; at most the last 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dispatches: Vec<DispatchView>,
     /// Who started it, and why.
     pub by: By,
     /// The last record of the journal.

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base::{
-    DatasetName, Digest, IncarnationId, Label, Namespace, OrderId, SiteName, Timestamp,
-    WorkflowName,
+    By, DatasetName, Digest, DispatchId, IncarnationId, Label, Namespace, OrderId, RunId, SiteName,
+    Timestamp, WorkflowName,
+};
+use isonomy_wire::dispatch::{
+    Answer, AnswerState, Dispatched, Entry, Found, Meant, News, Say, SiteKey, Sites,
 };
 use isonomy_wire::edition;
 use isonomy_wire::exchange::{Begins, Down, Up};
@@ -18,7 +21,7 @@ use isonomy_wire::link::{
     Hello, HubFrame, Order, Orders, PerStream, Proof, Prove, Ready, Refuse, RefuseCode, Refused,
     RefusedCode, Signed, SiteFrame, Stream, VERSION, Want, Welcome,
 };
-use isonomy_wire::order::{Receipt, ReceiptState};
+use isonomy_wire::order::{Act, Order as Ordered, Receipt, ReceiptState};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -178,11 +181,105 @@ fn exchange_down() -> Down {
     }
 }
 
+fn site(name: &str) -> SiteName {
+    SiteName::parse(name).expect("a name")
+}
+
+fn dispatch() -> DispatchId {
+    DispatchId::of(RunId::from_uuid(*order(3).as_uuid()), "8f4b-0")
+}
+
+fn answer() -> Answer {
+    Answer {
+        started_at: Some(AT),
+        ended_at: Some(AT),
+        output: Some(sealed()),
+        ..Answer::new(AnswerState::Completed, None, AT)
+    }
+}
+
+/// As `identity` writes it; the hub and this room do not look into it.
+fn sealed() -> serde_json::Value {
+    let to = Digest::of(b"key").to_string();
+    serde_json::json!({ "type": "isonomy.sealed", "v": 1, "to": to, "enc": "ZW5j", "body": "Ym9keQ==" })
+}
+
+/// What sites say to each other, upward.
+fn dispatches() -> BTreeMap<&'static str, Entry> {
+    let namespace = || Namespace::parse("default").expect("a name");
+    let workflow = || WorkflowName::parse("screening").expect("a name");
+    let entry = |say| Entry { dispatch: dispatch(), say };
+    let find = |sites| Say::Find { namespace: namespace(), workflow: workflow(), sites };
+    let ask = Say::Ask {
+        to: site("clinic-1"),
+        namespace: namespace(),
+        workflow: workflow(),
+        until: AT,
+        sealed: sealed(),
+    };
+    let tags = [("role".to_owned(), "clinic".to_owned())].into();
+    let dataset = DatasetName::parse("biopsies").expect("a name");
+    [
+        ("dispatch-find-names", entry(find(Meant::Names(vec![site("clinic-1")])))),
+        ("dispatch-find-where", entry(find(Meant::Where(tags)))),
+        ("dispatch-find-dataset", entry(find(Meant::Dataset(dataset)))),
+        ("dispatch-find-all", entry(find(Meant::All))),
+        ("dispatch-ask", entry(ask)),
+        ("dispatch-answer", entry(Say::Answer { of: site("desk"), answer: answer() })),
+    ]
+    .into()
+}
+
+/// The same, downward.
+fn acts() -> BTreeMap<&'static str, Ordered> {
+    let key = || SiteKey {
+        key: "a2V5".to_owned(),
+        signature: "c2lnbmF0dXJl".to_owned(),
+        certificate: "Y2VydGlmaWNhdGU=".to_owned(),
+    };
+    let chain = || vec!["YXV0aG9yaXR5".to_owned(), "cm9vdA==".to_owned()];
+    let order = |act| {
+        let by = By { actor: "site:desk".to_owned(), reason: None };
+        Ordered { until: AT, by, act }
+    };
+    let sites = Sites {
+        dispatch: dispatch(),
+        page: 0,
+        pages: 1,
+        chain: chain(),
+        sites: vec![
+            Found { site: site("clinic-1"), key: Some(key()), code: None },
+            Found { site: site("clinic-2"), key: None, code: Some("cordoned".to_owned()) },
+        ],
+        unmatched: 3,
+        cordoned: 0,
+        refused: None,
+    };
+    let dispatched = Dispatched {
+        dispatch: dispatch(),
+        from: site("desk"),
+        key: key(),
+        chain: chain(),
+        namespace: Namespace::parse("default").expect("a name"),
+        workflow: WorkflowName::parse("screening").expect("a name"),
+        sealed: sealed(),
+    };
+    let news = News { dispatch: dispatch(), site: site("clinic-1"), answer: answer() };
+    [
+        ("order-sites", order(Act::Sites(Box::new(sites)))),
+        ("order-dispatched", order(Act::Dispatched(Box::new(dispatched)))),
+        ("order-news", order(Act::News(Box::new(news)))),
+    ]
+    .into()
+}
+
 fn samples() -> BTreeMap<String, Vec<u8>> {
     let receipt = Receipt::new(order(1), ReceiptState::Refused, Some("workflow-refused"), AT);
     let site = site_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
     let hub = hub_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
-    let all = site.chain(hub).chain([("receipt", receipt.encode())]);
+    let dispatch = dispatches().into_iter().map(|(name, said)| (name, said.encode()));
+    let acts = acts().into_iter().map(|(name, order)| (name, order.encode()));
+    let all = site.chain(hub).chain([("receipt", receipt.encode())]).chain(dispatch).chain(acts);
     let exchange = [
         ("exchange-up.json".to_owned(), exchange_up().encode()),
         ("exchange-down.json".to_owned(), exchange_down().encode()),
@@ -231,6 +328,14 @@ fn this_binary_understands_every_version_that_is_spoken() {
                 }
                 "exchange-up.json" => Up::decode(more.as_bytes()).expect(&name).encode(),
                 "exchange-down.json" => Down::decode(more.as_bytes()).expect(&name).encode(),
+                name if name.starts_with("link-dispatch-") => {
+                    Entry::decode(more.as_bytes()).expect_err("a closed struct");
+                    Entry::decode(text.as_bytes()).expect(name).encode()
+                }
+                name if name.starts_with("link-order-") => {
+                    Ordered::decode(more.as_bytes()).expect_err("done as a whole or not at all");
+                    Ordered::decode(text.as_bytes()).expect(name).encode()
+                }
                 _ if hub_frames().keys().any(|it| name == format!("link-{it}.json")) => {
                     HubFrame::decode(more.as_bytes()).expect(&name).encode()
                 }

@@ -42,6 +42,15 @@ pub struct Capabilities {
     pub datasets: Vec<FileAccess>,
     /// Names of secrets.
     pub secrets: Vec<String>,
+    /// Whether it has other sites work, by way of the hub.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub sites: bool,
+}
+
+/// What is not said does not stand in a manifest, nor in its digest.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_not(it: &bool) -> bool {
+    !it
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,7 +203,7 @@ mod tests {
     fn every_shipped_function_is_in_the_catalog() {
         let catalog = Catalog::shipped();
         let names: Vec<String> = catalog.names().iter().map(ToString::to_string).collect();
-        let expected = ["csv", "dataset", "echo", "notify", "now", "random", "uuid"];
+        let expected = ["csv", "dataset", "dispatch", "echo", "notify", "now", "random", "uuid"];
         assert_eq!(names, expected.map(|name| format!("{name}:1.0.0@default")));
         for (reference, manifest) in catalog.names().iter().zip(manifests()) {
             let told = catalog.function(reference).expect("a listed function");

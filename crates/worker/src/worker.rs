@@ -18,6 +18,7 @@ use crate::authentication::Tokens;
 use crate::catalog::{Catalog, Found};
 use crate::datasets::Datasets;
 use crate::folders::Folders;
+use crate::functions::dispatch::Sites;
 use crate::functions::{Done, Reach, World};
 use crate::process::{self, Given, Left, Logs, Place, Scripts};
 use crate::{http, sealed};
@@ -49,6 +50,8 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// Who keeps what processes write.
     pub logs: Arc<dyn Logs>,
+    /// Who has other sites work; nobody where the site has joined no hub.
+    pub sites: Option<Arc<dyn Sites>>,
 }
 
 impl fmt::Debug for Ports {
@@ -86,6 +89,7 @@ impl Worker {
             files: Arc::new(files),
             clock: Arc::clone(&ports.clock),
             random: Arc::clone(&ports.random),
+            sites: ports.sites.clone(),
         };
         let logs = Arc::clone(&ports.logs);
         let processes = process::Site { gate: Arc::clone(&gate), scripts: Arc::new(scripts), logs };

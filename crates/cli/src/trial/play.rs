@@ -142,6 +142,7 @@ async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Ou
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         logs: Arc::new(worker::NoLogs),
+        sites: None,
     };
     // Nothing is started in a test: processes are answered by stubs.
     let scripts = worker::Scripts::new(

@@ -7,6 +7,7 @@ mod contract;
 mod datasets;
 mod desired;
 mod dev;
+mod dispatch;
 mod exchange;
 mod fleet;
 mod follow;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{EntryRow, Op, Store, StoreError};
+use wire::dispatch;
 use wire::link::{Dataset, Head, Health, Order};
 use wire::order::Receipt;
 
@@ -302,8 +303,11 @@ impl Taken {
                     let key = Bytes::copy_from_slice(receipt.order.as_uuid().as_bytes());
                     Self { key, order: Some(receipt.order), is_read: true }
                 }
-                // A later version says more of an order, and that there is no more to do.
-                Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
+                Err(_) => match dispatch::Entry::decode(entry) {
+                    Ok(said) => Self { key: said.key().into(), order: None, is_read: true },
+                    // A later version says more of an order, and that there is no more to do.
+                    Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
+                },
             },
         }
     }
@@ -350,7 +354,8 @@ pub async fn orders(store: &dyn Store, site: &SiteName) -> Result<Vec<Order>, St
 
 #[cfg(test)]
 mod tests {
-    use base::Label;
+    use base::{DispatchId, Label};
+    use wire::dispatch::{Answer, AnswerState, Entry, Say};
 
     use super::*;
 
@@ -378,5 +383,23 @@ mod tests {
         let joined = IncarnationId::new(at(50), &base::SystemRandom);
         doc.joined(&site, joined);
         assert!(doc.datasets_since.is_empty() && doc.health.is_none());
+    }
+
+    /// Mutation: know what a site says of a dispatch by its bytes, or count it as unread.
+    #[test]
+    fn what_a_site_says_of_a_dispatch_is_taken_by_what_it_is() {
+        let dispatch = DispatchId::of(RunId::from_uuid(uuid::Uuid::from_u128(1)), "k");
+        let of = SiteName::parse("desk").expect("a name");
+        let said = |state| {
+            let answer = Answer::new(state, None, Timestamp::from_millis(1));
+            let entry = Entry { dispatch, say: Say::Answer { of: of.clone(), answer } };
+            Taken::read(Stream::Receipt, &entry.encode().into())
+        };
+        let (ended, other) = (said(AnswerState::Completed), said(AnswerState::Faulted));
+        assert!(ended.is_read && ended.order.is_none());
+        assert_eq!(ended.key, other.key);
+        assert_ne!(ended.key, said(AnswerState::Taken).key);
+        let later = br#"{"type":"isonomy.dispatch","v":2,"dispatch":1}"#.as_slice();
+        assert!(!Taken::read(Stream::Receipt, &later.into()).is_read);
     }
 }

@@ -21,6 +21,7 @@ use wire::{HubLine, ProblemCode, SiteLeft};
 
 use crate::config::Refused;
 use crate::dataset;
+use crate::dispatch::{self, Dispatches};
 use crate::edition::{self, Reconciler};
 use crate::order::Orders;
 use crate::refusal::Refusal;
@@ -39,6 +40,7 @@ pub(crate) struct LineKeeper {
     came: Arc<Notify>,
     edited: Arc<Notify>,
     saying: watch::Sender<Saying>,
+    dispatches: Dispatches,
     /// The owner ends it.
     leaving: CancellationToken,
     /// Where it says who it is.
@@ -63,6 +65,8 @@ impl LineKeeper {
         let (edited, saying) = (Arc::new(Notify::new()), watch::Sender::default());
         let (site, identity) = (membership.site().clone(), membership.folder().to_owned());
         let leaving = CancellationToken::new();
+        let (root, sealing, own_clock) =
+            (membership.root(), membership.sealing_key(), Arc::clone(&clock));
         let parts = Parts {
             store: Arc::clone(&store),
             membership,
@@ -77,6 +81,17 @@ impl LineKeeper {
         };
         let uplink = Uplink::open(parts).await?;
         let (watch, clock, errands) = (uplink.watch(), uplink.clock(), uplink.errands());
+        let dispatches = Dispatches::open(dispatch::Parts {
+            site: site.clone(),
+            store: Arc::clone(&store),
+            root,
+            sealing,
+            own_clock,
+            clock: Arc::clone(&clock),
+            grown: Arc::clone(&grown),
+            leaving: leaving.clone(),
+        })
+        .await?;
         let (uplink, holding) = (Mutex::new(Some(uplink)), Mutex::default());
         Ok(Self {
             watch,
@@ -87,6 +102,7 @@ impl LineKeeper {
             came,
             edited,
             saying,
+            dispatches,
             leaving,
             identity,
             errands,
@@ -98,6 +114,11 @@ impl LineKeeper {
     /// What to tell when there is something new for the hub.
     pub(crate) fn grown(&self) -> Arc<Notify> {
         Arc::clone(&self.grown)
+    }
+
+    /// What this site has others do, and does for them.
+    pub(crate) fn dispatches(&self) -> &Dispatches {
+        &self.dispatches
     }
 
     /// Holds it and does what the hub orders, from the first call on until `closing`.
@@ -113,8 +134,9 @@ impl LineKeeper {
         let orders = Orders {
             site: self.site.clone(),
             store: Arc::clone(&self.store),
-            runs,
+            runs: runs.clone(),
             refused: refused.clone(),
+            dispatches: self.dispatches.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             came: Arc::clone(&self.came),
             grown: Arc::clone(&self.grown),
@@ -130,6 +152,7 @@ impl LineKeeper {
         };
         // Whoever leaves ends the line first, since it says so, and then what hangs on it.
         let ending = closing.child_token();
+        let dispatches = self.dispatches.clone();
         let held = async move {
             let line = async {
                 uplink.run(closing).await;
@@ -139,7 +162,8 @@ impl LineKeeper {
                 line,
                 orders.run(ending.clone()),
                 watching.run(ending.clone()),
-                reconciler.run(ending.clone())
+                reconciler.run(ending.clone()),
+                dispatches.answer(runs, ending.clone())
             );
         };
         *self.holding.lock().await = Some(tokio::spawn(held));
@@ -199,7 +223,8 @@ pub async fn leave(
     let mut unsent = waiting(store).await?;
     unsent.retain(|_, count| *count > 0);
     Membership::forget(identity)?;
-    let ops = left(store).await?;
+    let mut ops = left(store).await?;
+    ops.extend(dispatch::left(store).await?);
     store.commit(ops, Preconditions::none()).await?;
     Ok(unsent)
 }

@@ -37,6 +37,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 pub(crate) use view::Watch;
+use wire::dispatch::is_entry;
 use wire::link::{HubFrame, RefusedCode, SiteFrame};
 
 /// Between signs of life: less than any box between forgets a connection, and few bytes.
@@ -490,7 +491,7 @@ struct Outgoing<'a> {
 }
 
 /// By what right a frame leaves: each kind is a closed list, field by field in `docs/spec/link.md`.
-const fn rule(frame: &SiteFrame) -> &'static str {
+fn rule(frame: &SiteFrame) -> &'static str {
     match frame {
         SiteFrame::Hello(_) => "link/hello",
         SiteFrame::Proof(_) => "link/proof",
@@ -498,6 +499,9 @@ const fn rule(frame: &SiteFrame) -> &'static str {
         SiteFrame::Begin(_) => "link/begin",
         SiteFrame::Entries(entries) => match entries.stream {
             Stream::Outcome => "link/outcome",
+            Stream::Receipt if entries.entries.iter().any(|it| is_entry(it.get())) => {
+                "link/dispatch"
+            }
             Stream::Receipt => "link/receipt",
         },
         SiteFrame::Have(_) => "link/have",

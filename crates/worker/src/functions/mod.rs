@@ -10,6 +10,7 @@ use gateway::{Permit, Ruling};
 
 pub mod csv;
 pub mod dataset;
+pub mod dispatch;
 pub mod echo;
 pub mod notify;
 pub mod now;
@@ -35,9 +36,10 @@ pub(crate) trait Function: Send + Sync {
 }
 
 /// All functions of this binary.
-pub(crate) const SHIPPED: [&dyn Function; 7] = [
+pub(crate) const SHIPPED: [&dyn Function; 8] = [
     &csv::Csv,
     &dataset::Dataset,
+    &dispatch::Dispatch,
     &echo::Echo,
     &notify::Notify,
     &now::Now,

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::catalog::{Capabilities, FileAccess};
 use crate::datasets::Datasets;
 use crate::folders::Folders;
+use crate::functions::dispatch::Sites;
 use crate::worker::caller;
 
 /// The outside, as all functions share it.
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) files: Arc<Semaphore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    /// Nobody where the site has joined no hub.
+    pub(crate) sites: Option<Arc<dyn Sites>>,
 }
 
 impl std::fmt::Debug for World {
@@ -35,6 +38,7 @@ pub(crate) struct Granted {
     destinations: Destinations,
     may_read: bool,
     may_read_datasets: bool,
+    may_dispatch: bool,
 }
 
 impl Granted {
@@ -46,6 +50,7 @@ impl Granted {
             destinations: Destinations::parse(destinations)?,
             may_read: capabilities.files.contains(&FileAccess::Read),
             may_read_datasets: capabilities.datasets.contains(&FileAccess::Read),
+            may_dispatch: capabilities.sites,
         })
     }
 }
@@ -92,6 +97,11 @@ impl Reach {
         }
     }
 
+    /// Who has other sites work; nobody where the manifest does not name them, or there is no hub.
+    pub(crate) fn sites(&self) -> Option<Arc<dyn Sites>> {
+        self.world.sites.clone().filter(|_| self.granted.may_dispatch)
+    }
+
     /// A turn at reading a file: each keeps a thread busy and its rows in memory.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // Never closed.
@@ -133,10 +143,21 @@ mod tests {
     use base::{Namespace, RunId, SystemClock, SystemRandom};
     use engine::activation::{Activation, IdempotencyKey};
     use engine::effect::{Action, EffectNo};
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
     use gateway::{EgressMap, EgressRule};
 
     use super::*;
     use crate::folders::Folder;
+    use crate::functions::dispatch::{Ask, Done};
+
+    struct Nowhere;
+
+    impl Sites for Nowhere {
+        fn dispatch(&self, _: Ask) -> BoxFuture<'static, Done> {
+            futures::future::pending().boxed()
+        }
+    }
 
     fn reach(folder: &std::path::Path, files: Vec<FileAccess>, destinations: &[&str]) -> Reach {
         let everything =
@@ -154,6 +175,7 @@ mod tests {
             files: Arc::new(Semaphore::new(1)),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
+            sites: Some(Arc::new(Nowhere)),
         };
         let destinations = destinations.iter().map(|it| (*it).to_owned()).collect();
         let granted = Granted::parse(&Capabilities {
@@ -161,6 +183,7 @@ mod tests {
             files,
             datasets: Vec::new(),
             secrets: Vec::new(),
+            sites: false,
         });
         let run = RunId::new(Timestamp::from_millis(0), &SystemRandom);
         let activation = Activation::root().task("call", 1);
@@ -197,6 +220,16 @@ mod tests {
         let named = reach(folder.path(), Vec::new(), &["http://127.0.0.1:1"]);
         let answer = named.request(request()).await.expect("the manifest names it");
         assert!(matches!(answer.result, Err(gateway::OutError::NotSent { .. })), "{answer:?}");
+    }
+
+    /// Mutation: let every function have other sites work.
+    #[test]
+    fn a_function_has_other_sites_work_only_if_its_manifest_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut reach = reach(folder.path(), Vec::new(), &[]);
+        assert!(reach.sites().is_none());
+        reach.granted = Arc::new(Granted { may_dispatch: true, ..Granted::clone(&reach.granted) });
+        assert!(reach.sites().is_some());
     }
 
     /// Mutation: give the folders to every function.

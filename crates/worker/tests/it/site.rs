@@ -113,6 +113,7 @@ impl Site {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
             logs: Arc::new(NoLogs),
+            sites: None,
         };
         Self { worker: worker(gate, config, ports), clock, lists: Lists::default() }
     }

@@ -176,11 +176,12 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
-        if let Some(grown) = line.as_ref().map(LineKeeper::grown) {
-            driver.on_end(move |_| grown.notify_one());
-        }
-        if let Some(dispatches) = line.as_ref().map(|line| line.dispatches().clone()) {
-            driver.on_end(move |run| dispatches.has_ended(run));
+        if let Some(line) = &line {
+            let (grown, dispatches) = (line.grown(), line.dispatches().clone());
+            driver.on_end(move |run| {
+                grown.notify_one();
+                dispatches.has_ended(run);
+            });
         }
         let custodian = Custodian::at_work(
             Arc::clone(&store),
@@ -190,18 +191,10 @@ impl Site {
             Arc::clone(&clock),
         );
         let closing = CancellationToken::new();
+        let pools = config.dispatch.pools.iter().flat_map(|pools| pools.keys()).cloned().collect();
         let workflows = Workflows::new(
             Arc::clone(&store),
-            Pooled {
-                catalog,
-                pools: config
-                    .dispatch
-                    .pools
-                    .iter()
-                    .flat_map(|pools| pools.keys())
-                    .cloned()
-                    .collect(),
-            },
+            Pooled { catalog, pools },
             worker.clone(),
             evaluators.clone(),
             Arc::clone(&clock),

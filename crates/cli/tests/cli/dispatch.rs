@@ -238,7 +238,7 @@ fn spellings(text: &str) -> Vec<Vec<u8>> {
         let padded = [&vec![0; skipped], bytes].concat();
         let whole = &padded[..padded.len() / 3 * 3];
         let letters = STANDARD.encode(whole);
-        all.push(letters[if skipped == 0 { 0 } else { 4 }..].as_bytes().to_vec());
+        all.push(letters.as_bytes()[if skipped == 0 { 0 } else { 4 }..].to_vec());
     }
     all
 }

@@ -335,12 +335,11 @@ mod tests {
     use super::*;
     use crate::functions::reading::CancelOnDrop;
 
-    /// A file of these groups: of each, what it puts into its columns.
-    fn file(
-        schema: &str,
-        compression: Compression,
-        groups: &[&dyn Fn(usize, &mut ColumnWriter<'_>)],
-    ) -> Bytes {
+    /// What a group puts into each of its columns.
+    type Put<'a> = &'a dyn Fn(usize, &mut ColumnWriter<'_>);
+
+    /// A file of these groups.
+    fn file(schema: &str, compression: Compression, groups: &[Put<'_>]) -> Bytes {
         let schema = Arc::new(parse_message_type(schema).expect("a schema"));
         let properties = WriterProperties::builder().set_compression(compression).build();
         let mut bytes = Vec::new();
@@ -392,8 +391,7 @@ mod tests {
     /// Mutation: lose the last row of a group, read groups that are skipped, or skip one row too many.
     #[test]
     fn rows_come_out_of_all_groups_and_whole_groups_are_skipped() {
-        let groups: [&dyn Fn(usize, &mut ColumnWriter<'_>); 3] =
-            [&numbers(0, 3), &numbers(3, 5), &numbers(5, 9)];
+        let groups: [Put<'_>; 3] = [&numbers(0, 3), &numbers(3, 5), &numbers(5, 9)];
         for compression in [Compression::UNCOMPRESSED, Compression::SNAPPY] {
             let bytes = file(NUMBERS, compression, &groups);
             let all: Vec<String> = (0..9).map(|n| format!("{{\"n\":{n}}}")).collect();

@@ -49,6 +49,9 @@ fn send(
         Value::Object(event) if event.contains_key("specversion") => {
             ("content-type: application/cloudevents+json\r\n", body.to_string())
         }
+        Value::Array(_) => {
+            ("content-type: application/cloudevents-batch+json\r\n", body.to_string())
+        }
         _ => ("content-type: application/json\r\n", body.to_string()),
     };
     let length = body.len();

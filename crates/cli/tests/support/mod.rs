@@ -138,8 +138,18 @@ impl Home {
 }
 
 impl Process {
-    pub fn spawn(mut command: Command) -> Self {
-        let data = data(&command);
+    pub fn spawn(command: Command) -> Self {
+        let data = data(&command, command.get_args().filter_map(|arg| arg.to_str()));
+        Self::begun(command, data)
+    }
+
+    /// Of a command that runs this one with these arguments.
+    pub fn spawn_for(command: Command, args: &[&str]) -> Self {
+        let data = data(&command, args.iter().copied());
+        Self::begun(command, data)
+    }
+
+    fn begun(mut command: Command, data: PathBuf) -> Self {
         let mut child = command.spawn().expect("the binary starts");
         let stdout = Lines::of("stdout", child.stdout.take().expect("piped"));
         let stderr = Lines::of("stderr", child.stderr.take().expect("piped"));
@@ -162,6 +172,11 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Until it is gone, whatever it says.
+    pub fn wait(&mut self) {
+        self.child.wait().expect("our own child");
     }
 
     /// Waits until it ends by itself.
@@ -245,8 +260,8 @@ impl Lines {
 }
 
 /// The folder that its arguments name, or the usual one.
-fn data(command: &Command) -> PathBuf {
-    let args: Vec<&str> = command.get_args().filter_map(|arg| arg.to_str()).collect();
+fn data<'a>(command: &Command, args: impl Iterator<Item = &'a str>) -> PathBuf {
+    let args: Vec<&str> = args.collect();
     let named = args.iter().position(|arg| *arg == "--data").and_then(|at| args.get(at + 1));
     let usual = if args.first() == Some(&"hub") { ".isonomy-hub" } else { ".isonomy" };
     command.get_current_dir().unwrap_or(Path::new(".")).join(named.unwrap_or(&usual))

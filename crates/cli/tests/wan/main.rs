@@ -235,8 +235,7 @@ fn accounts(home: &Home, plan: Plan) -> Vec<Account> {
     })
 }
 
-/// Mutation: forget what is sent, and not what is acknowledged; acknowledge what is not durable; begin each
-/// session behind the newest; take an entry twice.
+/// Mutation: have the hub write down all but the first entry of a frame, or the last of them first.
 #[test]
 fn every_outcome_of_sites_that_are_killed_and_cut_off_arrives_once() {
     if let Some(why) = wire::is_missing() {

@@ -13,6 +13,9 @@ cargo xtask bench engine [--workload NAME] [--peers] [--seconds N] [--repeats N]
                                    runs), w1-http, long (a million iterations), due (100,000 runs
                                    that wake), list (of a million runs), soak (two hours at half
                                    load); --peers: beside Restate and LangGraph in the same run
+cargo xtask bench fleet [--sites N] [--outcomes N] [--idle SECONDS]
+                                   a hub with 10,000 lines: memory of a line, an edition to all,
+                                   outcomes per second, all back after a SIGKILL, bytes at rest
 cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
 cargo xtask bench validate [--repeats N]
                                    how long `isonomy validate` takes, process start and all
@@ -33,6 +36,10 @@ fn main() -> ExitCode {
         },
         ["bench", "engine", flags @ ..] => match bench::Options::parse(flags) {
             Ok(options) => bench::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["bench", "fleet", flags @ ..] => match bench::fleet::Options::parse(flags) {
+            Ok(options) => bench::fleet::run(&options),
             Err(wrong) => return usage(&wrong),
         },
         ["conformance", flags @ ..] => match conformance::Options::parse(flags) {

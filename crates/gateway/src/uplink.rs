@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::client::CONNECT_TIMEOUT;
 use crate::destination::{Destination, Host, Scheme};
+use crate::pace::{Pace, Paced};
 use crate::permit::{Hub, Permit};
 
 /// A slow line and a busy hub take their time over a handshake.
@@ -31,7 +32,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer: a certificate has some six hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-pub type HubStream = TlsStream<TcpStream>;
+pub type HubStream = TlsStream<Paced<TcpStream>>;
 
 /// The address of a hub.
 #[derive(Debug)]
@@ -74,10 +75,11 @@ impl Uplink {
         format!("{host}:{port}")
     }
 
-    /// A stream to the hub, which `tls` has found to be that.
-    pub async fn dial(&self, tls: ClientConfig) -> Result<HubStream, UplinkError> {
+    /// A stream to the hub, which `tls` has found to be that; no faster than `pace`.
+    pub async fn dial(&self, tls: ClientConfig, pace: Pace) -> Result<HubStream, UplinkError> {
         let stream = self.connect().await?;
         stream.set_nodelay(true).ok();
+        let stream = Paced::new(stream, pace);
         // Which name it has in its certificate is the business of `tls`; this one is for proxies that
         // choose by it.
         let name = match &self.permit.kind().destination.host {
@@ -126,7 +128,8 @@ impl Uplink {
         path: &'static str,
         body: Vec<u8>,
     ) -> Result<(u16, Bytes), UplinkError> {
-        let stream = self.dial(tls).await?;
+        // A few hundred bytes.
+        let stream = self.dial(tls, Pace::default()).await?;
         let broken = |why: String| UplinkError::Broken { address: self.address(), why };
         let exchange = async {
             let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;

@@ -129,7 +129,8 @@ impl Site {
             Some(membership) => {
                 let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
                 let (random, left) = (Arc::clone(&random), left.clone());
-                Some(LineKeeper::open(membership, store, clock, random, left).await?)
+                let terms = config.terms.clone();
+                Some(LineKeeper::open(membership, store, clock, random, left, terms).await?)
             }
         };
         let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));

@@ -82,6 +82,8 @@ pub enum Readers {
 pub struct RowSchema {
     schema: Schema,
     columns: Arc<BTreeMap<String, Kinds>>,
+    /// Of columns that are not named.
+    others: Kinds,
 }
 
 /// What a field that is text may become.
@@ -222,13 +224,14 @@ impl Default for CsvForm {
 
 impl RowSchema {
     pub fn compile(schema: &Value) -> Result<Self, String> {
+        let kinds = |of: &Value| get(of, "type").map(Kinds::of).unwrap_or_default();
         let properties = get(schema, "properties").and_then(as_object);
-        let column = |(name, property): (&Value, &Value)| {
-            Some((as_str(name)?.to_owned(), Kinds::of(get(property, "type")?)))
-        };
+        let column =
+            |(name, property): (&Value, &Value)| Some((as_str(name)?.to_owned(), kinds(property)));
         let columns = properties.into_iter().flat_map(|all| all.iter()).filter_map(column);
         let columns = Arc::new(columns.collect());
-        Ok(Self { schema: Schema::compile(schema)?, columns })
+        let others = get(schema, "additionalProperties").map(kinds).unwrap_or_default();
+        Ok(Self { schema: Schema::compile(schema)?, columns, others })
     }
 
     pub(crate) fn admits(&self, row: &Value) -> bool {
@@ -236,7 +239,7 @@ impl RowSchema {
     }
 
     pub(crate) fn kinds(&self, column: &str) -> Kinds {
-        self.columns.get(column).copied().unwrap_or_default()
+        self.columns.get(column).copied().unwrap_or(self.others)
     }
 }
 

@@ -8,6 +8,7 @@ mod calls;
 mod comparison;
 mod connection;
 mod due;
+pub mod fleet;
 mod flood;
 mod floor;
 mod fork;

@@ -15,10 +15,9 @@ use std::{fs, io};
 use base::{Clock as _, Namespace, SystemClock, SystemRandom};
 use hub::HubFolder;
 use identity::{Domain, JoinToken};
-use serde_json::Value;
 use site::uplink::Membership;
 use store::RunState;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use wire::{
     DesiredApply, DesiredState, OrderCreate, RunDetail, RunStart, SiteView, TokenCreate,
     WorkflowDocument,
@@ -34,6 +33,9 @@ use crate::{output, serve};
 
 /// Between two looks at what others do.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// For one thing that others do: far beyond what any takes.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const NAMESPACE: &str = "clinic";
 const WORKFLOW: &str = "screening";
@@ -276,8 +278,7 @@ impl Fleet {
 
     /// Has every clinic screen its own cases. Gives the run of each.
     async fn order(&self, api: &Api) -> Outcome<Vec<String>> {
-        let mut input = bundle::input();
-        input["path"] = Value::from("clinic/cases.csv");
+        let input = serde_json::json!({ "threshold": bundle::THRESHOLD, "model": bundle::model() });
         let start = RunStart {
             workflow: WORKFLOW.to_owned(),
             revision: None,
@@ -311,20 +312,26 @@ impl Fleet {
     async fn run_end(&self, n: usize, run: &str) -> Outcome<RunDetail> {
         let api = self.site_api(n)?;
         let run = name(run.parse());
-        loop {
-            let detail = api.run_show(run).await?;
-            match detail.view.state.parse::<RunState>() {
-                Ok(state) if state.has_ended() => return Ok(detail),
-                _ => sleep(LOOK_EVERY).await,
+        let ended = async {
+            loop {
+                let detail = api.run_show(run).await?;
+                match detail.view.state.parse::<RunState>() {
+                    Ok(state) if state.has_ended() => return Ok(detail),
+                    _ => sleep(LOOK_EVERY).await,
+                }
             }
-        }
+        };
+        timeout(PATIENCE, ended).await.unwrap_or_else(|_| Err(stuck(self.clinics[n].name)))
     }
 
     async fn until(&self, api: &Api, is_so: impl Fn(&[SiteView]) -> bool) -> Outcome<()> {
-        while !is_so(&sites(api).await?) {
-            sleep(LOOK_EVERY).await;
-        }
-        Ok(())
+        let so = async {
+            while !is_so(&sites(api).await?) {
+                sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        timeout(PATIENCE, so).await.unwrap_or_else(|_| Err(stuck("the hub")))
     }
 
     fn evidence(
@@ -362,6 +369,11 @@ impl Fleet {
 
 async fn sites(api: &Api) -> Outcome<Vec<SiteView>> {
     Ok(api.fleet_list(&Part { limit: None, cursor: None }).await?.items)
+}
+
+fn stuck(who: &str) -> Failure {
+    let minutes = PATIENCE.as_secs() / 60;
+    Failure::internal(format!("what was waited for did not come of {who} in {minutes} minutes"))
 }
 
 fn taken(sites: &[SiteView], name: &str) -> u64 {

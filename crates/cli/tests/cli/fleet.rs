@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Instant;
 
+use base::{Clock as _, SystemClock};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -81,6 +82,39 @@ fn a_site_joins_works_without_its_hub_and_reports_later() {
     governing.process.end().ends_with(0);
     assert!(!home.path(".isonomy-hub/address").exists());
     home.is_whole();
+}
+
+/// Mutation: dial outside the hours, say nothing of why there is no line, or take the spans for local time.
+#[test]
+fn a_site_holds_its_line_within_its_hours() {
+    let home = Home::new();
+    let _governing = hub(&home);
+    let clinic = token(&home, &["--site", "clinic-1"]);
+    home.run_with_stdin(&["site", "join", "-"], &clinic).ends_with(0);
+    let hour = SystemClock.now().as_millis() / 3_600_000;
+    let serve = |from: i64, until: i64| {
+        let span = format!("{:02}:00-{:02}:00", (hour + from) % 24, (hour + until) % 24);
+        let line = format!("spec: {{hub: {{line: {{kibPerSecond: 64, hours: ['{span}']}}}}}}\n");
+        home.write(".isonomy/site.yaml", &line);
+        Dev::of(home.start(&["site", "serve", "--port", "0"]))
+    };
+    let site = serve(2, 3);
+    let began = Instant::now();
+    let why = loop {
+        let status = home.run(&["site", "status", "-o", "json"]).ends_with(0).json();
+        let why = status["hub"]["why"].as_str().unwrap_or_default().to_owned();
+        if why != "not tried yet" {
+            break why;
+        }
+        assert!(began.elapsed() < HANG, "{status}");
+    };
+    assert!(why.contains("outside its hours") && why.ends_with(":00 UTC"), "{why}");
+    let shown = home.run(&["sites", "show", "clinic-1", "-o", "json"]).ends_with(0).json();
+    assert_ne!(shown["state"], "online", "{shown}");
+    site.stop().ends_with(0);
+    let site = serve(23, 2);
+    until(&home, "clinic-1", |shown| shown["state"] == "online");
+    site.stop().ends_with(0);
 }
 
 /// Mutation: make a hub over one that is there, say nothing of the root's key, or print no first key.

@@ -23,6 +23,8 @@ use serde_saphyr::Spanned;
 use store::EventLimits;
 use worker::{Datasets, Folder, Folders};
 
+use crate::uplink::Terms;
+
 pub use hub::Refused;
 pub use retention::Journals;
 pub use scripts::Scripts;
@@ -74,6 +76,8 @@ pub struct Config {
     pub dispatch: Settings,
     /// What the site does not take from its hub.
     pub refused: Refused,
+    /// What the line to its hub may take.
+    pub terms: Terms,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -117,6 +121,7 @@ impl Default for Config {
             events: EventLimits::history(),
             dispatch: Settings::default(),
             refused: Refused::default(),
+            terms: Terms::default(),
         }
     }
 }
@@ -262,7 +267,8 @@ impl Reader<'_> {
             journals: self.journals(&spec.retention)?,
             events: self.event_limits(&spec.retention)?,
             dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,
-            refused: self.hub(&spec.hub)?,
+            refused: self.refused(&spec.hub)?,
+            terms: self.terms(&spec.hub)?,
         })
     }
 

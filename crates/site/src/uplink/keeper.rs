@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 use worker::Datasets;
 
 use super::view::waiting;
-use super::{Errand, HubClock, LineError, Membership, MembershipError, Parts, Uplink, Watch};
+use super::{
+    Errand, HubClock, LineError, Membership, MembershipError, Parts, Terms, Uplink, Watch,
+};
 use wire::{HubLine, ProblemCode, SiteLeft};
 
 use crate::config::Refused;
@@ -60,6 +62,7 @@ impl LineKeeper {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         left: Left,
+        terms: Terms,
     ) -> Result<Self, LineError> {
         let (grown, came) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (edited, saying) = (Arc::new(Notify::new()), watch::Sender::default());
@@ -78,6 +81,7 @@ impl LineKeeper {
             saying: saying.subscribe(),
             leaving: leaving.clone(),
             left,
+            terms,
         };
         let uplink = Uplink::open(parts).await?;
         let (watch, clock, errands) = (uplink.watch(), uplink.clock(), uplink.errands());

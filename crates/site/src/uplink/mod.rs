@@ -4,6 +4,7 @@
 
 mod clock;
 mod exchange;
+mod hours;
 mod keeper;
 mod membership;
 mod view;
@@ -20,6 +21,8 @@ pub(crate) use exchange::Errand;
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
 use gateway::uplink::UplinkError;
 use gateway::{Amount, Left};
+pub(crate) use hours::SPANS_MAX;
+pub use hours::{Hours, Terms};
 use identity::Certificate;
 pub(crate) use keeper::LineKeeper;
 pub use keeper::{LeaveError, leave};
@@ -100,6 +103,8 @@ pub enum LineError {
     Due,
     #[error("the line broke: {0}")]
     Broken(String),
+    #[error("outside its hours, which the owner has set: {0} UTC")]
+    Hours(Hours),
     #[error("the hub is silent")]
     Silent,
     #[error("the hub says what this version does not understand")]
@@ -147,6 +152,8 @@ pub struct Parts {
     pub leaving: CancellationToken,
     /// Where what leaves is counted.
     pub left: Left,
+    /// What the owner allows it.
+    pub terms: Terms,
 }
 
 /// The line of a site that has joined.
@@ -246,6 +253,12 @@ impl Uplink {
         if matches!(error, LineError::Due) {
             return self.between(Duration::ZERO, PAUSE_MIN);
         }
+        if matches!(error, LineError::Hours(_)) {
+            // The clock may be set meanwhile; and whoever opens at ten does not come at ten with all others.
+            let closed = self.parts.terms.hours.closed_for(self.parts.clock.now());
+            let least = closed.unwrap_or_default().min(PING_EVERY);
+            return self.between(least, least + PAUSE_MIN);
+        }
         let refused = match error {
             LineError::Ended(Ending::Refused(refused)) => refused,
             // At the door: only a person can help.
@@ -278,6 +291,9 @@ impl Uplink {
     /// One connection, until it ends.
     async fn attempt(&mut self) -> LineError {
         let now = self.parts.clock.now();
+        if let Some(error) = self.outside_hours() {
+            return error;
+        }
         if self.parts.membership.is_due(now)
             && let Err(error) = self.renew(now).await
         {
@@ -309,6 +325,11 @@ impl Uplink {
         last
     }
 
+    fn outside_hours(&self) -> Option<LineError> {
+        let hours = &self.parts.terms.hours;
+        hours.closed_for(self.parts.clock.now()).map(|_| LineError::Hours(hours.clone()))
+    }
+
     async fn renew(&mut self, now: Timestamp) -> Result<(), MembershipError> {
         let to = self.parts.membership.hubs().join(", ");
         let amount = Amount { times: 1, bytes: 0 };
@@ -319,7 +340,7 @@ impl Uplink {
     async fn connect(&self, hub: &str) -> Result<Socket, LineError> {
         let uplink = gateway::uplink::Uplink::to(hub)?;
         let tls = self.parts.membership.tls(self.parts.clock.now())?;
-        let stream = uplink.dial(tls).await?;
+        let stream = uplink.dial(tls, self.parts.terms.pace).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(0)
@@ -425,6 +446,9 @@ impl Uplink {
                     }
                     if self.parts.membership.is_due(self.clock.now()) {
                         return LineError::Due;
+                    }
+                    if let Some(error) = self.outside_hours() {
+                        return error;
                     }
                     outgoing.queue.send(Message::Ping(bytes::Bytes::new())).ok();
                 }

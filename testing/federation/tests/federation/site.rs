@@ -62,6 +62,7 @@ impl AtWork {
             saying: hear,
             leaving: CancellationToken::new(),
             left: gateway::Left::default(),
+            terms: site::uplink::Terms::default(),
         };
         let uplink = Uplink::open(parts).await.expect("the line is kept");
         let line = uplink.state();

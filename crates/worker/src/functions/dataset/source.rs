@@ -202,4 +202,14 @@ mod tests {
         }
         assert_eq!(kinds(r#""object""#), Kinds::default());
     }
+
+    /// Mutation: leave out what is said of all other columns, or take it for those that are named.
+    #[test]
+    fn what_is_said_of_other_columns_is_for_those_that_are_not_named() {
+        let schema = r#"{"properties":{"a":{"type":"string"},"b":{}},"additionalProperties":{"type":"number"}}"#;
+        let schema = base::value::parse(schema.as_bytes()).expect("JSON");
+        let schema = RowSchema::compile(&schema).expect("a schema");
+        let as_is = |column| base::value::to_json_string(&typed("7", schema.kinds(column)));
+        assert_eq!(["a", "b", "c"].map(as_is), [r#""7""#, r#""7""#, "7"]);
+    }
 }

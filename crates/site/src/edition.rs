@@ -346,7 +346,7 @@ impl Reconciler {
     }
 }
 
-fn key(placed: &Placed) -> WorkflowKey {
+pub(crate) fn key(placed: &Placed) -> WorkflowKey {
     WorkflowKey { namespace: placed.namespace.clone(), name: placed.name.clone() }
 }
 
@@ -375,7 +375,7 @@ fn mismatch(source: String, message: String) -> Finding {
 }
 
 /// What the newest edition says should be here.
-async fn wanted(store: &dyn Store) -> Result<Option<(Head, Leaf)>, Refusal> {
+pub(crate) async fn wanted(store: &dyn Store) -> Result<Option<(Head, Leaf)>, Refusal> {
     let unread = |what: String| Refusal::new(ProblemCode::StoreFailed, what);
     let edition = edition(store).await.map_err(|error| unread(error.to_string()))?;
     let Some(edition) = edition else { return Ok(None) };

@@ -3,7 +3,8 @@
 //! ```text
 //!   open ──► judged: the run's first record, the receipt and the judgement are one commit
 //!     ▲        │
-//!     └────────┴── not now (a full disk, too many at once): again, until its time is over
+//!     └────────┴── not now (a full disk, too many at once, a workflow that comes): again, until its time
+//!                  is over
 //! ```
 //!
 //! A reconciler: it looks at what is open, does what can be done, and can be run again at any time.
@@ -13,9 +14,10 @@ use std::time::Duration;
 
 use base::name::WorkflowKey;
 use base::{By, Clock, OrderId, SiteName, Timestamp, WorkflowName};
+use link::site::Saying;
 use server::{Caller, HUB_ACTOR};
 use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wire::dispatch::{AnswerState, Dispatched};
 use wire::order::{Act, Order, Receipt, ReceiptState};
@@ -23,6 +25,7 @@ use wire::{ProblemCode, RunStart};
 
 use crate::config::Refused;
 use crate::dispatch::{Bench, DispatchError, Dispatches, Judged};
+use crate::edition;
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::start::{Beside, RunOrder};
@@ -48,13 +51,15 @@ pub(crate) struct Orders {
     pub clock: Arc<dyn Clock>,
     /// Told when orders have come.
     pub came: Arc<Notify>,
+    /// How far the site is with what the hub wants to be here.
+    pub saying: watch::Receiver<Saying>,
     /// To tell when receipts are there.
     pub grown: Arc<Notify>,
 }
 
 impl Orders {
     /// Judges what comes, until `closing`.
-    pub(crate) async fn run(self, closing: CancellationToken) {
+    pub(crate) async fn run(mut self, closing: CancellationToken) {
         loop {
             let sleep = tokio::select! {
                 () = closing.cancelled() => return,
@@ -70,6 +75,8 @@ impl Orders {
             tokio::select! {
                 () = closing.cancelled() => return,
                 () = self.came.notified() => {}
+                // What an order was waiting for may be here now.
+                Ok(()) = self.saying.changed() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -117,9 +124,14 @@ impl Orders {
         let start = RunStart { run: Some(run.to_string()), reason: by.reason, ..*start };
         let name = WorkflowName::parse(&start.workflow).ok();
         let key = name.map(|name| WorkflowKey { namespace: namespace.clone(), name });
-        if key.is_some_and(|key| self.refused.contain(&key)) {
+        if key.as_ref().is_some_and(|key| self.refused.contain(key)) {
             return self.close(row, ReceiptState::Refused, Some("refused-by-owner"), now).await;
         }
+        // Before the start, which may find it missing while it comes.
+        let is_coming = match &key {
+            Some(key) => self.is_coming(key).await?,
+            None => false,
+        };
         let Ok(order) = RunOrder::parse(namespace, start, None) else {
             return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
         };
@@ -131,8 +143,27 @@ impl Orders {
             }
             // By an earlier order, or a life of this site whose commit nobody heard of.
             Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
+            Err(refusal)
+                if is_coming && refusal.code() == ProblemCode::WorkflowMissing && !is_over =>
+            {
+                Ok(false)
+            }
             Err(refusal) => self.refused(row, &refusal, now).await,
         }
+    }
+
+    /// Whether the edition that is here names this workflow, and the site is not done with it.
+    async fn is_coming(&self, key: &WorkflowKey) -> Result<bool, Refusal> {
+        let Some((head, leaf)) = edition::wanted(self.store.as_ref()).await? else {
+            return Ok(false);
+        };
+        let is_done = self
+            .saying
+            .borrow()
+            .health
+            .as_ref()
+            .is_some_and(|health| health.edition == Some(head.number) && health.waiting == 0);
+        Ok(!is_done && leaf.content.workflows.iter().any(|placed| edition::key(placed) == *key))
     }
 
     /// A run that another site asks for.

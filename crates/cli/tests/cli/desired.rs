@@ -109,6 +109,25 @@ fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
     assert!(status.stdout.contains("converged, edition "), "{}", status.stdout);
 }
 
+/// Mutation: refuse an order for what the hub has just sent as missing, or have it wait for what nobody sends.
+#[test]
+fn an_order_waits_for_the_workflow_that_comes_before_it() {
+    let home = Home::new();
+    let _governing = hub(&home);
+    join(&home, "clinic-1", "role=clinic");
+    let _site = serve(&home, "clinic-1");
+    for name in ["first", "second", "third"] {
+        home.write("law/a.yaml", &document(name, "  - x: { set: { y: 1 } }\n"));
+        home.write("law/all.yaml", &placement("all", &format!("[{name}]"), "{all: true}"));
+        apply(&home, &["-f", "law"]);
+        let run = ["run", name, "--site", "clinic-1", "--server", ".isonomy-hub"];
+        home.run(&run).ends_with(0);
+    }
+    let nowhere = ["run", "fourth", "--site", "clinic-1", "--server", ".isonomy-hub", "-o", "json"];
+    let refused = home.run(&nowhere).ends_with(1).json();
+    assert_eq!(refused["items"][0]["code"], "workflow-missing", "{refused}");
+}
+
 /// Mutation: let one that is wrong keep the others away, hide why, or do what the owner refuses.
 #[test]
 fn what_cannot_be_at_a_site_is_told_with_its_reason() {

@@ -143,6 +143,7 @@ impl LineKeeper {
             dispatches: self.dispatches.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             came: Arc::clone(&self.came),
+            saying: self.saying.subscribe(),
             grown: Arc::clone(&self.grown),
         };
         let (watching, told) = dataset::Watching::begin(datasets).await;

@@ -253,7 +253,7 @@ fn unasked(doc: Option<&SiteDoc>) -> Option<&'static str> {
 
 fn proof(hub: &Hub, site: &SiteName, doc: &SiteDoc) -> Result<Option<Proof>, Refusal> {
     let Some(word) = doc.sealing.clone() else { return Ok(None) };
-    let sealing = SiteSealing::of(hub.authority(), site, word, hub.now());
+    let sealing = SiteSealing::of(hub.authority(), site, word, hub.machine_now());
     let SiteSealing { key, signature, certificate, chain } =
         sealing.map_err(|error| Refusal::new(ProblemCode::Internal, error.to_string()))?;
     Ok(Some((SiteKey { key: key.to_string(), signature, certificate }, chain)))

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::join::{Granted, HubSealingSaid, JoinAsk, RefusedJoin, RenewAsk, SealingSaid};
 
+use crate::fresh::Fresh;
 use crate::join::{JoinRefusal, Joined};
 use crate::{Hub, line};
 
@@ -54,16 +55,13 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The largest body: a key and a secret.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
-/// How often the door shows a new certificate. One is good for ninety days.
-pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
-
 /// How long to wait when the system has no file for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// What the door shows, and whom it lets in. Replaced while it is open.
+/// What the door shows, and whom it lets in.
 pub struct Door {
     hub: Hub,
-    tls: RwLock<Arc<ServerConfig>>,
+    tls: Fresh,
     places: Arc<Semaphore>,
     handshakes: Semaphore,
     tasks: TaskTracker,
@@ -72,7 +70,7 @@ pub struct Door {
 
 impl Door {
     pub fn new(hub: Hub) -> Result<Self, IdentityError> {
-        let tls = RwLock::new(Arc::new(shown(&hub)?));
+        let tls = Fresh::new(&hub, shown)?;
         Ok(Self {
             hub,
             tls,
@@ -83,34 +81,16 @@ impl Door {
         })
     }
 
-    /// Shows a new certificate from now on.
-    fn renew(&self) -> Result<(), IdentityError> {
-        let shown = Arc::new(shown(&self.hub)?);
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = shown;
-        Ok(())
-    }
-
     /// Lets sites in until `shutdown`.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             () = self.accept(&listener) => {}
-            () = self.keep_new() => {}
             () = shutdown => {}
         }
         drop(listener);
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    /// What is shown ends long after it is replaced.
-    async fn keep_new(&self) {
-        loop {
-            tokio::time::sleep(RENEW_EVERY).await;
-            if let Err(error) = self.renew() {
-                tracing::error!(%error, "cannot make a new certificate for the door");
-            }
-        }
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {
@@ -141,7 +121,7 @@ impl Door {
         place: OwnedSemaphorePermit,
     ) {
         stream.set_nodelay(true).ok();
-        let tls = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
+        let tls = self.tls.get();
         // Whoever says nothing takes nobody's turn.
         if !matches!(timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut [0])).await, Ok(Ok(1))) {
             return tracing::debug!(%from, "nothing was said");
@@ -226,7 +206,7 @@ impl Door {
             Ok(site) => site,
             Err(why) => return told(Err(why)),
         };
-        let left = Duration::from_millis(shown.not_after.since(self.hub.now()).as_millis());
+        let left = Duration::from_millis(shown.not_after.since(self.hub.machine_now()).as_millis());
         let is = |name, wanted: &str| {
             let value = request.headers().get(name).and_then(|value| value.to_str().ok());
             value.is_some_and(|value| value.to_ascii_lowercase().contains(wanted))
@@ -268,7 +248,7 @@ fn word(said: SealingSaid, signer: String) -> Result<SealingWord, JoinRefusal> {
 fn shown(hub: &Hub) -> Result<ServerConfig, IdentityError> {
     let key = Key::generate()?;
     let authority = hub.authority();
-    let chain = authority.hub_chain(&key.public(), hub.now())?;
+    let chain = authority.hub_chain(&key.public(), hub.machine_now())?;
     let mut known = vec![authority.certificate().clone()];
     known.extend(hub.former().iter().cloned());
     hub_config(chain, &key, &known)

@@ -43,6 +43,29 @@ struct TokenDoc {
     /// The life of the hub that made it. Another one may not know who has used it.
     hub: IncarnationId,
     made_at: Timestamp,
+    /// What had been decided of the site before. Compared and not ordered: a clock may have been ahead then.
+    #[serde(default)]
+    decided: Decided,
+}
+
+/// When a site was last joined and revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Decided {
+    joined_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl Decided {
+    fn of(doc: &SiteDoc) -> Self {
+        Self { joined_at: doc.joined_at, revoked_at: doc.revoked_at }
+    }
+}
+
+impl TokenDoc {
+    /// Before its beginning the clock was set back, and nobody knows how long it has been good for.
+    fn is_good_at(&self, now: Timestamp, until: Timestamp) -> bool {
+        (self.made_at..until).contains(&now)
+    }
 }
 
 /// What a site gets.
@@ -115,7 +138,8 @@ impl Hub {
         let random = self.0.random.as_ref();
         let hubs = if hubs.is_empty() { self.0.addresses.clone() } else { hubs };
         let token = JoinToken::new(hubs, self.0.root, site.clone(), now.plus(life), random);
-        let kept = TokenDoc { replace, hub: self.0.store.incarnation(), made_at: now };
+        let decided = Decided::of(&doc);
+        let kept = TokenDoc { replace, hub: self.0.store.incarnation(), made_at: now, decided };
         let kept = serde_json::to_vec(&kept).expect("our own types have JSON text");
         let row = TokenRow {
             secret: *TokenSecret::of(token.secret()).digest(),
@@ -174,16 +198,16 @@ impl Hub {
         let mut doc = self.0.desks.site_doc(&site).await?.ok_or(JoinRefusal::Token)?;
         let (by, now) = (*key.pin().digest(), self.now());
         if token.used_by == Some(by) && doc.key == Some(key.pin()) && doc.revoked_at.is_none() {
-            return match now < token.until {
-                true => self.certificate(site, &key, now),
+            return match kept.is_good_at(now, token.until) {
+                true => self.certificate(site, &key),
                 false => Err(JoinRefusal::Token),
             };
         }
         // Whatever was decided of the site after the token was made counts more.
-        let decided = [doc.joined_at, doc.revoked_at].into_iter().flatten().max();
-        let is_overtaken = decided.is_some_and(|at| at > kept.made_at);
+        let is_overtaken = Decided::of(&doc) != kept.decided;
         let is_of_before = kept.hub != self.0.store.incarnation();
         if token.used_by.is_some()
+            || !kept.is_good_at(now, token.until)
             || is_overtaken
             || is_of_before
             || (!doc.is_new() && !kept.replace)
@@ -206,7 +230,7 @@ impl Hub {
         }
         held.part();
         self.0.editions.changed();
-        self.certificate(site, &key, now)
+        self.certificate(site, &key)
     }
 
     /// Another certificate for whoever has shown this one, in a handshake that proved its key. Who has
@@ -218,8 +242,7 @@ impl Hub {
     ) -> Result<Joined, JoinRefusal> {
         let site = self.holder(shown).await?;
         self.is_word_of(&site, &shown.key, sealing.as_ref())?;
-        let now = self.now();
-        if now > shown.not_after.plus(GRACE) {
+        if self.machine_now() > shown.not_after.plus(GRACE) {
             return Err(JoinRefusal::Certificate);
         }
         if sealing.is_some() {
@@ -233,14 +256,14 @@ impl Hub {
                 self.0.store.commit(vec![put], Preconditions::none()).await?;
             }
         }
-        self.certificate(site, &shown.key, now)
+        self.certificate(site, &shown.key)
     }
 
     /// What others need to seal to this site; nothing where it has said no key, or is none any more.
     pub async fn sealing_of(&self, site: &SiteName) -> Result<Option<SiteSealing>, JoinRefusal> {
         let doc = self.0.desks.site_doc(site).await?.filter(crate::SiteDoc::is_member);
         let Some(word) = doc.and_then(|doc| doc.sealing) else { return Ok(None) };
-        Ok(Some(SiteSealing::of(&self.0.authority, site, word, self.now())?))
+        Ok(Some(SiteSealing::of(&self.0.authority, site, word, self.machine_now())?))
     }
 
     fn is_word_of(
@@ -254,10 +277,13 @@ impl Hub {
         if signer == *key { Ok(()) } else { Err(JoinRefusal::Key) }
     }
 
-    /// Whether the holder of this certificate may have a line now; whose it is.
+    /// Whether the holder of this certificate may have a line now; whose it is. One that is still to begin
+    /// was made while the clock was ahead, and would be good for longer than it was meant to be.
     pub(crate) async fn admit(&self, shown: &Certificate) -> Result<SiteName, JoinRefusal> {
         let site = self.holder(shown).await?;
-        if self.now() > shown.not_after { Err(JoinRefusal::Certificate) } else { Ok(site) }
+        let Certificate { not_before, not_after, .. } = &shown;
+        let is_valid = (*not_before..=*not_after).contains(&self.machine_now());
+        if is_valid { Ok(site) } else { Err(JoinRefusal::Certificate) }
     }
 
     async fn holder(&self, shown: &Certificate) -> Result<SiteName, JoinRefusal> {
@@ -331,12 +357,8 @@ impl Hub {
         self.site_show(site).await
     }
 
-    fn certificate(
-        &self,
-        site: SiteName,
-        key: &PublicKey,
-        now: Timestamp,
-    ) -> Result<Joined, JoinRefusal> {
+    fn certificate(&self, site: SiteName, key: &PublicKey) -> Result<Joined, JoinRefusal> {
+        let now = self.machine_now();
         let certificate = self.0.authority.site(&site, key, now)?;
         let name = Name::Site(self.0.authority.domain().clone(), site);
         Ok(Joined { name, certificate, now, sealing: self.0.sealing.clone() })

@@ -15,6 +15,7 @@ mod explain;
 mod fleet;
 mod folder;
 mod forget;
+mod fresh;
 mod join;
 mod line;
 mod order;
@@ -31,14 +32,14 @@ pub use join::{JoinRefusal, Joined, TokenOrder};
 pub use server::{KeysError, Refusal, ServeError};
 pub use site::{SiteDoc, tags_wrong};
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use base::{Clock, IncarnationId, Random, Timestamp};
+use base::{Clock, Duration, IncarnationId, Random, Timestamp};
 use identity::{
     Authority, CertificateDer, HubSealing, IdentityError, Key, Pin, SealingKey, ServerConfig,
     api_config,
 };
-use server::{BackupSource, KeyParts, Keys, Listening, Pieces, Shown, backup, pieces};
+use server::{BackupSource, KeyParts, Keys, Listening, Onward, Pieces, Shown, backup, pieces};
 use spec::Catalog;
 use store::{Pace, Store, Upkeep};
 use tokio::sync::Semaphore;
@@ -47,7 +48,13 @@ use wire::{ApiKey, KeyCreated, ProblemCode, RecoveryView};
 
 use edition::Editions;
 use exchange::Exchange;
+use fresh::Fresh;
 use recovery::Recovery;
+
+/// How far the machine's clock may fall back without the hub's time. Nothing is promised by a token for
+/// longer, and a site believes a hub that is a month ahead; a longer way back says that the clock was wrong
+/// before.
+const LEAD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a hub is made of.
 pub struct Parts {
@@ -87,7 +94,7 @@ struct Inner {
     former: Vec<CertificateDer<'static>>,
     root: Pin,
     addresses: Vec<String>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Onward>,
     random: Arc<dyn Random>,
     desks: Desks,
     keys: Keys,
@@ -128,13 +135,17 @@ impl Hub {
             before,
             addresses,
             own_key,
-            clock,
+            clock: machine,
             random,
             catalog,
         } = parts;
         let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
+        let floor = authority.not_before()?;
+        let onward = Arc::new(Onward::new(machine, floor).led_by_at_most(LEAD_MAX));
+        let clock = Arc::clone(&onward) as Arc<dyn Clock>;
         let exchange = Exchange::new(sealing);
-        let sealing = HubSealing::new(&authority, root, exchange.key.public(), clock.now())?;
+        let sealing =
+            HubSealing::new(&authority, root, exchange.key.public(), onward.of_machine())?;
         let name = authority.domain().to_string();
         let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
         let authority = Arc::new(authority);
@@ -169,7 +180,7 @@ impl Hub {
             former,
             root,
             addresses,
-            clock,
+            clock: onward,
             random,
             desks,
             keys,
@@ -199,22 +210,8 @@ impl Hub {
 
     /// What the API shows where it has no other certificate: the hub's own, below the fleet's root.
     pub fn shown(&self) -> Result<Shown, IdentityError> {
-        let hub = self.clone();
-        let last = Mutex::new((self.now(), shown(self)?));
-        Ok(Arc::new(move || {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            if hub.now().as_millis().abs_diff(last.0.as_millis())
-                >= door::RENEW_EVERY.as_millis() as u64
-            {
-                match shown(&hub) {
-                    Ok(config) => *last = (hub.now(), config),
-                    Err(error) => {
-                        tracing::error!(%error, "cannot make a new certificate for the API")
-                    }
-                }
-            }
-            Arc::clone(&last.1)
-        }))
+        let shown = Fresh::new(self, shown)?;
+        Ok(Arc::new(move || shown.get()))
     }
 
     /// The key of the fleet's root: by it a client knows the hub.
@@ -244,7 +241,7 @@ impl Hub {
         let source = self.0.upkeep.as_ref().map(|upkeep| BackupSource {
             upkeep: Arc::clone(upkeep),
             scratch: upkeep.scratch(),
-            clock: Arc::clone(&self.0.clock),
+            clock: Arc::clone(&self.0.clock) as Arc<dyn Clock>,
             pace: Pace::Half,
         });
         let (out, pieces) = pieces();
@@ -282,13 +279,19 @@ impl Hub {
         &self.0.former
     }
 
+    /// For what ends. It does not go back, whoever sets the machine's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
+
+    /// For certificates.
+    pub(crate) fn machine_now(&self) -> Timestamp {
+        self.0.clock.of_machine()
+    }
 }
 
-fn shown(hub: &Hub) -> Result<Arc<ServerConfig>, IdentityError> {
+fn shown(hub: &Hub) -> Result<ServerConfig, IdentityError> {
     let key = Key::generate()?;
-    let chain = hub.authority().hub_chain(&key.public(), hub.now())?;
-    Ok(Arc::new(api_config(chain, &key)?))
+    let chain = hub.authority().hub_chain(&key.public(), hub.machine_now())?;
+    api_config(chain, &key)
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 
 use crate::IdentityError;
-use crate::certificate::public_key;
+use crate::certificate::{not_before, public_key};
 use crate::key::{Key, Pin, PublicKey};
 use crate::name::{Domain, Name};
 use crate::tls::HUB_SERVER_NAME;
@@ -125,6 +125,11 @@ impl Authority {
     #[must_use]
     pub fn root_pin(&self) -> Option<Pin> {
         public_key(&self.root.der).map(|key| key.pin())
+    }
+
+    /// Since when it may sign: nothing of it is from before.
+    pub fn not_before(&self) -> Result<Timestamp, IdentityError> {
+        not_before(&self.certificate.der)
     }
 
     /// Whoever signs, and the root: what is signed is believed with these.

@@ -54,3 +54,11 @@ pub(crate) fn public_key(der: &CertificateDer<'_>) -> Option<PublicKey> {
     let (_, found) = parse_x509_certificate(der).ok()?;
     PublicKey::from_der(found.public_key().raw).ok()
 }
+
+/// When any certificate begins.
+pub(crate) fn not_before(der: &CertificateDer<'_>) -> Result<Timestamp, IdentityError> {
+    let wrong = |_| IdentityError::Certificate("not X.509");
+    let (_, found) = parse_x509_certificate(der).map_err(wrong)?;
+    let seconds = found.validity().not_before.timestamp();
+    Ok(Timestamp::from_millis(seconds.saturating_mul(1000)))
+}

@@ -5,7 +5,6 @@
 //! folder, and they could read the store as well.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
@@ -19,6 +18,7 @@ use wire::{ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyState, KeyView, Problem
 use crate::access::Roles;
 use crate::caller::Caller;
 use crate::change::change_op;
+use crate::onward::Onward;
 use crate::refusal::Refusal;
 
 /// Keys of one hub or site, those that are over included: every person and tool of a large house.
@@ -44,14 +44,13 @@ pub struct Keys(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    /// No key comes back to life with a clock that is set back.
+    clock: Onward,
     random: Arc<dyn Random>,
     own: Digest,
     kind: &'static str,
     name: String,
     kept: RwLock<Kept>,
-    /// The latest time seen: no key comes back to life with a clock that is set back.
-    seen: AtomicI64,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -133,10 +132,10 @@ impl KeyParts {
             kept.put(name, Key::read(&row.record).ok_or_else(damaged)?);
         }
         let seen = kept.by_name.values().map(|key| key.doc.seen()).max();
-        let seen = AtomicI64::new(seen.map_or(0, Timestamp::as_millis));
+        let clock = Onward::new(clock, seen.unwrap_or(Timestamp::from_millis(0)));
         let (own, name) = (own.digest(), name.to_owned());
         let (kept, changing) = (RwLock::new(kept), Mutex::default());
-        Ok(Keys(Arc::new(Inner { store, clock, random, own, kind, name, kept, seen, changing })))
+        Ok(Keys(Arc::new(Inner { store, clock, random, own, kind, name, kept, changing })))
     }
 }
 
@@ -297,8 +296,7 @@ impl Keys {
     }
 
     fn now(&self) -> Timestamp {
-        let now = self.0.clock.now().as_millis();
-        Timestamp::from_millis(self.0.seen.fetch_max(now, Ordering::Relaxed).max(now))
+        self.0.clock.now()
     }
 }
 

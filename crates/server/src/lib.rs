@@ -9,6 +9,7 @@ mod exchange;
 mod extract;
 mod guard;
 mod key;
+mod onward;
 mod operation;
 mod pieces;
 mod refusal;
@@ -25,6 +26,7 @@ pub use extract::{
 };
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
 pub use key::{KeyParts, Keys, KeysError};
+pub use onward::Onward;
 pub use operation::with_keys;
 pub use pieces::{Out, Pieces, Unread, pieces, stream};
 pub use refusal::{Refusal, finished, internal};

@@ -60,7 +60,19 @@ const ALLOWED: [Row; 20] = [
     (
         "federation",
         &[],
-        &["base", "gateway", "hub", "identity", "site", "spec", "store", "store-sqlite", "wire"],
+        &[
+            "base",
+            "gateway",
+            "hub",
+            "identity",
+            "link",
+            "server",
+            "site",
+            "spec",
+            "store",
+            "store-sqlite",
+            "wire",
+        ],
     ),
     // The tools only look: at the shipped workflows, with the real reader.
     ("xtask", &[], &["base", "spec", "worker"]),

@@ -16,6 +16,7 @@ use identity::{
 use link::is_in;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use wire::edition::{Head, Leaf};
 use wire::join::{Granted, HubSealingSaid, JoinAsk, RefusedJoin, RenewAsk, SealingSaid};
 use wire::link::{Edition, Signed};
@@ -32,6 +33,10 @@ const JOINING_FILE: &str = "joining.json";
 
 const MEMBERSHIP_TYPE: &str = "isonomy.membership";
 const JOINING_TYPE: &str = "isonomy.joining";
+
+/// A certificate that came so lately is not asked for again, whatever the clocks say: one that disagrees with
+/// the hub's would have it make one after the other. A quarter of a certificate's life.
+const RENEWED_FOR: std::time::Duration = std::time::Duration::from_secs(6 * 3600);
 
 /// Of both.
 const VERSION: u32 = 1;
@@ -58,6 +63,8 @@ pub struct Membership {
     certificate: Certificate,
     /// The hub has been asked for its sealing key in this life of the process. One of before has none.
     has_asked: bool,
+    /// When the certificate came, in this life of the process.
+    renewed_at: Option<Instant>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -139,7 +146,8 @@ impl Membership {
             None => (SealingKey::generate()?, true),
         };
         let (folder, sealing) = (folder.to_owned(), Arc::new(sealing));
-        let mut it = Self { folder, doc, key, sealing, certificate, has_asked: false };
+        let mut it =
+            Self { folder, doc, key, sealing, certificate, has_asked: false, renewed_at: None };
         if is_new {
             // Joined before there were any: the hub hears of it with the next certificate.
             it.doc.sealing = Some(it.sealing.to_text());
@@ -198,8 +206,9 @@ impl Membership {
             hub_sealing: None,
         };
         let (folder, sealing) = (folder.to_owned(), Arc::new(sealing));
-        let mut membership =
-            Self { folder, doc, key, sealing, certificate, has_asked: granted.sealing.is_some() };
+        let has_asked = granted.sealing.is_some();
+        let renewed_at = Some(Instant::now());
+        let mut membership = Self { folder, doc, key, sealing, certificate, has_asked, renewed_at };
         membership.learn(granted.sealing)?;
         membership.write()?;
         Ok(membership)
@@ -303,6 +312,9 @@ impl Membership {
         if self.doc.hub_sealing.is_none() && !self.has_asked {
             return true;
         }
+        if self.renewed_at.is_some_and(|at| at.elapsed() < RENEWED_FOR) {
+            return false;
+        }
         let now = now.max(self.doc.seen_at);
         let Certificate { not_before, not_after, .. } = &self.certificate;
         now.since(*not_before).as_millis() * 2 > not_after.since(*not_before).as_millis()
@@ -335,6 +347,7 @@ impl Membership {
         self.certificate = certificate;
         self.doc.certificate = granted.certificate;
         self.has_asked = true;
+        self.renewed_at = Some(Instant::now());
         self.learn(granted.sealing)?;
         self.write()
     }

@@ -1,7 +1,13 @@
 //! Hub and sites, each with a store on disk, over real TLS on this machine.
 
+mod cable;
+mod clocks;
 mod hub;
+mod million;
+mod month;
+mod plant;
 mod site;
+mod time;
 
 use ::hub::SiteDoc;
 use base::{Clock as _, Outcome, SiteName, SystemClock};

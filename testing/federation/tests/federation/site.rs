@@ -1,12 +1,15 @@
 //! A site: a store, a membership, and a line. Runs end when the test says so.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::outcome::Counts;
 use base::{Clock, Outcome, RunId, RunState, SystemClock, SystemRandom};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use identity::JoinToken;
+use identity::{Certificate, JoinToken};
 use site::uplink::{LineState, Membership, MembershipError, Parts, Uplink};
 use store::suite::row;
 use store::{Op, OutcomeRow, Preconditions, RunRow, Store};
@@ -29,7 +32,15 @@ fn identity(folder: &Path) -> PathBuf {
 }
 
 pub async fn join(folder: &Path, token: &JoinToken) -> Result<Membership, MembershipError> {
-    Membership::join(&identity(folder), token, SystemClock.now(), &SystemRandom).await
+    join_at(folder, token, &SystemClock).await
+}
+
+pub async fn join_at(
+    folder: &Path,
+    token: &JoinToken,
+    clock: &dyn Clock,
+) -> Result<Membership, MembershipError> {
+    Membership::join(&identity(folder), token, clock.now(), &SystemRandom).await
 }
 
 pub fn membership(folder: &Path) -> Membership {
@@ -95,23 +106,50 @@ impl AtWork {
 
     /// A run ends.
     pub async fn outcome(&self, site: u64, number: u64) {
-        let run = RunId::from_uuid(Uuid::from_u64_pair(site, number));
-        let now = SystemClock.now();
-        let outcome = Outcome {
-            run,
-            number: 1,
-            revision: "keyed:00".to_owned(),
-            state: RunState::Completed,
-            started_at: now,
-            ended_at: now,
-            error: None,
-            counts: Counts::default(),
+        self.store.commit(ended(site, number), Preconditions::none()).await.expect("commits");
+        self.grown.notify_one();
+    }
+
+    /// Many runs of the first site end at once, and nobody looks at them any more.
+    pub async fn outcomes(&self, numbers: RangeInclusive<u64>) {
+        let of_one = |number| {
+            let forget = Op::RunForget { run: run(1, number) };
+            ended(1, number).into_iter().chain([forget])
         };
-        let row = RunRow { run, state: RunState::Completed, ended_at: Some(now), ..row(1) };
-        let outcome = Bytes::from(outcome.encode());
-        let put = OutcomeRow { position: 0, run, number: 1, at: now, outcome };
-        let ops = vec![Op::RunCreate(row), Op::OutcomePut(put)];
+        let ops = numbers.flat_map(of_one).collect();
         self.store.commit(ops, Preconditions::none()).await.expect("commits");
         self.grown.notify_one();
     }
+}
+
+fn run(site: u64, number: u64) -> RunId {
+    RunId::from_uuid(Uuid::from_u64_pair(site, number))
+}
+
+/// What is written when a run ends.
+fn ended(site: u64, number: u64) -> Vec<Op> {
+    let (run, now) = (run(site, number), SystemClock.now());
+    let outcome = Outcome {
+        run,
+        number: 1,
+        revision: "keyed:00".to_owned(),
+        state: RunState::Completed,
+        started_at: now,
+        ended_at: now,
+        error: None,
+        counts: Counts::default(),
+    };
+    let row = RunRow { run, state: RunState::Completed, ended_at: Some(now), ..row(1) };
+    let outcome = Bytes::from(outcome.encode());
+    let put = OutcomeRow { position: 0, run, number: 1, at: now, outcome };
+    vec![Op::RunCreate(row), Op::OutcomePut(put)]
+}
+
+/// The one that it shows to its hub.
+pub fn certificate(folder: &Path) -> Certificate {
+    let path = identity(folder).join("membership.json");
+    let text = std::fs::read_to_string(path).expect("it has joined");
+    let doc: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let der = STANDARD.decode(doc["certificate"].as_str().expect("text")).expect("base64");
+    Certificate::read(&der.into()).expect("a certificate")
 }

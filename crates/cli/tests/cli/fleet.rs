@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{Dev, HANG, Home, document};
 
-const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
+pub const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
 
 pub fn hub(home: &Home) -> Dev {
     home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);

@@ -139,9 +139,8 @@ impl Fleet {
 /// Policies and labels that would permit more do not exist yet: without a word of the hub's or of a workflow's
 /// author, what leaves is the closed list in `docs/spec/link.md`.
 ///
-/// Mutation: put an error's detail or the run's workflow into its outcome, a reason or an input into a receipt,
-/// a dataset's owner or path into what a site says of itself; leave a dispatch's input or output unsealed; or
-/// say a plain digest of a revision's text.
+/// Mutation: put an author's own type of error into an outcome, a dataset's owner into what a site says of itself,
+/// or leave what one site says to another unsealed.
 #[test]
 fn nothing_that_is_planted_at_a_site_leaves_it_without_permission() {
     let mut fleet = Fleet::new();

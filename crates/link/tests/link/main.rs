@@ -45,6 +45,39 @@ fn a_hub_that_was_restored_gets_all_of_it_again() {
     );
 }
 
+/// Outcomes in the histories of the next test: as many as somebody has time for.
+const OUTCOMES: &str = "ISONOMY_OUTCOMES";
+const OUTCOMES_USUAL: usize = 20_000;
+
+/// Every history in which an end may fail, one after the other, until so many outcomes have been made. It
+/// prints where it has come to, and the seed of what is wrong.
+///
+/// Mutation: leave an answer of the disk for an earlier one's, or the mark where a hub that was set back does
+/// not have it.
+#[test]
+fn as_many_outcomes_as_wanted_survive_what_may_happen_to_both_ends() {
+    let wanted =
+        std::env::var(OUTCOMES).map_or(OUTCOMES_USUAL, |text| text.parse().expect("a number"));
+    let kinds = [
+        BREAKING,
+        Faults { hub_restores: true, ..BREAKING },
+        Faults { files: true, ..BREAKING },
+        Faults { hub_restores: true, files: true, ..BREAKING },
+    ];
+    let (mut made, mut seeds) = (0, 10_000..);
+    while made < wanted {
+        let seed = seeds.next().expect("endless");
+        let kind = kinds[usize::try_from(seed).expect("small") % kinds.len()];
+        let mut world = World::new(seed, 3, kind);
+        world.live(3_000);
+        world.settle();
+        let found = world.judge();
+        assert!(found.is_empty(), "seed {seed}, {kind:?}: {found:#?}");
+        made += world.sites.iter().map(|site| site.made.outcome.len()).sum::<usize>();
+    }
+    println!("{made} outcomes in {} histories", seeds.start - 10_000);
+}
+
 const BREAKING: Faults =
     Faults { cuts: true, crashes: true, hub_restores: false, files: false, no_line: false };
 

@@ -91,8 +91,8 @@ impl Fleet {
 
 /// Of the site.
 ///
-/// Mutation: judge a key or an order by the machine's clock alone, judge the hub's certificate by a clock
-/// from before the newest time that was told, or by one that is a day ahead without a grace.
+/// Mutation: judge a key or an order by the machine's clock alone, or the hub's certificate by a clock from
+/// before the newest time that was told.
 #[tokio::test]
 async fn a_sites_clock_that_jumps_locks_nobody_out_and_gives_nothing_more_time() {
     let (fleet, plant) = Fleet::new().await;
@@ -134,8 +134,8 @@ async fn a_sites_clock_that_jumps_locks_nobody_out_and_gives_nothing_more_time()
 
 /// Of the hub, while it is at work.
 ///
-/// Mutation: let tokens and orders go by the machine's clock, take a certificate that is still to begin, or
-/// have the hub's clock of 1970 judge anybody.
+/// Mutation: let tokens and orders go by the machine's clock, take a certificate that is still to begin,
+/// have a clock of 1970 judge anybody, or a site renew what has just come.
 #[tokio::test]
 async fn a_hubs_clock_that_jumps_locks_no_site_out_and_gives_nothing_more_time() {
     let (fleet, plant) = Fleet::new().await;

@@ -123,7 +123,7 @@ impl Due {
 /// is started anew.
 ///
 /// Mutation: drop outcomes that have waited for a week, let `all` leave out what was missed, renew only
-/// what has not ended, or date the silence from the last look.
+/// what has not ended, or date the silence from the joining.
 #[tokio::test]
 async fn a_month_without_a_hub_costs_nothing_and_ends_by_itself() {
     let (fleet, plant) = Fleet::new().await;
@@ -138,8 +138,10 @@ async fn a_month_without_a_hub_costs_nothing_and_ends_by_itself() {
     plant.apply("after", "- x: {set: {y: 1}}", "schedule: {after: {hours: 5}}").await;
     plant.apply("long", "- x: {wait: {days: 20}}", "").await;
     plant.start_run("long").await;
+    let pulled = fleet.clock.now();
     fleet.cable.pull();
     let silent = fleet.is_silent().await;
+    assert!(silent >= pulled, "{silent}");
     let held_by = fleet.certificate();
     let (mut due, began) = (Due::default(), fleet.clock.now());
     for _ in 0..40 {
@@ -189,8 +191,7 @@ async fn a_month_without_a_hub_costs_nothing_and_ends_by_itself() {
     fleet.hub.stop().await;
 }
 
-/// Mutation: renew whatever has ended, say nothing of the way out, or throw away what is held where a
-/// machine joins anew.
+/// Mutation: renew whatever has ended, or begin behind what is held where a machine joins anew.
 #[tokio::test]
 async fn a_site_that_was_away_for_longer_is_told_how_it_comes_back_and_keeps_all() {
     let (fleet, plant) = Fleet::new().await;

@@ -156,6 +156,7 @@ async fn a_month_without_a_hub_costs_nothing_and_ends_by_itself() {
     due.pass(6, false);
     fleet.comes(began, due.hours * HOUR).await;
     plant.has_made(&fleet.time, due.total()).await;
+    assert_eq!(plant.held().await.len() as u64, due.total());
     plant.stop().await;
     let plant = fleet.start().await;
     while due.hours < 30 * 24 {

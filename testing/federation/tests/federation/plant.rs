@@ -30,7 +30,7 @@ pub struct Plant {
 }
 
 /// As in the tests of the binary: only turns a hang into a failure.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(30);
 
 pub const RUNS: &str = "/api/v1/namespaces/default/runs";
 

@@ -69,6 +69,7 @@ const TESTS: &[Place] = &[
     ("crates/hub/", "sites, and others who come to the door"),
     ("crates/cli/", "counting servers that survive a crash"),
     ("crates/sandbox/", "foreign code that tries to get out"),
+    ("testing/federation/", "the cable between hub and site, and whoever asks their APIs"),
 ];
 
 /// Tools outside of the product.
@@ -149,8 +150,8 @@ const CRATES: [(&str, &[&str]); 17] = [
     // Over streams that the hub's door has accepted and the gate has dialled.
     ("tokio-tungstenite", &["hub", "site"]),
     ("tungstenite", &[]),
-    // The gate dials the hub with it, and the hub's door takes it.
-    ("tokio-rustls", &["gateway", "server", "hub"]),
+    // The gate dials the hub with it, and the hub's door takes it. Tests of the binary listen between the two.
+    ("tokio-rustls", &["gateway", "server", "hub", "cli"]),
     ("async-std", &[]),
 ];
 

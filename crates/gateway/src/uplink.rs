@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Request};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -32,7 +32,26 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer: a certificate has some six hundred bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest wait that is believed: a hub says seconds.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
 pub type HubStream = TlsStream<Paced<TcpStream>>;
+
+/// What a hub answers to a request.
+#[derive(Debug)]
+pub struct HubAnswer {
+    pub status: u16,
+    /// After how long it wants to be asked again.
+    pub retry_after: Option<Duration>,
+    pub body: Bytes,
+}
+
+/// What the headers of an answer say of when to ask again.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
+}
 
 /// The address of a hub.
 #[derive(Debug)]
@@ -127,7 +146,7 @@ impl Uplink {
         tls: ClientConfig,
         path: &'static str,
         body: Vec<u8>,
-    ) -> Result<(u16, Bytes), UplinkError> {
+    ) -> Result<HubAnswer, UplinkError> {
         // A few hundred bytes.
         let stream = self.dial(tls, Pace::default()).await?;
         let broken = |why: String| UplinkError::Broken { address: self.address(), why };
@@ -145,8 +164,10 @@ impl Uplink {
             let answer = async {
                 let response = sender.send_request(request).await.map_err(|it| it.to_string())?;
                 let status = response.status().as_u16();
+                let retry_after = retry_after(response.headers());
                 let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
-                Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
+                let body = body.map_err(|error| error.to_string())?.to_bytes();
+                Ok(HubAnswer { status, retry_after, body })
             };
             let (mut answer, mut connection) = (pin!(answer), pin!(connection));
             tokio::select! {
@@ -165,6 +186,18 @@ impl Uplink {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Mutation: wait for as long as anybody says, or read a date as a number.
+    #[test]
+    fn a_hub_says_when_to_ask_again_in_seconds() {
+        let of = |text: &'static str| {
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]))
+        };
+        assert_eq!(of("7"), Some(Duration::from_secs(7)));
+        assert_eq!(of("99999999999"), Some(RETRY_AFTER_MAX));
+        assert_eq!(of("Fri, 31 Dec 2027 23:59:59 GMT"), None);
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+    }
 
     /// Mutation: take a whole URL, or an address without a port.
     #[test]

@@ -12,7 +12,7 @@ use wire::edition::Content;
 use wire::link::{Dataset, Failed};
 use wire::{
     DesiredFailed, DesiredState, HubHealth, Page, ProblemCode, SiteCarried, SiteDataset,
-    SiteDesired, SiteState, SiteView,
+    SiteDesired, SiteState, SiteTurnedAway, SiteView,
 };
 
 use crate::Hub;
@@ -108,6 +108,10 @@ impl Hub {
         self.site_show(site).await
     }
 
+    pub(crate) async fn has_site(&self, site: &SiteName) -> bool {
+        matches!(self.0.store.site_get(site.clone()).await, Ok(Some(_)))
+    }
+
     pub(crate) async fn doc(&self, site: &SiteName) -> Result<SiteDoc, Refusal> {
         self.desks().site_doc(site).await?.ok_or_else(|| missing(site))
     }
@@ -151,6 +155,12 @@ impl Hub {
         let desired = self.0.editions.content(&row.site).filter(|_| doc.revoked_at.is_none());
         let desired = desired.and_then(|(number, content)| desired_of(number, &content, &seat));
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let turned_away = self.turned().last(&row.site).map(|last| SiteTurnedAway {
+            at: last.at.to_string(),
+            from: last.from.to_string(),
+            why: last.why,
+            times: last.times,
+        });
         Ok(SiteView {
             site: row.site.to_string(),
             state,
@@ -170,6 +180,7 @@ impl Hub {
                 written_at: it.written_at.to_string(),
             }),
             trouble: trouble(&row.site, &doc, &seat),
+            turned_away,
             datasets: datasets_of(&row.site, &seat, state),
         })
     }

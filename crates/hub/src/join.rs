@@ -90,6 +90,10 @@ pub enum JoinRefusal {
         "this token is not good here: it was used, its time is over, or this hub never gave it; ask for a new one"
     )]
     Token,
+    #[error("too many attempts from here have failed: try again in {} seconds", seconds(*.0))]
+    Later(std::time::Duration),
+    #[error("the request has more than {0} bytes")]
+    Size(usize),
     #[error("the site's tags: {0}")]
     Tags(String),
     #[error("this is not a key that a site can have")]
@@ -116,6 +120,34 @@ pub enum JoinRefusal {
     Store(#[from] StoreError),
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// As it is told: none of it is over when they are.
+pub(crate) fn seconds(wait: std::time::Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+impl JoinRefusal {
+    /// Whether it follows from what was asked, and not from how the hub is.
+    pub(crate) fn is_his_own(&self) -> bool {
+        match self {
+            Self::Life
+            | Self::Exists(_)
+            | Self::Token
+            | Self::Later(_)
+            | Self::Size(_)
+            | Self::Tags(_)
+            | Self::Key
+            | Self::Revoked(_)
+            | Self::Adopt(_)
+            | Self::Certificate => true,
+            Self::Recovering
+            | Self::Identity(_)
+            | Self::Desk(_)
+            | Self::Store(_)
+            | Self::Commit(_) => false,
+        }
+    }
 }
 
 impl Hub {
@@ -157,6 +189,16 @@ impl Hub {
         self.0.store.commit(ops, Preconditions::none()).await?;
         self.0.editions.changed();
         Ok(token)
+    }
+
+    /// For whom there is a token with this secret, and whether nobody has used it yet.
+    pub(crate) async fn token_site(
+        &self,
+        secret: &str,
+    ) -> Result<Option<(SiteName, bool)>, JoinRefusal> {
+        let secret = *TokenSecret::of(secret).digest();
+        let token = self.0.store.token_get(secret).await?;
+        Ok(token.map(|it| (it.site, it.used_by.is_none() && self.now() < it.until)))
     }
 
     /// A machine with a token becomes the site that the token is for. Whoever has become it by this

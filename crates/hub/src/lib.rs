@@ -4,6 +4,7 @@
 //! here both meet the store.
 
 mod api;
+mod attempts;
 mod change;
 mod desired;
 mod desk;
@@ -23,6 +24,8 @@ mod placement;
 mod recovery;
 mod request;
 mod site;
+mod source;
+mod turned;
 
 pub use api::{addresses_wrong, openapi_json};
 pub use desk::{DeskError, Desks, Down, Line};
@@ -50,6 +53,7 @@ use edition::Editions;
 use exchange::Exchange;
 use fresh::Fresh;
 use recovery::Recovery;
+use turned::Turned;
 
 /// How far the machine's clock may fall back without the hub's time. Nothing is promised by a token for
 /// longer, and a site believes a hub that is a month ahead; a longer way back says that the clock was wrong
@@ -101,6 +105,7 @@ struct Inner {
     catalog: Arc<dyn Catalog + Send + Sync>,
     editions: Arc<Editions>,
     recovery: Arc<Recovery>,
+    turned: Turned,
     /// It has lived before.
     is_restored: bool,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
@@ -187,6 +192,7 @@ impl Hub {
             catalog,
             editions,
             recovery,
+            turned: Turned::default(),
             is_restored,
             changing: tokio::sync::Mutex::default(),
             ordering: tokio::sync::Mutex::default(),
@@ -277,6 +283,11 @@ impl Hub {
 
     pub(crate) fn former(&self) -> &[CertificateDer<'static>] {
         &self.0.former
+    }
+
+    /// Who was turned away at the door, and off a line.
+    pub(crate) fn turned(&self) -> &Turned {
+        &self.0.turned
     }
 
     /// For what ends. It does not go back, whoever sets the machine's clock.

@@ -8,8 +8,9 @@ use identity::Certificate;
 use link::{MESSAGE_BYTES_MAX, pack, unpack};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -18,7 +19,7 @@ use wire::link::{HubFrame, Refused, RefusedCode, SiteFrame};
 
 use crate::desk::{Desks, Down, Line};
 
-/// From the connection to the first frame.
+/// From the connection to the first frame, whatever else is sent meanwhile.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A site says something, if only that it is there, every minute.
@@ -44,19 +45,20 @@ fn config() -> WebSocketConfig {
 enum Ended {
     /// The site went, or the line broke.
     Gone,
-    /// The desk has sent it away.
-    SentAway,
+    /// The desk has sent it away, and may have said why.
+    SentAway(Option<RefusedCode>),
     Silent,
     /// Its certificate has ended: it comes again with a new one.
     Expired,
     /// The hub stops.
     Stopping,
-    Bad(&'static str),
+    /// It has broken the rules.
+    Bad(String),
     TooLarge,
     Failed(crate::desk::DeskError),
 }
 
-/// Until one of the two ends has had enough.
+/// Until one of the two ends has had enough. Gives why, where the site has broken the rules.
 pub(crate) async fn serve<S>(
     desks: &Desks,
     site: SiteName,
@@ -64,14 +66,15 @@ pub(crate) async fn serve<S>(
     left: Duration,
     stream: S,
     closing: CancellationToken,
-) where
+) -> Option<String>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (line, down) = match desks.open(&site, shown).await {
         Ok(opened) => opened,
         Err(error) => {
             tracing::warn!(%site, %error, "cannot open the line");
-            return;
+            return None;
         }
     };
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
@@ -91,13 +94,13 @@ pub(crate) async fn serve<S>(
         tracing::warn!(%site, %error, "cannot close the line");
     }
     if matches!(ended, Ended::Stopping) {
-        return;
+        return None;
     }
     let last = match &ended {
         Ended::Bad(_) => Some(RefusedCode::BadFrame),
         Ended::Failed(_) => Some(RefusedCode::Overloaded),
         Ended::Gone
-        | Ended::SentAway
+        | Ended::SentAway(_)
         | Ended::Silent
         | Ended::Expired
         | Ended::Stopping
@@ -117,12 +120,45 @@ pub(crate) async fn serve<S>(
     // Whoever has gone does not hear it.
     let _ = timeout(WRITE_TIMEOUT, farewell).await;
     match ended {
-        Ended::Gone | Ended::SentAway | Ended::Expired | Ended::Stopping => {
-            tracing::debug!(%site, ?ended, "the line has ended")
+        Ended::SentAway(code) => code.and_then(turned_away).map(str::to_owned),
+        Ended::Gone | Ended::Expired | Ended::Stopping => {
+            tracing::debug!(%site, ?ended, "the line has ended");
+            None
         }
-        Ended::Failed(error) => tracing::warn!(%site, %error, "the line was cut"),
-        Ended::Bad(what) => tracing::info!(%site, what, "the line was cut"),
-        Ended::Silent | Ended::TooLarge => tracing::info!(%site, ?ended, "the line was cut"),
+        Ended::Failed(error) => {
+            tracing::warn!(%site, %error, "the line was cut");
+            None
+        }
+        Ended::Silent => {
+            tracing::info!(%site, "the line was cut: nothing was heard for too long");
+            None
+        }
+        Ended::Bad(what) => Some(what),
+        Ended::TooLarge => Some(format!("a message of more than {MESSAGE_BYTES_MAX} bytes")),
+    }
+}
+
+/// What is told of somebody whom the desk has sent away, where he is not simply to come again.
+fn turned_away(code: RefusedCode) -> Option<&'static str> {
+    match code {
+        RefusedCode::Quarantined => Some("it may be a copy of the site, which is in quarantine"),
+        RefusedCode::RetiredIncarnation => Some("it is of a life of the site that is over"),
+        RefusedCode::Revoked => Some("the site was revoked"),
+        RefusedCode::UnknownSite => Some("it says that it is another site"),
+        RefusedCode::NoCommonVersion => Some("it speaks no version of the link that is known here"),
+        RefusedCode::BadFrame => Some("a frame that makes no sense where it came"),
+        RefusedCode::ChainDiffers => Some("entries that do not fit what they say"),
+        RefusedCode::Replaced | RefusedCode::Overloaded => None,
+    }
+}
+
+/// What is no WebSocket is not a line that broke.
+fn broken(error: &Error) -> Ended {
+    match error {
+        Error::Capacity(_) => Ended::TooLarge,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Ended::Gone,
+        Error::Protocol(_) | Error::Utf8(_) => Ended::Bad(format!("no WebSocket: {error}")),
+        _ => Ended::Gone,
     }
 }
 
@@ -131,13 +167,15 @@ async fn read(
     mut source: impl Stream<Item = Result<Message, Error>> + Unpin,
     heard: &mut Instant,
 ) -> Ended {
-    let mut patience = HELLO_TIMEOUT;
+    let hello = Instant::now() + HELLO_TIMEOUT;
+    let mut has_spoken = false;
     loop {
-        let message = match timeout(patience, source.next()).await {
-            Err(_) => return Ended::Silent,
+        let patience = if has_spoken { Instant::now() + SILENCE_MAX } else { hello };
+        let message = match timeout_at(patience, source.next()).await {
+            Err(_) if has_spoken => return Ended::Silent,
+            Err(_) => return Ended::Bad("no frame in time".to_owned()),
             Ok(None) => return Ended::Gone,
-            Ok(Some(Err(Error::Capacity(_)))) => return Ended::TooLarge,
-            Ok(Some(Err(_))) => return Ended::Gone,
+            Ok(Some(Err(error))) => return broken(&error),
             Ok(Some(Ok(message))) => message,
         };
         *heard = Instant::now();
@@ -146,11 +184,16 @@ async fn read(
             // The library answers pings.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
             Message::Close(_) => return Ended::Gone,
-            Message::Text(_) => return Ended::Bad("text"),
+            Message::Text(_) => return Ended::Bad("text, where frames are binary".to_owned()),
         };
-        let Ok(json) = unpack(&bytes) else { return Ended::Bad("not a frame") };
-        let Ok(frame) = SiteFrame::decode(&json) else { return Ended::Bad("not a frame") };
-        patience = SILENCE_MAX;
+        let json = match unpack(&bytes) {
+            Ok(json) => json,
+            Err(error) => return Ended::Bad(error.to_string()),
+        };
+        let Ok(frame) = SiteFrame::decode(&json) else {
+            return Ended::Bad("a message that is no frame".to_owned());
+        };
+        has_spoken = true;
         if let Err(error) = line.hear(frame).await {
             return Ended::Failed(error);
         }
@@ -161,7 +204,11 @@ async fn write(
     sink: &mut (impl Sink<Message, Error = Error> + Unpin),
     mut down: mpsc::UnboundedReceiver<Down>,
 ) -> Ended {
+    let mut refused = None;
     while let Some(Down::Frame(frame, _permit)) = down.recv().await {
+        if let HubFrame::Refused(why) = frame.as_ref() {
+            refused = Some(why.code);
+        }
         let message = Message::Binary(pack(&frame.encode()).into());
         match timeout(WRITE_TIMEOUT, sink.send(message)).await {
             Err(_) => return Ended::Silent,
@@ -169,5 +216,5 @@ async fn write(
             Ok(Ok(())) => {}
         }
     }
-    Ended::SentAway
+    Ended::SentAway(refused)
 }

@@ -97,6 +97,22 @@ pub struct SiteView {
     /// What is wrong with it, and the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// The last one who came in its name and was turned away, since the hub was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<SiteTurnedAway>,
+}
+
+/// Somebody came in a site's name, by its certificate or a token for it, and broke the rules or had no
+/// right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteTurnedAway {
+    pub at: String,
+    /// The address that it came from.
+    pub from: String,
+    pub why: String,
+    /// How many there were since the hub was started.
+    pub times: u64,
 }
 
 /// How far a site is with what the hub wants to be there, as it said itself.

@@ -43,7 +43,8 @@ pub use explain::{
 };
 pub use fleet::{
     DesiredFailed, DesiredState, OrderCreate, OrderState, OrderView, OutcomeView, SiteAdopt,
-    SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteView, TokenCreate, TokenCreated,
+    SiteCordon, SiteDesired, SiteRevoke, SiteState, SiteTag, SiteTurnedAway, SiteView, TokenCreate,
+    TokenCreated,
 };
 pub use hub::{HubHealth, HubVersion};
 pub use key::{

@@ -58,7 +58,9 @@ async fn join_with(args: &SiteJoin, token: &JoinToken) -> Outcome {
     let joined = Membership::join(&folder, token, SystemClock.now(), &SystemRandom).await;
     let joined = joined.map_err(|error| {
         let exit = match &error {
-            MembershipError::Uplink(_) | MembershipError::Busy(_) => Exit::Unreachable,
+            MembershipError::Uplink(_)
+            | MembershipError::Busy(_)
+            | MembershipError::Later { .. } => Exit::Unreachable,
             MembershipError::Refused(_) => Exit::Denied,
             MembershipError::Another(_)
             | MembershipError::AnotherFleet(_)
@@ -73,6 +75,10 @@ async fn join_with(args: &SiteJoin, token: &JoinToken) -> Outcome {
             MembershipError::Uplink(_) | MembershipError::Busy(_) => failure.hint(format!(
                 "the token says {}: is the hub there, and may this machine reach it? the same token can be tried again",
                 token.hubs.join(", ")
+            )),
+            MembershipError::Later { after, .. } => failure.hint(format!(
+                "the same token can be tried again in {} seconds",
+                after.as_secs()
             )),
             MembershipError::Another(_) | MembershipError::AnotherFleet(_) => {
                 failure.hint("one folder is one site: name another folder with `--data DIR`")

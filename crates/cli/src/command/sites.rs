@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base::{Clock as _, SystemClock, Timestamp};
 use wire::{
     SiteAdopt, SiteCarried, SiteCordon, SiteDataset, SiteDesired, SiteRevoke, SiteState, SiteTag,
-    SiteView,
+    SiteTurnedAway, SiteView,
 };
 
 use super::{drain, hub_api, pages, say_next};
@@ -203,6 +203,13 @@ fn show_text(view: &SiteView, now: Timestamp) -> String {
         at.as_deref().map_or_else(String::new, |at| format!("{at}, {} ago", when::age(at, now)))
     };
     line("trouble", view.trouble.as_deref().unwrap_or_default());
+    if let Some(SiteTurnedAway { at, from, why, times }) = &view.turned_away {
+        let at = since(&Some(at.clone()));
+        line(
+            "turned away",
+            &format!("{at}, from {from}: {why}; {times} since the hub was started"),
+        );
+    }
     line("site", &view.site);
     line("state", view.state.name());
     line("since", &since(&view.since));
@@ -248,6 +255,7 @@ mod tests {
             carried: None,
             datasets: Vec::new(),
             trouble: None,
+            turned_away: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! reached, against a real `isonomy dev` on a store of its own.
 
 mod apply;
+mod attacks;
 mod author;
 mod contract;
 mod datasets;

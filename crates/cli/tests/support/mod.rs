@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 pub mod http;
+pub mod raw;
 pub mod world;
 
 use std::fs;

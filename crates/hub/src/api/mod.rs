@@ -118,6 +118,8 @@ impl From<JoinRefusal> for Refusal {
             JoinRefusal::Commit(error) => error.into(),
             JoinRefusal::Token
             | JoinRefusal::Key
+            | JoinRefusal::Later(_)
+            | JoinRefusal::Size(_)
             | JoinRefusal::Certificate
             | JoinRefusal::Identity(_) => Self::new(ProblemCode::Internal, refusal.to_string()),
         }

@@ -75,6 +75,7 @@ fn shown(view: SiteView, caller: &Caller) -> SiteView {
         unread: none(),
         desired: None,
         datasets: Vec::new(),
+        turned_away: None,
         ..view
     }
 }

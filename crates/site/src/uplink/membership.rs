@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Digest, DocumentError, IncarnationId, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gateway::uplink::{Uplink, UplinkError};
+use gateway::uplink::{HubAnswer, Uplink, UplinkError};
 use identity::{
     Certificate, CertificateDer, ClientConfig, FileError, GRACE, HubSealing, IdentityError,
     JoinToken, Key, ParcelError, ParcelWriter, Pin, SealingKey, SealingPublic, SealingWord,
@@ -122,6 +123,8 @@ pub enum MembershipError {
     Busy(u16),
     #[error("the hub refused: {0}")]
     Refused(String),
+    #[error("the hub does not answer now: {why}")]
+    Later { why: String, after: Duration },
     #[error("the hub's answer is not what this version expects")]
     Answer,
     #[error(transparent)]
@@ -421,14 +424,18 @@ async fn ask_any(
             Err(error) => Err(error),
         };
         match answer {
-            Ok((200, body)) => {
+            Ok(HubAnswer { status: 200, body, .. }) => {
                 return serde_json::from_slice(&body).map_err(|_| MembershipError::Answer);
             }
-            Ok((status, _)) if status >= 500 => last = MembershipError::Busy(status),
-            Ok((_, body)) => {
+            Ok(HubAnswer { status, .. }) if status >= 500 => last = MembershipError::Busy(status),
+            Ok(HubAnswer { retry_after, body, .. }) => {
                 let refused: RefusedJoin =
                     serde_json::from_slice(&body).map_err(|_| MembershipError::Answer)?;
-                return Err(MembershipError::Refused(refused.why.chars().take(500).collect()));
+                let why = refused.why.chars().take(500).collect();
+                return Err(match retry_after {
+                    Some(after) => MembershipError::Later { why, after },
+                    None => MembershipError::Refused(why),
+                });
             }
             Err(error) => last = error.into(),
         }

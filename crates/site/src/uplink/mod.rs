@@ -19,7 +19,7 @@ use base::{Clock, Random, Timestamp};
 pub(crate) use clock::HubClock;
 pub(crate) use exchange::Errand;
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
-use gateway::uplink::UplinkError;
+use gateway::uplink::{UplinkError, retry_after};
 use gateway::{Amount, Left};
 pub(crate) use hours::SPANS_MAX;
 pub use hours::{Hours, Terms};
@@ -99,6 +99,8 @@ pub enum LineError {
     Commit(#[from] CommitError),
     #[error("the hub refuses the line: it answers {0}")]
     Door(u16),
+    #[error("the hub refuses the line for {} seconds: too much was refused before", .0.as_secs())]
+    Later(Duration),
     #[error("the certificate is due to be renewed")]
     Due,
     #[error("the line broke: {0}")]
@@ -265,6 +267,10 @@ impl Uplink {
             LineError::Membership(MembershipError::Refused(_)) => {
                 return self.between(PAUSE_REFUSED / 2, PAUSE_REFUSED);
             }
+            LineError::Later(after)
+            | LineError::Membership(MembershipError::Later { after, .. }) => {
+                return self.between(*after, *after * 2);
+            }
             _ => return self.between(pause / 2, pause),
         };
         match refused.code {
@@ -351,7 +357,10 @@ impl Uplink {
         let opening = client_async_with_config(request, stream, Some(config));
         match timeout(OPEN_TIMEOUT, opening).await {
             Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(Error::Http(answer))) => Err(LineError::Door(answer.status().as_u16())),
+            Ok(Err(Error::Http(answer))) => Err(match retry_after(answer.headers()) {
+                Some(after) => LineError::Later(after),
+                None => LineError::Door(answer.status().as_u16()),
+            }),
             Ok(Err(error)) => Err(broken(error)),
             Err(_) => Err(LineError::Silent),
         }

@@ -14,13 +14,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::exchange::{FILE_TYPE, REST_HEADER};
 use wire::{
-    ACTOR_HEADER, DatasetView, DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted,
-    ExchangeDown, ExchangeUp, HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView,
-    OrderCreate, OrderExplained, OrderView, Page, PlacementView, RecoveryEnd, RecoveryView,
-    RecoveryWaive, RunCommand, RunDetail, RunEventView, RunExplained, RunStart, RunView,
-    SecretChanged, SecretSet, SecretView, SiteAdopt, SiteCordon, SiteDataset, SiteLeave, SiteLeft,
-    SiteRevoke, SiteStatus, SiteTag, SiteView, StoreCompacted, TokenCreate, TokenCreated, Version,
-    Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, AuthoritiesView, AuthorityForget, AuthorityNext, AuthorityRotate, DatasetView,
+    DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown, ExchangeUp,
+    HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderExplained,
+    OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand,
+    RunDetail, RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView,
+    SiteAdopt, SiteCordon, SiteDataset, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag,
+    SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied,
+    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 use crate::address::Address;
@@ -369,6 +370,26 @@ impl Api {
     /// Of a hub.
     pub async fn hub_health(&self) -> Outcome<HubHealth> {
         self.ask("/api/v1/health".to_owned()).await
+    }
+
+    /// Of a hub.
+    pub async fn authority_show(&self) -> Outcome<AuthoritiesView> {
+        self.ask("/api/v1/authority".to_owned()).await
+    }
+
+    /// Of a hub.
+    pub async fn authority_next(&self) -> Outcome<AuthorityNext> {
+        self.tell("/api/v1/authority/next", &serde_json::json!({})).await
+    }
+
+    /// Of a hub.
+    pub async fn authority_rotate(&self, ask: &AuthorityRotate) -> Outcome<AuthoritiesView> {
+        self.tell("/api/v1/authority/rotate", ask).await
+    }
+
+    /// Of a hub.
+    pub async fn authority_forget(&self, ask: &AuthorityForget) -> Outcome<AuthoritiesView> {
+        self.tell("/api/v1/authority/forget", ask).await
     }
 
     /// Of a hub.

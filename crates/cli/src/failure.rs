@@ -123,6 +123,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::SiteCordoned
         | ProblemCode::Recovering
         | ProblemCode::RequestExists
+        | ProblemCode::AuthorityOverlap
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit

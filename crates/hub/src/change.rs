@@ -20,6 +20,10 @@ pub(crate) enum ChangeKind {
     /// Nobody waits for it after a restore.
     SiteWaived,
     RecoveryEnded,
+    /// Another one signs for the hub.
+    AuthorityRotated,
+    /// Those before it are not believed any more.
+    AuthoritiesForgotten,
     WorkflowApplied,
     WorkflowDeleted,
     PlacementApplied,
@@ -51,7 +55,7 @@ struct HubDoc<'a> {
 }
 
 /// The same for the hub itself.
-pub(crate) fn recovery_op(kind: ChangeKind, by: &By, at: Timestamp) -> Op {
+pub(crate) fn hub_op(kind: ChangeKind, by: &By, at: Timestamp) -> Op {
     server::change_op(&HubDoc { change: kind, reason: by.reason.as_deref() }, by, at)
 }
 

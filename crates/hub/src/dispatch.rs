@@ -9,7 +9,7 @@ use std::time::Duration;
 use base::stream::Stream;
 use base::{By, DispatchId, DocumentError, OrderId, SiteName, Timestamp, document};
 use bytes::Bytes;
-use identity::SiteSealing;
+use identity::{Authority, SiteSealing};
 use link::ORDER_LIFE_MAX;
 use link::hub::SeatDoc;
 use serde::{Deserialize, Serialize};
@@ -228,7 +228,7 @@ async fn asking(
     if until <= hub.now() {
         return Ok(Err((AnswerState::Expired, None)));
     }
-    match proof(hub, from, &doc)? {
+    match proof(hub, &hub.authority(), from, &doc)? {
         Some(proof) => Ok(Ok(proof)),
         None => refused("no-sealing-key"),
     }
@@ -251,9 +251,14 @@ fn unasked(doc: Option<&SiteDoc>) -> Option<&'static str> {
     }
 }
 
-fn proof(hub: &Hub, site: &SiteName, doc: &SiteDoc) -> Result<Option<Proof>, Refusal> {
+fn proof(
+    hub: &Hub,
+    authority: &Authority,
+    site: &SiteName,
+    doc: &SiteDoc,
+) -> Result<Option<Proof>, Refusal> {
     let Some(word) = doc.sealing.clone() else { return Ok(None) };
-    let sealing = SiteSealing::of(hub.authority(), site, word, hub.machine_now());
+    let sealing = SiteSealing::of(authority, site, word, hub.machine_now());
     let SiteSealing { key, signature, certificate, chain } =
         sealing.map_err(|error| Refusal::new(ProblemCode::Internal, error.to_string()))?;
     Ok(Some((SiteKey { key: key.to_string(), signature, certificate }, chain)))
@@ -316,14 +321,15 @@ async fn choose(
     chain: &mut Vec<String>,
 ) -> Result<Result<Chosen, &'static str>, Refusal> {
     let mut chosen = Chosen::default();
+    // The same for all, since they are told with one chain.
+    let authority = hub.authority();
     let mut found = |site: &SiteName, doc: Option<&SiteDoc>| -> Result<Found, Refusal> {
         let code = unasked(doc).map(str::to_owned);
         let proof = match doc.filter(|_| code.is_none()) {
-            Some(doc) => proof(hub, site, doc)?,
+            Some(doc) => proof(hub, &authority, site, doc)?,
             None => None,
         };
         let key = proof.map(|(key, of)| {
-            // One authority signs for all.
             *chain = of;
             key
         });

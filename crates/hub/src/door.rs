@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use identity::{Certificate, IdentityError, Key, Name, SealingWord, ServerConfig, hub_config};
+use identity::{Certificate, Name, SealingWord};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
@@ -73,7 +73,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What the door shows, and whom it lets in.
 pub struct Door {
     hub: Hub,
-    tls: Fresh,
     places: Arc<Semaphore>,
     handshakes: Semaphore,
     unproven: Arc<Crowd>,
@@ -83,18 +82,17 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new(hub: Hub) -> Result<Self, IdentityError> {
-        let tls = Fresh::new(&hub, shown)?;
-        Ok(Self {
+    #[must_use]
+    pub fn new(hub: Hub) -> Self {
+        Self {
             hub,
-            tls,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
             unproven: Arc::default(),
             attempts: Attempts::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-        })
+        }
     }
 
     /// Lets sites in until `shutdown`.
@@ -192,7 +190,7 @@ impl Door {
         let Ok(turn) = timeout(TURN_TIMEOUT, self.handshakes.acquire()).await else {
             return Err("too many handshakes at once".to_owned());
         };
-        let tls = self.tls.get();
+        let tls = Arc::clone(&self.hub.signing().door);
         let mut shake = pin!(hello.into_stream(tls));
         let shaken = match timeout(TURN_LENGTH, &mut shake).await {
             Ok(shaken) => Ok(shaken),

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::{Clock, Digest, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use identity::{Authority, GRACE, Pin, SITE_CERTIFICATE_LIFE, is_signed_text};
+use identity::{GRACE, Pin, SITE_CERTIFICATE_LIFE, is_signed_text};
 use link::{PIECE_BYTES_MAX, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +20,7 @@ use wire::ProblemCode;
 use wire::edition::{Content, Head, Leaf};
 use wire::link::{Document, Edition, Signed, Want};
 
+use crate::authority::Authorities;
 use crate::desired::{Desired, WORKFLOWS_MAX};
 use crate::recovery::Recovery;
 use crate::site::Void;
@@ -39,7 +40,7 @@ const RETRY: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(crate) struct Editions {
     store: Arc<dyn Store>,
-    authority: Arc<Authority>,
+    authorities: Arc<Authorities>,
     root: Pin,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -83,7 +84,7 @@ struct Contents {
 impl Editions {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        authority: Arc<Authority>,
+        authorities: Arc<Authorities>,
         root: Pin,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
@@ -94,7 +95,7 @@ impl Editions {
         let untold = std::sync::Mutex::default();
         Self {
             store,
-            authority,
+            authorities,
             root,
             clock,
             random,
@@ -138,7 +139,8 @@ impl Editions {
         if let Some(kept) = kept.as_ref().filter(|kept| kept.number > shown) {
             let again = self.make(&contents, kept.number, kept.seed, kept.at)?;
             if again.doc == *kept {
-                if before.is_none() {
+                // Where another authority signs now, whoever asks next is told the same by that.
+                if before.is_none_or(|before| before.signed.chain != again.signed.chain) {
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) =
                         Some(Arc::new(again));
                 }
@@ -225,10 +227,11 @@ impl Editions {
         let doc = Doc { number, root, seed, at, revoked: revoked.clone() };
         let head = Head { number, root, leaves: leaves.len() as u64, at, revoked };
         let head = head.encode();
-        let signature = self.authority.sign(&head).map_err(|error| {
+        let authority = &self.authorities.now().authority;
+        let signature = authority.sign(&head).map_err(|error| {
             Refusal::new(ProblemCode::Internal, format!("cannot sign the edition: {error}"))
         })?;
-        let chain = self.authority.chain().iter().map(|it| STANDARD.encode(it)).collect();
+        let chain = authority.chain().iter().map(|it| STANDARD.encode(it)).collect();
         let signed =
             Signed { head: raw(head), signature: STANDARD.encode(signature), chain, ledger: None };
         let leaves = leaves.into_iter().enumerate();

@@ -176,11 +176,11 @@ impl Hub {
                 has_room = push(&HubFrame::Document(piece))?;
             }
         }
-        Ok((writer.sign_by_authority(self.authority()).map_err(failed)?, has_room))
+        Ok((writer.sign_by_authority(&self.authority()).map_err(failed)?, has_room))
     }
 
     fn sealing_said(&self) -> HubSealingSaid {
-        let said = self.0.sealing.clone();
+        let said = self.signing().sealing.clone();
         let (key, at) = (said.key.to_string(), said.at);
         HubSealingSaid { key, at, signature: said.signature, chain: said.chain }
     }

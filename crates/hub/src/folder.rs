@@ -5,21 +5,29 @@ use std::path::{Path, PathBuf};
 
 use base::{DocumentError, IncarnationId, Timestamp, document};
 use identity::{
-    Authority, Domain, FileError, IdentityError, Key, Root, SealingKey, file_read, file_write,
+    Authority, Domain, FileError, IdentityError, Key, Root, SealingKey, file_read, file_remove,
+    file_write,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::authority::{Former, Kept};
 
 const HUB_FILE: &str = "hub.json";
 const IDENTITY: &str = "identity";
 const AUTHORITY_KEY: &str = "authority.key";
 const AUTHORITY: &str = "authority.crt";
 const ROOT: &str = "root.crt";
+/// Who signs, and who did before: once the authority has been replaced, in place of the two above.
+const AUTHORITIES: &str = "authority.json";
 const SEALING_KEY: &str = "sealing.key";
 const ROOT_FOLDER: &str = "root";
 const ROOT_KEY: &str = "root.key";
 
 const HUB_TYPE: &str = "isonomy.hub";
 const HUB_VERSION: u32 = 1;
+
+const AUTHORITIES_TYPE: &str = "isonomy.authority";
+const AUTHORITIES_VERSION: u32 = 1;
 
 /// Lives of a hub that its sites are told of: one that was away for longer than that many restores
 /// takes it for another.
@@ -34,14 +42,81 @@ struct HubDoc {
     before: Vec<IncarnationId>,
 }
 
-/// What a backup of a hub has beside its store. The root's key is not among it: it lies elsewhere.
-pub const FOLDER_FILES: [&str; 5] = [
+/// What a backup of a hub has beside its store. `authority.json` is read last: where it is written while
+/// the backup is, all of it is there or none. The root's key is not among it: it lies elsewhere.
+pub const FOLDER_FILES: [&str; 6] = [
     "hub.json",
     "identity/authority.key",
     "identity/authority.crt",
     "identity/root.crt",
     "identity/sealing.key",
+    "identity/authority.json",
 ];
+
+/// One file, so that a crash leaves the old ones or the new ones.
+#[derive(Serialize, Deserialize)]
+struct AuthoritiesDoc {
+    /// PEM.
+    key: String,
+    certificate: String,
+    former: Vec<FormerDoc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FormerDoc {
+    certificate: String,
+    until: Timestamp,
+}
+
+/// Writes who signs from now on; without a key, the one that does now. `identity` is the folder.
+pub(crate) fn authority_write(
+    identity: &Path,
+    key: Option<String>,
+    certificate: &str,
+    former: &[Former],
+) -> Result<(), HubFolderError> {
+    let key = match key {
+        Some(key) => key,
+        None => match authorities_read(identity)? {
+            Some(doc) => doc.key,
+            None => text(identity, AUTHORITY_KEY)?,
+        },
+    };
+    let former = former.iter();
+    let former =
+        former.map(|it| FormerDoc { certificate: it.certificate.clone(), until: it.until });
+    let certificate = certificate.to_owned();
+    let doc = AuthoritiesDoc { key, certificate, former: former.collect() };
+    let written = document::write(AUTHORITIES_TYPE, AUTHORITIES_VERSION, &doc);
+    file_write(identity, AUTHORITIES, &written)?;
+    forget_first(identity)
+}
+
+/// The key of an authority that signs no more is of use to nobody but thieves.
+fn forget_first(identity: &Path) -> Result<(), HubFolderError> {
+    file_remove(identity, AUTHORITY_KEY)?;
+    Ok(file_remove(identity, AUTHORITY)?)
+}
+
+fn authorities_read(identity: &Path) -> Result<Option<AuthoritiesDoc>, HubFolderError> {
+    let path = identity.join(AUTHORITIES);
+    let Some(text) = file_read(&path)? else { return Ok(None) };
+    let doc = document::read(text.as_bytes(), AUTHORITIES_TYPE, AUTHORITIES_VERSION);
+    doc.map(Some).map_err(|error| unreadable(&error, path))
+}
+
+/// What is wrong with it is not told: it may quote a key.
+fn unreadable(error: &DocumentError, path: PathBuf) -> HubFolderError {
+    match error {
+        DocumentError::Newer { .. } => HubFolderError::Newer { path },
+        DocumentError::Syntax(_) | DocumentError::Type { .. } => HubFolderError::Damaged(path),
+    }
+}
+
+fn text(identity: &Path, name: &str) -> Result<String, HubFolderError> {
+    let path = identity.join(name);
+    file_read(&path)?.ok_or(HubFolderError::Damaged(path))
+}
 
 /// A hub's folder, read.
 #[derive(Debug)]
@@ -96,10 +171,7 @@ impl HubFolder {
         let path = folder.join(HUB_FILE);
         let text = file_read(&path)?.ok_or_else(|| HubFolderError::Missing(folder.to_owned()))?;
         let doc = document::read(text.as_bytes(), HUB_TYPE, HUB_VERSION);
-        let doc = doc.map_err(|error| match error {
-            DocumentError::Newer { .. } => HubFolderError::Newer { path },
-            DocumentError::Syntax(_) | DocumentError::Type { .. } => HubFolderError::Damaged(path),
-        })?;
+        let doc = doc.map_err(|error| unreadable(&error, path))?;
         Ok(Self { folder: folder.to_owned(), doc })
     }
 
@@ -115,15 +187,22 @@ impl HubFolder {
         Ok(self.doc.before.clone())
     }
 
-    pub fn authority(&self) -> Result<Authority, HubFolderError> {
+    /// Who signs for the hub, and who did before.
+    pub fn authorities(&self) -> Result<Kept, HubFolderError> {
         let identity = self.folder.join(IDENTITY);
-        let read = |name: &str| {
-            let path = identity.join(name);
-            file_read(&path)?.ok_or(HubFolderError::Damaged(path))
+        let (key, certificate, former) = match authorities_read(&identity)? {
+            Some(AuthoritiesDoc { key, certificate, former }) => {
+                // What a crash has left behind.
+                forget_first(&identity)?;
+                (key, certificate, former)
+            }
+            None => (text(&identity, AUTHORITY_KEY)?, text(&identity, AUTHORITY)?, Vec::new()),
         };
-        let key = Key::from_pem(&read(AUTHORITY_KEY)?)?;
-        let domain = self.doc.domain.clone();
-        Ok(Authority::read(domain, &read(AUTHORITY)?, key, &read(ROOT)?)?)
+        let (domain, root) = (self.doc.domain.clone(), text(&identity, ROOT)?);
+        let authority = Authority::read(domain, &certificate, Key::from_pem(&key)?, &root)?;
+        let former = former.into_iter();
+        let former = former.map(|it| Former { certificate: it.certificate, until: it.until });
+        Ok(Kept { authority, former: former.collect(), folder: Some(identity) })
     }
 
     #[must_use]
@@ -180,11 +259,13 @@ mod tests {
         let again = HubFolder::init(place.path(), domain.clone(), now);
         assert!(matches!(again, Err(HubFolderError::Exists(_))), "{again:?}");
         let open = || HubFolder::open(place.path()).expect("it is there");
-        assert_eq!(open().authority().expect("an authority").domain(), &domain);
+        let authority = || open().authorities().expect("an authority").authority;
+        assert_eq!(authority().domain(), &domain);
         assert_eq!(open().root_key(), Some(root.clone()));
         std::fs::remove_file(root).expect("taken away");
         assert_eq!(open().root_key(), None);
-        open().authority().expect("nobody needs the root's key every day");
+        // Nobody needs the root's key every day.
+        authority();
         let sealing = || open().sealing().expect("a key").public();
         let first = sealing();
         assert_eq!(sealing(), first);

@@ -305,7 +305,7 @@ impl Hub {
     pub async fn sealing_of(&self, site: &SiteName) -> Result<Option<SiteSealing>, JoinRefusal> {
         let doc = self.0.desks.site_doc(site).await?.filter(crate::SiteDoc::is_member);
         let Some(word) = doc.and_then(|doc| doc.sealing) else { return Ok(None) };
-        Ok(Some(SiteSealing::of(&self.0.authority, site, word, self.machine_now())?))
+        Ok(Some(SiteSealing::of(&self.authority(), site, word, self.machine_now())?))
     }
 
     fn is_word_of(
@@ -330,7 +330,7 @@ impl Hub {
 
     async fn holder(&self, shown: &Certificate) -> Result<SiteName, JoinRefusal> {
         let Name::Site(domain, site) = &shown.name else { return Err(JoinRefusal::Certificate) };
-        if domain != self.0.authority.domain() {
+        if domain != self.authority().domain() {
             return Err(JoinRefusal::Certificate);
         }
         let doc = self.0.desks.site_doc(site).await?.unwrap_or_default();
@@ -401,8 +401,9 @@ impl Hub {
 
     fn certificate(&self, site: SiteName, key: &PublicKey) -> Result<Joined, JoinRefusal> {
         let now = self.machine_now();
-        let certificate = self.0.authority.site(&site, key, now)?;
-        let name = Name::Site(self.0.authority.domain().clone(), site);
-        Ok(Joined { name, certificate, now, sealing: self.0.sealing.clone() })
+        let signing = self.signing();
+        let certificate = signing.authority.site(&site, key, now)?;
+        let name = Name::Site(signing.authority.domain().clone(), site);
+        Ok(Joined { name, certificate, now, sealing: signing.sealing.clone() })
     }
 }

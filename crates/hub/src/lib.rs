@@ -5,6 +5,7 @@
 
 mod api;
 mod attempts;
+mod authority;
 mod change;
 mod desired;
 mod desk;
@@ -16,7 +17,6 @@ mod explain;
 mod fleet;
 mod folder;
 mod forget;
-mod fresh;
 mod join;
 mod line;
 mod order;
@@ -28,6 +28,7 @@ mod source;
 mod turned;
 
 pub use api::{addresses_wrong, openapi_json};
+pub use authority::{AUTHORITY_OVERLAP, Former, Kept};
 pub use desk::{DeskError, Desks, Down, Line};
 pub use door::{Door, listen};
 pub use folder::{FOLDER_FILES, HubFolder, HubFolderError};
@@ -38,10 +39,7 @@ pub use site::{SiteDoc, tags_wrong};
 use std::sync::Arc;
 
 use base::{Clock, Duration, IncarnationId, Random, Timestamp};
-use identity::{
-    Authority, CertificateDer, HubSealing, IdentityError, Key, Pin, SealingKey, ServerConfig,
-    api_config,
-};
+use identity::{Authority, IdentityError, Pin, SealingKey};
 use server::{BackupSource, KeyParts, Keys, Listening, Onward, Pieces, Shown, backup, pieces};
 use spec::Catalog;
 use store::{Pace, Store, Upkeep};
@@ -49,9 +47,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wire::{ApiKey, KeyCreated, ProblemCode, RecoveryView};
 
+use authority::{At, Authorities, Signing};
 use edition::Editions;
 use exchange::Exchange;
-use fresh::Fresh;
 use recovery::Recovery;
 use turned::Turned;
 
@@ -65,11 +63,10 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The same, where it lies on a disk.
     pub upkeep: Option<Arc<dyn Upkeep>>,
-    pub authority: Authority,
+    /// Who signs for it, and whose word counts besides.
+    pub authorities: Kept,
     /// What is sealed to the hub is opened with it.
     pub sealing: SealingKey,
-    /// Authorities before it, whose certificates are still taken.
-    pub former: Vec<CertificateDer<'static>>,
     /// Incarnations of this hub before the present one, the newest first.
     pub before: Vec<IncarnationId>,
     /// Where sites find it, as `host:port`.
@@ -91,11 +88,8 @@ struct Inner {
     upkeep: Option<Arc<dyn Upkeep>>,
     /// A backup reads the whole store; two would only make both slow.
     backing_up: Arc<Semaphore>,
-    authority: Arc<Authority>,
-    /// What sites are told of the hub's sealing key.
-    sealing: HubSealing,
+    authorities: Arc<Authorities>,
     exchange: Exchange,
-    former: Vec<CertificateDer<'static>>,
     root: Pin,
     addresses: Vec<String>,
     clock: Arc<Onward>,
@@ -134,9 +128,8 @@ impl Hub {
         let Parts {
             store,
             upkeep,
-            authority,
+            authorities,
             sealing,
-            former,
             before,
             addresses,
             own_key,
@@ -144,22 +137,23 @@ impl Hub {
             random,
             catalog,
         } = parts;
-        let root = authority.root_pin().ok_or(OpenError::RootMissing)?;
-        let floor = authority.not_before()?;
+        let root = authorities.authority.root_pin().ok_or(OpenError::RootMissing)?;
+        let name = authorities.authority.domain().to_string();
+        let floor = authorities.authority.not_before()?;
         let onward = Arc::new(Onward::new(machine, floor).led_by_at_most(LEAD_MAX));
         let clock = Arc::clone(&onward) as Arc<dyn Clock>;
         let exchange = Exchange::new(sealing);
-        let sealing =
-            HubSealing::new(&authority, root, exchange.key.public(), onward.of_machine())?;
-        let name = authority.domain().to_string();
+        let sealing = exchange.key.public();
+        let at = At { now: onward.now(), machine: onward.of_machine() };
+        let authorities = Authorities::open(authorities, root, sealing, at)?;
         let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
-        let authority = Arc::new(authority);
+        let authorities = Arc::new(authorities);
         let is_restored = !before.is_empty();
         let recovery = Recovery::open(Arc::clone(&store), Arc::clone(&clock), is_restored);
         let recovery = Arc::new(recovery.await.map_err(OpenError::Recovery)?);
         let editions = Arc::new(Editions::new(
             Arc::clone(&store),
-            Arc::clone(&authority),
+            Arc::clone(&authorities),
             root,
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -179,10 +173,8 @@ impl Hub {
             store,
             upkeep,
             backing_up: Arc::new(Semaphore::new(1)),
-            authority,
-            sealing,
+            authorities,
             exchange,
-            former,
             root,
             addresses,
             clock: onward,
@@ -215,9 +207,10 @@ impl Hub {
     }
 
     /// What the API shows where it has no other certificate: the hub's own, below the fleet's root.
-    pub fn shown(&self) -> Result<Shown, IdentityError> {
-        let shown = Fresh::new(self, shown)?;
-        Ok(Arc::new(move || shown.get()))
+    #[must_use]
+    pub fn shown(&self) -> Shown {
+        let hub = self.clone();
+        Arc::new(move || Arc::clone(&hub.signing().api))
     }
 
     /// The key of the fleet's root: by it a client knows the hub.
@@ -277,12 +270,14 @@ impl Hub {
         &self.0.desks
     }
 
-    pub(crate) fn authority(&self) -> &Authority {
-        &self.0.authority
+    /// Who signs now, and all that follows from it.
+    pub(crate) fn signing(&self) -> Arc<Signing> {
+        self.0.authorities.fresh(self.at())
     }
 
-    pub(crate) fn former(&self) -> &[CertificateDer<'static>] {
-        &self.0.former
+    /// Who signs now.
+    pub(crate) fn authority(&self) -> Arc<Authority> {
+        Arc::clone(&self.signing().authority)
     }
 
     /// Who was turned away at the door, and off a line.
@@ -299,10 +294,4 @@ impl Hub {
     pub(crate) fn machine_now(&self) -> Timestamp {
         self.0.clock.of_machine()
     }
-}
-
-fn shown(hub: &Hub) -> Result<ServerConfig, IdentityError> {
-    let key = Key::generate()?;
-    let chain = hub.authority().hub_chain(&key.public(), hub.machine_now())?;
-    api_config(chain, &key)
 }

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, watch};
 use wire::edition::Head;
 use wire::{ProblemCode, RecoveryView};
 
-use crate::change::{ChangeKind, change_op, recovery_op};
+use crate::change::{ChangeKind, change_op, hub_op};
 use crate::desk::Desks;
 use crate::edition::REVOKED_MAX;
 use crate::site::{SiteDoc, each_site};
@@ -219,7 +219,7 @@ impl Recovery {
     pub(crate) async fn end(&self, by: &By) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
         if self.is_on() {
-            let told = recovery_op(ChangeKind::RecoveryEnded, by, self.clock.now());
+            let told = hub_op(ChangeKind::RecoveryEnded, by, self.clock.now());
             self.finish(&mut state, vec![told]).await?;
         }
         Ok(())

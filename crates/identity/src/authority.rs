@@ -13,6 +13,7 @@ use crate::IdentityError;
 use crate::certificate::{not_before, public_key};
 use crate::key::{Key, Pin, PublicKey};
 use crate::name::{Domain, Name};
+use crate::sign::is_below;
 use crate::tls::HUB_SERVER_NAME;
 
 const DAY: u64 = 24 * 3600;
@@ -84,15 +85,20 @@ impl Root {
         key: Key,
         now: Timestamp,
     ) -> Result<Authority, IdentityError> {
-        let name = format!("Isonomy hub of {domain}, {}", key.public().pin());
+        let certificate = self.certify(domain, &key.public(), now)?;
+        Authority::read(domain.clone(), &certificate, key, self.pem())
+    }
+
+    /// The same for a key that is elsewhere: PEM.
+    pub fn certify(
+        &self,
+        domain: &Domain,
+        key: &PublicKey,
+        now: Timestamp,
+    ) -> Result<String, IdentityError> {
+        let name = format!("Isonomy hub of {domain}, {}", key.pin());
         let params = authority(&name, 0, now, AUTHORITY_LIFE)?;
-        let certificate = Issued::of(params.signed_by(&key.0, &self.issuer).map_err(issue)?);
-        Ok(Authority {
-            domain: domain.clone(),
-            issuer: Issuer::new(params, key.0),
-            certificate,
-            root: self.certificate.clone(),
-        })
+        Ok(params.signed_by(&key.info()?, &self.issuer).map_err(issue)?.pem())
     }
 }
 
@@ -120,6 +126,17 @@ impl Authority {
     #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate.der
+    }
+
+    #[must_use]
+    pub fn root_pem(&self) -> &str {
+        &self.root.pem
+    }
+
+    /// Whether the root has signed it.
+    pub fn is_below_its_root(&self) -> Result<(), IdentityError> {
+        let root = self.root_pin().ok_or(IdentityError::Certificate("its root has no key"))?;
+        is_below(root, &self.chain())
     }
 
     #[must_use]
@@ -226,6 +243,11 @@ impl Issued {
             .map_err(|_| IdentityError::Certificate("not PEM"))?;
         Ok(Self { der, pem: text.to_owned() })
     }
+}
+
+/// A certificate, of PEM.
+pub fn certificate_of(text: &str) -> Result<CertificateDer<'static>, IdentityError> {
+    Ok(Issued::read(text)?.der)
 }
 
 fn read(certificate: &str, key: Key) -> Result<(Issuer<'static, KeyPair>, Issued), IdentityError> {

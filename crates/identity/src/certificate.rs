@@ -6,6 +6,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use crate::IdentityError;
+use crate::authority::certificate_of;
 use crate::key::PublicKey;
 use crate::name::Name;
 
@@ -47,6 +48,30 @@ impl Certificate {
             not_after,
         })
     }
+}
+
+/// What the certificate of an authority says. Who has signed it, is found out elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityCertificate {
+    pub key: PublicKey,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// Reads PEM.
+pub fn authority_read(text: &str) -> Result<AuthorityCertificate, IdentityError> {
+    let der = certificate_of(text)?;
+    let wrong = IdentityError::Certificate;
+    let (_, found) = parse_x509_certificate(&der).map_err(|_| wrong("not X.509"))?;
+    if !found.is_ca() {
+        return Err(wrong("it is not an authority's"));
+    }
+    let time = |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1000));
+    Ok(AuthorityCertificate {
+        key: PublicKey::from_der(found.public_key().raw)?,
+        not_before: time(found.validity().not_before.timestamp()),
+        not_after: time(found.validity().not_after.timestamp()),
+    })
 }
 
 /// The public key of any certificate.

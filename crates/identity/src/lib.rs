@@ -16,8 +16,8 @@ mod sign;
 mod tls;
 mod token;
 
-pub use authority::{Authority, HUB_CERTIFICATE_LIFE, Root, SITE_CERTIFICATE_LIFE};
-pub use certificate::Certificate;
+pub use authority::{Authority, HUB_CERTIFICATE_LIFE, Root, SITE_CERTIFICATE_LIFE, certificate_of};
+pub use certificate::{AuthorityCertificate, Certificate, authority_read};
 pub use file::{FileError, file_read, file_remove, file_write};
 pub use key::{Key, Pin, PublicKey};
 pub use name::{Domain, DomainError, Name};

@@ -299,6 +299,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::SiteCordoned
         | ProblemCode::Recovering
         | ProblemCode::RequestExists
+        | ProblemCode::AuthorityOverlap
         | ProblemCode::KeyRequired
         | ProblemCode::RoleMissing
         | ProblemCode::KeyMissing

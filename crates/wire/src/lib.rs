@@ -4,6 +4,7 @@
 //! Domain types live in their own rooms; the conversions are where the two worlds may differ next
 //! year. Every field here is stable: it may be added to, not changed.
 
+pub mod authority;
 pub mod compact;
 pub mod dataset;
 pub mod desired;
@@ -28,6 +29,9 @@ pub mod site;
 pub mod store;
 pub mod workflow;
 
+pub use authority::{
+    AuthoritiesView, AuthorityForget, AuthorityNext, AuthorityRotate, AuthorityState, AuthorityView,
+};
 pub use compact::StoreCompacted;
 pub use dataset::{DatasetState, DatasetView, SiteDataset};
 pub use desired::{

@@ -122,6 +122,9 @@ pub enum ProblemCode {
     /// A request of that id was made and is another one.
     #[serde(rename = "FLT-007")]
     RequestExists,
+    /// The hub's authority cannot be replaced now.
+    #[serde(rename = "FLT-008")]
+    AuthorityOverlap,
     /// The request has no key, or none that is good.
     #[serde(rename = "KEY-001")]
     KeyRequired,
@@ -143,7 +146,7 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -182,6 +185,7 @@ impl ProblemCode {
         Self::SiteCordoned,
         Self::Recovering,
         Self::RequestExists,
+        Self::AuthorityOverlap,
         Self::KeyRequired,
         Self::RoleMissing,
         Self::KeyMissing,
@@ -231,6 +235,7 @@ impl ProblemCode {
             Self::SiteCordoned => "FLT-005",
             Self::Recovering => "FLT-006",
             Self::RequestExists => "FLT-007",
+            Self::AuthorityOverlap => "FLT-008",
             Self::KeyRequired => "KEY-001",
             Self::RoleMissing => "KEY-002",
             Self::KeyMissing => "KEY-003",
@@ -281,6 +286,7 @@ impl ProblemCode {
             Self::SiteCordoned => "The site is cordoned",
             Self::Recovering => "The hub recovers",
             Self::RequestExists => "The request exists",
+            Self::AuthorityOverlap => "The authority cannot be replaced now",
             Self::KeyRequired => "A key is needed",
             Self::RoleMissing => "The key has no such role",
             Self::KeyMissing => "No such key",
@@ -321,6 +327,7 @@ impl ProblemCode {
             | Self::SiteCordoned
             | Self::Recovering
             | Self::RequestExists
+            | Self::AuthorityOverlap
             | Self::KeyExists
             | Self::SecretsOff => 409,
             Self::TooLarge | Self::SecretLimit | Self::KeyLimit => 413,

@@ -28,6 +28,8 @@ pub enum HubCommand {
     Serve(HubServe),
     /// Let machines become sites
     Token(TokenArgs),
+    /// Who signs for this hub, below the root of its fleet
+    Authority(AuthorityArgs),
     /// Write the whole hub into one file, while it works
     Backup(HubBackup),
     /// Make a hub from such a file, in a folder that has none
@@ -91,6 +93,50 @@ pub struct RecoveryWaive {
 
 #[derive(Debug, Args)]
 pub struct RecoveryEnd {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AuthorityArgs {
+    #[command(subcommand)]
+    pub command: Option<AuthorityCommand>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// Show the authorities, and until when their word counts
+    Show(OutputArgs),
+    /// Have a new authority sign, with the key of the fleet's root; sites are believed by the old one for sixty days more
+    Rotate(AuthorityRotate),
+    /// End that now: sites that have not been here since need a new token
+    Forget(AuthorityForget),
+}
+
+#[derive(Debug, Args)]
+pub struct AuthorityRotate {
+    /// The key of the fleet's root, which `hub init` made: it is read here, and the hub does not get it
+    #[arg(long, value_name = "FILE")]
+    pub root_key: PathBuf,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct AuthorityForget {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

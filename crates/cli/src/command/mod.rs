@@ -1,6 +1,7 @@
 //! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
 
 pub mod apply;
+pub mod authority;
 mod compact;
 pub mod completions;
 pub mod context;
@@ -79,6 +80,9 @@ pub fn perform(cli: Cli) -> Outcome {
             HubCommand::Init(args) => runtime::site()?.block_on(hub::init(&args)),
             HubCommand::Serve(args) => runtime::site()?.block_on(hub::serve(args)),
             HubCommand::Token(args) => runtime::client()?.block_on(hub::token(&global, args)),
+            HubCommand::Authority(args) => {
+                runtime::client()?.block_on(authority::authority(&global, args))
+            }
             HubCommand::Backup(args) => {
                 runtime::site()?.block_on(whole::hub_backup(&global, &args))
             }

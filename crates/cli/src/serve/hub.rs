@@ -58,9 +58,9 @@ impl HubServing {
         let own_key = ApiKey::new(&SystemRandom);
         let (url, root_key) = (format!("http://{address}"), folder.root_key());
         let hub = open(folder, &store, addresses.clone(), own_key.clone()).await?;
-        let shown = || hub.shown().map_err(|error| internal(&error));
+        let shown = || Ok(hub.shown());
         let (afar, afar_address) = listen_afar(api_args, shown).await?.unzip();
-        let door = Arc::new(Door::new(hub.clone()).map_err(|error| internal(&error))?);
+        let door = Arc::new(Door::new(hub.clone()));
         Ok(Self {
             hub,
             door,
@@ -162,9 +162,8 @@ async fn open(
     let parts = Parts {
         store: Arc::clone(store) as Arc<dyn Store>,
         upkeep: Some(Arc::clone(store) as Arc<dyn Upkeep>),
-        authority: folder.authority().map_err(|error| internal(&error))?,
+        authorities: folder.authorities().map_err(|error| internal(&error))?,
         sealing: folder.sealing().map_err(|error| internal(&error))?,
-        former: Vec::new(),
         before: folder.before(store.incarnation()).map_err(|error| internal(&error))?,
         addresses,
         own_key,

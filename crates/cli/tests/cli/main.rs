@@ -4,6 +4,7 @@
 mod apply;
 mod attacks;
 mod author;
+mod authority;
 mod contract;
 mod datasets;
 mod desired;

@@ -1,5 +1,6 @@
 //! The HTTP API for people and their tools: thin endpoints, one file a noun. Sites come by another door.
 
+mod authority;
 mod dataset;
 mod desired;
 mod doc;
@@ -46,6 +47,10 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(recovery::recovery_show))
         .routes(routes!(recovery::recovery_waive))
         .routes(routes!(recovery::recovery_end))
+        .routes(routes!(authority::authority_show))
+        .routes(routes!(authority::authority_next))
+        .routes(routes!(authority::authority_rotate))
+        .routes(routes!(authority::authority_forget))
         .routes(routes!(store::store_backup))
         .routes(routes!(exchange::exchange_import))
         .routes(routes!(exchange::exchange_export))

@@ -19,7 +19,7 @@ use super::*;
 use crate::order::{OrderFilter, RunAsk, run_of};
 use crate::placement::Sites;
 use crate::site::SiteDoc;
-use crate::{Hub, Parts};
+use crate::{Hub, Kept, Parts};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
@@ -53,8 +53,11 @@ impl World {
             store: Arc::clone(&store) as Arc<dyn Store>,
             upkeep: None,
             sealing: identity::SealingKey::generate().expect("a key"),
-            authority: root.authority(&domain, key(), clock.now()).expect("an authority"),
-            former: Vec::new(),
+            authorities: Kept {
+                authority: root.authority(&domain, key(), clock.now()).expect("an authority"),
+                former: Vec::new(),
+                folder: None,
+            },
             before: Vec::new(),
             addresses: Vec::new(),
             own_key: ApiKey::new(&SystemRandom),

@@ -55,9 +55,8 @@ impl AtWork {
         let own_key = ApiKey::new(&SystemRandom);
         let parts = Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
-            authority: folder.authority().expect("an authority"),
+            authorities: folder.authorities().expect("an authority"),
             sealing: folder.sealing().expect("a key"),
-            former: Vec::new(),
             before: folder.before(store.incarnation()).expect("written"),
             addresses: Vec::new(),
             upkeep: None,
@@ -67,7 +66,7 @@ impl AtWork {
             catalog: Arc::new(spec::catalog::Empty),
         };
         let hub = Hub::open(parts).await.expect("a root");
-        let door = Arc::new(Door::new(hub.clone()).expect("a certificate"));
+        let door = Arc::new(Door::new(hub.clone()));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = listen(address.unwrap_or(any)).await.expect("a free port");
         let address = listener.local_addr().expect("an address");

@@ -280,6 +280,13 @@ impl Hub {
         Arc::clone(&self.signing().authority)
     }
 
+    /// When the certificate of the authority that signs ends.
+    #[must_use]
+    pub fn authority_ends(&self) -> Option<Timestamp> {
+        let read = identity::authority_read(self.authority().pem()).ok();
+        read.map(|it| it.not_after)
+    }
+
     /// Who was turned away at the door, and off a line.
     pub(crate) fn turned(&self) -> &Turned {
         &self.0.turned

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
-use wire::link::{HubFrame, Refused, RefusedCode, SiteFrame};
+use wire::link::{HubFrame, RefuseCode, Refused, RefusedCode, SiteFrame};
 
 use crate::desk::{Desks, Down, Line};
 
@@ -52,6 +52,8 @@ enum Ended {
     Expired,
     /// The hub stops.
     Stopping,
+    /// It wants nothing to do with this hub.
+    Refuses(RefuseCode),
     /// It has broken the rules.
     Bad(String),
     TooLarge,
@@ -101,6 +103,7 @@ where
         Ended::Failed(_) => Some(RefusedCode::Overloaded),
         Ended::Gone
         | Ended::SentAway(_)
+        | Ended::Refuses(_)
         | Ended::Silent
         | Ended::Expired
         | Ended::Stopping
@@ -133,6 +136,7 @@ where
             tracing::info!(%site, "the line was cut: nothing was heard for too long");
             None
         }
+        Ended::Refuses(code) => refuses(code).map(str::to_owned),
         Ended::Bad(what) => Some(what),
         Ended::TooLarge => Some(format!("a message of more than {MESSAGE_BYTES_MAX} bytes")),
     }
@@ -149,6 +153,26 @@ fn turned_away(code: RefusedCode) -> Option<&'static str> {
         RefusedCode::BadFrame => Some("a frame that makes no sense where it came"),
         RefusedCode::ChainDiffers => Some("entries that do not fit what they say"),
         RefusedCode::Replaced | RefusedCode::Overloaded => None,
+    }
+}
+
+/// The same of a site that has sent this hub away.
+fn refuses(code: RefuseCode) -> Option<&'static str> {
+    match code {
+        RefuseCode::ChainDiffers => Some("the site says that this hub has counted otherwise"),
+        RefuseCode::HubRetired => Some(
+            "the site refuses this hub: it knows another one of the same name, which was brought \
+             back from a backup later, or is not of this one's past",
+        ),
+        RefuseCode::BadFrame => Some("the site does not understand this hub"),
+        RefuseCode::EditionUnsigned => {
+            Some("the site refuses this hub: its edition is not signed for that site")
+        }
+        RefuseCode::EditionForked => Some(
+            "the site refuses this hub: it has another edition of the same number, from another \
+             hub of this name",
+        ),
+        RefuseCode::Left => None,
     }
 }
 
@@ -194,8 +218,15 @@ async fn read(
             return Ended::Bad("a message that is no frame".to_owned());
         };
         has_spoken = true;
+        let refused = match &frame {
+            SiteFrame::Refuse(refuse) => Some(refuse.code),
+            _ => None,
+        };
         if let Err(error) = line.hear(frame).await {
             return Ended::Failed(error);
+        }
+        if let Some(code) = refused {
+            return Ended::Refuses(code);
         }
     }
 }

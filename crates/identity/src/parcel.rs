@@ -400,7 +400,7 @@ mod tests {
     fn messages_come_out_as_they_went_in_with_who_has_signed() {
         let ends = ends();
         let large = vec![b'x'; 3 * PIECE_BYTES];
-        let messages = vec![b"one".to_vec(), Vec::new(), large.clone(), b"last".to_vec()];
+        let messages = vec![b"the first".to_vec(), Vec::new(), large.clone(), b"the last".to_vec()];
         let up = writer(&ends, Way::Up, &messages).sign_by_key(&ends.signing).expect("signed");
         let opened = Parcel::open(up.clone(), Arc::clone(&ends.key)).expect("it opens");
         assert_eq!(opened.signer, Signer::Key(ends.signing.public()));
@@ -410,7 +410,9 @@ mod tests {
         let down = down.expect("signed");
         let opened = Parcel::open(down, Arc::clone(&ends.key)).expect("it opens");
         assert_eq!(opened.signer, Signer::Authority);
-        for readable in [&b"one"[..], b"last", &large[..100], ends.signing.public().as_der()] {
+        for readable in
+            [&b"the first"[..], b"the last", &large[..100], ends.signing.public().as_der()]
+        {
             assert!(!up.windows(readable.len()).any(|it| it == readable), "{readable:?}");
         }
     }

@@ -150,7 +150,8 @@ const CRATES: [(&str, &[&str]); 17] = [
     // Over streams that the hub's door has accepted and the gate has dialled.
     ("tokio-tungstenite", &["hub", "site"]),
     ("tungstenite", &[]),
-    // The gate dials the hub with it, and the hub's door takes it. Tests of the binary listen between the two.
+    // The gate dials the hub with it, and the hub's door takes it. In `cli` tests play whoever has stolen
+    // a site's key, or listen between the two; other clients there are found by the words.
     ("tokio-rustls", &["gateway", "server", "hub", "cli"]),
     ("async-std", &[]),
 ];

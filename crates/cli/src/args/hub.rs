@@ -185,7 +185,7 @@ pub struct HubServe {
     /// Keep a site of this name in the same process, in the folder of that name below the hub's
     #[arg(long, value_name = "NAME", value_parser = SiteName::parse)]
     pub with_site: Option<SiteName>,
-    /// What to log on stderr, such as `debug` or `warn,isonomy_hub=debug`
+    /// What to log on stderr, such as `debug` or `warn,hub=debug`
     #[arg(long, env = "ISONOMY_LOG", default_value = "warn,isonomy=info", value_name = "FILTER")]
     pub log: String,
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use base::{Clock as _, SiteName, SystemClock};
+use base::{Clock as _, Duration, SiteName, SystemClock};
 use hub::{HubFolder, HubFolderError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
@@ -24,6 +24,10 @@ use crate::when;
 
 /// The largest file of sites: ten thousand with a few tags each have less than a MiB.
 const SITES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// How long before its end somebody is reminded to replace the hub's authority: the root's key lies in a
+/// safe, and whoever has the keys to that may be away.
+const AUTHORITY_NOTICE: Duration = Duration::from_secs(120 * 24 * 3600);
 
 /// What a new hub has.
 #[derive(Serialize)]
@@ -107,6 +111,13 @@ fn greet(data: &Path, serving: &HubServing) {
         output::say(
             "that is this machine alone: for sites elsewhere start it with `--address HOST:PORT`",
         );
+    }
+    let (ends, now) = (serving.hub().authority_ends(), SystemClock.now());
+    if let Some(ends) = ends.filter(|ends| now.plus(AUTHORITY_NOTICE) > *ends) {
+        output::say(&format!(
+            "the authority that signs for this hub ends at {ends}, and no site can renew its certificate then: \
+             `isonomy hub authority rotate --root-key FILE` replaces it",
+        ));
     }
     if let Some(key) = serving.root_key() {
         output::say(&format!(

@@ -50,9 +50,8 @@ pub async fn stop(mut interrupt: Interrupt, announced: Announced) {
 /// Logs on stderr from now on.
 pub fn log(filter: &str) -> Outcome<()> {
     let filter = EnvFilter::try_new(filter).map_err(|cause| {
-        Failure::usage(format!("`--log {filter}` is not a filter: {cause}")).hint(
-            "write a level such as `info`, or levels by room such as `warn,isonomy_engine=debug`",
-        )
+        Failure::usage(format!("`--log {filter}` is not a filter: {cause}"))
+            .hint("write a level such as `info`, or levels by room such as `warn,engine=debug`")
     })?;
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,10 +16,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::fleet::{hub, token, until};
 use crate::support::raw::{Stolen, Tls, connect, drip, message, plain, whole};
-use crate::support::{Dev, Home};
+use crate::support::{Dev, HANG, Home, document};
 
 /// How much more memory a hub may have taken at most while it was attacked. What it is asked for is more
 /// than a thousand times as much.
@@ -168,9 +170,9 @@ fn thousands_who_dawdle_hold_up_nobody() {
     // Somebody joins meanwhile, and comes.
     join(&home, "clinic-2");
     let _second = serve(&home, "clinic-2");
-    while !dawdling.is_empty() {
-        runtime.block_on(dawdling.join_next());
-    }
+    let all_are_gone = async { while dawdling.join_next().await.is_some() {} };
+    let all_are_gone = runtime.block_on(async { timeout(HANG, all_are_gone).await });
+    all_are_gone.expect("the hub waits for nobody for so long");
     for site in ["clinic-1", "clinic-2"] {
         assert_eq!(show(&home, site)["state"], "online");
     }
@@ -250,4 +252,99 @@ fn whoever_fails_to_join_again_and_again_has_to_wait_and_his_neighbours_do_not()
     assert!(refused.stderr.contains("can be tried again in "), "{}", refused.stderr);
     // Whoever has a good one is let in all the same.
     home.run_with_stdin(&join, &tokens[60]).ends_with(0);
+}
+
+/// As whoever can read the disk of one that is stopped does it.
+fn copy(home: &Home, from: &str, to: &str) {
+    let copied = Command::new("cp").arg("-r").arg(home.path(from)).arg(home.path(to)).status();
+    assert!(copied.expect("it is there").success());
+}
+
+/// Mutation: take the older of two copies for the site, or show no more than that one is there.
+#[test]
+fn two_clones_of_a_site_are_held_off_until_somebody_has_decided() {
+    let home = Home::new();
+    let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let mut governing = hub(&home);
+    join(&home, "clinic-1");
+    serve(&home, "clinic-1").stop().ends_with(0);
+    copy(&home, "clinic-1", "clone");
+    let site = serve(&home, "clinic-1");
+    let run = ["run", file.to_str().expect("text"), "--server", site.data()];
+    home.run(&run).ends_with(0);
+    until(&home, "clinic-1", |shown| shown["taken"]["outcome"] == 1);
+    let clone = Dev::of(home.start(&["site", "serve", "--port", "0", "--data", "clone"]));
+    let shown = until(&home, "clinic-1", |shown| {
+        shown["state"] == "quarantined" && shown["turnedAway"] != Value::Null
+    });
+    let trouble = shown["trouble"].as_str().expect("text");
+    assert!(trouble.contains("two copies") && trouble.contains("--replace"), "{shown}");
+    let why = shown["turnedAway"]["why"].as_str().expect("text");
+    assert!(why.contains("in quarantine"), "{shown}");
+    let line = governing.process.stderr.until("turned away");
+    assert!(line.contains("clinic-1") && line.contains("in quarantine"), "{line}");
+    clone.stop().ends_with(0);
+    site.stop().ends_with(0);
+    let token = token(&home, &["--site", "clinic-1", "--replace"]);
+    home.run_with_stdin(&["site", "join", "-", "--data", "clinic-1"], &token).ends_with(0);
+    let _site = serve(&home, "clinic-1");
+    // The other one is nobody now.
+    let _clone = Dev::of(home.start(&["site", "serve", "--port", "0", "--data", "clone"]));
+    let shown = until(&home, "clinic-1", |shown| {
+        shown["turnedAway"]["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("not this site's any more"))
+    });
+    assert_eq!(shown["state"], "online", "{shown}");
+}
+
+/// Mutation: have a site take any hub below its root, or say nothing of a site that refuses its hub.
+#[test]
+fn of_two_hubs_of_one_name_a_site_takes_the_later_one_and_both_say_so() {
+    let home = Home::new();
+    let governing = hub(&home);
+    join(&home, "clinic-1");
+    let site = serve(&home, "clinic-1");
+    home.run(&["hub", "backup", "yesterday.backup"]).ends_with(0);
+    let address = Stolen::of(&home.path("clinic-1")).hub.to_string();
+    governing.stop().ends_with(0);
+    home.run(&["hub", "restore", "yesterday.backup", "--data", "later"]).ends_with(0);
+    let at = |data: &str| {
+        let args = ["hub", "serve", "--data", data, "--listen", &address, "--port", "0"];
+        Dev::of(home.start(&args))
+    };
+    let show_at = |data: &str| {
+        let args = ["sites", "show", "clinic-1", "-o", "json", "--server", data];
+        home.run(&args).ends_with(0).json()
+    };
+    let until_at = |data: &str, is_so: &dyn Fn(&Value) -> bool| {
+        let began = std::time::Instant::now();
+        loop {
+            let shown = show_at(data);
+            if is_so(&shown) {
+                return shown;
+            }
+            assert!(began.elapsed() < HANG, "{shown}");
+        }
+    };
+    let later = at("later");
+    until_at("later", &|shown| shown["state"] == "online");
+    later.stop().ends_with(0);
+    // The one that was stolen, or that nobody has switched off.
+    let mut old = at(".isonomy-hub");
+    let shown = until_at(".isonomy-hub", &|shown| shown["turnedAway"] != Value::Null);
+    let why = shown["turnedAway"]["why"].as_str().expect("text");
+    assert!(why.contains("refuses this hub") && shown["state"] == "silent", "{shown}");
+    let line = old.process.stderr.until("turned away");
+    assert!(line.contains("clinic-1") && line.contains("refuses this hub"), "{line}");
+    let status = home.run(&["site", "status", "-o", "json", "--server", site.data()]);
+    let status = status.ends_with(0).json();
+    assert_eq!(status["hub"]["state"], "down", "{status}");
+    assert!(
+        status["hub"]["why"].as_str().is_some_and(|why| why.contains("HubRetired")),
+        "{status}"
+    );
+    old.stop().ends_with(0);
+    let _later = at("later");
+    until_at("later", &|shown| shown["state"] == "online");
 }

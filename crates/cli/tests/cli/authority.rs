@@ -32,7 +32,7 @@ fn is_online(shown: &Value) -> bool {
 
 /// Takes the root's key away, as `hub init` asks for.
 fn put_away(home: &Home) {
-    let key = home.path(".isonomy-hub/root/root.key");
+    let key = home.path(".isonomy-hub").join("root").join("root.key");
     fs::rename(key, home.path("safe.key")).expect("it lies there");
 }
 
@@ -190,8 +190,8 @@ enum Moment {
     Removed,
 }
 
-/// Mutation: remove the old one before the new one is written, write the new one in two files, take up one
-/// that was left behind, or take a certificate for a key that is gone.
+/// Mutation: remove the old one before the new one is written, take up one that was left behind, or take a
+/// certificate for a key that is gone.
 #[test]
 fn a_hub_that_is_killed_meanwhile_has_the_old_one_or_the_new_one() {
     for moment in [Moment::Drafted, Moment::Written, Moment::Removed] {

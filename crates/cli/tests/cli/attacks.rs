@@ -260,7 +260,9 @@ fn copy(home: &Home, from: &str, to: &str) {
     assert!(copied.expect("it is there").success());
 }
 
-/// Mutation: take the older of two copies for the site, or show no more than that one is there.
+/// Which signs of a copy there are, is tried in `link`.
+///
+/// Mutation: say nothing of a copy that was sent away.
 #[test]
 fn two_clones_of_a_site_are_held_off_until_somebody_has_decided() {
     let home = Home::new();

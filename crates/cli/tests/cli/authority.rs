@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use base::{Clock as _, Duration, SiteName, SystemClock};
+use base::{Clock as _, Duration, SiteName, SystemClock, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use identity::{Authority, Domain, Key, PublicKey, Root};
@@ -57,7 +57,7 @@ fn away(data: &Path, site: &str, authority: &Authority, days: u64) {
     let ago = Duration::from_secs((days + 1) * DAY);
     let then = SystemClock.now().as_millis() - i64::try_from(ago.as_millis()).expect("it fits");
     let site = SiteName::parse(site).expect("a name");
-    let then = base::Timestamp::from_millis(then);
+    let then = Timestamp::from_millis(then);
     let old = authority.site(&site, &key.public(), then).expect("a certificate");
     doc["certificate"] = STANDARD.encode(old).into();
     doc["seen_at"] = then.to_string().into();
@@ -135,6 +135,10 @@ fn another_authority_signs_and_no_site_notices() {
     let now = items(&home);
     assert_eq!((&now[0]["state"], &now[1]["state"]), (&"signs".into(), &"former".into()));
     assert_eq!((now.len(), &now[1]["key"]), (2, &first[0]["key"]));
+    let counts_until = Timestamp::parse(now[1]["until"].as_str().expect("text")).expect("a time");
+    // A day that the last certificate is good for, and the grace.
+    let least = SystemClock.now().plus(Duration::from_secs(46 * DAY));
+    assert!(counts_until > least, "{counts_until}");
     for name in ["authority.key", "authority.crt"] {
         assert!(!identity(&home, name).exists(), "{name}");
     }

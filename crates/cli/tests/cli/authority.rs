@@ -267,3 +267,32 @@ fn a_hub_that_is_killed_meanwhile_has_the_old_one_or_the_new_one() {
         until(&home, "clinic-2", is_online);
     }
 }
+
+/// Mutation: say nothing before the authority has ended, or say it of one that has just begun.
+#[test]
+fn whoever_starts_a_hub_is_told_that_its_authority_ends_soon() {
+    let home = Home::new();
+    let fresh = hub(&home).stop().ends_with(0);
+    assert!(!fresh.stderr.contains("ends at"), "{}", fresh.stderr);
+    put_away(&home);
+    let read = |path: std::path::PathBuf| fs::read_to_string(path).expect("it is there");
+    let root_key = Key::from_pem(&read(home.path("safe.key"))).expect("a key");
+    let root = Root::read(&read(identity(&home, "root.crt")), root_key).expect("a root");
+    let (domain, key) = (Domain::parse("acme").expect("a name"), Key::generate().expect("a key"));
+    let made = SystemClock.now().as_millis() - 700 * i64::try_from(DAY).expect("it fits") * 1000;
+    let made = Timestamp::from_millis(made);
+    let certificate = root.certify(&domain, &key.public(), made).expect("signed");
+    let doc = json!({
+        "type": "isonomy.authority", "v": 1,
+        "key": key.to_pem(), "certificate": certificate, "former": [],
+    });
+    fs::write(identity(&home, "authority.json"), doc.to_string()).expect("written");
+    let args = ["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
+    let mut governing = Dev::of(home.start(&args));
+    let line = governing.process.stderr.until("ends at");
+    assert!(line.contains("isonomy hub authority rotate"), "{line}");
+    home.run(&rotate(&home)).ends_with(0);
+    governing.stop().ends_with(0);
+    let again = Dev::of(home.start(&args)).stop().ends_with(0);
+    assert!(!again.stderr.contains("ends at"), "{}", again.stderr);
+}

@@ -171,7 +171,7 @@ impl Authorities {
         let sealing = match key {
             Some(_) => {
                 HubSealing::new(&authority, self.root, self.sealing, at.machine).map_err(failed)?
-            },
+            }
             None => self.now().sealing.clone(),
         };
         let pem = authority.pem().to_owned();

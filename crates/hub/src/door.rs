@@ -30,7 +30,6 @@ use tokio_util::task::TaskTracker;
 use wire::join::{Granted, HubSealingSaid, JoinAsk, RefusedJoin, RenewAsk, SealingSaid};
 
 use crate::attempts::{Attempts, Who};
-use crate::fresh::Fresh;
 use crate::join::{JoinRefusal, Joined, seconds};
 use crate::source::{Crowd, Source, Visit};
 use crate::{Hub, line};
@@ -375,16 +374,6 @@ async fn body(request: Request<Incoming>) -> Result<Bytes, JoinRefusal> {
 fn word(said: SealingSaid, signer: String) -> Result<SealingWord, JoinRefusal> {
     let key = said.key.parse().map_err(|_| JoinRefusal::Key)?;
     Ok(SealingWord { key, signer, signature: said.signature })
-}
-
-/// A certificate over a new key: it lives as long as this process.
-fn shown(hub: &Hub) -> Result<ServerConfig, IdentityError> {
-    let key = Key::generate()?;
-    let authority = hub.authority();
-    let chain = authority.hub_chain(&key.public(), hub.machine_now())?;
-    let mut known = vec![authority.certificate().clone()];
-    known.extend(hub.former().iter().cloned());
-    hub_config(chain, &key, &known)
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {

@@ -89,7 +89,8 @@ struct Ends {
 
 impl Ends {
     fn of(hub: &Path, site: &Path, door: SocketAddr) -> Self {
-        let authority = HubFolder::open(hub).expect("a hub").authority().expect("an authority");
+        let authority =
+            HubFolder::open(hub).expect("a hub").authorities().expect("an authority").authority;
         let key = Key::generate().expect("a key");
         let chain = authority.hub_chain(&key.public(), SystemClock.now()).expect("a certificate");
         let shown = hub_config(chain, &key, &[authority.certificate().clone()]);

@@ -137,7 +137,8 @@ impl Swarm {
 
     fn hears(&self, word: &str) -> anyhow::Result<()> {
         match self.said.recv_timeout(TIME_MAX) {
-            Ok(said) => Ok(ensure!(said == word, "the sites said `{said}` in place of `{word}`")),
+            Ok(said) if said == word => Ok(()),
+            Ok(said) => bail!("the sites said `{said}` in place of `{word}`"),
             Err(RecvTimeoutError::Timeout) => bail!("`{word}` takes too long"),
             Err(RecvTimeoutError::Disconnected) => bail!("the sites are gone"),
         }

@@ -26,8 +26,7 @@ fn own_bytes() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
-/// Mutation: leave out the first entry of a page, or write a page from its end; with a million, read all of
-/// them at once.
+/// Mutation: write a page of entries from its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_that_has_waited_is_handed_over_once_in_order_and_in_little_memory() {
     let count = std::env::var(COUNT).map_or(USUAL, |count| count.parse().expect("a number"));

@@ -122,8 +122,8 @@ impl Due {
 /// A month without a hub, in steps of six hours; three days of it the machine sleeps, and in the end the site
 /// is started anew.
 ///
-/// Mutation: drop outcomes that have waited for a week, let `all` leave out what was missed, renew only
-/// what has not ended, or date the silence from the joining.
+/// Mutation: let `all` leave out what was missed, renew only what has not ended, or date the silence from
+/// the joining.
 #[tokio::test]
 async fn a_month_without_a_hub_costs_nothing_and_ends_by_itself() {
     let (fleet, plant) = Fleet::new().await;
@@ -192,7 +192,7 @@ async fn a_month_without_a_hub_costs_nothing_and_ends_by_itself() {
     fleet.hub.stop().await;
 }
 
-/// Mutation: renew whatever has ended, or begin behind what is held where a machine joins anew.
+/// Mutation: renew whatever has ended.
 #[tokio::test]
 async fn a_site_that_was_away_for_longer_is_told_how_it_comes_back_and_keeps_all() {
     let (fleet, plant) = Fleet::new().await;

@@ -139,8 +139,7 @@ impl Fleet {
 /// Policies and labels that would permit more do not exist yet: without a word of the hub's or of a workflow's
 /// author, what leaves is the closed list in `docs/spec/link.md`.
 ///
-/// Mutation: put an author's own type of error into an outcome, a dataset's owner into what a site says of itself,
-/// or leave what one site says to another unsealed.
+/// Mutation: put the name of its workflow into a run's outcome.
 #[test]
 fn nothing_that_is_planted_at_a_site_leaves_it_without_permission() {
     let mut fleet = Fleet::new();

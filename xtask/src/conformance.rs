@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
@@ -53,7 +52,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(&file);
     let arguments =
         ["test", "--locked", "-p", "isonomy-cli", "--test", "conformance", "--", "conformance_kit"];
-    let tested = Command::new(cargo())
+    let tested = cargo()
         .args(arguments)
         .env(REPORT_VARIABLE, &file)
         .current_dir(tree::root())

@@ -1,7 +1,6 @@
 //! What `cargo metadata` says: the packages, what they ask for, and what they get.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -37,7 +36,7 @@ pub struct Metadata {
 impl Metadata {
     /// For all platforms, with the lock file as it is.
     pub fn read() -> anyhow::Result<Self> {
-        let output = Command::new(crate::test::cargo())
+        let output = crate::test::cargo()
             .args(["metadata", "--format-version", "1", "--locked"])
             .current_dir(tree::root())
             .output()

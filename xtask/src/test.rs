@@ -5,7 +5,6 @@
 //! `licence`. Everything is built in one profile, and with the same features in every step, so that
 //! each package is checked once and built once.
 
-use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,10 +35,21 @@ enum Step {
 
 type Setting = (&'static str, &'static str);
 
-/// Cargo as it started us, so that every step uses one toolchain.
+/// What a program that cargo runs is told of its own package.
+const OURS: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
+/// Cargo as it started us, so that every step uses one toolchain. Without what it has told us of our own
+/// package: a build script that looks at that (`ring`'s does) would have everything above it built again.
 #[must_use]
-pub fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let is_ours = |name: &str| OURS.iter().any(|prefix| name.starts_with(prefix));
+        if name.to_str().is_some_and(is_ours) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -134,7 +144,7 @@ impl Step {
         match self {
             Self::Own { run, .. } => run(),
             Self::Cargo { arguments, environment, .. } => {
-                let status = Command::new(cargo())
+                let status = cargo()
                     .args(arguments)
                     .envs(environment.iter().copied())
                     .current_dir(tree::root())
@@ -174,7 +184,7 @@ fn prepare() -> anyhow::Result<()> {
 }
 
 fn has(subcommand: &str) -> bool {
-    let asked = Command::new(cargo())
+    let asked = cargo()
         .args([subcommand, "--version"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -204,6 +214,18 @@ mod tests {
 
     fn titles(is_fast: bool, has_nextest: bool) -> Vec<&'static str> {
         steps(&Options { is_fast }, has_nextest).iter().map(Step::title).collect()
+    }
+
+    /// Mutation: hand on what cargo has told us of our own package.
+    #[test]
+    fn cargo_is_not_told_of_our_own_package() {
+        let told = |name: &str| std::env::var_os(name).is_some();
+        let command = cargo();
+        let removed = |name: &str| command.get_envs().any(|it| it == (name.as_ref(), None));
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+            assert!(told(name) && removed(name), "{name}");
+        }
+        assert!(told("CARGO") && !removed("CARGO"));
     }
 
     /// Mutation: drop a step, with or without nextest.

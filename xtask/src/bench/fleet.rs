@@ -164,7 +164,7 @@ struct Programs {
 }
 
 fn build() -> anyhow::Result<Programs> {
-    let status = Command::new(cargo())
+    let status = cargo()
         .args(["build", "--release", "--locked", "-p", "isonomy-cli", "--bin", "isonomy"])
         .args(["-p", "isonomy-federation", "--example", "swarm"])
         .current_dir(tree::root())

@@ -30,7 +30,6 @@ pub mod validate;
 mod workflow;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -95,7 +94,7 @@ struct Built {
 
 /// Both programs in one go, so that they share every dependency.
 fn build() -> anyhow::Result<Built> {
-    let status = Command::new(cargo())
+    let status = cargo()
         .args(["build", "--release", "--locked"])
         .args(["-p", "isonomy-cli", "--bin", "isonomy"])
         .args(["-p", "isonomy-store-sqlite", "--example", "sqlite_floor"])
@@ -115,7 +114,7 @@ fn build() -> anyhow::Result<Built> {
 }
 
 fn target_folder() -> anyhow::Result<PathBuf> {
-    let output = Command::new(cargo())
+    let output = cargo()
         .args(["metadata", "--format-version", "1", "--no-deps"])
         .current_dir(tree::root())
         .output()

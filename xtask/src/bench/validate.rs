@@ -128,7 +128,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 fn build() -> anyhow::Result<PathBuf> {
-    let status = Command::new(cargo())
+    let status = cargo()
         .args(["build", "--release", "--locked", "-p", "isonomy-cli", "--bin", "isonomy"])
         .current_dir(tree::root())
         .status()

@@ -109,7 +109,7 @@ fn service(scripts: &Path, folder: &Path) -> anyhow::Result<(PathBuf, String)> {
             std::fs::write(&to, text).with_context(|| format!("cannot write `{name}`"))?;
         }
     }
-    let mut command = Command::new(cargo());
+    let mut command = cargo();
     command.args(["build", "--release", "--target-dir", "target"]).current_dir(folder);
     succeed(&mut command, "cannot build the service of Restate")?;
     let lock = std::fs::read_to_string(folder.join("Cargo.lock")).context("cannot read a lock")?;

@@ -1,29 +1,27 @@
-//! The APIs of site and hub, operation by operation, in the types that cross the wire.
+//! The APIs of site and hub, operation by operation, in the types that cross the wire. What a hub alone
+//! can be asked is in `hub`.
 //!
 //! Connecting is in `gateway::operator`; what an answer means to the user is in the commands.
 
+mod hub;
+
 use std::sync::OnceLock;
 
-use base::{
-    Clock as _, KeyName, Namespace, RequestId, RunId, SecretName, SiteName, SystemClock,
-    WorkflowName,
-};
+use base::{Clock as _, KeyName, Namespace, RunId, SecretName, SystemClock, WorkflowName};
 use gateway::operator::{Client, Events, OperatorError, Pieces, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use wire::exchange::{FILE_TYPE, REST_HEADER};
 use wire::{
-    ACTOR_HEADER, AuthoritiesView, AuthorityForget, AuthorityNext, AuthorityRotate, DatasetView,
-    DayLeft, DesiredApplied, DesiredApply, EventView, EventsAccepted, ExchangeDown, ExchangeUp,
-    HubHealth, KeyCreate, KeyCreated, KeyRevoke, KeyView, LogView, OrderCreate, OrderExplained,
-    OrderView, Page, PlacementView, RecoveryEnd, RecoveryView, RecoveryWaive, RunCommand,
-    RunDetail, RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView,
-    SiteAdopt, SiteCordon, SiteDataset, SiteLeave, SiteLeft, SiteRevoke, SiteStatus, SiteTag,
-    SiteView, StoreCompacted, TokenCreate, TokenCreated, Version, Whoami, WorkflowApplied,
-    WorkflowApply, WorkflowDetail, WorkflowSetApply, WorkflowView,
+    ACTOR_HEADER, DatasetView, DayLeft, EventView, EventsAccepted, ExchangeDown, KeyCreate,
+    KeyCreated, KeyRevoke, KeyView, LogView, Page, RunCommand, RunDetail, RunEventView,
+    RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteLeave, SiteLeft,
+    SiteStatus, StoreCompacted, Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail,
+    WorkflowSetApply, WorkflowView,
 };
 
+pub use self::hub::OrderFilter;
 use crate::address::Address;
 use crate::args::logs::LogsOf;
 use crate::failure::{Failure, Outcome};
@@ -31,7 +29,7 @@ use crate::failure::{Failure, Outcome};
 /// Characters of an actor's name that a site takes.
 const ACTOR_CHARS_MAX: usize = 200;
 
-/// A site, as somebody in one namespace sees it.
+/// A site or hub, as somebody in one namespace sees it.
 #[derive(Debug)]
 pub struct Api {
     address: Address,
@@ -52,15 +50,6 @@ pub struct RunFilter {
     pub workflow: Option<String>,
     pub states: Vec<String>,
     pub since: Option<String>,
-}
-
-/// Which orders.
-#[derive(Debug, Clone, Default)]
-pub struct OrderFilter {
-    pub request: Option<RequestId>,
-    pub site: Option<String>,
-    pub states: Vec<String>,
-    pub is_over: Option<bool>,
 }
 
 /// Which events.
@@ -275,11 +264,6 @@ impl Api {
         self.ask(self.path("datasets", &part.query())).await
     }
 
-    /// Of a hub.
-    pub async fn site_dataset_list(&self, part: &Part) -> Outcome<Page<SiteDataset>> {
-        self.ask(format!("/api/v1/datasets{}", part.query().0)).await
-    }
-
     pub async fn secret_list(&self, part: &Part) -> Outcome<Page<SecretView>> {
         self.ask(self.path("secrets", &part.query())).await
     }
@@ -337,140 +321,8 @@ impl Api {
         self.ask(format!("/api/v1/site/left{}", query.0)).await
     }
 
-    /// Of a hub.
-    pub async fn fleet_list(&self, part: &Part) -> Outcome<Page<SiteView>> {
-        self.ask(format!("/api/v1/sites{}", part.query().0)).await
-    }
-
-    /// Of a hub.
-    pub async fn fleet_show(&self, site: &SiteName) -> Outcome<SiteView> {
-        self.ask(format!("/api/v1/sites/{site}")).await
-    }
-
-    /// Of a hub.
-    pub async fn site_tag(&self, site: &SiteName, change: &SiteTag) -> Outcome<SiteView> {
-        self.tell(&format!("/api/v1/sites/{site}/tag"), change).await
-    }
-
-    /// Of a hub.
-    pub async fn site_cordon(&self, site: &SiteName, change: &SiteCordon) -> Outcome<SiteView> {
-        self.tell(&format!("/api/v1/sites/{site}/cordon"), change).await
-    }
-
-    /// Of a hub.
-    pub async fn site_revoke(&self, site: &SiteName, change: &SiteRevoke) -> Outcome<SiteView> {
-        self.tell(&format!("/api/v1/sites/{site}/revoke"), change).await
-    }
-
-    /// Of a hub.
-    pub async fn site_adopt(&self, site: &SiteName, change: &SiteAdopt) -> Outcome<SiteView> {
-        self.tell(&format!("/api/v1/sites/{site}/adopt"), change).await
-    }
-
-    /// Of a hub.
-    pub async fn hub_health(&self) -> Outcome<HubHealth> {
-        self.ask("/api/v1/health".to_owned()).await
-    }
-
-    /// Of a hub.
-    pub async fn authority_show(&self) -> Outcome<AuthoritiesView> {
-        self.ask("/api/v1/authority".to_owned()).await
-    }
-
-    /// Of a hub.
-    pub async fn authority_next(&self) -> Outcome<AuthorityNext> {
-        self.tell("/api/v1/authority/next", &serde_json::json!({})).await
-    }
-
-    /// Of a hub.
-    pub async fn authority_rotate(&self, ask: &AuthorityRotate) -> Outcome<AuthoritiesView> {
-        self.tell("/api/v1/authority/rotate", ask).await
-    }
-
-    /// Of a hub.
-    pub async fn authority_forget(&self, ask: &AuthorityForget) -> Outcome<AuthoritiesView> {
-        self.tell("/api/v1/authority/forget", ask).await
-    }
-
-    /// Of a hub.
-    pub async fn recovery_show(&self) -> Outcome<RecoveryView> {
-        self.ask("/api/v1/recovery".to_owned()).await
-    }
-
-    /// Of a hub.
-    pub async fn recovery_waive(&self, ask: &RecoveryWaive) -> Outcome<RecoveryView> {
-        self.tell("/api/v1/recovery/waive", ask).await
-    }
-
-    /// Of a hub.
-    pub async fn recovery_end(&self, ask: &RecoveryEnd) -> Outcome<RecoveryView> {
-        self.tell("/api/v1/recovery/end", ask).await
-    }
-
-    /// Of a hub. Harmless to repeat where `ask` names the request.
-    pub async fn order_create(&self, ask: &OrderCreate) -> Result<Page<OrderView>, OperatorError> {
-        self.call("POST", "/api/v1/orders", Some(ask)).await?.json()
-    }
-
-    /// Of a hub: newest first.
-    pub async fn order_list(
-        &self,
-        filter: &OrderFilter,
-        part: &Part,
-    ) -> Result<Page<OrderView>, OperatorError> {
-        let mut query = part.query();
-        query.add("request", filter.request.map(|request| request.to_string()).as_deref());
-        query.add("site", filter.site.as_deref());
-        query.add("over", filter.is_over.map(|is_over| is_over.to_string()).as_deref());
-        if !filter.states.is_empty() {
-            query.add("state", Some(&filter.states.join(",")));
-        }
-        let path = format!("/api/v1/orders{}", query.0);
-        self.call("GET", &path, None::<&()>).await?.json()
-    }
-
-    /// Of a hub: what is new of it, or what is known after a while.
-    pub async fn order_show(
-        &self,
-        order: &str,
-        wait_seconds: u64,
-    ) -> Result<OrderView, OperatorError> {
-        let path = format!("/api/v1/orders/{order}?wait={wait_seconds}");
-        self.call("GET", &path, None::<&()>).await?.json()
-    }
-
-    /// Of a hub, by the order's id or its run's.
-    pub async fn order_explain(&self, id: &str) -> Outcome<OrderExplained> {
-        self.ask(format!("/api/v1/orders/{id}/explain")).await
-    }
-
-    /// Of a site.
     pub async fn run_explain(&self, run: RunId) -> Outcome<RunExplained> {
         self.ask(self.path(&format!("runs/{run}/explain"), &Query::default())).await
-    }
-
-    /// Of a hub.
-    pub async fn token_create(&self, ask: &TokenCreate) -> Outcome<TokenCreated> {
-        self.tell("/api/v1/tokens", ask).await
-    }
-
-    /// Of a hub. Refusals are the caller's to look at: their findings belong to a file.
-    pub async fn desired_apply(&self, ask: &DesiredApply) -> Result<DesiredApplied, OperatorError> {
-        self.call("POST", "/api/v1/apply", Some(ask)).await?.json()
-    }
-
-    /// Of a hub.
-    pub async fn placement_list(&self) -> Outcome<Page<PlacementView>> {
-        self.ask("/api/v1/placements".to_owned()).await
-    }
-
-    /// Of a hub.
-    pub async fn placement_delete(&self, name: &WorkflowName, reason: Option<&str>) -> Outcome<()> {
-        let mut query = Query::default();
-        query.add("reason", reason);
-        let path = self.path(&format!("placements/{name}"), &query);
-        self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
-        Ok(())
     }
 
     /// A file for the hub, and whether all that waits is in it.
@@ -480,16 +332,6 @@ impl Api {
 
     pub async fn exchange_import(&self, file: Vec<u8>) -> Outcome<ExchangeDown> {
         self.give_file("/api/v1/exchange/import", file).await
-    }
-
-    /// Of a hub: a file for this site, and whether all that it is told is in it.
-    pub async fn fleet_export(&self, site: &SiteName) -> Outcome<(Vec<u8>, bool)> {
-        self.take_file(&format!("/api/v1/sites/{site}/exchange")).await
-    }
-
-    /// Of a hub.
-    pub async fn fleet_import(&self, file: Vec<u8>) -> Outcome<ExchangeUp> {
-        self.give_file("/api/v1/exchange", file).await
     }
 
     async fn take_file(&self, path: &str) -> Outcome<(Vec<u8>, bool)> {

@@ -12,27 +12,29 @@
 //! | `watch` | remembers the newest edition that is there |
 //! | `edition` | until all have a newer one, have verified it, and say so |
 
+#[path = "../tests/federation/ended.rs"]
+#[allow(dead_code)]
+mod ended;
+
 use std::collections::VecDeque;
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::outcome::Counts;
 use base::stream::Stream;
-use base::{Clock, IncarnationId, Outcome, RunId, RunState, SystemClock, SystemRandom};
-use bytes::Bytes;
+use base::{Clock, IncarnationId, SystemClock, SystemRandom};
 use futures::future::join_all;
 use identity::JoinToken;
 use link::site::{Saying, edition};
 use site::uplink::{LineState, Membership, Parts, Uplink};
 use store::memory::MemoryStore;
-use store::suite::row;
-use store::{Op, OutcomeRow, Preconditions, RunRow, Store};
+use store::{Preconditions, Store};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use wire::edition::{Head, Leaf};
 use wire::link::Health;
+
+use ended::ended;
 
 /// Sites that join at once: more would wait at the hub's door.
 const JOINING: usize = 64;
@@ -84,22 +86,7 @@ impl Swarmer {
     async fn outcomes(&self, count: u64) {
         let last = self.store.outbox_last(Stream::Outcome).await.expect("read");
         for number in last + 1..=last + count {
-            let run = RunId::from_uuid(Uuid::from_u64_pair(self.number + 1, number));
-            let now = SystemClock.now();
-            let outcome = Outcome {
-                run,
-                number: 1,
-                revision: "keyed:00".to_owned(),
-                state: RunState::Completed,
-                started_at: now,
-                ended_at: now,
-                error: None,
-                counts: Counts::default(),
-            };
-            let row = RunRow { run, state: RunState::Completed, ended_at: Some(now), ..row(1) };
-            let outcome = Bytes::from(outcome.encode());
-            let put = OutcomeRow { position: 0, run, number: 1, at: now, outcome };
-            let ops = vec![Op::RunCreate(row), Op::OutcomePut(put)];
+            let ops = ended(self.number + 1, number);
             self.store.commit(ops, Preconditions::none()).await.expect("commits");
         }
         self.grown.notify_one();

@@ -2,6 +2,7 @@
 
 mod cable;
 mod clocks;
+mod ended;
 mod hub;
 mod million;
 mod month;

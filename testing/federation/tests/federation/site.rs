@@ -4,20 +4,18 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::outcome::Counts;
-use base::{Clock, Outcome, RunId, RunState, SystemClock, SystemRandom};
+use base::{Clock, SystemClock, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use identity::{Certificate, JoinToken};
 use site::uplink::{LineState, Membership, MembershipError, Parts, Uplink};
-use store::suite::row;
-use store::{Op, OutcomeRow, Preconditions, RunRow, Store};
+use store::{Op, Preconditions, Store};
 use store_sqlite::{OpenOptions, SqliteStore};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
+
+use crate::ended::{ended, run};
 
 pub struct AtWork {
     pub store: Arc<SqliteStore>,
@@ -120,29 +118,6 @@ impl AtWork {
         self.store.commit(ops, Preconditions::none()).await.expect("commits");
         self.grown.notify_one();
     }
-}
-
-fn run(site: u64, number: u64) -> RunId {
-    RunId::from_uuid(Uuid::from_u64_pair(site, number))
-}
-
-/// What is written when a run ends.
-fn ended(site: u64, number: u64) -> Vec<Op> {
-    let (run, now) = (run(site, number), SystemClock.now());
-    let outcome = Outcome {
-        run,
-        number: 1,
-        revision: "keyed:00".to_owned(),
-        state: RunState::Completed,
-        started_at: now,
-        ended_at: now,
-        error: None,
-        counts: Counts::default(),
-    };
-    let row = RunRow { run, state: RunState::Completed, ended_at: Some(now), ..row(1) };
-    let outcome = Bytes::from(outcome.encode());
-    let put = OutcomeRow { position: 0, run, number: 1, at: now, outcome };
-    vec![Op::RunCreate(row), Op::OutcomePut(put)]
 }
 
 /// The one that it shows to its hub.

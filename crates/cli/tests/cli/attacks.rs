@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::fleet::{hub, token, until};
+use crate::parties::{hub, join, online, token, until};
 use crate::support::raw::{Stolen, Tls, connect, drip, message, plain, whole};
 use crate::support::{Dev, HANG, Home, document};
 
@@ -39,17 +39,6 @@ fn runtime() -> Runtime {
         .enable_all()
         .build()
         .expect("threads")
-}
-
-fn join(home: &Home, site: &str) {
-    let token = token(home, &["--site", site]);
-    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
-}
-
-fn serve(home: &Home, site: &str) -> Dev {
-    let site_at_work = Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]));
-    until(home, site, |shown| shown["state"] == "online");
-    site_at_work
 }
 
 fn show(home: &Home, site: &str) -> Value {
@@ -86,9 +75,9 @@ async fn is_cut(stream: &mut Tls) {
 fn whoever_breaks_the_rules_of_the_line_is_cut_and_told_of() {
     let home = Home::new();
     let mut governing = hub(&home);
-    join(&home, "clinic-1");
-    join(&home, "clinic-2");
-    let _honest = serve(&home, "clinic-2");
+    join(&home, "clinic-1", &[]);
+    join(&home, "clinic-2", &[]);
+    let _honest = online(&home, "clinic-2");
     let since = show(&home, "clinic-2")["since"].clone();
     let (stolen, runtime) = (Stolen::of(&home.path("clinic-1")), runtime());
     let gigabyte = message(1 << 30, &[0; 64 * 1024]);
@@ -133,7 +122,7 @@ fn whoever_breaks_the_rules_of_the_line_is_cut_and_told_of() {
     assert!(text.stdout.contains("turned away  "), "{}", text.stdout);
     assert!(text.stdout.contains("; 8 since the hub was started"), "{}", text.stdout);
     // The site itself comes as if nothing had been.
-    let _site = serve(&home, "clinic-1");
+    let _site = online(&home, "clinic-1");
 }
 
 /// Mutation: let whoever dawdles keep his turn, take any number from one address, or wait for a request
@@ -144,8 +133,8 @@ fn thousands_who_dawdle_hold_up_nobody() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("fewer files");
     let home = Home::new();
     let mut governing = hub(&home);
-    join(&home, "clinic-1");
-    let _honest = serve(&home, "clinic-1");
+    join(&home, "clinic-1", &[]);
+    let _honest = online(&home, "clinic-1");
     let since = show(&home, "clinic-1")["since"].clone();
     let (stolen, runtime) = (Stolen::of(&home.path("clinic-1")), runtime());
     let before = peak_kb(&governing);
@@ -168,8 +157,8 @@ fn thousands_who_dawdle_hold_up_nobody() {
         }
     });
     // Somebody joins meanwhile, and comes.
-    join(&home, "clinic-2");
-    let _second = serve(&home, "clinic-2");
+    join(&home, "clinic-2", &[]);
+    let _second = online(&home, "clinic-2");
     let all_are_gone = async { while dawdling.join_next().await.is_some() {} };
     let all_are_gone = runtime.block_on(async { timeout(HANG, all_are_gone).await });
     all_are_gone.expect("the hub waits for nobody for so long");
@@ -197,7 +186,7 @@ fn thousands_who_dawdle_hold_up_nobody() {
 fn whoever_fails_to_join_again_and_again_has_to_wait_and_his_neighbours_do_not() {
     let home = Home::new();
     let mut governing = hub(&home);
-    join(&home, "clinic-1");
+    join(&home, "clinic-1", &[]);
     let rows: String = (1..=61).map(|n| format!("plant-{n}\n")).collect();
     home.write("sites.csv", &format!("site\n{rows}"));
     let made = home.run(&["hub", "token", "create", "--from", "sites.csv", "-o", "json"]);
@@ -268,10 +257,10 @@ fn two_clones_of_a_site_are_held_off_until_somebody_has_decided() {
     let home = Home::new();
     let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
     let mut governing = hub(&home);
-    join(&home, "clinic-1");
-    serve(&home, "clinic-1").stop().ends_with(0);
+    join(&home, "clinic-1", &[]);
+    online(&home, "clinic-1").stop().ends_with(0);
     copy(&home, "clinic-1", "clone");
-    let site = serve(&home, "clinic-1");
+    let site = online(&home, "clinic-1");
     let run = ["run", file.to_str().expect("text"), "--server", site.data()];
     home.run(&run).ends_with(0);
     until(&home, "clinic-1", |shown| shown["taken"]["outcome"] == 1);
@@ -289,7 +278,7 @@ fn two_clones_of_a_site_are_held_off_until_somebody_has_decided() {
     site.stop().ends_with(0);
     let token = token(&home, &["--site", "clinic-1", "--replace"]);
     home.run_with_stdin(&["site", "join", "-", "--data", "clinic-1"], &token).ends_with(0);
-    let _site = serve(&home, "clinic-1");
+    let _site = online(&home, "clinic-1");
     // The other one is nobody now.
     let _clone = Dev::of(home.start(&["site", "serve", "--port", "0", "--data", "clone"]));
     let shown = until(&home, "clinic-1", |shown| {
@@ -305,8 +294,8 @@ fn two_clones_of_a_site_are_held_off_until_somebody_has_decided() {
 fn of_two_hubs_of_one_name_a_site_takes_the_later_one_and_both_say_so() {
     let home = Home::new();
     let governing = hub(&home);
-    join(&home, "clinic-1");
-    let site = serve(&home, "clinic-1");
+    join(&home, "clinic-1", &[]);
+    let site = online(&home, "clinic-1");
     home.run(&["hub", "backup", "yesterday.backup"]).ends_with(0);
     let address = Stolen::of(&home.path("clinic-1")).hub.to_string();
     governing.stop().ends_with(0);

@@ -11,20 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use identity::{Authority, Domain, Key, PublicKey, Root};
 use serde_json::{Value, json};
 
-use crate::fleet::{hub, token, until};
+use crate::parties::{hub, join, serve, token, until};
 use crate::support::http::ask;
 use crate::support::{Dev, HANG, Home, document};
 
 const DAY: u64 = 24 * 3600;
-
-fn join(home: &Home, site: &str) {
-    let token = token(home, &["--site", site]);
-    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
-}
-
-fn serve(home: &Home, site: &str) -> Dev {
-    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
-}
 
 fn is_online(shown: &Value) -> bool {
     shown["state"] == "online"
@@ -90,7 +81,7 @@ fn another_authority_signs_and_no_site_notices() {
     let governing = hub(&home);
     put_away(&home);
     for site in ["clinic-1", "clinic-2", "clinic-3", "clinic-4", "clinic-5"] {
-        join(&home, site);
+        join(&home, site, &[]);
     }
     let up = ["clinic-1", "clinic-2"].map(|site| serve(&home, site));
     let since = ["clinic-1", "clinic-2"].map(|site| until(&home, site, is_online)["since"].clone());
@@ -202,7 +193,7 @@ fn a_hub_that_is_killed_meanwhile_has_the_old_one_or_the_new_one() {
         let home = Home::new();
         let governing = hub(&home);
         put_away(&home);
-        join(&home, "clinic-1");
+        join(&home, "clinic-1", &[]);
         let site = serve(&home, "clinic-1");
         until(&home, "clinic-1", is_online);
         let old = ["authority.key", "authority.crt"]
@@ -262,7 +253,7 @@ fn a_hub_that_is_killed_meanwhile_has_the_old_one_or_the_new_one() {
         }
         until(&home, "clinic-1", is_online);
         site.stop().ends_with(0);
-        join(&home, "clinic-2");
+        join(&home, "clinic-2", &[]);
         let _second = serve(&home, "clinic-2");
         until(&home, "clinic-2", is_online);
     }

@@ -5,25 +5,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::parties::{self, hub, join, serve};
 use crate::support::{Dev, HANG, Home, document};
-
-const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
-
-fn hub(home: &Home) -> Dev {
-    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
-    Dev::of(home.start(HUB))
-}
-
-fn join(home: &Home, site: &str, tag: &str) {
-    let args = ["hub", "token", "create", "-o", "json", "--site", site, "--tag", tag];
-    let made = home.run(&args).ends_with(0).json();
-    let token = made["token"].as_str().expect("a token").to_owned();
-    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
-}
-
-fn serve(home: &Home, site: &str) -> Dev {
-    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
-}
 
 fn placement(name: &str, workflows: &str, sites: &str) -> String {
     format!(
@@ -38,14 +21,7 @@ fn apply(home: &Home, args: &[&str]) -> Value {
 
 /// What the hub shows of a site's desired state, when it is so.
 fn until(home: &Home, site: &str, state: &str) -> Value {
-    let began = Instant::now();
-    loop {
-        let shown = home.run(&["sites", "show", site, "-o", "json"]).ends_with(0).json();
-        if shown["desired"]["state"] == state {
-            return shown["desired"].clone();
-        }
-        assert!(began.elapsed() < HANG, "{shown}");
-    }
+    parties::until(home, site, |shown| shown["desired"]["state"] == state)["desired"].clone()
 }
 
 /// Mutation: send a site what is another's, keep what is not wanted any more, call a site converged that has
@@ -59,8 +35,8 @@ fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
     home.write("law/eu.yaml", &placement("eu", "[a, b]", "{where: {region: eu}}"));
     home.write("law/all.yaml", &placement("all", "[a]", "{all: true}"));
     let _governing = hub(&home);
-    join(&home, "clinic-1", "region=eu");
-    join(&home, "clinic-2", "region=us");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
+    join(&home, "clinic-2", &["--tag", "region=us"]);
     let one = serve(&home, "clinic-1");
     let applied = apply(&home, &["-f", "law"]);
     let plan = applied["sites"].to_string();
@@ -114,7 +90,7 @@ fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
 fn an_order_waits_for_the_workflow_that_comes_before_it() {
     let home = Home::new();
     let _governing = hub(&home);
-    join(&home, "clinic-1", "role=clinic");
+    join(&home, "clinic-1", &["--tag", "role=clinic"]);
     let _site = serve(&home, "clinic-1");
     for name in ["first", "second", "third"] {
         home.write("law/a.yaml", &document(name, "  - x: { set: { y: 1 } }\n"));
@@ -144,7 +120,7 @@ fn what_cannot_be_at_a_site_is_told_with_its_reason() {
         "spec:\n  hub:\n    refuse:\n      workflows: [default/secret]\n",
     );
     let _governing = hub(&home);
-    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
     let site = serve(&home, "clinic-1");
     apply(&home, &["-f", "law"]);
     let desired = until(&home, "clinic-1", "failed");
@@ -186,7 +162,7 @@ fn a_large_text_comes_in_pieces_over_every_kill() {
     home.write("all.yaml", &placement("all", "[large]", "{all: true}"));
     assert!(fs::metadata(home.path("large.yaml")).expect("written").len() > 500_000);
     let _governing = hub(&home);
-    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
     let site = serve(&home, "clinic-1");
     apply(&home, &["-f", "large.yaml", "-f", "all.yaml"]);
     site.kill();
@@ -217,7 +193,7 @@ fn what_sites_have_is_the_same_however_they_got_there() {
     home.write("law/c.yaml", &document("c", nobody));
     home.write("law/all.yaml", &placement("all", "[a, b, c]", "{all: true}"));
     let _governing = hub(&home);
-    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
     let site = serve(&home, "clinic-1");
     apply(&home, &["-f", "law"]);
     // `a` refers to `b`, and `c` is wrong: the two come all the same.
@@ -259,7 +235,7 @@ fn a_site_that_joins_another_fleet_does_what_that_one_wants() {
     home.write("all-one.yaml", &placement("all", "[one]", "{all: true}"));
     home.write("all-two.yaml", &placement("all", "[two]", "{all: true}"));
     let first = hub(&home);
-    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
     for tag in ["a=1", "a=2", "a=3"] {
         home.run(&["sites", "tag", "clinic-1", tag]).ends_with(0);
     }
@@ -271,7 +247,7 @@ fn a_site_that_joins_another_fleet_does_what_that_one_wants() {
     fs::rename(home.path(".isonomy-hub"), home.path("old-hub")).expect("moved");
     fs::remove_dir_all(home.path("clinic-1/identity")).expect("removed by hand");
     let _second = hub(&home);
-    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
     apply(&home, &["-f", "two.yaml", "-f", "all-two.yaml"]);
     let site = serve(&home, "clinic-1");
     until(&home, "clinic-1", "converged");
@@ -302,7 +278,7 @@ fn a_hub_that_was_set_back_goes_on_above_what_its_sites_have() {
     let serve_hub = || Dev::of(home.start(&["hub", "serve", "--listen", &listen, "--port", "0"]));
     home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
     let governing = serve_hub();
-    join(&home, "clinic-1", "region=eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
     let site = serve(&home, "clinic-1");
     home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
     home.write("all.yaml", &placement("all", "[a]", "{all: true}"));

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::parties::{self, hub_of, serve};
 use crate::support::world::{Answer, World};
 use crate::support::{Dev, Ended, HANG, Home, document};
 
@@ -31,7 +32,7 @@ impl Fleet {
         home.write("law/screen.yaml", screen);
         home.write("law/all.yaml", PLACED);
         home.run(&["hub", "init", "--domain", "acme", "--data", "hub"]).ends_with(0);
-        let hub = hub(&home, "127.0.0.1:0");
+        let hub = hub_of(&home, "hub", "127.0.0.1:0");
         join(&home, "desk", &["--tag", "dispatch=coordinator"]);
         let mut sites = vec![("desk", serve(&home, "desk"))];
         for clinic in ["clinic-1", "clinic-2"] {
@@ -131,7 +132,7 @@ impl Fleet {
     }
 
     fn start_hub(&mut self) {
-        self.hub = Some(hub(&self.home, &self.listen));
+        self.hub = Some(hub_of(&self.home, "hub", &self.listen));
     }
 
     fn stop(mut self) {
@@ -144,20 +145,8 @@ impl Fleet {
     }
 }
 
-fn hub(home: &Home, listen: &str) -> Dev {
-    let args = ["hub", "serve", "--data", "hub", "--listen", listen, "--port", "0"];
-    Dev::of(home.start(&args))
-}
-
 fn join(home: &Home, site: &str, tags: &[&str]) {
-    let args = ["hub", "token", "create", "--server", "hub", "--site", site, "-o", "json"];
-    let made = home.run(&[&args[..], tags].concat()).ends_with(0).json();
-    let token = made["token"].as_str().expect("a token");
-    home.run_with_stdin(&["site", "join", "-", "--data", site], token).ends_with(0);
-}
-
-fn serve(home: &Home, site: &str) -> Dev {
-    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
+    parties::join(home, site, &[&["--server", "hub"], tags].concat());
 }
 
 fn by_site(result: &Value) -> Vec<(&str, &str)> {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::parties::{self, hub_of, serve};
 use crate::support::http::ask;
 use crate::support::{Dev, Ended, HANG, Home, document};
 
@@ -23,30 +24,18 @@ struct Apart {
 
 fn hub(home: &Home, data: &str) -> Dev {
     home.run(&["hub", "init", "--domain", "acme", "--data", data]).ends_with(0);
-    serve_hub(home, data)
-}
-
-fn serve_hub(home: &Home, data: &str) -> Dev {
-    let serve = ["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0", "--data", data];
-    Dev::of(home.start(&serve))
+    hub_of(home, data, "127.0.0.1:0")
 }
 
 /// The token tells an address at which the hub is while the site joins, and never again.
 fn join(home: &Home, hub: &Dev, site: &str, more: &[&str]) {
-    let create = ["hub", "token", "create", "-o", "json", "--site", site, "--server", hub.data()];
-    let made = home.run(&[&create, more].concat()).ends_with(0).json();
-    let token = made["token"].as_str().expect("a token").to_owned();
-    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
+    parties::join(home, site, &[&["--server", hub.data()], more].concat());
     // As if a cable had been pulled: nobody is at that address.
     let file = home.path(site).join("identity").join("membership.json");
     let text = fs::read_to_string(&file).expect("it has joined");
     let mut doc: Value = serde_json::from_str(&text).expect("JSON");
     doc["hubs"] = serde_json::json!(["127.0.0.1:1"]);
     fs::write(file, doc.to_string()).expect("written");
-}
-
-fn serve(home: &Home, site: &str) -> Dev {
-    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
 }
 
 impl Apart {
@@ -133,7 +122,7 @@ fn a_hub_that_was_brought_back_learns_by_file_what_it_has_lost() {
     let Apart { home, hub, site } = apart;
     hub.kill();
     home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(0);
-    let apart = Apart { hub: serve_hub(&home, "new"), site, home };
+    let apart = Apart { hub: hub_of(&home, "new", "127.0.0.1:0"), site, home };
     let of_barge = ["sites", "show", "barge", "-o", "json"];
     assert_ne!(apart.at_hub(&of_barge).ends_with(0).json()["state"], "revoked");
     apart.up("1.up");
@@ -242,7 +231,8 @@ fn files_that_are_lost_swapped_or_repeated_do_no_harm() {
     let Apart { home, hub, site } = apart;
     hub.kill();
     site.kill();
-    let apart = Apart { hub: serve_hub(&home, "hub"), site: serve(&home, "ship"), home };
+    let apart =
+        Apart { hub: hub_of(&home, "hub", "127.0.0.1:0"), site: serve(&home, "ship"), home };
     apart.outcomes(1);
     apart.up("5.up");
     assert_eq!(apart.up_taken("5.up")["taken"]["outcome"], 1);

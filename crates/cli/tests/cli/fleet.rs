@@ -8,32 +8,8 @@ use base::{Clock as _, SystemClock};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::parties::{HUB, hub, token, until};
 use crate::support::{Dev, HANG, Home, document};
-
-pub const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
-
-pub fn hub(home: &Home) -> Dev {
-    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
-    Dev::of(home.start(HUB))
-}
-
-pub fn token(home: &Home, args: &[&str]) -> String {
-    let args = [&["hub", "token", "create", "-o", "json"], args].concat();
-    let made = home.run(&args).ends_with(0).json();
-    made["token"].as_str().expect("a token").to_owned()
-}
-
-/// The site, as the hub shows it, when it is so.
-pub fn until(home: &Home, site: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let began = Instant::now();
-    loop {
-        let shown = home.run(&["sites", "show", site, "-o", "json"]).ends_with(0).json();
-        if is_so(&shown) {
-            return shown;
-        }
-        assert!(began.elapsed() < HANG, "{shown}");
-    }
-}
 
 fn outcomes(count: u64) -> impl Fn(&Value) -> bool {
     move |shown| shown["taken"]["outcome"] == count

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::fleet;
+use crate::parties;
 use crate::search::Search;
 use crate::secrets::set;
 use crate::support::world::{Answer, World};
@@ -96,7 +96,7 @@ impl Fleet {
         let world = World::new(|_| Answer::Json(r#"{"x":"canary-of-an-answer-7317"}"#.to_owned()));
         home.write("data/canary-of-a-file-7302.csv", "name,age\ncanary-of-a-row-7301,36\n");
         home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
-        let mut command = home.command(fleet::HUB);
+        let mut command = home.command(parties::HUB);
         command.args(["--log", "trace"]);
         let hub = Dev::of(crate::support::Process::spawn(command));
         let mut all = Self { home, world, hub, taps: Vec::new(), sites: Vec::new() };
@@ -106,18 +106,18 @@ impl Fleet {
     }
 
     fn join(&mut self, site: &str, tags: &[&str]) {
-        let made = fleet::token(&self.home, &[&["--site", site], tags].concat());
+        let made = parties::token(&self.home, &[&["--site", site], tags].concat());
         let door = identity::JoinToken::parse(&made).expect("a token").hubs[0].parse();
         let (hub, folder) = (self.home.path(".isonomy-hub"), self.home.path(site));
         let tap = Tap::new(&hub, &folder, door.expect("an address"));
         let heard = [&["--site", site, "--hub", &tap.address], tags].concat();
-        let token = fleet::token(&self.home, &heard);
+        let token = parties::token(&self.home, &heard);
         self.home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
         self.home.write(&format!("{site}/site.yaml"), &self.filled(SITE));
         let serve = ["site", "serve", "--port", "0", "--data", site];
         self.sites.push(Dev::of(self.home.start(&serve)));
         self.taps.push(tap);
-        fleet::until(&self.home, site, |shown| shown["state"] == "online");
+        parties::until(&self.home, site, |shown| shown["state"] == "online");
     }
 
     fn filled(&self, text: &str) -> String {
@@ -153,7 +153,7 @@ fn nothing_that_is_planted_at_a_site_leaves_it_without_permission() {
     let waits = fleet.run("waits", "  - x: { wait: PT1H }\n", &["--detach"]).ends_with(0);
     let reason = ["--reason", "canary-of-a-reason-7312", "--server", "clinic-1"];
     home.run(&[&["runs", "cancel", &waits.run_id()], &reason[..]].concat()).ends_with(0);
-    fleet::until(home, "clinic-1", |shown| shown["taken"]["outcome"] == 4);
+    parties::until(home, "clinic-1", |shown| shown["taken"]["outcome"] == 4);
 
     // What is permitted: an order of the hub's own, and what two sites say to each other by it.
     let gives =
@@ -171,8 +171,8 @@ fn nothing_that_is_planted_at_a_site_leaves_it_without_permission() {
     home.write("asks.yaml", &document("asks", &format!("  - all: {asks}\n")));
     let result = home.run(&["run", "asks.yaml", "--server", "desk"]).ends_with(0).json();
     assert_eq!(result["sites"][0]["output"]["found"], GIVEN, "{result}");
-    fleet::until(home, "clinic-1", |shown| shown["taken"]["outcome"] == 6);
-    fleet::until(home, "desk", |shown| shown["taken"]["outcome"] == 1);
+    parties::until(home, "clinic-1", |shown| shown["taken"]["outcome"] == 6);
+    parties::until(home, "desk", |shown| shown["taken"]["outcome"] == 1);
 
     // All that anybody sees who may look at the hub, and at the figures of the site.
     let mut said = String::new();

@@ -21,6 +21,7 @@ mod leak;
 mod left;
 mod local;
 mod orders;
+mod parties;
 mod promise;
 mod recovery;
 mod resources;

@@ -8,22 +8,9 @@ use std::thread::JoinHandle;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fleet::{hub, token, until};
+use crate::parties::{HUB, hub, join, online, token, until};
 use crate::support::http::{Door, ask};
 use crate::support::{Dev, Ended, HANG, Home, Process, document};
-
-const HUB: &[&str] = &["hub", "serve", "--listen", "127.0.0.1:0", "--port", "0"];
-
-fn join(home: &Home, name: &str, region: &str) {
-    let token = token(home, &["--site", name, "--tag", &format!("region={region}")]);
-    home.run_with_stdin(&["site", "join", "-", "--data", name], &token).ends_with(0);
-}
-
-fn serve(home: &Home, name: &str) -> Dev {
-    let site = Dev::of(home.start(&["site", "serve", "--port", "0", "--data", name]));
-    until(home, name, |shown| shown["state"] == "online");
-    site
-}
 
 fn apply(home: &Home, site: &Dev, file: &str) {
     home.run(&["apply", "-f", file, "--yes", "--server", site.data()]).ends_with(0);
@@ -94,8 +81,8 @@ fn host(url: &str) -> String {
 fn orders_are_given_once_though_the_hub_is_killed_before_it_has_answered() {
     let home = Home::new();
     let governing = hub(&home);
-    join(&home, "clinic-1", "eu");
-    join(&home, "clinic-2", "eu");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
+    join(&home, "clinic-2", &["--tag", "region=eu"]);
     let key =
         home.run(&["keys", "create", "ada", "--role", "operator", "--server", ".isonomy-hub"]);
     let key = key.ends_with(0).stdout.trim().to_owned();
@@ -144,11 +131,11 @@ fn a_run_can_be_asked_why_at_its_hub_and_at_its_site() {
     home.write("a.yaml", &text.replace("namespace: default", "namespace: lab"));
     let governing = hub(&home);
     for (name, region) in [("clinic-1", "eu"), ("clinic-2", "us"), ("clinic-3", "eu")] {
-        join(&home, name, region);
+        join(&home, name, &["--tag", &format!("region={region}")]);
     }
     token(&home, &["--site", "clinic-4"]);
     home.run(&["sites", "cordon", "clinic-3"]).ends_with(0);
-    let site = serve(&home, "clinic-1");
+    let site = online(&home, "clinic-1");
     apply(&home, &site, "a.yaml");
     let hub_at = ["--server", ".isonomy-hub"];
     let key = |name: &str| {
@@ -256,9 +243,9 @@ fn what_happens_at_each_site_is_told_as_it_comes() {
         status["hub"]["addresses"][0].as_str().expect("an address").to_owned()
     };
     for name in ["clinic-1", "clinic-2"] {
-        join(&home, name, "eu");
+        join(&home, name, &["--tag", "region=eu"]);
     }
-    let (one, _two) = (serve(&home, "clinic-1"), serve(&home, "clinic-2"));
+    let (one, _two) = (online(&home, "clinic-1"), online(&home, "clinic-2"));
     let listen = address(&one);
     apply(&home, &one, "a.yaml");
     let mut following = home.start(&["run", "a", "--all", "--follow", "-o", "json"]);
@@ -273,7 +260,7 @@ fn what_happens_at_each_site_is_told_as_it_comes() {
     governing.kill();
     following.stderr.until("lost the hub");
     let governing = Dev::of(home.start(&["hub", "serve", "--listen", &listen, "--port", "0"]));
-    let one = serve(&home, "clinic-1");
+    let one = online(&home, "clinic-1");
     following.stderr.until("clinic-1: online again");
     following.signal(Signal::INT);
     let interrupted = following.end().ends_with(130);
@@ -311,8 +298,8 @@ fn a_site_is_drained_when_nothing_that_it_was_ordered_goes_on() {
         &document("a", "  - x: { listen: { to: { one: { with: { type: go } } } } }\n"),
     );
     let _governing = hub(&home);
-    join(&home, "clinic-1", "eu");
-    let site = serve(&home, "clinic-1");
+    join(&home, "clinic-1", &["--tag", "region=eu"]);
+    let site = online(&home, "clinic-1");
     apply(&home, &site, "a.yaml");
     home.run(&["run", "a", "--all", "--detach"]).ends_with(0);
     let asked = home.run(&["sites", "drain", "clinic-1"]).ends_with(2);
@@ -328,7 +315,7 @@ fn a_site_is_drained_when_nothing_that_it_was_ordered_goes_on() {
     draining.stderr.until("clinic-1: taken");
     site.kill();
     draining.stderr.until("what it does since then is not known");
-    let site = serve(&home, "clinic-1");
+    let site = online(&home, "clinic-1");
     draining.stderr.until("clinic-1: online again");
     home.run(&["emit", "go", "--server", site.data()]).ends_with(0);
     let drained = draining.end().ends_with(0);

@@ -5,27 +5,13 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::parties::{hub_of, join, serve};
 use crate::support::world::{Answer, World};
-use crate::support::{Dev, Ended, HANG, Home, document};
-
-fn hub(home: &Home, data: &str, listen: &str) -> Dev {
-    let args = ["hub", "serve", "--data", data, "--listen", listen, "--port", "0"];
-    Dev::of(home.start(&args))
-}
+use crate::support::{Ended, HANG, Home, document};
 
 /// Asks the hub in this folder.
 fn ask(home: &Home, data: &str, args: &[&str]) -> Ended {
     home.run(&[args, &["--server", data]].concat())
-}
-
-fn join(home: &Home, data: &str, site: &str) {
-    let made = ask(home, data, &["hub", "token", "create", "--site", site, "-o", "json"]);
-    let token = made.ends_with(0).json()["token"].as_str().expect("a token").to_owned();
-    home.run_with_stdin(&["site", "join", "-", "--data", site], &token).ends_with(0);
-}
-
-fn serve(home: &Home, site: &str) -> Dev {
-    Dev::of(home.start(&["site", "serve", "--port", "0", "--data", site]))
 }
 
 /// What is printed, when it is so.
@@ -59,9 +45,9 @@ fn a_hub_that_was_brought_back_learns_from_its_sites_what_it_has_lost() {
     home.write("law/a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
     home.write("law/all.yaml", &EVERYWHERE.replace("[a, b]", "[a]"));
     home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
-    let governing = hub(&home, "old", "127.0.0.1:0");
+    let governing = hub_of(&home, "old", "127.0.0.1:0");
     for site in ["clinic-1", "clinic-2", "clinic-4"] {
-        join(&home, "old", site);
+        join(&home, site, &["--server", "old"]);
     }
     let one = serve(&home, "clinic-1");
     let two = serve(&home, "clinic-2");
@@ -76,7 +62,7 @@ fn a_hub_that_was_brought_back_learns_from_its_sites_what_it_has_lost() {
     home.write("law/b.yaml", &document("b", "  - x: { set: { y: 2 } }\n"));
     home.write("law/all.yaml", EVERYWHERE);
     apply(&home, "old");
-    join(&home, "old", "clinic-3");
+    join(&home, "clinic-3", &["--server", "old"]);
     let three = serve(&home, "clinic-3");
     ask(&home, "old", &["sites", "revoke", "clinic-2", "--yes"]).ends_with(0);
     ask(&home, "old", &["run", "b", "--site", "clinic-1"]).ends_with(0);
@@ -92,7 +78,7 @@ fn a_hub_that_was_brought_back_learns_from_its_sites_what_it_has_lost() {
     let restored = home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(0);
     assert!(restored.stderr.contains("keys are as they were"), "{}", restored.stderr);
     home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(2);
-    let governing = hub(&home, "new", &listen);
+    let governing = hub_of(&home, "new", &listen);
     let recovery = ["hub", "recovery"];
     let lost = |it: &Value| it["lostEdition"].as_u64().is_some();
     let shown = until(&home, "new", &recovery, |it| lost(it) && it["waiting"] == 1);
@@ -132,7 +118,7 @@ fn a_hub_that_was_brought_back_learns_from_its_sites_what_it_has_lost() {
         ask(&home, "new", &["hub", "recovery", "-o", "json"]).ends_with(0).json()["on"],
         false
     );
-    join(&home, "new", "clinic-5");
+    join(&home, "clinic-5", &["--server", "new"]);
     for site in [one, two, three] {
         site.stop().ends_with(0);
     }
@@ -147,8 +133,8 @@ fn a_site_that_was_brought_back_is_the_site() {
     let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
     let file = file.to_str().expect("text");
     home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
-    let governing = hub(&home, "old", "127.0.0.1:0");
-    join(&home, "old", "clinic-1");
+    let governing = hub_of(&home, "old", "127.0.0.1:0");
+    join(&home, "clinic-1", &["--server", "old"]);
     let site = serve(&home, "clinic-1");
     home.run(&["run", file, "--server", "clinic-1"]).ends_with(0);
     let shown =
@@ -189,7 +175,7 @@ fn a_site_that_was_brought_back_is_the_site() {
     let listen = serde_json::from_str::<Value>(&address).expect("JSON")["hubs"][0].clone();
     governing.stop().ends_with(0);
     home.run(&["hub", "restore", "hub.backup", "--data", "new"]).ends_with(0);
-    let governing = hub(&home, "new", listen.as_str().expect("an address"));
+    let governing = hub_of(&home, "new", listen.as_str().expect("an address"));
     let site = serve(&home, "back");
     until(&home, "new", &["hub", "recovery"], |it| it["on"] == false);
     until(&home, "new", &["sites", "show", "clinic-1"], |it| it["state"] == "online");
@@ -211,8 +197,8 @@ fn a_site_says_what_has_left_it_to_whom_and_by_which_rule() {
     let file = home.write("a.yaml", &document("a", &call));
     let file = file.to_str().expect("text");
     home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
-    let governing = hub(&home, "old", "127.0.0.1:0");
-    join(&home, "old", "clinic-1");
+    let governing = hub_of(&home, "old", "127.0.0.1:0");
+    join(&home, "clinic-1", &["--server", "old"]);
     fs::copy(home.path(".isonomy/site.yaml"), home.path("clinic-1/site.yaml")).expect("copied");
     let site = serve(&home, "clinic-1");
     for _ in 0..2 {
@@ -254,9 +240,9 @@ fn a_site_that_leaves_is_nobodys_site() {
     home.write("law/a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
     home.write("law/all.yaml", &EVERYWHERE.replace("[a, b]", "[a]"));
     home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
-    let governing = hub(&home, "old", "127.0.0.1:0");
+    let governing = hub_of(&home, "old", "127.0.0.1:0");
     for site in ["clinic-1", "clinic-2"] {
-        join(&home, "old", site);
+        join(&home, site, &["--server", "old"]);
     }
     let one = serve(&home, "clinic-1");
     apply(&home, "old");
@@ -284,8 +270,8 @@ fn a_site_that_leaves_is_nobodys_site() {
     assert!(left.stderr.contains("1 of outcome were not handed over"), "{}", left.stderr);
     assert!(left.stderr.contains("could not be told"), "{}", left.stderr);
     home.run(&["hub", "init", "--domain", "other", "--data", "other"]).ends_with(0);
-    let other = hub(&home, "other", "127.0.0.1:0");
-    join(&home, "other", "clinic-2");
+    let other = hub_of(&home, "other", "127.0.0.1:0");
+    join(&home, "clinic-2", &["--server", "other"]);
     let two = serve(&home, "clinic-2");
     home.run(&["run", file, "--server", "clinic-2"]).ends_with(0);
     let shown = until(&home, "other", &["sites", "show", "clinic-2"], |it| {

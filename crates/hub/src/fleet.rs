@@ -171,7 +171,7 @@ impl Hub {
             heard_at: time(seat.heard_at.filter(|_| state != SiteState::Online)),
             cordoned_at: time(doc.cordoned_at),
             incarnation: seat.present.map(|present| present.incarnation.to_string()),
-            taken: by_name(&seat.taken),
+            taken: by_name(&row.taken),
             lost: by_name(&seat.lost),
             unread: by_name(&seat.unread),
             desired,

@@ -1,6 +1,6 @@
 //! The sites of a hub, and what they have sent.
 
-use base::stream::Stream;
+use base::stream::{PerStream, Stream};
 use base::{Digest, SiteName, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use store::{CommitError, ENTRIES_BESIDE_MAX, EntryRow, SiteRow, TokenRow};
@@ -31,9 +31,12 @@ impl Applier<'_> {
         let (at, entry) = (row.at.as_millis(), row.entry.as_ref());
         let mut put = self.db.prepare_cached(include_str!("sql/entry_put.sql"))?;
         let mut same = self.db.prepare_cached(include_str!("sql/entry_same.sql"))?;
-        if put.execute(params![id, stream, key, at, entry])? > 0
-            || same.exists(params![id, stream, key, entry])?
-        {
+        if put.execute(params![id, stream, key, at, entry])? > 0 {
+            let mut count = self.db.prepare_cached(include_str!("sql/entry_count.sql"))?;
+            count.execute(params![id, stream])?;
+            return Ok(());
+        }
+        if same.exists(params![id, stream, key, entry])? {
             return Ok(());
         }
         let mut put = self.db.prepare_cached(include_str!("sql/entry_beside_put.sql"))?;
@@ -87,10 +90,13 @@ pub(crate) fn token_get(db: &Connection, secret: Digest) -> rusqlite::Result<Opt
 
 fn site_row(row: &Row<'_>) -> rusqlite::Result<SiteRow> {
     let seat: Option<Vec<u8>> = row.get(2)?;
+    let count =
+        |column| row.get(column).map(|count: Option<i64>| count.map_or(0, i64::cast_unsigned));
     Ok(SiteRow {
         site: convert::site(row, 0)?,
         record: convert::bytes(row, 1)?,
         seat: seat.map(Into::into),
+        taken: PerStream { outcome: count(3)?, receipt: count(4)? },
     })
 }
 

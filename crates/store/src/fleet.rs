@@ -1,6 +1,6 @@
 //! The sites of a hub, and what they have sent.
 
-use base::stream::Stream;
+use base::stream::{PerStream, Stream};
 use base::{Digest, SiteName, Timestamp};
 use bytes::Bytes;
 
@@ -16,6 +16,8 @@ pub struct SiteRow {
     pub record: Bytes,
     /// What it has said itself, and who speaks for it.
     pub seat: Option<Bytes>,
+    /// How many of its entries are there. Given by the store.
+    pub taken: PerStream<u64>,
 }
 
 /// One entry of a stream, as it came. It is taken once by site, stream and key.

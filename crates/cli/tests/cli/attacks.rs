@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::parties::{hub, join, online, token, until};
+use crate::support::parties::{hub, join, online, token, until};
 use crate::support::raw::{Stolen, Tls, connect, drip, message, plain, whole};
 use crate::support::{Dev, HANG, Home, document};
 

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use identity::{Authority, Domain, Key, PublicKey, Root};
 use serde_json::{Value, json};
 
-use crate::parties::{hub, join, serve, token, until};
 use crate::support::http::ask;
+use crate::support::parties::{hub, join, serve, token, until};
 use crate::support::{Dev, HANG, Home, document};
 
 const DAY: u64 = 24 * 3600;

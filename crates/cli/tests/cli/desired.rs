@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::parties::{self, hub, join, serve};
+use crate::support::parties::{self, hub, join, serve};
 use crate::support::{Dev, HANG, Home, document};
 
 fn placement(name: &str, workflows: &str, sites: &str) -> String {

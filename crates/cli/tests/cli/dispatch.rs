@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::parties::{self, hub_of, serve};
+use crate::support::parties::{self, hub_of, serve};
 use crate::support::world::{Answer, World};
 use crate::support::{Dev, Ended, HANG, Home, document};
 

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::parties::{self, hub_of, serve};
 use crate::support::http::ask;
+use crate::support::parties::{self, hub_of, serve};
 use crate::support::{Dev, Ended, HANG, Home, document};
 
 /// In the input of an order, and nowhere else.

@@ -8,7 +8,7 @@ use base::{Clock as _, SystemClock};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::parties::{HUB, hub, token, until};
+use crate::support::parties::{HUB, hub, token, until};
 use crate::support::{Dev, HANG, Home, document};
 
 fn outcomes(count: u64) -> impl Fn(&Value) -> bool {
@@ -149,7 +149,7 @@ fn many_sites_come_from_a_table() {
     assert!(items.iter().all(|it| it["tags"]["region"] == "eu"));
 }
 
-/// Mutation: leave a revoked site its line, or its key the door.
+/// Mutation: leave a revoked site its line, or its key the door, or count anew what it sends again.
 #[test]
 fn a_revoked_site_is_sent_away_and_comes_back_by_a_new_token() {
     let home = Home::new();
@@ -158,6 +158,12 @@ fn a_revoked_site_is_sent_away_and_comes_back_by_a_new_token() {
     home.run_with_stdin(&["site", "join", "-"], &first).ends_with(0);
     let site = Dev::of(home.start(&["site", "serve", "--port", "0"]));
     until(&home, "clinic-1", |shown| shown["state"] == "online");
+    let file = home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let file = file.to_str().expect("text");
+    home.run(&["apply", "-f", file, "--yes", "--server", ".isonomy"]).ends_with(0);
+    let run = || home.run(&["run", "a", "--server", ".isonomy"]).ends_with(0);
+    run();
+    until(&home, "clinic-1", outcomes(1));
     home.run(&["sites", "tag", "clinic-1", "region=eu", "role=clinic"]).ends_with(0);
     let tagged = home.run(&["sites", "tag", "clinic-1", "role-"]).ends_with(0);
     assert!(tagged.stderr.contains("clinic-1: region=eu\n"), "{}", tagged.stderr);
@@ -180,7 +186,10 @@ fn a_revoked_site_is_sent_away_and_comes_back_by_a_new_token() {
     home.run_with_stdin(&["site", "join", "-"], &first).ends_with(3);
     home.run_with_stdin(&["site", "join", "-"], &second).ends_with(0);
     let _site = Dev::of(home.start(&["site", "serve", "--port", "0"]));
-    until(&home, "clinic-1", |shown| shown["state"] == "online");
+    run();
+    let more = |shown: &Value| shown["taken"]["outcome"].as_u64() > Some(1);
+    let shown = until(&home, "clinic-1", more);
+    assert_eq!(shown["taken"]["outcome"], 2, "{shown}");
 }
 
 /// Mutation: have every site do it, or a cordoned one, take a refusal for an end that is still to come, or

@@ -6,9 +6,9 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::parties;
 use crate::search::Search;
 use crate::secrets::set;
+use crate::support::parties;
 use crate::support::world::{Answer, World};
 use crate::support::{Dev, Ended, HANG, Home, document};
 use crate::tap::Tap;

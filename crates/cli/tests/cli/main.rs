@@ -21,7 +21,6 @@ mod leak;
 mod left;
 mod local;
 mod orders;
-mod parties;
 mod promise;
 mod recovery;
 mod resources;

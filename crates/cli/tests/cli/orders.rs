@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::parties::{HUB, hub, join, online, token, until};
 use crate::support::http::{Door, ask};
+use crate::support::parties::{HUB, hub, join, online, token, until};
 use crate::support::{Dev, Ended, HANG, Home, Process, document};
 
 fn apply(home: &Home, site: &Dev, file: &str) {

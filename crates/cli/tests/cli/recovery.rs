@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::parties::{hub_of, join, serve};
+use crate::support::parties::{hub_of, join, serve};
 use crate::support::world::{Answer, World};
 use crate::support::{Ended, HANG, Home, document};
 

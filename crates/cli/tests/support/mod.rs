@@ -4,10 +4,11 @@
 //! Nothing here sleeps: a test waits for a line, an event, or the end of a process. The one clock is
 //! a guard that turns a hang into a failure.
 
-// Each of the two test binaries uses its own part.
+// Each of the test binaries uses its own part.
 #![allow(dead_code)]
 
 pub mod http;
+pub mod parties;
 pub mod raw;
 pub mod world;
 

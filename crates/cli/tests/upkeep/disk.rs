@@ -2,6 +2,7 @@
 //! has not.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use serde_json::{Value, json};
 
 use crate::support::http::{Door, ask};
+use crate::support::parties;
 use crate::support::world::{Answer, World};
 use crate::support::{HANG, Home, document};
 
@@ -253,6 +255,53 @@ fn log_is_sound(door: &Door, run: &Value) {
         assert!(number("start") >= *end, "{piece} after {end}");
         *end = number("start") + number("bytes");
     }
+}
+
+/// Mutation: confirm what could not be written, end the hub, say nothing of why the line was cut, or have
+/// the site give up.
+#[test]
+fn a_hub_whose_disk_is_full_loses_nothing_and_takes_it_when_there_is_room() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(&home.path(".isonomy-hub")) else {
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        return;
+    };
+    home.run(&["hub", "init", "--domain", "acme"]).ends_with(0);
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let listen = free.expect("a port").to_string();
+    let serve = || parties::hub_of(&home, ".isonomy-hub", &listen);
+    let mut governing = serve();
+    parties::join(&home, "clinic-1", &[]);
+    let site = parties::online(&home, "clinic-1");
+    home.write("a.yaml", &document("a", "  - x: { set: { y: 1 } }\n"));
+    let at_site =
+        |args: &[&str]| home.run(&[args, &["--server", site.data()]].concat()).ends_with(0);
+    at_site(&["apply", "-f", "a.yaml", "--yes"]);
+    disk.fill();
+    let refused = (0..2_000)
+        .map(|n| home.run(&["hub", "token", "create", "--site", &format!("s-{n}")]))
+        .find(|ended| ended.code != 0)
+        .expect("it is full some time");
+    assert!(refused.code == 7 && refused.stderr.contains("STO-001"), "{refused:?}");
+    for _ in 0..3 {
+        at_site(&["run", "a"]);
+    }
+    governing.process.stderr.until("the disk is full");
+    let waiting = at_site(&["site", "status", "-o", "json"]).json();
+    assert_eq!(waiting["hub"]["waiting"]["outcome"], 3, "{waiting}");
+    // Killed on a full disk and started there.
+    governing.kill();
+    let mut governing = serve();
+    governing.process.stderr.until("the disk is full");
+    let shown = home.run(&["sites", "show", "clinic-1", "-o", "json"]).ends_with(0).json();
+    assert_eq!(shown["taken"]["outcome"], 0, "{shown}");
+
+    disk.make_room();
+    parties::until(&home, "clinic-1", |shown| shown["taken"]["outcome"] == 3);
+    home.run(&["hub", "token", "create", "--site", "clinic-2"]).ends_with(0);
+    site.stop().ends_with(0);
+    governing.stop().ends_with(0);
+    home.run(&["store", "check", "--data", ".isonomy-hub"]).ends_with(0);
 }
 
 /// Mutation: give up a commit that finds no room.

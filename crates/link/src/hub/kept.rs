@@ -75,9 +75,6 @@ pub struct SeatDoc {
     /// The newest last.
     pub retired: Vec<IncarnationId>,
     pub quarantine: Option<Suspicion>,
-    /// Entries that the hub has, of all incarnations.
-    #[serde(default)]
-    pub taken: PerStream<u64>,
     /// Positions that are gone for good.
     pub lost: PerStream<u64>,
     /// Entries that this version could not read. They are kept as they came.
@@ -232,7 +229,6 @@ impl SeatDoc {
                 if let Some(present) = &mut self.present {
                     *present.heads.get_mut(*stream) = Some(*head);
                 }
-                *self.taken.get_mut(*stream) += entries.len() as u64;
                 for entry in entries {
                     let taken = Taken::read(*stream, entry);
                     *self.unread.get_mut(*stream) += u64::from(!taken.is_read);

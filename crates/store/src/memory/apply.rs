@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::name::WorkflowKey;
+use base::stream::PerStream;
 use base::{Digest, RunId};
 use bytes::Bytes;
 
@@ -266,7 +267,12 @@ impl Kept {
             Op::OrderForget { order } => self.orders.retain(|row| row.order != order),
             Op::SitePut { site, record } => {
                 let row = self.sites.entry(site.clone());
-                let row = row.or_insert_with(|| SiteRow { site, record: Bytes::new(), seat: None });
+                let row = row.or_insert_with(|| SiteRow {
+                    site,
+                    record: Bytes::new(),
+                    seat: None,
+                    taken: PerStream::default(),
+                });
                 row.record = record;
             }
             Op::SeatPut { site, seat } => {

@@ -143,6 +143,9 @@ impl Kept {
             None => {
                 self.entry_places.insert(key, self.entries.len());
                 let position = self.entries.len() as u64 + 1;
+                if let Some(site) = self.sites.get_mut(&row.site) {
+                    *site.taken.get_mut(row.stream) += 1;
+                }
                 self.entries.push(EntryRow { position, ..row });
             }
         }

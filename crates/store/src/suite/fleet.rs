@@ -1,7 +1,7 @@
 //! The sites of a hub, and what they have sent.
 
 use base::Digest;
-use base::stream::Stream;
+use base::stream::{PerStream, Stream};
 use bytes::Bytes;
 
 use super::link::site;
@@ -33,7 +33,8 @@ pub async fn a_site_and_its_seat_are_put_apart(store: &dyn Store) {
     assert_eq!(commit(store, vec![seat("plant-1", "me")]).await, missing);
     assert_eq!(store.site_get(site("plant-1")).await.expect("reads"), None);
     let one = Bytes::from_static(b"one");
-    let row = SiteRow { site: site("plant-1"), record: one, seat: None };
+    let row =
+        SiteRow { site: site("plant-1"), record: one, seat: None, taken: PerStream::default() };
     put(store, vec![record("plant-1", "one")]).await;
     assert_eq!(store.site_get(site("plant-1")).await.expect("reads"), Some(row.clone()));
     put(store, vec![seat("plant-1", "me")]).await;
@@ -60,7 +61,7 @@ pub async fn sites_are_listed_by_name_and_in_pages(store: &dyn Store) {
     assert_eq!(names(Some("c"), 9).await, [""; 0]);
 }
 
-/// Mutation: leave the site, the stream or the key out of what an entry is known by, or take it twice.
+/// Mutation: leave the site, the stream or the key out of what an entry is known by, or take or count it twice.
 pub async fn an_entry_is_taken_once_by_what_it_is(store: &dyn Store) {
     let missing = Err(CommitError::SiteMissing(site("a")));
     assert_eq!(commit(store, vec![Op::EntryTake(entry("a", "1", "one"))]).await, missing);
@@ -78,6 +79,9 @@ pub async fn an_entry_is_taken_once_by_what_it_is(store: &dyn Store) {
     let told: Vec<_> = found.iter().map(|row| EntryRow { position: 0, ..row.clone() }).collect();
     assert_eq!(told, rows);
     assert!(found.is_sorted_by(|a, b| a.position < b.position));
+    let counted = store.site_list(None, 9).await.expect("reads").into_iter().map(|row| row.taken);
+    let of = |outcome, receipt| PerStream { outcome, receipt };
+    assert_eq!(counted.collect::<Vec<_>>(), [of(2, 1), of(1, 0)]);
     assert_eq!(store.entry_list(found[1].position, 1).await.expect("reads"), found[2..3]);
     let get = async |from, stream, key: &'static str| {
         let key = Bytes::from_static(key.as_bytes());
@@ -104,6 +108,8 @@ pub async fn what_has_other_bytes_is_kept_beside(store: &dyn Store) {
     let beside = store.entry_beside(site("a"), 0, 9).await.expect("reads");
     let told: Vec<_> = beside.iter().map(|row| EntryRow { position: 0, ..row.clone() }).collect();
     assert_eq!(told, [other]);
+    let site_a = store.site_get(site("a")).await.expect("reads").expect("it is there");
+    assert_eq!(site_a.taken.outcome, 1);
     let behind = store.entry_beside(site("a"), beside[0].position, 9).await.expect("reads");
     assert_eq!(behind, []);
     let many = (0..ENTRIES_BESIDE_MAX + 5).map(|n| Op::EntryTake(entry("a", "1", &n.to_string())));

@@ -7,7 +7,7 @@ use base::stream::{PerStream, Stream};
 use base::{By, Digest, SiteName, Timestamp};
 use link::hub::{SeatDoc, Suspicion};
 use server::Refusal;
-use store::{Op, Preconditions, SiteRow};
+use store::{ENTRIES_BESIDE_MAX, Op, Preconditions, SiteRow};
 use wire::edition::Content;
 use wire::link::{Dataset, Failed};
 use wire::{
@@ -136,7 +136,8 @@ impl Hub {
 
     pub(crate) async fn site_show(&self, site: SiteName) -> Result<SiteView, Refusal> {
         let row = self.0.store.site_get(site.clone()).await?.ok_or_else(|| missing(&site))?;
-        Ok(self.view(row)?)
+        let beside = self.0.store.entry_beside(site, 0, ENTRIES_BESIDE_MAX).await?.len() as u64;
+        Ok(SiteView { contradicted: (beside > 0).then_some(beside), ..self.view(row)? })
     }
 
     pub(crate) async fn presence(&self, site: &SiteName) -> Result<Presence, Refusal> {
@@ -174,6 +175,7 @@ impl Hub {
             taken: by_name(&row.taken),
             lost: by_name(&seat.lost),
             unread: by_name(&seat.unread),
+            contradicted: None,
             desired,
             carried: seat.carried.map(|it| SiteCarried {
                 at: it.at.to_string(),

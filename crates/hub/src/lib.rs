@@ -38,7 +38,7 @@ pub use site::{SiteDoc, tags_wrong};
 
 use std::sync::Arc;
 
-use base::{Clock, Duration, IncarnationId, Random, Timestamp};
+use base::{Clock, IncarnationId, Random, Timestamp};
 use identity::{Authority, IdentityError, Pin, SealingKey};
 use server::{BackupSource, KeyParts, Keys, Listening, Onward, Pieces, Shown, backup, pieces};
 use spec::Catalog;
@@ -52,11 +52,6 @@ use edition::Editions;
 use exchange::Exchange;
 use recovery::Recovery;
 use turned::Turned;
-
-/// How far the machine's clock may fall back without the hub's time. Nothing is promised by a token for
-/// longer, and a site believes a hub that is a month ahead; a longer way back says that the clock was wrong
-/// before.
-const LEAD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What a hub is made of.
 pub struct Parts {
@@ -140,13 +135,14 @@ impl Hub {
         let root = authorities.authority.root_pin().ok_or(OpenError::RootMissing)?;
         let name = authorities.authority.domain().to_string();
         let floor = authorities.authority.not_before()?;
-        let onward = Arc::new(Onward::new(machine, floor).led_by_at_most(LEAD_MAX));
+        let onward = Onward::open(store.as_ref(), machine, floor).await;
+        let onward = Arc::new(onward.map_err(KeysError::from)?);
         let clock = Arc::clone(&onward) as Arc<dyn Clock>;
         let exchange = Exchange::new(sealing);
         let sealing = exchange.key.public();
         let at = At { now: onward.now(), machine: onward.of_machine() };
         let authorities = Authorities::open(authorities, root, sealing, at)?;
-        let keys = KeyParts::of(&store, &clock, &random).open("hub", &name, own_key).await?;
+        let keys = KeyParts::of(&store, &onward, &random).open("hub", &name, own_key).await?;
         let authorities = Arc::new(authorities);
         let is_restored = !before.is_empty();
         let recovery = Recovery::open(Arc::clone(&store), Arc::clone(&clock), is_restored);
@@ -229,7 +225,7 @@ impl Hub {
         };
         let (editions, relay) =
             (edition::keep(&self.0.editions, self.desks()), dispatch::keep(self));
-        tokio::join!(editions, relay, recovered);
+        tokio::join!(editions, relay, recovered, self.0.clock.keep(self.0.store.as_ref()));
     }
 
     /// The store as it is at this moment. Other work goes on.

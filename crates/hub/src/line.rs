@@ -1,5 +1,6 @@
 //! One line: a WebSocket whose other end is a site, and the desk that hears it.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::SiteName;
@@ -231,12 +232,31 @@ async fn read(
     }
 }
 
+/// Documents wait for all else: they are large, and the line may be slow.
+async fn next(
+    down: &mut mpsc::UnboundedReceiver<Down>,
+    documents: &mut VecDeque<Down>,
+) -> Option<Down> {
+    while let Ok(next) = down.try_recv() {
+        match &next {
+            Down::Frame(frame, _) if matches!(**frame, HubFrame::Document(_)) => {
+                documents.push_back(next);
+            }
+            _ => return Some(next),
+        }
+    }
+    match documents.pop_front() {
+        Some(document) => Some(document),
+        None => down.recv().await,
+    }
+}
+
 async fn write(
     sink: &mut (impl Sink<Message, Error = Error> + Unpin),
     mut down: mpsc::UnboundedReceiver<Down>,
 ) -> Ended {
-    let mut refused = None;
-    while let Some(Down::Frame(frame, _permit)) = down.recv().await {
+    let (mut refused, mut documents) = (None, VecDeque::new());
+    while let Some(Down::Frame(frame, _permit)) = next(&mut down, &mut documents).await {
         if let HubFrame::Refused(why) = frame.as_ref() {
             refused = Some(why.code);
         }
@@ -248,4 +268,31 @@ async fn write(
         }
     }
     Ended::SentAway(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Digest;
+    use wire::link::{Document, Orders};
+
+    use super::*;
+
+    /// Mutation: send what comes first, first, or wait with a document until something else comes.
+    #[tokio::test]
+    async fn documents_wait_for_all_else() {
+        let (sender, mut down) = mpsc::unbounded_channel();
+        let (text, piece) = (Digest::of(b"text"), String::new());
+        let document = HubFrame::Document(Document { text, total: 1, offset: 0, piece });
+        let orders = HubFrame::Orders(Orders { orders: Vec::new() });
+        for frame in [document, orders] {
+            sender.send(Down::Frame(Box::new(frame), None)).expect("it is read");
+        }
+        let mut documents = VecDeque::new();
+        for is_document in [false, true] {
+            let Some(Down::Frame(frame, _)) = next(&mut down, &mut documents).await else {
+                panic!("there is more");
+            };
+            assert_eq!(matches!(*frame, HubFrame::Document(_)), is_document);
+        }
+    }
 }

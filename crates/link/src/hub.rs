@@ -302,8 +302,9 @@ impl Seat {
         });
         self.writing.push_back(Awaited::Nobody);
         effects.push(Effect::Write(Write::Confirm { session }));
-        effects.push(Effect::ReadOrders);
+        // The edition first: an order may be for what it brings.
         effects.push(Effect::ReadEdition);
+        effects.push(Effect::ReadOrders);
         Ok(())
     }
 

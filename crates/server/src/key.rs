@@ -45,7 +45,7 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     store: Arc<dyn Store>,
     /// No key comes back to life with a clock that is set back.
-    clock: Onward,
+    clock: Arc<Onward>,
     random: Arc<dyn Random>,
     own: Digest,
     kind: &'static str,
@@ -107,12 +107,12 @@ pub enum KeysError {
 /// What keys are made with.
 pub struct KeyParts {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<Onward>,
     random: Arc<dyn Random>,
 }
 
 impl KeyParts {
-    pub fn of(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) -> Self {
+    pub fn of(store: &Arc<dyn Store>, clock: &Arc<Onward>, random: &Arc<dyn Random>) -> Self {
         let (store, clock, random) = (Arc::clone(store), Arc::clone(clock), Arc::clone(random));
         Self { store, clock, random }
     }
@@ -132,7 +132,7 @@ impl KeyParts {
             kept.put(name, Key::read(&row.record).ok_or_else(damaged)?);
         }
         let seen = kept.by_name.values().map(|key| key.doc.seen()).max();
-        let clock = Onward::new(clock, seen.unwrap_or(Timestamp::from_millis(0)));
+        seen.into_iter().for_each(|seen| clock.has_been(seen));
         let (own, name) = (own.digest(), name.to_owned());
         let (kept, changing) = (RwLock::new(kept), Mutex::default());
         Ok(Keys(Arc::new(Inner { store, clock, random, own, kind, name, kept, changing })))

@@ -26,7 +26,7 @@ pub use extract::{
 };
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
 pub use key::{KeyParts, Keys, KeysError};
-pub use onward::Onward;
+pub use onward::{Onward, PROGRAM_SINCE};
 pub use operation::with_keys;
 pub use pieces::{Out, Pieces, Unread, pieces, stream};
 pub use refusal::{Refusal, finished, internal};

@@ -64,20 +64,18 @@ impl Departures {
     /// Writes down what has been counted so far.
     pub(crate) async fn write(&self) -> Result<(), Refusal> {
         let mut today = self.today.lock().await;
-        let new = self.left.take();
-        if new.is_empty() {
-            return Ok(());
-        }
         let day = day_of(self.clock.now());
         let is_same = today.as_ref().is_some_and(|(of, _)| *of == day);
-        let mut ops = Vec::new();
-        let mut amounts = match today.take().filter(|_| is_same) {
-            Some((_, amounts)) => amounts,
-            None => {
-                ops = self.surplus().await?;
-                self.kept(&day).await?
-            }
+        let (mut ops, mut amounts) = match today.take().filter(|_| is_same) {
+            Some((_, amounts)) => (Vec::new(), amounts),
+            None => (self.surplus().await?, self.kept(&day).await?),
         };
+        // From here on it is known here alone.
+        let new = self.left.take();
+        if new.is_empty() {
+            *today = Some((day, amounts));
+            return Ok(());
+        }
         for (pair, amount) in new {
             add(&mut amounts, pair, amount);
         }

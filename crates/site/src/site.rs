@@ -10,7 +10,7 @@ use engine::driver::Driver;
 use engine::record::SEMANTICS;
 use gateway::{Gate, Left};
 use secrets::Vault;
-use server::{KeyParts, Keys, KeysError, Listening, ServeError};
+use server::{KeyParts, Keys, KeysError, Listening, Onward, PROGRAM_SINCE, ServeError};
 use store::{Preconditions, RunState, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     pub custodian: Custodian,
     pub requests: Requests,
     pub keys: Keys,
+    /// What keys are good by.
+    time: Arc<Onward>,
     pub closing: CancellationToken,
     schedules: Schedules,
     /// While schedules are kept.
@@ -134,7 +136,9 @@ impl Site {
             }
         };
         let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));
-        let keys = KeyParts::of(&store, &clock, &random).open("site", &name, own_key).await?;
+        let time = Onward::open(store.as_ref(), Arc::clone(&clock), PROGRAM_SINCE).await;
+        let time = Arc::new(time.map_err(KeysError::from)?);
+        let keys = KeyParts::of(&store, &time, &random).open("site", &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
         let (journals, refused) = (config.journals, config.refused.clone());
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
@@ -226,6 +230,7 @@ impl Site {
             custodian,
             requests: Requests::default(),
             keys,
+            time,
             closing,
             schedules,
             scheduling: Mutex::default(),
@@ -289,6 +294,9 @@ impl Site {
         let tidying = self.0.tidying.clone();
         tokio::spawn(tidying.run(self.0.driver.clone(), self.0.closing.clone()));
         tokio::spawn(self.0.departures.clone().keep(self.0.closing.clone()));
+        let (time, store) = (Arc::clone(&self.0.time), Arc::clone(&self.0.store));
+        let keeping = async move { time.keep(store.as_ref()).await };
+        tokio::spawn(self.0.closing.clone().run_until_cancelled_owned(keeping));
         if self.0.journals == Journals::Compact {
             self.0.driver.keep_journals_short();
         }

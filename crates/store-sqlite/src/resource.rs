@@ -20,6 +20,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Exchange => 9,
         ResourceKind::Request => 10,
         ResourceKind::Dispatch => 12,
+        ResourceKind::Time => 13,
     }
 }
 

@@ -33,6 +33,8 @@ pub enum ResourceKind {
     /// What sites have other sites do: at a site, what it has asked and what it was asked; at a hub, how
     /// far it has looked.
     Dispatch,
+    /// What time it has been.
+    Time,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

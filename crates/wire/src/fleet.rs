@@ -85,6 +85,10 @@ pub struct SiteView {
     /// Entries that this hub is too old to read, by stream. They are kept as they came.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, u64>,
+    /// Entries that say otherwise what another one of the site has said before, such as of a run that was
+    /// done again by a site that was brought back. What came first counts; at most a hundred are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contradicted: Option<u64>,
     /// Whether what should be there is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<SiteDesired>,

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use base::{Digest, IncarnationId};
+use base::{Digest, Digester, IncarnationId, Random as _, SystemRandom};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store_sqlite::DATABASE_FILE;
@@ -88,9 +88,12 @@ pub async fn pack(
     without: &[&str],
     next: &mut impl AsyncFnMut() -> Outcome<Option<Bytes>>,
 ) -> Outcome<Bundle> {
-    let unnamed = PathBuf::from(format!("{}.new", to.display()));
+    // What an attempt that was killed has left stands in nobody's way.
+    let unnamed = format!("{}.{:016x}.new", to.display(), SystemRandom.u64());
+    let unnamed = PathBuf::from(unnamed);
     let written = async {
-        let mut out = Writing { file: create(&unnamed).map_err(|cause| failed(to, &cause))?, to };
+        let file = create(&unnamed).map_err(|cause| failed(&unnamed, &cause))?;
+        let mut out = Writing { file, to };
         let written = parts(&mut out, of, data, without, next).await?;
         let name = || {
             out.file.sync_all()?;
@@ -145,13 +148,15 @@ async fn parts<N: AsyncFnMut() -> Outcome<Option<Bytes>>>(
                 out.line(&line)?;
             }
             BackupLine::File(about) => {
-                let mut left = about.bytes;
+                let (mut left, mut digester) = (about.bytes, Digester::default());
                 out.line(&line)?;
                 while left > 0 {
                     let piece = pieces.some(left).await?;
                     left -= piece.len() as u64;
+                    digester.update(&piece);
                     out.bytes(&piece)?;
                 }
+                whole(about, digester.finish())?;
                 (files, bytes) = (files + 1, bytes + about.bytes);
             }
         }
@@ -175,6 +180,15 @@ async fn parts<N: AsyncFnMut() -> Outcome<Option<Bytes>>>(
     out.line(&BackupLine::Done(BackupDone { files }))?;
     let store = store.ok_or_else(unexpected)?;
     Ok(Bundle { store, files: usize::try_from(files).unwrap_or(usize::MAX), bytes })
+}
+
+/// A file that is damaged where it comes from would be found out when the backup is needed.
+fn whole(about: &BackupFile, found: Digest) -> Outcome<()> {
+    if found.to_string() == about.digest {
+        return Ok(());
+    }
+    let what = format!("the backup was not made: `{}` is damaged", about.file);
+    Err(Failure::internal(what).hint("`isonomy store check` says whose it is"))
 }
 
 /// Makes a folder of what the file holds: all of it or nothing. Its store begins a new life.
@@ -263,6 +277,8 @@ fn name_all(unpacking: &Path, data: &Path, of: Kind) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const STORE: &str = r#"{"kind":"store","at":"2027-01-15T08:00:00.000Z","program":"0.1.0","incarnation":"inc_0190","epoch":1,"schema":11}"#;
+
     async fn packed(folder: &Path, lines: &[u8]) -> (PathBuf, Outcome<Bundle>) {
         let (to, data) = (folder.join("b"), folder.join("data"));
         let mut left = Some(Bytes::copy_from_slice(lines));
@@ -281,12 +297,27 @@ mod tests {
         assert!(!to.exists() && fs::read_dir(folder.path()).expect("there").next().is_none());
     }
 
+    /// Mutation: take a file as it comes, whatever its digest says.
+    #[tokio::test]
+    async fn what_is_damaged_at_its_source_is_found_when_it_is_backed_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let digest = Digest::of(b"x");
+        let lines = |byte| {
+            format!(
+                "{STORE}\n{{\"kind\":\"file\",\"file\":\"isonomy.db\",\"bytes\":1,\"digest\":\"{digest}\"}}\n{byte}{{\"kind\":\"done\",\"files\":1}}\n"
+            )
+        };
+        let (_, bundle) = packed(folder.path(), lines('y').as_bytes()).await;
+        let failure = bundle.expect_err("damaged").render();
+        assert!(failure.contains("`isonomy.db` is damaged"), "{failure}");
+        packed(folder.path(), lines('x').as_bytes()).await.1.expect("whole");
+    }
+
     /// Mutation: take any name of a file, a file of another kind, or a later version.
     #[tokio::test]
     async fn only_what_belongs_there_is_unpacked() {
         let folder = tempfile::tempdir().expect("a folder");
         let (file, data) = (folder.path().join("b"), folder.path().join("data"));
-        let store = r#"{"kind":"store","at":"2027-01-15T08:00:00.000Z","program":"0.1.0","incarnation":"inc_0190","epoch":1,"schema":11}"#;
         let other = |name: &str| {
             let digest = Digest::of(b"x");
             format!(
@@ -305,7 +336,7 @@ mod tests {
             ),
             (r#"{"type":"isonomy.bundle","v":1,"of":"hub"}"#, other("hub.json"), "broken off"),
         ] {
-            fs::write(&file, format!("{head}\n{store}\n{body}")).expect("written");
+            fs::write(&file, format!("{head}\n{STORE}\n{body}")).expect("written");
             let failure = unpack(&file, Kind::Hub, &data).await.expect_err(why).render();
             assert!(failure.contains(why), "{why}: {failure}");
             assert!(!data.join("hub.json").exists() && !folder.path().join("x").exists());

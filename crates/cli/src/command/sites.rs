@@ -224,6 +224,12 @@ fn show_text(view: &SiteView, now: Timestamp) -> String {
     line("taken", &numbers(&view.taken));
     line("lost", &numbers(&view.lost));
     line("unread", &numbers(&view.unread));
+    if let Some(count) = view.contradicted {
+        line(
+            "contradicted",
+            &format!("{count}: the site has said otherwise before, and that counts"),
+        );
+    }
     if let Some(desired) = &view.desired {
         line("desired", &desired_text(desired));
         failed_lines(desired).for_each(|failed| line("", &failed));
@@ -251,6 +257,7 @@ mod tests {
             taken: BTreeMap::from([("outcome".to_owned(), 7)]),
             lost: BTreeMap::new(),
             unread: BTreeMap::new(),
+            contradicted: None,
             desired: None,
             carried: None,
             datasets: Vec::new(),

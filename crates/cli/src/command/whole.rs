@@ -18,6 +18,7 @@ use crate::backup::{self, Kind};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::serve::fleet::CONFIG_FILE;
 
 /// In the data folder of one that is stopped, while its tables are copied.
 const SCRATCH: &str = "scratch";
@@ -40,6 +41,11 @@ pub async fn site_backup(global: &Global, args: &SiteBackup) -> Outcome {
             "secrets are not in it; the key by which the hub knows this site is: keep it like that key"
         }
     });
+    if !args.data.join(CONFIG_FILE).exists() {
+        output::say(
+            "no configuration is in it, since the folder has none: keep the file that `--config` names beside it",
+        );
+    }
     Ok(Exit::Ok)
 }
 
@@ -103,6 +109,12 @@ pub async fn site_restore(args: &SiteRestore) -> Outcome {
             "secrets and the key of the site were not in the backup: set them with `isonomy secrets set`, \
              and join again with a token that was made with `--replace`",
         ),
+    }
+    if !args.data.join(CONFIG_FILE).exists() {
+        output::say(
+            "no configuration was in it: where the old one had one, start this one with `--config FILE`, or what \
+             its owner refused is taken",
+        );
     }
     Ok(Exit::Ok)
 }

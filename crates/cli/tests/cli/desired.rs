@@ -85,17 +85,25 @@ fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
     assert!(status.stdout.contains("converged, edition "), "{}", status.stdout);
 }
 
-/// Mutation: refuse an order for what the hub has just sent as missing, or have it wait for what nobody sends.
+/// Mutation: refuse an order for what the hub has just sent as missing, have it wait for what nobody sends, or
+/// tell a site that comes of its orders before what should be there.
 #[test]
 fn an_order_waits_for_the_workflow_that_comes_before_it() {
     let home = Home::new();
     let _governing = hub(&home);
     join(&home, "clinic-1", &["--tag", "role=clinic"]);
-    let _site = serve(&home, "clinic-1");
-    for name in ["first", "second", "third"] {
+    let want = |name: &str| {
         home.write("law/a.yaml", &document(name, "  - x: { set: { y: 1 } }\n"));
         home.write("law/all.yaml", &placement("all", &format!("[{name}]"), "{all: true}"));
         apply(&home, &["-f", "law"]);
+    };
+    want("away");
+    let mut away = home.start(&["run", "away", "--all", "--server", ".isonomy-hub"]);
+    away.stderr.until("clinic-1");
+    let _site = serve(&home, "clinic-1");
+    away.end().ends_with(0);
+    for name in ["first", "second", "third"] {
+        want(name);
         let run = ["run", name, "--site", "clinic-1", "--server", ".isonomy-hub"];
         home.run(&run).ends_with(0);
     }

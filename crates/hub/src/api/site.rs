@@ -73,6 +73,7 @@ fn shown(view: SiteView, caller: &Caller) -> SiteView {
         taken: none(),
         lost: none(),
         unread: none(),
+        contradicted: None,
         desired: None,
         datasets: Vec::new(),
         turned_away: None,

@@ -35,15 +35,17 @@ pub fn up(kept: &Kept, number: u64, at: Timestamp, health: Health) -> Up {
     Up { hello: kept.hello(), number, at, streams: PerStream::of(begins), health }
 }
 
-/// The entries behind `at` that go next, and where they end; nothing where there are none.
+/// The entries behind `at` that go next, none behind `until`, and where they end; nothing where there are none.
 pub async fn up_entries(
     store: &dyn Store,
     stream: Stream,
     at: Head,
+    until: u64,
 ) -> Result<Option<(Entries, Head)>, KeepError> {
     let page = read(store, stream, at.position).await?;
     let (mut entries, mut head) = (Vec::new(), at);
-    for entry in page {
+    let left = usize::try_from(until.saturating_sub(at.position)).unwrap_or(usize::MAX);
+    for entry in page.into_iter().take(left) {
         head = extend(head, &entry);
         let text = String::from_utf8(entry.to_vec()).map_err(|_| KeepError::Gap(stream))?;
         entries.push(RawValue::from_string(text).map_err(|_| KeepError::Gap(stream))?);

@@ -1,7 +1,7 @@
 //! Files as a second path between the machines: written at one moment, taken at any later one, in any
 //! order, once or often, or never.
 
-use base::IncarnationId;
+use base::{IncarnationId, SiteName};
 use link::site::{Line, NotTaken, Write, down, up, up_entries};
 use store::FleetStore as _;
 use wire::exchange::{Down, Up};
@@ -33,8 +33,9 @@ impl Site {
         let mut frames = Vec::new();
         for stream in Stream::ALL {
             let mut at = up.streams.get(stream).after;
+            let until = *up.hello.last.get(stream);
             while let Some((entries, head)) =
-                now(up_entries(&self.store, stream, at)).expect("reads")
+                now(up_entries(&self.store, stream, at, until)).expect("reads")
             {
                 frames.push(entries);
                 at = head;
@@ -108,4 +109,20 @@ impl Hub {
     pub fn count(&self) -> usize {
         now(self.store.entry_list(0, u32::MAX)).expect("reads").len()
     }
+}
+
+/// Mutation: take what came meanwhile, or leave out the page that has some of it.
+#[test]
+fn a_file_has_all_that_was_there_when_it_was_begun_and_no_more() {
+    let name = SiteName::parse("clinic-1").expect("a name");
+    let mut site = Site::new(1, name, IncarnationId::from_uuid(uuid::Uuid::from_u128(1)));
+    (0..3).for_each(|_| drop(site.outcome()));
+    let at = site.kept().outboxes.outcome.mark;
+    let page = |until| {
+        let page = now(up_entries(&site.store, Stream::Outcome, at, until)).expect("reads");
+        page.map(|(entries, head)| (entries.entries.len(), head.position))
+    };
+    assert_eq!(page(2), Some((2, 2)));
+    assert_eq!(page(9), Some((3, 3)));
+    assert_eq!(page(0), None);
 }

@@ -105,7 +105,8 @@ pub(super) async fn site_left(
     {
         return Err(Refusal::parameter("day", "a day such as 2027-01-15 is expected"));
     }
-    Ok(Json(site.0.departures.on(asked.day).await?))
+    // Whoever goes away while it is written down loses none of it.
+    Ok(Json(finished(async move { site.0.departures.on(asked.day).await }).await?))
 }
 
 /// This description.

@@ -1,44 +1,52 @@
 //! The hub's time at the site, for what the hub has said is good until then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Clock, Duration, Timestamp};
 use tokio::time::Instant;
 
 /// What the hub has told, carried on by a clock that nobody can set. Before it has told anything, the
-/// site's own clock, but never a time before one that a hub has told.
+/// site's own clock. Never a time before one that a hub has told by a file since.
 pub(crate) struct HubClock {
     own: Arc<dyn Clock>,
-    seen_at: Mutex<Timestamp>,
-    told: Mutex<Option<(Timestamp, Instant)>>,
+    told: Mutex<Told>,
+}
+
+struct Told {
+    /// On the line, and when that was.
+    now: Option<(Timestamp, Instant)>,
+    past: Timestamp,
 }
 
 impl HubClock {
     pub(crate) fn new(own: Arc<dyn Clock>, seen_at: Timestamp) -> Self {
-        Self { own, seen_at: Mutex::new(seen_at), told: Mutex::default() }
+        Self { own, told: Mutex::new(Told { now: None, past: seen_at }) }
     }
 
     /// It is no earlier than this.
     pub(crate) fn is_past(&self, at: Timestamp) {
-        let mut seen_at = self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
-        *seen_at = at.max(*seen_at);
+        let mut told = self.told();
+        told.past = at.max(told.past);
     }
 
+    /// Whatever was told before: that hub may have been ahead.
     pub(crate) fn tell(&self, now: Timestamp) {
-        let told = Some((now, Instant::now()));
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        *self.told() = Told { now: Some((now, Instant::now())), past: Timestamp::from_millis(0) };
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Clock for HubClock {
     fn now(&self) -> Timestamp {
-        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((told, at)) = told else {
-            let seen_at = *self.seen_at.lock().unwrap_or_else(PoisonError::into_inner);
-            return self.own.now().max(seen_at);
-        };
-        let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        told.plus(Duration::from_millis(since))
+        let told = self.told();
+        let now = told.now.map(|(now, at)| {
+            let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            now.plus(Duration::from_millis(since))
+        });
+        now.unwrap_or_else(|| self.own.now()).max(told.past)
     }
 }
 
@@ -58,8 +66,8 @@ mod tests {
         Timestamp::from_millis(seconds * 1000)
     }
 
-    /// Mutation: believe the site's clock where the hub has spoken, one that was set back, or an older
-    /// file after a newer one.
+    /// Mutation: believe the site's clock where the hub has spoken, one that was set back, an older file
+    /// after a newer one, or no file once there was a line.
     #[tokio::test(start_paused = true)]
     async fn the_hubs_time_goes_on_without_the_hub() {
         let clock = HubClock::new(Arc::new(Stopped(at(5))), at(100));
@@ -70,5 +78,7 @@ mod tests {
         clock.tell(at(50));
         tokio::time::advance(std::time::Duration::from_secs(7)).await;
         assert_eq!(clock.now(), at(57));
+        clock.is_past(at(90));
+        assert_eq!(clock.now(), at(90));
     }
 }

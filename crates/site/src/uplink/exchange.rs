@@ -155,11 +155,9 @@ impl Uplink {
         // The small goes first.
         for stream in [Stream::Receipt, Stream::Outcome] {
             let mut at = up.streams.get(stream).after;
-            while let Some((entries, head)) = up_entries(store, stream, at).await? {
-                // What came meanwhile goes with the next one.
-                if head.position > *up.hello.last.get(stream) {
-                    break;
-                }
+            // What came meanwhile goes with the next one.
+            let until = *up.hello.last.get(stream);
+            while let Some((entries, head)) = up_entries(store, stream, at, until).await? {
                 let message = pack(&SiteFrame::Entries(entries).encode());
                 has_room = has_room && writer.has_room(message.len());
                 if !has_room {

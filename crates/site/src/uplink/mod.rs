@@ -371,9 +371,10 @@ impl Uplink {
         let shown = shown.and_then(|shown| Certificate::read(shown).ok());
         let (mut sink, source) = socket.split();
         // What may be under way bounds what waits here.
-        let (outgoing, waiting) = mpsc::unbounded_channel();
-        let mut writing = pin!(write(&mut sink, waiting));
-        let out = Outgoing { to, queue: outgoing };
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let (outcomes, many) = mpsc::unbounded_channel();
+        let mut writing = pin!(write(&mut sink, waiting, many));
+        let out = Outgoing { to, queue, outcomes };
         let error = tokio::select! {
             error = self.speak(source, &out, shown.as_ref()) => error,
             error = &mut writing => return error,
@@ -493,7 +494,11 @@ impl Uplink {
                 let packed = pack(&frame.encode());
                 let amount = Amount { times: 1, bytes: packed.len() as u64 };
                 self.parts.left.note(outgoing.to, rule(&frame), amount);
-                outgoing.queue.send(Message::Binary(packed.into())).ok();
+                let queue = match &frame {
+                    SiteFrame::Entries(it) if it.stream == Stream::Outcome => &outgoing.outcomes,
+                    _ => &outgoing.queue,
+                };
+                queue.send(Message::Binary(packed.into())).ok();
                 Ok(None)
             }
             Effect::Read { stream, after } => {
@@ -521,6 +526,8 @@ struct Outgoing<'a> {
     /// Which it is.
     to: &'a str,
     queue: mpsc::UnboundedSender<Message>,
+    /// They wait for all else: there may be many of them, and the line may be slow.
+    outcomes: mpsc::UnboundedSender<Message>,
 }
 
 /// By what right a frame leaves: each kind is a closed list, field by field in `docs/spec/link.md`.
@@ -570,13 +577,49 @@ fn frame(message: &Message) -> Result<Option<HubFrame>, LineError> {
 async fn write(
     sink: &mut (impl Sink<Message, Error = Error> + Unpin),
     mut waiting: mpsc::UnboundedReceiver<Message>,
+    mut outcomes: mpsc::UnboundedReceiver<Message>,
 ) -> LineError {
-    while let Some(message) = waiting.recv().await {
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = waiting.recv() => match message {
+                Some(message) => message,
+                // Outcomes that are left here are sent again.
+                None => return closed(),
+            },
+            Some(message) = outcomes.recv() => message,
+        };
         match timeout(WRITE_TIMEOUT, sink.send(message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return broken(error),
             Err(_) => return LineError::Silent,
         }
     }
-    closed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: send what comes first, first.
+    #[tokio::test]
+    async fn outcomes_wait_for_all_else() {
+        let (queue, waiting) = mpsc::unbounded_channel();
+        let (outcomes, many) = mpsc::unbounded_channel();
+        let (sink, source) = futures::channel::mpsc::unbounded();
+        let mut sink = sink.sink_map_err(|_| Error::ConnectionClosed);
+        for (queue, text) in [(&outcomes, "a"), (&outcomes, "b"), (&queue, "receipt")] {
+            queue.send(Message::text(text)).expect("it is read");
+        }
+        let writing = async {
+            write(&mut sink, waiting, many).await;
+        };
+        let reading = async {
+            let sent: Vec<Message> = source.take(3).collect().await;
+            drop(queue);
+            sent.iter().map(Message::to_string).collect::<Vec<_>>()
+        };
+        let (sent, ()) = tokio::join!(reading, writing);
+        assert_eq!(sent, ["receipt", "a", "b"]);
+    }
 }

@@ -190,7 +190,7 @@ mod tests {
             let floor = Timestamp::from_millis(FLOOR * 1000);
             let machine = Arc::clone(&machine) as Arc<dyn Clock>;
             let onward = Onward::open(&store, machine, floor).await.expect("reads");
-            let keeping = tokio::time::timeout(2 * WRITE_EVERY, onward.keep(&store));
+            let keeping = tokio::time::timeout(WRITE_EVERY * 3 / 2, onward.keep(&store));
             let now = onward.now().as_millis() / 1000 - FLOOR;
             keeping.await.expect_err("it ends never");
             now

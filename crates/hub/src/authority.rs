@@ -49,6 +49,8 @@ pub struct Former {
 pub struct Kept {
     pub authority: Authority,
     pub former: Vec<Former>,
+    /// Keys of those that a person has ended. One more at most each time that the root's key was fetched.
+    pub forgotten: Vec<Pin>,
     /// Where a new one is written; nothing for a hub that lies nowhere.
     pub folder: Option<PathBuf>,
 }
@@ -57,6 +59,8 @@ pub struct Kept {
 pub(crate) struct Signing {
     pub authority: Arc<Authority>,
     pub former: Vec<Former>,
+    /// Whoever has the key of one of these is a thief.
+    pub forgotten: Vec<Pin>,
     /// What sites are told of the hub's sealing key.
     pub sealing: HubSealing,
     /// What the door for sites shows, and whom it lets in.
@@ -88,7 +92,7 @@ pub(crate) struct Authorities {
 impl Signing {
     fn new(
         authority: Arc<Authority>,
-        former: Vec<Former>,
+        (former, forgotten): (Vec<Former>, Vec<Pin>),
         sealing: HubSealing,
         at: At,
     ) -> Result<Self, IdentityError> {
@@ -98,7 +102,7 @@ impl Signing {
         let chain = authority.hub_chain(&key.public(), at.machine)?;
         let door = Arc::new(hub_config(chain.clone(), &key, &known)?);
         let api = Arc::new(api_config(chain, &key)?);
-        Ok(Self { authority, former, sealing, door, api, shown_at: at.machine })
+        Ok(Self { authority, former, forgotten, sealing, door, api, shown_at: at.machine })
     }
 }
 
@@ -122,9 +126,9 @@ impl Authorities {
         sealing: SealingPublic,
         at: At,
     ) -> Result<Self, IdentityError> {
-        let Kept { authority, former, folder } = kept;
+        let Kept { authority, former, forgotten, folder } = kept;
         let said = HubSealing::new(&authority, root, sealing, at.machine)?;
-        let signing = Signing::new(Arc::new(authority), former, said, at)?;
+        let signing = Signing::new(Arc::new(authority), (former, forgotten), said, at)?;
         Ok(Self {
             folder,
             root,
@@ -150,8 +154,9 @@ impl Authorities {
         }
         let mut signing = self.signing.write().unwrap_or_else(PoisonError::into_inner);
         if is_old(signing.shown_at) {
-            let Signing { authority, former, sealing, .. } = signing.as_ref();
-            match Signing::new(Arc::clone(authority), former.clone(), sealing.clone(), at) {
+            let Signing { authority, former, forgotten, sealing, .. } = signing.as_ref();
+            let before = (former.clone(), forgotten.clone());
+            match Signing::new(Arc::clone(authority), before, sealing.clone(), at) {
                 Ok(new) => *signing = Arc::new(new),
                 Err(error) => tracing::error!(%error, "cannot make a new certificate"),
             }
@@ -164,7 +169,7 @@ impl Authorities {
         &self,
         authority: Arc<Authority>,
         key: Option<String>,
-        former: Vec<Former>,
+        (former, forgotten): (Vec<Former>, Vec<Pin>),
         at: At,
     ) -> Result<(), Refusal> {
         let failed = |error: IdentityError| Refusal::new(ProblemCode::Internal, error.to_string());
@@ -175,11 +180,12 @@ impl Authorities {
             None => self.now().sealing.clone(),
         };
         let pem = authority.pem().to_owned();
-        let new = Signing::new(authority, former.clone(), sealing, at).map_err(failed)?;
+        let before = (former.clone(), forgotten.clone());
+        let new = Signing::new(authority, before, sealing, at).map_err(failed)?;
         let folder = self.folder.clone().ok_or_else(|| {
             Refusal::new(ProblemCode::AuthorityOverlap, "this hub lies in no folder")
         })?;
-        let write = move || authority_write(&folder, key, &pem, &former);
+        let write = move || authority_write(&folder, key, &pem, &former, &forgotten);
         let written = tokio::task::spawn_blocking(write).await.map_err(|_| server::internal())?;
         written.map_err(|error: HubFolderError| {
             Refusal::new(ProblemCode::StoreFailed, error.to_string())
@@ -268,7 +274,8 @@ impl Hub {
             certificate: before.authority.pem().to_owned(),
             until: now.plus(AUTHORITY_OVERLAP),
         };
-        authorities.put(Arc::new(new), Some(key_text), vec![former], self.at()).await?;
+        let past = (vec![former], before.forgotten.clone());
+        authorities.put(Arc::new(new), Some(key_text), past, self.at()).await?;
         *authorities.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
         tracing::warn!(key = %read.key.pin(), "a new authority signs for this hub");
         self.record(ChangeKind::AuthorityRotated, by).await?;
@@ -283,7 +290,13 @@ impl Hub {
         let _alone = authorities.changing.lock().await;
         let (before, now) = (authorities.now(), self.now());
         if before.former.iter().any(|it| now < it.until) {
-            authorities.put(Arc::clone(&before.authority), None, Vec::new(), self.at()).await?;
+            let mut forgotten = before.forgotten.clone();
+            for former in &before.former {
+                let read = identity::authority_read(&former.certificate);
+                forgotten.extend(read.ok().map(|it| it.key.pin()));
+            }
+            let past = (Vec::new(), forgotten);
+            authorities.put(Arc::clone(&before.authority), None, past, self.at()).await?;
             tracing::warn!("certificates of former authorities are not taken any more");
             self.record(ChangeKind::AuthoritiesForgotten, by).await?;
         }

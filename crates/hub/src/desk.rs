@@ -273,19 +273,29 @@ impl Desks {
     }
 
     /// A site has shown which edition it has: what this hub has lost, it learns from that.
-    pub(crate) async fn shown(&self, site: &SiteName, edition: &Signed) {
-        let Some(head) = self.0.editions.show(edition) else { return };
-        match self.0.recovery.learn(self, &head).await {
-            Ok(true) => self.0.editions.changed(),
-            Ok(false) => {}
-            Err(refusal) => {
-                tracing::error!(%site, %refusal, "cannot learn from a lost edition");
+    pub(crate) async fn shown(&self, site: &SiteName, edition: &Signed) -> Result<(), DeskError> {
+        let Some(head) = self.0.editions.show(edition) else { return Ok(()) };
+        let (desks, site) = (self.clone(), site.clone());
+        whole(async move {
+            match desks.0.recovery.learn(&desks, &head).await {
+                Ok(true) => desks.0.editions.changed(),
+                Ok(false) => {}
+                Err(refusal) => {
+                    tracing::error!(%site, %refusal, "cannot learn from a lost edition");
+                }
             }
-        }
+            Ok(())
+        })
+        .await
     }
 
     /// Whoever speaks for the site here has ended it.
     async fn left(&self, site: &SiteName, from: Connection) -> Result<(), DeskError> {
+        let (desks, site) = (self.clone(), site.clone());
+        whole(async move { desks.let_go(&site, from).await }).await
+    }
+
+    async fn let_go(&self, site: &SiteName, from: Connection) -> Result<(), DeskError> {
         let held = self.hold(site).await;
         let is_host = held.1.as_ref().is_some_and(|at_work| at_work.seat.host() == Some(from));
         let Some(mut doc) = self.site_doc(site).await?.filter(|doc| is_host && doc.is_member())
@@ -314,6 +324,10 @@ impl Desks {
         let row = self.0.store.site_get(site.clone()).await?;
         let seat = row.and_then(|row| row.seat);
         Ok(SeatDoc::read(site, seat.as_deref())?.adopted(site))
+    }
+
+    pub(crate) fn editions(&self) -> &Editions {
+        &self.0.editions
     }
 
     /// Lives of the hub before this one.
@@ -367,9 +381,7 @@ impl Desks {
     ) -> Result<(), DeskError> {
         let Some(desk) = self.existing(site) else { return Ok(()) };
         let (desks, site) = (self.clone(), site.clone());
-        let done =
-            tokio::spawn(async move { desks.step(&site, &desk, from, input, heard_at).await });
-        done.await.unwrap_or(Err(DeskError::Stopping))
+        whole(async move { desks.step(&site, &desk, from, input, heard_at).await }).await
     }
 
     async fn step(
@@ -517,6 +529,13 @@ impl Held {
     }
 }
 
+/// Is not broken off in the middle where nobody waits for it any more, as when a line ends.
+async fn whole(
+    work: impl Future<Output = Result<(), DeskError>> + Send + 'static,
+) -> Result<(), DeskError> {
+    tokio::spawn(work).await.unwrap_or(Err(DeskError::Stopping))
+}
+
 fn part(gone: Option<AtWork>) {
     for line in gone.into_iter().flat_map(|at_work| at_work.lines.into_values()) {
         line.sender.send(Down::Close).ok();
@@ -529,7 +548,7 @@ impl Line {
         if let SiteFrame::Hello(hello) = &frame
             && let Some(edition) = &hello.edition
         {
-            self.desks.shown(&self.site, edition).await;
+            self.desks.shown(&self.site, edition).await?;
         }
         if let SiteFrame::Refuse(refuse) = &frame {
             tracing::warn!(site = %self.site, code = ?refuse.code, "a site refuses its hub");
@@ -550,3 +569,6 @@ impl Line {
         self.desks.handle_of(&self.site, Some(connection), closed, heard_at).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::{Clock, Digest, Random, SiteName, Timestamp, document};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use identity::{GRACE, Pin, SITE_CERTIFICATE_LIFE, is_signed_text};
-use link::{PIECE_BYTES_MAX, Tree};
+use identity::{GRACE, Pin, SITE_CERTIFICATE_LIFE, is_signed_text, keys_of_text};
+use link::{COUNT_MAX, PIECE_BYTES_MAX, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use server::Refusal;
@@ -295,8 +295,13 @@ impl Editions {
             head.number > *number || (head.number == *number && head.root != *root)
         });
         let Signed { head: text, signature, chain, .. } = signed;
-        let is_ours = || is_signed_text(self.root, chain, text.get().as_bytes(), signature).ok();
-        if !is_unknown || is_ours() != Some(()) {
+        let is_ours = || is_signed_text(self.root, chain, text.get().as_bytes(), signature).is_ok();
+        let is_believed = || {
+            let forgotten = &self.authorities.now().forgotten;
+            !keys_of_text(chain).iter().any(|key| forgotten.contains(key))
+        };
+        // There must be a number above it.
+        if !is_unknown || head.number >= COUNT_MAX - 1 || !is_ours() || !is_believed() {
             return None;
         }
         tracing::warn!(number = head.number, "a site has an edition that this hub has lost");
@@ -307,7 +312,7 @@ impl Editions {
     }
 }
 
-fn raw(json: Vec<u8>) -> Box<RawValue> {
+pub(crate) fn raw(json: Vec<u8>) -> Box<RawValue> {
     let text = String::from_utf8(json).expect("JSON is text");
     RawValue::from_string(text).expect("our own types have JSON text")
 }

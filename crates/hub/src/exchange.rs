@@ -85,7 +85,7 @@ impl Hub {
         let up = Up::decode(&cover).map_err(|_| unexpected())?;
         let written_at = up.at;
         if let Some(edition) = &up.hello.edition {
-            self.desks().shown(site, edition).await;
+            self.desks().shown(site, edition).await.map_err(|error| of_desk(site, error))?;
         }
         let carry = async |input| {
             let told = self

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use base::{DocumentError, IncarnationId, Timestamp, document};
 use identity::{
-    Authority, Domain, FileError, IdentityError, Key, Root, SealingKey, file_read, file_remove,
-    file_write,
+    Authority, Domain, FileError, IdentityError, Key, Pin, Root, SealingKey, file_read,
+    file_remove, file_write,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ struct AuthoritiesDoc {
     key: String,
     certificate: String,
     former: Vec<FormerDoc>,
+    /// Absent in what was written before it was known.
+    #[serde(default)]
+    forgotten: Vec<Pin>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +77,7 @@ pub(crate) fn authority_write(
     key: Option<String>,
     certificate: &str,
     former: &[Former],
+    forgotten: &[Pin],
 ) -> Result<(), HubFolderError> {
     let key = match key {
         Some(key) => key,
@@ -85,8 +89,8 @@ pub(crate) fn authority_write(
     let former = former.iter();
     let former =
         former.map(|it| FormerDoc { certificate: it.certificate.clone(), until: it.until });
-    let certificate = certificate.to_owned();
-    let doc = AuthoritiesDoc { key, certificate, former: former.collect() };
+    let (certificate, forgotten) = (certificate.to_owned(), forgotten.to_vec());
+    let doc = AuthoritiesDoc { key, certificate, former: former.collect(), forgotten };
     let written = document::write(AUTHORITIES_TYPE, AUTHORITIES_VERSION, &doc);
     file_write(identity, AUTHORITIES, &written)?;
     forget_first(identity)
@@ -190,19 +194,25 @@ impl HubFolder {
     /// Who signs for the hub, and who did before.
     pub fn authorities(&self) -> Result<Kept, HubFolderError> {
         let identity = self.folder.join(IDENTITY);
-        let (key, certificate, former) = match authorities_read(&identity)? {
-            Some(AuthoritiesDoc { key, certificate, former }) => {
+        let doc = match authorities_read(&identity)? {
+            Some(doc) => {
                 // What a crash has left behind.
                 forget_first(&identity)?;
-                (key, certificate, former)
+                doc
             }
-            None => (text(&identity, AUTHORITY_KEY)?, text(&identity, AUTHORITY)?, Vec::new()),
+            None => AuthoritiesDoc {
+                key: text(&identity, AUTHORITY_KEY)?,
+                certificate: text(&identity, AUTHORITY)?,
+                former: Vec::new(),
+                forgotten: Vec::new(),
+            },
         };
+        let AuthoritiesDoc { key, certificate, former, forgotten } = doc;
         let (domain, root) = (self.doc.domain.clone(), text(&identity, ROOT)?);
         let authority = Authority::read(domain, &certificate, Key::from_pem(&key)?, &root)?;
         let former = former.into_iter();
         let former = former.map(|it| Former { certificate: it.certificate, until: it.until });
-        Ok(Kept { authority, former: former.collect(), folder: Some(identity) })
+        Ok(Kept { authority, former: former.collect(), forgotten, folder: Some(identity) })
     }
 
     #[must_use]

@@ -386,6 +386,13 @@ impl Hub {
             let detail = format!("no machine waits to be adopted as {site}");
             return Err(Refusal::new(ProblemCode::SiteMissing, detail));
         };
+        if self.0.recovery.is_void(key.digest()).await {
+            let detail = format!(
+                "the machine that waits to be adopted as {site} was revoked before the restore, as an edition \
+                 of then says: where it shall be the site, make a token with `--replace`"
+            );
+            return Err(Refusal::new(ProblemCode::SiteMissing, detail));
+        }
         let now = self.now();
         doc.hand_over(Some(key), now);
         let ops = vec![

@@ -25,6 +25,8 @@ mod recovery;
 mod request;
 mod site;
 mod source;
+#[cfg(test)]
+mod stage;
 mod turned;
 
 pub use api::{addresses_wrong, openapi_json};
@@ -155,8 +157,6 @@ impl Hub {
             Arc::clone(&random),
             Arc::clone(&recovery),
         ));
-        // Before anybody comes: whoever is the first is told the same as the last.
-        editions.turn().await.map_err(OpenError::Edition)?;
         let desks = Desks::new(
             Arc::clone(&store),
             before,
@@ -165,6 +165,10 @@ impl Hub {
             Arc::clone(&editions),
             Arc::clone(&recovery),
         );
+        // What was known to be revoked, and not done about when this hub was last at work.
+        recovery.sweep(&desks).await.map_err(OpenError::Recovery)?;
+        // Before anybody comes: whoever is the first is told the same as the last.
+        editions.turn().await.map_err(OpenError::Edition)?;
         let inner = Inner {
             store,
             upkeep,
@@ -216,7 +220,7 @@ impl Hub {
     }
 
     /// Publishes what should be at the sites, whenever that has changed, hands on what they say to each
-    /// other, and gives orders that had to wait for the recovery, until it is dropped.
+    /// other, brings the recovery to its end, and gives orders that had to wait for it, until it is dropped.
     pub async fn keep_editions(&self) {
         let recovered = async {
             self.0.recovery.over().await;
@@ -225,7 +229,9 @@ impl Hub {
         };
         let (editions, relay) =
             (edition::keep(&self.0.editions, self.desks()), dispatch::keep(self));
-        tokio::join!(editions, relay, recovered, self.0.clock.keep(self.0.store.as_ref()));
+        let (recovering, time) =
+            (self.0.recovery.keep(self.desks()), self.0.clock.keep(self.0.store.as_ref()));
+        tokio::join!(editions, relay, recovering, recovered, time);
     }
 
     /// The store as it is at this moment. Other work goes on.

@@ -10,13 +10,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{By, Clock, Digest, DocumentError, IncarnationId, SiteName, Timestamp, document};
 use link::hub::SeatDoc;
 use serde::{Deserialize, Serialize};
 use server::Refusal;
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use wire::edition::Head;
 use wire::{ProblemCode, RecoveryView};
 
@@ -34,17 +35,28 @@ const NAME: &str = "recovery";
 /// Names that are shown. There may be ten thousand.
 const NAMES_SHOWN_MAX: usize = 100;
 
+/// After the store could not be read or written.
+const RETRY: Duration = Duration::from_secs(5);
+
 pub(crate) struct Recovery {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// This hub has lived before: it may have lost something.
+    is_restored: bool,
     state: Mutex<State>,
     on: watch::Sender<bool>,
+    /// One look at all sites at a time.
+    sweeping: Mutex<()>,
+    /// Something could not be done, and nobody comes to do it.
+    undone: Notify,
 }
 
 struct State {
     doc: Doc,
     /// Members that have not handed over everything yet.
     waiting: BTreeSet<SiteName>,
+    /// So many void keys were nobody's at any site when all were looked at. Keys are never taken away.
+    swept: usize,
 }
 
 /// What is kept of it.
@@ -93,8 +105,9 @@ impl Recovery {
                 "this hub was brought back from a backup and waits for its sites"
             );
         }
-        let (state, on) = (Mutex::new(State { doc, waiting }), watch::Sender::new(is_on));
-        let recovery = Self { store, clock, state, on };
+        let state = Mutex::new(State { doc, waiting, swept: 0 });
+        let (on, sweeping, undone) = (watch::Sender::new(is_on), Mutex::default(), Notify::new());
+        let recovery = Self { store, clock, is_restored, state, on, sweeping, undone };
         recovery.look().await?;
         Ok(recovery)
     }
@@ -118,68 +131,107 @@ impl Recovery {
         self.look().await
     }
 
-    /// A site has an edition of this hub that it has lost: whoever that says is nobody any more, is nobody
-    /// here either. Gives whether somebody was, until now.
-    pub(crate) async fn learn(&self, desks: &Desks, head: &Head) -> Result<bool, Refusal> {
-        let void = self.keep(head).await?;
-        let mut sites = Vec::new();
-        if !void.is_empty() {
-            let known = each_site(self.store.as_ref(), |row, doc| {
-                if is_one(&doc, &void) {
-                    sites.push(row.site);
+    /// Does again what could not be done, until it is dropped. Who has come does not come again for that.
+    pub(crate) async fn keep(&self, desks: &Desks) {
+        loop {
+            match self.turn(desks).await {
+                Ok(()) => self.undone.notified().await,
+                Err(refusal) => {
+                    tracing::error!(%refusal, "cannot go on with the recovery");
+                    tokio::time::sleep(RETRY).await;
                 }
-                Ok(())
-            });
-            known.await?;
+            }
         }
-        let mut has_revoked = false;
-        for site in sites {
-            has_revoked |= self.revoke(desks, &site, &void).await?;
-        }
-        Ok(has_revoked)
     }
 
-    /// Gives the keys of which nobody here knew that they are nobody's.
-    async fn keep(&self, head: &Head) -> Result<BTreeSet<Digest>, Refusal> {
+    async fn turn(&self, desks: &Desks) -> Result<(), Refusal> {
+        if self.sweep(desks).await? {
+            desks.editions().changed();
+        }
+        self.look().await
+    }
+
+    /// A site has an edition of this hub that it has lost: whoever that says is nobody any more, is nobody
+    /// here either. Gives whether somebody was, until now. A hub that has never been away has lost none.
+    pub(crate) async fn learn(&self, desks: &Desks, head: &Head) -> Result<bool, Refusal> {
+        if !self.is_restored {
+            return Ok(false);
+        }
+        self.note(head).await?;
+        self.sweep(desks).await.inspect_err(|_| self.undone.notify_one())
+    }
+
+    /// Keeps what an edition says, before anything is done about it.
+    async fn note(&self, head: &Head) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        let revoked = head.revoked.iter().take(REVOKED_MAX).copied();
-        let new: BTreeSet<Digest> = revoked.filter(|key| !state.doc.void.contains(key)).collect();
         let is_higher = self.is_on() && head.number > state.doc.edition;
-        if !new.is_empty() || is_higher {
-            let mut doc = state.doc.clone();
-            doc.void.extend(&new);
+        let mut doc = state.doc.clone();
+        doc.void.extend(head.revoked.iter().take(REVOKED_MAX));
+        if doc.void.len() > state.doc.void.len() || is_higher {
             if is_higher {
                 doc.edition = head.number;
             }
             self.write(&doc, Vec::new()).await?;
             state.doc = doc;
         }
-        Ok(new)
+        Ok(())
     }
 
-    async fn revoke(
+    /// Has nobody be a site by a void key, or wait to be one. Looks at all sites, and so only where there are
+    /// keys for which nobody has. Gives whether somebody was one.
+    pub(crate) async fn sweep(&self, desks: &Desks) -> Result<bool, Refusal> {
+        let _alone = self.sweeping.lock().await;
+        let void = {
+            let state = self.state.lock().await;
+            if state.doc.void.len() == state.swept {
+                return Ok(false);
+            }
+            state.doc.void.clone()
+        };
+        let mut sites = Vec::new();
+        let known = each_site(self.store.as_ref(), |row, doc| {
+            if is_one(&doc, &void) || is_to_be_one(&doc, &void) {
+                sites.push(row.site);
+            }
+            Ok(())
+        });
+        known.await?;
+        let mut has_revoked = false;
+        for site in sites {
+            has_revoked |= self.sweep_site(desks, &site, &void).await?;
+        }
+        self.state.lock().await.swept = void.len();
+        Ok(has_revoked)
+    }
+
+    async fn sweep_site(
         &self,
         desks: &Desks,
         site: &SiteName,
         void: &BTreeSet<Digest>,
     ) -> Result<bool, Refusal> {
         let held = desks.hold(site).await;
-        let Some(mut doc) = desks.site_doc(site).await?.filter(|doc| is_one(doc, void)) else {
+        let Some(mut doc) = desks.site_doc(site).await? else { return Ok(false) };
+        let (is_one, now) = (is_one(&doc, void), self.clock.now());
+        let mut ops = Vec::new();
+        if is_one {
+            doc.hand_over(None, now);
+            let reason = "an edition from before the restore says so".to_owned();
+            let by = By { actor: "hub".to_owned(), reason: Some(reason) };
+            ops.push(change_op(ChangeKind::SiteRevoked, site, &by, now));
+        } else if is_to_be_one(&doc, void) {
+            doc.adoptable = None;
+        } else {
             return Ok(false);
-        };
-        let now = self.clock.now();
-        doc.hand_over(None, now);
-        let reason = "an edition from before the restore says so".to_owned();
-        let by = By { actor: "hub".to_owned(), reason: Some(reason) };
-        let ops = vec![
-            change_op(ChangeKind::SiteRevoked, site, &by, now),
-            Op::SitePut { site: site.clone(), record: doc.encode().into() },
-        ];
+        }
+        ops.push(Op::SitePut { site: site.clone(), record: doc.encode().into() });
         self.store.commit(ops, Preconditions::none()).await?;
-        held.part();
-        tracing::warn!(%site, "revoked before the restore, and so again");
-        self.done_with(site).await?;
-        Ok(true)
+        if is_one {
+            held.part();
+            tracing::warn!(%site, "revoked before the restore, and so again");
+            self.done_with(site).await?;
+        }
+        Ok(is_one)
     }
 
     /// Whether this key was revoked in a life of the hub that is lost.
@@ -248,7 +300,8 @@ impl Recovery {
     async fn look(&self) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
         if self.is_on() && state.waiting.is_empty() && state.doc.edition == 0 {
-            self.finish(&mut state, Vec::new()).await?;
+            let finished = self.finish(&mut state, Vec::new()).await;
+            return finished.inspect_err(|_| self.undone.notify_one());
         }
         Ok(())
     }
@@ -276,6 +329,11 @@ fn is_one(doc: &SiteDoc, keys: &BTreeSet<Digest>) -> bool {
     doc.is_member() && doc.key.is_some_and(|key| keys.contains(key.digest()))
 }
 
+/// Whether somebody waits to be it with one.
+fn is_to_be_one(doc: &SiteDoc, keys: &BTreeSet<Digest>) -> bool {
+    doc.adoptable.is_some_and(|key| keys.contains(key.digest()))
+}
+
 /// Members that have not handed over what they hold in this life of the hub.
 async fn waiting(
     store: &dyn Store,
@@ -293,3 +351,6 @@ async fn waiting(
     looked.await?;
     Ok(waiting)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub use seal::{
     Sealed, SealingKey, SealingPublic,
 };
 pub use sealing::{HubSealing, SealingWord, SiteSealing};
-pub use sign::is_signed_text;
+pub use sign::{is_signed_text, keys_of_text};
 pub use tls::{api_config, hub_config, site_config};
 pub use token::{JoinToken, TokenError, TokenSecret};
 

@@ -65,6 +65,13 @@ pub fn is_signed_text(
     is_signed(root, &chain?, bytes, &decode(signature)?)
 }
 
+/// Whose keys a chain goes through, as it was written down. What cannot be read signs nothing.
+#[must_use]
+pub fn keys_of_text(chain: &[String]) -> Vec<Pin> {
+    let der = chain.iter().filter_map(|it| STANDARD.decode(it).ok());
+    der.filter_map(|it| public_key(&it.into()).map(|key| key.pin())).collect()
+}
+
 impl Authority {
     /// For those who know the root.
     pub fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, IdentityError> {

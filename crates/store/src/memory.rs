@@ -38,7 +38,10 @@ pub struct MemoryStore {
 
 /// What a commit waits for.
 #[derive(Clone)]
-struct Door(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+struct Door(Arc<dyn Fn() -> Passed + Send + Sync>);
+
+/// Whether the commit goes on.
+type Passed = BoxFuture<'static, Result<(), CommitError>>;
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,9 +119,9 @@ impl MemoryStore {
         self
     }
 
-    /// Has each commit wait for what `door` gives, as for a slow disk.
+    /// Has each commit wait for what `door` gives, as for a slow disk, and fail where that has.
     #[must_use]
-    pub fn behind(self, door: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+    pub fn behind(self, door: impl Fn() -> Passed + Send + Sync + 'static) -> Self {
         Self { door: Some(Door(Arc::new(door))), ..self }
     }
 
@@ -274,7 +277,7 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'_, Result<(), CommitError>> {
         let commit = async move {
             if let Some(Door(wait)) = &self.door {
-                wait().await;
+                wait().await?;
             }
             let mut kept = self.kept();
             kept.admit(&ops, &preconditions, self.epoch)?;

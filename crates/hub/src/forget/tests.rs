@@ -1,35 +1,26 @@
 //! Requests of a hub in memory, whose clock the test moves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use base::outcome::Counts;
 use base::stream::Stream;
 use base::value::Json;
-use base::{By, Clock, IncarnationId, Namespace, Outcome, RunState, SiteName, SystemRandom};
-use identity::{Domain, Key, Root};
+use base::{By, Clock as _, Namespace, Outcome, RunState};
 use link::hub::outcome_key;
 use server::Roles;
 use store::memory::MemoryStore;
 use store::{EntryRow, FleetStore as _, OrdersOf, Store};
 use wire::order::{Receipt, ReceiptState};
-use wire::{ApiKey, OrderState, ProblemCode, Role, RunStart};
+use wire::{OrderState, ProblemCode, Role, RunStart};
 
 use super::*;
 use crate::order::{OrderFilter, RunAsk, run_of};
 use crate::placement::Sites;
 use crate::site::SiteDoc;
-use crate::{Hub, Kept, Parts};
+use crate::stage::{Moved, Stage, pin, site};
 
 const DAY: i64 = 24 * 3600 * 1000;
-
-struct Moved(AtomicI64);
-
-impl Clock for Moved {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
-    }
-}
 
 struct World {
     hub: Hub,
@@ -37,38 +28,15 @@ struct World {
     clock: Arc<Moved>,
 }
 
-fn site(name: &str) -> SiteName {
-    SiteName::parse(name).expect("a name")
-}
-
 impl World {
     async fn new() -> Self {
-        let clock = Arc::new(Moved(AtomicI64::new(1_800_000_000_000)));
-        let incarnation = IncarnationId::new(clock.now(), &SystemRandom);
-        let store = Arc::new(MemoryStore::new(incarnation));
-        let domain = Domain::parse("acme").expect("a domain");
-        let key = || Key::generate().expect("a key");
-        let root = Root::create(&domain, key(), clock.now()).expect("a root");
-        let parts = Parts {
-            store: Arc::clone(&store) as Arc<dyn Store>,
-            upkeep: None,
-            sealing: identity::SealingKey::generate().expect("a key"),
-            authorities: Kept {
-                authority: root.authority(&domain, key(), clock.now()).expect("an authority"),
-                former: Vec::new(),
-                folder: None,
-            },
-            before: Vec::new(),
-            addresses: Vec::new(),
-            own_key: ApiKey::new(&SystemRandom),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            random: Arc::new(SystemRandom),
-            catalog: Arc::new(spec::catalog::Empty),
-        };
-        let hub = Hub::open(parts).await.expect("a hub");
+        let stage = Stage::new();
+        let store = Arc::new(stage.store());
+        let hub = stage.hub(Arc::clone(&store) as Arc<dyn Store>, Vec::new()).await;
+        let clock = Arc::clone(&stage.clock);
         let world = Self { hub, store, clock };
         for name in ["clinic-1", "clinic-2"] {
-            let doc = SiteDoc { key: Some(key().public().pin()), ..SiteDoc::default() };
+            let doc = SiteDoc { key: Some(pin()), ..SiteDoc::default() };
             world.put(vec![Op::SitePut { site: site(name), record: doc.encode().into() }]).await;
         }
         world
@@ -155,7 +123,7 @@ impl World {
 
 /// Mutation: forget a request of which one order is not over, go by the site's clock, or leave the request when
 /// its orders are gone.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_request_goes_when_the_last_of_its_orders_is_long_over() {
     let world = World::new().await;
     let request = world.hub.new_request();

@@ -32,6 +32,7 @@ async fn a_slow_store_slows_starts_and_nothing_else() {
             waiting.send_modify(|commits| *commits += 1);
             passes.acquire().await.expect("never closed").forget();
             waiting.send_modify(|commits| *commits -= 1);
+            Ok(())
         }
         .boxed()
     });

@@ -4,7 +4,7 @@
 //! key: neighbours behind one address do not pay for each other.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity::Pin;
@@ -19,8 +19,8 @@ const FAILURES_MAX: u32 = 30;
 /// After so long there is another one.
 const FAILURE_EVERY: Duration = Duration::from_secs(10);
 
-/// Sources whose failures are known, each with some hundred bytes. Those that come when there are so many
-/// share what one source has.
+/// Sources whose failures are known, each with some hundred bytes, and as many keys. Those that come when there
+/// are so many share what one has.
 const SOURCES_MAX: usize = 10_000;
 
 /// Whom an attempt is counted for.
@@ -28,24 +28,27 @@ const SOURCES_MAX: usize = 10_000;
 pub(crate) enum Who {
     At(Source),
     With(Pin),
-    /// Those for whom there is no room.
-    Others,
+}
+
+/// Anybody can come from ten thousand places, and only who has joined with a certificate: so the ones take no
+/// room from the others.
+#[derive(Default)]
+pub(crate) struct Attempts {
+    at: Mutex<Table>,
+    with: Mutex<Table>,
 }
 
 #[derive(Default)]
-pub(crate) struct Attempts(Mutex<Table>);
-
-#[derive(Default)]
 struct Table {
-    /// When each has all its attempts again.
-    whole_at: HashMap<Who, Instant>,
+    /// When each has all its attempts again; nobody stands for those for whom there is no room.
+    whole_at: HashMap<Option<Who>, Instant>,
     swept_at: Option<Instant>,
 }
 
 impl Attempts {
     /// Takes one attempt, or says after how long there is one.
     pub(crate) fn take(&self, who: Who, now: Instant) -> Result<(), Duration> {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table(who);
         let who = table.place(who, now);
         let whole_at = table.whole_at.get(&who).map_or(now, |at| (*at).max(now)) + FAILURE_EVERY;
         let wait = whole_at.duration_since(now).saturating_sub(FAILURE_EVERY * FAILURES_MAX);
@@ -58,16 +61,25 @@ impl Attempts {
 
     /// It has not failed.
     pub(crate) fn give_back(&self, who: Who) {
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let who = if table.whole_at.contains_key(&who) { who } else { Who::Others };
+        let mut table = self.table(who);
+        let who = Some(who).filter(|who| table.whole_at.contains_key(&Some(*who)));
         if let Some(whole_at) = table.whole_at.get_mut(&who) {
             *whole_at -= FAILURE_EVERY;
         }
     }
+
+    fn table(&self, who: Who) -> MutexGuard<'_, Table> {
+        let table = match who {
+            Who::At(_) => &self.at,
+            Who::With(_) => &self.with,
+        };
+        table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Table {
-    fn place(&mut self, who: Who, now: Instant) -> Who {
+    fn place(&mut self, who: Who, now: Instant) -> Option<Who> {
+        let who = Some(who);
         if self.whole_at.len() < SOURCES_MAX || self.whole_at.contains_key(&who) {
             return who;
         }
@@ -76,7 +88,7 @@ impl Table {
             self.swept_at = Some(now);
             self.whole_at.retain(|_, whole_at| *whole_at > now);
         }
-        if self.whole_at.len() < SOURCES_MAX { who } else { Who::Others }
+        if self.whole_at.len() < SOURCES_MAX { who } else { None }
     }
 }
 
@@ -108,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Mutation: keep every source for ever, or none of those that are there.
+    /// Mutation: keep every source for ever, or none of those that are there; count sites among strangers.
     #[test]
     fn the_table_is_bounded_and_whoever_has_all_attempts_again_goes() {
         let (attempts, began) = (Attempts::default(), Instant::now());
@@ -121,9 +133,16 @@ mod tests {
         }
         attempts.take(at(sources + FAILURES_MAX), began).expect_err("all of it is taken");
         attempts.take(at(0), began).expect("one that is known has its own");
-        assert_eq!(attempts.0.lock().expect("whole").whole_at.len(), SOURCES_MAX + 1);
+        assert_eq!(attempts.at.lock().expect("whole").whole_at.len(), SOURCES_MAX + 1);
+        // Strangers take no room from sites.
+        let pins = [(); 2].map(|()| identity::Key::generate().expect("a key").public().pin());
+        for pin in pins {
+            for _ in 0..FAILURES_MAX {
+                attempts.take(Who::With(pin), began).expect("its own");
+            }
+        }
         let later = began + FAILURE_EVERY;
         attempts.take(at(sources + FAILURES_MAX), later).expect("room again");
-        assert!(attempts.0.lock().expect("whole").whole_at.len() < 10);
+        assert!(attempts.at.lock().expect("whole").whole_at.len() < 10);
     }
 }

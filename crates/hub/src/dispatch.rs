@@ -197,14 +197,24 @@ fn news(
     answer: Answer,
     key: &[u8],
 ) -> Following {
-    let news = News { dispatch, site: site.clone(), answer };
-    Following {
-        to: to.clone(),
-        order: dispatch.order(&[b"news", to.as_str().as_bytes(), site.as_str().as_bytes(), key]),
-        until: hub.now().plus(ORDER_LIFE_MAX),
-        by: of_the_hub(),
-        act: Act::News(Box::new(news)),
+    let order = dispatch.order(&[b"news", to.as_str().as_bytes(), site.as_str().as_bytes(), key]);
+    let (to, until) = (to.clone(), hub.now().plus(ORDER_LIFE_MAX));
+    let of = |answer| {
+        let news = News { dispatch, site: site.clone(), answer };
+        let act = Act::News(Box::new(news));
+        Following { to: to.clone(), order, until, by: of_the_hub(), act }
+    };
+    fitting(answer, of)
+}
+
+/// What follows from an answer, as far as an order holds it: a site of ours gives out less, and one that was
+/// taken over would break the line of whoever has asked.
+fn fitting(answer: Answer, of: impl Fn(Answer) -> Following) -> Following {
+    let whole = of(answer.clone());
+    if whole.body().len() <= ORDER_BYTES_MAX {
+        return whole;
     }
+    of(Answer { output: None, code: Some("output-too-large".to_owned()), ..answer })
 }
 
 type Proof = (SiteKey, Vec<String>);
@@ -422,6 +432,31 @@ mod tests {
         assert_eq!(sizes(large(1)), [1]);
         assert_eq!(sizes(large(5)), [2, 2, 1]);
         assert_eq!(sizes(vec![found("a", ORDER_BYTES_MAX), found("b", 1)]), [1, 1]);
+    }
+
+    /// Mutation: hand on whatever a site has answered, or nothing of it.
+    #[test]
+    fn an_answer_that_no_order_holds_comes_without_its_output() {
+        let at = Timestamp::from_millis(1);
+        let site = SiteName::parse("plant-1").expect("a name");
+        let dispatch = DispatchId::of(base::RunId::from_uuid(uuid::Uuid::from_u128(7)), "key-0");
+        let news = |bytes: usize| {
+            let output = Some(serde_json::Value::from("x".repeat(bytes)));
+            let answer = Answer { output, ..Answer::new(AnswerState::Completed, None, at) };
+            let following = fitting(answer, |answer| Following {
+                to: site.clone(),
+                order: dispatch.order(&[]),
+                until: at,
+                by: of_the_hub(),
+                act: Act::News(Box::new(News { dispatch, site: site.clone(), answer })),
+            });
+            assert!(following.body().len() <= ORDER_BYTES_MAX);
+            let Act::News(news) = following.act else { panic!("news") };
+            (news.answer.state, news.answer.code, news.answer.output.is_some())
+        };
+        assert_eq!(news(24 * 1024), (AnswerState::Completed, None, true));
+        let code = Some("output-too-large".to_owned());
+        assert_eq!(news(ORDER_BYTES_MAX), (AnswerState::Completed, code, false));
     }
 
     /// Mutation: let somebody ask who has no tag, another value of it, or is no member any more.

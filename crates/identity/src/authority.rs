@@ -89,7 +89,8 @@ impl Root {
         Authority::read(domain.clone(), &certificate, key, self.pem())
     }
 
-    /// The same for a key that is elsewhere: PEM.
+    /// The same for a key that is elsewhere: PEM. It begins with the root, and not now: where a clock is ahead
+    /// that is set right later, nobody waits until then for it to begin.
     pub fn certify(
         &self,
         domain: &Domain,
@@ -97,7 +98,8 @@ impl Root {
         now: Timestamp,
     ) -> Result<String, IdentityError> {
         let name = format!("Isonomy hub of {domain}, {}", key.pin());
-        let params = authority(&name, 0, now, AUTHORITY_LIFE)?;
+        let mut params = authority(&name, 0, now, AUTHORITY_LIFE)?;
+        params.not_before = time(not_before(&self.certificate.der)?)?;
         Ok(params.signed_by(&key.info()?, &self.issuer).map_err(issue)?.pem())
     }
 }
@@ -144,7 +146,7 @@ impl Authority {
         public_key(&self.root.der).map(|key| key.pin())
     }
 
-    /// Since when it may sign: nothing of it is from before.
+    /// Since when it may sign, and so since when there is the fleet: nothing of it is from before.
     pub fn not_before(&self) -> Result<Timestamp, IdentityError> {
         not_before(&self.certificate.der)
     }
@@ -257,4 +259,25 @@ fn read(certificate: &str, key: Key) -> Result<(Issuer<'static, KeyPair>, Issued
     }
     let issuer = Issuer::from_ca_cert_der(&certificate.der, key.0).map_err(issue)?;
     Ok((issuer, certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{Clock as _, SystemClock};
+
+    use super::*;
+
+    /// Mutation: have an authority begin when the clock says it is made.
+    #[test]
+    fn an_authority_that_was_made_while_the_clock_was_ahead_is_good_at_once() {
+        let (now, domain) = (SystemClock.now(), Domain::parse("acme").expect("a name"));
+        let key = || Key::generate().expect("a key");
+        let root = Root::create(&domain, key(), now).expect("a root");
+        let year = Duration::from_secs(365 * DAY);
+        let authority = root.authority(&domain, key(), now.plus(year)).expect("an authority");
+        let read = crate::authority_read(authority.pem()).expect("ours");
+        assert!((read.not_before..=read.not_after).contains(&now), "{read:?}");
+        assert_eq!(authority.not_before(), not_before(&root.certificate.der));
+        assert!(read.not_after > now.plus(year).plus(year));
+    }
 }

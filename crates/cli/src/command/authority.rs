@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-use base::Clock as _;
-use base::{SystemClock, Timestamp};
+use base::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use identity::{Domain, Key, PublicKey, Root, file_read};
@@ -17,7 +16,6 @@ use crate::confirm::agreed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::when;
 
 pub async fn authority(global: &Global, args: AuthorityArgs) -> Outcome {
     match args.command.unwrap_or(AuthorityCommand::Show(args.output)) {
@@ -29,18 +27,17 @@ pub async fn authority(global: &Global, args: AuthorityArgs) -> Outcome {
 
 async fn show(global: &Global, args: OutputArgs) -> Outcome {
     let view = hub_api(global)?.authority_show().await?;
-    output::show(args.output, &view, || text(&view, SystemClock.now()))?;
+    output::show(args.output, &view, || text(&view))?;
     Ok(Exit::Ok)
 }
 
-fn text(view: &AuthoritiesView, now: Timestamp) -> String {
+fn text(view: &AuthoritiesView) -> String {
     let rows = view.items.iter().map(|it| {
-        let AuthorityView { state, key, not_before, not_after, until } = it;
+        let AuthorityView { state, key, not_before: _, not_after, until } = it;
         let until = until.clone().unwrap_or_default();
-        let age = when::age(not_before, now);
-        vec![state.name().to_owned(), key.clone(), age, not_after.clone(), until]
+        vec![state.name().to_owned(), key.clone(), not_after.clone(), until]
     });
-    let table = output::table(&["state", "key", "age", "ends", "believed until"], rows);
+    let table = output::table(&["state", "key", "ends", "believed until"], rows);
     output::harmless(&format!("root of {}  {}\n\n{table}", view.domain, view.root))
 }
 
@@ -63,7 +60,7 @@ async fn rotate(global: &Global, args: args::AuthorityRotate) -> Outcome {
     let certificate = root.certify(&domain, &key, now);
     let certificate = certificate.map_err(|error| Failure::internal(error.to_string()))?;
     let view = api.authority_rotate(&AuthorityRotate { certificate, reason }).await?;
-    output::show(output.output, &view, || text(&view, SystemClock.now()))?;
+    output::show(output.output, &view, || text(&view))?;
     output::say(&format!(
         "a new authority signs; sites that come with what the one before has signed are taken until {}",
         next.until

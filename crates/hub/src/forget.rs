@@ -1,4 +1,5 @@
-//! Forgetting: requests and their orders go when all of them have been over for long enough.
+//! Forgetting: requests and their orders go when all of them have been over for long enough, and each order by
+//! which a site has another one work for itself.
 //!
 //! A reconciler: it looks at what was asked for, in small steps with a rest after each. What sites have sent,
 //! receipts and outcomes, stays as it came.
@@ -9,6 +10,7 @@ use base::{Duration, RequestId, Timestamp};
 use server::Refusal;
 use store::{Op, OrderRow, Preconditions, ResourceKind};
 use wire::OrderState;
+use wire::order::Order;
 
 use crate::Hub;
 use crate::order::Presences;
@@ -21,7 +23,7 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Between two looks: an order that stays an hour longer hurts nobody.
 const LOOK_EVERY: Pause = Pause::from_secs(3600);
 
-/// Requests that are read at once.
+/// Requests, or orders of none, that are read at once.
 const PAGE: u32 = 100;
 
 /// Orders that are forgotten in one step: a few milliseconds of the writer's time.
@@ -44,6 +46,46 @@ pub(crate) async fn keep(hub: &Hub) {
 impl Hub {
     /// Forgets all that is due, and gives the number of orders.
     async fn orders_forget(&self) -> Result<usize, Refusal> {
+        Ok(self.asked_forget().await? + self.unasked_forget().await?)
+    }
+
+    /// Orders by which sites have each other work: there is no request that they go with.
+    async fn unasked_forget(&self) -> Result<usize, Refusal> {
+        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
+        let until = Timestamp::from_millis(self.now().as_millis().saturating_sub(kept_ms));
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = self.0.store.order_unasked(until, after.take(), PAGE).await?;
+            let mut seen = Presences::new();
+            let mut ops = Vec::new();
+            for row in &page {
+                // One that this version cannot read is not its to forget.
+                let Ok(order) = Order::decode(&row.body) else { continue };
+                let over = match order.act.run(&row.site) {
+                    Some(_) => {
+                        let (view, heard_at) = self.order_heard(row, &mut seen).await?;
+                        over_since(row, view.state, heard_at)
+                    }
+                    // Word of other sites: when its time is over, nobody waits for it any more.
+                    None => Some(row.until),
+                };
+                if over.is_some_and(|over| is_past(over, self.now())) {
+                    ops.push(Op::OrderForget { order: row.order });
+                }
+            }
+            if !ops.is_empty() {
+                count += ops.len();
+                self.0.store.commit(ops, Preconditions::none()).await?;
+            }
+            if page.len() < PAGE as usize {
+                return Ok(count);
+            }
+            after = page.last().map(|row| (row.until, row.position));
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    async fn asked_forget(&self) -> Result<usize, Refusal> {
         let (mut count, mut after) = (0, None);
         loop {
             let kind = ResourceKind::Request;

@@ -502,6 +502,17 @@ impl LinkStore for SqliteStore {
     fn order_past(&self, until: Timestamp, limit: u32) -> Answer<'_, Vec<OrderId>> {
         self.ask("list orders of the past", move |db| link::order_past(db, until, limit))
     }
+
+    fn order_unasked(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<OrderRow>> {
+        self.ask("list orders without a request", move |db| {
+            link::order_unasked(db, until, after, limit)
+        })
+    }
 }
 
 impl FleetStore for SqliteStore {

@@ -242,3 +242,14 @@ pub(crate) fn order_past(
     let mut query = db.prepare_cached(include_str!("sql/order_past.sql"))?;
     query.query_map(params![until.as_millis(), limit], |row| order(row, 0))?.collect()
 }
+
+pub(crate) fn order_unasked(
+    db: &Connection,
+    until: Timestamp,
+    after: Option<(Timestamp, u64)>,
+    limit: u32,
+) -> rusqlite::Result<Vec<OrderRow>> {
+    let mut query = db.prepare_cached(include_str!("sql/order_unasked.sql"))?;
+    let (time, position) = after.map_or((i64::MIN, 0), |(at, it)| (at.as_millis(), int(it)));
+    query.query_map(params![until.as_millis(), time, position, limit], order_row)?.collect()
+}

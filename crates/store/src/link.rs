@@ -89,4 +89,11 @@ pub trait LinkStore {
     fn order_open(&self, site: SiteName, after: u64, limit: u32) -> Answer<'_, Vec<OrderRow>>;
     /// Those whose time is over by `until`, that are closed and of which no receipt is kept here.
     fn order_past(&self, until: Timestamp, limit: u32) -> Answer<'_, Vec<OrderId>>;
+    /// Those of no request whose time is over by `until`, by that time and position, after `after`.
+    fn order_unasked(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<OrderRow>>;
 }

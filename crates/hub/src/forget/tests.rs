@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use base::outcome::Counts;
 use base::stream::Stream;
 use base::value::Json;
-use base::{By, Clock as _, Namespace, Outcome, RunState};
+use base::{By, Clock as _, DispatchId, Namespace, OrderId, Outcome, RunState};
 use link::hub::outcome_key;
 use server::Roles;
 use store::memory::MemoryStore;
-use store::{EntryRow, FleetStore as _, OrdersOf, Store};
-use wire::order::{Receipt, ReceiptState};
+use store::{EntryRow, FleetStore as _, LinkStore as _, OrdersOf, Store};
+use wire::dispatch::{Answer, AnswerState, Dispatched, News, SiteKey};
+use wire::order::{Act, Receipt, ReceiptState};
 use wire::{OrderState, ProblemCode, Role, RunStart};
 
 use super::*;
@@ -95,7 +96,10 @@ impl World {
     }
 
     async fn ended(&self, row: &OrderRow) {
-        let run = run_of(row.order);
+        self.ended_as(row, run_of(row.order)).await;
+    }
+
+    async fn ended_as(&self, row: &OrderRow, run: base::RunId) {
         let outcome = Outcome {
             run,
             number: 1,
@@ -158,6 +162,48 @@ async fn what_nobody_has_answered_goes_after_its_time() {
     // The hub's time goes on while the machine's stands still here.
     world.pass(3600 * 1000 + 60_000);
     assert_eq!(world.forget().await, 2);
+}
+
+/// As the hub gives it to a site that has others work, or works for one.
+fn unasked(n: u128, until: Timestamp, act: Act) -> OrderRow {
+    let by = By { actor: "hub".to_owned(), reason: None };
+    let body = Order { until, by, act }.encode().into();
+    let order = OrderId::from_uuid(uuid::Uuid::from_u128(n));
+    let (site, at) = (site("clinic-1"), until);
+    OrderRow { position: 0, order, site, at, until, request: None, body, closed_at: None }
+}
+
+/// Mutation: leave what no request has given, forget it before thirty days, or while its run goes on.
+#[tokio::test(start_paused = true)]
+async fn what_sites_ask_of_each_other_goes_when_it_is_long_over() {
+    let world = World::new().await;
+    let until = world.clock.now().plus(Duration::from_secs(3600));
+    let dispatch = DispatchId::of(base::RunId::from_uuid(uuid::Uuid::from_u128(7)), "key-0");
+    let answer = Answer::new(AnswerState::Taken, None, until);
+    let news = Act::News(Box::new(News { dispatch, site: site("clinic-2"), answer }));
+    let key = SiteKey { key: String::new(), signature: String::new(), certificate: String::new() };
+    let work = Act::Dispatched(Box::new(Dispatched {
+        dispatch,
+        from: site("clinic-2"),
+        key,
+        chain: Vec::new(),
+        namespace: Namespace::parse("default").expect("a name"),
+        workflow: base::WorkflowName::parse("screen").expect("a name"),
+        sealed: serde_json::Value::Null,
+    }));
+    let run = work.run(&site("clinic-1")).expect("a run");
+    let rows = [unasked(1, until, news), unasked(2, until, work)];
+    world.put(rows.iter().cloned().map(Op::OrderPut).collect()).await;
+    world.judged(&rows[1], ReceiptState::Taken).await;
+    world.pass(30 * DAY + 3600 * 1000);
+    assert_eq!(world.forget().await, 0, "over for thirty days, not longer");
+    world.pass(1);
+    assert_eq!(world.forget().await, 1);
+    let left = world.store.order_get(rows[1].order).await.expect("reads");
+    assert!(left.is_some(), "its run goes on");
+    world.ended_as(&rows[1], run).await;
+    world.pass(30 * DAY + 1);
+    assert_eq!(world.forget().await, 1);
 }
 
 /// Mutation: leave the orders of a revoked site open, or those of another one not.

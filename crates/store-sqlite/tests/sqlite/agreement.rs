@@ -212,6 +212,7 @@ async fn told(store: &dyn Store) -> String {
     }
     say(format!("{:?}", store.receipt_list(0, 99).await.expect("reads")));
     say(format!("{:?}", store.order_past(at(6), 9).await.expect("reads")));
+    say(format!("{:?}", store.order_unasked(at(6), None, 9).await.expect("reads")));
     for of in [OrdersOf::All, OrdersOf::Site(site(SITES[0])), OrdersOf::Request(request_id(0))] {
         let found = store.order_list(of, None, 9).await.expect("reads");
         say(format!("{:?}", found.iter().map(|row| row.order).collect::<Vec<_>>()));

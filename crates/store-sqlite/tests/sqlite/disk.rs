@@ -99,8 +99,10 @@ async fn on_a_full_disk_runs_can_still_end_and_room_heals_it() {
     };
     fill("filler");
     let store = open(&disk.0.join("data"));
-    // The index of a long log may have been cut at the start.
-    fill("rest");
+    // The index of a long log may have been cut at the start; what was the ballast's stays free.
+    if ballast.exists() {
+        fill("rest");
+    }
     let journal = store.journal_read(run_id(1), Sequence::ZERO, u32::MAX).await.expect("reads");
     assert_eq!(journal.len() as u64, last + 1, "nothing that was acknowledged is lost");
     let again = store.commit(vec![append(run_id(2), 2)], Preconditions::none()).await;

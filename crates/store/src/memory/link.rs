@@ -226,6 +226,22 @@ impl LinkStore for MemoryStore {
             page(past.into_iter().map(|row| row.order), limit)
         })
     }
+
+    fn order_unasked(
+        &self,
+        until: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<OrderRow>> {
+        self.ask(|kept| {
+            let place = |row: &OrderRow| (row.until, row.position);
+            let unasked = kept.orders.iter().filter(|row| row.request.is_none());
+            let unasked = unasked.filter(|row| row.until <= until);
+            let mut unasked: Vec<_> = unasked.filter(|row| Some(place(row)) > after).collect();
+            unasked.sort_by_key(|row| place(row));
+            page(unasked.into_iter().cloned(), limit)
+        })
+    }
 }
 
 impl FleetStore for MemoryStore {

@@ -230,3 +230,21 @@ pub async fn an_order_of_the_past_waits_for_its_receipt_to_go(store: &dyn Store)
     assert_eq!(past(9, 9).await.len(), 2);
     assert_eq!(past(8, 9).await, [order_id(2)]);
 }
+
+/// Mutation: list one that a request has given, one whose time is not over, or one at the edge of a page twice.
+pub async fn orders_of_no_request_are_listed_by_their_time(store: &dyn Store) {
+    for (n, until) in [(1, 9), (2, 5), (3, 5), (4, 20), (5, 5), (7, 21)] {
+        put(store, vec![Op::OrderPut(order(n, "plant-1", until))]).await;
+    }
+    put(store, vec![Op::OrderJudge { order: order_id(5), at: at(3) }]).await;
+    let unasked = async |until, after, limit| {
+        let found = store.order_unasked(at(until), after, limit).await.expect("reads");
+        found.into_iter().map(|row| (row.order, (row.until, row.position))).collect::<Vec<_>>()
+    };
+    let all = unasked(20, None, 9).await;
+    assert_eq!(all.iter().map(|row| row.0).collect::<Vec<_>>(), [3, 5, 1].map(order_id));
+    assert_eq!(unasked(21, None, 9).await.len(), 4);
+    assert_eq!(unasked(8, None, 9).await, all[..2]);
+    assert_eq!(unasked(20, Some(all[0].1), 9).await, all[1..]);
+    assert_eq!(unasked(20, Some(all[0].1), 1).await, all[1..2]);
+}

@@ -73,6 +73,7 @@ macro_rules! suite_cases {
             link::open_orders_are_those_of_a_site,
             link::orders_are_listed_newest_first_by_site_and_request,
             link::an_order_of_the_past_waits_for_its_receipt_to_go,
+            link::orders_of_no_request_are_listed_by_their_time,
             log::a_log_is_read_in_order_and_in_pages,
             log::the_middle_of_a_log_is_trimmed,
             log::the_oldest_pieces_go_first,

@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod secret;
 pub mod state;
 pub mod stream;
+pub mod tag;
 pub mod time;
 pub mod value;
 
@@ -30,5 +31,6 @@ pub use name::{
 pub use outcome::Outcome;
 pub use secret::{SecretName, SecretVersion};
 pub use state::{RunState, RunStateError};
+pub use tag::tags_wrong;
 pub use time::{Duration, Timestamp};
 pub use value::Value;

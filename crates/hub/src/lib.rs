@@ -36,7 +36,7 @@ pub use door::{Door, listen};
 pub use folder::{FOLDER_FILES, HubFolder, HubFolderError};
 pub use join::{JoinRefusal, Joined, TokenOrder};
 pub use server::{KeysError, Refusal, ServeError};
-pub use site::{SiteDoc, tags_wrong};
+pub use site::SiteDoc;
 
 use std::sync::Arc;
 

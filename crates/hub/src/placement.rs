@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use base::{Namespace, SiteName, Timestamp, WorkflowName, document};
+use base::{Namespace, SiteName, Timestamp, WorkflowName, document, tags_wrong};
 use serde::{Deserialize, Serialize};
 use server::Refusal;
 use store::{ResourceKind, ResourceRow};
 use wire::{Finding, PlacementSites, PlacementView, ProblemCode};
 
-use crate::site::{SiteDoc, tags_wrong};
+use crate::site::SiteDoc;
 
 /// Workflows of one placement, and sites by name: nobody reads a longer list.
 const LIST_MAX: usize = 1_000;

@@ -207,7 +207,7 @@ pub(crate) fn sites(
 ) -> Result<Sites, Refusal> {
     match (names.is_empty(), tags.is_empty(), all) {
         (true, true, true) => Ok(Sites::All),
-        (true, false, false) => match crate::site::tags_wrong(&tags) {
+        (true, false, false) => match base::tags_wrong(&tags) {
             Some(what) => Err(Refusal::parameter("where", what)),
             None => Ok(Sites::Where(tags)),
         },

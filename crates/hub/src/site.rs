@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base::{DocumentError, SiteName, Timestamp, Unreadable, document};
+use base::{DocumentError, SiteName, Timestamp, Unreadable, document, tags_wrong};
 use identity::{Pin, SealingWord};
 use serde::{Deserialize, Serialize};
 use store::{SiteRow, Store};
@@ -11,27 +11,6 @@ use crate::desk::DeskError;
 
 const SITE_TYPE: &str = "isonomy.site";
 const SITE_VERSION: u32 = 1;
-
-/// Marks of one site.
-const TAGS_MAX: usize = 64;
-
-/// The longest key or value of a mark: as long as a name.
-const TAG_BYTES_MAX: usize = 63;
-
-/// Why these cannot be marks of a site.
-#[must_use]
-pub fn tags_wrong(tags: &BTreeMap<String, String>) -> Option<String> {
-    let is_plain = |text: &str| {
-        (1..=TAG_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    let is_right = tags.iter().all(|(key, value)| is_plain(key) && is_plain(value));
-    (tags.len() > TAGS_MAX || !is_right).then(|| {
-        format!(
-            "at most {TAGS_MAX}, with keys and values of 1 to {TAG_BYTES_MAX} printable characters without spaces"
-        )
-    })
-}
 
 /// Keys that were a site's once, kept for each site: one that nobody can use any more goes first.
 const VOID_MAX: usize = 16;

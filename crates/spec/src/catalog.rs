@@ -54,6 +54,9 @@ pub struct Manifest {
     pub input: Option<Value>,
     /// JSON Schema of the result.
     pub output: Option<Value>,
+    /// Arguments that leave the site in clear: they stand in the document as they are. Where there are any,
+    /// the function takes no secrets.
+    pub fixed: Arc<[Arc<str>]>,
     pub summary: String,
 }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use base::{
-    DatasetName, DispatchId, Namespace, OrderId, RunId, SiteName, Timestamp, WorkflowName, document,
+    DatasetName, DispatchId, Namespace, OrderId, RunId, SiteName, Timestamp, WorkflowName,
+    document, tags_wrong,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -222,7 +223,10 @@ impl Entry {
             document::read_closed(bytes, ENTRY_TYPE, ENTRY_VERSION).map_err(|_| EntryUnreadable)?;
         let is_read = match &entry.say {
             Say::Find { sites: Meant::Names(names), .. } => names.len() <= SITES_MAX,
-            Say::Find { .. } | Say::Ask { .. } => true,
+            Say::Find { sites: Meant::Where(tags), .. } => {
+                !tags.is_empty() && tags_wrong(tags).is_none()
+            }
+            Say::Find { sites: Meant::Dataset(_) | Meant::All, .. } | Say::Ask { .. } => true,
             Say::Answer { answer, .. } => answer.code.as_deref().is_none_or(is_code),
         };
         is_read.then_some(entry).ok_or(EntryUnreadable)
@@ -336,7 +340,7 @@ mod tests {
         Entry { dispatch: dispatch(), say: Say::Answer { of: site("plant-1"), answer } }
     }
 
-    /// Mutation: take a field that is not on the list, free text as a code, or names without end.
+    /// Mutation: take a field that is not on the list, free text as a code or a tag, or names without end.
     #[test]
     fn an_entry_is_a_closed_struct() {
         let refused = answer(AnswerState::Refused, Some("refused-by-owner"));
@@ -353,14 +357,20 @@ mod tests {
             assert_ne!(wrong, text);
             assert_eq!(Entry::decode(wrong.as_bytes()), Err(EntryUnreadable), "{wrong}");
         }
-        let find = |count| {
-            let sites = Meant::Names((0..count).map(|n| site(&format!("s{n}"))).collect());
+        let is_read = |sites| {
             let namespace = Namespace::parse("default").expect("a name");
             let workflow = WorkflowName::parse("screen").expect("a name");
-            Entry { dispatch: dispatch(), say: Say::Find { namespace, workflow, sites } }.encode()
+            let say = Say::Find { namespace, workflow, sites };
+            Entry::decode(&Entry { dispatch: dispatch(), say }.encode()).is_ok()
         };
-        assert!(Entry::decode(&find(SITES_MAX)).is_ok());
-        assert!(Entry::decode(&find(SITES_MAX + 1)).is_err());
+        let names = |count| Meant::Names((0..count).map(|n| site(&format!("s{n}"))).collect());
+        assert!(is_read(names(SITES_MAX)));
+        assert!(!is_read(names(SITES_MAX + 1)));
+        let tagged = |value: &str| Meant::Where([("region".to_owned(), value.to_owned())].into());
+        assert!(is_read(tagged("eu")));
+        for wrong in [tagged("Ada Lovelace"), tagged(&"x".repeat(64)), Meant::Where([].into())] {
+            assert!(!is_read(wrong.clone()), "{wrong:?}");
+        }
     }
 
     /// Mutation: give two entries one key, or one entry two.

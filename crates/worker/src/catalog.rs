@@ -26,6 +26,9 @@ pub struct FunctionManifest {
     pub input: Json,
     /// JSON Schema of the result.
     pub output: Json,
+    /// Arguments that leave the site in clear: no expression is taken in them, and no secret in any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<String>,
     pub capabilities: Capabilities,
 }
 
@@ -152,6 +155,7 @@ fn entry(implementation: &'static dyn Function) -> (FunctionRef, Entry) {
         digest,
         input: Some(manifest.input.0),
         output: Some(manifest.output.0),
+        fixed: manifest.fixed.into_iter().map(Into::into).collect(),
         summary: manifest.summary,
     };
     (reference, Entry { manifest, implementation, granted: Arc::new(granted), input })

@@ -2,9 +2,9 @@
 //! is, and what comes back is masked before anybody can write it down.
 
 use base::value::{as_str, get, object, parse};
-use base::{Fault, Value};
+use base::{ErrorType, Fault, Value};
 use engine::effect::{Action, Certainty, Perform, Performed};
-use engine::sealed::{Keys, Sealed};
+use engine::sealed::{Keys, Sealed, SealedCall};
 
 use crate::authentication::{Asking, Session};
 use crate::http::{self, Identity};
@@ -36,6 +36,13 @@ async fn open(
     place: Option<Place>,
     mask: &mut Mask,
 ) -> Performed {
+    if let SealedCall::Function { function } = &sealed.call
+        && worker.sends(function)
+    {
+        // No document says so; what is sealed and for others is not opened, whoever asks.
+        let detail = format!("`{}` takes no secrets: they do not leave their site", function.name);
+        return Performed::fault(Fault::new(ErrorType::Authorization, detail), Certainty::Definite);
+    }
     let secrets = match secrets(worker, effect, sealed, mask).await {
         Ok(secrets) => secrets,
         Err(fault) => return untouched(fault),

@@ -158,6 +158,11 @@ impl Worker {
         async move { finish(permit.into_ruling(), work.await) }.boxed()
     }
 
+    /// Whether the function hands its arguments to other sites.
+    pub(crate) fn sends(&self, function: &FunctionRef) -> bool {
+        self.catalog.find(function).is_some_and(|found| found.granted.may_dispatch())
+    }
+
     pub(crate) async fn process(
         &self,
         effect: &Perform,

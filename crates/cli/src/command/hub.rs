@@ -204,7 +204,7 @@ fn sites(text: &str) -> Result<Vec<(SiteName, Tags)>, String> {
         let others =
             head.iter().zip(&row).filter(|(column, value)| *column != "site" && !value.is_empty());
         let tags: Tags = others.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        if let Some(wrong) = hub::tags_wrong(&tags) {
+        if let Some(wrong) = base::tags_wrong(&tags) {
             return Err(format!("line {line}: the tags of {site}: {wrong}"));
         }
         sites.push((site, tags));

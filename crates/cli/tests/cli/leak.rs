@@ -33,6 +33,7 @@ const PLANTED: &[&str] = &[
     "canary-of-an-owner-7316",
     "canary-of-an-answer-7317",
     "canary-of-a-call-7318",
+    "canary-of-an-argument-7320",
 ];
 
 /// Of a secret: nowhere but with its provider.
@@ -169,9 +170,29 @@ fn nothing_that_is_planted_at_a_site_leaves_it_without_permission() {
         json!({ "workflow": "gives", "sites": { "names": ["clinic-1"] }, "input": { "x": ASKED } });
     let asks = json!({ "call": "dispatch:1.0.0@default", "with": with });
     home.write("asks.yaml", &document("asks", &format!("  - all: {asks}\n")));
+    // What a run has read is no word for the hub: not even where nobody may ask.
+    for sites in [
+        json!({ "where": { "patient": "${ .who }" } }),
+        json!({ "names": ["${ .who }"] }),
+        json!({ "dataset": "${ .who }" }),
+    ] {
+        let asks = json!({ "call": "dispatch:1.0.0@default", "with": { "workflow": "gives", "sites": sites } });
+        let asks = format!("  - all: {asks}\n");
+        let who = ["-i", "who=canary-of-an-argument-7320"];
+        let refused = fleet.run("clear", &asks, &who).ends_with(2);
+        assert!(refused.stderr.contains("WF-033"), "{refused:?}");
+    }
+    let sealed = json!({ "workflow": "gives", "sites": { "all": true }, "input": { "x": "${ $secrets.key }" } });
+    let sealed = json!({ "call": "dispatch:1.0.0@default", "with": sealed });
+    let refused = fleet.run("sealed", &format!("  - all: {sealed}\n"), &[]).ends_with(2);
+    assert!(refused.stderr.contains("WF-055"), "{refused:?}");
+    // The argument is at the site all the same.
+    fleet
+        .run("kept", "  - x: { set: { y: 1 } }\n", &["-i", "who=canary-of-an-argument-7320"])
+        .ends_with(0);
     let result = home.run(&["run", "asks.yaml", "--server", "desk"]).ends_with(0).json();
     assert_eq!(result["sites"][0]["output"]["found"], GIVEN, "{result}");
-    parties::until(home, "clinic-1", |shown| shown["taken"]["outcome"] == 6);
+    parties::until(home, "clinic-1", |shown| shown["taken"]["outcome"] == 7);
     parties::until(home, "desk", |shown| shown["taken"]["outcome"] == 1);
 
     // All that anybody sees who may look at the hub, and at the figures of the site.

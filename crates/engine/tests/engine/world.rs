@@ -199,6 +199,7 @@ impl Catalog for Echo {
             digest: Digest::of(b"echo"),
             input: None,
             output: None,
+            fixed: [].into(),
             summary: String::new(),
         })
     }

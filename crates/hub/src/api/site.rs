@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use base::SiteName;
+use base::{SiteName, tags_wrong};
 use http::request::Parts;
 use server::{Body, Caller, PageQuery, Path, Query, Refusal, finished};
 use wire::{Page, Problem, Role, SiteAdopt, SiteCordon, SiteRevoke, SiteTag, SiteView};
 
 use crate::Hub;
-use crate::site::tags_wrong;
 
 /// As many marks as a site may have, and a reason.
 const CHANGE_BYTES_MAX: usize = 64 * 1024;

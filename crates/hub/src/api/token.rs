@@ -2,12 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use base::{By, Duration, SiteName};
+use base::{By, Duration, SiteName, tags_wrong};
 use http::StatusCode;
 use server::{Body, Caller, Refusal, finished};
 use wire::{Problem, TokenCreate, TokenCreated};
 
-use crate::site::tags_wrong;
 use crate::{Hub, TokenOrder};
 
 /// A name, some tags, some addresses.

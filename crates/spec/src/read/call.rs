@@ -1,6 +1,7 @@
 //! Calls: HTTP, and functions of the default catalog.
 
 use base::name::FunctionRef;
+use base::value::get;
 
 use crate::catalog::{DEFAULT, Manifest};
 use crate::code::Code;
@@ -193,21 +194,56 @@ impl<'a> Reader<'a> {
         with: Option<Item<'a>>,
         around: &Around,
     ) -> Option<FunctionCall> {
+        let found = self.resolve(item, name);
+        let fixed = found.as_ref().map(|(_, manifest)| manifest.fixed.clone()).unwrap_or_default();
+        let position = if fixed.is_empty() { Position::Effect } else { Position::Sent };
         let with = with.map(|item| {
             let is_object = self.entries(item).is_some();
-            (item, self.template(item, Position::Effect, around).filter(|_| is_object))
+            (item, self.template(item, position, around).filter(|_| is_object))
         });
-        let (function, manifest) = self.resolve(item, name)?;
+        let (function, manifest) = found?;
         let to = ReferenceTo { kind: ReferenceKind::Function, name: function.to_string() };
         self.references.insert(Reference { to, digest: manifest.digest });
         let (at, with) = match with {
-            Some((item, template)) => (item.at, Some(template?)),
+            Some((item, template)) => {
+                let template = template?;
+                self.check_fixed(item, &template, &function, &manifest);
+                (item.at, Some(template))
+            }
             None => (item.at, None),
         };
         if let Some(schema) = &manifest.input {
             self.check_arguments(at, with.as_ref(), schema);
         }
         Some(FunctionCall { function, with })
+    }
+
+    /// What others read in clear is the author's own word, and nothing that a run has read.
+    fn check_fixed(
+        &mut self,
+        with: Item<'a>,
+        template: &Template,
+        function: &FunctionRef,
+        manifest: &Manifest,
+    ) {
+        let (Kind::Map(entries), Template::Object(fields)) = (&with.node.kind, template) else {
+            // Without any expression all of it is checked as one.
+            return;
+        };
+        for (name, argument) in fields.iter().filter(|(name, _)| manifest.fixed.contains(name)) {
+            let written = entries.iter().find(|entry| *entry.key == **name);
+            let at = written.map_or(with.at, |entry| entry.value.at);
+            if constant(Some(argument)).is_none() {
+                let message = format!(
+                    "`{name}` of `{}` cannot hold an expression: it leaves the site in clear",
+                    function.name
+                );
+                let hint = "write it down, and branch with `switch`, one call in each case; what is computed has its place in `input`, which is sealed";
+                self.report(Code::ComputedReference, at, message, Some(hint.into()));
+            } else if let Some(schema) = argument_schema(manifest, name) {
+                self.check_arguments(at, Some(argument), schema);
+            }
+        }
     }
 
     fn resolve(&mut self, item: Item<'a>, name: &str) -> Option<(FunctionRef, Manifest)> {
@@ -271,6 +307,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// What the schema of all arguments says of one.
+fn argument_schema<'m>(manifest: &'m Manifest, name: &str) -> Option<&'m base::Value> {
+    get(get(manifest.input.as_ref()?, "properties")?, name)
 }
 
 /// The `authentication` of an endpoint that is written as an object.

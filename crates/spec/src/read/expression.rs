@@ -27,6 +27,8 @@ pub(super) enum Position {
     Task,
     /// The arguments of a process, which everybody on its machine can see.
     Arguments,
+    /// The arguments of a function that hands them to other sites.
+    Sent,
     Export,
     /// An effect's definition, which the performer finishes: secrets exist.
     Effect,
@@ -42,7 +44,9 @@ impl Position {
             Self::WorkflowInput => &["runtime", "workflow"],
             Self::WorkflowOutput => &["context", "runtime", "workflow"],
             Self::BeforeTask => &["context", "runtime", "task", "workflow"],
-            Self::Task | Self::Arguments => &["context", "input", "runtime", "task", "workflow"],
+            Self::Task | Self::Arguments | Self::Sent => {
+                &["context", "input", "runtime", "task", "workflow"]
+            }
             Self::Export => ARGUMENTS,
             Self::Effect | Self::Authentication => {
                 &["context", "input", "runtime", "secrets", "task", "workflow"]

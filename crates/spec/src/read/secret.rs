@@ -112,6 +112,16 @@ impl<'a> Reader<'a> {
             );
             return;
         }
+        if name == "secrets" && position == Position::Sent {
+            let hint = "leave it out: a secret that other sites need is set at each of them, and read there";
+            self.report(
+                Code::SecretNotHere,
+                at,
+                "`$secrets` does not exist in what is for other sites: a secret does not leave its site",
+                Some(hint.into()),
+            );
+            return;
+        }
         if name == "secrets" {
             let hint = "read it where the effect is defined: in the `with` of a call, in its endpoint's `authentication`, or in the `environment`, `stdin` or code of a process";
             self.report(

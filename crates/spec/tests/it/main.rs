@@ -17,7 +17,7 @@ use base::name::{FunctionRef, WorkflowKey};
 use base::{Digest, value};
 use isonomy_spec::{Catalog, Diagnostic, Lookup, Manifest, Read};
 
-/// Two functions, one of which wants to know what it is given.
+/// Three functions: one wants to know what it is given, one hands it to others.
 struct Functions;
 
 impl Catalog for Functions {
@@ -26,13 +26,21 @@ impl Catalog for Functions {
             return None;
         }
         let schema = r#"{"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}"#;
-        let wants_file = || value::parse(schema.as_bytes()).expect("a schema");
+        let places =
+            r#"{"type": "object", "properties": {"to": {"type": "string", "maxLength": 9}}}"#;
+        let schema = match &*function.name {
+            "csv" => Some(schema),
+            "send" => Some(places),
+            _ => None,
+        };
+        let fixed: &[Arc<str>] = if &*function.name == "send" { &["to".into()] } else { &[] };
         Some(Manifest {
             name: function.name.clone(),
             version: function.version.clone(),
             digest: Digest::of(function.to_string().as_bytes()),
-            input: (&*function.name == "csv").then(wants_file),
+            input: schema.map(|schema| value::parse(schema.as_bytes()).expect("a schema")),
             output: None,
+            fixed: fixed.into(),
             summary: String::new(),
         })
     }
@@ -51,7 +59,7 @@ impl Catalog for Functions {
     }
 
     fn names(&self) -> Vec<FunctionRef> {
-        ["csv:1.0.0@default", "echo:1.0.0@default"]
+        ["csv:1.0.0@default", "echo:1.0.0@default", "send:1.0.0@default"]
             .into_iter()
             .filter_map(FunctionRef::parse)
             .collect()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use base::value::{as_array, as_i64, as_object, as_str, get};
 use base::{
     DatasetName, DispatchId, Duration, ErrorType, Fault, Namespace, RunId, SiteName, Value,
-    WorkflowName,
+    WorkflowName, tags_wrong,
 };
 use engine::effect::Certainty;
 use futures::FutureExt;
@@ -161,7 +161,10 @@ fn meant(sites: &Value) -> Result<Meant, String> {
     let Some(tags) = get(sites, "where").and_then(as_object) else { return Ok(Meant::All) };
     let text = |it: &Value| as_str(it).unwrap_or_default().to_owned();
     let tags: BTreeMap<_, _> = tags.iter().map(|(key, value)| (text(key), text(value))).collect();
-    Ok(Meant::Where(tags))
+    match tags_wrong(&tags) {
+        Some(wrong) => Err(format!("`where` of `sites`: {wrong}")),
+        None => Ok(Meant::Where(tags)),
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +179,7 @@ mod tests {
         ask(DispatchId::of(run, "k"), run, &Namespace::parse("lab").expect("a name"), &input)
     }
 
-    /// Mutation: wait for ever, take a name that is none, or read a quorum as another.
+    /// Mutation: wait for ever, take a name or a tag that is none, or read a quorum as another.
     #[test]
     fn arguments_become_what_is_asked() {
         let usual = read(r#"{"workflow":"screen","sites":{"all":true}}"#).expect("an ask");
@@ -199,6 +202,7 @@ mod tests {
             (r#"{"workflow":"a b","sites":{"all":true}}"#, "workflow name"),
             (r#"{"workflow":"a","sites":{"names":["x y"]}}"#, "`sites`"),
             (r#"{"workflow":"a","sites":{"dataset":"x y"}}"#, "`sites`"),
+            (r#"{"workflow":"a","sites":{"where":{"patient":"Ada Lovelace"}}}"#, "without spaces"),
             (r#"{"workflow":"a","sites":{"all":true},"timeout":"PT0S"}"#, "45 days"),
             (r#"{"workflow":"a","sites":{"all":true},"timeout":"P46D"}"#, "45 days"),
             (r#"{"workflow":"a","sites":{"all":true},"timeout":"soon"}"#, "ISO 8601"),

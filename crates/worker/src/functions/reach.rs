@@ -53,6 +53,11 @@ impl Granted {
             may_dispatch: capabilities.sites,
         })
     }
+
+    /// Whether it hands its arguments to other sites.
+    pub(crate) fn may_dispatch(&self) -> bool {
+        self.may_dispatch
+    }
 }
 
 /// What one call of a function may touch.

@@ -107,3 +107,17 @@ async fn the_authors_own_header_wins_and_can_read_the_authorization() {
     assert!(performed.result.is_ok(), "{performed:?}");
     assert!(server.seen()[0].contains("authorization: X-Bearer s3cret key/1\r\n"));
 }
+
+/// Mutation: open secrets for a function whose arguments other sites are given.
+#[tokio::test]
+async fn what_is_for_other_sites_takes_no_secret() {
+    let parts =
+        late(&json(r#"{"workflow":"w","sites":{"all":true},"input":{"x":"${ $secrets.key }"}}"#));
+    let function = base::FunctionRef::parse("dispatch:1.0.0@default").expect("a reference");
+    let call = SealedCall::Function { function };
+    let sealed = Sealed { call, parts, authentication: None };
+    let performed = Site::new().start(Action::Sealed(Box::new(sealed))).await;
+    let fault = performed.result.expect_err("it is not opened");
+    assert_eq!(fault.kind(), ErrorType::Authorization);
+    assert!(fault.to_string().contains("takes no secrets"), "{fault}");
+}

@@ -24,6 +24,10 @@ pub const WINDOW_BYTES: usize = 256 * 1024;
 /// digest and one commit serve all.
 pub const ENTRIES_BYTES_MAX: usize = 48 * 1024;
 
+/// One entry: with what is around it, it has room in a frame of its own. A larger one would never get
+/// across, and everything behind it would wait for ever; so none is written.
+pub const ENTRY_BYTES_MAX: usize = 128 * 1024;
+
 /// The same, by number.
 pub const ENTRIES_MAX: u32 = 256;
 

@@ -191,7 +191,7 @@ impl Orders {
                         return Ok(false);
                     }
                 };
-                (state, code, self.dispatches.told(it, state, code, now))
+                (state, code, self.dispatches.told(it, state, code, now)?)
             }
         };
         let receipt = match state {

@@ -56,7 +56,7 @@ impl Dispatches {
         let bond = it.bond(self.site());
         let run = bond.run();
         let closed = |state, code| {
-            Ok(Judged::Closed { state, code, beside: self.told(it, state, code, now) })
+            Ok(Judged::Closed { state, code, beside: self.told(it, state, code, now)? })
         };
         if now > row.until && self.store().run_get(run).await?.is_none() {
             return closed(AnswerState::Expired, None);
@@ -85,7 +85,7 @@ impl Dispatches {
             to,
         };
         let mut ops = taking;
-        ops.extend(self.told(it, AnswerState::Taken, None, now));
+        ops.extend(self.told(it, AnswerState::Taken, None, now)?);
         ops.push(open.op(run));
         // Before it can end.
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
@@ -110,9 +110,9 @@ impl Dispatches {
         state: AnswerState,
         code: Option<&'static str>,
         now: Timestamp,
-    ) -> Vec<Op> {
+    ) -> Result<Vec<Op>, DispatchError> {
         let answer = Answer::new(state, code, now);
-        vec![entry_op(it.dispatch, Say::Answer { of: it.from.clone(), answer }, now)]
+        Ok(vec![entry_op(it.dispatch, Say::Answer { of: it.from.clone(), answer }, now)?])
     }
 
     /// A run of this site has ended.
@@ -158,7 +158,7 @@ impl Dispatches {
                 None => Answer::new(AnswerState::Cancelled, None, self.now()),
             };
             let say = Say::Answer { of: open.of.clone(), answer };
-            let ops = vec![entry_op(open.dispatch, say, self.now()), row::closed_op(run)];
+            let ops = vec![entry_op(open.dispatch, say, self.now())?, row::closed_op(run)];
             self.store().commit(ops, Preconditions::none()).await?;
             self.0.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
             self.0.parts.grown.notify_one();

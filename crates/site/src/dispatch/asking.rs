@@ -34,6 +34,11 @@ impl function::Sites for Dispatches {
             let (dispatch, run) = (ask.dispatch, ask.run);
             match it.ask(ask).await {
                 Ok(result) => Done { result, certainty: Certainty::Definite },
+                Err(error @ DispatchError::TooLarge { .. }) => {
+                    let detail = format!("what is asked of other sites has {error}");
+                    let result = Err(Fault::new(ErrorType::Validation, detail));
+                    Done { result, certainty: Certainty::Definite }
+                }
                 Err(error) => {
                     tracing::error!(%dispatch, %run, %error, "cannot follow a dispatch");
                     let detail = format!("the site cannot follow the dispatch: {error}");
@@ -134,7 +139,7 @@ impl Dispatches {
             refused: None,
             over_at: None,
         };
-        let ops = vec![head.op(dispatch), entry_op(dispatch, find, now)];
+        let ops = vec![head.op(dispatch), entry_op(dispatch, find, now)?];
         self.store().commit(ops, Preconditions::none()).await?;
         self.0.parts.grown.notify_one();
         Ok(Ok(()))
@@ -212,7 +217,13 @@ impl Dispatches {
                 let until = now.plus(head.until.since(own));
                 let (namespace, workflow) = (head.namespace.clone(), head.workflow.clone());
                 let ask = Say::Ask { to: to.clone(), namespace, workflow, until, sealed };
-                vec![at.op(dispatch), entry_op(dispatch, ask, own)]
+                match entry_op(dispatch, ask, own) {
+                    Ok(asked) => vec![at.op(dispatch), asked],
+                    Err(_) => {
+                        at.unasked = Some("too-large".to_owned());
+                        vec![at.op(dispatch)]
+                    }
+                }
             }
         }
     }

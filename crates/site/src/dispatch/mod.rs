@@ -18,11 +18,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base::{Clock, DispatchId, RunId, SiteName, Timestamp};
 use identity::{Pin, SealError, SealingKey, SealingPublic, SiteSealing};
+use link::ENTRY_BYTES_MAX;
 use store::{CommitError, Op, ReceiptRow, Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wire::DispatchView;
 use wire::dispatch::{Bond, Entry, Say, Sealed, SiteKey};
+use wire::{DispatchView, ProblemCode};
 
 use crate::refusal::Refusal;
 use crate::uplink::HubClock;
@@ -133,11 +134,15 @@ pub(crate) async fn left(store: &dyn Store) -> Result<Vec<Op>, StoreError> {
     Ok(row::open(store).await?.into_iter().map(|(run, _)| row::closed_op(run)).collect())
 }
 
-/// For the hub: one entry among the receipts.
-fn entry_op(dispatch: DispatchId, say: Say, at: Timestamp) -> Op {
+/// For the hub: one entry among the receipts, which must get across.
+fn entry_op(dispatch: DispatchId, say: Say, at: Timestamp) -> Result<Op, DispatchError> {
     let entry = Entry { dispatch, say };
-    let (order, receipt) = (entry.place(), entry.encode().into());
-    Op::ReceiptPut(ReceiptRow { position: 0, order, at, receipt })
+    let receipt = entry.encode();
+    if receipt.len() > ENTRY_BYTES_MAX {
+        return Err(DispatchError::TooLarge { bytes: receipt.len() });
+    }
+    let (order, receipt) = (entry.place(), receipt.into());
+    Ok(Op::ReceiptPut(ReceiptRow { position: 0, order, at, receipt }))
 }
 
 fn seal(
@@ -167,6 +172,8 @@ pub(crate) enum DispatchError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Commit(#[from] CommitError),
+    #[error("{bytes} bytes for the hub at once, and {ENTRY_BYTES_MAX} are the most")]
+    TooLarge { bytes: usize },
 }
 
 impl From<DispatchError> for Refusal {
@@ -174,6 +181,9 @@ impl From<DispatchError> for Refusal {
         match error {
             DispatchError::Store(error) => error.into(),
             DispatchError::Commit(error) => error.into(),
+            DispatchError::TooLarge { .. } => {
+                Refusal::new(ProblemCode::TooLarge, error.to_string())
+            }
         }
     }
 }
@@ -181,8 +191,25 @@ impl From<DispatchError> for Refusal {
 #[cfg(test)]
 mod tests {
     use base::{Namespace, WorkflowName};
+    use wire::dispatch::Meant;
 
     use super::*;
+
+    /// Mutation: write down what has no room in a frame.
+    #[test]
+    fn what_would_never_get_across_is_not_written() {
+        let tagged = |bytes: usize| {
+            let sites = Meant::Where([("x".to_owned(), "x".repeat(bytes))].into());
+            let namespace = Namespace::parse("default").expect("a name");
+            let workflow = WorkflowName::parse("screen").expect("a name");
+            let dispatch = DispatchId::of(RunId::from_uuid(uuid::Uuid::from_u128(1)), "a");
+            let find = Say::Find { namespace, workflow, sites };
+            entry_op(dispatch, find, Timestamp::from_millis(0))
+        };
+        assert!(tagged(ENTRY_BYTES_MAX / 2).is_ok());
+        let refused = tagged(ENTRY_BYTES_MAX);
+        assert!(matches!(refused, Err(DispatchError::TooLarge { .. })), "{refused:?}");
+    }
 
     /// Mutation: leave one of what it belongs to out of what binds it, or seal both ways alike.
     #[test]

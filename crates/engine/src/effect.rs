@@ -207,6 +207,12 @@ pub struct Crossed {
 pub trait Performer: Send + Sync + 'static {
     fn perform(&self, effect: Perform) -> BoxFuture<'static, Performed>;
 
+    /// Whether the effect holds neither a thread nor a connection while it goes on: then it takes no turn,
+    /// and whoever performs it has a limit of its own for such.
+    fn only_waits(&self, _action: &Action) -> bool {
+        false
+    }
+
     /// Ends what this run has begun and does not wait for: it was cancelled.
     fn end_left(&self, _run: RunId) {}
 

@@ -198,6 +198,10 @@ impl Performer for Worker {
         .boxed()
     }
 
+    fn only_waits(&self, action: &Action) -> bool {
+        matches!(action, Action::Function { function, .. } if self.sends(function))
+    }
+
     fn end_left(&self, run: RunId) {
         self.left.end(run);
     }

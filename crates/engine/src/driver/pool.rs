@@ -56,19 +56,26 @@ impl Pools {
 
     /// Waits for a turn in the named pool, then in all.
     pub(super) async fn turn(&self, name: Option<&str>, who: &Who) -> Result<Turn, Fault> {
-        let (Some(name), Some(named)) = (name, &self.named) else {
-            return Ok(self.all.turn(who).await);
-        };
+        let named = self.named_turn(name, who).await?;
+        let mut turn = self.all.turn(who).await;
+        turn._named = named.map(Box::new);
+        Ok(turn)
+    }
+
+    /// The same in the named pool alone, where one is named.
+    pub(super) async fn named_turn(
+        &self,
+        name: Option<&str>,
+        who: &Who,
+    ) -> Result<Option<Turn>, Fault> {
+        let (Some(name), Some(named)) = (name, &self.named) else { return Ok(None) };
         let Some(pool) = named.get(name) else {
             let detail = format!(
                 "this site has no pool `{name}`; its owner can add it to `pools` in the configuration"
             );
             return Err(Fault::new(ErrorType::Configuration, detail));
         };
-        let named = pool.turn(who).await;
-        let mut turn = self.all.turn(who).await;
-        turn._named = Some(Box::new(named));
-        Ok(turn)
+        Ok(Some(pool.turn(who).await))
     }
 }
 

@@ -8,8 +8,8 @@ use base::name::WorkflowKey;
 use base::{Clock, IncarnationId, Namespace, RunId, SystemRandom, Timestamp, Value};
 use engine::dispatch::Weights;
 use engine::driver::dispatch::Settings;
-use engine::driver::{CommandError, Driver, Start, StartError, Summary};
-use engine::effect::{Certainty, Perform, Performed, Performer};
+use engine::driver::{CommandError, Driver, EFFECTS_IN_FLIGHT_MAX, Start, StartError, Summary};
+use engine::effect::{Action, Certainty, Perform, Performed, Performer};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use store::memory::MemoryStore;
@@ -67,6 +67,19 @@ impl Performer for Counted {
             }
         }
         .boxed()
+    }
+}
+
+/// The same for effects that only wait.
+struct Waiting(Counted);
+
+impl Performer for Waiting {
+    fn perform(&self, perform: Perform) -> BoxFuture<'static, Performed> {
+        self.0.perform(perform)
+    }
+
+    fn only_waits(&self, _: &Action) -> bool {
+        true
     }
 }
 
@@ -415,6 +428,26 @@ async fn more_than_may_wait_are_turned_away() {
     assert!(matches!(refused, Err(StartError::Crowded(2))), "{refused:?}");
     assert!(place.store.run_get(run(3)).await.expect("reads").is_none());
     counted.gate.add_permits(3);
+    place.all_end(&driver).await;
+}
+
+/// Mutation: give a turn to what only waits, so that whoever waits for days holds up all others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_waits_takes_no_turn() {
+    const ASK: &str =
+        "do: [{work: {call: http, with: {method: get, endpoint: 'http://world/ok'}}}]";
+    let many = EFFECTS_IN_FLIGHT_MAX + 1;
+    let place = Place::new(active(2 * many), &[("test", "{}", ASK)]).await;
+    let (counted, mut begins) = Counted::new();
+    let driver = place.open(Waiting(counted.clone())).await;
+    for n in 0..many {
+        driver.start_alone(order("test", n as u64)).await.expect("starts");
+    }
+    for _ in 0..many {
+        next(&mut begins).await;
+    }
+    assert_eq!(counted.most(), many);
+    counted.gate.add_permits(many);
     place.all_end(&driver).await;
 }
 

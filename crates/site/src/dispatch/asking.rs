@@ -16,7 +16,7 @@ use worker::functions::dispatch::{self as function, Ask, Done};
 
 use super::result::Known;
 use super::row::{self, At, Head, Quorum};
-use super::{DispatchError, Dispatches, INPUT, OUTPUT, entry_op, seal, unseal};
+use super::{DISPATCHES_MAX, DispatchError, Dispatches, INPUT, OUTPUT, entry_op, seal, unseal};
 
 /// The longest sleep: who waits for days looks at the clock now and then.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -55,6 +55,14 @@ impl function::Sites for Dispatches {
 impl Dispatches {
     async fn ask(&self, ask: Ask) -> Result<Result<Value, Fault>, DispatchError> {
         let dispatch = ask.dispatch;
+        let Ok(_place) = self.0.places.try_acquire() else {
+            let detail = format!(
+                "{DISPATCHES_MAX} dispatches of this site wait for others already; let them end, or `retry` with a `delay`"
+            );
+            return Ok(Err(
+                Fault::new(ErrorType::Runtime, detail).with_title("Too many dispatches")
+            ));
+        };
         let told = self.wait_for(dispatch);
         if let Err(fault) = self.begin(ask).await? {
             return Ok(Err(fault));

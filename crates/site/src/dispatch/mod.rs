@@ -20,7 +20,7 @@ use base::{Clock, DispatchId, RunId, SiteName, Timestamp};
 use identity::{Pin, SealError, SealingKey, SealingPublic, SiteSealing};
 use link::ENTRY_BYTES_MAX;
 use store::{CommitError, Op, ReceiptRow, Store, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use wire::dispatch::{Bond, Entry, Say, Sealed, SiteKey};
 use wire::{DispatchView, ProblemCode};
@@ -33,6 +33,9 @@ pub(crate) use asked::{Bench, Judged};
 /// What is sealed for one end opens for no other.
 const INPUT: &[u8] = b"dispatch input v1";
 const OUTPUT: &[u8] = b"dispatch output v1";
+
+/// Dispatches that are waited for at once: each is a future and a word to wake it, some kilobytes.
+pub const DISPATCHES_MAX: usize = 10_000;
 
 /// What it is made of.
 pub(crate) struct Parts {
@@ -63,6 +66,8 @@ struct Inner {
     open: Mutex<HashSet<RunId>>,
     /// Told when one of them has ended.
     ended: Notify,
+    /// For each that is waited for.
+    places: Semaphore,
 }
 
 impl Dispatches {
@@ -73,7 +78,8 @@ impl Dispatches {
         // What has ended while nobody looked.
         let ended = Notify::new();
         ended.notify_one();
-        Ok(Self(Arc::new(Inner { parts, writing, waiting, open, ended })))
+        let places = Semaphore::new(DISPATCHES_MAX);
+        Ok(Self(Arc::new(Inner { parts, writing, waiting, open, ended, places })))
     }
 
     fn now(&self) -> Timestamp {

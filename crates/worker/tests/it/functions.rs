@@ -2,7 +2,7 @@
 
 use base::ErrorType;
 use base::value::{as_str, to_json_string};
-use engine::effect::Certainty;
+use engine::effect::{Action, Certainty};
 use gateway::EgressRule;
 use isonomy_worker::Config;
 
@@ -106,4 +106,17 @@ async fn notify_is_denied_where_no_rule_allows_it() {
     assert_eq!((fault.kind(), fault.status), (ErrorType::Authorization, 403));
     assert_eq!(performed.decision.map(|it| it.allowed), Some(false));
     assert_eq!(server.seen().len(), 0);
+}
+
+/// Mutation: let what only waits for other sites take a turn of those that work, or everything go without one.
+#[tokio::test]
+async fn only_a_dispatch_waits_without_a_turn() {
+    let only_waits = |name: &str| {
+        let function = base::FunctionRef::parse(name).expect("a reference");
+        let action = Action::Function { function, input: json("{}") };
+        Site::new().only_waits(&action)
+    };
+    assert!(only_waits("dispatch:1.0.0@default"));
+    assert!(!only_waits("csv:1.0.0@default"));
+    assert!(!only_waits("dispatch:9.0.0@default"));
 }

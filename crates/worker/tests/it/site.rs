@@ -139,6 +139,10 @@ impl Site {
         })
     }
 
+    pub fn only_waits(&self, action: &Action) -> bool {
+        self.worker.only_waits(action)
+    }
+
     /// A GET with this authentication, whose strings in `${ }` are sealed expressions.
     pub async fn authenticated(&self, uri: &str, scheme: Scheme, properties: &str) -> Performed {
         let authentication = Some((scheme, late(&json(properties))));

@@ -101,6 +101,7 @@ impl Actor {
         }
         let pool = perform.pool.clone();
         let quick = matches!(*perform.action, Action::Function { .. }) && pool.is_none();
+        let only_waits = performer.only_waits(&perform.action);
         let witness = self.witness(effect);
         let lists = Lists::new(Arc::clone(&self.driver.0.parts.store));
         let mut work = performer.perform(Perform { witness, lists: lists.clone(), ..perform });
@@ -117,7 +118,11 @@ impl Actor {
         }
         let (pools, who) = (std::sync::Arc::clone(&self.driver.0.pools), self.who());
         let task = tokio::spawn(async move {
-            let performed = match pools.turn(pool.as_deref(), &who).await {
+            let turn = match only_waits {
+                true => pools.named_turn(pool.as_deref(), &who).await,
+                false => pools.turn(pool.as_deref(), &who).await.map(Some),
+            };
+            let performed = match turn {
                 Ok(_turn) => work.await.recordable().with_lists(&lists),
                 Err(fault) => Performed::fault(fault, Certainty::Definite),
             };

@@ -32,7 +32,7 @@ pub struct Perform {
     pub effect: EffectNo,
     pub activation: Activation,
     pub key: IdempotencyKey,
-    /// Labels of all data that the run has read.
+    /// Labels of all data that the run was given or has read.
     pub labels: Arc<[String]>,
     /// Secrets that the run's workflow names.
     pub secrets: Arc<[SecretUse]>,
@@ -166,6 +166,8 @@ pub struct Performed {
     pub decision: Option<Decision>,
     /// Lists that the result refers to. Only these does the run believe.
     pub lists: Vec<List>,
+    /// Labels of the data that was read, whatever came of it: from now on they are the run's.
+    pub labels: Vec<String>,
 }
 
 /// Whether the other side is known to have answered.
@@ -271,6 +273,12 @@ impl Performed {
 
     #[must_use]
     pub fn fault(fault: Fault, certainty: Certainty) -> Self {
-        Self { result: Err(fault), certainty, decision: None, lists: Vec::new() }
+        Self {
+            result: Err(fault),
+            certainty,
+            decision: None,
+            lists: Vec::new(),
+            labels: Vec::new(),
+        }
     }
 }

@@ -83,7 +83,13 @@ async fn performed(
             (Err(fault_of(&error)), certainty)
         }
     };
-    Performed { result, certainty, decision: answer.ruling.map(decision), lists: Vec::new() }
+    Performed {
+        result,
+        certainty,
+        decision: answer.ruling.map(decision),
+        lists: Vec::new(),
+        labels: Vec::new(),
+    }
 }
 
 fn outgoing(effect: &Perform, request: &HttpRequest) -> Result<OutRequest, Fault> {

@@ -154,8 +154,9 @@ impl Worker {
             return ready(done).boxed();
         }
         let reach = Reach::new(Arc::clone(&self.world), granted, effect.clone());
+        let labels = implementation.labels(input, &reach);
         let work = implementation.call(&permit, input, reach);
-        async move { finish(permit.into_ruling(), work.await) }.boxed()
+        async move { Performed { labels, ..finish(permit.into_ruling(), work.await) } }.boxed()
     }
 
     /// Whether the function hands its arguments to other sites.
@@ -243,6 +244,7 @@ fn finish(ruling: Ruling, done: Done) -> Performed {
                 certainty: Certainty::Definite,
                 decision: Some(decision),
                 lists: Vec::new(),
+                labels: Vec::new(),
             }
         }
         Done::Denied { fault, rule } => {
@@ -251,7 +253,7 @@ fn finish(ruling: Ruling, done: Done) -> Performed {
         }
         Done::Sent { result, certainty, ruling } => {
             let decision = Some(ruling.map_or(said, decision));
-            Performed { result, certainty, decision, lists: Vec::new() }
+            Performed { result, certainty, decision, lists: Vec::new(), labels: Vec::new() }
         }
     }
 }

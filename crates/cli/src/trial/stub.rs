@@ -194,6 +194,7 @@ async fn answered(answer: Answer) -> Performed {
             certainty: Certainty::Definite,
             decision: None,
             lists: Vec::new(),
+            labels: Vec::new(),
         },
         What::Error(fault) => {
             let certainty = certainty(fault.status);

@@ -349,6 +349,56 @@ fn nothing_is_asked_or_given_without_permission() {
     fleet.stop();
 }
 
+/// Mutation: look only at the labels that a run was started with, or give out what was made of labelled data.
+#[test]
+fn what_is_made_of_labelled_data_neither_goes_out_nor_comes_back() {
+    let reads = "  - read: { call: 'dataset:1.0.0@default', with: { name: cases } }\n";
+    let screen = giving(&format!("{reads}  - x: {{ set: {{ n: 1 }} }}\n"));
+    let mut fleet = Fleet::new(&screen, None);
+    let file = fleet.home.write("cases.csv", "n\n1\n");
+    let file = file.to_str().expect("text").to_owned();
+    let config = |labels: &str| {
+        format!(
+            "spec:\n  datasets:\n    - {{ name: cases, path: '{file}', labels: {labels}, namespaces: [default] }}\n"
+        )
+    };
+    for (site, labels) in [("desk", "[health]"), ("clinic-1", "[health]"), ("clinic-2", "[]")] {
+        fleet.home.write(&format!("{site}/site.yaml"), &config(labels));
+        fleet.restart(site);
+    }
+    let with = json!({ "workflow": "screen", "sites": clinics(), "timeout": "PT2M" });
+    let result = fleet.dispatch(&with);
+    assert_eq!(by_site(&result), [("clinic-1", "completed"), ("clinic-2", "completed")]);
+    assert_eq!(result["sites"][0]["code"], "output-labelled", "{result}");
+    assert!(result["sites"][0].get("output").is_none(), "{result}");
+    assert_eq!(result["sites"][1]["output"]["n"], 1, "{result}");
+
+    let call = json!({ "call": "dispatch:1.0.0@default", "with": with });
+    let text = document("asks", &format!("{reads}  - all: {call}\n"));
+    let asks = fleet.home.write("asks.yaml", &text);
+    let asks = asks.to_str().expect("text");
+    let refused = fleet.home.run(&["run", asks, "--server", "desk"]).ends_with(1);
+    assert!(refused.stderr.contains("labelled"), "{}", refused.stderr);
+    assert_eq!(fleet.runs("clinic-2").len(), 1);
+    fleet.stop();
+}
+
+/// Mutation: have another site do the text that is there while the hub wants another.
+#[test]
+fn a_dispatched_run_is_of_the_text_that_the_hub_wants() {
+    let fleet = Fleet::new(&giving("  - x: { set: { y: 1 } }\n"), None);
+    let steps: String = (0..30)
+        .map(|n| format!("  - step{n}: {{ set: {{ filler: '{}' }} }}\n", "x".repeat(15_000)))
+        .collect();
+    fleet.home.write("law/screen.yaml", &giving(&format!("{steps}  - x: {{ set: {{ y: 2 }} }}\n")));
+    fleet.ask(&["apply", "--yes", "-f", "law"]).ends_with(0);
+    let result = fleet.dispatch(&json!({ "workflow": "screen", "sites": clinics() }));
+    for site in result["sites"].as_array().expect("a list") {
+        assert_eq!(site["output"]["y"], 2, "{result}");
+    }
+    fleet.stop();
+}
+
 /// Mutation: wait for all although the quorum is there, count what comes after, or take a quorum that is not
 /// there for a result.
 #[test]

@@ -88,15 +88,17 @@ pub fn child_run(parent: RunId, activation: &Activation, number: u32) -> RunId {
 /// Has the child run. `None` where nobody waits for an answer: the driver stops, or the parent has
 /// turned away and the child was cancelled.
 pub(super) async fn perform(driver: &Driver, order: Order) -> Option<Performed> {
-    match have(driver, &order).await {
-        Ok(value) => {
-            let (decision, lists) = (None, Vec::new());
-            Some(Performed { result: Ok(value), certainty: Certainty::Definite, decision, lists })
-        }
-        Err(Halt::Fault(fault)) => Some(Performed::fault(fault, Certainty::Definite)),
-        Err(Halt::Gone) => None,
-    }
+    let (result, labels) = match have(driver, &order).await {
+        Ok(had) => had,
+        Err(Halt::Fault(fault)) => (Err(fault), Vec::new()),
+        Err(Halt::Gone) => return None,
+    };
+    let (decision, lists) = (None, Vec::new());
+    Some(Performed { result, certainty: Certainty::Definite, decision, lists, labels })
 }
+
+/// What a child gave, or its fault; and the labels of what it has read.
+type Had = (Result<Value, Fault>, Vec<String>);
 
 enum Halt {
     Fault(Fault),
@@ -113,7 +115,7 @@ enum Look {
     Again(std::time::Duration),
 }
 
-async fn have(driver: &Driver, order: &Order) -> Result<Value, Halt> {
+async fn have(driver: &Driver, order: &Order) -> Result<Had, Halt> {
     if order.parent.depth > CHILD_DEPTH_MAX {
         let detail = format!(
             "runs nest at most {CHILD_DEPTH_MAX} deep; a workflow that runs itself needs an end, such as an `if` on its input"
@@ -127,9 +129,14 @@ async fn have(driver: &Driver, order: &Order) -> Result<Value, Halt> {
     while number < CHILDREN_MAX {
         let run = child_run(order.parent.run, &order.parent.activation, number);
         match look(driver, order, run).await? {
-            Look::Going(_) | Look::Ended(_) if !order.start.wait => return Ok(Value::Null),
-            Look::Going(ended) => return wait(driver, order, run, ended).await,
-            Look::Ended(ended) => return result(run, ended),
+            Look::Going(_) | Look::Ended(_) if !order.start.wait => {
+                return Ok((Ok(Value::Null), Vec::new()));
+            }
+            Look::Going(ended) => {
+                let ended = wait(driver, order, run, ended).await?;
+                return Ok((result(run, ended), labels_of(driver, run).await));
+            }
+            Look::Ended(ended) => return Ok((result(run, ended), labels_of(driver, run).await)),
             Look::Used => number += 1,
             Look::Again(after) => tokio::time::sleep(after).await,
         }
@@ -144,17 +151,30 @@ async fn wait(
     order: &Order,
     run: RunId,
     ended: oneshot::Receiver<Ended>,
-) -> Result<Value, Halt> {
+) -> Result<Ended, Halt> {
     tokio::select! {
         biased;
         () = order.abandoned.cancelled() => {
             cancel(driver, run, order.parent.run).await;
             Err(Halt::Gone)
         }
-        ended = ended => match ended {
-            Ok(ended) => result(run, ended),
-            Err(_) => Err(Halt::Gone),
-        },
+        ended = ended => ended.map_err(|_| Halt::Gone),
+    }
+}
+
+/// What it has read is its parent's from now on: it gives of that. Its end, and so its row, is durable.
+async fn labels_of(driver: &Driver, run: RunId) -> Vec<String> {
+    loop {
+        match driver.0.parts.store.run_get(run).await {
+            Ok(row) => {
+                let summary = row.and_then(|row| Summary::decode(&row.summary).ok());
+                return summary.map(|summary| summary.labels).unwrap_or_default();
+            }
+            Err(error) => {
+                tracing::error!(%run, %error, "cannot look for what a child run has read");
+                tokio::time::sleep(STORE_RETRY).await;
+            }
+        }
     }
 }
 
@@ -309,13 +329,14 @@ pub(super) async fn cancel(driver: &Driver, run: RunId, parent: RunId) {
 }
 
 /// A child's end as the end of the task that has it run.
-fn result(run: RunId, ended: Ended) -> Result<Value, Halt> {
+fn result(run: RunId, ended: Ended) -> Result<Value, Fault> {
     match (ended.state, ended.output, ended.fault) {
         (RunState::Completed, output, _) => Ok(output.unwrap_or(Value::Null)),
         // The place is the task's, in this workflow; the child says itself where it was there.
-        (_, _, Some(fault)) => Err(Halt::Fault(Fault { instance: None, ..fault })),
+        (_, _, Some(fault)) => Err(Fault { instance: None, ..fault }),
         (_, _, None) => {
-            Err(fault("Child run cancelled", format!("run {run} was cancelled before its end")))
+            let detail = format!("run {run} was cancelled before its end");
+            Err(Fault::new(ErrorType::Runtime, detail).with_title("Child run cancelled"))
         }
     }
 }

@@ -46,6 +46,8 @@ enum HappenedDoc {
         decision: Option<Decision>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         lists: Vec<List>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<String>,
     },
     Crossed {
         effect: EffectNo,
@@ -334,6 +336,7 @@ fn happened_doc(happened: &Happened, blobs: &mut NewBlobs) -> HappenedDoc {
             certainty: performed.certainty,
             decision: performed.decision.clone(),
             lists: performed.lists.clone(),
+            labels: performed.labels.clone(),
         },
         Happened::Crossed { effect, crossed } => {
             HappenedDoc::Crossed { effect: *effect, crossed: crossed.clone() }
@@ -370,9 +373,9 @@ impl HappenedDoc {
     fn into_happened(self, blobs: &Blobs) -> Result<Happened, FormatError> {
         Ok(match self {
             Self::Started(doc) => Happened::Started(Box::new(doc.into_started(blobs)?)),
-            Self::Performed { effect, result, certainty, decision, lists } => {
+            Self::Performed { effect, result, certainty, decision, lists, labels } => {
                 let result = result.into_result(blobs)?;
-                let performed = Performed { result, certainty, decision, lists };
+                let performed = Performed { result, certainty, decision, lists, labels };
                 Happened::Performed { effect, performed }
             }
             Self::Crossed { effect, crossed } => Happened::Crossed { effect, crossed },

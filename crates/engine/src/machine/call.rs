@@ -116,6 +116,7 @@ impl Machine {
             self.count_definite(&mut node);
         }
         self.told_of(&performed.lists);
+        self.has_read(&performed.labels);
         match &performed.result {
             Ok(value) => {
                 let raw = if is_left_alone(&node) { node.input.clone() } else { value.clone() };

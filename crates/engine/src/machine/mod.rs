@@ -40,7 +40,7 @@ mod snapshot;
 mod suspend;
 mod timer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use base::name::WorkflowKey;
@@ -110,11 +110,12 @@ pub struct Machine {
     trace: blake3::Hasher,
 }
 
-/// What is frozen when a run starts.
+/// What is frozen when a run starts, but for its labels, which grow with what it reads.
 #[derive(Debug, Clone, PartialEq)]
 struct Header {
     run: RunId,
     key: WorkflowKey,
+    /// Sorted.
     labels: Arc<[String]>,
     /// What the workflow names, each in the version that the run was started with.
     secrets: Arc<[SecretUse]>,
@@ -379,6 +380,22 @@ impl Machine {
     }
 
     /// The frozen start of the run.
+    /// Labels of all data that the run was given or has read, sorted.
+    pub(crate) fn labels(&self) -> &Arc<[String]> {
+        &self.header().labels
+    }
+
+    /// What the run does from now on, it does with data of these labels.
+    fn has_read(&mut self, labels: &[String]) {
+        let known = self.labels();
+        if labels.iter().all(|label| known.contains(label)) {
+            return;
+        }
+        let all: BTreeSet<String> = known.iter().chain(labels).cloned().collect();
+        let header = self.header.as_mut().expect("only a started run is worked on");
+        Arc::make_mut(header).labels = all.into_iter().collect();
+    }
+
     fn header(&self) -> &Arc<Header> {
         self.header.as_ref().expect("only a started run is worked on")
     }

@@ -64,6 +64,7 @@ impl Performer for Counted {
                 certainty: Certainty::Definite,
                 decision: None,
                 lists: Vec::new(),
+                labels: Vec::new(),
             }
         }
         .boxed()
@@ -463,6 +464,7 @@ impl Performer for Woken {
             certainty: Certainty::Definite,
             decision: None,
             lists: Vec::new(),
+            labels: Vec::new(),
         };
         std::future::ready(done).boxed()
     }

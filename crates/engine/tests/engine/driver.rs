@@ -158,7 +158,13 @@ impl Performer for Gated {
             gated.begun.send(()).ok();
             gated.gate.acquire().await.expect("never closed").forget();
             let result = Ok(Value::Null);
-            Performed { result, certainty: Certainty::Definite, decision: None, lists: Vec::new() }
+            Performed {
+                result,
+                certainty: Certainty::Definite,
+                decision: None,
+                lists: Vec::new(),
+                labels: Vec::new(),
+            }
         }
         .boxed()
     }
@@ -338,6 +344,7 @@ impl Performer for Deep {
             certainty: Certainty::Definite,
             decision: None,
             lists: Vec::new(),
+            labels: Vec::new(),
         };
         std::future::ready(performed).boxed()
     }

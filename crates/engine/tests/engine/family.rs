@@ -586,6 +586,7 @@ fn a_child_in_flight_stands_in_snapshots() {
             certainty: Certainty::Definite,
             decision: None,
             lists: Vec::new(),
+            labels: Vec::new(),
         };
         walk.feed(Happened::Performed { effect: asked.effect, performed });
         let output = walk.machine.ended().and_then(|ended| ended.output.clone());

@@ -110,8 +110,9 @@ do:
         } else {
             base::value::object([("n", int(number + 1)), ("list", list.reference())])
         };
-        let (certainty, decision) = (Certainty::Definite, None);
-        let performed = Performed { result: Ok(result), certainty, decision, lists: vec![list] };
+        let (certainty, decision, labels) = (Certainty::Definite, None, Vec::new());
+        let lists = vec![list];
+        let performed = Performed { result: Ok(result), certainty, decision, lists, labels };
         walk.feed(Happened::Performed { effect: perform.effect, performed });
         let bytes = walk.machine.freeze().bytes;
         let known = references(&bytes).len();

@@ -22,6 +22,7 @@ mod flow;
 mod follow;
 mod golden;
 mod graph;
+mod labels;
 mod left;
 mod lifecycle;
 mod list;

@@ -143,12 +143,19 @@ fn done(value: Value) -> Performed {
         certainty: Certainty::Definite,
         decision: None,
         lists: Vec::new(),
+        labels: Vec::new(),
     }
 }
 
 fn fault(status: u16, certainty: Certainty) -> Performed {
     let fault = Fault::new(ErrorType::Communication, "the world said no").with_status(status);
-    Performed { result: Err(fault), certainty, decision: None, lists: Vec::new() }
+    Performed {
+        result: Err(fault),
+        certainty,
+        decision: None,
+        lists: Vec::new(),
+        labels: Vec::new(),
+    }
 }
 
 impl Performer for World {

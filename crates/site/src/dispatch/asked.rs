@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use base::name::WorkflowKey;
 use base::value::{Json, get, parse, to_json};
 use base::{By, Outcome, RunId, SiteName, Timestamp, Value};
+use engine::driver::Summary;
 use server::Caller;
 use store::{Op, OrderRow, Preconditions, RunRow, RunState};
 use tokio::time::interval;
@@ -200,10 +201,15 @@ impl Dispatches {
         row: &RunRow,
         open: &Open,
     ) -> Result<(Option<Sealed>, Option<&'static str>), Refusal> {
+        let is_labelled =
+            Summary::decode(&row.summary).map_or(true, |summary| !summary.labels.is_empty());
         let revision = runs.driver.revision(&row.key, row.revision).await;
         let gives = revision.is_ok_and(|workflow| gives_output(&workflow.document.metadata));
         if !gives {
             return Ok((None, None));
+        }
+        if is_labelled {
+            return Ok((None, Some("output-labelled")));
         }
         let Some(output) = runs.driver.ended(row.run).await?.output else {
             return Ok((None, None));

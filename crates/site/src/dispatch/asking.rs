@@ -50,6 +50,13 @@ impl function::Sites for Dispatches {
         }
         .boxed()
     }
+
+    fn has_begun(&self, dispatch: DispatchId) -> BoxFuture<'static, bool> {
+        let it = self.clone();
+        // Where nobody can tell, nothing more leaves.
+        async move { row::head(it.store(), dispatch).await.is_ok_and(|head| head.is_some()) }
+            .boxed()
+    }
 }
 
 impl Dispatches {

@@ -29,6 +29,9 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(45 * 24 * 3600);
 pub trait Sites: Send + Sync + 'static {
     /// The same dispatch again goes on where it stands.
     fn dispatch(&self, ask: Ask) -> BoxFuture<'static, Done>;
+
+    /// Whether this one has begun: what it says has left already.
+    fn has_begun(&self, dispatch: DispatchId) -> BoxFuture<'static, bool>;
 }
 
 /// What came of it, and whether that will stay so when the effect is repeated.
@@ -83,31 +86,38 @@ impl Function for Dispatch {
         reach: Reach,
     ) -> BoxFuture<'static, Ended> {
         let effect = reach.effect();
-        if !effect.labels.is_empty() {
-            let detail = "the run has read labelled data, and the hub would carry it to other sites; `dispatch` is for runs without labels";
-            let fault = Fault::new(ErrorType::Authorization, detail);
-            return ready(Ended::Denied { fault, rule: "labels".to_owned() }).boxed();
-        }
+        let is_labelled = !effect.labels.is_empty();
         let Some(sites) = reach.sites() else {
+            if is_labelled {
+                return ready(labelled()).boxed();
+            }
             let detail = "this site has joined no hub, so that it reaches no other site; `isonomy site join` with a token of a hub changes that";
             return ready(Ended::ended(Err(Fault::new(ErrorType::Configuration, detail)))).boxed();
         };
         let dispatch = DispatchId::of(effect.run, effect.key.as_str());
-        match ask(dispatch, effect.run, &effect.namespace, input) {
-            Ok(ask) => {
-                let done = sites.dispatch(ask);
-                async move {
-                    let Done { result, certainty } = done.await;
-                    Ended::Sent { result, certainty, ruling: None }
-                }
-                .boxed()
-            }
+        let ask = match ask(dispatch, effect.run, &effect.namespace, input) {
+            Ok(ask) => ask,
             Err(wrong) => {
                 let fault = Fault::new(ErrorType::Validation, format!("`dispatch`: {wrong}"));
-                ready(Ended::ended(Err(fault))).boxed()
+                return ready(Ended::ended(Err(fault))).boxed();
             }
+        };
+        async move {
+            // One that began before, beside what the run has read since, goes on after a restart.
+            if is_labelled && !sites.has_begun(dispatch).await {
+                return labelled();
+            }
+            let Done { result, certainty } = sites.dispatch(ask).await;
+            Ended::Sent { result, certainty, ruling: None }
         }
+        .boxed()
     }
+}
+
+fn labelled() -> Ended {
+    let detail = "the run has read labelled data, and the hub would carry it to other sites; `dispatch` is for runs without labels";
+    let fault = Fault::new(ErrorType::Authorization, detail);
+    Ended::Denied { fault, rule: "labels".to_owned() }
 }
 
 /// The arguments, which fit the schema.

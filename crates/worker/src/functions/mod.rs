@@ -26,6 +26,11 @@ pub(crate) trait Function: Send + Sync {
     /// JSON; see [`crate::catalog::FunctionManifest`].
     fn manifest(&self) -> &'static str;
 
+    /// Labels of the data that a call with these arguments reads.
+    fn labels(&self, _input: &Value, _reach: &Reach) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The permit shows that the gate was asked. The arguments fit the manifest's schema.
     fn call(
         &self,

@@ -162,6 +162,10 @@ mod tests {
         fn dispatch(&self, _: Ask) -> BoxFuture<'static, Done> {
             futures::future::pending().boxed()
         }
+
+        fn has_begun(&self, _: base::DispatchId) -> BoxFuture<'static, bool> {
+            futures::future::ready(false).boxed()
+        }
     }
 
     fn reach(folder: &std::path::Path, files: Vec<FileAccess>, destinations: &[&str]) -> Reach {

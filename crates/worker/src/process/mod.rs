@@ -120,7 +120,13 @@ pub(crate) async fn perform(
 }
 
 fn done((result, certainty): Came, ruling: Ruling) -> Performed {
-    Performed { result, certainty, decision: Some(decision(ruling)), lists: Vec::new() }
+    Performed {
+        result,
+        certainty,
+        decision: Some(decision(ruling)),
+        lists: Vec::new(),
+        labels: Vec::new(),
+    }
 }
 
 type Came = (Result<Value, Fault>, Certainty);

@@ -55,8 +55,8 @@ fn count(value: &Value) -> i64 {
     field(value, "count").and_then(as_i64).expect("a count")
 }
 
-/// Mutation: read what another namespace has, tell it apart from what is not there, or leave out who
-/// allowed it.
+/// Mutation: read what another namespace has, tell it apart from what is not there, leave out who
+/// allowed it, or of which labels it is.
 #[tokio::test]
 async fn a_run_reads_what_its_namespace_may_and_hears_nothing_of_the_rest() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -67,6 +67,7 @@ async fn a_run_reads_what_its_namespace_may_and_hears_nothing_of_the_rest() {
     let read = site.function(FUNCTION, json(r#"{"name":"cases"}"#)).await;
     let decision = read.decision.expect("the gate was asked");
     assert_eq!((decision.allowed, &*decision.rule), (true, "datasets: cases"));
+    assert_eq!(read.labels, ["health"], "they are the run's from now on");
     let value = read.result.expect("rows");
     assert_eq!(count(&value), 2);
     assert_eq!(

@@ -164,6 +164,10 @@ impl Actor {
         if !self.machine.is_queued() && self.summary.queued.take().is_some() {
             row.summary = self.summary.encode();
         }
+        if self.summary.labels[..] != self.machine.labels()[..] {
+            self.summary.labels = self.machine.labels().to_vec();
+            row.summary = self.summary.encode();
+        }
         let looked = match row.state {
             RunState::Suspended => self.ear.looked().or(self.summary.looked),
             _ => None,

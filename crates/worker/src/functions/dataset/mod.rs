@@ -48,6 +48,12 @@ impl Function for Dataset {
         MANIFEST
     }
 
+    fn labels(&self, input: &Value, reach: &Reach) -> Vec<String> {
+        let found = reach.datasets().find(&reach.effect().namespace, &Wanted::of(input).name);
+        let labels = found.iter().flat_map(|dataset| &dataset.labels);
+        labels.map(ToString::to_string).collect()
+    }
+
     fn call(
         &self,
         _permit: &Permit<gateway::Function>,

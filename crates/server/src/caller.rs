@@ -1,7 +1,7 @@
 //! Who asks for a change, and why.
 
 use axum::extract::FromRequestParts;
-use base::{By, KeyName};
+use base::{By, KeyName, SiteName};
 use http::HeaderMap;
 use http::request::Parts;
 use wire::{ACTOR_HEADER, Role};
@@ -24,6 +24,12 @@ pub const KEY_ACTOR: &str = "key:";
 /// site's own. Nobody may claim that either.
 pub const HUB_ACTOR: &str = "hub:";
 
+/// Before the name of a site, where another one does what it asks.
+pub const SITE_ACTOR: &str = "site:";
+
+/// What nobody calls himself.
+const TAKEN: [&str; 3] = [KEY_ACTOR, HUB_ACTOR, SITE_ACTOR];
+
 /// Whoever sent the request, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -39,11 +45,11 @@ impl Caller {
             return Ok(Self { actor: ANONYMOUS.to_owned(), roles });
         };
         let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default().trim();
-        let is_taken = [KEY_ACTOR, HUB_ACTOR].iter().any(|other| text.starts_with(other));
-        let is_plain = !text.is_empty() && !text.chars().any(char::is_control) && !is_taken;
-        if !is_plain || text.chars().count() > ACTOR_CHARS_MAX {
+        let is_taken = TAKEN.iter().any(|other| text.starts_with(other));
+        if is_taken || !is_name(text) {
+            let taken = TAKEN.map(|other| format!("`{other}`")).join(", ");
             let what = format!(
-                "write 1 to {ACTOR_CHARS_MAX} printable characters that do not begin with `{KEY_ACTOR}` or `{HUB_ACTOR}`, or leave the header out"
+                "write 1 to {ACTOR_CHARS_MAX} printable characters that do not begin with one of {taken}, or leave the header out"
             );
             return Err(Refusal::parameter(ACTOR_HEADER, what));
         }
@@ -65,6 +71,22 @@ impl Caller {
     #[must_use]
     pub fn named(actor: &str) -> Self {
         Self { actor: actor.to_owned(), roles: Roles::everywhere(Role::Admin) }
+    }
+
+    /// Whoever a hub says has asked it for what it orders here. It is no more believed than anybody who calls
+    /// himself something.
+    pub fn by_order(actor: &str) -> Result<Self, Refusal> {
+        if !is_name(actor) {
+            let what = format!("at most {ACTOR_CHARS_MAX} printable characters");
+            return Err(Refusal::parameter("actor", what));
+        }
+        Ok(Self::named(&format!("{HUB_ACTOR}{actor}")))
+    }
+
+    /// Another site of the fleet.
+    #[must_use]
+    pub fn of_site(site: &SiteName) -> Self {
+        Self::named(&format!("{SITE_ACTOR}{site}"))
     }
 
     #[must_use]
@@ -105,6 +127,12 @@ impl<S: Send + Sync> FromRequestParts<S> for SomeAdmin {
     }
 }
 
+/// Whether somebody may be called so: where it stands, it disturbs nothing.
+fn is_name(actor: &str) -> bool {
+    let is_plain = !actor.is_empty() && !actor.chars().any(char::is_control);
+    is_plain && actor.chars().count() <= ACTOR_CHARS_MAX
+}
+
 /// A reason without what could disturb a terminal. An empty one is none.
 pub fn reason_of(reason: Option<String>) -> Result<Option<String>, Refusal> {
     let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else { return Ok(None) };
@@ -130,13 +158,14 @@ mod tests {
         assert_eq!(caller.as_ref().map(|caller| caller.actor.as_str()), expected, "{value:?}");
     }
 
-    /// Mutation: take an actor of any length or with any bytes, or one who claims a key or a hub, or call a bad
+    /// Mutation: take an actor of any length or with any bytes, or one who claims a key, a hub or a site, or call a bad
     /// one anonymous.
     #[test]
     fn an_actor_is_a_short_printable_text() {
         check(b"ada", Some("ada"));
         check(b"key:ada", None);
         check(b"hub:ada", None);
+        check(b"site:ada", None);
         check("Zo\u{eb} (night shift)".as_bytes(), Some("Zo\u{eb} (night shift)"));
         check(b"", None);
         check(b"  ", None);
@@ -144,6 +173,19 @@ mod tests {
         check("x".repeat(ACTOR_CHARS_MAX).as_bytes(), Some(&"x".repeat(ACTOR_CHARS_MAX)));
         check("x".repeat(ACTOR_CHARS_MAX + 1).as_bytes(), None);
         assert_eq!(Caller::of_folder(&HeaderMap::new()).expect("no header").actor, ANONYMOUS);
+    }
+
+    /// Mutation: take the hub's word for an actor as it is, or without its mark.
+    #[test]
+    fn whom_a_hub_names_is_marked_and_judged_like_anybody() {
+        let said = |actor: &str| Caller::by_order(actor).ok().map(|caller| caller.actor);
+        assert_eq!(said("key:lab").as_deref(), Some("hub:key:lab"));
+        assert_eq!(said("site:desk").as_deref(), Some("hub:site:desk"));
+        for wrong in ["", "a\u{1b}[2J", &"x".repeat(ACTOR_CHARS_MAX + 1)] {
+            assert_eq!(said(wrong), None, "{wrong:?}");
+        }
+        let desk = SiteName::parse("desk").expect("a name");
+        assert_eq!(Caller::of_site(&desk).actor, "site:desk");
     }
 
     /// Mutation: let escape sequences through, or keep an empty reason.

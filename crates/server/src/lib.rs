@@ -18,7 +18,7 @@ mod workflow;
 
 pub use access::Roles;
 pub use backup::{BACKUP_MEDIA_TYPE, Source as BackupSource, backup};
-pub use caller::{Caller, HUB_ACTOR, KEY_ACTOR, SomeAdmin, reason_of};
+pub use caller::{Caller, HUB_ACTOR, KEY_ACTOR, SITE_ACTOR, SomeAdmin, reason_of};
 pub use change::change_op;
 pub use exchange::{EXCHANGE_TIMEOUT, ExchangeFile, exchange_file};
 pub use extract::{

@@ -3,7 +3,7 @@
 use base::name::Namespace;
 use base::stream::Stream;
 use base::{By, OrderId, RunId};
-use server::{HUB_ACTOR, KEY_ACTOR};
+use server::{HUB_ACTOR, KEY_ACTOR, SITE_ACTOR};
 use store::{RunRow, RunState};
 use wire::{
     LeftField, LeftView, RunExplained, RunView, StartedHow, StartedView, WaitView, WaitsFor,
@@ -34,7 +34,7 @@ impl Runs {
     async fn started(&self, view: &RunView, by: By, run: RunId) -> Result<StartedView, Refusal> {
         let how = if view.parent.is_some() {
             StartedHow::Run
-        } else if by.actor.starts_with(HUB_ACTOR) {
+        } else if by.actor.starts_with(HUB_ACTOR) || by.actor.starts_with(SITE_ACTOR) {
             StartedHow::Order
         } else if by.actor == SCHEDULE_ACTOR {
             StartedHow::Schedule

@@ -15,7 +15,7 @@ use std::time::Duration;
 use base::name::WorkflowKey;
 use base::{By, Clock, OrderId, SiteName, Timestamp, WorkflowName};
 use link::site::Saying;
-use server::{Caller, HUB_ACTOR};
+use server::Caller;
 use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,9 @@ impl Orders {
         };
         // Before its time: what has begun is not called expired.
         let is_over = now > row.until;
-        let caller = Caller::named(&format!("{HUB_ACTOR}{}", by.actor));
+        let Ok(caller) = Caller::by_order(&by.actor) else {
+            return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
+        };
         let (namespace, run, start) = match act {
             Act::Run { namespace, run, start } => (namespace, run, start),
             Act::Dispatched(it) => return self.dispatched(row, by, &it, now).await,

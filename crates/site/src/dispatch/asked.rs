@@ -90,7 +90,8 @@ impl Dispatches {
         ops.push(open.op(run));
         // Before it can end.
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner).insert(run);
-        let caller = Caller::named(&by.actor);
+        // By its own name, which has been believed, and not by the hub's word.
+        let caller = Caller::of_site(&it.from);
         match runs.start(&caller, RunOrder { beside: Beside::Ops(ops), ..order }).await {
             Ok(begun) if begun.is_new => {
                 self.0.ended.notify_one();

@@ -145,7 +145,7 @@ impl Reconciler {
     /// Whether all that should be here is, as it should be.
     async fn are_there(&self, taken: &[Placed]) -> Result<bool, Refusal> {
         for placed in taken {
-            if !self.is_there(placed).await? {
+            if !is_there(self.store.as_ref(), placed).await? {
                 return Ok(false);
             }
         }
@@ -295,17 +295,6 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn is_there(&self, placed: &Placed) -> Result<bool, Refusal> {
-        let key = key(placed);
-        let row = self.store.resource_get(ResourceKind::Managed, key.to_string()).await?;
-        let managed = row.and_then(|row| {
-            document::read::<Managed>(&row.record, MANAGED_TYPE, MANAGED_VERSION).ok()
-        });
-        let Some(managed) = managed.filter(|it| it.text == placed.text) else { return Ok(false) };
-        let head = self.store.workflow_get(key).await?.filter(|head| head.deleted_at.is_none());
-        Ok(head.is_some_and(|head| head.revision == managed.revision))
-    }
-
     /// What was the hub's and is not wanted any more, or not taken, goes.
     async fn remove(&self, taken: &[Placed], number: u64) -> Result<(), Refusal> {
         let wanted: BTreeSet<String> = taken.iter().map(|it| key(it).to_string()).collect();
@@ -372,6 +361,17 @@ fn mismatch(source: String, message: String) -> Finding {
         hint: None,
         rendered: None,
     }
+}
+
+/// Whether a workflow is here as it should be: of this text, and not changed since.
+pub(crate) async fn is_there(store: &dyn Store, placed: &Placed) -> Result<bool, Refusal> {
+    let key = key(placed);
+    let row = store.resource_get(ResourceKind::Managed, key.to_string()).await?;
+    let managed = row
+        .and_then(|row| document::read::<Managed>(&row.record, MANAGED_TYPE, MANAGED_VERSION).ok());
+    let Some(managed) = managed.filter(|it| it.text == placed.text) else { return Ok(false) };
+    let head = store.workflow_get(key).await?.filter(|head| head.deleted_at.is_none());
+    Ok(head.is_some_and(|head| head.revision == managed.revision))
 }
 
 /// What the newest edition says should be here.

@@ -3,8 +3,8 @@
 //! ```text
 //!   open ──► judged: the run's first record, the receipt and the judgement are one commit
 //!     ▲        │
-//!     └────────┴── not now (a full disk, too many at once, a workflow that comes): again, until its time
-//!                  is over
+//!     └────────┴── not now (a full disk, too many at once, a workflow or a text of it that comes): again,
+//!                  until its time is over
 //! ```
 //!
 //! A reconciler: it looks at what is open, does what can be done, and can be run again at any time.
@@ -20,6 +20,7 @@ use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wire::dispatch::{AnswerState, Dispatched};
+use wire::link::Failed;
 use wire::order::{Act, Order, Receipt, ReceiptState};
 use wire::{ProblemCode, RunStart};
 
@@ -55,6 +56,8 @@ pub(crate) struct Orders {
     pub saying: watch::Receiver<Saying>,
     /// To tell when receipts are there.
     pub grown: Arc<Notify>,
+    /// To tell when an order waits for what the hub wants to be here: what somebody has changed is put back.
+    pub edited: Arc<Notify>,
 }
 
 impl Orders {
@@ -120,7 +123,8 @@ impl Orders {
                 return self.written(self.dispatches.heard(*news, taking).await);
             }
         };
-        if is_over && self.store.run_get(run).await?.is_none() {
+        let has_begun = self.store.run_get(run).await?.is_some();
+        if is_over && !has_begun {
             return self.close(row, ReceiptState::Expired, None, now).await;
         }
         let start = RunStart { run: Some(run.to_string()), reason: by.reason, ..*start };
@@ -131,9 +135,13 @@ impl Orders {
         }
         // Before the start, which may find it missing while it comes.
         let is_coming = match &key {
-            Some(key) => self.is_coming(key).await?,
-            None => false,
+            Some(key) if !has_begun => self.is_coming(key).await?,
+            _ => false,
         };
+        // One that names its revision needs no other.
+        if is_coming && start.revision.is_none() {
+            return Ok(self.waits(row));
+        }
         let Ok(order) = RunOrder::parse(namespace, start, None) else {
             return self.close(row, ReceiptState::Refused, Some("invalid"), now).await;
         };
@@ -146,26 +154,40 @@ impl Orders {
             // By an earlier order, or a life of this site whose commit nobody heard of.
             Ok(_) => self.close(row, ReceiptState::Taken, None, now).await,
             Err(refusal)
-                if is_coming && refusal.code() == ProblemCode::WorkflowMissing && !is_over =>
+                if is_coming
+                    && matches!(
+                        refusal.code(),
+                        ProblemCode::WorkflowMissing | ProblemCode::RevisionMissing
+                    ) =>
             {
-                Ok(false)
+                Ok(self.waits(row))
             }
             Err(refusal) => self.refused(row, &refusal, now).await,
         }
     }
 
-    /// Whether the edition that is here names this workflow, and the site is not done with it.
+    /// It is not judged now, since it is for a text that is not here yet.
+    fn waits(&self, row: &OrderRow) -> bool {
+        tracing::info!(order = %row.order, "an order waits for the text that the hub wants to be here");
+        self.edited.notify_one();
+        false
+    }
+
+    /// Whether the edition that is here wants another text of this workflow than there is, or one of it at
+    /// all. One that cannot be here is not waited for: what is there goes on as before.
     async fn is_coming(&self, key: &WorkflowKey) -> Result<bool, Refusal> {
         let Some((head, leaf)) = edition::wanted(self.store.as_ref()).await? else {
             return Ok(false);
         };
-        let is_done = self
-            .saying
-            .borrow()
-            .health
-            .as_ref()
-            .is_some_and(|health| health.edition == Some(head.number) && health.waiting == 0);
-        Ok(!is_done && leaf.content.workflows.iter().any(|placed| edition::key(placed) == *key))
+        let mut wanted = leaf.content.workflows.iter();
+        let Some(placed) = wanted.find(|placed| edition::key(placed) == *key) else {
+            return Ok(false);
+        };
+        let has_failed = self.saying.borrow().health.as_ref().is_some_and(|health| {
+            let is_it = |it: &Failed| it.namespace == key.namespace && it.name == key.name;
+            health.edition == Some(head.number) && health.failed.iter().any(is_it)
+        });
+        Ok(!has_failed && !edition::is_there(self.store.as_ref(), placed).await?)
     }
 
     /// A run that another site asks for.
@@ -176,6 +198,14 @@ impl Orders {
         it: &Dispatched,
         now: Timestamp,
     ) -> Result<bool, Refusal> {
+        let key = WorkflowKey { namespace: it.namespace.clone(), name: it.workflow.clone() };
+        if now <= row.until
+            && !self.refused.contain(&key)
+            && self.store.run_get(it.bond(&self.site).run()).await?.is_none()
+            && self.is_coming(&key).await?
+        {
+            return Ok(self.waits(row));
+        }
         let taking = ops(row.order, ReceiptState::Taken, None, now);
         let bench = Bench { runs: &self.runs, refused: &self.refused, taking, now };
         let (state, code, beside) = match self.dispatches.judge(row, by, it, bench).await? {

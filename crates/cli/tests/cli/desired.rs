@@ -112,6 +112,51 @@ fn an_order_waits_for_the_workflow_that_comes_before_it() {
     assert_eq!(refused["items"][0]["code"], "workflow-missing", "{refused}");
 }
 
+/// So that it comes in many pieces.
+fn large(name: &str, y: u8) -> String {
+    let filler: String = (0..30)
+        .map(|n| format!("  - step{n}: {{ set: {{ filler: '{}' }} }}\n", "x".repeat(15_000)))
+        .collect();
+    document(name, &format!("{filler}  - x: {{ set: {{ y: {y} }} }}\n"))
+}
+
+/// Mutation: start the text that is there while another is wanted, or wait for one that cannot be here.
+#[test]
+fn an_order_waits_for_the_text_that_comes_before_it() {
+    let home = Home::new();
+    let _governing = hub(&home);
+    join(&home, "clinic-1", &["--tag", "role=clinic"]);
+    let site = serve(&home, "clinic-1");
+    home.write("law/all.yaml", &placement("all", "[a]", "{all: true}"));
+    let run = || {
+        home.run(&["run", "a", "--site", "clinic-1", "--server", ".isonomy-hub"]).ends_with(0);
+        let runs = home.run(&["runs", "--server", site.data(), "-o", "json"]).ends_with(0).json();
+        let run = runs["items"][0]["run"].as_str().expect("an id").to_owned();
+        let shown = home.run(&["runs", "show", &run, "--server", site.data(), "-o", "json"]);
+        shown.ends_with(0).json()["output"]["y"].clone()
+    };
+    for y in [1, 2, 3] {
+        home.write("law/a.yaml", &large("a", y));
+        apply(&home, &["-f", "law"]);
+        assert_eq!(run(), y);
+    }
+    // One that cannot be here: what is there goes on.
+    let nobody =
+        "  - x: { run: { workflow: { namespace: default, name: nobody, version: '1.0.0' } } }\n";
+    home.write("law/a.yaml", &document("a", nobody));
+    apply(&home, &["-f", "law"]);
+    until(&home, "clinic-1", "failed");
+    assert_eq!(run(), 3);
+    // What somebody has changed here is put back before it is done.
+    home.write("law/a.yaml", &document("a", "  - x: { set: { y: 4 } }\n"));
+    apply(&home, &["-f", "law"]);
+    until(&home, "clinic-1", "converged");
+    home.write("own.yaml", &document("a", "  - x: { set: { y: 5 } }\n"));
+    home.run(&["apply", "-f", "own.yaml", "--yes", "--server", site.data()]).ends_with(0);
+    assert_eq!(run(), 4);
+    site.stop().ends_with(0);
+}
+
 /// Mutation: let one that is wrong keep the others away, hide why, or do what the owner refuses.
 #[test]
 fn what_cannot_be_at_a_site_is_told_with_its_reason() {

@@ -145,6 +145,7 @@ impl LineKeeper {
             came: Arc::clone(&self.came),
             saying: self.saying.subscribe(),
             grown: Arc::clone(&self.grown),
+            edited: Arc::clone(&self.edited),
         };
         let (watching, told) = dataset::Watching::begin(datasets).await;
         let reconciler = Reconciler {

@@ -242,6 +242,53 @@ fn a_site_says_what_has_left_it_to_whom_and_by_which_rule() {
     governing.stop().ends_with(0);
 }
 
+/// Mutation: keep what a hub has ordered and nobody has begun for the next one.
+#[test]
+fn what_a_hub_has_ordered_is_not_done_for_the_next() {
+    let home = Home::new();
+    // Over a slow line it comes for a minute and more; an order comes at once.
+    let noise: String = (0..40)
+        .map(|n| {
+            let line = (0..800).map(|m| base::Digest::of(format!("{n} {m}").as_bytes()));
+            format!(
+                "  - step{n}: {{ set: {{ noise: '{}' }} }}\n",
+                line.map(|it| it.to_string()).collect::<String>()
+            )
+        })
+        .collect();
+    home.write("law/a.yaml", &document("a", &noise));
+    home.write("law/all.yaml", &EVERYWHERE.replace("[a, b]", "[a]"));
+    home.run(&["hub", "init", "--domain", "acme", "--data", "old"]).ends_with(0);
+    let governing = hub_of(&home, "old", "127.0.0.1:0");
+    join(&home, "clinic-1", &["--server", "old"]);
+    home.write("clinic-1/site.yaml", "spec:\n  hub:\n    line: { kibPerSecond: 16 }\n");
+    let mut site = serve(&home, "clinic-1");
+    apply(&home, "old");
+    home.run(&["run", "a", "--site", "clinic-1", "--detach", "--server", "old"]).ends_with(0);
+    site.process.stderr.until("an order waits for the text");
+    site.stop().ends_with(0);
+    home.run(&["site", "leave", "--data", "clinic-1", "--yes"]).ends_with(0);
+    governing.stop().ends_with(0);
+
+    home.run(&["hub", "init", "--domain", "other", "--data", "other"]).ends_with(0);
+    let other = hub_of(&home, "other", "127.0.0.1:0");
+    join(&home, "clinic-1", &["--server", "other"]);
+    let site = serve(&home, "clinic-1");
+    for name in ["a", "b"] {
+        let file = home.write("own.yaml", &document(name, "  - x: { set: { y: 1 } }\n"));
+        let file = file.to_str().expect("text");
+        home.run(&["apply", "-f", file, "--yes", "--server", "clinic-1"]).ends_with(0);
+    }
+    // Orders are judged in their order: this one would be behind it.
+    home.run(&["run", "b", "--site", "clinic-1", "--server", "other"]).ends_with(0);
+    let runs = home.run(&["runs", "--server", "clinic-1", "-o", "json"]).ends_with(0).json();
+    let runs = runs["items"].as_array().expect("a list");
+    let names: Vec<_> = runs.iter().map(|it| it["workflow"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["b"]);
+    site.stop().ends_with(0);
+    other.stop().ends_with(0);
+}
+
 /// Mutation: leave the key behind, tell the hub nothing, send it what it had not taken when the site joins
 /// another fleet, or take its workflows away.
 #[test]

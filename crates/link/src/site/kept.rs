@@ -14,7 +14,9 @@ use store::{
 use wire::link::{Ancestor, Document, Edition};
 
 use super::{Kept, Outbox, Write};
-use crate::{ANCESTORS_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, ORDER_LIFE_MAX, begin, extend};
+use crate::{
+    ANCESTORS_MAX, ENTRIES_BYTES_MAX, ENTRIES_MAX, ORDER_LIFE_MAX, ORDERS_READ_MAX, begin, extend,
+};
 
 /// What a site knows of its hub. Described in `docs/spec/link.md`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,16 +195,33 @@ pub async fn edition(store: &dyn Store) -> Result<Option<Edition>, KeepError> {
     Ok(Some(serde_json::from_slice(&row.record).map_err(damaged)?))
 }
 
-/// What is to be committed where the edition that is here is of another hub, or for another site.
-#[must_use]
-pub fn edition_forget() -> Op {
-    Op::ResourceDelete { kind: ResourceKind::Edition, name: EDITION.to_owned() }
+/// What is to be committed where the edition that is here is of another hub, or for another site: what that
+/// one has ordered is nothing to this one either.
+pub async fn edition_forget(store: &dyn Store) -> Result<Vec<Op>, KeepError> {
+    let mut ops = orders_forget(store).await?;
+    ops.push(Op::ResourceDelete { kind: ResourceKind::Edition, name: EDITION.to_owned() });
+    Ok(ops)
 }
 
-/// What is to be committed where the owner has ended it: what the hub has not taken is for nobody else, and
-/// its workflows are the site's own from now on.
+/// Orders that nobody has judged.
+async fn orders_forget(store: &dyn Store) -> Result<Vec<Op>, KeepError> {
+    let Some(Line { site, .. }) = Line::kept_line(store).await? else { return Ok(Vec::new()) };
+    let (mut ops, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.order_open(site.clone(), after, ORDERS_READ_MAX).await?;
+        ops.extend(page.iter().map(|row| Op::OrderForget { order: row.order }));
+        match page.last() {
+            Some(last) => after = last.position,
+            None => return Ok(ops),
+        }
+    }
+}
+
+/// What is to be committed where the owner has ended it: what the hub has not taken is for nobody else, what
+/// it has ordered and nobody has begun is nothing to the next one, and its workflows are the site's own from
+/// now on.
 pub async fn left(store: &dyn Store) -> Result<Vec<Op>, KeepError> {
-    let mut ops = Vec::new();
+    let mut ops = orders_forget(store).await?;
     if let Some(line) = Line::kept_line(store).await? {
         for stream in Stream::ALL {
             let last = store.outbox_last(stream).await?;

@@ -181,7 +181,8 @@ impl Uplink {
         let kept = edition(parts.store.as_ref()).await?;
         if let Some(Err(wrong)) = kept.map(|kept| parts.membership.believes(&kept)) {
             tracing::warn!(%wrong, "the edition that is here is not of this hub");
-            parts.store.commit(vec![edition_forget()], Preconditions::none()).await?;
+            let forget = edition_forget(parts.store.as_ref()).await?;
+            parts.store.commit(forget, Preconditions::none()).await?;
         }
         let down = LineState::Down { since: parts.clock.now(), why: "not tried yet".to_owned() };
         let clock = HubClock::new(Arc::clone(&parts.clock), parts.membership.seen_at());

@@ -24,9 +24,6 @@ const SLEEP_MAX: Duration = Duration::from_secs(3600);
 /// How long a dispatch is remembered after its time: until no order of the hub can bring news of it.
 const KEPT: Duration = ORDER_LIFE_MAX;
 
-/// Rows that are forgotten by one commit: others do not wait for longer.
-const FORGET_MAX: usize = 500;
-
 impl function::Sites for Dispatches {
     fn dispatch(&self, ask: Ask) -> BoxFuture<'static, Done> {
         let it = self.clone();
@@ -101,6 +98,10 @@ impl Dispatches {
         head: &Head,
         now: Timestamp,
     ) -> Result<Option<Result<Value, Fault>>, DispatchError> {
+        // At each word of a site this is asked again: what they have given is read at the end alone.
+        if !head.is_over(&row::tally(self.store(), dispatch).await?, now) {
+            return Ok(None);
+        }
         let sites = row::sites(self.store(), dispatch).await?;
         Ok(Known { dispatch, head, sites: &sites }.result(now))
     }
@@ -299,10 +300,18 @@ impl Dispatches {
 impl Dispatches {
     /// Forgets what nobody asks for any more.
     pub(super) async fn forget(&self) -> Result<(), DispatchError> {
-        let mut past = row::past(self.store(), before(self.now(), KEPT)).await?;
-        while !past.is_empty() {
-            let ops = past.drain(..past.len().min(FORGET_MAX)).collect();
-            self.store().commit(ops, Preconditions::none()).await?;
+        let until = before(self.now(), KEPT);
+        let mut after = None;
+        while let Some((dispatch, head)) = row::next(self.store(), after).await? {
+            after = Some(dispatch);
+            if head.until >= until {
+                continue;
+            }
+            // Its head goes last: it is found again where this breaks off.
+            while let Some(gone) = row::gone(self.store(), dispatch).await? {
+                self.store().commit(gone, Preconditions::none()).await?;
+            }
+            self.store().commit(vec![row::head_gone(dispatch)], Preconditions::none()).await?;
         }
         Ok(())
     }

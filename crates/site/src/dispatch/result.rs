@@ -7,7 +7,7 @@ use base::{DispatchId, ErrorType, Fault, Timestamp, Value};
 use wire::dispatch::{AnswerState, Meant};
 use wire::{DispatchSiteView, DispatchView};
 
-use super::row::{At, Head, Quorum};
+use super::row::{At, Head, Quorum, Tally};
 
 /// Sites of one dispatch that a run's view shows: what a screen holds, and a request answers at once.
 const SITES_SHOWN_MAX: usize = 200;
@@ -62,6 +62,21 @@ impl Status {
     }
 }
 
+impl Head {
+    /// Whether nothing is to be waited for any more, as its sites stand.
+    pub(super) fn is_over(&self, tally: &Tally, now: Timestamp) -> bool {
+        if self.refused.is_some() || self.over_at.is_some() || now >= self.until {
+            return true;
+        }
+        let Tally { sites, completed, open } = *tally;
+        self.is_listed()
+            && match self.quorum.map(|quorum| quorum.of(sites)) {
+                Some(needed) => completed >= needed || completed + open < needed,
+                None => open == 0,
+            }
+    }
+}
+
 impl Known<'_> {
     /// What it has come to, where it is over; nothing where it is to be waited for.
     pub(super) fn result(&self, now: Timestamp) -> Option<Result<Value, Fault>> {
@@ -69,23 +84,23 @@ impl Known<'_> {
         if let Some(code) = &head.refused {
             return Some(Err(refused(code)));
         }
-        let is_over = head.over_at.is_some() || now >= head.until;
+        let mut tally = Tally::default();
+        sites.iter().for_each(|at| tally.count(at));
+        if !head.is_over(&tally, now) {
+            return None;
+        }
         if !head.is_listed() {
-            return is_over.then(|| self.unlisted());
+            return Some(self.unlisted());
         }
-        let completed = sites.iter().filter(|at| at.has_completed()).count();
-        let open = sites.iter().filter(|at| !at.has_ended()).count();
-        let Some(quorum) = head.quorum else {
-            return (open == 0 || is_over).then(|| Ok(self.value(sites)));
-        };
+        let Some(quorum) = head.quorum else { return Some(Ok(self.value(sites))) };
         let needed = quorum.of(sites.len());
-        if completed >= needed {
-            return Some(Ok(self.value(sites)));
-        }
-        if completed + open < needed {
-            return Some(Err(self.short(ErrorType::Communication, needed, sites)));
-        }
-        is_over.then(|| Err(self.short(ErrorType::Timeout, needed, sites)))
+        Some(if tally.completed >= needed {
+            Ok(self.value(sites))
+        } else if tally.completed + tally.open < needed {
+            Err(self.short(ErrorType::Communication, needed, sites))
+        } else {
+            Err(self.short(ErrorType::Timeout, needed, sites))
+        })
     }
 
     /// The hub has not said in time who is meant.

@@ -20,6 +20,7 @@ use engine::driver::{Driver, Summary};
 use engine::pace::Pacer;
 use futures::future::{join, join_all};
 use link::site::{KEPT_FOR_A_HUB, KeepError, prune};
+use server::SITE_ACTOR;
 use spec::Keep;
 use spec::resolved::{Around, Resolved};
 use store::{
@@ -30,7 +31,7 @@ use wire::StoreCompacted;
 use worker::Catalog;
 
 use crate::config::{Config, Journals};
-use crate::schedule;
+use crate::{dispatch, schedule};
 
 /// Runs that are forgotten in one step: a few milliseconds of the writer's time. More at once would write
 /// fewer pages, since the records of runs that ended side by side lie on the same ones; but with 256 the
@@ -384,13 +385,17 @@ impl Tidying {
     }
 
     /// Whether somebody may ask for this run again: its parent goes on, or can be retried, and would
-    /// begin it anew.
+    /// begin it anew; or another site is still to be told how it has ended.
     async fn is_needed(&self, row: &RunRow) -> Result<bool, StoreError> {
-        let parent = match Summary::decode(&row.summary) {
-            Ok(summary) => summary.parent,
-            // Nobody knows whose it is.
-            Err(_) => return Ok(true),
+        // Where it cannot be read, nobody knows whose it is.
+        let Ok(Summary { parent, started_by, .. }) = Summary::decode(&row.summary) else {
+            return Ok(true);
         };
+        if started_by.starts_with(SITE_ACTOR)
+            && dispatch::is_awaited(self.0.store.as_ref(), row.run).await?
+        {
+            return Ok(true);
+        }
         let Some(parent) = parent.filter(|parent| parent.awaited) else { return Ok(false) };
         let parent = self.0.store.run_get(parent.run).await?;
         Ok(parent.is_some_and(|row| !row.state.has_ended() || row.state == RunState::Faulted))

@@ -135,6 +135,11 @@ pub(crate) async fn of_run(store: &dyn Store, run: RunId) -> Result<Vec<Dispatch
     Ok(views)
 }
 
+/// Whether another site is still to be told how this run has ended.
+pub(crate) async fn is_awaited(store: &dyn Store, run: RunId) -> Result<bool, StoreError> {
+    row::is_open(store, run).await
+}
+
 /// What is to be committed where the site is its hub's no more: nobody is answered.
 pub(crate) async fn left(store: &dyn Store) -> Result<Vec<Op>, StoreError> {
     Ok(row::open(store).await?.into_iter().map(|(run, _)| row::closed_op(run)).collect())

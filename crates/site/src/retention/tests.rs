@@ -9,7 +9,7 @@ use engine::effect::EffectNo;
 use engine::record::{Parent, Usage};
 use store::memory::MemoryStore;
 use store::suite::{at, key, row, run_id};
-use store::{OutcomeRow, RevisionRow, RunQuery, Sequence, WorkflowRow};
+use store::{OutcomeRow, ResourceKind, RevisionRow, RunQuery, Sequence, WorkflowRow};
 
 use super::*;
 
@@ -120,6 +120,24 @@ async fn a_run_is_kept_for_its_time() {
     forever.put(vec![over(1, RunState::Completed, 1, None)]).await;
     let tidying = forever.tidying(Keep::Forever);
     assert_eq!(forever.kept_on(&tidying, 99_999).await, [run_id(1)]);
+}
+
+/// Mutation: forget a run although another site is still to be told of its end, or keep it after that.
+#[tokio::test]
+async fn a_run_of_another_site_is_kept_until_that_one_is_told() {
+    let place = Place::new();
+    let mut asked: Summary = Summary::decode(&summary(None)).expect("a summary");
+    asked.started_by = "site:desk".to_owned();
+    let asked = serde_json::to_vec(&asked).expect("JSON");
+    let (state, ended_at) = (RunState::Completed, Some(at(DAY)));
+    let ended = RunRow { state, ended_at, summary: asked.into(), ..row(1) };
+    let (kind, name) = (ResourceKind::Dispatch, format!("in {}", run_id(1)));
+    let open = store::ResourceRow { kind, name: name.clone(), record: Bytes::from("{}") };
+    place.put(vec![Op::RunCreate(ended), Op::ResourcePut(open)]).await;
+    let tidying = place.tidying(DAYS_10);
+    assert_eq!(place.kept_on(&tidying, 99).await, [run_id(1)]);
+    place.put(vec![Op::ResourceDelete { kind, name }]).await;
+    assert_eq!(place.kept_on(&tidying, 99).await, []);
 }
 
 /// Mutation: begin with the first workflow each time, or never with the first again.

@@ -136,9 +136,7 @@ impl Site {
             }
         };
         let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));
-        let time = Onward::open(store.as_ref(), Arc::clone(&clock), PROGRAM_SINCE).await;
-        let time = Arc::new(time.map_err(KeysError::from)?);
-        let keys = KeyParts::of(&store, &time, &random).open("site", &name, own_key).await?;
+        let (keys, time) = keys(&store, &clock, &random, &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
         let (journals, refused) = (config.journals, config.refused.clone());
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
@@ -400,6 +398,20 @@ const fn goes_on(state: RunState) -> bool {
             false
         }
     }
+}
+
+/// Who may ask, and the time by which that ends.
+async fn keys(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+    name: &str,
+    own: ApiKey,
+) -> Result<(Keys, Arc<Onward>), KeysError> {
+    let time = Onward::open(store.as_ref(), Arc::clone(clock), PROGRAM_SINCE).await?;
+    let time = Arc::new(time);
+    let keys = KeyParts::of(store, &time, random).open("site", name, own).await?;
+    Ok((keys, time))
 }
 
 /// `$runtime`, as the language describes it.

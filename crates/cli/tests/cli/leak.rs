@@ -171,12 +171,14 @@ fn nothing_that_is_planted_at_a_site_leaves_it_without_permission() {
     let asks = json!({ "call": "dispatch:1.0.0@default", "with": with });
     home.write("asks.yaml", &document("asks", &format!("  - all: {asks}\n")));
     // What a run has read is no word for the hub: not even where nobody may ask.
-    for sites in [
-        json!({ "where": { "patient": "${ .who }" } }),
-        json!({ "names": ["${ .who }"] }),
-        json!({ "dataset": "${ .who }" }),
+    for (sites, timeout) in [
+        (json!({ "where": { "patient": "${ .who }" } }), "PT1M"),
+        (json!({ "names": ["${ .who }"] }), "PT1M"),
+        (json!({ "dataset": "${ .who }" }), "PT1M"),
+        (json!({ "all": true }), "${ .who }"),
     ] {
-        let asks = json!({ "call": "dispatch:1.0.0@default", "with": { "workflow": "gives", "sites": sites } });
+        let with = json!({ "workflow": "gives", "sites": sites, "timeout": timeout });
+        let asks = json!({ "call": "dispatch:1.0.0@default", "with": with });
         let asks = format!("  - all: {asks}\n");
         let who = ["-i", "who=canary-of-an-argument-7320"];
         let refused = fleet.run("clear", &asks, &who).ends_with(2);

@@ -33,6 +33,11 @@ impl Timestamp {
         Self(sum.min(MILLIS_MAX))
     }
 
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.0).unwrap_or(i64::MAX)))
+    }
+
     /// How long after `earlier`; zero if it is not after.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
@@ -154,5 +159,8 @@ mod tests {
         assert_eq!(last.as_millis(), MILLIS_MAX);
         assert_eq!(Timestamp::parse(&last.to_string()), Some(last));
         assert_eq!(at.since(at.plus(Duration::from_secs(1))), Duration::ZERO);
+        assert_eq!(at.plus(Duration::from_secs(1)).minus(Duration::from_secs(1)), at);
+        let first = Timestamp::from_millis(i64::MIN).minus(Duration::from_millis(u64::MAX));
+        assert_eq!(first.as_millis(), i64::MIN);
     }
 }

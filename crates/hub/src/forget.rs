@@ -51,8 +51,7 @@ impl Hub {
 
     /// Orders by which sites have each other work: there is no request that they go with.
     async fn unasked_forget(&self) -> Result<usize, Refusal> {
-        let kept_ms = i64::try_from(KEPT.as_millis()).unwrap_or(i64::MAX);
-        let until = Timestamp::from_millis(self.now().as_millis().saturating_sub(kept_ms));
+        let until = self.now().minus(KEPT);
         let (mut count, mut after) = (0, None);
         loop {
             let page = self.0.store.order_unasked(until, after.take(), PAGE).await?;

@@ -129,10 +129,6 @@ fn meet(
     Ok(shown.map(|shown| Certificate::read(&shown[0]).expect("one of ours").name))
 }
 
-fn minus(at: Timestamp, by: Duration) -> Timestamp {
-    Timestamp::from_millis(at.as_millis() - i64::try_from(by.as_millis()).expect("short"))
-}
-
 /// Mutation: take a site's word for its name, or turn away who has no certificate yet.
 #[test]
 fn a_site_is_who_its_certificate_says_and_may_come_without_one() {
@@ -198,11 +194,11 @@ fn a_wrong_clock_does_not_lock_a_site_out() {
     let end = NOW.plus(HUB_CERTIFICATE_LIFE);
     let clocks = [
         (NOW.plus(DAY), true),
-        (minus(NOW, Duration::from_secs(7200)), true),
-        (minus(NOW, DAY), true),
+        (NOW.minus(Duration::from_secs(7200)), true),
+        (NOW.minus(DAY), true),
         (end.plus(minus_one(GRACE)), true),
         (end.plus(GRACE).plus(DAY), false),
-        (minus(NOW, GRACE.saturating_add(DAY)), false),
+        (NOW.minus(GRACE.saturating_add(DAY)), false),
     ];
     for (clock, is_taken) in clocks {
         let met = meet(&hub, fleet.pin(), None, clock);
@@ -220,7 +216,7 @@ fn an_expired_certificate_still_says_who_somebody_is() {
     let fleet = Fleet::new();
     let hub = fleet.hub(&[&fleet.authority]);
     let own = key();
-    let long_ago = minus(NOW, Duration::from_secs(30 * 24 * 3600));
+    let long_ago = NOW.minus(Duration::from_secs(30 * 24 * 3600));
     let certificate = fleet.authority.site(&plant(), &own.public(), long_ago).expect("made");
     let read = Certificate::read(&certificate).expect("one of ours");
     assert_eq!(read.not_after, long_ago.plus(SITE_CERTIFICATE_LIFE));

@@ -304,7 +304,7 @@ impl Tidying {
 
     /// Forgets what the hub has had for so long that it will not ask for it again.
     async fn forget_sent(&self, pace: &mut Pacer, until: Option<Instant>) -> Result<(), TidyError> {
-        let before = before(self.0.clock.now(), KEPT_FOR_A_HUB);
+        let before = self.0.clock.now().minus(KEPT_FOR_A_HUB);
         for stream in Stream::ALL {
             while pace.step(prune(&*self.0.store, stream, before)).await? && !is_over(until) {}
         }
@@ -330,7 +330,7 @@ impl Tidying {
         pace: &mut Pacer,
         deadline: Option<Instant>,
     ) -> Result<Forgotten, TidyError> {
-        let until = before(self.0.clock.now(), keep);
+        let until = self.0.clock.now().minus(keep);
         let query = |after| EndedQuery { key: key.clone(), until, after, limit: RUNS_PAGE };
         let (mut forgotten, mut passed_over) = (Forgotten::default(), 0);
         let mut after = self.cursors().remove(key);
@@ -470,9 +470,4 @@ impl Tidying {
 
 fn is_over(until: Option<Instant>) -> bool {
     until.is_some_and(|until| Instant::now() >= until)
-}
-
-fn before(now: Timestamp, keep: base::Duration) -> Timestamp {
-    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.as_millis().saturating_sub(keep))
 }

@@ -332,8 +332,7 @@ pub(super) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
             "write a time such as `2027-01-15T08:00:00Z`, or how long ago, such as `PT1H`",
         )
     })?;
-    let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    Ok(Timestamp::from_millis(now.as_millis().saturating_sub(millis)))
+    Ok(now.minus(ago))
 }
 
 fn wait(text: Option<&str>) -> Result<Duration, Refusal> {

@@ -300,7 +300,7 @@ impl Dispatches {
 impl Dispatches {
     /// Forgets what nobody asks for any more.
     pub(super) async fn forget(&self) -> Result<(), DispatchError> {
-        let until = before(self.now(), KEPT);
+        let until = self.now().minus(KEPT);
         let mut after = None;
         while let Some((dispatch, head)) = row::next(self.store(), after).await? {
             after = Some(dispatch);
@@ -315,10 +315,4 @@ impl Dispatches {
         }
         Ok(())
     }
-}
-
-/// So long before.
-fn before(now: Timestamp, by: Duration) -> Timestamp {
-    let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    Timestamp::from_millis(now.as_millis().saturating_sub(millis))
 }

@@ -215,9 +215,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use base::value::to_json_string;
-    use base::{Namespace, RunId, SiteName, WorkflowName};
+    use base::{RunId, SiteName};
     use wire::dispatch::Answer;
 
+    use super::super::row;
     use super::*;
 
     const BEGAN: Timestamp = Timestamp::from_millis(1_000);
@@ -228,21 +229,9 @@ mod tests {
     }
 
     fn head(quorum: Option<Quorum>) -> Head {
-        Head {
-            run: RunId::from_uuid(uuid::Uuid::from_u128(1)),
-            namespace: Namespace::parse("default").expect("a name"),
-            workflow: WorkflowName::parse("screen").expect("a name"),
-            input: None,
-            meant: Meant::Names(["a", "b", "c"].map(name).to_vec()),
-            quorum,
-            until: UNTIL,
-            pages: Some(1),
-            seen: BTreeSet::from([0]),
-            unmatched: 0,
-            cordoned: 0,
-            refused: None,
-            over_at: None,
-        }
+        let meant = Meant::Names(["a", "b", "c"].map(name).to_vec());
+        let run = RunId::from_uuid(uuid::Uuid::from_u128(1));
+        Head { meant, quorum, until: UNTIL, ..row::tests::head(run) }
     }
 
     /// Sites `a`, `b`, `c` … with their newest word, `?` for none, `!` for one that could not be asked.

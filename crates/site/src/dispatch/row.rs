@@ -321,14 +321,15 @@ impl Pages {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use base::{IncarnationId, SystemRandom};
     use store::Preconditions;
     use store::memory::MemoryStore;
 
     use super::*;
 
-    fn head(run: RunId) -> Head {
+    /// Of all sites, and none is known yet.
+    pub fn head(run: RunId) -> Head {
         Head {
             run,
             namespace: Namespace::parse("default").expect("a name"),

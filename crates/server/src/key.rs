@@ -4,7 +4,7 @@
 //! kept nowhere: it is made anew whenever somebody serves from the folder, for those who may read the
 //! folder, and they could read the store as well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
@@ -13,7 +13,9 @@ use http::header::AUTHORIZATION;
 use serde::{Deserialize, Serialize};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError, resource_all};
 use tokio::sync::Mutex;
-use wire::{ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyState, KeyView, ProblemCode, Role};
+use wire::{
+    ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyScope, KeyState, KeyView, ProblemCode, Role,
+};
 
 use crate::access::Roles;
 use crate::caller::Caller;
@@ -72,6 +74,8 @@ struct Key {
 struct KeyDoc {
     digest: Digest,
     roles: BTreeMap<String, Role>,
+    #[serde(default = "KeyScope::api")]
+    scopes: BTreeSet<KeyScope>,
     created_at: Timestamp,
     created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +96,7 @@ struct ChangeDoc<'a> {
     change: KeyChange,
     key: &'a KeyName,
     roles: &'a BTreeMap<String, Role>,
+    scopes: &'a BTreeSet<KeyScope>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -152,6 +157,9 @@ impl Keys {
         let name = kept.by_digest.get(&digest).ok_or_else(unknown)?;
         let key = &kept.by_name[name];
         match key.doc.state(now) {
+            KeyState::Good if !key.doc.scopes.contains(&KeyScope::Api) => {
+                Err(denied("this key is not for this API; ask for one with the scope `api`"))
+            }
             KeyState::Good => Ok(Caller::with_key(name, key.roles.clone())),
             KeyState::Expired => Err(denied("the time of this key is over; ask for a new one")),
             KeyState::Revoked => Err(denied("this key was revoked; ask for a new one")),
@@ -163,7 +171,7 @@ impl Keys {
         caller: &Caller,
         ask: KeyCreate,
     ) -> Result<KeyCreated, Refusal> {
-        let KeyCreate { name, roles, ttl_seconds, reason } = ask;
+        let KeyCreate { name, roles, scopes, ttl_seconds, reason } = ask;
         let by = caller.because(reason)?;
         let name = KeyName::parse(&name).map_err(|wrong| Refusal::parameter("name", wrong))?;
         let given = Roles::read(&roles)?;
@@ -172,6 +180,9 @@ impl Keys {
             return Err(Refusal::parameter("roles", what));
         }
         caller.roles().need_admin_of(&given)?;
+        if scopes.is_empty() {
+            return Err(Refusal::parameter("scopes", "give at least one, such as `api`"));
+        }
         let life = ttl_seconds.map(Duration::from_secs);
         if life.is_some_and(|life| !(LIFE_MIN..=LIFE_MAX).contains(&life)) {
             return Err(Refusal::parameter("ttlSeconds", "from a minute to ten years"));
@@ -183,6 +194,7 @@ impl Keys {
         let doc = KeyDoc {
             digest: key.digest(),
             roles,
+            scopes,
             created_at: now,
             created_by: by.actor.clone(),
             until: life.map(|life| now.plus(life)),
@@ -192,6 +204,7 @@ impl Keys {
             change: KeyChange::KeyCreated,
             key: &name,
             roles: &doc.roles,
+            scopes: &doc.scopes,
             reason: by.reason.as_deref(),
         };
         let ops = vec![doc.op(&name), change_op(&change, &by, now)];
@@ -208,6 +221,7 @@ impl Keys {
         let ask = KeyCreate {
             name: FIRST_KEY.to_owned(),
             roles: everything,
+            scopes: KeyScope::api(),
             ttl_seconds: None,
             reason: None,
         };
@@ -253,6 +267,7 @@ impl Keys {
             change: KeyChange::KeyRevoked,
             key: name,
             roles: &key.doc.roles,
+            scopes: &key.doc.scopes,
             reason: by.reason.as_deref(),
         };
         let ops = vec![key.doc.op(name), change_op(&change, &by, now)];
@@ -364,10 +379,58 @@ impl KeyDoc {
             name: name.to_string(),
             state: self.state(now),
             roles: self.roles.clone(),
+            scopes: self.scopes.clone(),
             created_at: self.created_at.to_string(),
             created_by: self.created_by.clone(),
             until: self.until.map(|at| at.to_string()),
             revoked_at: self.revoked_at.map(|at| at.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{IncarnationId, SystemClock, SystemRandom};
+    use http::HeaderValue;
+    use serde_json::{Value, json};
+    use store::memory::MemoryStore;
+
+    use super::*;
+    use crate::onward::PROGRAM_SINCE;
+
+    /// What the API says to a key of which these things are written down.
+    async fn who(more: Value) -> Result<Caller, Refusal> {
+        let key = ApiKey::new(&SystemRandom);
+        let mut doc = json!({
+            "digest": key.digest(), "roles": {"lab": "viewer"}, "created_at": PROGRAM_SINCE,
+            "created_by": "ada",
+        });
+        doc.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
+        let row = ResourceRow {
+            kind: ResourceKind::Key,
+            name: "reader".to_owned(),
+            record: document::write(KEY_TYPE, KEY_VERSION, &doc).into(),
+        };
+        let incarnation = IncarnationId::new(PROGRAM_SINCE, &SystemRandom);
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(incarnation));
+        store.commit(vec![Op::ResourcePut(row)], Preconditions::none()).await.expect("kept");
+        let clock = Arc::new(Onward::new(Arc::new(SystemClock), PROGRAM_SINCE));
+        let parts = KeyParts::of(&store, &clock, &(Arc::new(SystemRandom) as Arc<dyn Random>));
+        let own = ApiKey::new(&SystemRandom);
+        let keys = parts.open("site", "alpha", own).await.expect("opened");
+        let value = HeaderValue::from_str(&format!("Bearer {}", key.to_text())).expect("text");
+        keys.who(&HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    }
+
+    /// Mutation: take a key for what it was not made for, or none that is older than scopes.
+    #[tokio::test]
+    async fn a_key_is_taken_where_it_is_meant_to_be() {
+        assert_eq!(
+            who(json!({})).await.map(|caller| caller.actor().to_owned()),
+            Ok("key:reader".to_owned())
+        );
+        assert!(who(json!({"scopes": ["api"]})).await.is_ok());
+        let refused = who(json!({"scopes": []})).await.expect_err("not for this");
+        assert!(refused.to_string().contains("scope `api`"), "{refused}");
     }
 }

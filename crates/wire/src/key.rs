@@ -1,6 +1,6 @@
 //! Keys: who may ask an API, and for what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -31,6 +31,14 @@ pub enum Role {
     Admin,
 }
 
+/// At which doors a key is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyScope {
+    /// This API.
+    Api,
+}
+
 /// A key as its holder has it. Nothing prints it but [`ApiKey::to_text`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey([u8; SECRET_BYTES]);
@@ -43,6 +51,10 @@ pub struct ApiKeyError;
 #[error("a role is `viewer`, `operator` or `admin`")]
 pub struct RoleError;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is `api`")]
+pub struct KeyScopeError;
+
 /// Makes a key. `POST /api/v1/keys`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -51,6 +63,9 @@ pub struct KeyCreate {
     pub name: String,
     /// Roles by namespace; `*` is every namespace, and what belongs to none.
     pub roles: BTreeMap<String, Role>,
+    /// At which doors it is taken: `api` by default.
+    #[serde(default = "KeyScope::api", skip_serializing_if = "KeyScope::is_api")]
+    pub scopes: BTreeSet<KeyScope>,
     /// How long it is good for: from a minute to ten years; until it is revoked by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
@@ -74,6 +89,8 @@ pub struct KeyView {
     pub name: String,
     pub state: KeyState,
     pub roles: BTreeMap<String, Role>,
+    #[serde(default = "KeyScope::api")]
+    pub scopes: BTreeSet<KeyScope>,
     pub created_at: String,
     /// Who has made it.
     pub created_by: String,
@@ -138,6 +155,41 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, RoleError> {
         Self::ALL.into_iter().find(|role| role.name() == text).ok_or(RoleError)
+    }
+}
+
+impl KeyScope {
+    pub const ALL: [Self; 1] = [Self::Api];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+        }
+    }
+
+    /// What a key is for that says nothing else, such as one that is older than scopes.
+    #[must_use]
+    pub fn api() -> BTreeSet<Self> {
+        BTreeSet::from([Self::Api])
+    }
+
+    fn is_api(scopes: &BTreeSet<Self>) -> bool {
+        *scopes == Self::api()
+    }
+}
+
+impl fmt::Display for KeyScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for KeyScope {
+    type Err = KeyScopeError;
+
+    fn from_str(text: &str) -> Result<Self, KeyScopeError> {
+        Self::ALL.into_iter().find(|scope| scope.name() == text).ok_or(KeyScopeError)
     }
 }
 

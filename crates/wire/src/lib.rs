@@ -52,8 +52,8 @@ pub use fleet::{
 };
 pub use hub::{HubHealth, HubVersion};
 pub use key::{
-    ApiKey, ApiKeyError, EVERYWHERE, KeyCreate, KeyCreated, KeyRevoke, KeyState, KeyView, Role,
-    RoleError, Whoami,
+    ApiKey, ApiKeyError, EVERYWHERE, KeyCreate, KeyCreated, KeyRevoke, KeyScope, KeyScopeError,
+    KeyState, KeyView, Role, RoleError, Whoami,
 };
 pub use log::LogView;
 pub use page::Page;

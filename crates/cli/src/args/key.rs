@@ -1,11 +1,12 @@
 //! What can be typed behind `isonomy keys` and `isonomy context`.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use base::KeyName;
 use clap::{Args, Subcommand};
 use identity::Pin;
-use wire::Role;
+use wire::{KeyScope, Role};
 
 use super::{OutputArgs, PageArgs};
 
@@ -36,6 +37,9 @@ pub struct KeysCreate {
     /// `viewer`, `operator` or `admin` in the namespace, or in another one: `lab=viewer`, `*=viewer` for all; may be repeated
     #[arg(long, required = true, value_name = "[NAMESPACE=]ROLE", value_parser = granted)]
     pub role: Vec<(Option<String>, Role)>,
+    /// At which doors it is taken; may be repeated
+    #[arg(long, default_value = "api", value_name = "SCOPE", value_parser = KeyScope::from_str)]
+    pub scope: Vec<KeyScope>,
     /// How long it is good for, from `1m` to ten years [default: until it is revoked]
     #[arg(long, value_name = "TIME")]
     pub ttl: Option<String>,

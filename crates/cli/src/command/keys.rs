@@ -1,9 +1,9 @@
 //! `isonomy keys` and `isonomy whoami`: who may ask a hub or site, and for what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Clock as _, SystemClock, Timestamp};
-use wire::{KeyCreate, KeyRevoke, KeyView, Role, Whoami};
+use wire::{KeyCreate, KeyRevoke, KeyScope, KeyView, Role, Whoami};
 
 use super::{any_api, pages, say_next};
 use crate::args::key::{KeysArgs, KeysCommand, KeysCreate, KeysList, KeysRevoke};
@@ -23,7 +23,7 @@ pub async fn keys(global: &Global, args: KeysArgs) -> Outcome {
 }
 
 async fn create(global: &Global, args: KeysCreate) -> Outcome {
-    let KeysCreate { name, role, ttl, reason, output } = args;
+    let KeysCreate { name, role, scope, ttl, reason, output } = args;
     let ttl = ttl.map(|ttl| when::length(&ttl)).transpose()?;
     let mut roles = BTreeMap::new();
     for (namespace, role) in role {
@@ -35,7 +35,13 @@ async fn create(global: &Global, args: KeysCreate) -> Outcome {
         }
     }
     let ttl_seconds = ttl.map(|ttl| ttl.as_millis() / 1000);
-    let ask = KeyCreate { name: name.to_string(), roles, ttl_seconds, reason };
+    let ask = KeyCreate {
+        name: name.to_string(),
+        roles,
+        scopes: scope.into_iter().collect(),
+        ttl_seconds,
+        reason,
+    };
     let api = any_api(global)?;
     let made = api.key_create(&ask).await?;
     output::show(output.output, &made, || made.key.clone())?;
@@ -57,13 +63,14 @@ fn list_text(keys: &[KeyView], now: Timestamp) -> String {
         vec![
             it.name.clone(),
             it.state.name().to_owned(),
+            scopes_text(&it.scopes),
             roles_text(&it.roles),
             when::age(&it.created_at, now),
             it.created_by.clone(),
             it.until.as_deref().map_or_else(String::new, |at| when::until(at, now)),
         ]
     });
-    output::table(&["key", "state", "roles", "age", "by", "ends"], rows)
+    output::table(&["key", "state", "scopes", "roles", "age", "by", "ends"], rows)
 }
 
 async fn revoke(global: &Global, args: KeysRevoke) -> Outcome {
@@ -93,4 +100,9 @@ pub fn text(who: &Whoami, address: &str) -> String {
 fn roles_text(roles: &BTreeMap<String, Role>) -> String {
     let parts: Vec<String> = roles.iter().map(|(name, role)| format!("{name}={role}")).collect();
     parts.join(" ")
+}
+
+fn scopes_text(scopes: &BTreeSet<KeyScope>) -> String {
+    let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+    names.join(" ")
 }

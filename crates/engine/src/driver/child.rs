@@ -134,9 +134,9 @@ async fn have(driver: &Driver, order: &Order) -> Result<Had, Halt> {
             }
             Look::Going(ended) => {
                 let ended = wait(driver, order, run, ended).await?;
-                return Ok((result(run, ended), labels_of(driver, run).await));
+                return Ok((result(run, ended), labels_of(driver, run).await?));
             }
-            Look::Ended(ended) => return Ok((result(run, ended), labels_of(driver, run).await)),
+            Look::Ended(ended) => return Ok((result(run, ended), labels_of(driver, run).await?)),
             Look::Used => number += 1,
             Look::Again(after) => tokio::time::sleep(after).await,
         }
@@ -163,12 +163,16 @@ async fn wait(
 }
 
 /// What it has read is its parent's from now on: it gives of that. Its end, and so its row, is durable.
-async fn labels_of(driver: &Driver, run: RunId) -> Vec<String> {
+/// Where it cannot be read, nobody knows what the child gave of, and the parent gets nothing.
+async fn labels_of(driver: &Driver, run: RunId) -> Result<Vec<String>, Halt> {
     loop {
         match driver.0.parts.store.run_get(run).await {
             Ok(row) => {
                 let summary = row.and_then(|row| Summary::decode(&row.summary).ok());
-                return summary.map(|summary| summary.labels).unwrap_or_default();
+                return summary.map(|summary| summary.labels).ok_or_else(|| {
+                    let detail = format!("run {run}: nothing says what it has read");
+                    fault("Child run unreadable", detail)
+                });
             }
             Err(error) => {
                 tracing::error!(%run, %error, "cannot look for what a child run has read");

@@ -154,6 +154,8 @@ async fn keys_are_made_shown_once_and_revoked() {
         json!({"name": "x", "roles": {}}),
         json!({"name": "x", "roles": {"a b": "viewer"}}),
         json!({"name": "x", "roles": {"lab": "owner"}}),
+        json!({"name": "x", "roles": {"lab": "viewer"}, "scopes": []}),
+        json!({"name": "x", "roles": {"lab": "viewer"}, "scopes": ["model"]}),
         json!({"name": "x", "roles": {"lab": "viewer"}, "ttlSeconds": 1}),
         json!({"name": "not a name", "roles": {"lab": "viewer"}}),
     ] {

@@ -94,7 +94,7 @@ pub fn look_outside(unparsed: &[Unparsed]) -> Outcome<Vec<Diagnostic>> {
     let program = std::env::current_exe().map_err(|cause| {
         Failure::internal(format!("cannot find this program's own file: {cause}"))
     })?;
-    runtime::client()?.block_on(async {
+    runtime::client(async {
         let pool = Pool::new(PoolConfig::new(program));
         let mut found = Vec::new();
         for unseen in unparsed {

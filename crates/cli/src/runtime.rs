@@ -1,5 +1,7 @@
 //! The two shapes of process: one that asks, and one that serves.
 
+use std::pin::Pin;
+
 use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Failure, Outcome};
@@ -8,15 +10,27 @@ use crate::failure::{Failure, Outcome};
 const SITE_THREADS: usize = 2;
 
 /// For a command that only talks to a site.
-pub fn client() -> Outcome<Runtime> {
-    build(Builder::new_current_thread())
+pub fn client<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    until_done(&build(Builder::new_current_thread())?, Box::pin(work))
 }
 
 /// For a command that is a site.
-pub fn site() -> Outcome<Runtime> {
+pub fn site<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    until_done(&threads()?, Box::pin(work))
+}
+
+pub fn threads() -> Outcome<Runtime> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(SITE_THREADS);
     build(builder)
+}
+
+/// Compiled once, and not for each command.
+fn until_done<T>(
+    runtime: &Runtime,
+    work: Pin<Box<dyn Future<Output = Outcome<T>> + '_>>,
+) -> Outcome<T> {
+    runtime.block_on(work)
 }
 
 fn build(mut builder: Builder) -> Outcome<Runtime> {

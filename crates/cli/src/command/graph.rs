@@ -54,13 +54,12 @@ fn of_target(global: &Global, target: &Path) -> Outcome<(String, String, States)
     let name = WorkflowName::parse(&name).map_err(|why| {
         Failure::usage(format!("`{name}` is neither a file nor the name of a workflow: {why}"))
     })?;
-    let detail =
-        runtime::client()?.block_on(async { api(global)?.workflow_show(&name, None).await })?;
+    let detail = runtime::client(async { api(global)?.workflow_show(&name, None).await })?;
     Ok((name.to_string(), detail.text, States::new()))
 }
 
 fn of_run(global: &Global, run: RunId) -> Outcome<(String, String, States)> {
-    runtime::client()?.block_on(async {
+    runtime::client(async {
         let api = api(global)?;
         let detail = api.run_show(run).await?;
         let name = WorkflowName::parse(&detail.view.workflow)

@@ -56,77 +56,51 @@ pub fn perform(cli: Cli) -> Outcome {
     let global = Global::of(global)?;
     match command {
         Command::Demo(args) => demo::run(args),
-        Command::Dev(args) => runtime::site()?.block_on(dev::dev(args)),
-        Command::Run(args) if args.local => {
-            runtime::site()?.block_on(run::run_local(&global, *args))
-        }
-        Command::Run(args) if args.is_ordered() => {
-            runtime::client()?.block_on(order::run(&global, *args))
-        }
-        Command::Run(args) => runtime::client()?.block_on(run::run(&global, *args)),
-        Command::Runs(args) => runtime::client()?.block_on(runs::runs(&global, args)),
-        Command::Apply(args) => runtime::client()?.block_on(apply::apply(&global, args)),
-        Command::Workflows(args) => {
-            runtime::client()?.block_on(workflows::workflows(&global, args))
-        }
+        Command::Dev(args) => runtime::site(dev::dev(args)),
+        Command::Run(args) if args.local => runtime::site(run::run_local(&global, *args)),
+        Command::Run(args) if args.is_ordered() => runtime::client(order::run(&global, *args)),
+        Command::Run(args) => runtime::client(run::run(&global, *args)),
+        Command::Runs(args) => runtime::client(runs::runs(&global, args)),
+        Command::Apply(args) => runtime::client(apply::apply(&global, args)),
+        Command::Workflows(args) => runtime::client(workflows::workflows(&global, args)),
         Command::Test(args) => test::test(&global, &args),
-        Command::Secrets(args) => runtime::client()?.block_on(secrets::secrets(&global, args)),
-        Command::Datasets(args) => runtime::client()?.block_on(datasets::datasets(&global, args)),
+        Command::Secrets(args) => runtime::client(secrets::secrets(&global, args)),
+        Command::Datasets(args) => runtime::client(datasets::datasets(&global, args)),
         Command::Store(args) => {
-            let runtime = if args.is_here() { runtime::site()? } else { runtime::client()? };
-            runtime.block_on(store::store(&global, args))
+            let run = if args.is_here() { runtime::site } else { runtime::client };
+            run(store::store(&global, args))
         }
         Command::Hub(args) => match args.command {
-            HubCommand::Init(args) => runtime::site()?.block_on(hub::init(&args)),
-            HubCommand::Serve(args) => runtime::site()?.block_on(hub::serve(args)),
-            HubCommand::Token(args) => runtime::client()?.block_on(hub::token(&global, args)),
-            HubCommand::Authority(args) => {
-                runtime::client()?.block_on(authority::authority(&global, args))
-            }
-            HubCommand::Backup(args) => {
-                runtime::site()?.block_on(whole::hub_backup(&global, &args))
-            }
-            HubCommand::Restore(args) => runtime::site()?.block_on(whole::hub_restore(&args)),
-            HubCommand::Recovery(args) => {
-                runtime::client()?.block_on(recovery::recovery(&global, args))
-            }
-            HubCommand::Export(args) => {
-                runtime::client()?.block_on(exchange::hub_export(&global, args))
-            }
-            HubCommand::Import(args) => {
-                runtime::client()?.block_on(exchange::hub_import(&global, args))
-            }
+            HubCommand::Init(args) => runtime::site(hub::init(&args)),
+            HubCommand::Serve(args) => runtime::site(hub::serve(args)),
+            HubCommand::Token(args) => runtime::client(hub::token(&global, args)),
+            HubCommand::Authority(args) => runtime::client(authority::authority(&global, args)),
+            HubCommand::Backup(args) => runtime::site(whole::hub_backup(&global, &args)),
+            HubCommand::Restore(args) => runtime::site(whole::hub_restore(&args)),
+            HubCommand::Recovery(args) => runtime::client(recovery::recovery(&global, args)),
+            HubCommand::Export(args) => runtime::client(exchange::hub_export(&global, args)),
+            HubCommand::Import(args) => runtime::client(exchange::hub_import(&global, args)),
         },
         Command::Site(args) => match args.command {
             SiteCommand::Join(args) => site::join(args),
-            SiteCommand::Serve(args) => runtime::site()?.block_on(dev::dev(args)),
-            SiteCommand::Status(args) => runtime::client()?.block_on(site::status(&global, args)),
-            SiteCommand::LeftToday(args) => {
-                runtime::client()?.block_on(left::left_today(&global, args))
-            }
-            SiteCommand::Leave(args) => runtime::site()?.block_on(left::leave(&global, args)),
-            SiteCommand::Backup(args) => {
-                runtime::site()?.block_on(whole::site_backup(&global, &args))
-            }
-            SiteCommand::Restore(args) => runtime::site()?.block_on(whole::site_restore(&args)),
-            SiteCommand::Export(args) => {
-                runtime::client()?.block_on(exchange::site_export(&global, args))
-            }
-            SiteCommand::Import(args) => {
-                runtime::client()?.block_on(exchange::site_import(&global, args))
-            }
+            SiteCommand::Serve(args) => runtime::site(dev::dev(args)),
+            SiteCommand::Status(args) => runtime::client(site::status(&global, args)),
+            SiteCommand::LeftToday(args) => runtime::client(left::left_today(&global, args)),
+            SiteCommand::Leave(args) => runtime::site(left::leave(&global, args)),
+            SiteCommand::Backup(args) => runtime::site(whole::site_backup(&global, &args)),
+            SiteCommand::Restore(args) => runtime::site(whole::site_restore(&args)),
+            SiteCommand::Export(args) => runtime::client(exchange::site_export(&global, args)),
+            SiteCommand::Import(args) => runtime::client(exchange::site_import(&global, args)),
         },
-        Command::Orders(args) => runtime::client()?.block_on(order::orders(&global, args)),
-        Command::Sites(args) => runtime::client()?.block_on(sites::sites(&global, args)),
-        Command::Placements(args) => {
-            runtime::client()?.block_on(placements::placements(&global, args))
-        }
-        Command::Keys(args) => runtime::client()?.block_on(keys::keys(&global, args)),
-        Command::Context(args) => runtime::client()?.block_on(context::context(&global, args)),
-        Command::Whoami(args) => runtime::client()?.block_on(keys::whoami(&global, args)),
-        Command::Version(args) => runtime::client()?.block_on(version::version(&global, args)),
-        Command::Emit(args) => runtime::client()?.block_on(events::emit(&global, args)),
-        Command::Events(args) => runtime::client()?.block_on(events::events(&global, args)),
+        Command::Orders(args) => runtime::client(order::orders(&global, args)),
+        Command::Sites(args) => runtime::client(sites::sites(&global, args)),
+        Command::Placements(args) => runtime::client(placements::placements(&global, args)),
+        Command::Keys(args) => runtime::client(keys::keys(&global, args)),
+        Command::Context(args) => runtime::client(context::context(&global, args)),
+        Command::Whoami(args) => runtime::client(keys::whoami(&global, args)),
+        Command::Version(args) => runtime::client(version::version(&global, args)),
+        Command::Emit(args) => runtime::client(events::emit(&global, args)),
+        Command::Events(args) => runtime::client(events::events(&global, args)),
         Command::Validate(args) => validate::validate(&args),
         Command::Fmt(args) => fmt::fmt(&args),
         Command::Schema(args) => schema::schema(&args),

@@ -29,7 +29,7 @@ pub fn join(args: SiteJoin) -> Outcome {
     let read = io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|cause| Failure::usage(format!("cannot read stdin: {cause}")))?;
     let token = parse(&text)?;
-    runtime::client()?.block_on(join_with(&args, &token))
+    runtime::client(join_with(&args, &token))
 }
 
 fn parse(text: &str) -> Outcome<JoinToken> {

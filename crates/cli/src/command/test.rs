@@ -185,8 +185,7 @@ fn text_of(global: &Global, named: &str, subject: &Subject) -> Outcome<Text> {
     let revision = revision.to_string();
     let mut api = super::api(global)?;
     api.namespace = subject.key.namespace.clone();
-    let detail = runtime::client()?
-        .block_on(api.workflow_show(&subject.key.name, Some(revision.as_str())))?;
+    let detail = runtime::client(api.workflow_show(&subject.key.name, Some(revision.as_str())))?;
     Ok(Text { source: format!("{} {revision}", subject.key), text: detail.text })
 }
 

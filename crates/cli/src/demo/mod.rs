@@ -60,7 +60,7 @@ pub struct DemoArgs {
 }
 
 pub fn run(args: DemoArgs) -> Outcome {
-    runtime::client()?.block_on(async {
+    runtime::client(async {
         match args.service {
             Some(port) => serve(port).await,
             None => demonstrate().await,

@@ -76,7 +76,7 @@ impl Player {
             Failure::internal(format!("cannot find this program's own file: {cause}"))
         })?;
         let evaluators = Evaluators::usual(program);
-        Ok(Self { evaluators, limits: USUAL, real: runtime::site()? })
+        Ok(Self { evaluators, limits: USUAL, real: runtime::threads()? })
     }
 
     pub fn play(&self, subject: &Arc<Subject>, case: &Case) -> Outcome<Played> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base::{Namespace, SiteName, Timestamp, WorkflowName, document, tags_wrong};
 use serde::{Deserialize, Serialize};
 use server::Refusal;
+use spec::YamlWrong;
 use store::{ResourceKind, ResourceRow};
 use wire::{Finding, PlacementSites, PlacementView, ProblemCode};
 
@@ -15,6 +16,9 @@ const LIST_MAX: usize = 1_000;
 
 /// What is wrong with a text that shall be one.
 const WRONG: &str = "PLC-001";
+
+/// What each of them has, which is short enough to be said whole.
+const FORM: &str = "a placement has `apiVersion: isonomy.dev/v1`, `kind: Placement`, `metadata: {namespace: …, name: …}` and `spec: {workflows: […], sites: …}` with `where: {key: value}`, `names: […]` or `all: true`";
 
 const API_VERSION: &str = "isonomy.dev/v1";
 const KIND: &str = "Placement";
@@ -131,24 +135,19 @@ impl Placement {
                 code: WRONG.to_owned(),
                 severity: "error".to_owned(),
                 rendered: Some(format!(
-                    "error[{WRONG}]: {message}\n  --> {source}:{line}:{column}\n"
+                    "error[{WRONG}]: {message}\n  --> {source}:{line}:{column}\nhint: {FORM}\n"
                 )),
                 message,
                 line,
                 column,
                 pointer: String::new(),
                 source: Some(source.to_owned()),
-                hint: None,
+                hint: Some(FORM.to_owned()),
             })
         };
         let file: File = serde_saphyr::from_str(text).map_err(|wrong| {
-            let place = wrong.location();
-            let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-            let (line, column) =
-                place.map_or((1, 1), |place| (number(place.line()), number(place.column())));
-            let whole = wrong.to_string();
-            let what = whole.split(" at line ").next().unwrap_or(&whole).to_owned();
-            found(line, column, what.lines().next().unwrap_or_default().to_owned())
+            let YamlWrong { line, column, what } = (&wrong).into();
+            found(line, column, what)
         })?;
         let File { api_version, metadata, spec, .. } = file;
         if api_version != API_VERSION {
@@ -232,6 +231,9 @@ mod tests {
             assert_eq!(wrong.code, WRONG, "{wrong:?}");
         }
         assert_eq!(parse("kind: Placement\nspec: [").expect_err("broken").line, 2);
+        let named = parse(&GOOD.replace("metadata: {", "metadata: {nome: x, ")).expect_err("named");
+        assert!(named.message.starts_with("unknown field `nome`"), "{}", named.message);
+        assert_eq!((named.line, named.column), (3, 12));
         assert!(Placement::is_meant(GOOD) && !Placement::is_meant("document: {}"));
     }
 

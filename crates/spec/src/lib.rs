@@ -30,3 +30,4 @@ pub use read::{DSL_VERSIONS, Read, Unparsed, Validated, read, validate};
 pub use resolved::{Resolved, ResolvedError};
 pub use revision::{Reference, ReferenceKind, ReferenceTo};
 pub use text::text;
+pub use yaml::YamlWrong;

@@ -14,6 +14,29 @@ use crate::diagnostic::Location;
 use crate::node::{Entry, Kind, Node, Scalar};
 use crate::problems::{Problems, shown};
 
+/// What the reader of typed YAML (configurations, placements, test files) says, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct YamlWrong {
+    pub line: u32,
+    pub column: u32,
+    pub what: String,
+}
+
+impl From<&serde_saphyr::Error> for YamlWrong {
+    fn from(error: &serde_saphyr::Error) -> Self {
+        let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let (line, column) =
+            error.location().map_or((1, 1), |at| (number(at.line()), number(at.column())));
+        // The library says the place before the words or behind them, and then shows the text.
+        let said = error.to_string();
+        let said = said.lines().next().unwrap_or_default();
+        let what = said.split(" at line ").next().unwrap_or(said);
+        let what =
+            what.strip_prefix(&format!("error: line {line} column {column}: ")).unwrap_or(what);
+        Self { line, column, what: what.to_owned() }
+    }
+}
+
 /// Values of one document, with every alias counted in full. A document of the largest size has
 /// fewer when a person writes it; ten lines of aliases can have billions.
 const NODES_MAX: usize = 250_000;

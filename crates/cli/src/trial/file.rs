@@ -12,6 +12,7 @@ use base::value::from_serde;
 use base::{Duration, ErrorType, Fault, Timestamp};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
+use spec::YamlWrong;
 
 use super::doc::{
     AnswerDoc, CallDoc, CaseDoc, ErrorDoc, ExpectDoc, ExpectErrorDoc, FileDoc, StubDoc,
@@ -172,12 +173,7 @@ fn doc(path: &Path) -> Outcome<FileDoc> {
         .map_err(|_| Failure::usage(format!("`{source}` is not UTF-8 text")))?;
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     serde_saphyr::from_str_with_options(&text, options).map_err(|wrong| {
-        let (line, column) = wrong.location().map_or((1, 1), |at| (at.line(), at.column()));
-        // The place is said before the words; the library says it once more around them.
-        let said = wrong.to_string();
-        let what = said.split(" at line ").next().unwrap_or(&said);
-        let what = what.strip_prefix(&format!("error: line {line} column {column}: "));
-        let what = what.unwrap_or_else(|| said.split(" at line ").next().unwrap_or(&said));
+        let YamlWrong { line, column, what } = (&wrong).into();
         Failure::usage(format!(
             "{}: {what}",
             output::harmless(&format!("{source}:{line}:{column}"))

@@ -20,6 +20,7 @@ use engine::lifecycle::Lifecycle;
 use gateway::{EgressMap, EgressRule};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use spec::YamlWrong;
 use store::EventLimits;
 use worker::{Datasets, Folder, Folders};
 
@@ -398,14 +399,9 @@ impl Reader<'_> {
     }
 
     fn yaml(&self, error: &serde_saphyr::Error) -> ConfigError {
-        let place = error.location();
-        let (line, column) = place.map_or((1, 1), |place| (place.line(), place.column()));
-        // The place is said before the text; the library's own form says it once more behind.
-        let text = error.to_string();
-        let what = text.split(" at line ").next().unwrap_or(&text);
-        let what =
-            what.strip_prefix(&format!("error: line {line} column {column}: ")).unwrap_or(what);
-        self.at(line, column, format!("{what}; see docs/reference/configuration.md"))
+        let YamlWrong { line, column, what } = error.into();
+        let what = format!("{what}; see docs/reference/configuration.md");
+        self.at(line.into(), column.into(), what)
     }
 }
 

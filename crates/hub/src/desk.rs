@@ -86,8 +86,15 @@ struct Shared {
 struct Desk {
     /// Nothing while nobody speaks, and after something could not be written.
     at_work: Arc<Mutex<Option<AtWork>>>,
-    /// Since when somebody is the site here.
-    online: Arc<std::sync::Mutex<Option<Timestamp>>>,
+    online: Arc<std::sync::Mutex<Option<Online>>>,
+}
+
+/// Somebody is the site here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Online {
+    pub since: Timestamp,
+    /// When anything at all came from it.
+    pub heard: Timestamp,
 }
 
 struct AtWork {
@@ -105,6 +112,7 @@ pub(crate) struct Held(Desk, OwnedMutexGuard<Option<AtWork>>);
 /// One line, as its desk sees it. To be [closed](Line::close) when it breaks.
 pub struct Line {
     desks: Desks,
+    desk: Desk,
     site: SiteName,
     connection: Connection,
 }
@@ -152,7 +160,8 @@ impl Desks {
         if let Some(oldest) = oldest {
             self.handle(site, Some(oldest), Input::Closed(oldest)).await?;
         }
-        Ok((Line { desks: self.clone(), site: site.clone(), connection }, receiver))
+        let (desk, site) = (self.desk(site), site.clone());
+        Ok((Line { desks: self.clone(), desk, site, connection }, receiver))
     }
 
     /// A part of a file that the holder of this key has written for the site, and what came of the file
@@ -218,7 +227,7 @@ impl Desks {
     pub(crate) async fn ordered_all(&self) {
         let sites: Vec<SiteName> = {
             let desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
-            let online = desks.iter().filter(|(_, desk)| desk.online_since().is_some());
+            let online = desks.iter().filter(|(_, desk)| desk.online().is_some());
             online.map(|(site, _)| site.clone()).collect()
         };
         for site in sites {
@@ -245,13 +254,13 @@ impl Desks {
     #[must_use]
     pub fn online(&self) -> usize {
         let desks = self.0.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        desks.values().filter(|desk| desk.online_since().is_some()).count()
+        desks.values().filter(|desk| desk.online().is_some()).count()
     }
 
-    /// Since when somebody is this site.
+    /// Whether somebody is this site.
     #[must_use]
-    pub fn online_since(&self, site: &SiteName) -> Option<Timestamp> {
-        self.existing(site)?.online_since()
+    pub fn online_at(&self, site: &SiteName) -> Option<Online> {
+        self.existing(site)?.online()
     }
 
     /// Nothing happens for this site until what is given is dropped.
@@ -278,8 +287,8 @@ impl Desks {
         let (desks, site) = (self.clone(), site.clone());
         whole(async move {
             match desks.0.recovery.learn(&desks, &head).await {
-                Ok(true) => desks.0.editions.changed(),
-                Ok(false) => {}
+                // Not before it is known whether anything may be published.
+                Ok(()) => desks.0.editions.go_above(head.number),
                 Err(refusal) => {
                     tracing::error!(%site, %refusal, "cannot learn from a lost edition");
                 }
@@ -420,7 +429,7 @@ impl Desks {
             at_work.lines.remove(&gone);
         }
         let is_here = at_work.seat.host().is_some();
-        let online = desk.online_since();
+        let online = desk.online().map(|online| online.since);
         desk.tell(is_here.then(|| self.0.clock.now()));
         if was_here && !is_here {
             // For whoever asks, after the next start too, since when the site is silent. What made it
@@ -508,15 +517,21 @@ impl Desks {
 }
 
 impl Desk {
-    fn online_since(&self) -> Option<Timestamp> {
+    fn online(&self) -> Option<Online> {
         *self.online.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether somebody is the site, where that has changed.
-    fn tell(&self, online: Option<Timestamp>) {
-        let mut since = self.online.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.is_some() != online.is_some() {
-            *since = online;
+    fn tell(&self, since: Option<Timestamp>) {
+        let mut online = self.online.lock().unwrap_or_else(PoisonError::into_inner);
+        if online.is_some() != since.is_some() {
+            *online = since.map(|since| Online { since, heard: since });
+        }
+    }
+
+    fn heard(&self, now: Timestamp) {
+        if let Some(online) = &mut *self.online.lock().unwrap_or_else(PoisonError::into_inner) {
+            online.heard = now;
         }
     }
 }
@@ -543,6 +558,11 @@ fn part(gone: Option<AtWork>) {
 }
 
 impl Line {
+    /// Anything has come, if only word that the other end is there.
+    pub fn heard(&self) {
+        self.desk.heard(self.desks.0.clock.now());
+    }
+
     /// A frame has come.
     pub async fn hear(&self, frame: SiteFrame) -> Result<(), DeskError> {
         if let SiteFrame::Hello(hello) = &frame

@@ -284,8 +284,7 @@ impl Editions {
         }))
     }
 
-    /// A site has this edition. A hub that was set back goes on above those that it has signed before.
-    /// Gives what it says where it is one that this hub has lost.
+    /// A site has this edition. Gives what it says where it is one that this hub has lost.
     #[must_use]
     pub(crate) fn show(&self, signed: &Signed) -> Option<Head> {
         let head = Head::decode(signed.head.get().as_bytes()).ok()?;
@@ -305,10 +304,14 @@ impl Editions {
             return None;
         }
         tracing::warn!(number = head.number, "a site has an edition that this hub has lost");
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        *shown = (*shown).max(head.number);
-        self.changed();
         Some(head)
+    }
+
+    /// What is published from now on is above this one: sites take nothing below.
+    pub(crate) fn go_above(&self, number: u64) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = (*shown).max(number);
+        self.changed();
     }
 }
 

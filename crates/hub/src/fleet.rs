@@ -144,15 +144,23 @@ impl Hub {
         let row = self.0.store.site_get(site.clone()).await?.ok_or_else(|| missing(site))?;
         let doc = SiteDoc::read(site, &row.record).map_err(DeskError::from)?;
         let seat = SeatDoc::read(site, row.seat.as_deref()).map_err(DeskError::from)?;
-        let (state, since) = state(&doc, &seat, self.desks().online_since(site));
+        let online = self.desks().online_at(site).map(|online| online.since);
+        let (state, since) = state(&doc, &seat, online);
         Ok(Presence { state, since })
     }
 
     fn view(&self, row: SiteRow) -> Result<SiteView, DeskError> {
         let doc = SiteDoc::read(&row.site, &row.record)?;
         let seat = SeatDoc::read(&row.site, row.seat.as_deref())?;
-        let online = self.desks().online_since(&row.site);
-        let (state, since) = state(&doc, &seat, online);
+        let online = self.desks().online_at(&row.site);
+        let (state, since) = state(&doc, &seat, online.map(|online| online.since));
+        let is_invited = state == SiteState::Invited;
+        let since = since.or(doc.invited.filter(|_| is_invited).map(|invited| invited.at));
+        // What was written down of one that is there is older than its last word.
+        let heard_at = match state {
+            SiteState::Online => online.map(|online| online.heard),
+            _ => seat.heard_at,
+        };
         let desired = self.0.editions.content(&row.site).filter(|_| doc.revoked_at.is_none());
         let desired = desired.and_then(|(number, content)| desired_of(number, &content, &seat));
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
@@ -168,8 +176,8 @@ impl Hub {
             since: time(since),
             tags: doc.tags.clone(),
             joined_at: time(doc.joined_at),
-            // Of one that is there it would say when something was last written down.
-            heard_at: time(seat.heard_at.filter(|_| state != SiteState::Online)),
+            invited_until: time(doc.invited.filter(|_| is_invited).map(|invited| invited.until)),
+            heard_at: time(heard_at),
             cordoned_at: time(doc.cordoned_at),
             incarnation: seat.present.map(|present| present.incarnation.to_string()),
             taken: by_name(&row.taken),
@@ -183,7 +191,7 @@ impl Hub {
             }),
             trouble: trouble(&row.site, &doc, &seat),
             turned_away,
-            datasets: datasets_of(&row.site, &seat, state),
+            datasets: datasets_of(&row.site, &seat, heard_at),
         })
     }
 }
@@ -201,10 +209,10 @@ fn state(
 ) -> (SiteState, Option<Timestamp>) {
     if doc.left_at.is_some() {
         (SiteState::Left, doc.left_at)
+    } else if !doc.is_member() && doc.adoptable.is_some() {
+        (SiteState::ToBeAdopted, None)
     } else if doc.revoked_at.is_some() {
         (SiteState::Revoked, doc.revoked_at)
-    } else if doc.key.is_none() && doc.adoptable.is_some() {
-        (SiteState::ToBeAdopted, None)
     } else if doc.key.is_none() {
         (SiteState::Invited, None)
     } else if seat.quarantine.is_some() {
@@ -236,8 +244,7 @@ fn desired_of(edition: u64, content: &Content, seat: &SeatDoc) -> Option<SiteDes
 }
 
 /// What the site has told of its data, as old as it was last heard.
-fn datasets_of(site: &SiteName, seat: &SeatDoc, state: SiteState) -> Vec<SiteDataset> {
-    let heard_at = seat.heard_at.filter(|_| state != SiteState::Online);
+fn datasets_of(site: &SiteName, seat: &SeatDoc, heard_at: Option<Timestamp>) -> Vec<SiteDataset> {
     let view = |it: &Dataset| SiteDataset {
         site: site.to_string(),
         dataset: it.name.to_string(),

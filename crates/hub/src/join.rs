@@ -15,7 +15,7 @@ use wire::{ProblemCode, SiteView};
 use crate::Hub;
 use crate::change::{ChangeKind, change_op};
 use crate::desk::DeskError;
-use crate::site::SiteDoc;
+use crate::site::{Invited, SiteDoc};
 
 /// How long a token is good for at most: whoever finds it later finds nothing.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -171,6 +171,7 @@ impl Hub {
         let hubs = if hubs.is_empty() { self.0.addresses.clone() } else { hubs };
         let token = JoinToken::new(hubs, self.0.root, site.clone(), now.plus(life), random);
         let decided = Decided::of(&doc);
+        doc.invited = Some(Invited { at: now, until: token.until });
         let kept = TokenDoc { replace, hub: self.0.store.incarnation(), made_at: now, decided };
         let kept = serde_json::to_vec(&kept).expect("our own types have JSON text");
         let row = TokenRow {
@@ -353,11 +354,11 @@ impl Hub {
     /// Whether this hub has given the certificate in a life that it knows nothing of: TLS has found that it
     /// is signed.
     async fn is_of_lost_life(&self, shown: &Certificate, doc: &SiteDoc) -> bool {
-        let decided = [doc.joined_at, doc.revoked_at].into_iter().flatten().max();
-        let is_later = decided.is_none_or(|at| shown.not_after > at.plus(SITE_CERTIFICATE_LIFE));
-        self.0.is_restored
-            && is_later
+        let is_later =
+            doc.decided_at().is_none_or(|at| shown.not_after > at.plus(SITE_CERTIFICATE_LIFE));
+        is_later
             && doc.void.iter().all(|void| void.key != shown.key.pin())
+            && self.0.recovery.has_lost().await
             && !self.0.recovery.is_void(shown.key.pin().digest()).await
     }
 

@@ -97,8 +97,6 @@ struct Inner {
     editions: Arc<Editions>,
     recovery: Arc<Recovery>,
     turned: Turned,
-    /// It has lived before.
-    is_restored: bool,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
     /// One request for orders at a time, so that one that is made twice at once is made once. And none while a
@@ -185,7 +183,6 @@ impl Hub {
             editions,
             recovery,
             turned: Turned::default(),
-            is_restored,
             changing: tokio::sync::Mutex::default(),
             ordering: tokio::sync::Mutex::default(),
         };
@@ -223,9 +220,12 @@ impl Hub {
     /// other, brings the recovery to its end, and gives orders that had to wait for it, until it is dropped.
     pub async fn keep_editions(&self) {
         let recovered = async {
-            self.0.recovery.over().await;
-            self.0.editions.changed();
-            self.desks().ordered_all().await;
+            loop {
+                self.0.recovery.over().await;
+                self.0.editions.changed();
+                self.desks().ordered_all().await;
+                self.0.recovery.is(true).await;
+            }
         };
         let (editions, relay) =
             (edition::keep(&self.0.editions, self.desks()), dispatch::keep(self));

@@ -206,6 +206,7 @@ async fn read(
             Ok(Some(Ok(message))) => message,
         };
         *heard = Instant::now();
+        line.heard();
         let bytes = match message {
             Message::Binary(bytes) => bytes,
             // The library answers pings.

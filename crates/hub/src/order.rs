@@ -401,13 +401,15 @@ pub(crate) const fn order_of(run: RunId) -> OrderId {
     OrderId::from_uuid(*run.as_uuid())
 }
 
+/// What hub and site have to say to each other beside work is nobody's order.
 fn is_seen(row: &OrderRow, roles: &Roles) -> bool {
-    let order = Order::decode(&row.body).ok();
-    let seen = match order.as_ref().and_then(|order| order.act.namespace()) {
-        Some(namespace) => roles.need(Role::Viewer, namespace),
-        None => roles.need_everywhere(Role::Viewer),
-    };
-    seen.is_ok()
+    match Order::decode(&row.body) {
+        Ok(order) => {
+            let of = order.act.namespace();
+            of.is_some_and(|namespace| roles.need(Role::Viewer, namespace).is_ok())
+        }
+        Err(_) => roles.need_everywhere(Role::Viewer).is_ok(),
+    }
 }
 
 /// What became of an order, and whether nothing more is to be expected, unless a person changes it.
@@ -470,6 +472,9 @@ pub(crate) fn life(asked: Option<u64>) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use base::{DispatchId, SystemRandom};
+    use wire::dispatch::{Answer, AnswerState, News};
+
     use super::*;
 
     /// Mutation: wait for the end of an order that was refused, or not for that of one that was taken; let one
@@ -493,6 +498,45 @@ mod tests {
         assert_eq!(all(true, true, false), with((Taken, true), (Taken, true)));
         assert_eq!(all(false, false, true), with((Unknown, true), (Unknown, true)));
         assert_eq!(all(true, false, true), with((Taken, true), (Taken, true)));
+    }
+
+    /// Mutation: show word between hub and site as an order that nobody will ever report the end of.
+    #[test]
+    fn word_between_hub_and_site_is_nobodys_order() {
+        let now = Timestamp::from_millis(0);
+        let row = |act| OrderRow {
+            position: 1,
+            order: OrderId::new(now, &SystemRandom),
+            site: SiteName::parse("desk").expect("a name"),
+            at: now,
+            until: now,
+            request: None,
+            body: Order { until: now, by: By { actor: "ada".into(), reason: None }, act }
+                .encode()
+                .into(),
+            closed_at: None,
+        };
+        let news = News {
+            dispatch: DispatchId::new(now, &SystemRandom),
+            site: SiteName::parse("clinic-1").expect("a name"),
+            answer: Answer::new(AnswerState::Completed, None, now),
+        };
+        let all = Roles::everywhere(Role::Admin);
+        assert!(!is_seen(&row(Act::News(Box::new(news))), &all));
+        let start = RunStart {
+            workflow: "screen".to_owned(),
+            revision: None,
+            run: None,
+            input: Json::default(),
+            tags: Vec::new(),
+            labels: Vec::new(),
+            priority: 0,
+            reason: None,
+        };
+        let (namespace, run) =
+            (Namespace::parse("lab").expect("a name"), RunId::new(now, &SystemRandom));
+        let work = row(Act::Run { namespace, run, start: Box::new(start) });
+        assert!(is_seen(&work, &all) && !is_seen(&work, &Roles::default()));
     }
 
     /// Mutation: take any life of an order.

@@ -1,7 +1,9 @@
 //! After a restore: what this hub does not know any more, and what it leaves undone until it does.
 //!
 //! ```text
-//!   restored ─► recovering: takes what sites bring; gives no order, makes no token, publishes no edition
+//!   restored, or a site has an edition that this hub has signed and does not know
+//!      ▼
+//!   recovering: takes what sites bring; gives no order, makes no token, publishes no edition
 //!                 │   every member has handed over all that it held when it came, or is waived,
 //!                 │   and none has shown an edition that this hub has lost
 //!                 ▼
@@ -89,11 +91,13 @@ impl Recovery {
             Refusal::new(ProblemCode::StoreFailed, format!("the record of the recovery: {error}"))
         })?;
         let void = kept.as_ref().map(|kept| kept.void.clone()).unwrap_or_default();
-        let doc = kept.filter(|kept| kept.life == life).unwrap_or_else(|| {
+        let kept = kept.filter(|kept| kept.life == life);
+        let has_lost = is_restored || kept.is_some();
+        let doc = kept.unwrap_or_else(|| {
             let (since, ended_at) = (clock.now(), None);
             Doc { life, since, ended_at, waived: BTreeSet::new(), edition: 0, void }
         });
-        let is_on = is_restored && doc.ended_at.is_none();
+        let is_on = has_lost && doc.ended_at.is_none();
         let waiting = match is_on {
             true => waiting(store.as_ref(), life, &doc.waived).await?,
             false => BTreeSet::new(),
@@ -102,7 +106,7 @@ impl Recovery {
             let sites = waiting.len();
             tracing::warn!(
                 sites,
-                "this hub was brought back from a backup and waits for its sites"
+                "this hub has lost something: it was brought back from a backup, or set back by other means"
             );
         }
         let state = Mutex::new(State { doc, waiting, swept: 0 });
@@ -118,8 +122,13 @@ impl Recovery {
 
     /// Until it is over.
     pub(crate) async fn over(&self) {
+        self.is(false).await;
+    }
+
+    /// Until it is on, or not.
+    pub(crate) async fn is(&self, wanted: bool) {
         // The sender is here.
-        let _ = self.on.subscribe().wait_for(|on| !on).await;
+        let _ = self.on.subscribe().wait_for(|on| *on == wanted).await;
     }
 
     /// Nobody waits for this site any more.
@@ -152,27 +161,43 @@ impl Recovery {
     }
 
     /// A site has an edition of this hub that it has lost: whoever that says is nobody any more, is nobody
-    /// here either. Gives whether somebody was, until now. A hub that has never been away has lost none.
-    pub(crate) async fn learn(&self, desks: &Desks, head: &Head) -> Result<bool, Refusal> {
-        if !self.is_restored {
-            return Ok(false);
-        }
+    /// here either.
+    pub(crate) async fn learn(&self, desks: &Desks, head: &Head) -> Result<(), Refusal> {
         self.note(head).await?;
-        self.sweep(desks).await.inspect_err(|_| self.undone.notify_one())
+        self.sweep(desks).await.inspect_err(|_| self.undone.notify_one())?;
+        Ok(())
+    }
+
+    /// Whether there may be something that it does not know any more.
+    pub(crate) async fn has_lost(&self) -> bool {
+        self.is_restored || self.state.lock().await.doc.edition > 0
     }
 
     /// Keeps what an edition says, before anything is done about it.
     async fn note(&self, head: &Head) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        let is_higher = self.is_on() && head.number > state.doc.edition;
+        let was_on = self.is_on();
+        // One from before the end of a recovery was lost by the same restore, and a person has decided.
+        let begins = !was_on && state.doc.ended_at.is_none_or(|ended| head.at > ended);
+        let is_higher = was_on && head.number > state.doc.edition;
         let mut doc = state.doc.clone();
         doc.void.extend(head.revoked.iter().take(REVOKED_MAX));
-        if doc.void.len() > state.doc.void.len() || is_higher {
-            if is_higher {
-                doc.edition = head.number;
-            }
+        if begins || is_higher {
+            doc.edition = head.number;
+        }
+        if begins {
+            (doc.since, doc.ended_at, doc.waived) = (self.clock.now(), None, BTreeSet::new());
+        }
+        if begins || is_higher || doc.void.len() > state.doc.void.len() {
             self.write(&doc, Vec::new()).await?;
             state.doc = doc;
+        }
+        if begins {
+            tracing::error!(
+                number = head.number,
+                "this hub was set back, or another one signs in its name: it gives no order and publishes nothing until `isonomy hub recovery end`"
+            );
+            self.on.send_replace(true);
         }
         Ok(())
     }
@@ -215,7 +240,7 @@ impl Recovery {
         let (is_one, now) = (is_one(&doc, void), self.clock.now());
         let mut ops = Vec::new();
         if is_one {
-            doc.hand_over(None, now);
+            doc.revoke_by_edition(void, now);
             let reason = "an edition from before the restore says so".to_owned();
             let by = By { actor: "hub".to_owned(), reason: Some(reason) };
             ops.push(change_op(ChangeKind::SiteRevoked, site, &by, now));

@@ -1,8 +1,8 @@
 //! A site, as people have described it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use base::{DocumentError, SiteName, Timestamp, Unreadable, document, tags_wrong};
+use base::{Digest, DocumentError, SiteName, Timestamp, Unreadable, document, tags_wrong};
 use identity::{Pin, SealingWord};
 use serde::{Deserialize, Serialize};
 use store::{SiteRow, Store};
@@ -20,6 +20,13 @@ const VOID_MAX: usize = 16;
 pub struct Void {
     pub key: Pin,
     pub at: Timestamp,
+}
+
+/// Somebody may become the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    pub at: Timestamp,
+    pub until: Timestamp,
 }
 
 /// Sites that are read at once.
@@ -54,9 +61,16 @@ pub struct SiteDoc {
     pub key: Option<Pin>,
     pub joined_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
+    /// That says an edition of a life of the hub that is lost, and this hub does not know what was decided
+    /// of the site after it: a machine with a later key may have taken its place.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub revoked_in_lost_life: bool,
     /// It is left out where sites are meant by tags, or all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned_at: Option<Timestamp>,
+    /// The newest token for it, until somebody has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited: Option<Invited>,
     /// Its owner has ended it, and nobody has revoked it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_at: Option<Timestamp>,
@@ -70,6 +84,11 @@ pub struct SiteDoc {
     /// What is sealed to this key, the site alone reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealing: Option<SealingWord>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl SiteDoc {
@@ -89,6 +108,7 @@ impl SiteDoc {
             self.void.drain(..surplus);
         }
         (self.adoptable, self.left_at, self.sealing) = (None, None, None);
+        (self.invited, self.revoked_in_lost_life) = (None, false);
         match key {
             Some(key) => {
                 self.key = Some(key);
@@ -97,6 +117,20 @@ impl SiteDoc {
             // Whose it was is still shown.
             None => self.revoked_at = Some(now),
         }
+    }
+
+    /// Somebody was revoked in a life of the hub that is lost. Whoever waits to be the site by another key
+    /// goes on waiting.
+    pub(crate) fn revoke_by_edition(&mut self, void: &BTreeSet<Digest>, now: Timestamp) {
+        let waiting = self.adoptable.filter(|key| !void.contains(key.digest()));
+        self.hand_over(None, now);
+        (self.adoptable, self.revoked_in_lost_life) = (waiting, true);
+    }
+
+    /// When somebody has last decided in this life of the hub who is the site.
+    pub(crate) fn decided_at(&self) -> Option<Timestamp> {
+        let revoked = self.revoked_at.filter(|_| !self.revoked_in_lost_life);
+        self.joined_at.max(revoked)
     }
 
     /// Whether nobody has been this site, and nobody has decided that none shall be.

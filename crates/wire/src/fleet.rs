@@ -67,7 +67,10 @@ pub struct SiteView {
     pub tags: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joined_at: Option<String>,
-    /// When it was last heard, where it is away. All that follows is as old.
+    /// Where nobody has joined yet: until when the newest token for it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invited_until: Option<String>,
+    /// When anything was last heard of it. All that follows is as old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_at: Option<String>,
     /// Since when it is left out where sites are meant by tags, or all.

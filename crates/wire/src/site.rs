@@ -37,6 +37,8 @@ pub struct SiteStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HubLine {
+    /// The life of the site as its hub knows it: it begins with a joining, and with a restore.
+    pub incarnation: String,
     /// Where the hub is looked for.
     pub addresses: Vec<String>,
     /// `up` or `down`.

@@ -101,8 +101,10 @@ pub async fn status(global: &Global, args: OutputArgs) -> Outcome {
 fn text(status: &SiteStatus) -> String {
     let SiteStatus { site, incarnation, hub, .. } = status;
     let now = SystemClock.now();
+    // The hub's word for it, where there is one: so the two can be compared.
+    let incarnation = hub.as_ref().map_or(incarnation, |hub| &hub.incarnation);
     let mut text = format!("site         {site}\nincarnation  {incarnation}\n");
-    let Some(HubLine { addresses, state, since, why, waiting, desired }) = hub else {
+    let Some(HubLine { addresses, state, since, why, waiting, desired, .. }) = hub else {
         text.push_str("hub          none: `isonomy site join TOKEN` joins one\n");
         return text;
     };

@@ -37,7 +37,7 @@ async fn list(global: &Global, args: SitesList) -> Outcome {
     let page = pages(&args.page, async |part| api.fleet_list(&part).await).await?;
     output::show(args.output.output, &page, || list_text(&page.items, SystemClock.now()))?;
     if !page.items.is_empty() {
-        output::say(&counts(&page.items));
+        output::say(&counts(&page.items, page.next.is_some()));
     }
     say_next(page.next.as_deref());
     super::recovery::say_if_on(&api).await?;
@@ -67,14 +67,13 @@ fn heard(site: &SiteView, now: Timestamp) -> String {
     let by_line = site.heard_at.as_deref();
     let by_file = site.carried.as_ref().map(|it| it.at.as_str());
     match by_file.filter(|at| by_line.is_none_or(|by_line| by_line < *at)) {
-        Some(_) if site.state == SiteState::Online => String::new(),
         Some(at) => format!("{}, by file", when::age(at, now)),
         None => by_line.map_or_else(String::new, |at| when::age(at, now)),
     }
 }
 
 /// Those that are away apart from those that are there.
-fn counts(sites: &[SiteView]) -> String {
+fn counts(sites: &[SiteView], has_more: bool) -> String {
     let of = |state: SiteState| sites.iter().filter(|it| it.state == state).count();
     let counted = SiteState::ALL.into_iter().map(|state| (of(state), state.name()));
     let parts: Vec<String> = counted
@@ -82,7 +81,8 @@ fn counts(sites: &[SiteView]) -> String {
         .map(|(count, name)| format!("{count} {name}"))
         .collect();
     let noun = if sites.len() == 1 { "site" } else { "sites" };
-    format!("{} {noun}: {}", sites.len(), parts.join(", "))
+    let of_more = if has_more { "of more, these " } else { "" };
+    format!("{of_more}{} {noun}: {}", sites.len(), parts.join(", "))
 }
 
 /// How far a site is with what should be there.
@@ -213,6 +213,10 @@ fn show_text(view: &SiteView, now: Timestamp) -> String {
     line("site", &view.site);
     line("state", view.state.name());
     line("since", &since(&view.since));
+    line("cordoned", &since(&view.cordoned_at));
+    if let Some(until) = &view.invited_until {
+        line("token", &format!("ends {until}, {}", when::until(until, now)));
+    }
     line("tags", &tags(view));
     line("joined", &since(&view.joined_at));
     line("heard", &since(&view.heard_at));
@@ -252,6 +256,7 @@ mod tests {
             tags: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
             joined_at: None,
             heard_at: None,
+            invited_until: None,
             cordoned_at: None,
             incarnation: None,
             taken: BTreeMap::from([("outcome".to_owned(), 7)]),
@@ -313,7 +318,11 @@ mod tests {
             site("b", SiteState::Silent),
             site("c", SiteState::Silent),
         ];
-        assert_eq!(counts(&sites), "3 sites: 1 online, 2 silent");
+        assert_eq!(counts(&sites, false), "3 sites: 1 online, 2 silent");
+        assert_eq!(counts(&sites[..1], true), "of more, these 1 site: 1 online");
+        let cordoned = Some("2027-01-15T07:30:00.000Z".to_owned());
+        let shown = show_text(&SiteView { cordoned_at: cordoned, ..sites[0].clone() }, now);
+        assert!(shown.contains("cordoned     2027-01-15T07:30:00.000Z, 30m ago\n"), "{shown}");
         let text = list_text(&sites[1..2], now);
         assert_eq!(
             text,

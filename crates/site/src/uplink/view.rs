@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base::IncarnationId;
 use base::stream::Stream;
 use store::{Store, StoreError};
 use tokio::sync::watch;
@@ -12,13 +13,18 @@ use super::{LineState, Uplink};
 /// The line, seen from elsewhere in the site.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
+    incarnation: IncarnationId,
     addresses: Vec<String>,
     state: watch::Receiver<LineState>,
 }
 
 impl Uplink {
     pub(crate) fn watch(&self) -> Watch {
-        Watch { addresses: self.parts.membership.hubs().to_vec(), state: self.state() }
+        Watch {
+            incarnation: self.line.incarnation,
+            addresses: self.parts.membership.hubs().to_vec(),
+            state: self.state(),
+        }
     }
 }
 
@@ -31,6 +37,7 @@ impl Watch {
             LineState::Down { since, why } => ("down", since, Some(why)),
         };
         Ok(HubLine {
+            incarnation: self.incarnation.to_string(),
             addresses: self.addresses.clone(),
             state: state.to_owned(),
             since: since.to_string(),

@@ -278,7 +278,7 @@ impl Desks {
     ) -> Result<Op, DeskError> {
         let row = self.0.store.site_get(site.clone()).await?;
         let seat = row.and_then(|row| row.seat);
-        Ok(SeatDoc::read(site, seat.as_deref())?.joined(site, joined))
+        Ok(SeatDoc::read(site, seat.as_deref())?.joined(site, joined, self.0.clock.now()))
     }
 
     /// A site has shown which edition it has: what this hub has lost, it learns from that.
@@ -332,7 +332,7 @@ impl Desks {
     pub(crate) async fn adopted(&self, site: &SiteName) -> Result<Op, DeskError> {
         let row = self.0.store.site_get(site.clone()).await?;
         let seat = row.and_then(|row| row.seat);
-        Ok(SeatDoc::read(site, seat.as_deref())?.adopted(site))
+        Ok(SeatDoc::read(site, seat.as_deref())?.adopted(site, self.0.clock.now()))
     }
 
     pub(crate) fn editions(&self) -> &Editions {

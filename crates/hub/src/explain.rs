@@ -30,7 +30,7 @@ impl Hub {
         roles: &Roles,
     ) -> Result<OrderExplained, Refusal> {
         let row = self.order_find(order, roles).await?;
-        let Presence { state: site_state, since } = self.presence(&row.site).await?;
+        let Presence { state: site_state, since, .. } = self.presence(&row.site).await?;
         let by = Order::decode(&row.body).ok().map(|Order { by: By { actor, reason }, .. }| {
             // The site is told so, too.
             wire::By { actor, reason }

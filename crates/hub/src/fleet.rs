@@ -25,6 +25,8 @@ use crate::site::SiteDoc;
 pub(crate) struct Presence {
     pub state: SiteState,
     pub since: Option<Timestamp>,
+    /// What was taken before may be gone.
+    pub set_back_at: Option<Timestamp>,
 }
 
 impl Hub {
@@ -146,7 +148,7 @@ impl Hub {
         let seat = SeatDoc::read(site, row.seat.as_deref()).map_err(DeskError::from)?;
         let online = self.desks().online_at(site).map(|online| online.since);
         let (state, since) = state(&doc, &seat, online);
-        Ok(Presence { state, since })
+        Ok(Presence { state, since, set_back_at: seat.set_back_at })
     }
 
     fn view(&self, row: SiteRow) -> Result<SiteView, DeskError> {
@@ -297,7 +299,7 @@ fn suspected(suspicion: Suspicion) -> String {
         Suspicion::ChainDiffers => "what it holds is not what it has sent",
     };
     format!(
-        "{what}: there may be two copies of this site, or it was set back by other means than `isonomy store restore`. \
+        "{what}: there may be two copies of this site, or it was set back by other means than `isonomy site restore`. \
          Stop all of them but the one that shall be the site, and join that one anew with a token made by \
          `isonomy hub token create --replace`"
     )

@@ -311,7 +311,7 @@ impl Hub {
             Some(run) => newest_outcome(store, &row.site, run).await?.unzip(),
             None => (None, None),
         };
-        let Presence { state: presence, since } = match seen.get(&row.site) {
+        let Presence { state: presence, since, set_back_at } = match seen.get(&row.site) {
             Some(presence) => *presence,
             None => {
                 let presence = self.presence(&row.site).await?;
@@ -319,11 +319,12 @@ impl Hub {
                 presence
             }
         };
+        let (receipt, taken_at) = receipt.unzip();
         let (state, is_over) = standing(
             receipt.as_ref().map(|receipt| receipt.state),
             outcome.is_some(),
             self.now() > row.until,
-            presence == SiteState::Revoked,
+            presence == SiteState::Revoked || taken_at.is_some_and(|at| set_back_at > Some(at)),
         );
         let is_online = presence == SiteState::Online;
         let view = OrderView {
@@ -417,7 +418,7 @@ const fn standing(
     receipt: Option<ReceiptState>,
     has_ended: bool,
     is_late: bool,
-    is_revoked: bool,
+    is_gone: bool,
 ) -> (OrderState, bool) {
     let (state, is_over) = match receipt {
         Some(ReceiptState::Taken) => (OrderState::Taken, has_ended),
@@ -428,18 +429,19 @@ const fn standing(
         None if is_late => (OrderState::Unknown, false),
         None => (OrderState::Open, false),
     };
-    // Nothing that a revoked site says is taken.
-    if is_revoked && !is_over { (OrderState::Unknown, true) } else { (state, is_over) }
+    // Nothing that a revoked site says is taken, and one that was set back does not know of it.
+    if is_gone && !is_over { (OrderState::Unknown, true) } else { (state, is_over) }
 }
 
+/// And when the hub heard of it.
 async fn receipt(
     store: &dyn Store,
     site: &SiteName,
     order: OrderId,
-) -> Result<Option<Receipt>, Refusal> {
+) -> Result<Option<(Receipt, Timestamp)>, Refusal> {
     let key = Bytes::copy_from_slice(order.as_uuid().as_bytes());
     let entry = store.entry_get(site.clone(), Stream::Receipt, key).await?;
-    Ok(entry.and_then(|entry| Receipt::decode(&entry.entry).ok()))
+    Ok(entry.and_then(|entry| Some((Receipt::decode(&entry.entry).ok()?, entry.at))))
 }
 
 /// Of the newest end that the hub has heard of.

@@ -33,7 +33,7 @@ pub use seal::{
 pub use sealing::{HubSealing, SealingWord, SiteSealing};
 pub use sign::{is_signed_text, keys_of_text};
 pub use tls::{api_config, hub_config, site_config};
-pub use token::{JoinToken, TokenError, TokenSecret};
+pub use token::{JoinToken, PREFIX as TOKEN_PREFIX, TokenError, TokenSecret};
 
 pub use rustls::pki_types::CertificateDer;
 pub use rustls::{ClientConfig, ServerConfig};

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::key::Pin;
 
 /// What every token begins with, so that people and scanners for secrets recognise one.
-const PREFIX: &str = "isonomy-join-";
+/// What every token begins with.
+pub const PREFIX: &str = "isonomy-join-";
 
 /// The longest token: room for a dozen addresses.
 const TOKEN_BYTES_MAX: usize = 4096;

@@ -325,6 +325,9 @@ fn what(order: &OrderView) -> String {
             format!("refused: {}", order.code.as_deref().unwrap_or("without a word"))
         }
         (None, OrderState::Expired) => "expired before it came".to_owned(),
+        (None, OrderState::Unknown) if order.is_over && order.judged_at.is_some() => {
+            "unknown: it was taken, and the site was replaced, set back or revoked since".to_owned()
+        }
         (None, OrderState::Unknown) if order.is_over => "unknown: its site was revoked".to_owned(),
         (None, OrderState::Unknown) => {
             "unknown: its time is over, and nothing was heard".to_owned()

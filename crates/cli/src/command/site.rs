@@ -28,8 +28,13 @@ pub fn join(args: SiteJoin) -> Outcome {
     let mut text = String::new();
     let read = io::stdin().lock().take(TOKEN_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|cause| Failure::usage(format!("cannot read stdin: {cause}")))?;
-    let token = parse(&text)?;
+    let token = parse(within(&text))?;
     runtime::client(join_with(&args, &token))
+}
+
+/// The token, where what was given is the whole line that `hub token create` has printed.
+fn within(text: &str) -> &str {
+    text.split_whitespace().find(|word| word.starts_with(identity::TOKEN_PREFIX)).unwrap_or(text)
 }
 
 fn parse(text: &str) -> Outcome<JoinToken> {
@@ -134,5 +139,7 @@ mod tests {
     fn what_is_no_token_is_refused_and_not_repeated() {
         let wrong = parse("isonomy-join-s3cret").expect_err("no token").render();
         assert!(wrong.contains("isonomy hub token create") && !wrong.contains("s3cret"), "{wrong}");
+        let line = "isonomy site join isonomy-join-x   # clinic-1\n";
+        assert_eq!((within(line), within("x\n")), ("isonomy-join-x", "x\n"));
     }
 }

@@ -89,9 +89,15 @@ async fn listen_afar(
         }
         _ => own()?,
     };
-    let failed = |cause| {
-        Failure::internal(format!("cannot listen on {wanted} for the API: {cause}"))
-            .hint("take another address with `--api ADDRESS:PORT`")
+    let failed = |cause: io::Error| {
+        Failure::internal(format!("cannot listen on {wanted} for the API: {cause}")).hint(
+            match cause.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "take another port with `--api ADDRESS:PORT`: that of `--port` is for this machine alone, without TLS"
+                }
+                _ => "take another address with `--api ADDRESS:PORT`",
+            },
+        )
     };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

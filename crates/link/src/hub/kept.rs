@@ -88,6 +88,10 @@ pub struct SeatDoc {
     /// Since when the hub knows of each dataset that `health` names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub datasets_since: BTreeMap<DatasetName, Timestamp>,
+    /// When the site last came with a store that had less than the one before, or another one: of the
+    /// orders that were taken until then, nobody knows which it still has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_back_at: Option<Timestamp>,
     /// When something was last written for it, but by a file.
     pub heard_at: Option<Timestamp>,
     /// What was last taken from a file.
@@ -115,6 +119,12 @@ pub struct CarriedDoc {
 pub struct Doubt {
     pub suspicion: Suspicion,
     pub at: Timestamp,
+}
+
+/// Whether there were orders taken that this store knows nothing of.
+fn is_set_back(before: &Present, present: &Present) -> bool {
+    let had = before.heads.receipt.map(|head| head.position).or(before.before.receipt);
+    before.incarnation != present.incarnation && had > present.before.receipt
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -149,21 +159,22 @@ impl SeatDoc {
 
     /// What is to be committed where a machine has joined as the site: who it was is retired, and this
     /// incarnation is waited for.
-    pub fn joined(&mut self, site: &SiteName, joined: IncarnationId) -> Op {
-        self.vacate(Some(joined));
+    pub fn joined(&mut self, site: &SiteName, joined: IncarnationId, now: Timestamp) -> Op {
+        self.vacate(Some(joined), now);
         self.op(site)
     }
 
     /// The same for a machine that has joined in a life of the hub that is lost: it is the site, whatever
     /// it comes with.
-    pub fn adopted(&mut self, site: &SiteName) -> Op {
-        self.vacate(None);
+    pub fn adopted(&mut self, site: &SiteName, now: Timestamp) -> Op {
+        self.vacate(None, now);
         self.op(site)
     }
 
-    fn vacate(&mut self, expected: Option<IncarnationId>) {
+    fn vacate(&mut self, expected: Option<IncarnationId>, now: Timestamp) {
         if let Some(present) = self.present.take() {
             self.retire(&[present.incarnation]);
+            self.set_back_at = Some(now);
         }
         let before = std::mem::replace(&mut self.expected, expected);
         self.retire(before.filter(|before| Some(*before) != expected).as_slice());
@@ -210,6 +221,9 @@ impl SeatDoc {
         match write {
             Write::Carried(write) => self.write(site, write, now, ops),
             Write::Present { present, retired } => {
+                if self.present.is_some_and(|before| is_set_back(&before, present)) {
+                    self.set_back_at = Some(now);
+                }
                 (self.present, self.expected) = (Some(*present), None);
                 self.retire(retired);
             }
@@ -377,8 +391,42 @@ mod tests {
         assert_eq!(tell(&["b"], 30), [("b".to_owned(), 20)]);
         assert_eq!(tell(&["a"], 40), [("a".to_owned(), 40)]);
         let joined = IncarnationId::new(at(50), &base::SystemRandom);
-        doc.joined(&site, joined);
+        doc.joined(&site, joined, at(50));
         assert!(doc.datasets_since.is_empty() && doc.health.is_none());
+    }
+
+    /// Mutation: call a site set back whose store goes on, or one that has never been there; miss one that has
+    /// less, or that is another one.
+    #[test]
+    fn a_site_that_comes_with_less_than_it_had_is_set_back() {
+        let site = SiteName::parse("clinic-1").expect("a name");
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
+        let life = |seconds| IncarnationId::new(at(seconds), &base::SystemRandom);
+        let head = |position| Some(Head { position, digest: Digest::of(b"x") });
+        let present = |incarnation, receipt, before| Present {
+            incarnation,
+            granted: 1,
+            confirmed: 0,
+            by: incarnation,
+            heads: PerStream { outcome: None, receipt },
+            before: PerStream { outcome: None, receipt: before },
+        };
+        let mut doc = SeatDoc::default();
+        let mut come = |present: Present, seconds| {
+            let write = Write::Present { present, retired: Vec::new() };
+            doc.ops(&site, &write, at(seconds));
+            doc.set_back_at.map(|at| at.as_millis() / 1000)
+        };
+        let (first, second, third) = (life(1), life(2), life(3));
+        assert_eq!(come(present(first, head(5), None), 10), None);
+        assert_eq!(come(present(first, head(5), None), 20), None);
+        assert_eq!(come(present(second, None, Some(5)), 30), None);
+        assert_eq!(come(present(third, None, Some(4)), 40), Some(40));
+        doc.joined(&site, life(4), at(50));
+        assert_eq!(doc.set_back_at, Some(at(50)));
+        let mut new = SeatDoc::default();
+        new.joined(&site, first, at(60));
+        assert_eq!(new.set_back_at, None);
     }
 
     /// Mutation: know what a site says of a dispatch by its bytes, or count it as unread.

@@ -41,7 +41,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 pub(crate) use view::Watch;
 use wire::dispatch::is_entry;
-use wire::link::{HubFrame, RefusedCode, SiteFrame};
+use wire::link::{HubFrame, RefuseCode, RefusedCode, SiteFrame};
 
 /// Between signs of life: less than any box between forgets a connection, and few bytes.
 const PING_EVERY: Duration = Duration::from_secs(50);
@@ -131,7 +131,21 @@ fn ended(ending: &Ending) -> String {
             RefusedCode::ChainDiffers => "the hub has counted otherwise",
         }
         .to_owned(),
-        Ending::Refuse(code) => format!("this site has refused the hub: {code:?}"),
+        Ending::Refuse(code) => match code {
+            RefuseCode::ChainDiffers => "this site has refused the hub: what the hub counts is not what this site has sent",
+            RefuseCode::HubRetired => {
+                "this site has refused the hub: it knows another one of its name, which was brought back from a backup later; stop the old one, and start that"
+            }
+            RefuseCode::BadFrame => "this site does not understand the hub",
+            RefuseCode::EditionUnsigned => {
+                "this site has refused the hub: its edition is not signed by the hub that this site has joined"
+            }
+            RefuseCode::EditionForked => {
+                "this site has refused the hub: two hubs of its name have made editions of one number; stop one of them"
+            }
+            RefuseCode::Left => "this site has left its fleet",
+        }
+        .to_owned(),
         Ending::Damaged(stream) => format!("the outbox of {} is damaged", stream.name()),
     }
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use base::name::WorkflowKey;
 use base::{By, Digest, Namespace, SiteName, WorkflowName};
-use server::{Caller, Refusal, Roles, finding, finished, invalid, revision_view, workflow_view};
+use server::{
+    Caller, Refusal, Roles, finding, finished, invalid, remark, revision_view, same_version,
+    workflow_view,
+};
 use spec::Diagnostic;
 use store::{Op, Preconditions, ResourceKind, RevisionRow, Store, WorkflowRow, resource_all};
 use wire::edition::{Content, Placed};
@@ -29,6 +32,12 @@ const REVISIONS_SHOWN_MAX: u32 = 100;
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;
+
+/// A placement names what nobody knows.
+const UNKNOWN: &str = "PLC-002";
+
+/// So many unknown names of one placement are said.
+const UNKNOWN_MAX: usize = 20;
 
 /// What a document is called in findings when its sender has no name for it.
 const SOURCE: &str = "document";
@@ -102,19 +111,38 @@ impl Desired {
         Content { workflows }
     }
 
-    /// Puts what is wanted in its place. Gives what changes.
-    fn take(&mut self, wanted: &Wanted) -> WorkflowChange {
+    /// Puts what is wanted in its place. Gives what changes, and whether that is under the same version.
+    fn take(&mut self, wanted: &Wanted) -> (WorkflowChange, bool) {
         match wanted {
             Wanted::Workflow { row, .. } => {
                 let before = self.workflows.insert(row.key.clone(), row.clone());
-                change(before.map(|before| before.revision == row.revision))
+                let is_same_version = before.as_ref().is_some_and(|it| it.version == row.version);
+                let change = change(before.map(|before| before.revision == row.revision));
+                (change, change == WorkflowChange::Changed && is_same_version)
             }
             Wanted::Placement(placement) => {
                 let name = Placement::row_name(&placement.namespace, &placement.name);
                 let before = self.placements.insert(name, placement.clone());
-                change(before.map(|before| before.says_the_same(placement)))
+                (change(before.map(|before| before.says_the_same(placement))), false)
             }
         }
+    }
+
+    /// What a placement names and nobody knows. It may still come.
+    fn unknown_in(&self, placement: &Placement, source: &str) -> Vec<Finding> {
+        let missing = |name: &&WorkflowName| {
+            let key = WorkflowKey { namespace: placement.namespace.clone(), name: (*name).clone() };
+            !self.workflows.contains_key(&key)
+        };
+        let workflows = placement.workflows.iter().filter(missing).map(|name| {
+            (format!("this hub has no workflow `{}/{name}`", placement.namespace), "workflows")
+        });
+        let sites = placement.sites.names().iter().filter(|name| !self.sites.contains_key(*name));
+        let sites = sites.map(|name| (format!("the fleet has no site `{name}`"), "sites"));
+        let hint = "nothing is sent for it until it is there";
+        let remark =
+            |(message, part)| remark(UNKNOWN, message, hint, &format!("/spec/{part}"), source);
+        workflows.chain(sites).take(UNKNOWN_MAX).map(remark).collect()
     }
 }
 
@@ -209,28 +237,30 @@ impl Hub {
         let hub = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let read = |it: wire::WorkflowDocument| {
-                hub.read(it.text, &it.source.unwrap_or_else(|| SOURCE.to_owned()))
+                let source = it.source.unwrap_or_else(|| SOURCE.to_owned());
+                let read = hub.read(it.text, &source);
+                (source, read)
             };
             documents.into_iter().map(read).collect::<Vec<_>>()
         });
         let (mut wanted, mut wrong) = (Vec::new(), Vec::new());
-        for read in reading.await.map_err(|_| server::internal())? {
+        for (source, read) in reading.await.map_err(|_| server::internal())? {
             match read {
-                Ok(read) => wanted.push(read),
+                Ok(read) => wanted.push((source, read)),
                 Err(findings) => wrong.extend(findings),
             }
         }
         if !wrong.is_empty() {
             return Err(invalid(wrong));
         }
-        wanted.iter().try_for_each(|it| caller.roles().need(Role::Admin, it.namespace()))?;
+        wanted.iter().try_for_each(|(_, it)| caller.roles().need(Role::Admin, it.namespace()))?;
         let hub = self.clone();
         finished(async move { hub.desired_carry_out(wanted, &by, dry_run).await }).await
     }
 
     async fn desired_carry_out(
         &self,
-        wanted: Vec<Wanted>,
+        wanted: Vec<(String, Wanted)>,
         by: &By,
         dry_run: bool,
     ) -> Result<DesiredApplied, Refusal> {
@@ -239,18 +269,18 @@ impl Hub {
         let before = desired.contents();
         let mut seen = BTreeMap::new();
         let (mut ops, mut changes) = (Vec::new(), Vec::new());
-        for it in &wanted {
+        for (_, it) in &wanted {
             let key = (it.kind() == DesiredKind::Workflow, it.namespace(), it.name());
             if seen.insert(key, ()).is_some() {
                 let detail =
                     format!("two documents are `{}/{}`; send one", it.namespace(), it.name());
                 return Err(Refusal::new(ProblemCode::BodyInvalid, detail));
             }
-            let change = desired.take(it);
+            let (change, is_same_version) = desired.take(it);
             if change != WorkflowChange::Unchanged {
                 ops.extend(it.ops(by));
             }
-            changes.push(change);
+            changes.push((change, is_same_version));
         }
         let after = desired.contents();
         // Another team's is not in the way of what mends it.
@@ -269,12 +299,13 @@ impl Hub {
             self.0.store.commit(ops, Preconditions::none()).await?;
             self.0.editions.publish().await;
         }
-        let items = wanted.iter().zip(changes).map(|(it, change)| {
+        let items = wanted.iter().zip(changes).map(|((source, it), (change, is_same_version))| {
             let (version, warnings) = match it {
                 Wanted::Workflow { row, warnings, .. } => {
-                    (Some(row.version.clone()), warnings.clone())
+                    let more = is_same_version.then(|| same_version(&row.version, source));
+                    (Some(row.version.clone()), warnings.iter().cloned().chain(more).collect())
                 }
-                Wanted::Placement(_) => (None, Vec::new()),
+                Wanted::Placement(placement) => (None, desired.unknown_in(placement, source)),
             };
             DesiredChange {
                 kind: it.kind(),

@@ -86,6 +86,14 @@ impl Sites {
         }
     }
 
+    /// Those that are meant by name.
+    pub(crate) fn names(&self) -> &[SiteName] {
+        match self {
+            Self::Names(names) => names,
+            Self::All | Self::Where(_) => &[],
+        }
+    }
+
     fn read(sites: PlacementSites) -> Result<Self, String> {
         let PlacementSites { all, tags, names } = sites;
         match (all, tags.is_empty(), names.is_empty()) {

@@ -31,4 +31,4 @@ pub use operation::with_keys;
 pub use pieces::{Out, Pieces, Unread, pieces, stream};
 pub use refusal::{Refusal, finished, internal};
 pub use serve::{Listening, ServeError, Shown, serve};
-pub use workflow::{finding, invalid, revision_view, workflow_view};
+pub use workflow::{finding, invalid, remark, revision_view, same_version, workflow_view};

@@ -6,6 +6,9 @@ use wire::{Finding, ProblemCode, RevisionView, WorkflowView};
 
 use crate::refusal::Refusal;
 
+/// A changed text under an unchanged `document.version`.
+const SAME_VERSION: &str = "WFL-101";
+
 /// Why documents are refused: all that was found, and in words the first.
 #[must_use]
 pub fn invalid(findings: Vec<Finding>) -> Refusal {
@@ -37,6 +40,29 @@ pub fn finding(diagnostic: &Diagnostic, source: &str, text: &str) -> Finding {
         hint: diagnostic.hint.clone(),
         rendered: Some(diagnostic.render(source, text)),
     }
+}
+
+/// What is said of a document, and stops nobody.
+#[must_use]
+pub fn remark(code: &str, message: String, hint: &str, pointer: &str, source: &str) -> Finding {
+    Finding {
+        code: code.to_owned(),
+        severity: Severity::Warning.to_string(),
+        rendered: Some(format!("warning[{code}]: {message}\n  --> {source}\nhint: {hint}\n")),
+        message,
+        line: 1,
+        column: 1,
+        pointer: pointer.to_owned(),
+        source: Some(source.to_owned()),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+#[must_use]
+pub fn same_version(version: &str, source: &str) -> Finding {
+    let message = format!("the text has changed and `document.version` is still `{version}`");
+    let hint = "give a changed workflow a new version, so that people can tell its runs apart";
+    remark(SAME_VERSION, message, hint, "/document/version", source)
 }
 
 #[must_use]

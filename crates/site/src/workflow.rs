@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{By, Clock, Digest};
-use server::{Caller, finding, invalid, revision_view, workflow_view};
+use server::{Caller, finding, invalid, revision_view, same_version, workflow_view};
 use spec::tree::schedule::Schedule;
-use spec::{Resolved, Severity};
+use spec::Resolved;
 use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
 use tokio::sync::Notify;
 use wire::{
@@ -28,9 +28,6 @@ const HEADS_KEPT_MAX: usize = 1_024;
 
 /// Revisions that are listed with a workflow.
 const REVISIONS_SHOWN_MAX: u32 = 100;
-
-/// A changed text under an unchanged `document.version`.
-pub(crate) const SAME_VERSION: &str = "WFL-101";
 
 /// What a document is called in findings when its sender has no name for it.
 const SOURCE: &str = "document";
@@ -383,7 +380,7 @@ impl Plan {
         let previous = current.filter(|_| change == WorkflowChange::Changed);
         let mut warnings = self.warnings.clone();
         if previous.is_some_and(|row| row.version == self.version) {
-            warnings.push(self.same_version());
+            warnings.push(same_version(&self.version, &self.source));
         }
         WorkflowApplied {
             namespace: self.key.namespace.to_string(),
@@ -393,26 +390,6 @@ impl Plan {
             change,
             previous: previous.map(|row| row.revision.to_string()),
             warnings,
-        }
-    }
-
-    fn same_version(&self) -> Finding {
-        let message =
-            format!("the text has changed and `document.version` is still `{}`", self.version);
-        let hint = "give a changed workflow a new version, so that people can tell its runs apart";
-        Finding {
-            code: SAME_VERSION.to_owned(),
-            severity: Severity::Warning.to_string(),
-            rendered: Some(format!(
-                "warning[{SAME_VERSION}]: {message}\n  --> {}\nhint: {hint}\n",
-                self.source
-            )),
-            message,
-            line: 1,
-            column: 1,
-            pointer: "/document/version".to_owned(),
-            source: Some(self.source.clone()),
-            hint: Some(hint.to_owned()),
         }
     }
 }

@@ -162,7 +162,7 @@ fn a_hub_learns_names_labels_and_times_and_nothing_else() {
     let known = shown[1]["knownSince"].as_str().expect("a time").to_owned();
     let fields: Vec<&str> =
         shown[1].as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(fields, ["site", "dataset", "labels", "modifiedAt", "knownSince"]);
+    assert_eq!(fields, ["site", "dataset", "labels", "modifiedAt", "knownSince", "heardAt"]);
     let details = home.run(&["sites", "show", "clinic-1"]).ends_with(0);
     assert!(details.stdout.contains("patients [eu health], changed "), "{}", details.stdout);
     let text = home.run(&["datasets", "--server", ".isonomy-hub"]).ends_with(0);

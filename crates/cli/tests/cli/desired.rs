@@ -176,6 +176,14 @@ fn what_cannot_be_at_a_site_is_told_with_its_reason() {
     join(&home, "clinic-1", &["--tag", "region=eu"]);
     let site = serve(&home, "clinic-1");
     apply(&home, &["-f", "law"]);
+    home.write("typo.yaml", &placement("typo", "[godo]", "{names: [nowhere]}"));
+    home.write("changed/good.yaml", &document("good", "  - x: { set: { y: 2 } }\n"));
+    let plan =
+        ["apply", "--server", ".isonomy-hub", "--dry-run", "-f", "typo.yaml", "-f", "changed"];
+    let warned = home.run(&plan).ends_with(0).stderr;
+    for warning in ["`default/godo`", "`nowhere`", "PLC-002", "WFL-101"] {
+        assert!(warned.contains(warning), "{warning}: {warned}");
+    }
     let desired = until(&home, "clinic-1", "failed");
     let failed = desired["failed"].as_array().expect("a list");
     let code = |name: &str| {

@@ -308,16 +308,10 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        withdraw(&self.data);
-    }
-}
-
-/// Nobody is found in this folder any more. A server that was killed has left its key there: it is no good
-/// to the next one, which must not be asked with it.
-pub fn withdraw(data: &Path) {
-    // What stays is an address where nobody answers, and every command says so.
-    for name in [FILE, KEY_FILE] {
-        let _ = fs::remove_file(data.join(name));
+        // What stays is an address where nobody answers, and every command says so.
+        for name in [FILE, KEY_FILE] {
+            let _ = fs::remove_file(self.data.join(name));
+        }
     }
 }
 
@@ -343,13 +337,6 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
             drop(announced);
         }
-        assert_eq!(address.place().expect_err("nobody").exit, Exit::Unreachable);
-        let key = ApiKey::new(&SystemRandom);
-        // A SIGKILL.
-        std::mem::forget(
-            Announced::write(data.path(), "http://127.0.0.1:1", &key).expect("written"),
-        );
-        withdraw(data.path());
         assert_eq!(address.place().expect_err("nobody").exit, Exit::Unreachable);
         assert_eq!(
             fs::read_dir(data.path()).expect("a folder").count(),

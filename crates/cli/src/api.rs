@@ -399,7 +399,17 @@ impl Api {
             body.map(serde_json::to_value).transpose().map_err(OperatorError::Json)?;
         let headers: Vec<(&str, &str)> =
             actor().map(|actor| (ACTOR_HEADER, actor)).into_iter().collect();
-        self.client.send(method, path, body.as_ref(), &headers).await
+        let answer = self.client.send(method, path, body.as_ref(), &headers).await;
+        match (&answer, &self.address) {
+            // Whoever served there was killed after its key was read, and another one has begun.
+            (Err(OperatorError::Status { status: 401, .. }), Address::Folder(..)) => {
+                match connect(&self.address) {
+                    Ok(client) => client.send(method, path, body.as_ref(), &headers).await,
+                    Err(_) => answer,
+                }
+            }
+            _ => answer,
+        }
     }
 }
 
@@ -454,7 +464,49 @@ fn actor() -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+
+    use base::SystemRandom;
+    use wire::ApiKey;
+
     use super::*;
+    use crate::address::{Announced, Whom};
+
+    /// A server was killed, and its folder still has its key. The next one listens already, and writes its own
+    /// before it answers anybody.
+    ///
+    /// Mutation: ask once.
+    #[tokio::test]
+    async fn a_key_of_before_is_read_anew() {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let door = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", door.local_addr().expect("an address"));
+        let (old, new) = (ApiKey::new(&SystemRandom), ApiKey::new(&SystemRandom));
+        std::mem::forget(Announced::write(data.path(), &url, &old).expect("written"));
+        let address = Address::Folder(data.path().to_owned(), Whom::Site);
+        let api =
+            Api::new(address, Namespace::parse("default").expect("a name")).expect("an address");
+        let folder = data.path().to_owned();
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = door.accept().expect("somebody");
+                let head = BufReader::new(&stream).lines().map(|line| line.expect("text"));
+                let is_new = head
+                    .take_while(|line| !line.is_empty())
+                    .any(|line| line.contains(&new.to_text()));
+                std::mem::forget(Announced::write(&folder, &url, &new).expect("written"));
+                let status = if is_new { "200 OK" } else { "401 Unauthorized" };
+                let body = r#"{"version":"1","apiVersions":["v1"]}"#;
+                let length = body.len();
+                write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+                    .expect("sent");
+            }
+        });
+        let answer = api.call("GET", "/api/v1/version", None::<&()>).await;
+        assert!(answer.is_ok(), "{answer:?}");
+        server.join().expect("both were answered");
+    }
 
     /// Mutation: leave `&` or a non-ASCII letter as it is.
     #[test]

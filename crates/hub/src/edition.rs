@@ -243,9 +243,10 @@ impl Editions {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What this site is told.
+    /// What this site is told; nothing while sites have what this hub has lost.
     pub(crate) fn of(&self, site: &SiteName) -> Option<Box<Edition>> {
-        let current = self.current()?;
+        let shown = *self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current().filter(|current| current.doc.number > shown)?;
         let (index, leaf) = current.leaves.get(site)?;
         Some(Box::new(Edition {
             signed: current.signed.clone(),

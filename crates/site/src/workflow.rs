@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::name::{Namespace, WorkflowKey, WorkflowName};
 use base::{By, Clock, Digest};
 use server::{Caller, finding, invalid, revision_view, same_version, workflow_view};
-use spec::tree::schedule::Schedule;
 use spec::Resolved;
+use spec::tree::schedule::Schedule;
 use store::{CommitError, Op, Preconditions, RevisionRow, ScheduleRow, Store, WorkflowRow};
 use tokio::sync::Notify;
 use wire::{

@@ -15,7 +15,6 @@ use tokio::sync::oneshot;
 use wire::{ApiKey, KeyCreated};
 
 use super::{doors, internal, listen, listen_afar};
-use crate::address::withdraw;
 use crate::args::ApiArgs;
 use crate::failure::{Failure, Outcome};
 use crate::memory;
@@ -49,7 +48,6 @@ impl HubServing {
     ) -> Outcome<Self> {
         let folder = HubFolder::open(data).map_err(|error| Failure::usage(error.to_string()))?;
         let store = open_store(data)?;
-        withdraw(data);
         let (api, address) = listen(port, "isonomy hub serve").await?;
         let sites = hub::listen(sites).await.map_err(|cause| {
             Failure::internal(format!("cannot listen on {sites} for sites: {cause}"))

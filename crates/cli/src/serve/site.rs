@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 use wire::ApiKey;
 
 use super::{doors, internal, listen, listen_afar, with_causes};
-use crate::address::withdraw;
 use crate::args::ApiArgs;
 use crate::failure::{Failure, Outcome};
 use crate::memory;
@@ -51,7 +50,6 @@ impl Serving {
         let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
         let store = SqliteStore::open(data, options).map_err(|error| internal(&error))?;
         let store = Arc::new(store);
-        withdraw(data);
         let (listener, address) = listen(port, "isonomy dev").await?;
         let afar = listen_afar(api, || {
             Err(Failure::usage("beyond this machine the API speaks TLS only")

@@ -332,7 +332,9 @@ fn of_two_hubs_of_one_name_a_site_takes_the_later_one_and_both_say_so() {
     let status = status.ends_with(0).json();
     assert_eq!(status["hub"]["state"], "down", "{status}");
     assert!(
-        status["hub"]["why"].as_str().is_some_and(|why| why.contains("brought back from a backup later")),
+        status["hub"]["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("brought back from a backup later")),
         "{status}"
     );
     old.stop().ends_with(0);

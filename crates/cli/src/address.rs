@@ -128,6 +128,13 @@ impl Chosen {
         Ok(contexts.and_then(Contexts::in_use).map_or(Self::Nothing, Self::Context))
     }
 
+    /// What in the environment says whom to ask.
+    #[must_use]
+    pub fn variable() -> Option<&'static str> {
+        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|text| !text.is_empty());
+        [SERVER_VARIABLE, CONTEXT_VARIABLE].into_iter().find(is_set)
+    }
+
     /// Where they are; `whom` they have to be, where only one of the two can answer.
     pub fn address(&self, whom: Option<Whom>) -> Outcome<Address> {
         match self {

@@ -54,6 +54,9 @@ const ALL_PAGE: u32 = 500;
 pub fn perform(cli: Cli) -> Outcome {
     let Cli { global, command } = cli;
     let global = Global::of(global)?;
+    if command.is_of_folder() {
+        global.refuse_typed()?;
+    }
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => runtime::site(dev::dev(args)),
@@ -75,7 +78,7 @@ pub fn perform(cli: Cli) -> Outcome {
             HubCommand::Serve(args) => runtime::site(hub::serve(args)),
             HubCommand::Token(args) => runtime::client(hub::token(&global, args)),
             HubCommand::Authority(args) => runtime::client(authority::authority(&global, args)),
-            HubCommand::Backup(args) => runtime::site(whole::hub_backup(&global, &args)),
+            HubCommand::Backup(args) => runtime::site(whole::hub_backup(&global, args)),
             HubCommand::Restore(args) => runtime::site(whole::hub_restore(&args)),
             HubCommand::Recovery(args) => runtime::client(recovery::recovery(&global, args)),
             HubCommand::Export(args) => runtime::client(exchange::hub_export(&global, args)),
@@ -87,7 +90,7 @@ pub fn perform(cli: Cli) -> Outcome {
             SiteCommand::Status(args) => runtime::client(site::status(&global, args)),
             SiteCommand::LeftToday(args) => runtime::client(left::left_today(&global, args)),
             SiteCommand::Leave(args) => runtime::site(left::leave(&global, args)),
-            SiteCommand::Backup(args) => runtime::site(whole::site_backup(&global, &args)),
+            SiteCommand::Backup(args) => runtime::site(whole::site_backup(&global, args)),
             SiteCommand::Restore(args) => runtime::site(whole::site_restore(&args)),
             SiteCommand::Export(args) => runtime::client(exchange::site_export(&global, args)),
             SiteCommand::Import(args) => runtime::client(exchange::site_import(&global, args)),

@@ -473,7 +473,7 @@ pub enum WorkflowsCommand {
     List(WorkflowsList),
     /// Show a workflow with its text and revisions
     Show(WorkflowsShow),
-    /// Delete a workflow, without asking; its runs go on, and applying it again brings it back
+    /// Delete a workflow; its runs go on, and applying it again brings it back. A hub's is taken from its sites, so that asks
     Delete(WorkflowsDelete),
 }
 
@@ -500,6 +500,9 @@ pub struct WorkflowsShow {
 pub struct WorkflowsDelete {
     #[arg(value_parser = WorkflowName::parse)]
     pub name: WorkflowName,
+    /// At a hub: do not ask
+    #[arg(short, long)]
+    pub yes: bool,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

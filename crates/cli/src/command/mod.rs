@@ -35,7 +35,7 @@ pub mod version;
 pub mod whole;
 pub mod workflows;
 
-use wire::Page;
+use wire::{Page, Whoami};
 
 use crate::address::Whom;
 use crate::api::{Api, Part};
@@ -127,6 +127,11 @@ fn hub_api(global: &Global) -> Outcome<Api> {
 /// Whichever of the two was named, or is here.
 fn any_api(global: &Global) -> Outcome<Api> {
     Api::new(global.chosen.address(None)?, global.namespace.clone())
+}
+
+/// Whom one talks to, for a plan or a question.
+fn place(who: &Whoami, address: &str) -> String {
+    output::harmless(&format!("the {} {}, {address}", who.kind, who.name))
 }
 
 /// Which part of a list was asked for: a page, or all pages one by one.

@@ -211,6 +211,17 @@ impl Address {
         data.join(FILE).is_file().then(|| Self::Folder(data.to_owned(), Whom::Site))
     }
 
+    /// Of the usual folders, that of the other of the two, where it alone is served from.
+    #[must_use]
+    pub fn other_here(&self) -> Option<Whom> {
+        let other = match self {
+            Self::Usual(Whom::Site) => Whom::Hub,
+            Self::Usual(Whom::Hub) => Whom::Site,
+            Self::Named(_) | Self::Folder(..) => return None,
+        };
+        Path::new(other.data()).join(FILE).is_file().then_some(other)
+    }
+
     /// Where they are now. The key in the environment wins over a folder's: it was put there for this.
     pub fn place(&self) -> Outcome<Place> {
         let mut place = match self {

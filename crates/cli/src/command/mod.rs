@@ -116,12 +116,14 @@ pub fn perform(cli: Cli) -> Outcome {
 
 /// The site that was named, or the one that is here.
 fn api(global: &Global) -> Outcome<Api> {
-    Api::new(global.chosen.address(Some(Whom::Site))?, global.namespace.clone())
+    let address = global.chosen.address(Some(Whom::Site))?;
+    Ok(Api::new(address, global.namespace.clone())?.wanting(Whom::Site))
 }
 
 /// The hub that was named, or the one that is here.
 fn hub_api(global: &Global) -> Outcome<Api> {
-    Api::new(global.chosen.address(Some(Whom::Hub))?, global.namespace.clone())
+    let address = global.chosen.address(Some(Whom::Hub))?;
+    Ok(Api::new(address, global.namespace.clone())?.wanting(Whom::Hub))
 }
 
 /// Whichever of the two was named, or is here.

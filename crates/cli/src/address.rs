@@ -128,6 +128,13 @@ impl Chosen {
         Ok(contexts.and_then(Contexts::in_use).map_or(Self::Nothing, Self::Context))
     }
 
+    /// What in the environment says whom to ask.
+    #[must_use]
+    pub fn variable() -> Option<&'static str> {
+        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|text| !text.is_empty());
+        [SERVER_VARIABLE, CONTEXT_VARIABLE].into_iter().find(is_set)
+    }
+
     /// Where they are; `whom` they have to be, where only one of the two can answer.
     pub fn address(&self, whom: Option<Whom>) -> Outcome<Address> {
         match self {
@@ -202,6 +209,17 @@ impl Address {
     #[must_use]
     pub fn of_folder(data: &Path) -> Option<Self> {
         data.join(FILE).is_file().then(|| Self::Folder(data.to_owned(), Whom::Site))
+    }
+
+    /// Of the usual folders, that of the other of the two, where it alone is served from.
+    #[must_use]
+    pub fn other_here(&self) -> Option<Whom> {
+        let other = match self {
+            Self::Usual(Whom::Site) => Whom::Hub,
+            Self::Usual(Whom::Hub) => Whom::Site,
+            Self::Named(_) | Self::Folder(..) => return None,
+        };
+        Path::new(other.data()).join(FILE).is_file().then_some(other)
     }
 
     /// Where they are now. The key in the environment wins over a folder's: it was put there for this.

@@ -15,16 +15,17 @@ use serde_json::Value;
 use wire::exchange::{FILE_TYPE, REST_HEADER};
 use wire::{
     ACTOR_HEADER, DatasetView, DayLeft, EventView, EventsAccepted, ExchangeDown, KeyCreate,
-    KeyCreated, KeyRevoke, KeyView, LogView, Page, RunCommand, RunDetail, RunEventView,
-    RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteLeave, SiteLeft,
-    SiteStatus, StoreCompacted, Version, Whoami, WorkflowApplied, WorkflowApply, WorkflowDetail,
-    WorkflowSetApply, WorkflowView,
+    KeyCreated, KeyRevoke, KeyView, LogView, Page, Problem, ProblemCode, RunCommand, RunDetail,
+    RunEventView, RunExplained, RunStart, RunView, SecretChanged, SecretSet, SecretView, SiteLeave,
+    SiteLeft, SiteStatus, StoreCompacted, Version, Whoami, WorkflowApplied, WorkflowApply,
+    WorkflowDetail, WorkflowSetApply, WorkflowView,
 };
 
 pub use self::hub::OrderFilter;
-use crate::address::Address;
+use crate::address::{Address, Whom};
 use crate::args::logs::LogsOf;
-use crate::failure::{Failure, Outcome};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome, problem_of};
 
 /// Characters of an actor's name that a site takes.
 const ACTOR_CHARS_MAX: usize = 200;
@@ -34,6 +35,9 @@ const ACTOR_CHARS_MAX: usize = 200;
 pub struct Api {
     address: Address,
     client: Client,
+    has_key: bool,
+    /// Which of the two the command is for, where only one can answer.
+    wanted: Option<Whom>,
     pub namespace: Namespace,
 }
 
@@ -88,13 +92,19 @@ impl EventQuery {
 impl Api {
     /// Opens no connection yet.
     pub fn new(address: Address, namespace: Namespace) -> Outcome<Self> {
-        let client = connect(&address)?;
-        Ok(Self { address, client, namespace })
+        let (client, has_key) = connect(&address)?;
+        Ok(Self { address, client, has_key, wanted: None, namespace })
+    }
+
+    /// For a command that only a site, or only a hub, can answer.
+    #[must_use]
+    pub fn wanting(self, whom: Whom) -> Self {
+        Self { wanted: Some(whom), ..self }
     }
 
     /// The same site after it was away, wherever it is now.
     pub fn renew(&mut self) -> Outcome<()> {
-        self.client = connect(&self.address)?;
+        (self.client, self.has_key) = connect(&self.address)?;
         Ok(())
     }
 
@@ -105,6 +115,14 @@ impl Api {
 
     /// The failure, with where the address came from if nobody is there.
     pub fn explain(&self, error: OperatorError) -> Failure {
+        if let (OperatorError::Unreachable { .. }, Some(other)) =
+            (&error, self.address.other_here())
+        {
+            return alone(other);
+        }
+        if let Some(problem) = problem_of(&error).filter(|it| it.code == ProblemCode::KeyRequired) {
+            return self.no_key(&problem);
+        }
         let origin = match &error {
             OperatorError::Unreachable { .. } => self.address.origin(),
             _ => None,
@@ -113,6 +131,36 @@ impl Api {
         match origin {
             Some(origin) => failure.hint(origin),
             None => failure,
+        }
+    }
+
+    /// The API speaks of a header, which is nothing that one types.
+    fn no_key(&self, problem: &Problem) -> Failure {
+        let why = match self.has_key {
+            true => problem.detail.clone(),
+            false => format!("{} wants a key, and none was named", self.address()),
+        };
+        Failure::new(Exit::Denied, format!("{why} [{}]", problem.code)).hint(
+            "take a context that has one (`--context NAME`; `isonomy context add` makes it), put the key into \
+             the variable ISONOMY_KEY, or on the server's machine name its data folder with `--server DIR`",
+        )
+    }
+
+    /// Of an operation that is not there: who was asked, where it was the other of the two.
+    async fn told(&self, error: OperatorError, path: &str) -> OperatorError {
+        let is_missing = problem_of(&error).is_some_and(|problem| {
+            matches!(problem.code, ProblemCode::NoSuchOperation | ProblemCode::MethodNotAllowed)
+        });
+        let Some(wanted) = self.wanted.filter(|_| is_missing) else { return error };
+        let asked = self.client.get("/api/v1/whoami").await.and_then(|reply| reply.json());
+        match asked {
+            Ok(Whoami { kind, name, .. }) if kind != wanted.name() => {
+                let detail = elsewhere(wanted, &format!("{kind} {name}"), path);
+                let problem = Problem::new(ProblemCode::NoSuchOperation, detail);
+                let body = serde_json::to_vec(&problem).expect("a problem has JSON text");
+                OperatorError::Status { status: problem.status, body: body.into() }
+            }
+            _ => error,
         }
     }
 
@@ -228,9 +276,7 @@ impl Api {
         run: RunId,
         after: Option<&str>,
     ) -> Result<Events, OperatorError> {
-        self.client
-            .events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after)
-            .await
+        self.events(&self.path(&format!("runs/{run}/follow"), &Query::default()), after).await
     }
 
     pub async fn event_send(&self, event: &Value) -> Outcome<EventsAccepted> {
@@ -257,7 +303,7 @@ impl Api {
     ) -> Result<Events, OperatorError> {
         let mut query = Query::default();
         which.add_to(&mut query);
-        self.client.events(&self.path("events/follow", &query), after).await
+        self.events(&self.path("events/follow", &query), after).await
     }
 
     pub async fn dataset_list(&self, part: &Part) -> Outcome<Page<DatasetView>> {
@@ -304,7 +350,7 @@ impl Api {
     ) -> Result<Events, OperatorError> {
         let mut query = Query::default();
         query.add("task", of.task.as_deref());
-        self.client.events(&self.path(&format!("runs/{}/logs/follow", of.run), &query), after).await
+        self.events(&self.path(&format!("runs/{}/logs/follow", of.run), &query), after).await
     }
 
     pub async fn site_status(&self) -> Outcome<SiteStatus> {
@@ -335,15 +381,19 @@ impl Api {
     }
 
     async fn take_file(&self, path: &str) -> Outcome<(Vec<u8>, bool)> {
-        let reply = self.client.send_file("POST", path, None).await;
-        let reply = reply.map_err(|error| self.explain(error))?;
+        let reply = match self.client.send_file("POST", path, None).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(self.explain(self.told(error, path).await)),
+        };
         let is_whole = reply.headers.get(REST_HEADER).is_some_and(|rest| rest == "none");
         Ok((reply.body.into(), is_whole))
     }
 
     async fn give_file<T: DeserializeOwned>(&self, path: &str, file: Vec<u8>) -> Outcome<T> {
-        let reply = self.client.send_file("POST", path, Some((FILE_TYPE, file))).await;
-        reply.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
+        match self.client.send_file("POST", path, Some((FILE_TYPE, file))).await {
+            Ok(reply) => reply.json().map_err(|error| self.explain(error)),
+            Err(error) => Err(self.explain(self.told(error, path).await)),
+        }
     }
 
     pub async fn whoami(&self) -> Outcome<Whoami> {
@@ -399,23 +449,65 @@ impl Api {
             body.map(serde_json::to_value).transpose().map_err(OperatorError::Json)?;
         let headers: Vec<(&str, &str)> =
             actor().map(|actor| (ACTOR_HEADER, actor)).into_iter().collect();
-        let answer = self.client.send(method, path, body.as_ref(), &headers).await;
-        match (&answer, &self.address) {
-            // Whoever served there was killed after its key was read, and another one has begun.
-            (Err(OperatorError::Status { status: 401, .. }), Address::Folder(..)) => {
-                match connect(&self.address) {
-                    Ok(client) => client.send(method, path, body.as_ref(), &headers).await,
-                    Err(_) => answer,
-                }
-            }
-            _ => answer,
+        let mut reply = self.client.send(method, path, body.as_ref(), &headers).await;
+        // Whoever served there was killed after its key was read, and another one has begun.
+        if let Err(OperatorError::Status { status: 401, .. }) = &reply
+            && let Address::Folder(..) = &self.address
+            && let Ok((client, _)) = connect(&self.address)
+        {
+            reply = client.send(method, path, body.as_ref(), &headers).await;
+        }
+        match reply {
+            Err(error) => Err(self.told(error, path).await),
+            reply => reply,
+        }
+    }
+
+    async fn events(&self, path: &str, after: Option<&str>) -> Result<Events, OperatorError> {
+        match self.client.events(path, after).await {
+            Err(error) => Err(self.told(error, path).await),
+            events => events,
         }
     }
 }
 
-fn connect(address: &Address) -> Outcome<Client> {
+/// Where the way to one of the two leads, when the other one was asked.
+fn elsewhere(wanted: Whom, asked: &str, path: &str) -> String {
+    let behind = path.strip_prefix("/api/v1/").unwrap_or(path);
+    let behind = behind
+        .strip_prefix("namespaces/")
+        .and_then(|it| it.split_once('/'))
+        .map_or(behind, |it| it.1);
+    let noun = behind.split(['/', '?']).next().unwrap_or(behind);
+    let whom = wanted.name();
+    let mut text = format!(
+        "this is the {asked}, and `{noun}` is asked at a {whom}: name one with `--server` or `--context`"
+    );
+    if wanted == Whom::Site && ["runs", "workflows"].contains(&noun) {
+        text.push_str(HUBS_RUNS);
+    }
+    text
+}
+
+/// What a hub can be asked about runs.
+const HUBS_RUNS: &str = ". A hub's sites run a workflow by `isonomy run NAME` with `--site NAME`, \
+    `--where KEY=VALUE` or `--all`, and `isonomy orders` shows what became of it";
+
+/// Nobody of the kind that was asked serves here, and one of the other kind does.
+fn alone(other: Whom) -> Failure {
+    match other {
+        Whom::Hub => Failure::new(Exit::Unreachable, "a hub serves from here, and no site")
+            .hint(format!("name a site with `--server` or `--context`{HUBS_RUNS}")),
+        Whom::Site => Failure::new(Exit::Unreachable, "a site serves from here, and no hub")
+            .hint("name a hub with `--server` or `--context`"),
+    }
+}
+
+/// And whether a key goes with what is asked.
+fn connect(address: &Address) -> Outcome<(Client, bool)> {
     let place = address.place()?;
-    Ok(Client::connect(&place.url, place.credentials(SystemClock.now())?)?)
+    let client = Client::connect(&place.url, place.credentials(SystemClock.now())?)?;
+    Ok((client, place.key.is_some()))
 }
 
 impl Part {
@@ -506,6 +598,22 @@ mod tests {
         let answer = api.call("GET", "/api/v1/version", None::<&()>).await;
         assert!(answer.is_ok(), "{answer:?}");
         server.join().expect("both were answered");
+    }
+
+    /// Mutation: take the namespace or the query for the noun, or send somebody to the one that was asked.
+    #[test]
+    fn what_was_asked_of_the_wrong_one_is_sent_to_the_other() {
+        let said = elsewhere(Whom::Site, "hub acme", "/api/v1/namespaces/lab/runs?limit=1");
+        assert!(
+            said.starts_with("this is the hub acme, and `runs` is asked at a site: "),
+            "{said}"
+        );
+        assert!(said.contains("`isonomy orders`"), "{said}");
+        let said = elsewhere(Whom::Hub, "site s", "/api/v1/sites/x");
+        assert_eq!(
+            said,
+            "this is the site s, and `sites` is asked at a hub: name one with `--server` or `--context`"
+        );
     }
 
     /// Mutation: leave `&` or a non-ASCII letter as it is.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base::limits::DOCUMENT_BYTES_MAX;
 use base::{Namespace, WorkflowName};
 use serde::Deserialize;
+use serde_json::Value;
 use wire::WorkflowApply;
 
 use crate::failure::{Failure, Outcome};
@@ -21,6 +22,15 @@ const FILES_MAX: usize = 10_000;
 
 /// What a placement calls itself.
 const PLACEMENT: &str = "Placement";
+
+/// What begins the `apiVersion` of what is ours.
+const OURS: &str = "isonomy.dev/";
+
+/// Kinds of it, each with what it is for.
+const KINDS: [(&str, &str); 2] = [
+    (PLACEMENT, "which sites get which workflows"),
+    ("Site", "a site's configuration, which is not applied"),
+];
 
 /// Where a document is sent that does not say what it is called. The site answers with what is
 /// wrong with it.
@@ -44,6 +54,8 @@ pub enum Head {
     Placement,
     /// It is said to be a workflow, and what is wrong is the site's to say.
     Unclear,
+    /// It says that it is ours, and has a kind that there is not.
+    UnknownKind(String),
     /// Another kind of file: nothing in it is called `document`.
     Foreign,
 }
@@ -65,7 +77,7 @@ impl Document {
     pub fn target(&self, usual: &Namespace) -> (Namespace, WorkflowName) {
         match &self.head {
             Head::Named { namespace, name } => (namespace.clone(), name.clone()),
-            Head::Placement | Head::Unclear | Head::Foreign => {
+            Head::Placement | Head::UnknownKind(_) | Head::Unclear | Head::Foreign => {
                 (usual.clone(), WorkflowName::parse(NAMELESS).expect("a valid name"))
             }
         }
@@ -107,16 +119,36 @@ fn read_from(source: String, from: impl std::io::Read) -> Outcome<Document> {
         Failure::usage(format!("`{source}` is not UTF-8 text, at byte {at}"))
     })?;
     let head = head(&text);
+    if let Head::UnknownKind(kind) = &head {
+        return Err(Failure::usage(format!("`{source}`: {}", unknown(kind))).hint(kinds()));
+    }
     Ok(Document { source, text, head })
+}
+
+/// What is wrong with a kind.
+#[must_use]
+pub fn unknown(kind: &str) -> String {
+    match kind {
+        "" => "it has no `kind`".to_owned(),
+        kind => format!("there is no `kind: {}`", kind.chars().take(80).collect::<String>()),
+    }
+}
+
+#[must_use]
+pub fn kinds() -> String {
+    let kinds = KINDS.map(|(kind, what)| format!("`{kind}` ({what})"));
+    format!("kinds are {}; a workflow has a `document` at its top", kinds.join(" and "))
 }
 
 /// Which workflow it is, if it is one.
 #[must_use]
 pub fn head(text: &str) -> Head {
     #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
     struct Outer {
         document: Option<Inner>,
         kind: Option<String>,
+        api_version: Option<Value>,
     }
     #[derive(Deserialize)]
     struct Inner {
@@ -124,8 +156,16 @@ pub fn head(text: &str) -> Head {
         name: Option<WorkflowName>,
     }
     match serde_saphyr::from_str(text) {
-        Ok(Outer { document: None, kind: Some(kind) }) if kind == PLACEMENT => Head::Placement,
-        Ok(Outer { document: None, .. }) => Head::Foreign,
+        Ok(Outer { document: None, kind: Some(kind), .. }) if kind == PLACEMENT => Head::Placement,
+        Ok(Outer { document: None, kind, api_version }) => {
+            let is_ours = api_version.as_ref().and_then(Value::as_str);
+            let is_ours = is_ours.is_some_and(|version| version.starts_with(OURS));
+            let kind = kind.unwrap_or_default();
+            match is_ours && KINDS.iter().all(|(known, _)| *known != kind) {
+                true => Head::UnknownKind(kind),
+                false => Head::Foreign,
+            }
+        }
         Ok(Outer {
             document: Some(Inner { namespace: Some(namespace), name: Some(name) }),
             ..
@@ -189,7 +229,8 @@ mod tests {
         Head::Named { namespace: parsed.0.expect("valid"), name: parsed.1.expect("valid") }
     }
 
-    /// Mutation: take a broken document for a foreign file, so that nobody hears of it.
+    /// Mutation: take a broken document, or one of ours with a typo in its kind, for a foreign file, so that
+    /// nobody hears of it.
     #[test]
     fn a_head_says_which_workflow_it_is_or_leaves_it_to_the_site() {
         assert_eq!(
@@ -210,6 +251,11 @@ mod tests {
         }
         assert_eq!(head("openapi: 3.0.0\n"), Head::Foreign);
         assert_eq!(head("kind: Placement\n"), Head::Placement);
+        let ours = |kind: &str| head(&format!("apiVersion: isonomy.dev/v1\n{kind}"));
+        assert_eq!(ours("kind: Placment"), Head::UnknownKind("Placment".to_owned()));
+        assert_eq!(ours("spec: {}"), Head::UnknownKind(String::new()));
+        assert_eq!(ours("kind: Site"), Head::Foreign);
+        assert_eq!(head("apiVersion: apps/v1\nkind: Deployment\n"), Head::Foreign);
     }
 
     /// Mutation: do not sort, do not go below, or read hidden folders.

@@ -76,8 +76,11 @@ impl Failure {
 
     fn of_problem(problem: &Problem) -> Self {
         let title = problem.title.to_lowercase();
+        // The API names its field, and what was typed is the option.
+        let detail = problem.detail.replace("`ttlSeconds`", "`--ttl`");
         let message = match problem.findings.as_slice() {
-            [] => format!("{title}: {} [{}]", problem.detail, problem.code),
+            [] if says_all(problem.code) => format!("{detail} [{}]", problem.code),
+            [] => format!("{title}: {detail} [{}]", problem.code),
             // The places say it better than a summary.
             [..] => format!("{title} [{}]", problem.code),
         };
@@ -89,6 +92,21 @@ impl Failure {
 #[must_use]
 pub fn places_of(problem: &Problem) -> Vec<String> {
     problem.findings.iter().map(output::finding).collect()
+}
+
+/// Whether the detail says that there is none, as the title does.
+const fn says_all(code: ProblemCode) -> bool {
+    matches!(
+        code,
+        ProblemCode::WorkflowMissing
+            | ProblemCode::RevisionMissing
+            | ProblemCode::RunMissing
+            | ProblemCode::SecretMissing
+            | ProblemCode::SiteMissing
+            | ProblemCode::OrderMissing
+            | ProblemCode::PlacementMissing
+            | ProblemCode::KeyMissing
+    )
 }
 
 /// What the site's answer means for a script.
@@ -162,6 +180,15 @@ impl From<OperatorError> for Failure {
                     "is `isonomy dev` running? start it (a hub: `isonomy hub serve`), or name another one with `--server URL`",
                 )
             }
+            OperatorError::Untrusted { address, why } => Self::new(
+                Exit::Unreachable,
+                format!("the certificate of {address} is not trusted: {why}"),
+            )
+            .hint(
+                "for a hub, `isonomy context add NAME --server URL --root DIGEST` trusts what is below the root of its \
+                 fleet, and `isonomy hub serve --api` says the digest where it starts; for others the system's \
+                 certificates decide, or those that `SSL_CERT_FILE` names",
+            ),
             OperatorError::Broken { address, why } => Self::new(
                 Exit::Unreachable,
                 format!("the server at {address} broke off its answer: {why}"),
@@ -211,6 +238,20 @@ mod tests {
             .hint("name another")
             .places(vec!["place\n".to_owned()]);
         assert_eq!(failure.render(), "place\n\nerror: no file `a\u{fffd}[2J`\nhint: name another");
+    }
+
+    /// Mutation: say twice that there is none, or name a field that nobody has typed.
+    #[test]
+    fn a_refusal_is_said_once_and_in_the_words_that_were_typed() {
+        let said = |code, detail: &str| Failure::of_problem(&Problem::new(code, detail)).render();
+        assert_eq!(
+            said(ProblemCode::SiteMissing, "there is no site nobody"),
+            "error: there is no site nobody [FLT-001]"
+        );
+        assert_eq!(
+            said(ProblemCode::ParameterInvalid, "`ttlSeconds`: from a minute on"),
+            "error: a parameter is not valid: `--ttl`: from a minute on [API-002]"
+        );
     }
 
     /// Mutation: ask for a problem document where none is.

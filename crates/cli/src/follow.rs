@@ -228,6 +228,7 @@ pub fn is_passing(error: &OperatorError) -> bool {
             )
         }),
         OperatorError::Address { .. }
+        | OperatorError::Untrusted { .. }
         | OperatorError::TooLarge
         | OperatorError::Event(_)
         | OperatorError::Invalid(_)

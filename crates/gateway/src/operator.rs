@@ -73,6 +73,9 @@ pub enum OperatorError {
         "nobody answers at {address}: {why}; start a site with `isonomy dev`, or name its address"
     )]
     Unreachable { address: String, why: String },
+    /// Somebody is there, and shows a certificate that is not trusted.
+    #[error("the certificate of {address} is not trusted: {why}")]
+    Untrusted { address: String, why: String },
     #[error("the site at {address} broke off its answer: {why}")]
     Broken { address: String, why: String },
     /// The site refused. The body is usually a problem document.
@@ -226,7 +229,9 @@ impl Client {
     async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, OperatorError> {
         self.http.execute(request).await.map_err(|error| {
             let (address, why) = (self.address(), cause(&error));
-            if error.is_connect() {
+            if is_untrusted(&error) {
+                OperatorError::Untrusted { address, why }
+            } else if error.is_connect() {
                 OperatorError::Unreachable { address, why }
             } else {
                 OperatorError::Broken { address, why }
@@ -255,6 +260,22 @@ impl Reply {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, OperatorError> {
         serde_json::from_slice(&self.body).map_err(OperatorError::Json)
     }
+}
+
+/// An error of a connection holds another one without naming it as its source.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 struct Following {

@@ -46,9 +46,9 @@ pub enum HubCommand {
 pub struct HubBackup {
     /// The file to make: it holds the key of the hub's authority
     pub file: PathBuf,
-    /// Folder of the hub
-    #[arg(long, default_value = address::HUB_DATA, value_name = "DIR")]
-    pub data: PathBuf,
+    /// Folder of the hub [default: ./.isonomy-hub]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

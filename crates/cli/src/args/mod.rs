@@ -23,7 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::address::{self, Chosen};
 use crate::context::Contexts;
 use crate::demo;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Format;
 
 #[derive(Debug, Parser)]
@@ -61,11 +61,18 @@ pub struct Global {
     /// The namespace where somebody has typed it.
     pub given: Option<Namespace>,
     pub chosen: Chosen,
+    /// The option by which somebody has said whom to ask.
+    typed: Option<&'static str>,
 }
 
 impl Global {
     pub fn of(args: GlobalArgs) -> Outcome<Self> {
         let GlobalArgs { namespace: given, server, context } = args;
+        let typed = match (&server, &context) {
+            (Some(_), _) => Some("--server"),
+            (None, Some(_)) => Some("--context"),
+            (None, None) => None,
+        };
         let contexts = Contexts::open()?;
         let chosen = Chosen::find(server, context.as_deref(), contexts.as_ref())?;
         let of_context = match &chosen {
@@ -74,8 +81,30 @@ impl Global {
         };
         let usual = || Namespace::parse("default").expect("a name");
         let namespace = given.clone().or(of_context).unwrap_or_else(usual);
-        Ok(Self { namespace, given, chosen })
+        Ok(Self { namespace, given, chosen, typed })
     }
+
+    /// For a command that works on a folder and asks nobody: what was typed would go unheard.
+    pub fn refuse_typed(&self) -> Outcome<()> {
+        self.typed.map_or(Ok(()), |option| Err(unheard(option)))
+    }
+
+    /// The folder of such a command. Where none was named, whoever has set a variable means another one.
+    pub fn folder(&self, data: Option<PathBuf>, usual: &str) -> Outcome<PathBuf> {
+        self.refuse_typed()?;
+        match (data, Chosen::variable()) {
+            (Some(data), _) => Ok(data),
+            (None, Some(variable)) => Err(unheard(variable)),
+            (None, None) => Ok(PathBuf::from(usual)),
+        }
+    }
+}
+
+fn unheard(name: &str) -> Failure {
+    Failure::usage(format!(
+        "this works on a data folder of this machine, and `{name}` is not for it"
+    ))
+    .hint("name the folder with `--data DIR`")
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,6 +165,30 @@ pub enum Command {
     Completions(author::CompletionsArgs),
     /// Draw a workflow, or a run of one
     Graph(author::GraphArgs),
+}
+
+impl Command {
+    /// Whether it works on a data folder of this machine, and asks nobody that somebody could name.
+    #[must_use]
+    pub fn is_of_folder(&self) -> bool {
+        use hub::HubCommand::{Backup, Init, Restore, Serve};
+        use site::SiteCommand as Site;
+        match self {
+            Self::Dev(_) => true,
+            Self::Hub(args) => {
+                matches!(args.command, Init(_) | Serve(_) | Backup(_) | Restore(_))
+            }
+            Self::Site(args) => matches!(
+                args.command,
+                Site::Join(_)
+                    | Site::Serve(_)
+                    | Site::Leave(_)
+                    | Site::Backup(_)
+                    | Site::Restore(_)
+            ),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -420,7 +473,7 @@ pub enum WorkflowsCommand {
     List(WorkflowsList),
     /// Show a workflow with its text and revisions
     Show(WorkflowsShow),
-    /// Delete a workflow, without asking; its runs go on, and applying it again brings it back
+    /// Delete a workflow; its runs go on, and applying it again brings it back. A hub's is taken from its sites, so that asks
     Delete(WorkflowsDelete),
 }
 
@@ -447,6 +500,9 @@ pub struct WorkflowsShow {
 pub struct WorkflowsDelete {
     #[arg(value_parser = WorkflowName::parse)]
     pub name: WorkflowName,
+    /// At a hub: do not ask
+    #[arg(short, long)]
+    pub yes: bool,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

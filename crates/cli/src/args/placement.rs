@@ -26,6 +26,9 @@ pub enum PlacementsCommand {
 pub struct PlacementsDelete {
     #[arg(value_parser = WorkflowName::parse)]
     pub name: WorkflowName,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

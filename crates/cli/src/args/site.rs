@@ -48,9 +48,9 @@ pub struct SiteLeftToday {
 
 #[derive(Debug, Args)]
 pub struct SiteLeave {
-    /// Folder of the site
-    #[arg(long, default_value = address::DATA, value_name = "DIR")]
-    pub data: PathBuf,
+    /// Folder of the site [default: ./.isonomy]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -63,9 +63,9 @@ pub struct SiteLeave {
 pub struct SiteBackup {
     /// The file to make: it holds the key by which the site is known to its hub
     pub file: PathBuf,
-    /// Folder of the site
-    #[arg(long, default_value = address::DATA, value_name = "DIR")]
-    pub data: PathBuf,
+    /// Folder of the site [default: ./.isonomy]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Leave that key out: whoever brings the site back needs a token that was made with `--replace`
     #[arg(long)]
     pub without_identity: bool,

@@ -10,6 +10,7 @@ use wire::{
     Page, Problem, ProblemCode, WorkflowApplied, WorkflowChange, WorkflowDocument, WorkflowSetApply,
 };
 
+use super::place;
 use super::workflows::short;
 use crate::address::Whom;
 use crate::api::Api;
@@ -24,7 +25,9 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     let mut found = collect(&args)?;
     refuse_doubles(&found.documents, global)?;
     let mut api = super::any_api(global)?;
-    if api.whoami().await?.kind == Whom::Hub.name() {
+    let who = api.whoami().await?;
+    output::say(&format!("the plan is for {}", place(&who, &api.address())));
+    if who.kind == Whom::Hub.name() {
         return super::desired::apply(&api, &found.documents, &args).await;
     }
     found.documents.retain(|document| {

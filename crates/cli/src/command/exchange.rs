@@ -67,7 +67,11 @@ pub async fn site_import(global: &Global, args: ImportArgs) -> Outcome {
 fn up_text(taken: &ExchangeUp) -> String {
     let ExchangeUp { site, written_at, taken } = taken;
     let written = when::age(written_at, SystemClock.now());
-    format!("site       {site}\nwritten    {written} ago\n{}", counted("new", taken))
+    let new = match taken.values().all(|count| *count == 0) {
+        true => "new        nothing\n".to_owned(),
+        false => counted("new", taken),
+    };
+    format!("site       {site}\nwritten    {written} ago\n{new}")
 }
 
 fn down_text(taken: &ExchangeDown) -> String {

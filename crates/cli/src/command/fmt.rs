@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::args::author::FmtArgs;
 use crate::diff;
+use crate::document::{self, Head};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::judge::{self, Source};
@@ -38,6 +39,14 @@ pub fn fmt(args: &FmtArgs) -> Outcome {
 /// The text in its layout, or why it has none.
 fn layout(source: &Source) -> Result<String, Vec<String>> {
     let text = String::from_utf8_lossy(&source.bytes);
+    if let Head::UnknownKind(kind) = document::head(&text) {
+        return Err(vec![format!(
+            "{}: {}\nhint: {}",
+            source.name,
+            document::unknown(&kind),
+            document::kinds()
+        )]);
+    }
     let written = match spec::text(&source.bytes) {
         Ok(text) => spec::fmt::format(text),
         Err(wrong) => Err(vec![*wrong]),

@@ -1,6 +1,6 @@
 //! `isonomy hub`: the control plane, made, kept, and asked for tokens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,13 @@ use base::{Clock as _, Duration, SiteName, SystemClock};
 use hub::{HubFolder, HubFolderError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use wire::TokenCreated;
+use store_sqlite::{OpenError, SqliteStore};
+use wire::{SiteState, SiteView, TokenCreated};
 
-use super::hub_api;
-use crate::args::Global;
+use super::{hub_api, pages};
+use crate::api::Api;
 use crate::args::hub::{HubInit, HubServe, TokenArgs, TokenCommand, TokenCreate};
+use crate::args::{Global, PageArgs};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
@@ -24,6 +26,9 @@ use crate::when;
 
 /// The largest file of sites: ten thousand with a few tags each have less than a MiB.
 const SITES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Lines of such a file that a refusal names.
+const ROWS_SHOWN_MAX: usize = 10;
 
 /// How long before its end somebody is reminded to replace the hub's authority: the root's key lies in a
 /// safe, and whoever has the keys to that may be away.
@@ -40,6 +45,7 @@ struct Init {
 
 pub async fn init(args: &HubInit) -> Outcome {
     let HubInit { domain, data, .. } = args;
+    refuse_site(data)?;
     let root = HubFolder::init(data, domain.clone(), SystemClock.now());
     let root = root.map_err(|error| match error {
         HubFolderError::Exists(_) => Failure::usage(error.to_string())
@@ -60,6 +66,16 @@ pub async fn init(args: &HubInit) -> Outcome {
         init.root_key.display()
     ));
     Ok(Exit::Ok)
+}
+
+/// A store that is not a hub's yet is a site's: `init` makes that of a hub last.
+fn refuse_site(data: &Path) -> Outcome<()> {
+    let is_hub = !matches!(HubFolder::open(data), Err(HubFolderError::Missing(_)));
+    if is_hub || matches!(SqliteStore::look(data), Err(OpenError::Missing { .. })) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{}` is a site's folder", data.display()))
+        .hint("name another folder with `--data DIR`"))
 }
 
 pub async fn serve(args: HubServe) -> Outcome {
@@ -138,13 +154,16 @@ async fn create(global: &Global, args: TokenCreate) -> Outcome {
     // All are looked at before the first is made.
     let sites = match (&args.from, args.site) {
         (Some(file), _) => read(file)?,
-        (None, Some(site)) => vec![(site, args.tag.into_iter().collect())],
+        (None, Some(site)) => vec![Row { line: 1, site, tags: args.tag.into_iter().collect() }],
         (None, None) => {
             return Err(Failure::usage("name a site with `--site`, or many with `--from`"));
         }
     };
     let api = hub_api(global)?;
-    for (site, tags) in sites {
+    if let Some(file) = &args.from {
+        look_up(&api, file, &sites, args.replace).await?;
+    }
+    for Row { site, tags, .. } in sites {
         let ask = wire::TokenCreate {
             site: site.to_string(),
             tags,
@@ -171,8 +190,47 @@ fn show(format: Format, made: &TokenCreated) -> Outcome<()> {
 
 type Tags = BTreeMap<String, String>;
 
+/// A site of a file, and where it stands there.
+struct Row {
+    line: u64,
+    site: SiteName,
+    tags: Tags,
+}
+
+/// What the hub would refuse of a file, before the first token of it is made.
+async fn look_up(api: &Api, file: &Path, rows: &[Row], replace: bool) -> Outcome<()> {
+    let all = PageArgs { limit: None, cursor: None, all: true };
+    let fleet = pages(&all, async |part| api.fleet_list(&part).await).await?;
+    let wrong = refused(rows, &fleet.items, replace);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let shown = wrong.iter().take(ROWS_SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
+    let more = wrong.len().saturating_sub(ROWS_SHOWN_MAX);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Err(Failure::usage(format!("`{}`: {shown}{more}; no token was made", file.display())).hint(
+        "leave them out; for another machine in the place of one, make a token with `--site NAME --replace`",
+    ))
+}
+
+fn refused(rows: &[Row], fleet: &[SiteView], replace: bool) -> Vec<String> {
+    let fleet: BTreeMap<&str, &SiteView> = fleet.iter().map(|it| (&*it.site, it)).collect();
+    let known = rows.iter().filter_map(|row| Some((row, *fleet.get(row.site.as_str())?)));
+    let wrong = known.filter_map(|(Row { line, site, tags }, known)| {
+        let has_been = !matches!(known.state, SiteState::Invited | SiteState::ToBeAdopted);
+        if has_been && !replace {
+            return Some(format!("line {line}: {site} is a site already, {}", known.state.name()));
+        }
+        let mut all = known.tags.clone();
+        all.extend(tags.clone());
+        let wrong = base::tags_wrong(&all)?;
+        Some(format!("line {line}: the tags of {site}, with those it has: {wrong}"))
+    });
+    wrong.collect()
+}
+
 /// The sites of a CSV file, with a line for each that is wrong.
-fn read(file: &Path) -> Outcome<Vec<(SiteName, Tags)>> {
+fn read(file: &Path) -> Outcome<Vec<Row>> {
     let shown = file.display();
     let opened = File::open(file)
         .map_err(|cause| Failure::usage(format!("cannot read `{shown}`: {cause}")))?;
@@ -187,18 +245,19 @@ fn read(file: &Path) -> Outcome<Vec<(SiteName, Tags)>> {
     sites(&text).map_err(|why| Failure::usage(format!("`{shown}`: {why}")))
 }
 
-fn sites(text: &str) -> Result<Vec<(SiteName, Tags)>, String> {
+fn sites(text: &str) -> Result<Vec<Row>, String> {
     let mut rows = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let head = rows.headers().map_err(|wrong| wrong.to_string())?.clone();
     let Some(name) = head.iter().position(|column| column == "site") else {
         return Err("the first line names no column `site`".to_owned());
     };
-    let mut sites: Vec<(SiteName, Tags)> = Vec::new();
+    let mut sites: Vec<Row> = Vec::new();
+    let mut names = BTreeSet::new();
     for row in rows.records() {
         let row = row.map_err(|wrong| wrong.to_string())?;
         let line = row.position().map_or(0, csv::Position::line);
         let site = SiteName::parse(&row[name]).map_err(|wrong| format!("line {line}: {wrong}"))?;
-        if sites.iter().any(|(other, _)| *other == site) {
+        if !names.insert(site.clone()) {
             return Err(format!("line {line}: {site} is there twice"));
         }
         let others =
@@ -207,7 +266,10 @@ fn sites(text: &str) -> Result<Vec<(SiteName, Tags)>, String> {
         if let Some(wrong) = base::tags_wrong(&tags) {
             return Err(format!("line {line}: the tags of {site}: {wrong}"));
         }
-        sites.push((site, tags));
+        sites.push(Row { line, site, tags });
+    }
+    if sites.is_empty() {
+        return Err("no site is in it, only the names of the columns".to_owned());
     }
     Ok(sites)
 }
@@ -222,16 +284,18 @@ mod tests {
         let text = "region, site ,role\neu,clinic-1,clinic\n,clinic-2,\n";
         let found = sites(text).expect("a good table");
         let shown: Vec<String> =
-            found.iter().map(|(site, tags)| format!("{site} {tags:?}")).collect();
-        assert_eq!(shown, ["clinic-1 {\"region\": \"eu\", \"role\": \"clinic\"}", "clinic-2 {}"]);
+            found.iter().map(|it| format!("{} {} {:?}", it.line, it.site, it.tags)).collect();
+        let expected = ["2 clinic-1 {\"region\": \"eu\", \"role\": \"clinic\"}", "3 clinic-2 {}"];
+        assert_eq!(shown, expected);
         for (wrong, why) in [
             ("name\na\n", "no column `site`"),
+            ("site,region\n", "no site is in it"),
             ("site\nclinic-1\nclinic-1\n", "line 3: clinic-1 is there twice"),
             ("site\nclinic-1\nClinic 2\n", "line 3: "),
             ("site,role\nclinic-1\n", "line: 2"),
             ("site,city\nclinic-1,New York\n", "line 2: the tags of clinic-1"),
         ] {
-            let found = sites(wrong).expect_err("wrong");
+            let found = sites(wrong).err().expect("wrong");
             assert!(found.contains(why), "{found}");
         }
     }

@@ -9,13 +9,17 @@ use wire::{DayLeft, LeftTo, SiteLeave, SiteLeft};
 
 use super::api;
 use super::store::not_opened;
-use crate::address::{Address, Whom};
+use crate::address::{self, Address, Whom};
 use crate::api::Api;
 use crate::args::{Global, site as args};
 use crate::confirm::agreed;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::{output, serve};
+
+/// Where another machine has taken the place, the name is that one's.
+const UNTOLD: &str = "the hub could not be told, and may show it as silent: revoke it there with `isonomy sites revoke` \
+    only if no other machine has taken its place, since that one would be cut off";
 
 pub async fn left_today(global: &Global, args: args::SiteLeftToday) -> Outcome {
     let day = api(global)?.site_left(args.day.as_deref()).await?;
@@ -36,9 +40,12 @@ fn text(day: &DayLeft) -> String {
 
 pub async fn leave(global: &Global, args: args::SiteLeave) -> Outcome {
     let args::SiteLeave { data, yes, reason } = args;
+    let data = global.folder(data, address::DATA)?;
+    serve::refuse_hub(&data)?;
     let open = Membership::open(&data.join(serve::IDENTITY));
     let membership = open.map_err(|error| Failure::usage(error.to_string()))?;
-    let name = membership.map_or_else(|| "it".to_owned(), |it| it.site().to_string());
+    let Some(membership) = membership else { return nobodys(&data).await };
+    let name = membership.site();
     let question = format!("have {name} in `{}` leave its fleet", data.display());
     if !agreed(yes, &question, &format!("{name} leaves its fleet"))? {
         return Ok(Exit::Cancelled);
@@ -59,9 +66,25 @@ pub async fn leave(global: &Global, args: args::SiteLeave) -> Outcome {
     }
     output::say(match left.hub_told {
         true => "the hub was told",
-        false => "the hub could not be told: there it is silent until `isonomy sites revoke`",
+        false => UNTOLD,
     });
     Ok(Exit::Ok)
+}
+
+/// One that belongs to no hub cannot leave it, and where there is none nothing is made.
+async fn nobodys(data: &Path) -> Outcome {
+    let shown = data.display();
+    if let Err(OpenError::Missing { .. }) = SqliteStore::look(data) {
+        return Err(Failure::usage(format!("there is no site in `{shown}`"))
+            .hint("name its folder with `--data DIR`"));
+    }
+    // A leave that was killed may have kept what it had from the hub.
+    if let Ok(store) = SqliteStore::open(data, OpenOptions::default()) {
+        leave_stopped(data, store).await?;
+    }
+    Err(Failure::usage(format!(
+        "the site in `{shown}` belongs to no hub: there is nothing to leave"
+    )))
 }
 
 async fn leave_stopped(data: &Path, store: SqliteStore) -> Outcome<SiteLeft> {

@@ -35,7 +35,7 @@ pub mod version;
 pub mod whole;
 pub mod workflows;
 
-use wire::Page;
+use wire::{Page, Whoami};
 
 use crate::address::Whom;
 use crate::api::{Api, Part};
@@ -54,6 +54,9 @@ const ALL_PAGE: u32 = 500;
 pub fn perform(cli: Cli) -> Outcome {
     let Cli { global, command } = cli;
     let global = Global::of(global)?;
+    if command.is_of_folder() {
+        global.refuse_typed()?;
+    }
     match command {
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => runtime::site(dev::dev(args)),
@@ -75,7 +78,7 @@ pub fn perform(cli: Cli) -> Outcome {
             HubCommand::Serve(args) => runtime::site(hub::serve(args)),
             HubCommand::Token(args) => runtime::client(hub::token(&global, args)),
             HubCommand::Authority(args) => runtime::client(authority::authority(&global, args)),
-            HubCommand::Backup(args) => runtime::site(whole::hub_backup(&global, &args)),
+            HubCommand::Backup(args) => runtime::site(whole::hub_backup(&global, args)),
             HubCommand::Restore(args) => runtime::site(whole::hub_restore(&args)),
             HubCommand::Recovery(args) => runtime::client(recovery::recovery(&global, args)),
             HubCommand::Export(args) => runtime::client(exchange::hub_export(&global, args)),
@@ -87,7 +90,7 @@ pub fn perform(cli: Cli) -> Outcome {
             SiteCommand::Status(args) => runtime::client(site::status(&global, args)),
             SiteCommand::LeftToday(args) => runtime::client(left::left_today(&global, args)),
             SiteCommand::Leave(args) => runtime::site(left::leave(&global, args)),
-            SiteCommand::Backup(args) => runtime::site(whole::site_backup(&global, &args)),
+            SiteCommand::Backup(args) => runtime::site(whole::site_backup(&global, args)),
             SiteCommand::Restore(args) => runtime::site(whole::site_restore(&args)),
             SiteCommand::Export(args) => runtime::client(exchange::site_export(&global, args)),
             SiteCommand::Import(args) => runtime::client(exchange::site_import(&global, args)),
@@ -113,17 +116,24 @@ pub fn perform(cli: Cli) -> Outcome {
 
 /// The site that was named, or the one that is here.
 fn api(global: &Global) -> Outcome<Api> {
-    Api::new(global.chosen.address(Some(Whom::Site))?, global.namespace.clone())
+    let address = global.chosen.address(Some(Whom::Site))?;
+    Ok(Api::new(address, global.namespace.clone())?.wanting(Whom::Site))
 }
 
 /// The hub that was named, or the one that is here.
 fn hub_api(global: &Global) -> Outcome<Api> {
-    Api::new(global.chosen.address(Some(Whom::Hub))?, global.namespace.clone())
+    let address = global.chosen.address(Some(Whom::Hub))?;
+    Ok(Api::new(address, global.namespace.clone())?.wanting(Whom::Hub))
 }
 
 /// Whichever of the two was named, or is here.
 fn any_api(global: &Global) -> Outcome<Api> {
     Api::new(global.chosen.address(None)?, global.namespace.clone())
+}
+
+/// Whom one talks to, for a plan or a question.
+fn place(who: &Whoami, address: &str) -> String {
+    output::harmless(&format!("the {} {}, {address}", who.kind, who.name))
 }
 
 /// Which part of a list was asked for: a page, or all pages one by one.

@@ -23,8 +23,8 @@ pub async fn recovery(global: &Global, args: RecoveryArgs) -> Outcome {
 pub async fn say_if_on(api: &Api) -> Outcome<()> {
     if api.hub_health().await?.recovering {
         output::say(
-            "this hub was brought back from a backup and waits for its sites: until then it gives no order and \
-             publishes nothing; `isonomy hub recovery` says more",
+            "this hub was brought back from a backup, or set back by other means: until that is over it gives no order \
+             and publishes nothing; `isonomy hub recovery` says for whom or what it waits",
         );
     }
     Ok(())
@@ -42,6 +42,11 @@ async fn show(global: &Global, args: OutputArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
+fn sites_counted(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} site{plural}")
+}
+
 fn text(view: &RecoveryView) -> String {
     let RecoveryView { on, incarnation, since, ended_at, waiting, sites, waived, lost_edition } =
         view;
@@ -49,11 +54,17 @@ fn text(view: &RecoveryView) -> String {
     let state = match (on, since, ended_at) {
         (true, Some(since), _) => format!("recovering since {since}"),
         (_, _, Some(ended)) => format!("over since {ended}"),
-        _ => "none: this hub was not brought back from a backup".to_owned(),
+        _ => "none: this hub has lost nothing that it knows of".to_owned(),
     };
     lines.push(("recovery", state));
     if *on {
-        lines.push(("waits for", format!("{waiting} sites: {}", sites.join(", "))));
+        lines.push((
+            "waits for",
+            match waiting {
+                0 => "no site any more".to_owned(),
+                count => format!("{}: {}", sites_counted(*count), sites.join(", ")),
+            },
+        ));
     }
     if !waived.is_empty() {
         lines.push(("not for", waived.join(", ")));
@@ -79,7 +90,10 @@ async fn end(global: &Global, args: args::RecoveryEnd) -> Outcome {
     let before = api.recovery_show().await?;
     let RecoveryView { on, waiting, lost_edition, .. } = &before;
     if *on {
-        output::say(&format!("{waiting} sites have not told what they hold"));
+        output::say(&match waiting {
+            0 => "every site has told what it holds".to_owned(),
+            count => format!("what {} held is not known yet", sites_counted(*count)),
+        });
         if let Some(number) = lost_edition {
             output::say(&format!(
                 "sites have edition {number}, which this hub has lost: they get what this hub says now"
@@ -95,7 +109,33 @@ async fn end(global: &Global, args: args::RecoveryEnd) -> Outcome {
 
 fn tell(view: &RecoveryView) {
     output::say(&match view.on {
-        true => format!("the hub still waits for {} sites", view.waiting),
+        true => format!("the hub still waits for {}", sites_counted(view.waiting)),
         false => "the recovery is over: sites get orders and editions again".to_owned(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: count nobody as `0 sites: `, or one as several.
+    #[test]
+    fn nobody_is_waited_for_in_words() {
+        let waits = |sites: &[&str]| {
+            let view = RecoveryView {
+                on: true,
+                incarnation: "inc_1".to_owned(),
+                since: None,
+                ended_at: None,
+                waiting: sites.len() as u64,
+                sites: sites.iter().map(|&site| site.to_owned()).collect(),
+                waived: Vec::new(),
+                lost_edition: Some(4),
+            };
+            text(&view)
+        };
+        assert!(waits(&[]).contains("waits for  no site any more\n"), "{}", waits(&[]));
+        assert!(waits(&["a"]).contains("waits for  1 site: a\n"), "{}", waits(&["a"]));
+        assert!(waits(&["a", "b"]).contains("waits for  2 sites: a, b\n"));
+    }
 }

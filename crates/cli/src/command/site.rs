@@ -59,6 +59,7 @@ fn through_pipe(token: &str) -> Failure {
 }
 
 async fn join_with(args: &SiteJoin, token: &JoinToken) -> Outcome {
+    serve::refuse_hub(&args.data)?;
     let folder = args.data.join(serve::IDENTITY);
     let joined = Membership::join(&folder, token, SystemClock.now(), &SystemRandom).await;
     let joined = joined.map_err(|error| {

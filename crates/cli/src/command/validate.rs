@@ -7,6 +7,7 @@ use serde::Serialize;
 use spec::{Code, Diagnostic, Location, Severity};
 
 use crate::args::author::ValidateArgs;
+use crate::document::{self, Head};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::judge::{self, Source};
@@ -83,6 +84,9 @@ fn judge(
     let text = String::from_utf8_lossy(&source.bytes);
     let found = match spec::text(&source.bytes) {
         Err(wrong) => vec![*wrong],
+        Ok(text) if let Head::UnknownKind(kind) = document::head(text) => {
+            vec![unknown_kind(text, &kind)]
+        }
         Ok(text) => {
             let spec::Validated { mut found, unparsed, key } = spec::validate(text, catalog);
             found.extend(judge::look_outside(&unparsed)?);
@@ -94,6 +98,30 @@ fn judge(
     let rendered: String =
         found.iter().map(|found| found.render(&source.name, &text) + "\n").collect();
     Ok((found, rendered))
+}
+
+/// Nothing else can be said of it before somebody says what it is.
+fn unknown_kind(text: &str, kind: &str) -> Diagnostic {
+    let lines = (1..).zip(text.split_inclusive('\n'));
+    let mut offset = 0;
+    let mut location = Location { offset: 0, line: 1, column: 1, length: 1 };
+    for (line, text) in lines {
+        if let Some(value) = text.strip_prefix("kind:") {
+            let length = "kind:".len() + value.trim_end().chars().count();
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            location = Location { offset, line, column: 1, length };
+            break;
+        }
+        offset += text.len();
+    }
+    Diagnostic {
+        code: Code::WrongValue,
+        severity: Severity::Error,
+        message: document::unknown(kind),
+        location,
+        pointer: "/kind".to_owned(),
+        hint: Some(document::kinds()),
+    }
 }
 
 /// Which of two texts of one name counts is nobody's to guess.

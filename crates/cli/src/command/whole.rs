@@ -9,7 +9,7 @@ use site::uplink::IDENTITY_FILE;
 use store_sqlite::{OpenError, SqliteStore};
 
 use super::store::{Pieces, begun, not_opened};
-use crate::address::{Address, Whom};
+use crate::address::{self, Address, Whom};
 use crate::api::Api;
 use crate::args::Global;
 use crate::args::hub::{HubBackup, HubRestore};
@@ -17,31 +17,34 @@ use crate::args::site::{SiteBackup, SiteRestore};
 use crate::backup::{self, Kind};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output;
 use crate::serve::fleet::CONFIG_FILE;
+use crate::{output, serve};
 
 /// In the data folder of one that is stopped, while its tables are copied.
 const SCRATCH: &str = "scratch";
 
-pub async fn hub_backup(global: &Global, args: &HubBackup) -> Outcome {
-    hub::HubFolder::open(&args.data).map_err(|error| Failure::usage(error.to_string()))?;
-    back_up(global, &args.file, &args.data, Kind::Hub, &[]).await?;
+pub async fn hub_backup(global: &Global, args: HubBackup) -> Outcome {
+    let data = global.folder(args.data, address::HUB_DATA)?;
+    hub::HubFolder::open(&data).map_err(|error| Failure::usage(error.to_string()))?;
+    back_up(global, &args.file, &data, Kind::Hub, &[]).await?;
     output::say(
         "the key of the hub's authority is in it: keep it like that key. The root's key is not",
     );
     Ok(Exit::Ok)
 }
 
-pub async fn site_backup(global: &Global, args: &SiteBackup) -> Outcome {
+pub async fn site_backup(global: &Global, args: SiteBackup) -> Outcome {
+    let data = global.folder(args.data, address::DATA)?;
+    serve::refuse_hub(&data)?;
     let without: &[&str] = if args.without_identity { &[IDENTITY_FILE] } else { &[] };
-    back_up(global, &args.file, &args.data, Kind::Site, without).await?;
+    back_up(global, &args.file, &data, Kind::Site, without).await?;
     output::say(match args.without_identity {
         true => "secrets and the key of the site are not in it",
         false => {
             "secrets are not in it; the key by which the hub knows this site is: keep it like that key"
         }
     });
-    if !args.data.join(CONFIG_FILE).exists() {
+    if !data.join(CONFIG_FILE).exists() {
         output::say(
             "no configuration is in it, since the folder has none: keep the file that `--config` names beside it",
         );

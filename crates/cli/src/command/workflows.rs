@@ -3,10 +3,12 @@
 use base::{Clock as _, SystemClock};
 use wire::{ScheduleView, WorkflowDetail, WorkflowView};
 
-use super::{any_api, pages, say_next};
+use super::{any_api, pages, place, placements, say_next};
+use crate::address::Whom;
 use crate::args::{
     Global, WorkflowsArgs, WorkflowsCommand, WorkflowsDelete, WorkflowsList, WorkflowsShow,
 };
+use crate::confirm::agreed;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::output;
@@ -80,12 +82,22 @@ pub fn schedule_text(schedule: &ScheduleView) -> String {
 }
 
 async fn delete(global: &Global, args: WorkflowsDelete) -> Outcome {
+    let WorkflowsDelete { name, yes, reason } = args;
     let api = any_api(global)?;
-    api.workflow_delete(&args.name, args.reason.as_deref()).await?;
-    output::say(&format!(
-        "deleted {}/{}; applying it again brings it back",
-        api.namespace, args.name
-    ));
+    let (who, what) = (api.whoami().await?, format!("{}/{name}", api.namespace));
+    let place = place(&who, &api.address());
+    let mut losers = String::new();
+    // At a site runs go on and nothing is lost; from a hub it is taken away elsewhere.
+    if who.kind == Whom::Hub.name() {
+        let count = placements::losers(&api, |_, workflow| workflow == name.as_str()).await?;
+        losers = count.map(placements::losing).unwrap_or_default();
+        let question = format!("delete {what} at {place}{losers}");
+        if !agreed(yes, &question, &format!("{what} is deleted at {place}{losers}"))? {
+            return Ok(Exit::Cancelled);
+        }
+    }
+    api.workflow_delete(&name, reason.as_deref()).await?;
+    output::say(&format!("deleted {what} at {place}{losers}; applying it again brings it back"));
     Ok(Exit::Ok)
 }
 

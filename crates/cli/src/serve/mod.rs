@@ -23,7 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::output;
 
 pub use hub::{HubServing, first_key};
-pub use site::{IDENTITY, Serving, read};
+pub use site::{IDENTITY, Serving, read, refuse_hub};
 
 /// Tells other commands and whoever reads stdout where it is.
 pub fn announce(data: &Path, url: &str, key: &ApiKey) -> Outcome<Announced> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::{SiteName, SystemClock, SystemRandom};
+use hub::{HubFolder, HubFolderError};
 use server::Listening;
 use site::uplink::Membership;
 use site::{Config, Parts, Site, StoreFigures};
@@ -45,6 +46,7 @@ impl Serving {
         port: u16,
         api: &ApiArgs,
     ) -> Outcome<Self> {
+        refuse_hub(data)?;
         let config = read(config)?;
         // First of all, since a folder in use is the better message than a port in use.
         let options = OpenOptions { on_rest: memory::give_back, ..OpenOptions::default() };
@@ -130,6 +132,16 @@ impl Serving {
         self.site.stop().await;
         self.store.close().await;
         served.map_err(|error| internal(&error))
+    }
+}
+
+/// Both have a store and an identity, and either would write into the other's.
+pub fn refuse_hub(data: &Path) -> Outcome<()> {
+    match HubFolder::open(data) {
+        // What cannot be read is told by whoever opens the rest.
+        Err(HubFolderError::Missing(_) | HubFolderError::File(_)) => Ok(()),
+        _ => Err(Failure::usage(format!("`{}` is a hub's folder, and no site's", data.display()))
+            .hint("name the folder of a site with `--data DIR`; `isonomy hub serve` keeps a hub")),
     }
 }
 

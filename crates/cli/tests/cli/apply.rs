@@ -25,7 +25,8 @@ fn one_document_that_is_not_valid_keeps_all_from_being_applied() {
     assert_eq!(home.run(&["workflows", "-o", "json"]).json(), json!({"items": []}));
 }
 
-/// Mutation: apply without being asked to, or leave the plan out.
+/// Mutation: apply without being asked to, leave the plan out, or do not say for whom it is where nobody is
+/// asked.
 #[test]
 fn without_a_terminal_it_wants_yes() {
     let home = Home::new();
@@ -35,11 +36,13 @@ fn without_a_terminal_it_wants_yes() {
     assert!(refused.stderr.contains("new     default/a  1.0.0"), "{}", refused.stderr);
     assert!(refused.stderr.contains(&format!("1 change at {}", dev.url)), "{}", refused.stderr);
     assert!(refused.stderr.contains("pass `--yes`"), "{}", refused.stderr);
-    let planned =
-        home.run(&["apply", "-f", "a.yaml", "--dry-run", "-o", "json"]).ends_with(0).json();
-    assert_eq!(planned["items"][0]["change"], "new");
+    let planned = home.run(&["apply", "-f", "a.yaml", "--dry-run", "-o", "json"]).ends_with(0);
+    let place = |said: &str| said.contains("the plan is for the site ") && said.contains(&dev.url);
+    assert!(place(&planned.stderr), "{}", planned.stderr);
+    assert_eq!(planned.json()["items"][0]["change"], "new");
     assert_eq!(home.run(&["workflows", "-o", "json"]).json(), json!({"items": []}));
     let applied = home.run(&["apply", "-f", "a.yaml", "--yes"]).ends_with(0);
+    assert!(place(&applied.stderr), "{}", applied.stderr);
     assert!(applied.stdout.starts_with("default/a new b3:"), "{}", applied.stdout);
     // Nothing to change needs no word from anybody.
     let again = home.run(&["apply", "-f", "a.yaml"]).ends_with(0);
@@ -70,7 +73,8 @@ fn a_changed_text_under_the_same_version_is_a_new_revision_and_a_warning() {
     assert_eq!(home.run(&["run", "a"]).ends_with(0).json(), json!({"x": 2}));
 }
 
-/// Mutation: apply whatever is in the folder, or let the last of two win.
+/// Mutation: apply whatever is in the folder, skip one of ours whose kind is misspelt, or let the last of
+/// two win.
 #[test]
 fn what_is_no_workflow_is_skipped_and_doubles_are_refused() {
     let home = Home::new();
@@ -85,6 +89,12 @@ fn what_is_no_workflow_is_skipped_and_doubles_are_refused() {
     let refused = home.run(&["apply", "-f", "flows", "--yes"]).ends_with(2);
     assert!(refused.stderr.contains("are both the workflow `default/a`"), "{}", refused.stderr);
     home.run(&["apply", "-f", "missing", "--yes"]).ends_with(2);
+    home.write("typo/place.yaml", "apiVersion: isonomy.dev/v1\nkind: Placment\nspec: {}\n");
+    for typo in ["typo", "typo/place.yaml"] {
+        let refused = home.run(&["apply", "-f", typo, "--yes"]).ends_with(2);
+        assert!(refused.stderr.contains("there is no `kind: Placment`"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("kinds are `Placement` ("), "{}", refused.stderr);
+    }
     home.run(&["apply", "-f", "flows/site.yaml", "--yes"]).ends_with(2);
     let piped =
         home.run_with_stdin(&["apply", "-f", "-", "--yes"], &document("piped", SET)).ends_with(0);

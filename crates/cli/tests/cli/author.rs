@@ -32,7 +32,8 @@ fn validate_says_everything_without_a_site_and_its_json_is_a_contract() {
     assert!(!home.path(".isonomy").exists());
 }
 
-/// Mutation: count a warning as an error, or do not count it where that is asked for.
+/// Mutation: count a warning as an error, do not count it where that is asked for, or skip one of ours whose
+/// kind is misspelt.
 #[test]
 fn warnings_are_denied_only_where_asked() {
     let home = Home::new();
@@ -44,6 +45,13 @@ fn warnings_are_denied_only_where_asked() {
     let refused = home.run(&["run", "later.yaml", "--local"]).ends_with(2);
     assert!(refused.stderr.contains("error[WF-105]"), "{}", refused.stderr);
     home.run(&["validate", "nowhere.yaml"]).ends_with(2);
+    home.write("typo/place.yaml", "apiVersion: isonomy.dev/v1\nkind: Placment\n");
+    for typo in ["typo", "typo/place.yaml"] {
+        let wrong = home.run(&["validate", typo]).ends_with(2).stdout;
+        assert!(wrong.contains("there is no `kind: Placment`"), "{wrong}");
+        assert!(wrong.contains("place.yaml:2:1") && wrong.contains("`Placement` ("), "{wrong}");
+        home.run(&["fmt", "--check", typo]).ends_with(2);
+    }
     home.write("empty/readme.md", "nothing");
     let none = home.run(&["validate", "empty"]).ends_with(2);
     assert!(none.stderr.contains("there is no workflow to validate"), "{}", none.stderr);

@@ -24,7 +24,7 @@ fn until(home: &Home, site: &str, state: &str) -> Value {
     parties::until(home, site, |shown| shown["desired"]["state"] == state)["desired"].clone()
 }
 
-/// Mutation: send a site what is another's, keep what is not wanted any more, call a site converged that has
+/// Mutation: delete a placement unasked, send a site what is another's, keep what is not wanted any more, call a site converged that has
 /// not said so, answer an apply before its edition is there, or give what was applied while a site was away
 /// to nobody.
 #[test]
@@ -69,7 +69,19 @@ fn sites_get_what_the_hub_wants_and_lose_what_it_wants_no_more() {
     let asked = home.run(&["sites", "show", "clinic-1", "-o", "json"]).ends_with(0).json();
     assert!(asked["desired"]["edition"].as_u64() > before, "{asked}");
     assert_eq!(changed["sites"].to_string(), r#"[{"site":"clinic-1","changes":["default/b"]}]"#);
-    home.run(&["placements", "delete", "all"]).ends_with(0);
+    let delete = ["placements", "delete", "all"];
+    let asked = home.run(&delete).ends_with(2).stderr;
+    assert!(
+        asked.contains("the placement default/all is deleted at the hub acme, http"),
+        "{asked}"
+    );
+    assert!(asked.contains(": 1 site loses something by it") && asked.contains("--yes"), "{asked}");
+    let listed = home.run(&["placements"]).ends_with(0).stdout;
+    assert!(listed.contains("default/all"), "{listed}");
+    let done = home.run(&[&delete[..], &["--yes"]].concat()).ends_with(0).stderr;
+    assert!(done.contains("deleted the placement default/all at the hub acme"), "{done}");
+    let asked = home.run(&["workflows", "delete", "b", "--server", ".isonomy-hub"]).ends_with(2);
+    assert!(asked.stderr.contains("1 site loses something"), "{}", asked.stderr);
     let two = serve(&home, "clinic-2");
     let began = Instant::now();
     while !names(&two).is_empty() {

@@ -60,7 +60,7 @@ fn a_folder_has_its_own_key_and_others_are_handed_out() {
     assert!(!stored.windows(body.len()).any(|bytes| bytes == body));
 }
 
-/// Mutation: trust any root, take a key from the arguments, or talk to another server than the context's.
+/// Mutation: trust any root, take a certificate that is not trusted for nobody, take a key from the arguments, or talk to another server than the context's.
 #[test]
 fn a_hub_is_asked_from_elsewhere_over_tls() {
     let home = Home::new();
@@ -84,7 +84,9 @@ fn a_hub_is_asked_from_elsewhere_over_tls() {
     // Without its root it is a stranger, which is no reason not to keep the context.
     let untried = run(&add, &first).ends_with(0);
     assert!(untried.stderr.contains("without having been tried"), "{}", untried.stderr);
-    run(&["whoami"], "").ends_with(6);
+    assert!(untried.stderr.contains("--root DIGEST"), "{}", untried.stderr);
+    let stranger = run(&["whoami"], "").ends_with(6).stderr;
+    assert!(stranger.contains("is not trusted") && !stranger.contains("isonomy dev"), "{stranger}");
     let end = if root.ends_with('0') { "1" } else { "0" };
     let other = format!("{}{end}", &root[..root.len() - 1]);
     run(&[&add[..], &["--root", &other]].concat(), &first).ends_with(0);

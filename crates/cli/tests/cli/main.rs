@@ -38,3 +38,4 @@ mod trial;
 mod trial_events;
 mod trial_resources;
 mod usage;
+mod wrong_place;

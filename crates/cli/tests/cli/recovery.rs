@@ -289,7 +289,7 @@ fn what_a_hub_has_ordered_is_not_done_for_the_next() {
     other.stop().ends_with(0);
 }
 
-/// Mutation: leave the key behind, tell the hub nothing, send it what it had not taken when the site joins
+/// Mutation: leave the key behind, advise to revoke whoever has taken the place, tell the hub nothing, send it what it had not taken when the site joins
 /// another fleet, or take its workflows away.
 #[test]
 fn a_site_that_leaves_is_nobodys_site() {
@@ -328,6 +328,7 @@ fn a_site_that_leaves_is_nobodys_site() {
     let left = home.run(&["site", "leave", "--data", "clinic-2", "--yes"]).ends_with(0);
     assert!(left.stderr.contains("1 of outcome were not handed over"), "{}", left.stderr);
     assert!(left.stderr.contains("could not be told"), "{}", left.stderr);
+    assert!(left.stderr.contains("only if no other machine"), "{}", left.stderr);
     home.run(&["hub", "init", "--domain", "other", "--data", "other"]).ends_with(0);
     let other = hub_of(&home, "other", "127.0.0.1:0");
     join(&home, "clinic-2", &["--server", "other"]);

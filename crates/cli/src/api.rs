@@ -452,7 +452,7 @@ impl Api {
         let mut reply = self.client.send(method, path, body.as_ref(), &headers).await;
         // Whoever served there was killed after its key was read, and another one has begun.
         if let Err(OperatorError::Status { status: 401, .. }) = &reply
-            && let Address::Folder(..) = &self.address
+            && !matches!(self.address, Address::Named(_))
             && let Ok((client, _)) = connect(&self.address)
         {
             reply = client.send(method, path, body.as_ref(), &headers).await;

@@ -171,7 +171,7 @@ async fn not_every_edition_is_believed() {
 
 /// A copy of its folder of yesterday: it has never been told that it was set back.
 ///
-/// Mutation: publish above what a site has, or begin again after a restart; end by itself; let what was lost
+/// Mutation: publish above what a site has, or forget it over a restart; end by itself; let what was lost
 /// before a person has decided begin it once more, or what was lost after that not.
 #[tokio::test]
 async fn a_hub_that_was_set_back_by_other_means_publishes_nothing_by_itself() {
@@ -189,8 +189,8 @@ async fn a_hub_that_was_set_back_by_other_means_publishes_nothing_by_itself() {
     assert_eq!((number(&hub), hub.0.recovery.is_on()), (Some(1), true));
     let store = Arc::new(store.reopen());
     let hub = stage.hub(Arc::clone(&store) as Arc<dyn Store>, Vec::new()).await;
-    hub.desks().shown(&here, &signed(&stage.authority, &lost)).await.expect("heard");
     assert!(hub.0.recovery.is_on());
+    hub.desks().shown(&here, &signed(&stage.authority, &lost)).await.expect("heard");
     let by = By { actor: "ada".to_owned(), reason: None };
     hub.0.recovery.end(&by).await.expect("ended");
     hub.recovered().await.expect("published");

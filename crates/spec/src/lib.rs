@@ -20,6 +20,7 @@ pub mod revision;
 pub mod schema;
 mod text;
 pub mod tree;
+mod typed;
 mod yaml;
 
 pub use catalog::{Catalog, Lookup, Manifest};
@@ -30,4 +31,4 @@ pub use read::{DSL_VERSIONS, Read, Unparsed, Validated, read, validate};
 pub use resolved::{Resolved, ResolvedError};
 pub use revision::{Reference, ReferenceKind, ReferenceTo};
 pub use text::text;
-pub use yaml::YamlWrong;
+pub use typed::YamlWrong;

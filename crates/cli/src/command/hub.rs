@@ -9,7 +9,6 @@ use base::{Clock as _, Duration, SiteName, SystemClock};
 use hub::{HubFolder, HubFolderError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
-use store_sqlite::{OpenError, SqliteStore};
 use wire::{SiteState, SiteView, TokenCreated};
 
 use super::{hub_api, pages};
@@ -45,7 +44,7 @@ struct Init {
 
 pub async fn init(args: &HubInit) -> Outcome {
     let HubInit { domain, data, .. } = args;
-    refuse_site(data)?;
+    serve::refuse_site(data)?;
     let root = HubFolder::init(data, domain.clone(), SystemClock.now());
     let root = root.map_err(|error| match error {
         HubFolderError::Exists(_) => Failure::usage(error.to_string())
@@ -66,16 +65,6 @@ pub async fn init(args: &HubInit) -> Outcome {
         init.root_key.display()
     ));
     Ok(Exit::Ok)
-}
-
-/// A store that is not a hub's yet is a site's: `init` makes that of a hub last.
-fn refuse_site(data: &Path) -> Outcome<()> {
-    let is_hub = !matches!(HubFolder::open(data), Err(HubFolderError::Missing(_)));
-    if is_hub || matches!(SqliteStore::look(data), Err(OpenError::Missing { .. })) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("`{}` is a site's folder", data.display()))
-        .hint("name another folder with `--data DIR`"))
 }
 
 pub async fn serve(args: HubServe) -> Outcome {

@@ -1,6 +1,7 @@
 //! What serves in this process: a site, or a hub. Store, port, and a clean end.
 
 pub mod fleet;
+mod folder;
 mod hub;
 mod site;
 
@@ -22,8 +23,9 @@ use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::output;
 
+pub use folder::{refuse_hub, refuse_site};
 pub use hub::{HubServing, first_key};
-pub use site::{IDENTITY, Serving, read, refuse_hub};
+pub use site::{IDENTITY, Serving, read};
 
 /// Tells other commands and whoever reads stdout where it is.
 pub fn announce(data: &Path, url: &str, key: &ApiKey) -> Outcome<Announced> {

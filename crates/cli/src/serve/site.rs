@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::{SiteName, SystemClock, SystemRandom};
-use hub::{HubFolder, HubFolderError};
 use server::Listening;
 use site::uplink::Membership;
 use site::{Config, Parts, Site, StoreFigures};
@@ -14,7 +13,7 @@ use store_sqlite::{OpenOptions, SqliteStore, StoreStats};
 use tokio::net::TcpListener;
 use wire::ApiKey;
 
-use super::{doors, internal, listen, listen_afar, with_causes};
+use super::{doors, internal, listen, listen_afar, refuse_hub, with_causes};
 use crate::args::ApiArgs;
 use crate::failure::{Failure, Outcome};
 use crate::memory;
@@ -132,16 +131,6 @@ impl Serving {
         self.site.stop().await;
         self.store.close().await;
         served.map_err(|error| internal(&error))
-    }
-}
-
-/// Both have a store and an identity, and either would write into the other's.
-pub fn refuse_hub(data: &Path) -> Outcome<()> {
-    match HubFolder::open(data) {
-        // What cannot be read is told by whoever opens the rest.
-        Err(HubFolderError::Missing(_) | HubFolderError::File(_)) => Ok(()),
-        _ => Err(Failure::usage(format!("`{}` is a hub's folder, and no site's", data.display()))
-            .hint("name the folder of a site with `--data DIR`; `isonomy hub serve` keeps a hub")),
     }
 }
 

@@ -30,7 +30,7 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Connections kept per destination: one per run that is likely to be in the same step.
 const POOL_IDLE_PER_HOST_MAX: usize = 64;
 
-const USER_AGENT: &str = concat!("isonomy/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("isonomy/", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -127,7 +127,7 @@ fn build(kind: Kind, idle_timeout: Duration) -> reqwest::Result<reqwest::Client>
         .read_timeout(idle_timeout)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
-        .user_agent(USER_AGENT);
+        .user_agent(AGENT);
     with_tls(
         kind.tls,
         match kind.open {

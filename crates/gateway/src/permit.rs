@@ -18,6 +18,13 @@ pub struct Egress {
     pub(crate) grant: Grant,
 }
 
+/// To hold connections to one upstream of models.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(crate) destination: Destination,
+    pub(crate) grant: Grant,
+}
+
 /// To run one function of the catalog in this process.
 #[derive(Debug)]
 pub struct Function {

@@ -117,6 +117,11 @@ id!(
 );
 
 id!(
+    /// One question to a model, as a client or a run has asked it. It says when.
+    CallId, "call_", "a call id"
+);
+
+id!(
     /// What one effect of a run asks of other sites. It follows from the effect, so that asking twice is
     /// harmless.
     DispatchId, "dsp_", "a dispatch id"

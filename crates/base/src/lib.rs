@@ -24,7 +24,7 @@ pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use digest::{Digest, Digester};
 pub use document::{DocumentError, Unreadable};
 pub use fault::{ErrorType, Fault};
-pub use id::{DispatchId, EventId, IncarnationId, OrderId, RequestId, RunId};
+pub use id::{CallId, DispatchId, EventId, IncarnationId, OrderId, RequestId, RunId};
 pub use name::{
     DatasetName, FunctionRef, KeyName, Label, Namespace, SiteName, WorkflowKey, WorkflowName,
 };

@@ -7,6 +7,7 @@
 
 pub mod code;
 pub mod decide;
+pub mod desk;
 pub mod destination;
 pub mod destinations;
 mod door;
@@ -30,6 +31,7 @@ mod redirect;
 
 pub use code::Code;
 pub use decide::{Caller, Crossing, Denial, Grant, Ruling, What, decide};
+pub use desk::Desk;
 pub use destination::{Destination, Host, Scheme};
 pub use destinations::Destinations;
 pub use egress::{EgressError, EgressMap, EgressRule};

@@ -115,8 +115,7 @@ impl Lane {
         roots: Option<Arc<ClientConfig>>,
     ) -> Result<Self, LaneError> {
         let unsent = |why: String| LaneError::NotSent { to: shown(address), why };
-        let destination =
-            Destination::parse(address).map_err(|wrong| unsent(wrong.to_string()))?;
+        let destination = Destination::parse(address).map_err(|wrong| unsent(wrong.to_string()))?;
         let caller = Caller { namespace, run: None, activation: "", labels: &[] };
         let crossing = Crossing { caller, what: What::Egress(&destination) };
         let grant = decide(gate.egress(), &crossing).map_err(|denial| {

@@ -1,0 +1,291 @@
+//! A call from its first word to its last.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use http::header::CONTENT_TYPE;
+use models::{Ask, CallRefusal, End, Missed, Operation};
+use pricing::{Dialect, Money, Prompt};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use super::leg::{self, Went};
+use super::open::{Admission, Open};
+use super::reply::Reply;
+use super::shelf::{Found, Shelved};
+use super::stream::StreamBody;
+use super::{ANSWER_BYTES_MAX, Desk, Question, ReplyBody, chance, sticky};
+use crate::lane::LaneAnswer;
+
+/// How long a call goes on whose client has gone, to learn what it costs.
+const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A call under way. Dropped, it goes on by itself for a while.
+pub struct Calling {
+    desk: Desk,
+    work: Option<Pin<Box<dyn Future<Output = Reply> + Send>>>,
+}
+
+impl Calling {
+    pub(super) fn new(desk: Desk, question: Question) -> Self {
+        let work = work(desk.clone(), question);
+        Self { desk, work: Some(Box::pin(work)) }
+    }
+}
+
+impl Future for Calling {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Reply> {
+        let work = self.work.as_mut().expect("polled after its end");
+        let reply = ready!(work.as_mut().poll(cx));
+        self.work = None;
+        Poll::Ready(reply)
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        if let Ok(place) = Arc::clone(&self.desk.0.left).try_acquire_owned() {
+            tokio::spawn(async move {
+                let _place = place;
+                // Without the answer, the call settles itself at its bound.
+                timeout(LEFT_TIME_MAX, work).await.ok();
+            });
+        }
+    }
+}
+
+async fn work(desk: Desk, question: Question) -> Reply {
+    let operation = question.operation;
+    match made(&desk, question).await {
+        Ok(reply) => reply,
+        Err(refusal) => Reply::refused(&refusal, Some(operation)),
+    }
+}
+
+async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
+    let started = Instant::now();
+    let ask = Ask::read(question.operation, &question.body)?;
+    let found = find(desk, &question, &ask)?;
+    let prompt = prompt(&question, &ask);
+    let tokens = tokens(&found, &prompt, &ask);
+    desk.take(&question.who, tokens)?;
+    let bounds = bounds(desk, &found, &prompt, &ask);
+    let admission = Admission {
+        asked: ask.model.clone(),
+        plan: found.models.iter().map(|it| it.model.name.clone()).collect(),
+        streamed: ask.is_streamed,
+        bound: dearest(desk, &bounds),
+        tokens,
+        started,
+    };
+    let admitted = Open::admit(desk, &question, admission);
+    let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
+    let mut after = None;
+    for (at, (shelved, bound)) in found.models.iter().zip(bounds).take(found.legs).enumerate() {
+        // Without budgets there may be none.
+        let bound = bound.ok().flatten();
+        open.degraded = at > 0;
+        match leg::go(&mut open, shelved, &question, &ask, bound).await {
+            Went::Answers(answer, place) => {
+                match answered(open, answer, place, shelved, &ask).await {
+                    Ok(reply) => return reply,
+                    Err(back) => open = back,
+                }
+            }
+            Went::Refused(status, headers, body) => {
+                open.durable().await?;
+                open.settle(End::Refused);
+                let reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
+                return Ok(reply.of(open.call, Some(&shelved.model.name), open.degraded));
+            }
+            Went::Missed { after: rest } => after = earlier(after, rest),
+        }
+    }
+    let refusal = nobody(&ask, &open, after);
+    open.durable().await?;
+    open.settle(End::Failed);
+    let reply = Reply::refused(&refusal, Some(question.operation));
+    Ok(reply.of(open.call, None, false))
+}
+
+fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusal> {
+    let (by, terms) = (&question.who.by, &question.who.terms);
+    let missing = || CallRefusal::NoModel(ask.model.clone());
+    if !terms.allow(&ask.model) {
+        return Err(missing());
+    }
+    let drawn = |route: &models::RouteSpec| match route.sticky.and_then(|it| sticky(by, ask, it)) {
+        Some(who) => chance(&who),
+        None => desk.0.random.u64(),
+    };
+    let mut found = desk.shelf().find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
+    found.models.retain(|it| it.model.spec.answers(question.operation));
+    if found.models.is_empty() {
+        let (model, operation) = (ask.model.clone(), question.operation.as_str());
+        return Err(CallRefusal::NotAnswered { model, operation });
+    }
+    Ok(found)
+}
+
+/// No text is shorter in JSON: what the body has bytes, the prompt has no more tokens.
+fn prompt(question: &Question, ask: &Ask) -> Prompt {
+    Prompt {
+        text_bytes: question.body.len() as u64,
+        // Each has more marks of JSON around it than a template has tokens.
+        messages: 0,
+        tools: ask.tools,
+        images: ask.images,
+        has_other_media: ask.has_more_elsewhere,
+    }
+}
+
+/// The most tokens that any of the models may use.
+fn tokens(found: &Found, prompt: &Prompt, ask: &Ask) -> u64 {
+    let of = |it: &Arc<Shelved>| {
+        let output = it.output_tokens_max(ask.output_tokens_max).unwrap_or(0);
+        let input = it.input_tokens_max(prompt).unwrap_or(prompt.text_bytes);
+        input.saturating_add(output.saturating_mul(ask.choices))
+    };
+    found.models.iter().map(of).max().unwrap_or(0)
+}
+
+type BoundOf = Result<Option<Money>, String>;
+
+fn bounds(desk: &Desk, found: &Found, prompt: &Prompt, ask: &Ask) -> Vec<BoundOf> {
+    let now = desk.now();
+    let of = |it: &Arc<Shelved>| {
+        let output = match ask.operation {
+            Operation::Embeddings => Some(0),
+            _ => it.output_tokens_max(ask.output_tokens_max),
+        };
+        it.bound(prompt, output, ask.choices, now)
+    };
+    found.models.iter().map(of).collect()
+}
+
+/// The most that one of them can cost. One that nobody can bound, or compare, has no bound for all.
+fn dearest(desk: &Desk, bounds: &[BoundOf]) -> BoundOf {
+    let mut most: Option<Money> = None;
+    for bound in bounds {
+        let Some(bound) = bound.clone()? else { continue };
+        most = Some(match most {
+            None => bound,
+            Some(most) => {
+                let same = desk.0.exchange.convert(bound, most.currency);
+                let same = same.map_err(|error| error.to_string())?;
+                if same.amount > most.amount { same } else { most }
+            }
+        });
+    }
+    Ok(most)
+}
+
+/// The rest of an answer. Where it breaks off before the client has seen anything of it, another model may
+/// answer.
+async fn answered(
+    mut open: Open,
+    answer: LaneAnswer,
+    place: OwnedSemaphorePermit,
+    shelved: &Arc<Shelved>,
+    ask: &Ask,
+) -> Result<Result<Reply, CallRefusal>, Open> {
+    let LaneAnswer { status, headers, body } = answer;
+    let (model, content_type) = (&shelved.model.name, headers.get(CONTENT_TYPE).cloned());
+    let price = shelved.price(open.desk().now());
+    let silence = shelved.model.spec.limits.silence().as_std();
+    let dialect = dialect(ask.operation);
+    let is_events =
+        content_type.as_ref().is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
+    if is_events {
+        if let Err(refusal) = open.durable().await {
+            return Ok(Err(refusal));
+        }
+        let (call, degraded) = (open.call, open.degraded);
+        let hides_usage = ask.is_streamed && !ask.wants_usage;
+        let stream = StreamBody::new(open, body, place, dialect, price, silence, hides_usage);
+        let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
+        reply.body = ReplyBody::Stream(Box::new(stream));
+        return Ok(Ok(reply.of(call, Some(model), degraded)));
+    }
+    let waited = Instant::now();
+    let whole = match body.whole(ANSWER_BYTES_MAX, silence).await {
+        Ok(whole) => whole,
+        Err(error) => {
+            open.is_lost();
+            open.leg(model, Some(status.as_u16()), Some(leg::why(&error)), waited.elapsed());
+            return Err(open);
+        }
+    };
+    open.waited(waited.elapsed());
+    drop(place);
+    let usage = pricing::read(dialect, &whole).ok().flatten();
+    open.has_used(usage.as_ref(), price.as_deref());
+    if let Err(refusal) = open.durable().await {
+        return Ok(Err(refusal));
+    }
+    open.first();
+    let reply = Reply::whole(status, content_type, whole);
+    let reply = reply.of(open.call, Some(model), open.degraded);
+    open.settle(End::Answered);
+    Ok(Ok(reply))
+}
+
+const fn dialect(operation: Operation) -> Dialect {
+    match operation {
+        Operation::Chat | Operation::Completions | Operation::Responses => Dialect::OpenAi,
+        Operation::Embeddings => Dialect::Embeddings,
+        Operation::Messages => Dialect::Messages,
+    }
+}
+
+fn earlier(one: Option<base::Duration>, other: Option<base::Duration>) -> Option<base::Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// None of them has answered.
+fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal {
+    let asked = ask.model.clone();
+    let legs = open.legs().iter();
+    let tried: Vec<String> = legs
+        .map(|leg| {
+            let why = leg.why.map_or("", said);
+            match leg.status {
+                Some(status) => format!("`{}` {why} ({status})", leg.model),
+                None => format!("`{}` {why}", leg.model),
+            }
+        })
+        .collect();
+    let tried = tried.join(", ");
+    let is_silent = open.legs().iter().all(|leg| leg.why == Some(Missed::Silent));
+    if is_silent {
+        CallRefusal::Silent { asked, tried }
+    } else {
+        CallRefusal::NoAnswer { asked, tried, after }
+    }
+}
+
+/// Why a model has not answered, for people.
+const fn said(why: Missed) -> &'static str {
+    match why {
+        Missed::Outage => "has failed several times, and rests",
+        Missed::RateLimit => "is asked too often",
+        Missed::Credentials => "does not take the site's secret",
+        Missed::Payment => "is not paid for",
+        Missed::Busy => "has too many calls under way",
+        Missed::Denied => "may not be reached: no egress rule of the site allows it",
+        Missed::Unreachable => "cannot be reached",
+        Missed::Silent => "says nothing",
+        Missed::Broken => "broke off",
+        Missed::TooLarge => "answers more than is taken",
+        Missed::Status => "fails",
+        Missed::Budget => "costs more than is left",
+    }
+}

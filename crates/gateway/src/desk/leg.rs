@@ -1,0 +1,255 @@
+//! One leg: a call at one model, up to the head of its answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base::Timestamp;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use models::{Ask, Blame, Change, Dialect, Missed, Operation, Way, Why};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::open::Open;
+use super::shelf::Shelved;
+use super::{Desk, Question};
+use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
+
+/// The largest text of an error that is passed on.
+const ERROR_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a call waits for its turn at one model before it goes to the next.
+const TURN_WAIT: Duration = Duration::from_secs(10);
+
+/// A secret is read again after so long: somebody may have replaced it.
+const SECRET_FRESH: base::Duration = base::Duration::from_secs(30);
+
+/// What Anthropic's interface asks for where the client says nothing.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// What came of it.
+pub(super) enum Went {
+    /// It answers. The place is held until the end of the answer.
+    Answers(LaneAnswer, OwnedSemaphorePermit),
+    /// The request is wrong, in the upstream's own words.
+    Refused(StatusCode, HeaderMap, Bytes),
+    /// Another model may answer.
+    Missed { after: Option<base::Duration> },
+}
+
+/// One try of a lane. Dropped, it says that nobody knows.
+struct Try<'a> {
+    shelved: &'a Shelved,
+    is_probe: bool,
+    desk: Desk,
+    is_over: bool,
+}
+
+impl Try<'_> {
+    fn report(mut self, blame: Blame) {
+        self.is_over = true;
+        self.tell(blame);
+    }
+
+    fn tell(&self, blame: Blame) {
+        let now = self.desk.now();
+        self.shelved.breaker(|breaker| breaker.report(blame, self.is_probe, now));
+    }
+}
+
+impl Drop for Try<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.tell(Blame::Unknown);
+        }
+    }
+}
+
+pub(super) async fn go(
+    open: &mut Open,
+    shelved: &Arc<Shelved>,
+    question: &Question,
+    ask: &Ask,
+    bound: Option<pricing::Money>,
+) -> Went {
+    let model = &shelved.model.name;
+    let missed = |open: &mut Open, why, after| {
+        open.leg(model, None, Some(why), Duration::ZERO);
+        Went::Missed { after }
+    };
+    let lane = match &shelved.lane {
+        Ok(lane) => lane,
+        Err(_) => return missed(open, Missed::Denied, None),
+    };
+    let desk = open.desk().clone();
+    let now = desk.now();
+    let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
+        Way::Free => false,
+        Way::Probe => true,
+        Way::Shut { until, why } => return missed(open, shut(why), Some(until.since(now))),
+    };
+    let attempt = Try { shelved, is_probe, desk: desk.clone(), is_over: false };
+    let Some(place) = place(&shelved.places).await else {
+        return missed(open, Missed::Busy, None);
+    };
+    let headers = match headers(&desk, shelved, question, now).await {
+        Ok(headers) => headers,
+        Err(why) => {
+            tracing::warn!(model = %model, why, "the secret of a model cannot be used");
+            attempt.report(Blame::Credentials);
+            return missed(open, Missed::Credentials, None);
+        }
+    };
+    let request = LaneRequest {
+        method: Method::POST,
+        path: format!("{}{}", shelved.path, question.operation.path()),
+        headers,
+        body: ask.changed(&question.body, &change(shelved, ask)),
+    };
+    if let Err(why) = open.sends(model, bound) {
+        return missed(open, why, None);
+    }
+    let started = Instant::now();
+    let within = shelved.model.spec.limits.first_byte().as_std();
+    let answer = lane.send(request, within).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            if error.is_unsent() {
+                open.was_free();
+            } else {
+                open.is_lost();
+            }
+            attempt.report(Blame::Upstream);
+            open.leg(model, None, Some(why(&error)), started.elapsed());
+            return Went::Missed { after: None };
+        }
+    };
+    let status = answer.status.as_u16();
+    if answer.status.is_success() {
+        attempt.report(Blame::Nobody);
+        open.leg(model, Some(status), None, started.elapsed());
+        return Went::Answers(answer, place);
+    }
+    let after = retry_after(&answer.headers);
+    let blame = Blame::of_status(status, after);
+    attempt.report(blame);
+    // Nobody bills an error.
+    open.was_free();
+    let LaneAnswer { status: said, headers, body } = answer;
+    let text = text(body, shelved).await;
+    let why = refused(blame);
+    open.leg(model, Some(status), why, started.elapsed());
+    match (why, text) {
+        (None, Some(text)) => Went::Refused(said, headers, text),
+        (None, None) => Went::Missed { after: None },
+        (Some(_), _) => Went::Missed { after },
+    }
+}
+
+async fn text(body: LaneBody, shelved: &Shelved) -> Option<Bytes> {
+    let silence = shelved.model.spec.limits.silence().as_std();
+    body.whole(ERROR_BYTES_MAX, silence).await.ok()
+}
+
+/// A place among the calls at once.
+async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    timeout(TURN_WAIT, Arc::clone(places).acquire_owned()).await.ok()?.ok()
+}
+
+/// What must be other in the request than the client has written it.
+fn change<'a>(shelved: &'a Shelved, ask: &Ask) -> Change<'a> {
+    let upstream = &shelved.model.spec.upstream;
+    let usual = match ask.operation {
+        Operation::Chat | Operation::Completions | Operation::Messages => "max_tokens",
+        Operation::Responses => "max_output_tokens",
+        Operation::Embeddings => "",
+    };
+    let limit = match ask.operation {
+        Operation::Embeddings => None,
+        _ => shelved.output_tokens_max(ask.output_tokens_max),
+    };
+    Change {
+        model: Some(shelved.name_there()),
+        output_tokens_max: limit,
+        output_name: upstream.output_parameter.as_deref().unwrap_or(usual),
+        usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
+    }
+}
+
+async fn headers(
+    desk: &Desk,
+    shelved: &Shelved,
+    question: &Question,
+    now: Timestamp,
+) -> Result<HeaderMap, String> {
+    let mut headers = question.headers.clone();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    let upstream = &shelved.model.spec.upstream;
+    let name = match upstream.dialect {
+        Dialect::OpenAi => AUTHORIZATION,
+        Dialect::Anthropic => {
+            let version = HeaderName::from_static("anthropic-version");
+            headers.entry(version).or_insert(ANTHROPIC_VERSION);
+            HeaderName::from_static("x-api-key")
+        }
+    };
+    let Some(secret) = &upstream.secret else { return Ok(headers) };
+    let known = shelved.opens(|opens| opens.clone());
+    if let Some((value, since)) = known.filter(|(_, since)| now.since(*since) < SECRET_FRESH) {
+        let _ = since;
+        headers.insert(name, value);
+        return Ok(headers);
+    }
+    let text = desk.0.credentials.open(&shelved.model.namespace, secret).await?;
+    let text = match upstream.dialect {
+        Dialect::OpenAi => format!("Bearer {}", text.trim()),
+        Dialect::Anthropic => text.trim().to_owned(),
+    };
+    let value = HeaderValue::from_str(&text);
+    let mut value = value.map_err(|_| format!("the secret `{secret}` does not fit a header"))?;
+    value.set_sensitive(true);
+    shelved.opens(|opens| *opens = Some((value.clone(), now)));
+    headers.insert(name, value);
+    Ok(headers)
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<base::Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(base::Duration::from_secs(seconds))
+}
+
+const fn shut(why: Why) -> Missed {
+    match why {
+        Why::Outage => Missed::Outage,
+        Why::RateLimit => Missed::RateLimit,
+        Why::Credentials => Missed::Credentials,
+        Why::Payment => Missed::Payment,
+    }
+}
+
+/// Why the leg gave no answer, where that is not the request's own fault.
+const fn refused(blame: Blame) -> Option<Missed> {
+    match blame {
+        Blame::Nobody | Blame::Unknown => None,
+        Blame::Upstream => Some(Missed::Status),
+        Blame::RateLimit { .. } => Some(Missed::RateLimit),
+        Blame::Credentials => Some(Missed::Credentials),
+        Blame::Payment => Some(Missed::Payment),
+    }
+}
+
+pub(super) const fn why(error: &LaneError) -> Missed {
+    match error {
+        LaneError::Denied(_) => Missed::Denied,
+        LaneError::NotSent { .. } => Missed::Unreachable,
+        LaneError::NoAnswer { .. } => Missed::Broken,
+        LaneError::Silent { .. } => Missed::Silent,
+        LaneError::TooLarge { .. } => Missed::TooLarge,
+    }
+}

@@ -1,0 +1,276 @@
+//! The desk: where every call to a model is decided, made and written down, whoever asks (ADR 18).
+//!
+//! What a call may do is decided in `models` and `pricing`; here it is driven. Whose key it is, where
+//! entries are kept and what secrets hold is handed in.
+
+mod call;
+mod events;
+mod leg;
+mod open;
+mod port;
+mod reply;
+mod shelf;
+mod stream;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp};
+use bytes::Bytes;
+use http::HeaderMap;
+use models::{
+    Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation, Standing,
+};
+use tokio::sync::Semaphore;
+
+pub use port::{Credentials, NotWritten, Page, Record, Ticket};
+pub use reply::{Reply, ReplyBody};
+pub use shelf::{Shelf, ShelfParts, Shelved};
+pub use stream::StreamBody;
+
+use crate::gate::Gate;
+use call::Calling;
+
+/// The largest request: a conversation with some images in it.
+pub const REQUEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The largest answer that is not a stream: embeddings of a long list.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Calls whose client has gone, and that go on only to learn what they cost. What is beyond is charged at
+/// its bound at once.
+const LEFT_MAX: usize = 256;
+
+/// Keys whose rates are kept. One that was not seen for long begins with a full minute again.
+const RATES_MAX: usize = 100_000;
+
+/// Everything that one site knows of its models. Cheap to clone: all clones are one.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+struct Inner {
+    gate: Arc<Gate>,
+    shelf: RwLock<Arc<Shelf>>,
+    books: Mutex<Books>,
+    rates: Mutex<HashMap<KeyName, Rates>>,
+    exchange: Exchange,
+    record: Arc<dyn Record>,
+    credentials: Arc<dyn Credentials>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    left: Arc<Semaphore>,
+}
+
+/// What a desk is made of.
+pub struct DeskParts {
+    pub gate: Arc<Gate>,
+    pub books: Books,
+    pub exchange: Exchange,
+    pub record: Arc<dyn Record>,
+    pub credentials: Arc<dyn Credentials>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+struct Rates {
+    requests: Option<Bucket>,
+    tokens: Option<Bucket>,
+}
+
+/// One question, and who asks it.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub who: Who,
+    pub operation: Operation,
+    pub body: Bytes,
+    /// Those of the client's headers that an upstream may see.
+    pub headers: HeaderMap,
+}
+
+/// Who asks, and what they may.
+#[derive(Debug, Clone)]
+pub struct Who {
+    pub by: By,
+    pub terms: Arc<Terms>,
+}
+
+/// What a key may do with models, beside its budgets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Names that it may ask for; any where there are none. `*` at the end stands for any rest.
+    pub models: Vec<String>,
+    pub requests_per_minute: Option<u64>,
+    pub tokens_per_minute: Option<u64>,
+}
+
+impl Terms {
+    /// Whether this name may be asked for.
+    #[must_use]
+    pub fn allow(&self, model: &ModelName) -> bool {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => model.as_str().starts_with(start),
+            None => model.as_str() == pattern,
+        };
+        self.models.is_empty() || self.models.iter().any(fits)
+    }
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new(parts: DeskParts) -> Self {
+        let DeskParts { gate, books, exchange, record, credentials, clock, random } = parts;
+        Self(Arc::new(Inner {
+            gate,
+            shelf: RwLock::default(),
+            books: Mutex::new(books),
+            rates: Mutex::default(),
+            exchange,
+            record,
+            credentials,
+            clock,
+            random,
+            left: Arc::new(Semaphore::new(LEFT_MAX)),
+        }))
+    }
+
+    /// Puts other models on it. Calls under way end with those that they began with.
+    pub fn put(&self, parts: ShelfParts) {
+        let shelf = Shelf::of(parts, &self.shelf(), &self.0.gate);
+        *self.0.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
+    }
+
+    #[must_use]
+    pub fn shelf(&self) -> Arc<Shelf> {
+        Arc::clone(&self.0.shelf.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One call, to its end. Dropped, it goes on by itself for a while, to learn what it costs.
+    #[must_use]
+    pub fn call(&self, question: Question) -> Calling {
+        Calling::new(self.clone(), question)
+    }
+
+    /// Names that may be asked for in this namespace, with these terms.
+    #[must_use]
+    pub fn names(&self, namespace: &Namespace, terms: &Terms) -> Vec<ModelName> {
+        let mut names = self.shelf().names(namespace);
+        names.retain(|name| terms.allow(name));
+        names
+    }
+
+    /// Changes the budgets.
+    pub fn budgets<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
+        change(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[must_use]
+    pub fn standings(&self) -> Vec<Standing> {
+        self.budgets(|books| books.standings(self.now()))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn id(&self) -> CallId {
+        CallId::new(self.now(), self.0.random.as_ref())
+    }
+
+    /// Takes one request and so many tokens out of what the key may have in a minute.
+    fn take(&self, who: &Who, tokens: u64) -> Result<(), CallRefusal> {
+        let (Some(key), terms) = (&who.by.key, &who.terms) else { return Ok(()) };
+        if terms.requests_per_minute.is_none() && terms.tokens_per_minute.is_none() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if rates.len() >= RATES_MAX && !rates.contains_key(key) {
+            rates.clear();
+        }
+        let rates = rates.entry(key.clone()).or_insert_with(|| Rates::new(terms, now));
+        rates.fit(terms, now);
+        let what = |what, limit: Option<u64>, after| CallRefusal::Rate {
+            what,
+            limit: limit.unwrap_or(0),
+            after,
+        };
+        if let Some(bucket) = &mut rates.requests {
+            bucket.take(1, now).map_err(|it| what("requests", terms.requests_per_minute, it))?;
+        }
+        if let Some(bucket) = &mut rates.tokens {
+            let taken = bucket.take(tokens, now);
+            taken.map_err(|it| what("tokens", terms.tokens_per_minute, it))?;
+        }
+        Ok(())
+    }
+
+    /// What was taken out and is not needed.
+    fn give_back(&self, who: &Who, tokens: u64) {
+        let Some(key) = &who.by.key else { return };
+        let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = rates.get_mut(key).and_then(|rates| rates.tokens.as_mut()) {
+            bucket.give_back(tokens);
+        }
+    }
+
+    fn alarm(&self, alarms: &[Alarm]) {
+        if !alarms.is_empty() {
+            self.0.record.alarm(alarms);
+        }
+    }
+}
+
+/// Whose budgets a call falls under.
+fn holders(by: &By) -> Vec<Holder> {
+    let mut holders = vec![Holder::Namespace(by.namespace.clone())];
+    holders.extend(by.key.clone().map(Holder::Key));
+    let workflow = by.workflow.as_deref().and_then(|name| base::WorkflowName::parse(name).ok());
+    holders.extend(workflow.map(|name| {
+        let namespace = by.namespace.clone();
+        Holder::Workflow(base::WorkflowKey { namespace, name })
+    }));
+    holders.extend(by.run.map(Holder::Run));
+    holders
+}
+
+/// A number by which the same asker gets the same model.
+fn chance(text: &str) -> u64 {
+    let digest = base::Digest::of(text.as_bytes());
+    let bytes = digest.as_bytes();
+    u64::from_be_bytes(*bytes.first_chunk().expect("a digest has more bytes"))
+}
+
+impl Rates {
+    fn new(terms: &Terms, now: Timestamp) -> Self {
+        let bucket = |limit: Option<u64>| limit.map(|limit| Bucket::new(limit, now));
+        Self {
+            requests: bucket(terms.requests_per_minute),
+            tokens: bucket(terms.tokens_per_minute),
+        }
+    }
+
+    /// A key that was made anew has other limits.
+    fn fit(&mut self, terms: &Terms, now: Timestamp) {
+        let is = |bucket: &Option<Bucket>, limit| bucket.map(|it| it.per_minute()) == limit;
+        let is_same = is(&self.requests, terms.requests_per_minute)
+            && is(&self.tokens, terms.tokens_per_minute);
+        if !is_same {
+            *self = Self::new(terms, now);
+        }
+    }
+}
+
+/// What the client of a call sees of the ask: for the chance of a route.
+fn sticky<'a>(by: &'a By, ask: &'a Ask, how: models::Sticky) -> Option<String> {
+    match how {
+        models::Sticky::User => ask.user.clone(),
+        models::Sticky::Key => by.key.as_ref().map(ToString::to_string),
+        models::Sticky::Run => by.run.map(|run| run.to_string()),
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}

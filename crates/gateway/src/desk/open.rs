@@ -1,0 +1,237 @@
+//! A call under way: what it holds, what it has tried, and that it is settled once, however it ends.
+
+use std::time::{Duration, Instant};
+
+use base::CallId;
+use models::{
+    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Missed, ModelName, Settled,
+    Used,
+};
+use pricing::{Class, Money, Price, Usage};
+
+use super::port::Ticket;
+use super::{Desk, Question, Who, holders};
+
+/// Settles itself when it is dropped: a leg that nobody knows the end of is paid at its bound.
+pub(super) struct Open {
+    desk: Desk,
+    pub(super) call: CallId,
+    who: Who,
+    started: Instant,
+    /// Until the answer is let go.
+    ticket: Option<Ticket>,
+    legs: Vec<Leg>,
+    bills: Vec<Bill>,
+    /// What was sent, and may have to be paid.
+    sent: Option<(ModelName, Option<Money>)>,
+    /// Tokens that were taken out of the key's minute.
+    tokens: u64,
+    /// What the upstreams took of the time.
+    theirs: Duration,
+    first: Option<Duration>,
+    pub(super) degraded: bool,
+    is_settled: bool,
+}
+
+/// What is known of a call when it is admitted.
+pub(super) struct Admission {
+    pub asked: ModelName,
+    pub plan: Vec<ModelName>,
+    pub streamed: bool,
+    /// The most that its dearest leg can cost; `None` where none costs anything.
+    pub bound: Result<Option<Money>, String>,
+    pub tokens: u64,
+    pub started: Instant,
+}
+
+impl Open {
+    /// Holds back the bound and writes down that the call may be made.
+    pub(super) fn admit(
+        desk: &Desk,
+        question: &Question,
+        admission: Admission,
+    ) -> Result<Self, CallRefusal> {
+        let Admission { asked, plan, streamed, bound, tokens, started } = admission;
+        let (call, now) = (desk.id(), desk.now());
+        let by = &question.who.by;
+        let held = match bound.transpose() {
+            None => Vec::new(),
+            Some(bound) => {
+                let (holders, exchange) = (holders(by), &desk.0.exchange);
+                let held = desk.budgets(|it| it.reserve(call, &holders, bound, exchange, now));
+                held.map_err(|refused| CallRefusal::Budget(Box::new(refused)))?
+            }
+        };
+        let mut open = Self {
+            desk: desk.clone(),
+            call,
+            who: question.who.clone(),
+            started,
+            ticket: None,
+            legs: Vec::with_capacity(1),
+            bills: Vec::new(),
+            sent: None,
+            tokens,
+            theirs: Duration::ZERO,
+            first: None,
+            degraded: false,
+            is_settled: false,
+        };
+        let entry = Entry::Admitted(Admitted {
+            v: ENTRY_VERSION,
+            call,
+            at: now,
+            who: by.clone(),
+            operation: question.operation,
+            asked,
+            plan,
+            streamed,
+            held,
+        });
+        match desk.0.record.write(&entry) {
+            Ok(ticket) => open.ticket = Some(ticket),
+            Err(_) => {
+                // Nobody knows of it, so that nothing is left of it.
+                open.is_settled = true;
+                desk.budgets(|books| books.charge(call, &[]));
+                desk.give_back(&open.who, tokens);
+                return Err(CallRefusal::Unwritten);
+            }
+        }
+        Ok(open)
+    }
+
+    pub(super) fn by(&self) -> &By {
+        &self.who.by
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// A leg is about to be sent, that may cost so much. One before it that may have to be paid keeps
+    /// what it holds.
+    pub(super) fn sends(&mut self, model: &ModelName, bound: Option<Money>) -> Result<(), Missed> {
+        if let (false, Some(more)) = (self.bills.is_empty(), bound) {
+            let desk = &self.desk.0;
+            let extended = self.desk.budgets(|it| it.extend(self.call, Ok(more), &desk.exchange));
+            extended.map_err(|_| Missed::Budget)?;
+        }
+        self.sent = Some((model.clone(), bound));
+        Ok(())
+    }
+
+    /// The leg's end is known, and costs nothing.
+    pub(super) fn was_free(&mut self) {
+        self.sent = None;
+    }
+
+    /// The leg's end is not known: it is paid at its bound.
+    pub(super) fn is_lost(&mut self) {
+        if let Some((model, bound)) = self.sent.take() {
+            self.bills.push(Bill { model, usage: None, cost: bound, is_bound: bound.is_some() });
+        }
+    }
+
+    /// The leg has answered, and this was used; nobody knows what, where there is none.
+    pub(super) fn has_used(&mut self, usage: Option<&Usage>, price: Option<&Price>) {
+        let Some((model, bound)) = self.sent.take() else { return };
+        let cost = usage.zip(price).and_then(|(usage, price)| price.cost(usage).ok());
+        let usage = usage.map(used);
+        // With a price, and without a cost: what was held is charged.
+        let is_bound = cost.is_none() && bound.is_some();
+        let cost = cost.or(if is_bound { bound } else { None });
+        self.bills.push(Bill { model, usage, cost, is_bound });
+    }
+
+    pub(super) fn leg(
+        &mut self,
+        model: &ModelName,
+        status: Option<u16>,
+        why: Option<Missed>,
+        took: Duration,
+    ) {
+        self.theirs += took;
+        self.legs.push(Leg { model: model.clone(), status, why, micros: micros(took) });
+    }
+
+    pub(super) fn legs(&self) -> &[Leg] {
+        &self.legs
+    }
+
+    pub(super) fn waited(&mut self, took: Duration) {
+        self.theirs += took;
+    }
+
+    pub(super) fn first(&mut self) {
+        self.first.get_or_insert_with(|| self.started.elapsed());
+    }
+
+    /// Until what was admitted is durable: only then an answer may be let go.
+    pub(super) async fn durable(&mut self) -> Result<(), CallRefusal> {
+        match self.ticket.take() {
+            Some(ticket) => ticket.durable().await.map_err(|_| CallRefusal::Unwritten),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down how it ended. Once.
+    pub(super) fn settle(&mut self, end: End) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        self.is_lost();
+        let costs: Vec<Money> = self.bills.iter().filter_map(|bill| bill.cost).collect();
+        let exchange = &self.desk.0.exchange;
+        let settled = self.desk.budgets(|books| {
+            let settled = books.settle(self.call, &costs, exchange);
+            settled.unwrap_or_else(|_| books.settle_held(self.call))
+        });
+        let (charged, alarms) = settled;
+        self.desk.alarm(&alarms);
+        let tokens = |it: &Used| it.input.saturating_add(it.output);
+        let used: u64 = self.bills.iter().filter_map(|it| it.usage.as_ref()).map(tokens).sum();
+        let is_known = self.bills.iter().all(|bill| bill.usage.is_some());
+        if is_known {
+            self.desk.give_back(&self.who, self.tokens.saturating_sub(used));
+        }
+        let took = self.started.elapsed();
+        let entry = Entry::Settled(Settled {
+            v: ENTRY_VERSION,
+            call: self.call,
+            at: self.desk.now(),
+            end,
+            legs: std::mem::take(&mut self.legs),
+            bills: std::mem::take(&mut self.bills),
+            charged,
+            degraded: self.degraded,
+            micros: micros(took),
+            own_micros: micros(took.saturating_sub(self.theirs)),
+            first_micros: self.first.map(micros),
+        });
+        if self.desk.0.record.write(&entry).is_err() {
+            // The next start settles it at its bound.
+            tracing::error!(call = %self.call, "cannot write down how a call ended");
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.settle(End::Left);
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn used(usage: &Usage) -> Used {
+    Used {
+        input: usage.input_tokens(),
+        cached: usage.count(Class::CacheRead),
+        output: usage.output_tokens(),
+        reasoning: usage.count(Class::Reasoning),
+        images: usage.count(Class::Image),
+    }
+}

@@ -1,0 +1,112 @@
+//! What a call gives back.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use base::CallId;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
+use models::{CallRefusal, ModelName, Operation};
+
+use super::stream::StreamBody;
+use crate::lane::LaneError;
+
+/// Which call it was, to find it again.
+pub const CALL: HeaderName = HeaderName::from_static("x-isonomy-call");
+
+/// Which model has answered.
+pub const MODEL: HeaderName = HeaderName::from_static("x-isonomy-model");
+
+/// There where the answer is not from the model that was to be first.
+pub const DEGRADED: HeaderName = HeaderName::from_static("x-isonomy-degraded");
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: ReplyBody,
+}
+
+#[derive(Debug)]
+pub enum ReplyBody {
+    Whole(Full<Bytes>),
+    Stream(Box<StreamBody>),
+}
+
+impl Reply {
+    pub(super) fn whole(
+        status: StatusCode,
+        content_type: Option<HeaderValue>,
+        body: Bytes,
+    ) -> Self {
+        let mut headers = HeaderMap::with_capacity(4);
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, content_type);
+        }
+        Self { status, headers, body: ReplyBody::Whole(Full::new(body)) }
+    }
+
+    #[must_use]
+    pub fn refused(refusal: &CallRefusal, operation: Option<Operation>) -> Self {
+        let status = StatusCode::from_u16(refusal.status()).expect("a status of ours");
+        let json = HeaderValue::from_static("application/json");
+        let mut reply = Self::whole(status, Some(json), refusal.body(operation).into());
+        if let Some(after) = refusal.retry_after() {
+            let seconds = after.as_millis().div_ceil(1_000);
+            reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        reply
+    }
+
+    pub(super) fn of(mut self, call: CallId, model: Option<&ModelName>, degraded: bool) -> Self {
+        let mut put = |name, text: &str| {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                self.headers.insert(name, value);
+            }
+        };
+        put(CALL, &call.to_string());
+        if let Some(model) = model {
+            put(MODEL, model.as_str());
+        }
+        if degraded {
+            put(DEGRADED, "fallback");
+        }
+        self
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = LaneError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, LaneError>>> {
+        match self.get_mut() {
+            Self::Whole(body) => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            },
+            Self::Stream(body) => body.poll(cx).map(|piece| piece.map(|it| it.map(Frame::data))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Stream(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

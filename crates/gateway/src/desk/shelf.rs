@@ -1,0 +1,328 @@
+//! The models that a site has now, each with its lane and what its lane says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base::{Namespace, Timestamp};
+use http::HeaderValue;
+use models::{Breaker, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, Way, address};
+use pricing::{Bound, Catalogue, Money, Price, Prompt, bound, input_tokens_max};
+use tokio::sync::Semaphore;
+
+use crate::gate::Gate;
+use crate::lane::Lane;
+
+/// All that can be asked for.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    models: BTreeMap<(Namespace, ModelName), Arc<Shelved>>,
+    routes: BTreeMap<(Namespace, ModelName), Arc<RouteSpec>>,
+}
+
+/// What a shelf is made of.
+#[derive(Debug, Default)]
+pub struct ShelfParts {
+    pub models: Vec<Model>,
+    pub routes: Vec<(Namespace, ModelName, RouteSpec)>,
+    pub catalogue: Option<Arc<Catalogue>>,
+}
+
+/// One model where calls find it.
+#[derive(Debug)]
+pub struct Shelved {
+    pub model: Model,
+    /// Or why there is no way to it.
+    pub(super) lane: Result<Arc<Lane>, String>,
+    /// The path of the upstream's address, before the dialect's own.
+    pub(super) path: String,
+    breaker: Mutex<Breaker>,
+    pub(super) places: Arc<Semaphore>,
+    /// What is sent to open the upstream, and since when it is known.
+    opens: Mutex<Option<Opens>>,
+    pricing: Pricing,
+    /// What bounds a call.
+    facts: pricing::Model,
+}
+
+/// What is sent to open an upstream, and since when it is known.
+pub(super) type Opens = (HeaderValue, Timestamp);
+
+#[derive(Debug)]
+enum Pricing {
+    Free,
+    Own(Arc<Price>),
+    Listed { catalogue: Arc<Catalogue>, provider: String, name: String, region: Option<String> },
+    Unknown,
+}
+
+/// What a name stands for, for one call.
+pub(super) struct Found {
+    /// In the order in which they are tried.
+    pub models: Vec<Arc<Shelved>>,
+    pub legs: usize,
+}
+
+impl Shelf {
+    /// Models that have not changed keep their lanes, and what is known of them.
+    pub(super) fn of(parts: ShelfParts, before: &Self, gate: &Arc<Gate>) -> Self {
+        let ShelfParts { models, routes, catalogue } = parts;
+        let shelved = |model: Model| {
+            let key = (model.namespace.clone(), model.name.clone());
+            let same = before.models.get(&key).filter(|it| it.model == model);
+            let shelved = match same {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Shelved::new(model, gate, catalogue.as_ref())),
+            };
+            (key, shelved)
+        };
+        let route = |(namespace, name, spec)| ((namespace, name), Arc::new(spec));
+        Self {
+            models: models.into_iter().map(shelved).collect(),
+            routes: routes.into_iter().map(route).collect(),
+        }
+    }
+
+    /// A model of the namespace itself, or one that is shared with it.
+    fn model(&self, namespace: &Namespace, name: &ModelName) -> Option<&Arc<Shelved>> {
+        let own = self.models.get(&(namespace.clone(), name.clone()));
+        own.or_else(|| {
+            let mut others = self.models.iter().filter(|((_, it), _)| it == name);
+            others.find(|(_, it)| it.model.spec.is_shared_with(namespace)).map(|(_, it)| it)
+        })
+    }
+
+    fn route(
+        &self,
+        namespace: &Namespace,
+        name: &ModelName,
+    ) -> Option<(&Namespace, &Arc<RouteSpec>)> {
+        let own = self.routes.get_key_value(&(namespace.clone(), name.clone()));
+        let own = own.map(|((home, _), route)| (home, route));
+        own.or_else(|| {
+            let is_shared = |share: &RouteSpec| {
+                share.share.contains("*") || share.share.contains(namespace.as_str())
+            };
+            let mut others = self.routes.iter().filter(|((_, it), _)| it == name);
+            others.find(|(_, it)| is_shared(it)).map(|((home, _), it)| (home, it))
+        })
+    }
+
+    /// What is meant by a name. Models of a shared route are its own namespace's: whoever shares the
+    /// route shares them by it.
+    pub(super) fn find(
+        &self,
+        namespace: &Namespace,
+        name: &ModelName,
+        chance: impl FnOnce(&RouteSpec) -> u64,
+    ) -> Option<Found> {
+        if let Some((home, route)) = self.route(namespace, name) {
+            let in_region = |it: &Arc<Shelved>| {
+                let region = it.model.spec.region.as_ref();
+                route.regions.is_empty() || region.is_some_and(|it| route.regions.contains(it))
+            };
+            let named = route.order(chance(route)).filter_map(|name| self.model(home, name));
+            let models = named.filter(|it| in_region(it)).cloned().collect();
+            return Some(Found { models, legs: route.legs() });
+        }
+        let model = self.model(namespace, name)?;
+        Some(Found { models: vec![Arc::clone(model)], legs: 1 })
+    }
+
+    pub(super) fn names(&self, namespace: &Namespace) -> Vec<ModelName> {
+        let keys = self.models.keys().chain(self.routes.keys());
+        let mut names: Vec<_> = keys.map(|(_, name)| name.clone()).collect();
+        names.sort();
+        names.dedup();
+        let is_there = |name: &ModelName| {
+            self.model(namespace, name).is_some() || self.route(namespace, name).is_some()
+        };
+        names.retain(is_there);
+        names
+    }
+
+    /// All models, by namespace and name.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<Shelved>> {
+        self.models.values()
+    }
+}
+
+impl Shelved {
+    fn new(model: Model, gate: &Arc<Gate>, catalogue: Option<&Arc<Catalogue>>) -> Self {
+        let spec = &model.spec;
+        let (origin, path) = address(&spec.upstream.url).unwrap_or_default();
+        let lane = Lane::new(gate, &model.namespace, origin, None);
+        let lane = lane.map(Arc::new).map_err(|error| error.to_string());
+        let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
+        let listed = listed(spec, &model.name, catalogue);
+        let facts = facts(spec, &model.name, listed);
+        let pricing = match &spec.price {
+            Some(PriceSpec::Free) => Pricing::Free,
+            Some(PriceSpec::Own(own)) => match own.price("own", model.name.as_str()) {
+                Ok(price) => Pricing::Own(Arc::new(price)),
+                Err(_) => Pricing::Unknown,
+            },
+            Some(PriceSpec::Catalogue(_)) | None => match (listed, catalogue) {
+                (Some(found), Some(catalogue)) => Pricing::Listed {
+                    catalogue: Arc::clone(catalogue),
+                    provider: found.provider.clone(),
+                    name: found.name.clone(),
+                    region: spec.region.clone(),
+                },
+                _ => Pricing::Unknown,
+            },
+        };
+        Self {
+            places: Arc::new(Semaphore::new(spec.limits.concurrency() as usize)),
+            lane,
+            path,
+            breaker: Mutex::default(),
+            opens: Mutex::default(),
+            pricing,
+            facts,
+            model,
+        }
+    }
+
+    /// What its upstream calls it.
+    pub(super) fn name_there(&self) -> &str {
+        self.model.spec.upstream.model.as_deref().unwrap_or(self.model.name.as_str())
+    }
+
+    pub(super) fn breaker<T>(&self, ask: impl FnOnce(&mut Breaker) -> T) -> T {
+        ask(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn opens<T>(&self, change: impl FnOnce(&mut Option<Opens>) -> T) -> T {
+        change(&mut self.opens.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What its lane says now.
+    #[must_use]
+    pub fn way(&self, now: Timestamp) -> Way {
+        self.breaker(|breaker| breaker.look(now))
+    }
+
+    /// Why there is no way to it at all.
+    #[must_use]
+    pub fn denied(&self) -> Option<&str> {
+        self.lane.as_ref().err().map(String::as_str)
+    }
+
+    pub(super) fn price(&self, at: Timestamp) -> Option<Arc<Price>> {
+        match &self.pricing {
+            Pricing::Own(price) => Some(Arc::clone(price)),
+            Pricing::Listed { catalogue, provider, name, region } => {
+                catalogue.price(provider, name, region.as_deref(), at).cloned()
+            }
+            Pricing::Free | Pricing::Unknown => None,
+        }
+    }
+
+    pub(super) const fn is_free(&self) -> bool {
+        matches!(self.pricing, Pricing::Free)
+    }
+
+    /// The most that it can answer, for one of the answers.
+    pub(super) fn output_tokens_max(&self, asked: Option<u64>) -> Option<u64> {
+        match (asked, self.facts.output_tokens_max) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, most) => asked.or(most),
+        }
+    }
+
+    pub(super) fn input_tokens_max(&self, prompt: &Prompt) -> Option<u64> {
+        input_tokens_max(prompt, &self.facts)
+    }
+
+    /// The most that a call can cost here; `None` where it costs nothing. The error says what is missing.
+    pub(super) fn bound(
+        &self,
+        prompt: &Prompt,
+        output_tokens: Option<u64>,
+        choices: u64,
+        now: Timestamp,
+    ) -> Result<Option<Money>, String> {
+        if self.is_free() {
+            return Ok(None);
+        }
+        let name = &self.model.name;
+        let Some(price) = self.price(now) else {
+            return Err(format!("`{name}` has no price; give it one, or say that it is free"));
+        };
+        let output = output_tokens.and_then(|tokens| tokens.checked_mul(choices));
+        let limits = Bound {
+            input_tokens_max: self.input_tokens_max(prompt),
+            output_tokens_max: output,
+            has_images: prompt.images > 0 || prompt.has_other_media,
+            has_audio: prompt.has_other_media,
+            ..Bound::default()
+        };
+        match bound(&price, &limits) {
+            Some(most) => Ok(Some(most)),
+            None if output.is_none() => Err(format!(
+                "neither the request nor the model `{name}` limits its output; send `max_tokens`, or give the model `limits.outputTokens`"
+            )),
+            None => Err(format!(
+                "nobody knows how many tokens its input becomes for `{name}`; give the model `limits.contextTokens`"
+            )),
+        }
+    }
+}
+
+/// What the catalogue has of it.
+fn listed<'a>(
+    spec: &ModelSpec,
+    name: &ModelName,
+    catalogue: Option<&'a Arc<Catalogue>>,
+) -> Option<&'a Arc<pricing::Model>> {
+    let catalogue = catalogue?;
+    if let Some(PriceSpec::Catalogue(reference)) = &spec.price {
+        let (provider, name) = reference.split_once('/')?;
+        return catalogue.model(provider, name);
+    }
+    let there = spec.upstream.model.as_deref().unwrap_or(name.as_str());
+    catalogue.model(provider(&spec.upstream.url)?, there)
+}
+
+/// Whose prices hold at an address.
+fn provider(url: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 8] = [
+        ("https://api.openai.com", "openai"),
+        ("https://api.anthropic.com", "anthropic"),
+        ("https://generativelanguage.googleapis.com", "google"),
+        ("https://api.mistral.ai", "mistral"),
+        ("https://api.deepseek.com", "deepseek"),
+        ("https://api.cohere.com", "cohere"),
+        ("https://api.groq.com", "groq"),
+        ("https://api.together.xyz", "together"),
+    ];
+    let (origin, _) = address(url).ok()?;
+    KNOWN.into_iter().find(|(known, _)| origin == *known).map(|(_, provider)| provider)
+}
+
+fn facts(
+    spec: &ModelSpec,
+    name: &ModelName,
+    listed: Option<&Arc<pricing::Model>>,
+) -> pricing::Model {
+    let listed = listed.map(|it| it.as_ref().clone());
+    let base = listed.unwrap_or_else(|| pricing::Model {
+        provider: "own".to_owned(),
+        name: name.to_string(),
+        aliases: Vec::new(),
+        kind: pricing::Kind::Chat,
+        context_tokens: None,
+        output_tokens_max: None,
+        image_tokens_max: None,
+        capabilities: Vec::new(),
+        retires: None,
+        source: pricing::Source { url: String::new(), dated: String::new() },
+    });
+    let limits = &spec.limits;
+    pricing::Model {
+        context_tokens: limits.context_tokens.or(base.context_tokens),
+        output_tokens_max: limits.output_tokens.or(base.output_tokens_max),
+        image_tokens_max: limits.image_tokens.or(base.image_tokens_max),
+        ..base
+    }
+}

@@ -1,0 +1,216 @@
+//! An answer that comes event by event.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem;
+use models::End;
+use pricing::{Dialect, Metered, Price, Stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Sleep, sleep};
+
+use super::events::{self, Events};
+use super::open::Open;
+use crate::lane::{LaneBody, LaneError};
+
+/// How long, and how much, is read of a stream whose client has gone, to learn what it costs.
+const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
+const LEFT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Passes events on, and reads what was used from them.
+pub struct StreamBody {
+    /// Until it is over.
+    state: Option<State>,
+}
+
+struct State {
+    open: Open,
+    body: LaneBody,
+    _place: OwnedSemaphorePermit,
+    events: Events,
+    meter: Stream,
+    price: Option<Arc<Price>>,
+    /// Whether the client has not asked to see what it used.
+    hides_usage: bool,
+    silence: Duration,
+    timer: Pin<Box<Sleep>>,
+    waiting_since: Option<Instant>,
+}
+
+impl StreamBody {
+    pub(super) fn new(
+        open: Open,
+        body: LaneBody,
+        place: OwnedSemaphorePermit,
+        dialect: Dialect,
+        price: Option<Arc<Price>>,
+        silence: Duration,
+        hides_usage: bool,
+    ) -> Self {
+        Self {
+            state: Some(State {
+                open,
+                body,
+                _place: place,
+                events: Events::default(),
+                meter: Stream::new(dialect),
+                price,
+                hides_usage,
+                silence,
+                timer: Box::pin(sleep(silence)),
+                waiting_since: None,
+            }),
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LaneError>>> {
+        loop {
+            let Some(state) = &mut self.state else { return Poll::Ready(None) };
+            match state.next(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Step::Pass(piece)) if piece.is_empty() => {}
+                Poll::Ready(Step::Pass(piece)) => return Poll::Ready(Some(Ok(piece))),
+                Poll::Ready(Step::Last(piece, end)) => {
+                    let mut state = self.state.take().expect("it was there");
+                    state.end(end);
+                    return Poll::Ready((!piece.is_empty()).then_some(Ok(piece)));
+                }
+            }
+        }
+    }
+}
+
+enum Step {
+    Pass(Bytes),
+    Last(Bytes, End),
+}
+
+impl State {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let piece = match self.body.poll_chunk(cx) {
+            Poll::Ready(piece) => piece,
+            Poll::Pending => {
+                self.waiting_since.get_or_insert_with(Instant::now);
+                if self.timer.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Step::Last(broken("the model says nothing more"), End::Failed));
+            }
+        };
+        if let Some(since) = self.waiting_since.take() {
+            self.open.waited(since.elapsed());
+            self.timer.as_mut().reset(tokio::time::Instant::now() + self.silence);
+        }
+        self.open.first();
+        let whole = match piece {
+            Some(Ok(piece)) => self.events.push(piece),
+            Some(Err(_)) => {
+                return Poll::Ready(Step::Last(broken("the model broke off"), End::Failed));
+            }
+            None => {
+                let rest = self.events.rest();
+                return Poll::Ready(Step::Last(self.pass(rest), End::Answered));
+            }
+        };
+        match whole {
+            Ok(whole) => Poll::Ready(Step::Pass(self.pass(whole))),
+            Err(_) => Poll::Ready(Step::Last(broken("an event is too long"), End::Failed)),
+        }
+    }
+
+    /// What the client gets of these events.
+    fn pass(&mut self, whole: Bytes) -> Bytes {
+        if memmem::find(&whole, b"\"usage\"").is_none()
+            && memmem::find(&whole, b"[DONE]").is_none()
+            && memmem::find(&whole, b"message_stop").is_none()
+        {
+            return whole;
+        }
+        let mut hidden = None;
+        for event in events::each(&whole) {
+            let Some(data) = events::data(&event) else { continue };
+            if self.meter.feed(data).is_err() {
+                tracing::debug!("a model reports its usage in a way that cannot be read");
+            }
+            if self.hides_usage && is_usage_alone(data) {
+                hidden = Some(event);
+            }
+        }
+        match hidden {
+            None => whole,
+            Some(hidden) => {
+                let mut left = BytesMut::with_capacity(whole.len());
+                for event in events::each(&whole).filter(|event| *event != hidden) {
+                    left.extend_from_slice(&event);
+                }
+                left.freeze()
+            }
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        let usage = match self.meter.metered() {
+            Ok(Metered::Whole(usage)) => Some(usage),
+            Ok(Metered::SoFar(_) | Metered::Nothing) | Err(_) => None,
+        };
+        self.open.has_used(usage.as_ref(), self.price.as_deref());
+        self.open.settle(end);
+    }
+
+    /// The client has gone: reads on, to learn what it costs.
+    async fn drain(mut self) {
+        let reading = async {
+            let mut read = 0;
+            while let Ok(Some(piece)) = self.body.chunk(self.silence).await {
+                read += piece.len();
+                let Ok(whole) = self.events.push(piece) else { break };
+                self.pass(whole);
+                if read > LEFT_BYTES_MAX {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(LEFT_TIME_MAX, reading).await.ok();
+        self.end(End::Left);
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        let Some(state) = self.state.take() else { return };
+        let left = Arc::clone(&state.open.desk().0.left);
+        // Without a place it settles itself at its bound.
+        if let Ok(place) = left.try_acquire_owned() {
+            tokio::spawn(async move {
+                let _place = place;
+                state.drain().await;
+            });
+        }
+    }
+}
+
+/// An event that has what was used, and nothing of an answer.
+fn is_usage_alone(data: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Chunk {
+        choices: Option<Vec<serde::de::IgnoredAny>>,
+        usage: Option<serde::de::IgnoredAny>,
+    }
+    let chunk = serde_json::from_slice::<Chunk>(data);
+    chunk.is_ok_and(|it| it.usage.is_some() && it.choices.is_some_and(|list| list.is_empty()))
+}
+
+/// The last event of a stream that has not ended well.
+fn broken(what: &str) -> Bytes {
+    let error = serde_json::json!({"message": what, "type": "api_error", "param": null, "code": "stream_broken"});
+    Bytes::from(format!("data: {}\n\n", serde_json::json!({ "error": error })))
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamBody").field("is_over", &self.state.is_none()).finish()
+    }
+}

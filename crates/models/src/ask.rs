@@ -1,0 +1,579 @@
+//! What a request to a model asks for: as much of it as decides its way. The rest is passed on as it came.
+//!
+//! A request is read where it lies, without a tree: at its top, members are found by name and kept as
+//! stretches of the text, so that those few that must change can be changed in place.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde::de::{Deserialize, MapAccess, Visitor};
+use serde::{Deserializer as _, Serialize};
+use serde_json::value::RawValue;
+
+use crate::name::ModelName;
+
+/// Members at the top of a request. The richest has some forty.
+const MEMBERS_MAX: usize = 256;
+
+/// Answers that one request can ask for at once.
+const CHOICES_MAX: u64 = 128;
+
+/// In which words a call is asked.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/completions`
+    Completions,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /v1/responses`
+    Responses,
+    /// `POST /v1/messages`, Anthropic's.
+    Messages,
+}
+
+/// A request as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    pub operation: Operation,
+    pub model: ModelName,
+    pub is_streamed: bool,
+    /// Whether the client wants to see what a stream has used.
+    pub wants_usage: bool,
+    /// Tokens of one answer, where the request says so.
+    pub output_tokens_max: Option<u64>,
+    /// Answers to one question.
+    pub choices: u64,
+    /// Whether something is meant that is not in the text: a file or an image elsewhere, what was said
+    /// before, a tool that the provider runs. What that costs is not to be seen here.
+    pub has_more_elsewhere: bool,
+    /// Images in the text itself.
+    pub images: u64,
+    /// Tools that are offered to the model.
+    pub tools: u64,
+    /// Whom it is for, in the client's own words; the same one gets the same model.
+    pub user: Option<String>,
+    /// Whether the same question may get another answer: a temperature that is not zero.
+    pub is_sampled: bool,
+    members: Members,
+}
+
+/// Where the members lie that may be changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Members {
+    /// After the opening brace.
+    start: usize,
+    model: Range<usize>,
+    stream_options: Option<Range<usize>>,
+    /// The limit of output, by whichever name.
+    output: Option<Range<usize>>,
+}
+
+/// What goes to an upstream in place of what came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change<'a> {
+    /// How the upstream calls the model.
+    pub model: Option<&'a str>,
+    /// The most that it may answer, where the request says nothing or more.
+    pub output_tokens_max: Option<u64>,
+    /// By which name it takes that, where the request says nothing.
+    pub output_name: &'a str,
+    /// Whether a stream must tell what it has used.
+    pub usage: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    #[error("the request is not JSON: {0}")]
+    Json(String),
+    #[error("the request is not a JSON object")]
+    NotAnObject,
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    #[error("`{0}` stands there twice")]
+    Twice(&'static str),
+    #[error("`{name}` is not {wanted}")]
+    Wrong { name: &'static str, wanted: &'static str },
+    #[error("the model's name is none: {0}")]
+    Model(#[from] crate::name::ModelNameError),
+    #[error("there are more than {MEMBERS_MAX} members in the request")]
+    Members,
+}
+
+/// Members that mean something here. Twice the same would be read by us in one way and by an upstream in
+/// another.
+const READ: [&str; 17] = [
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+    "best_of",
+    "user",
+    "temperature",
+    "messages",
+    "input",
+    "prompt",
+    "previous_response_id",
+    "conversation",
+    "tools",
+    "web_search_options",
+];
+
+impl Operation {
+    pub const ALL: [Self; 5] =
+        [Self::Chat, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages];
+
+    /// Below the address of an API.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
+        }
+    }
+
+    #[must_use]
+    pub fn of_path(path: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.path() == path)
+    }
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+        }
+    }
+
+    /// What the question is in.
+    const fn question(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Messages => "messages",
+            Self::Completions => "prompt",
+            Self::Embeddings | Self::Responses => "input",
+        }
+    }
+}
+
+impl Ask {
+    pub fn read(operation: Operation, body: &[u8]) -> Result<Self, AskError> {
+        let text = std::str::from_utf8(body).map_err(|wrong| {
+            AskError::Json(format!("byte {} is not UTF-8", wrong.valid_up_to()))
+        })?;
+        let trimmed = text.trim_start();
+        if !trimmed.starts_with('{') {
+            return Err(AskError::NotAnObject);
+        }
+        let start = text.len() - trimmed.len() + 1;
+        let found = members(text)?;
+        let get = |name: &str| found.iter().find(|(key, _)| *key == name).map(|(_, raw)| *raw);
+        let model = get("model").ok_or(AskError::Missing("model"))?;
+        let question = operation.question();
+        let asked = get(question).ok_or(AskError::Missing(question))?;
+        let output = ["max_completion_tokens", "max_output_tokens", "max_tokens"]
+            .into_iter()
+            .filter_map(|name| Some((name, get(name).filter(|raw| raw.get() != "null")?)));
+        let output: Vec<_> = output.collect();
+        let mut limits = Vec::new();
+        for (name, raw) in &output {
+            limits.push(number(name, raw)?);
+        }
+        let choices = choices(operation, &get)?;
+        Ok(Self {
+            operation,
+            model: ModelName::parse(&string("model", model)?)?,
+            is_streamed: get("stream").map_or(Ok(false), |raw| boolean("stream", raw))?,
+            wants_usage: get("stream_options").is_some_and(|raw| wants_usage(raw)),
+            output_tokens_max: limits.into_iter().max(),
+            choices,
+            has_more_elsewhere: is_more_elsewhere(&get, asked),
+            images: count(asked.get(), "\"data:image/"),
+            tools: tools(&get).map_or(0, |tools| tools.len() as u64),
+            user: get("user").and_then(|raw| string("user", raw).ok()),
+            is_sampled: get("temperature").is_none_or(|raw| !is_zero(raw)),
+            members: Members {
+                start,
+                model: range(text, model),
+                stream_options: get("stream_options").map(|raw| range(text, raw)),
+                output: output.first().map(|(_, raw)| range(text, raw)),
+            },
+        })
+    }
+
+    /// The request as an upstream gets it. Without a change it is the same bytes.
+    #[must_use]
+    pub fn changed(&self, body: &Bytes, change: &Change<'_>) -> Bytes {
+        let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+        let members = &self.members;
+        let mut first = String::new();
+        if let Some(name) = change.model.filter(|name| *name != self.model.as_str()) {
+            edits.push((members.model.clone(), quoted(name)));
+        }
+        if let Some(limit) = change.output_tokens_max {
+            match (&members.output, self.output_tokens_max) {
+                (Some(_), Some(asked)) if asked <= limit => {}
+                (Some(place), _) => edits.push((place.clone(), limit.to_string())),
+                (None, _) => first.push_str(&format!("\"{}\":{limit},", change.output_name)),
+            }
+        }
+        if change.usage && self.is_streamed && !self.wants_usage {
+            const USAGE: &str = "{\"include_usage\":true}";
+            match &members.stream_options {
+                Some(place) => edits.push((place.clone(), USAGE.to_owned())),
+                None => first.push_str(&format!("\"stream_options\":{USAGE},")),
+            }
+        }
+        if !first.is_empty() {
+            edits.push((members.start..members.start, first));
+        }
+        if edits.is_empty() { body.clone() } else { spliced(body, edits) }
+    }
+}
+
+fn spliced(body: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Bytes {
+    edits.sort_by_key(|(place, _)| place.start);
+    let more: usize = edits.iter().map(|(_, text)| text.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + more);
+    let mut at = 0;
+    for (place, text) in edits {
+        out.extend_from_slice(&body[at..place.start]);
+        out.extend_from_slice(text.as_bytes());
+        at = place.end;
+    }
+    out.extend_from_slice(&body[at..]);
+    out.into()
+}
+
+/// Names of members and their texts, in order, of those that mean something.
+type Found<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+fn members(text: &str) -> Result<Found<'_>, AskError> {
+    struct Top;
+    impl<'de> Visitor<'de> for Top {
+        type Value = (Found<'de>, usize);
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let (mut found, mut all) = (Vec::with_capacity(8), 0);
+            while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+                all += 1;
+                let raw: &RawValue = map.next_value()?;
+                if READ.contains(&&*key) {
+                    found.push((key, raw));
+                }
+            }
+            Ok((found, all))
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = reader.deserialize_map(Top).and_then(|found| reader.end().map(|()| found));
+    let (found, all) = read.map_err(|error| AskError::Json(place(&error)))?;
+    if all > MEMBERS_MAX {
+        return Err(AskError::Members);
+    }
+    for name in READ {
+        if found.iter().filter(|(key, _)| *key == name).count() > 1 {
+            return Err(AskError::Twice(name));
+        }
+    }
+    Ok(found)
+}
+
+/// A name without a copy, where it has no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Text).map(Key)
+    }
+}
+
+/// Where a mistake is, without what stands there.
+fn place(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}
+
+fn range(text: &str, raw: &RawValue) -> Range<usize> {
+    let start = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+    start..start + raw.get().len()
+}
+
+fn string(name: &'static str, raw: &RawValue) -> Result<String, AskError> {
+    serde_json::from_str(raw.get()).map_err(|_| AskError::Wrong { name, wanted: "a string" })
+}
+
+fn boolean(name: &'static str, raw: &RawValue) -> Result<bool, AskError> {
+    match raw.get() {
+        "true" => Ok(true),
+        "false" | "null" => Ok(false),
+        _ => Err(AskError::Wrong { name, wanted: "true or false" }),
+    }
+}
+
+fn number(name: &'static str, raw: &RawValue) -> Result<u64, AskError> {
+    raw.get().parse().map_err(|_| AskError::Wrong { name, wanted: "a whole number" })
+}
+
+fn choices<'a>(
+    operation: Operation,
+    get: &impl Fn(&str) -> Option<&'a RawValue>,
+) -> Result<u64, AskError> {
+    let mut most = 1;
+    if matches!(operation, Operation::Chat | Operation::Completions) {
+        for name in ["n", "best_of"] {
+            let raw = get(name).filter(|raw| raw.get() != "null");
+            most = most.max(raw.map_or(Ok(1), |raw| number(name, raw))?);
+        }
+    }
+    if operation == Operation::Completions {
+        // Several questions in one request.
+        let prompt = get("prompt").map_or("", RawValue::get);
+        most = most.saturating_mul(u64::from(items(prompt)));
+    }
+    let wanted = "a number of answers that one request can ask for: 1 to 128";
+    if (1..=CHOICES_MAX).contains(&most) {
+        Ok(most)
+    } else {
+        Err(AskError::Wrong { name: "n", wanted })
+    }
+}
+
+/// How many a list has; one, where it is none. Tokens in place of text count as well.
+fn items(raw: &str) -> u32 {
+    let list: Result<Vec<serde::de::IgnoredAny>, _> = serde_json::from_str(raw);
+    list.map_or(1, |list| u32::try_from(list.len()).unwrap_or(u32::MAX).max(1))
+}
+
+fn wants_usage(raw: &RawValue) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Options {
+        #[serde(default)]
+        include_usage: bool,
+    }
+    serde_json::from_str::<Options>(raw.get()).is_ok_and(|options| options.include_usage)
+}
+
+fn is_zero(raw: &RawValue) -> bool {
+    raw.get().parse::<f64>().is_ok_and(|value| value == 0.0)
+}
+
+/// Anything whose size is not in the text. Too many words are found rather than too few.
+fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &RawValue) -> bool {
+    const ELSEWHERE: [&str; 8] = [
+        "\"file_id\"",
+        "\"file_url\"",
+        "\"image_url\"",
+        "\"input_audio\"",
+        "\"item_reference\"",
+        "\"container_upload\"",
+        "\"source\"",
+        "\"id\"",
+    ];
+    let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
+    let text = asked.get();
+    let named = ELSEWHERE
+        .iter()
+        .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some());
+    // What is in the text itself is seen; an address is not.
+    let is_inside = named && only_inside(text);
+    (named && !is_inside)
+        || has_own_tools(get)
+        || is_there("previous_response_id")
+        || is_there("conversation")
+        || is_there("web_search_options")
+}
+
+/// Whether everything that could be elsewhere is an image in the text itself.
+fn only_inside(text: &str) -> bool {
+    let links = count(text, "\"image_url\"");
+    let urls = count(text, "\"data:image/");
+    // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
+    let others = [
+        "\"file_id\"",
+        "\"file_url\"",
+        "\"input_audio\"",
+        "\"item_reference\"",
+        "\"container_upload\"",
+        "\"source\"",
+    ];
+    urls > 0 && links <= urls * 2 && others.iter().all(|word| !text.contains(word))
+}
+
+#[derive(serde::Deserialize)]
+struct Tool<'a> {
+    #[serde(default, borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+}
+
+/// What is offered to the model; none where it cannot be read.
+fn tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> Option<Vec<Tool<'a>>> {
+    match get("tools") {
+        Some(raw) if raw.get() != "null" => serde_json::from_str(raw.get()).ok(),
+        _ => Some(Vec::new()),
+    }
+}
+
+/// Tools that the provider runs itself, and bills: any whose type is not a function of the client's.
+fn has_own_tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
+    let is_own =
+        |tool: &Tool<'_>| !matches!(tool.kind.as_deref(), None | Some("function" | "custom"));
+    tools(get).is_none_or(|tools| tools.iter().any(is_own))
+}
+
+fn count(text: &str, word: &str) -> u64 {
+    memchr::memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chat(text: &str) -> Result<Ask, AskError> {
+        Ask::read(Operation::Chat, text.as_bytes())
+    }
+
+    fn check(text: &str, change: &Change<'_>, expected: &str) {
+        let ask = chat(text).expect(text);
+        let changed = ask.changed(&Bytes::from(text.to_owned()), change);
+        assert_eq!(std::str::from_utf8(&changed), Ok(expected));
+        let again: serde_json::Value = serde_json::from_slice(&changed).expect("JSON");
+        assert!(again.is_object());
+    }
+
+    /// Mutation: change another member, lose one, or change what need not be.
+    #[test]
+    fn a_request_is_changed_where_it_must_be_and_nowhere_else() {
+        let plain = r#" {"model" : "a", "messages":[{"role":"user","content":"\"model\":\"x\""}]}"#;
+        check(plain, &Change::default(), plain);
+        check(plain, &Change { model: Some("a"), ..Change::default() }, plain);
+        let named = Change {
+            model: Some("b\"c"),
+            output_tokens_max: Some(5),
+            output_name: "max_tokens",
+            usage: true,
+        };
+        check(
+            plain,
+            &named,
+            r#" {"max_tokens":5,"model" : "b\"c", "messages":[{"role":"user","content":"\"model\":\"x\""}]}"#,
+        );
+        let streamed =
+            r#"{"messages":[],"stream":true,"stream_options":{"x":1},"max_tokens":9,"model":"a"}"#;
+        check(
+            streamed,
+            &named,
+            r#"{"messages":[],"stream":true,"stream_options":{"include_usage":true},"max_tokens":5,"model":"b\"c"}"#,
+        );
+        let less = r#"{"model":"a","messages":[],"stream":true,"max_completion_tokens":4}"#;
+        check(
+            less,
+            &Change { usage: true, output_tokens_max: Some(5), ..Change::default() },
+            r#"{"stream_options":{"include_usage":true},"model":"a","messages":[],"stream":true,"max_completion_tokens":4}"#,
+        );
+    }
+
+    /// Mutation: take the first of two, or pass on what is no request.
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for (text, expected) in [
+            (r#"{"model":"a","model":"b","messages":[]}"#, AskError::Twice("model")),
+            (r#"{"model":"a","mod\u0065l":"b","messages":[]}"#, AskError::Twice("model")),
+            (
+                r#"{"model":"a","messages":[],"stream":false,"stream":true}"#,
+                AskError::Twice("stream"),
+            ),
+            (r#"{"messages":[]}"#, AskError::Missing("model")),
+            (r#"{"model":"a"}"#, AskError::Missing("messages")),
+            (r#"{"model":7,"messages":[]}"#, AskError::Wrong { name: "model", wanted: "a string" }),
+            ("[]", AskError::NotAnObject),
+            (r#"{"model":"a","messages":[]"#, AskError::Json("line 1, column 26".to_owned())),
+            (r#"{"model":"a","messages":[]} x"#, AskError::Json("line 1, column 29".to_owned())),
+            (
+                r#"{"model":"a","messages":[],"max_tokens":-1}"#,
+                AskError::Wrong { name: "max_tokens", wanted: "a whole number" },
+            ),
+        ] {
+            assert_eq!(chat(text), Err(expected), "{text}");
+        }
+        let many: String = (0..MEMBERS_MAX).map(|n| format!(",\"x{n}\":1")).collect();
+        assert_eq!(
+            chat(&format!(r#"{{"model":"a","messages":[]{many}}}"#)),
+            Err(AskError::Members)
+        );
+    }
+
+    /// Mutation: believe the smaller of two limits, or one answer where more are asked for.
+    #[test]
+    fn what_a_request_can_cost_is_read_from_it() {
+        let ask = chat(r#"{"model":"a","messages":[],"max_tokens":5,"max_completion_tokens":9,"n":3,"user":"ada","temperature":0.0}"#).expect("a request");
+        assert_eq!((ask.output_tokens_max, ask.choices), (Some(9), 3));
+        assert_eq!((ask.user.as_deref(), ask.is_sampled), (Some("ada"), false));
+        let several = r#"{"model":"a","prompt":["x","y"],"n":2}"#;
+        let several = Ask::read(Operation::Completions, several.as_bytes()).expect("a request");
+        assert_eq!(several.choices, 4);
+        let wrong = r#"{"model":"a","messages":[],"n":1000000}"#;
+        assert!(chat(wrong).is_err());
+    }
+
+    /// Mutation: overlook anything whose size is not in the text.
+    #[test]
+    fn what_lies_elsewhere_is_seen_to_be_there() {
+        let elsewhere = |more: &str| {
+            chat(&format!(r#"{{"model":"a",{more}}}"#)).expect(more).has_more_elsewhere
+        };
+        let image = |url: &str| {
+            format!(
+                r#""messages":[{{"content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]"#
+            )
+        };
+        assert!(!elsewhere(r#""messages":[{"role":"user","content":"hi"}]"#));
+        assert!(elsewhere(&image("https://x/y.png")));
+        assert!(!elsewhere(&image("data:image/png;base64,AAAA")));
+        assert!(elsewhere(r#""messages":[{"content":[{"type":"file","file_id":"f"}]}]"#));
+        assert!(elsewhere(r#""messages":[],"tools":[{"type":"web_search"}]"#));
+        assert!(!elsewhere(
+            r#""messages":[],"tools":[{"type":"function","function":{"name":"f"}}]"#
+        ));
+        let before = r#"{"model":"a","input":"x","previous_response_id":"r"}"#;
+        let before = Ask::read(Operation::Responses, before.as_bytes()).expect("a request");
+        assert!(before.has_more_elsewhere);
+    }
+}

@@ -1,0 +1,254 @@
+//! Whether a lane may be gone: a machine that is told what came of each try.
+//!
+//! Who is to blame decides. What is the upstream's own fault opens the lane after a few in a row; what is
+//! the secret's benches it for a while at once; what is the caller's changes nothing. After a cool-down
+//! one call tries the lane, and only one.
+
+use base::{Duration, Timestamp};
+
+/// Faults in a row after which a lane is open. One may be chance, two a restart.
+pub const FAULTS_MAX: u32 = 3;
+
+/// How long a lane stays open before one call tries it. As long as a server takes to restart.
+pub const COOL_DOWN: Duration = Duration::from_secs(10);
+
+/// The same after many probes in vain. Longer would make people wait for what is there again.
+pub const COOL_DOWN_MAX: Duration = Duration::from_secs(120);
+
+/// How long a secret that was refused rests: somebody must replace it.
+pub const BENCH_REFUSED: Duration = Duration::from_secs(60);
+
+/// How long a secret rests that was told to come later, and not when.
+pub const BENCH_BUSY: Duration = Duration::from_secs(5);
+
+/// The longest rest that an upstream can ask for.
+pub const BENCH_MAX: Duration = Duration::from_secs(3600);
+
+/// How long a probe may be under way before another one goes: its caller may have died with it.
+pub const PROBE_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    state: State,
+    /// Faults since the last answer.
+    faults: u32,
+    cool_down: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Closed,
+    Open { until: Timestamp, why: Why },
+    Probing { since: Timestamp, why: Why },
+}
+
+/// Why a lane is not gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// It fails, or says nothing.
+    Outage,
+    /// Its secret is asked to come later.
+    RateLimit,
+    /// Its secret is not taken.
+    Credentials,
+    /// Nobody has paid.
+    Payment,
+}
+
+/// What the lane says to a call that wants to go it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Free,
+    /// Go, and say by all means what came of it.
+    Probe,
+    Shut {
+        until: Timestamp,
+        why: Why,
+    },
+}
+
+/// Whose fault the end of a try was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// It has answered, whatever it said to the caller.
+    Nobody,
+    /// Nothing is known: the caller has left, or we have.
+    Unknown,
+    Upstream,
+    RateLimit {
+        after: Option<Duration>,
+    },
+    Credentials,
+    Payment,
+}
+
+impl Blame {
+    /// What a status of HTTP says.
+    #[must_use]
+    pub const fn of_status(status: u16, retry_after: Option<Duration>) -> Self {
+        match status {
+            401 | 403 => Self::Credentials,
+            402 => Self::Payment,
+            408 | 500..=599 => Self::Upstream,
+            429 => Self::RateLimit { after: retry_after },
+            _ => Self::Nobody,
+        }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { state: State::Closed, faults: 0, cool_down: COOL_DOWN }
+    }
+}
+
+impl Breaker {
+    /// Whether a call may go now. One that gets [`Way::Probe`] must report.
+    pub fn ask(&mut self, now: Timestamp) -> Way {
+        match self.state {
+            State::Closed => Way::Free,
+            State::Open { until, why } if now < until => Way::Shut { until, why },
+            State::Probing { since, why } if now < since.plus(PROBE_MAX) => {
+                Way::Shut { until: since.plus(PROBE_MAX), why }
+            }
+            State::Open { why, .. } | State::Probing { why, .. } => {
+                self.state = State::Probing { since: now, why };
+                Way::Probe
+            }
+        }
+    }
+
+    /// What it would say, without going.
+    #[must_use]
+    pub fn look(&self, now: Timestamp) -> Way {
+        let mut copy = *self;
+        copy.ask(now)
+    }
+
+    /// What came of a try. `was_probe` where it was told to be one.
+    pub fn report(&mut self, blame: Blame, was_probe: bool, now: Timestamp) {
+        match blame {
+            Blame::Nobody => *self = Self::default(),
+            Blame::Unknown if was_probe => {
+                let why = self.why();
+                self.state = State::Open { until: now, why };
+            }
+            Blame::Unknown => {}
+            Blame::Upstream => self.fault(was_probe, now),
+            Blame::RateLimit { after } => {
+                let rest = after.unwrap_or(BENCH_BUSY).min(BENCH_MAX);
+                self.open(now.plus(rest), Why::RateLimit);
+            }
+            Blame::Credentials => self.open(now.plus(BENCH_REFUSED), Why::Credentials),
+            Blame::Payment => self.open(now.plus(BENCH_REFUSED), Why::Payment),
+        }
+    }
+
+    fn fault(&mut self, was_probe: bool, now: Timestamp) {
+        self.faults = self.faults.saturating_add(1);
+        if was_probe {
+            self.cool_down = self.cool_down.saturating_mul(2).min(COOL_DOWN_MAX);
+        }
+        // Calls that were under way when it opened come back late: they do not make it longer.
+        let is_open = matches!(self.state, State::Open { until, .. } if now < until);
+        if was_probe || (self.faults >= FAULTS_MAX && !is_open) {
+            self.open(now.plus(self.cool_down), Why::Outage);
+        }
+    }
+
+    fn open(&mut self, until: Timestamp, why: Why) {
+        let before = match self.state {
+            State::Open { until, .. } => Some(until),
+            State::Closed | State::Probing { .. } => None,
+        };
+        // The later of two wishes to be left alone.
+        self.state = match before {
+            Some(before) if before > until => return,
+            _ => State::Open { until, why },
+        };
+    }
+
+    fn why(&self) -> Why {
+        match self.state {
+            State::Closed => Why::Outage,
+            State::Open { why, .. } | State::Probing { why, .. } => why,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(0).plus(Duration::from_secs(seconds))
+    }
+
+    fn faulty(faults: u32) -> Breaker {
+        let mut breaker = Breaker::default();
+        for _ in 0..faults {
+            breaker.report(Blame::Upstream, false, at(0));
+        }
+        breaker
+    }
+
+    /// Mutation: open one fault later, or forget that an answer came between.
+    #[test]
+    fn three_faults_in_a_row_open_a_lane() {
+        assert_eq!(faulty(FAULTS_MAX - 1).ask(at(0)), Way::Free);
+        let shut = Way::Shut { until: at(10), why: Why::Outage };
+        assert_eq!(faulty(FAULTS_MAX).ask(at(9)), shut);
+        let mut breaker = faulty(FAULTS_MAX - 1);
+        breaker.report(Blame::Nobody, false, at(0));
+        breaker.report(Blame::Upstream, false, at(0));
+        assert_eq!(breaker.ask(at(0)), Way::Free);
+    }
+
+    /// Mutation: let a second call go beside the probe, or none after a probe that nobody heard of.
+    #[test]
+    fn one_probe_goes_after_each_cool_down() {
+        let mut breaker = faulty(FAULTS_MAX);
+        assert_eq!(breaker.ask(at(10)), Way::Probe);
+        assert!(matches!(breaker.ask(at(10)), Way::Shut { .. }));
+        breaker.report(Blame::Upstream, true, at(11));
+        assert!(matches!(breaker.ask(at(30)), Way::Shut { .. }), "the next rest is longer");
+        assert_eq!(breaker.ask(at(31)), Way::Probe);
+        assert_eq!(breaker.ask(at(31 + 60)), Way::Probe, "its caller has died");
+        breaker.report(Blame::Unknown, true, at(92));
+        assert_eq!(breaker.ask(at(92)), Way::Probe);
+        breaker.report(Blame::Nobody, true, at(93));
+        assert_eq!(breaker.ask(at(93)), Way::Free);
+    }
+
+    /// Mutation: count what is the caller's fault, or wait longer than anybody may ask for.
+    #[test]
+    fn who_is_to_blame_decides() {
+        for (status, after, expected) in [
+            (200, None, Way::Free),
+            (400, None, Way::Free),
+            (404, None, Way::Free),
+            (422, None, Way::Free),
+            (401, None, Way::Shut { until: at(60), why: Why::Credentials }),
+            (402, None, Way::Shut { until: at(60), why: Why::Payment }),
+            (429, None, Way::Shut { until: at(5), why: Why::RateLimit }),
+            (429, Some(7), Way::Shut { until: at(7), why: Why::RateLimit }),
+            (429, Some(999_999), Way::Shut { until: at(3600), why: Why::RateLimit }),
+            (500, None, Way::Free),
+        ] {
+            let mut breaker = Breaker::default();
+            let after = after.map(Duration::from_secs);
+            breaker.report(Blame::of_status(status, after), false, at(0));
+            assert_eq!(breaker.ask(at(0)), expected, "{status}");
+        }
+    }
+
+    /// Mutation: let a late fault make the rest longer, or a short wish end a long one.
+    #[test]
+    fn what_comes_late_does_not_move_the_end() {
+        let mut breaker = faulty(FAULTS_MAX);
+        breaker.report(Blame::Upstream, false, at(8));
+        assert_eq!(breaker.look(at(9)), Way::Shut { until: at(10), why: Why::Outage });
+        breaker.report(Blame::RateLimit { after: Some(Duration::from_secs(1)) }, false, at(0));
+        assert_eq!(breaker.look(at(9)), Way::Shut { until: at(10), why: Why::Outage });
+    }
+}

@@ -1,0 +1,374 @@
+//! `kind: Model`: a name that answers calls, and what is known of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::{Duration, Namespace, SecretName};
+use pricing::{
+    Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Source, Span,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::ask::Operation;
+use crate::name::ModelName;
+
+/// Calls of one model at once, where its definition does not say: what a server with one card takes.
+pub const CONCURRENCY_USUAL: u32 = 256;
+
+/// More are more sockets than a process has.
+pub const CONCURRENCY_MAX: u32 = 8_192;
+
+/// How long an upstream may think before its first byte: longer than any model that streams takes.
+pub const FIRST_BYTE_USUAL: Duration = Duration::from_secs(120);
+
+/// How long it may then say nothing.
+pub const SILENCE_USUAL: Duration = Duration::from_secs(60);
+
+/// An hour is a batch, and no answer.
+pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
+
+/// Namespaces that one model can be shared with by name.
+const SHARED_MAX: usize = 1_000;
+
+/// A model as its owner has written it down. What is not said is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelSpec {
+    pub upstream: Upstream,
+    /// Where it computes, for routes and policies: `eu`, `us-east`, `here`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Namespaces that may call it beside its own; `*` is all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub share: BTreeSet<String>,
+    /// What it answers; all that its dialect has, by default.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub operations: BTreeSet<Operation>,
+    #[serde(default, skip_serializing_if = "Limits::is_usual")]
+    pub limits: Limits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceSpec>,
+}
+
+/// A server that answers in a dialect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upstream {
+    /// The address below which the dialect's paths are: `https://api.openai.com/v1`.
+    pub url: String,
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// What the upstream calls it; the model's own name by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The secret of the model's namespace that opens it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// The name by which it takes a limit of output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_parameter: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dialect {
+    #[default]
+    OpenAi,
+    Anthropic,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
+    /// Of one answer. A request that asks for more, or says nothing, gets this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<u64>,
+    /// Calls at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub silence_seconds: Option<u64>,
+}
+
+/// What it costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum PriceSpec {
+    /// Nothing: its costs are not counted.
+    Free,
+    /// As the catalogue says of this model: `openai/gpt-4o-mini`.
+    Catalogue(String),
+    Own(OwnPrice),
+}
+
+/// Amounts as price lists write them, in one currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwnPrice {
+    pub currency: String,
+    /// By class, each for as many as lists are written in: tokens by the million.
+    pub rates: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    #[error("`upstream.url` is not an address such as `https://api.openai.com/v1`: {0}")]
+    Url(&'static str),
+    #[error("`{name}` is {limit} at most, and more than nothing")]
+    Limit { name: &'static str, limit: u64 },
+    #[error("`share` names at most {SHARED_MAX} namespaces, or `*`: `{0}` is none")]
+    Share(String),
+    #[error("`region` has 1 to 63 letters, digits, `-` and `.`")]
+    Region,
+    #[error("`price.own.currency` has three capital letters, such as `EUR`")]
+    Currency,
+    #[error("`price.own.rates` has no `{0}`: it takes {known}", known = classes())]
+    Class(String),
+    #[error("`price.own.rates.{class}` is no amount: {why}")]
+    Amount { class: String, why: String },
+    #[error("the price is none: {0}")]
+    Price(#[from] PriceError),
+    #[error("the dialect of the upstream has no `{0}`")]
+    Operation(&'static str),
+    #[error("`upstream.model` and `upstream.outputParameter` are 1 to 200 printable characters")]
+    Text,
+}
+
+impl Dialect {
+    /// What is spoken in it.
+    #[must_use]
+    pub const fn operations(self) -> &'static [Operation] {
+        match self {
+            Self::OpenAi => &[
+                Operation::Chat,
+                Operation::Completions,
+                Operation::Embeddings,
+                Operation::Responses,
+            ],
+            Self::Anthropic => &[Operation::Messages],
+        }
+    }
+}
+
+impl ModelSpec {
+    /// Refuses what is no model, before it is written down.
+    pub fn check(&self) -> Result<(), SpecError> {
+        address(&self.upstream.url)?;
+        let is_text = |text: &String| {
+            (1..=200).contains(&text.len()) && text.chars().all(|c| !c.is_control())
+        };
+        let texts = [&self.upstream.model, &self.upstream.output_parameter];
+        if !texts.into_iter().flatten().all(is_text) {
+            return Err(SpecError::Text);
+        }
+        let is_region = |text: &String| {
+            let is_in = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+            (1..=63).contains(&text.len()) && text.bytes().all(is_in)
+        };
+        if !self.region.iter().all(is_region) {
+            return Err(SpecError::Region);
+        }
+        let mut shared = self.share.iter();
+        let wrong = shared.find(|name| *name != "*" && Namespace::parse(name).is_err());
+        if let Some(wrong) = wrong {
+            return Err(SpecError::Share(wrong.chars().take(80).collect()));
+        }
+        if self.share.len() > SHARED_MAX {
+            return Err(SpecError::Share(format!("one of {}", self.share.len())));
+        }
+        let known = self.upstream.dialect.operations();
+        if let Some(other) = self.operations.iter().find(|it| !known.contains(it)) {
+            return Err(SpecError::Operation(other.as_str()));
+        }
+        self.limits.check()?;
+        if let Some(PriceSpec::Own(own)) = &self.price {
+            own.price("own", "own")?;
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn answers(&self, operation: Operation) -> bool {
+        let said = &self.operations;
+        let spoken = self.upstream.dialect.operations().contains(&operation);
+        spoken && (said.is_empty() || said.contains(&operation))
+    }
+
+    /// Whether somebody of this namespace may call it.
+    #[must_use]
+    pub fn is_shared_with(&self, namespace: &Namespace) -> bool {
+        self.share.contains("*") || self.share.contains(namespace.as_str())
+    }
+}
+
+/// Where it is, and the path before those of the dialect.
+pub fn address(url: &str) -> Result<(&str, &str), SpecError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let rest = rest.ok_or(SpecError::Url("it begins with `https://` or `http://`"))?;
+    if url.len() > 2_000 || url.bytes().any(|b| b.is_ascii_control() || b == b' ') {
+        return Err(SpecError::Url("it has a blank or a control character, or is too long"));
+    }
+    if rest.contains(['?', '#', '@']) {
+        return Err(SpecError::Url("it has a query, or somebody's name in it"));
+    }
+    let host_end = rest.find('/').unwrap_or(rest.len());
+    if host_end == 0 {
+        return Err(SpecError::Url("there is no host in it"));
+    }
+    let split = url.len() - rest.len() + host_end;
+    let (origin, path) = url.split_at(split);
+    Ok((origin, path.trim_end_matches('/')))
+}
+
+impl Limits {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self) -> Result<(), SpecError> {
+        const TOKENS_MAX: u64 = 100_000_000;
+        let wait = WAIT_MAX.as_millis() / 1_000;
+        let all = [
+            ("limits.contextTokens", self.context_tokens, TOKENS_MAX),
+            ("limits.outputTokens", self.output_tokens, TOKENS_MAX),
+            ("limits.imageTokens", self.image_tokens, TOKENS_MAX),
+            ("limits.concurrency", self.concurrency.map(u64::from), u64::from(CONCURRENCY_MAX)),
+            ("limits.firstByteSeconds", self.first_byte_seconds, wait),
+            ("limits.silenceSeconds", self.silence_seconds, wait),
+        ];
+        match all.into_iter().find(|(_, said, most)| said.is_some_and(|it| it == 0 || it > *most)) {
+            Some((name, _, limit)) => Err(SpecError::Limit { name, limit }),
+            None => Ok(()),
+        }
+    }
+
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        self.concurrency.unwrap_or(CONCURRENCY_USUAL)
+    }
+
+    #[must_use]
+    pub fn first_byte(&self) -> Duration {
+        self.first_byte_seconds.map_or(FIRST_BYTE_USUAL, Duration::from_secs)
+    }
+
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.silence_seconds.map_or(SILENCE_USUAL, Duration::from_secs)
+    }
+}
+
+impl OwnPrice {
+    /// As a row of a price list that somebody here has written.
+    pub fn price(&self, provider: &str, model: &str) -> Result<Price, SpecError> {
+        let currency: Currency = self.currency.parse().map_err(|_| SpecError::Currency)?;
+        let mut rates: PerClass<Option<Amount>> = PerClass::default();
+        for (name, text) in &self.rates {
+            let class = Class::ALL.into_iter().find(|class| class.column() == name);
+            let class = class.ok_or_else(|| SpecError::Class(name.chars().take(80).collect()))?;
+            let wrong = |why: String| SpecError::Amount { class: name.clone(), why };
+            let written = Amount::parse(text).map_err(|error| wrong(error.to_string()))?;
+            if !written.pico().is_multiple_of(class.per()) {
+                return Err(wrong("it is finer than what is reckoned with".to_owned()));
+            }
+            rates[class] = Some(Amount::from_pico(written.pico() / class.per()));
+        }
+        let sheet = Sheet { service: Service::Standard, above: 0, span: Span::Whole, rates };
+        let offer = Offer {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            region: None,
+            currency,
+            from: None,
+            to: None,
+            source: Source { url: "the model's definition".to_owned(), dated: String::new() },
+        };
+        Ok(Price::new(offer, vec![sheet])?)
+    }
+}
+
+fn classes() -> String {
+    Class::ALL.map(|class| format!("`{}`", class.column())).join(", ")
+}
+
+/// A model where it is: its name in its namespace, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    pub namespace: Namespace,
+    pub name: ModelName,
+    pub spec: ModelSpec,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<ModelSpec, String> {
+        let spec: ModelSpec = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        spec.check().map_err(|error| error.to_string())?;
+        Ok(spec)
+    }
+
+    /// Mutation: take any of these, or lose what was said.
+    #[test]
+    fn what_is_no_model_is_refused_with_its_place() {
+        let url = |url: &str| format!(r#"{{"upstream":{{"url":"{url}"}}}}"#);
+        assert!(read(&url("https://api.openai.com/v1")).is_ok());
+        let more = |more: &str| format!(r#"{{"upstream":{{"url":"http://h/v1"}},{more}}}"#);
+        for (json, expected) in [
+            (url("ftp://h"), "`https://`"),
+            (url("https://user:secret@h/v1"), "somebody's name"),
+            (url("https://h/v1?key=x"), "query"),
+            (url("https:///v1"), "no host"),
+            (more(r#""limits":{"concurrency":0}"#), "`limits.concurrency` is 8192 at most"),
+            (more(r#""limits":{"firstByteSeconds":99999}"#), "`limits.firstByteSeconds`"),
+            (more(r#""share":["a b"]"#), "`a b` is none"),
+            (more(r#""region":"e u""#), "`region`"),
+            (more(r#""operations":["messages"]"#), "no `messages`"),
+            (more(r#""price":{"own":{"currency":"euro","rates":{}}}"#), "three capital letters"),
+            (more(r#""price":{"own":{"currency":"EUR","rates":{"inputs":"1"}}}"#), "it takes"),
+            (more(r#""price":{"own":{"currency":"EUR","rates":{"input":"x"}}}"#), "no amount"),
+            (more(r#""prices":"free""#), "unknown field"),
+        ] {
+            let said = read(&json).expect_err(&json);
+            assert!(said.contains(expected), "{json}: {said}");
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+
+    /// Mutation: reckon a price for one as if it were for a million.
+    #[test]
+    fn an_own_price_is_written_as_lists_are() {
+        let json = r#"{"upstream":{"url":"http://h/v1"},"price":{"own":{"currency":"USD","rates":{"input":"0.15","output":"0.60"}}}}"#;
+        let spec = read(json).expect("a model");
+        let Some(PriceSpec::Own(own)) = &spec.price else { panic!("{spec:?}") };
+        let price = own.price("own", "m").expect("a price");
+        let used = pricing::Totals { input: 1_000, output: 10, ..pricing::Totals::default() };
+        let usage = pricing::Usage::of(&used).expect("usage");
+        assert_eq!(price.cost(&usage).expect("a cost").exact(), "0.000156 USD");
+    }
+
+    /// Mutation: keep the end of the path, or cut the host.
+    #[test]
+    fn an_address_has_an_origin_and_a_path() {
+        assert_eq!(address("http://h:1/v1/"), Ok(("http://h:1", "/v1")));
+        assert_eq!(address("https://h"), Ok(("https://h", "")));
+    }
+
+    /// Mutation: share with everybody what is shared with some, or offer what a dialect lacks.
+    #[test]
+    fn who_may_call_it_for_what() {
+        let json = r#"{"upstream":{"url":"http://h/v1"},"share":["lab"],"operations":["chat"]}"#;
+        let spec = read(json).expect("a model");
+        let name = |text: &str| Namespace::parse(text).expect("a name");
+        assert!(spec.is_shared_with(&name("lab")) && !spec.is_shared_with(&name("shop")));
+        assert!(spec.answers(Operation::Chat) && !spec.answers(Operation::Embeddings));
+        let all = ModelSpec { operations: BTreeSet::new(), ..spec };
+        assert!(all.answers(Operation::Embeddings) && !all.answers(Operation::Messages));
+    }
+}

@@ -1,0 +1,194 @@
+//! What is written down of a call: that it was admitted, and how it was settled (ADR 18). One line of JSON
+//! each; `docs/spec/call.md` has the form.
+
+use base::name::WorkflowKey;
+use base::{CallId, KeyName, Namespace, RunId, Timestamp};
+use pricing::Money;
+use serde::{Deserialize, Serialize};
+
+use crate::ask::Operation;
+use crate::budget::Line;
+use crate::name::ModelName;
+
+/// Of the lines that this binary writes.
+pub const ENTRY_VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Entry {
+    Admitted(Admitted),
+    Settled(Settled),
+}
+
+/// Before the first byte leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Admitted {
+    pub v: u32,
+    pub call: CallId,
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub who: By,
+    pub operation: Operation,
+    /// The name that was asked for: a model's or a route's.
+    pub asked: ModelName,
+    /// The models that it may go to, in order.
+    pub plan: Vec<ModelName>,
+    pub streamed: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Line>,
+}
+
+/// Who has asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct By {
+    pub namespace: Namespace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settled {
+    pub v: u32,
+    pub call: CallId,
+    pub at: Timestamp,
+    pub end: End,
+    pub legs: Vec<Leg>,
+    /// By model, what it has used and cost; a call may be paid twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bills: Vec<Bill>,
+    /// What is charged to which budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charged: Vec<Line>,
+    /// Not from the model that was to be first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
+    pub micros: u64,
+    /// Of them, those of this program itself.
+    pub own_micros: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_micros: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    Answered,
+    /// The upstream has said that the request is wrong.
+    Refused,
+    Failed,
+    /// The client has gone before the end.
+    Left,
+    /// The program ended before the call did.
+    Unknown,
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leg {
+    pub model: ModelName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Why it gave no answer, in our own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Missed>,
+    pub micros: u64,
+}
+
+/// Why a leg gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// Its lane is shut: nothing was sent.
+    Outage,
+    RateLimit,
+    Credentials,
+    Payment,
+    /// Too many calls are under way.
+    Busy,
+    /// No rule of the site lets it out.
+    Denied,
+    Unreachable,
+    Silent,
+    Broken,
+    TooLarge,
+    Status,
+    Budget,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bill {
+    pub model: ModelName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Used>,
+    /// None where nobody has a price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
+    /// Not what was used, but the most that it may have been.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_bound: bool,
+}
+
+/// Counts for sums and lists; how they were priced is in the price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Used {
+    pub input: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached: u64,
+    pub output: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub images: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+impl By {
+    /// Of a run.
+    #[must_use]
+    pub fn run(workflow: &WorkflowKey, run: RunId) -> Self {
+        let (namespace, workflow) = (workflow.namespace.clone(), Some(workflow.name.to_string()));
+        Self { namespace, key: None, workflow, run: Some(run) }
+    }
+}
+
+impl Entry {
+    /// One line, with its end.
+    ///
+    /// # Panics
+    /// Never: our own types have JSON text.
+    #[must_use]
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(512);
+        serde_json::to_writer(&mut line, self).expect("our own types have JSON text");
+        line.push(b'\n');
+        line
+    }
+
+    /// The entries of a page, in order. Those of a newer binary's kind are none of ours to read.
+    pub fn read(page: &[u8]) -> impl Iterator<Item = Result<Self, serde_json::Error>> {
+        let lines = page.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(serde_json::from_slice)
+    }
+
+    #[must_use]
+    pub const fn call(&self) -> CallId {
+        match self {
+            Self::Admitted(entry) => entry.call,
+            Self::Settled(entry) => entry.call,
+        }
+    }
+}

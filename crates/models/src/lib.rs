@@ -1,0 +1,30 @@
+//! What a call to a model is: what it asks for, what it may cost, which ways it may go, and what is written
+//! down of it.
+//!
+//! Everything here is a plain function or a machine: it reads no clock, no disk, no network. The one that
+//! drives a call is in `gateway`; who keeps what is written down is in `site` (ADR 18).
+
+mod ask;
+mod breaker;
+mod budget;
+mod definition;
+mod entry;
+mod name;
+mod rate;
+mod rates;
+mod refusal;
+mod route;
+
+pub use ask::{Ask, AskError, Change, Operation};
+pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
+pub use budget::{ALARMS, Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
+pub use definition::{
+    CONCURRENCY_MAX, Dialect, Limits, Model, ModelSpec, OwnPrice, PriceSpec, SpecError, Upstream,
+    WAIT_MAX, address,
+};
+pub use entry::{Admitted, Bill, By, ENTRY_VERSION, End, Entry, Leg, Missed, Settled, Used};
+pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use rate::Bucket;
+pub use rates::{Exchange, ExchangeError};
+pub use refusal::CallRefusal;
+pub use route::{LEGS_USUAL, RouteError, RouteSpec, Sticky, TARGETS_MAX, Target};

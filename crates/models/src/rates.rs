@@ -1,0 +1,34 @@
+//! Exchange: what an amount is in another currency, by rates that the site's owner has written down.
+
+use std::collections::BTreeMap;
+
+use pricing::{Currency, Money, Rate, RateError};
+
+#[derive(Debug, Clone, Default)]
+pub struct Exchange(BTreeMap<(Currency, Currency), Rate>);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExchangeError {
+    #[error(
+        "there is no rate from {from} to {to}; write one into `rates` of `models` in the site's configuration"
+    )]
+    NoRate { from: Currency, to: Currency },
+    #[error(transparent)]
+    Rate(#[from] RateError),
+}
+
+impl Exchange {
+    pub fn put(&mut self, from: Currency, to: Currency, rate: Rate) {
+        self.0.insert((from, to), rate);
+    }
+
+    /// Never less than it is worth.
+    pub fn convert(&self, money: Money, to: Currency) -> Result<Money, ExchangeError> {
+        if money.currency == to {
+            return Ok(money);
+        }
+        let from = money.currency;
+        let rate = self.0.get(&(from, to)).ok_or(ExchangeError::NoRate { from, to })?;
+        Ok(rate.convert(money)?)
+    }
+}

@@ -1,0 +1,154 @@
+//! What a client is told when its call is not answered, in the form that its dialect has for errors.
+
+use base::Duration;
+use serde_json::json;
+
+use crate::ask::{AskError, Operation};
+use crate::budget::Refused;
+use crate::name::ModelName;
+
+/// Why a call is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallRefusal {
+    #[error("{0}")]
+    Key(&'static str),
+    #[error(
+        "the key may not call models in the namespace `{0}`: it takes one with the scope `model`"
+    )]
+    Scope(String),
+    #[error(
+        "there is no model and no route `{0}` here; `GET /v1/models` lists those that this key may call"
+    )]
+    NoModel(ModelName),
+    #[error("`{model}` does not answer `{operation}`")]
+    NotAnswered { model: ModelName, operation: &'static str },
+    #[error("{0}")]
+    Request(#[from] AskError),
+    #[error("the request is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("{0}")]
+    Budget(Box<Refused>),
+    #[error("{limit} {what} a minute are what this key may have; there is room in {} ms", .after.as_millis())]
+    Rate { what: &'static str, limit: u64, after: Duration },
+    #[error("none of the models behind `{asked}` answers now: {tried}")]
+    NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
+    #[error("`{asked}` gave no answer in time: {tried}")]
+    Silent { asked: ModelName, tried: String },
+    #[error(
+        "the site cannot write down what it does, so that it does nothing; its disk may be full"
+    )]
+    Unwritten,
+}
+
+impl CallRefusal {
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Key(_) => 401,
+            Self::Scope(_) => 403,
+            Self::NoModel(_) => 404,
+            Self::NotAnswered { .. } | Self::Request(_) => 400,
+            Self::TooLarge(_) => 413,
+            // Not 429: clients try that again by themselves, and it would be in vain.
+            Self::Budget(_) => 402,
+            Self::Rate { .. } => 429,
+            Self::NoAnswer { .. } | Self::Unwritten => 503,
+            Self::Silent { .. } => 504,
+        }
+    }
+
+    /// For programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "invalid_api_key",
+            Self::Scope(_) => "key_scope",
+            Self::NoModel(_) => "model_not_found",
+            Self::NotAnswered { .. } => "operation_not_supported",
+            Self::Request(_) => "invalid_request",
+            Self::TooLarge(_) => "request_too_large",
+            Self::Budget(refused) => match **refused {
+                Refused::Unbounded { .. } => "cost_not_bounded",
+                Refused::Exchange { .. } | Refused::Money { .. } | Refused::Time { .. } => {
+                    "budget_not_reckoned"
+                }
+                Refused::Exhausted { .. } => "budget_exhausted",
+            },
+            Self::Rate { .. } => "rate_limit_exceeded",
+            Self::NoAnswer { .. } => "no_model_answers",
+            Self::Silent { .. } => "timeout",
+            Self::Unwritten => "not_written",
+        }
+    }
+
+    /// When it may be asked again.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rate { after, .. } => Some(*after),
+            Self::NoAnswer { after, .. } => *after,
+            _ => None,
+        }
+    }
+
+    /// The body, as the clients of this dialect read it.
+    #[must_use]
+    pub fn body(&self, operation: Option<Operation>) -> Vec<u8> {
+        let message = self.to_string();
+        let body = match operation {
+            Some(Operation::Messages) => {
+                json!({"type": "error", "error": {"type": self.anthropic(), "message": message, "code": self.code()}})
+            }
+            _ => {
+                json!({"error": {"message": message, "type": self.openai(), "param": null, "code": self.code()}})
+            }
+        };
+        body.to_string().into_bytes()
+    }
+
+    fn openai(&self) -> &'static str {
+        match self.status() {
+            401 => "authentication_error",
+            402 => "insufficient_quota",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "api_error",
+        }
+    }
+
+    fn anthropic(&self) -> &'static str {
+        match self.status() {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 => "overloaded_error",
+            504 => "timeout_error",
+            _ => "api_error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: answer a spent budget with 429, or in the other dialect's form.
+    #[test]
+    fn each_dialect_reads_its_own_errors() {
+        let refusal = CallRefusal::NoModel(ModelName::parse("gpt-9").expect("a name"));
+        let read = |operation| -> serde_json::Value {
+            serde_json::from_slice(&refusal.body(operation)).expect("JSON")
+        };
+        let openai = read(Some(Operation::Chat));
+        assert_eq!(openai["error"]["code"], "model_not_found");
+        assert_eq!(openai["error"]["type"], "invalid_request_error");
+        let anthropic = read(Some(Operation::Messages));
+        assert_eq!(anthropic["type"], "error");
+        assert_eq!(anthropic["error"]["type"], "not_found_error");
+    }
+}

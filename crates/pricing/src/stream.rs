@@ -1,0 +1,71 @@
+//! The usage of a stream: fed with the `data:` of each event, it keeps what was said last.
+
+use memchr::memmem;
+
+use crate::reported::{Answer, Dialect, Event, Reported};
+use crate::usage::{Usage, UsageError};
+
+/// An event that ends a stream is short, so that no long one need be looked through for its name.
+const LAST_EVENT_BYTES_MAX: usize = 128;
+
+/// What a stream has said of its usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Metered {
+    Nothing,
+    /// The stream has not said that it ended: what it used is this or more.
+    SoFar(Usage),
+    Whole(Usage),
+}
+
+/// Gathers the usage of one stream.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    dialect: Dialect,
+    reported: Option<Reported>,
+    is_counted: bool,
+    is_ended: bool,
+}
+
+impl Stream {
+    #[must_use]
+    pub const fn new(dialect: Dialect) -> Self {
+        Self { dialect, reported: None, is_counted: false, is_ended: false }
+    }
+
+    /// Takes the data of one event. Events without usage cost one search for the word.
+    pub fn feed(&mut self, data: &[u8]) -> Result<(), UsageError> {
+        if data == b"[DONE]" {
+            self.is_ended = true;
+            return Ok(());
+        }
+        // In a text the quotes of this would have backslashes.
+        if memmem::find(data, b"\"usage\"").is_some() {
+            return self.take(Answer::read(data)?);
+        }
+        if data.len() <= LAST_EVENT_BYTES_MAX && memmem::find(data, b"\"message_stop\"").is_some() {
+            self.is_ended |= Answer::read(data)?.event == Event::MessageStop;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, answer: Answer) -> Result<(), UsageError> {
+        let event = answer.event;
+        let Some(reported) = answer.reported() else { return Ok(()) };
+        self.is_ended |= event == Event::ResponseEnd;
+        self.reported = match (self.dialect, self.reported) {
+            (Dialect::Messages, Some(before)) => Some(before.grown(&reported)),
+            (Dialect::Messages, None) | (Dialect::OpenAi | Dialect::Embeddings, _) => Some(reported),
+        };
+        // The first event of the Messages API knows the input, and of the output one token.
+        self.is_counted |= event != Event::MessageStart;
+        Ok(())
+    }
+
+    /// What is known at the end of the connection, however it ended.
+    pub fn metered(&self) -> Result<Metered, UsageError> {
+        let Some(reported) = self.reported else { return Ok(Metered::Nothing) };
+        let usage = reported.usage(self.dialect)?;
+        let is_whole = self.is_ended && self.is_counted;
+        Ok(if is_whole { Metered::Whole(usage) } else { Metered::SoFar(usage) })
+    }
+}

@@ -129,4 +129,9 @@ pub async fn a_page_is_found_by_its_time(store: &dyn Store) {
     for (time, first) in [(29, None), (30, Some(16)), (40, Some(22))] {
         assert_eq!(found(time).await, first, "at {time}, after some are forgotten");
     }
+    let single = (29..=60).map(|n| Op::CallAppend(page(n, n)));
+    put(store, single.collect()).await;
+    for n in 40..=60 {
+        assert_eq!(found(n).await, u64::try_from(n).ok(), "each by itself");
+    }
 }

@@ -103,6 +103,7 @@ impl From<CommitError> for Refusal {
             | CommitError::ReceiptExists(_)
             | CommitError::OrderClosed(_)
             | CommitError::TokenSpent
+            | CommitError::CallGap { .. }
             | CommitError::BlobMissing(_)
             | CommitError::Write(_) => ProblemCode::StoreFailed,
         };

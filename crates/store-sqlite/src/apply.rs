@@ -298,6 +298,8 @@ impl<'db> Applier<'db> {
             Op::EventAppend(row) => self.event_append(row),
             Op::EventForget { needed, kept, rows } => self.event_forget(*kept, *needed, *rows),
             Op::LogAppend(row) => self.log_append(row),
+            Op::CallAppend(page) => self.call_append(page),
+            Op::CallForget { before, rows } => self.call_forget(*before, *rows),
             Op::LogTrim { run, effect, life, from, to } => {
                 let id = self.existing(*run)?.id;
                 let numbers = params![id, int(*effect), int(*life), int(*from), int(*to)];

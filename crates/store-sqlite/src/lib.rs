@@ -9,6 +9,7 @@ mod apply;
 mod backup;
 mod ballast;
 mod blob;
+mod call;
 mod change;
 mod convert;
 mod event;
@@ -54,11 +55,11 @@ use bytes::Bytes;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use store::{
-    Answer, BlobId, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow, EventQuery,
-    EventRow, EventsKept, FleetStore, JournalKept, LinkStore, LogRow, LongRow, Op, OrderRow,
-    OrdersOf, OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind,
-    ResourceRow, ResourceStore, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
-    SiteRow, Snapshot, Store, StoreError, StretchRow, TokenRow, WakeCursor, WorkflowRow,
+    Answer, BlobId, BlobWrite, CallPage, CallStore, ChangeRow, CommitError, EndedQuery, Entry,
+    EntryRow, EventQuery, EventRow, EventsKept, FleetStore, JournalKept, LinkStore, LogRow,
+    LongRow, Op, OrderRow, OrdersOf, OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed,
+    ResourceKind, ResourceRow, ResourceStore, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow,
+    Sequence, SiteRow, Snapshot, Store, StoreError, StretchRow, TokenRow, WakeCursor, WorkflowRow,
 };
 use tokio::sync::mpsc;
 
@@ -560,5 +561,23 @@ impl ResourceStore for SqliteStore {
         self.ask("list resources", move |db| {
             resource::resource_list(db, kind, after.as_deref(), limit)
         })
+    }
+}
+
+impl CallStore for SqliteStore {
+    fn call_page_list(&self, after: u64, limit: u32) -> Answer<'_, Vec<CallPage>> {
+        self.ask("list pages of calls", move |db| call::list(db, after, limit))
+    }
+
+    fn call_page_newest(&self, before: Option<u64>, limit: u32) -> Answer<'_, Vec<CallPage>> {
+        self.ask("list the newest pages of calls", move |db| call::newest(db, before, limit))
+    }
+
+    fn call_page_at(&self, at: Timestamp) -> Answer<'_, Option<u64>> {
+        self.ask("find a page of calls by its time", move |db| call::page_at(db, at))
+    }
+
+    fn call_last(&self) -> Answer<'_, u64> {
+        self.ask("find the newest call", call::last)
     }
 }

@@ -21,7 +21,7 @@ use crate::upkeep::SCRATCH;
 pub const DATABASE_FILE: &str = "isonomy.db";
 
 /// One script for each version of the schema, in order; a file of version n gets those after n.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("sql/schema_1.sql"),
     include_str!("sql/schema_resolved.sql"),
     include_str!("sql/schema_schedule.sql"),
@@ -36,6 +36,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("sql/schema_request.sql"),
     include_str!("sql/schema_taken.sql"),
     include_str!("sql/schema_unasked.sql"),
+    include_str!("sql/schema_call.sql"),
 ];
 
 /// Statements that a connection keeps compiled: all that it has, since each is asked again.

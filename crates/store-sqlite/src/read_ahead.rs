@@ -41,6 +41,10 @@ pub(crate) fn read(db: &Connection, ops: &[Op]) -> rusqlite::Result<()> {
                 let events = db.prepare_cached(include_str!("sql/ahead_event.sql"))?;
                 fetch(events, params![rows])?;
             }
+            Op::CallForget { rows, .. } => {
+                let calls = db.prepare_cached(include_str!("sql/ahead_call.sql"))?;
+                fetch(calls, params![rows])?;
+            }
             _ => {}
         }
     }

@@ -21,6 +21,10 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Request => 10,
         ResourceKind::Dispatch => 12,
         ResourceKind::Time => 13,
+        ResourceKind::Model => 14,
+        ResourceKind::Route => 15,
+        ResourceKind::Budget => 16,
+        ResourceKind::Calls => 17,
     }
 }
 

@@ -1,9 +1,9 @@
 //! Tables and files by themselves: is each what it must be, before anyone asks what it means.
 //!
 //! ```text
-//!  file ─► schema ─► rows of runs ─► journal ─► rows without a run ─► events ─► blobs ─► files
-//!  SQLite's own      as readers      each row                          sums      digests  without
-//!  check             see them        in its index                                         a row
+//!  file ─► schema ─► rows of runs ─► journal ─► rows without a run ─► events ─► calls ─► blobs ─► files
+//!  SQLite's own      as readers      each row                          sums      numbers  digests  without
+//!  check             see them        in its index                                                  a row
 //! ```
 //!
 //! Everything but SQLite's own check is done in short pieces, each a transaction of its own, so that
@@ -77,6 +77,7 @@ impl<'a> Verifier<'a> {
         self.part(Self::journal)?;
         self.part(Self::orphans)?;
         self.part(Self::events)?;
+        self.part(Self::calls)?;
         self.part(Self::blobs)?;
         self.part(Self::files)
     }
@@ -260,6 +261,31 @@ impl<'a> Verifier<'a> {
                     self.tell(Finding::of(run, Code::EventTwice, what))?;
                 }
             }
+            self.rest()?;
+        }
+    }
+
+    /// Numbers have no gaps, and times do not go back. Pages are compared within a piece only, each of
+    /// which begins with the last page of the one before: others may be forgotten in between.
+    fn calls(&mut self) -> Done {
+        let mut from = 0;
+        loop {
+            let mut query = self.db.prepare_cached(include_str!("sql/verify_calls.sql"))?;
+            let pages: Result<Vec<(i64, i64, i64)>, _> = query
+                .query_map(params![from, ROWS], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect();
+            drop(query);
+            let pages = pages?;
+            for pair in pages.windows(2) {
+                let [(_, last, before), (first, end, at)] = pair else { continue };
+                self.seen.rows += 1;
+                if last.checked_add(1) != Some(*first) || end < first || at < before {
+                    let what = format!("the page at {first} does not follow the one before");
+                    self.tell(Finding::new(Code::CallsDisordered, what))?;
+                }
+            }
+            let [_, .., (last, ..)] = pages[..] else { return Ok(()) };
+            from = last;
             self.rest()?;
         }
     }

@@ -470,6 +470,7 @@ fn payload_bytes(ops: &[Op]) -> usize {
         | Op::JournalStart { .. }
         | Op::RunForget { .. }
         | Op::EventForget { .. }
+        | Op::CallForget { .. }
         | Op::Clear { .. } => 0,
         Op::RevisionPut(row) => row.text.len(),
         Op::WorkflowPut(_) | Op::WorkflowDelete { .. } => 0,
@@ -479,6 +480,7 @@ fn payload_bytes(ops: &[Op]) -> usize {
         Op::ScheduleDelete { .. } => 0,
         Op::EventAppend(row) => row.event.len(),
         Op::LogAppend(row) => row.bytes.len(),
+        Op::CallAppend(page) => page.record.len(),
         Op::LogTrim { .. } => 0,
         Op::LinkPut { link } => link.len(),
         Op::ReceiptPut(row) => row.receipt.len(),

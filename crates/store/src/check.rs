@@ -85,6 +85,8 @@ codes! {
     EventsDisordered "events-disordered" "restore a backup if listeners are missing events"
     /// Two events with the same number of one run.
     EventTwice "event-twice" "listeners may have acted twice; report it with the run's journal"
+    /// Numbers or times of the pages of calls do not follow each other.
+    CallsDisordered "calls-disordered" "calls are missing, and what was spent on them: restore a backup"
     /// A blob that is referred to is not there.
     BlobMissing "blob-missing" "bring its file back from a backup, or restore the backup"
     /// A blob is not what its name says.

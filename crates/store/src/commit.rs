@@ -6,8 +6,9 @@ use base::{Digest, OrderId, RunId, SiteName, Timestamp};
 use bytes::Bytes;
 
 use crate::{
-    BlobId, EntryRow, EventLimits, EventRow, LogRow, OrderRow, OutboxRow, OutcomeRow, ReceiptRow,
-    ResourceKind, ResourceRow, RevisionRow, RunRow, ScheduleRow, Sequence, TokenRow, WorkflowRow,
+    BlobId, CallPage, EntryRow, EventLimits, EventRow, LogRow, OrderRow, OutboxRow, OutcomeRow,
+    ReceiptRow, ResourceKind, ResourceRow, RevisionRow, RunRow, ScheduleRow, Sequence, TokenRow,
+    WorkflowRow,
 };
 
 /// Everything that can be written.
@@ -185,6 +186,15 @@ pub enum Op {
     TokenForget {
         until: Timestamp,
     },
+    /// The next page of calls. Where its time is before that of the newest page, since a clock was set
+    /// back, it gets that one's. Refused as [`CommitError::CallGap`] where it does not begin with the
+    /// next number, or has no entry.
+    CallAppend(CallPage),
+    /// Forgets the oldest pages that end before `before`, at most so many; never the newest.
+    CallForget {
+        before: u64,
+        rows: u32,
+    },
     ResourcePut(ResourceRow),
     /// Harmless where there is none.
     ResourceDelete {
@@ -241,6 +251,8 @@ pub enum CommitError {
     SiteMissing(SiteName),
     #[error("the token is spent: used, out of time, or never given")]
     TokenSpent,
+    #[error("the pages of calls go on with {expected}, not {found}")]
+    CallGap { expected: u64, found: u64 },
     #[error("the bytes given for blob {0} are not its content")]
     BlobDiffers(BlobId),
     #[error("blob {0} was not written before the commit that refers to it")]

@@ -5,6 +5,7 @@
 //! engine and the site. Reading is by noun: one file a noun.
 
 mod blob;
+mod call;
 mod change;
 mod check;
 mod commit;
@@ -24,6 +25,7 @@ mod upkeep;
 mod workflow;
 
 pub use blob::BlobWrite;
+pub use call::{CallPage, CallStore};
 pub use change::ChangeRow;
 pub use check::{Finding, FindingCode, Pace};
 pub use commit::{CommitError, Op, Preconditions};
@@ -56,7 +58,9 @@ pub struct StoreError {
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// What a site or a hub keeps. Memory and SQLite pass one suite ([`suite`]).
-pub trait Store: LinkStore + FleetStore + ResourceStore + Send + Sync + 'static {
+pub trait Store:
+    LinkStore + FleetStore + ResourceStore + CallStore + Send + Sync + 'static
+{
     /// This life of the store; new at init and at restore.
     fn incarnation(&self) -> IncarnationId;
 

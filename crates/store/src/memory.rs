@@ -4,6 +4,7 @@
 //! that. A commit is decided first and applied after, so that a refused one leaves nothing.
 
 mod apply;
+mod call;
 mod forget;
 mod link;
 mod resource;
@@ -20,11 +21,11 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _, ready};
 
 use crate::{
-    Answer, BlobId, BlobRef, BlobWrite, ChangeRow, CommitError, EndedQuery, Entry, EntryRow,
-    EventLimits, EventQuery, EventRow, EventsKept, JournalKept, LogRow, LongRow, Op, OrderRow,
-    OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind, RevisionRow,
-    RunQuery, RunRow, RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store, StretchRow,
-    TokenRow, WakeCursor, WorkflowRow,
+    Answer, BlobId, BlobRef, BlobWrite, CallPage, ChangeRow, CommitError, EndedQuery, Entry,
+    EntryRow, EventLimits, EventQuery, EventRow, EventsKept, JournalKept, LogRow, LongRow, Op,
+    OrderRow, OutboxRow, OutcomeRow, Preconditions, ReceiptRow, Reclaimed, ResourceKind,
+    RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence, SiteRow, Snapshot, Store,
+    StretchRow, TokenRow, WakeCursor, WorkflowRow,
 };
 
 /// One opening of a store in memory.
@@ -79,6 +80,8 @@ struct Kept {
     log_position: u64,
     schedules: BTreeMap<(WorkflowKey, String), ScheduleRow>,
     events: Events,
+    /// Oldest first.
+    calls: VecDeque<CallPage>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -35,6 +35,14 @@ pub enum ResourceKind {
     Dispatch,
     /// What time it has been.
     Time,
+    /// What answers calls, by name.
+    Model,
+    /// A name that stands for several models.
+    Route,
+    /// A cap on what calls may cost.
+    Budget,
+    /// What the pages of calls came to, up to one of them: a single row.
+    Calls,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +82,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -86,5 +94,10 @@ impl ResourceKind {
         Self::Exchange,
         Self::Request,
         Self::Dispatch,
+        Self::Time,
+        Self::Model,
+        Self::Route,
+        Self::Budget,
+        Self::Calls,
     ];
 }

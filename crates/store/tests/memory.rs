@@ -35,6 +35,7 @@ isonomy_store::suite_cases!(tests);
 fn every_case_of_the_suite_is_in_the_list() {
     let nouns = [
         ("blob", include_str!("../src/suite/blob.rs")),
+        ("call", include_str!("../src/suite/call.rs")),
         ("commit", include_str!("../src/suite/commit.rs")),
         ("event", include_str!("../src/suite/event.rs")),
         ("fleet", include_str!("../src/suite/fleet.rs")),

@@ -103,6 +103,10 @@ const CASES: &[(FindingCode, Damage)] = &[
         ),
     ),
     (FindingCode::EventsDisordered, Sql("UPDATE events SET total = total + 1 WHERE position = 2")),
+    (FindingCode::CallsDisordered, Sql("DELETE FROM call_pages WHERE first = 8")),
+    (FindingCode::CallsDisordered, Sql("DELETE FROM call_pages WHERE first = 4106")),
+    (FindingCode::CallsDisordered, Sql("UPDATE call_pages SET at = 2 WHERE first = 11")),
+    (FindingCode::CallsDisordered, Sql("UPDATE call_pages SET last = 5999 WHERE first = 6000")),
     (FindingCode::BlobChanged, Sql("UPDATE blobs SET bytes = x'00' WHERE bytes IS NOT NULL")),
     (FindingCode::BlobMissing, Sql("DELETE FROM blobs")),
     (FindingCode::BlobMissing, Files(|data| fs::remove_file(blob(data)).expect("it is there"))),
@@ -151,6 +155,13 @@ const CASES: &[(FindingCode, Damage)] = &[
 /// since its journal proves itself. They have tests of their own in `engine`.
 const ELSEWHERE: [FindingCode; 2] = [FindingCode::RunStuck, FindingCode::RunUnattended];
 
+/// Pages of calls behind forgotten ones, more than are looked at in one piece: the first piece ends with
+/// that at 4105.
+const CALLS: &str =
+    "INSERT INTO call_pages VALUES (7, 7, 3, x'00'), (8, 10, 3, x'00'), (11, 12, 4, x'00');
+    WITH RECURSIVE entries (n) AS (SELECT 13 UNION ALL SELECT n + 1 FROM entries WHERE n < 6000)
+    INSERT INTO call_pages SELECT n, n, 4, x'00' FROM entries";
+
 /// The one blob that is a file.
 fn blob(data: &Path) -> PathBuf {
     let folders = fs::read_dir(data.join("blobs")).expect("a folder");
@@ -177,6 +188,9 @@ fn every_kind_of_damage_is_found() {
     let asked = home.run(&["store", "check", "-o", "json"]).ends_with(0).json();
     assert_eq!(asked["totals"]["runs"], 6, "{asked}");
     dev.stop().ends_with(0);
+    let db = Connection::open(home.path(".isonomy/isonomy.db")).expect("opens");
+    db.execute_batch(CALLS).expect("they go on from page to page");
+    drop(db);
     let (ended, codes) = check(&home, ".isonomy");
     ended.ends_with(0);
     assert_eq!(codes, Vec::<String>::new());

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use sqlite::SqliteStore;
 use store::memory::MemoryStore;
+use store::suite::call;
 use store::suite::link::{self, head, order_id, outbox, receipt, request_id, site};
 use store::suite::{append, at, key, row, run_id};
 use store::{
-    EntryRow, EventQuery, EventRow, Op, OrderRow, OrdersOf, OutcomeRow, Preconditions,
+    CallPage, EntryRow, EventQuery, EventRow, Op, OrderRow, OrdersOf, OutcomeRow, Preconditions,
     ResourceKind, ResourceRow, RevisionRow, RunQuery, RunRow, RunState, ScheduleRow, Sequence,
     Store, WorkflowRow,
 };
@@ -93,6 +94,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => link_op(),
         4 => fleet_op(),
         1 => resource_op(),
+        3 => call_op(),
     ]
 }
 
@@ -155,6 +157,16 @@ fn resource_op() -> impl Strategy<Value = Op> {
     ]
 }
 
+fn call_op() -> impl Strategy<Value = Op> {
+    let page = (1..6_u64, 0..3_u64, 0..9_i64);
+    prop_oneof![
+        4 => page.prop_map(|(first, more, time)| {
+            Op::CallAppend(CallPage { at: at(time), ..call::page(first, first + more) })
+        }),
+        1 => (0..6_u64, 0..3_u32).prop_map(|(before, rows)| Op::CallForget { before, rows }),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let wanted = prop::option::weighted(0.3, (0..4_u64, 0..4_u64));
     let commit = (prop::collection::vec(op(), 0..4), wanted).prop_map(|(ops, wanted)| {
@@ -189,6 +201,13 @@ async fn told(store: &dyn Store) -> String {
     for kind in ResourceKind::ALL {
         say(format!("{:?}", store.resource_list(kind, None, 9).await.expect("reads")));
     }
+    say(format!("{:?}", store.call_page_list(0, 99).await.expect("reads")));
+    for n in 0..9 {
+        say(format!("{:?}", store.call_page_list(n, 2).await.expect("reads")));
+        say(format!("{:?}", store.call_page_newest(Some(n), 2).await.expect("reads")));
+        say(format!("{:?}", store.call_page_at(at(n as i64)).await.expect("reads")));
+    }
+    say(format!("{:?}", store.call_last().await.expect("reads")));
     let mut counts = store.run_count().await.expect("reads");
     counts.sort_unstable();
     say(format!("{counts:?}"));

@@ -49,6 +49,17 @@ async fn sixty_four_committers_share_fsyncs_and_lose_nothing() {
     assert_eq!(after.payload_bytes - before.payload_bytes, payload);
 }
 
+/// Mutation: count a page of calls as nothing, so that a batch of them has no end.
+#[tokio::test]
+async fn the_entries_of_a_page_of_calls_count_for_its_batch() {
+    let folder = folder();
+    let store = open(folder.path());
+    let page = store::suite::call::page(1, 3);
+    let bytes = page.record.len() as u64;
+    store.commit(vec![Op::CallAppend(page)], Preconditions::none()).await.expect("it is the first");
+    assert_eq!(store.stats().payload_bytes, bytes);
+}
+
 /// Mutation: drop what waits when the store is closed, or accept commits after it.
 #[tokio::test]
 async fn closing_finishes_what_waits_and_refuses_what_comes_later() {

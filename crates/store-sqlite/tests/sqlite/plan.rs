@@ -6,8 +6,11 @@ use sqlite::DATABASE_FILE;
 use crate::{folder, open, sqlite};
 
 /// Questions that look at every row of an index, and why that is right.
-const SCANS: [(&str, &str); 14] = [
+const SCANS: [(&str, &str); 17] = [
+    ("ahead_call", "looks at some of the oldest rows"),
     ("ahead_event", "looks at some of the oldest rows"),
+    ("call_end", "looks at the last row"),
+    ("call_forget", "looks at some of the oldest rows"),
     ("event_newest", "looks at the last row"),
     ("event_oldest", "looks at the first row"),
     ("event_prune", "looks at some of the oldest rows"),

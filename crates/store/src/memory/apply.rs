@@ -25,6 +25,8 @@ struct Staged {
     ended: HashMap<RunId, bool>,
     forgotten: HashSet<RunId>,
     line: super::link::Staged,
+    /// The number of the newest entry of a call.
+    call_last: Option<u64>,
 }
 
 impl Kept {
@@ -128,6 +130,10 @@ impl Kept {
             | Op::TokenPut(_)
             | Op::TokenUse { .. }
             | Op::TokenForget { .. } => self.admit_line(op, &mut staged.line)?,
+            Op::CallAppend(page) => {
+                page.follow(staged.call_last.unwrap_or_else(|| self.call_last()))?;
+                staged.call_last = Some(page.last);
+            }
             Op::Clear { .. }
             | Op::LinkPut { .. }
             | Op::RevisionPut(_)
@@ -136,6 +142,7 @@ impl Kept {
             | Op::ScheduleDelete { .. }
             | Op::ResourcePut(_)
             | Op::ResourceDelete { .. }
+            | Op::CallForget { .. }
             | Op::EventAppend(_)
             | Op::EventForget { .. } => {}
             Op::WorkflowPut(row) => {
@@ -288,6 +295,8 @@ impl Kept {
                 token.expect("admitted only where it is good").used_by = Some(by);
             }
             Op::TokenForget { until } => self.tokens.retain(|_, token| token.until > until),
+            Op::CallAppend(page) => self.call_append(page),
+            Op::CallForget { before, rows } => self.call_forget(before, rows),
             Op::ResourcePut(ResourceRow { kind, name, record }) => {
                 self.resources.insert((kind, name), record);
             }

@@ -5,6 +5,7 @@
 //! line of a case names a change of a store's code that makes it red.
 
 pub mod blob;
+pub mod call;
 pub mod commit;
 pub mod event;
 pub mod fleet;
@@ -37,6 +38,10 @@ macro_rules! suite_cases {
             blob::a_part_of_a_blob_is_what_lies_there,
             blob::content_that_comes_in_pieces_is_a_blob_when_a_commit_keeps_it,
             blob::content_that_is_a_blob_already_can_be_kept,
+            call::pages_are_listed_in_their_order_and_in_pages,
+            call::a_page_that_does_not_follow_is_refused,
+            call::old_pages_are_forgotten_and_their_numbers_never_come_back,
+            call::a_page_is_found_by_its_time,
             commit::a_refused_op_leaves_nothing_of_its_commit,
             commit::a_commit_sees_its_own_ops,
             commit::a_moved_sequence_is_refused,
@@ -81,6 +86,7 @@ macro_rules! suite_cases {
             outcome::outcomes_are_listed_in_the_order_of_their_commits,
             outcome::outcomes_of_a_run_are_listed_by_number,
             resource::a_resource_is_replaced_and_deleted_within_its_kind,
+            resource::kinds_do_not_mix,
             resource::resources_are_listed_by_name_and_in_pages,
             run::a_run_is_created_once,
             run::a_missing_run_is_refused,

@@ -42,3 +42,15 @@ pub async fn resources_are_listed_by_name_and_in_pages(store: &dyn Store) {
     assert_eq!(names(Some("a"), 9).await, ["b", "c"]);
     assert_eq!(names(Some("c"), 9).await, [""; 0]);
 }
+
+/// Mutation: give two kinds one number.
+pub async fn kinds_do_not_mix(store: &dyn Store) {
+    let of = |kind: ResourceKind| ResourceRow {
+        record: Bytes::from(format!("{kind:?}")),
+        ..resource(kind, "a", "")
+    };
+    put(store, ResourceKind::ALL.map(of).map(Op::ResourcePut).to_vec()).await;
+    for kind in ResourceKind::ALL {
+        assert_eq!(store.resource_list(kind, None, 9).await.expect("reads"), [of(kind)]);
+    }
+}

@@ -1,0 +1,1 @@
+SELECT record FROM call_pages ORDER BY first LIMIT ?1

@@ -7,7 +7,7 @@ use crate::none;
 /// Room, what it is built from, and what its tests use besides.
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const ALLOWED: [Row; 21] = [
+const ALLOWED: [Row; 22] = [
     ("base", &[], &[]),
     // For tests alone.
     ("power", &[], &[]),
@@ -25,14 +25,15 @@ const ALLOWED: [Row; 21] = [
     ("sandbox", &["base", "expr"], &[]),
     ("secrets", &["base"], &[]),
     ("pricing", &["base"], &[]),
-    ("gateway", &["base"], &[]),
+    ("models", &["base", "pricing"], &[]),
+    ("gateway", &["base", "models", "pricing"], &[]),
     // What functions put away, its tests look up where it lies.
     ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &["store"]),
     (
         "site",
         &[
             "base", "wire", "spec", "expr", "store", "engine", "sandbox", "secrets", "gateway",
-            "worker", "identity", "link", "server",
+            "worker", "identity", "link", "server", "models", "pricing",
         ],
         &["store-sqlite"],
     ),

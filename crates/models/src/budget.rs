@@ -575,7 +575,7 @@ mod tests {
     fn other_currencies_are_converted_upwards() {
         let mut exchange = Exchange::default();
         let rate: Rate = "3 USD = 2 EUR".parse().expect("a rate");
-        exchange.put(Currency::USD, Currency::EUR, rate);
+        exchange.put(rate);
         let mut books = books(&[("key/bot", "1EUR/total")]);
         let bound = Ok(money("1USD"));
         let lines = books.reserve(call(1), &[holder("key/bot")], bound, &exchange, at(NOON));

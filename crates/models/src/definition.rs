@@ -286,7 +286,11 @@ impl OwnPrice {
             currency,
             from: None,
             to: None,
-            source: Source { url: "the model's definition".to_owned(), dated: String::new() },
+            source: Source {
+                url: "the model's definition".to_owned(),
+                via: None,
+                dated: String::new(),
+            },
         };
         Ok(Price::new(offer, vec![sheet])?)
     }

@@ -14,6 +14,7 @@ mod rate;
 mod rates;
 mod refusal;
 mod route;
+mod tally;
 
 pub use ask::{Ask, AskError, Change, Operation};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
@@ -28,3 +29,4 @@ pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;
 pub use route::{LEGS_USUAL, RouteError, RouteSpec, Sticky, TARGETS_MAX, Target};
+pub use tally::{Checkpoint, Group, SUMS_MAX, Sum, Tally};

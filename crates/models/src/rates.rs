@@ -18,8 +18,9 @@ pub enum ExchangeError {
 }
 
 impl Exchange {
-    pub fn put(&mut self, from: Currency, to: Currency, rate: Rate) {
-        self.0.insert((from, to), rate);
+    /// False where there is one between these two already.
+    pub fn put(&mut self, rate: Rate) -> bool {
+        self.0.insert((rate.from(), rate.to()), rate).is_none()
     }
 
     /// Never less than it is worth.

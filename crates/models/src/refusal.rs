@@ -11,11 +11,11 @@ use crate::name::ModelName;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallRefusal {
     #[error("{0}")]
-    Key(&'static str),
-    #[error(
-        "the key may not call models in the namespace `{0}`: it takes one with the scope `model`"
-    )]
-    Scope(String),
+    Key(String),
+    #[error("there is no such operation; models are called with POST at {}", paths())]
+    NoOperation,
+    #[error("the request did not arrive whole")]
+    NotWhole,
     #[error(
         "there is no model and no route `{0}` here; `GET /v1/models` lists those that this key may call"
     )]
@@ -45,9 +45,8 @@ impl CallRefusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Key(_) => 401,
-            Self::Scope(_) => 403,
-            Self::NoModel(_) => 404,
-            Self::NotAnswered { .. } | Self::Request(_) => 400,
+            Self::NoModel(_) | Self::NoOperation => 404,
+            Self::NotAnswered { .. } | Self::Request(_) | Self::NotWhole => 400,
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
@@ -62,7 +61,8 @@ impl CallRefusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Key(_) => "invalid_api_key",
-            Self::Scope(_) => "key_scope",
+            Self::NoOperation => "unknown_url",
+            Self::NotWhole => "not_whole",
             Self::NoModel(_) => "model_not_found",
             Self::NotAnswered { .. } => "operation_not_supported",
             Self::Request(_) => "invalid_request",
@@ -131,6 +131,10 @@ impl CallRefusal {
             _ => "api_error",
         }
     }
+}
+
+fn paths() -> String {
+    Operation::ALL.map(|operation| format!("`{}`", operation.path())).join(", ")
 }
 
 #[cfg(test)]

@@ -27,6 +27,16 @@ pub struct Rate {
 }
 
 impl Rate {
+    #[must_use]
+    pub const fn from(&self) -> Currency {
+        self.from
+    }
+
+    #[must_use]
+    pub const fn to(&self) -> Currency {
+        self.to
+    }
+
     /// What an amount is worth. Rounded up to the pico-unit: what is held back for a bill in another
     /// currency is never less than the bill.
     pub fn convert(&self, money: Money) -> Result<Money, RateError> {

@@ -130,7 +130,7 @@ async fn answer(request: Request, next: Next, timeout: Duration) -> Response {
 
 /// Whether a request is addressed to us, and not sent by a page of another site. Over TLS only those
 /// names lead here that our certificate has.
-fn is_ours(via: Via, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(crate) fn is_ours(via: Via, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let refuse = |detail: &str| Err(Refusal::new(ProblemCode::ForeignOrigin, detail));
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -5,7 +5,7 @@
 //! folder, and they could read the store as well.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
 use http::HeaderMap;
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError, resource_all};
 use tokio::sync::Mutex;
 use wire::{
-    ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyScope, KeyState, KeyView, ProblemCode, Role,
+    ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyScope, KeyState, KeyView, ModelTerms,
+    ProblemCode, Role,
 };
 
 use crate::access::Roles;
@@ -22,6 +23,7 @@ use crate::caller::Caller;
 use crate::change::change_op;
 use crate::onward::Onward;
 use crate::refusal::Refusal;
+use crate::terms::Terms;
 
 /// Keys of one hub or site, those that are over included: every person and tool of a large house.
 const KEYS_MAX: usize = 10_000;
@@ -55,7 +57,12 @@ struct Inner {
     kept: RwLock<Kept>,
     /// One change at a time.
     changing: Mutex<()>,
+    /// Told of each key for models that is made or over.
+    watching: OnceLock<Watch>,
 }
+
+/// What somebody does who must know the keys for models.
+type Watch = Box<dyn Fn(&KeyName, Option<&Terms>) + Send + Sync>;
 
 #[derive(Default)]
 struct Kept {
@@ -68,6 +75,8 @@ struct Key {
     digest: Digest,
     doc: KeyDoc,
     roles: Roles,
+    /// With the scope `model`.
+    terms: Option<Arc<Terms>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,6 +85,8 @@ struct KeyDoc {
     roles: BTreeMap<String, Role>,
     #[serde(default = "KeyScope::api")]
     scopes: BTreeSet<KeyScope>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<ModelTerms>,
     created_at: Timestamp,
     created_by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +108,8 @@ struct ChangeDoc<'a> {
     key: &'a KeyName,
     roles: &'a BTreeMap<String, Role>,
     scopes: &'a BTreeSet<KeyScope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a ModelTerms>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
@@ -140,7 +153,9 @@ impl KeyParts {
         seen.into_iter().for_each(|seen| clock.has_been(seen));
         let (own, name) = (own.digest(), name.to_owned());
         let (kept, changing) = (RwLock::new(kept), Mutex::default());
-        Ok(Keys(Arc::new(Inner { store, clock, random, own, kind, name, kept, changing })))
+        let watching = OnceLock::new();
+        let inner = Inner { store, clock, random, own, kind, name, kept, changing, watching };
+        Ok(Keys(Arc::new(inner)))
     }
 }
 
@@ -156,14 +171,11 @@ impl Keys {
         let unknown = || denied("the key is not known here: it was made for another hub or site");
         let name = kept.by_digest.get(&digest).ok_or_else(unknown)?;
         let key = &kept.by_name[name];
-        match key.doc.state(now) {
-            KeyState::Good if !key.doc.scopes.contains(&KeyScope::Api) => {
-                Err(denied("this key is not for this API; ask for one with the scope `api`"))
-            }
-            KeyState::Good => Ok(Caller::with_key(name, key.roles.clone())),
-            KeyState::Expired => Err(denied("the time of this key is over; ask for a new one")),
-            KeyState::Revoked => Err(denied("this key was revoked; ask for a new one")),
+        key.doc.need_good(now)?;
+        if !key.doc.scopes.contains(&KeyScope::Api) {
+            return Err(denied("this key is not for this API; ask for one with the scope `api`"));
         }
+        Ok(Caller::with_key(name, key.roles.clone()))
     }
 
     pub(crate) async fn create(
@@ -171,15 +183,24 @@ impl Keys {
         caller: &Caller,
         ask: KeyCreate,
     ) -> Result<KeyCreated, Refusal> {
-        let KeyCreate { name, roles, scopes, ttl_seconds, reason } = ask;
+        let KeyCreate { name, roles, scopes, model, ttl_seconds, reason } = ask;
         let by = caller.because(reason)?;
         let name = KeyName::parse(&name).map_err(|wrong| Refusal::parameter("name", wrong))?;
         let given = Roles::read(&roles)?;
-        if given.is_empty() || roles.len() > ROLES_MAX {
-            let what = format!("give a role in 1 to {ROLES_MAX} namespaces");
+        let terms = Terms::read(&scopes, model.as_ref(), self.0.kind)?.map(Arc::new);
+        let is_api = scopes.contains(&KeyScope::Api);
+        if is_api == given.is_empty() || roles.len() > ROLES_MAX {
+            let what = format!(
+                "give a role in 1 to {ROLES_MAX} namespaces to a key with the scope `api`, and to no other"
+            );
             return Err(Refusal::parameter("roles", what));
         }
-        caller.roles().need_admin_of(&given)?;
+        if is_api {
+            caller.roles().need_admin_of(&given)?;
+        }
+        if let Some(terms) = &terms {
+            caller.roles().need(Role::Admin, &terms.namespace)?;
+        }
         if scopes.is_empty() {
             return Err(Refusal::parameter("scopes", "give at least one, such as `api`"));
         }
@@ -195,6 +216,7 @@ impl Keys {
             digest: key.digest(),
             roles,
             scopes,
+            model,
             created_at: now,
             created_by: by.actor.clone(),
             until: life.map(|life| now.plus(life)),
@@ -205,12 +227,14 @@ impl Keys {
             key: &name,
             roles: &doc.roles,
             scopes: &doc.scopes,
+            model: doc.model.as_ref(),
             reason: by.reason.as_deref(),
         };
         let ops = vec![doc.op(&name), change_op(&change, &by, now)];
         self.0.store.commit(ops, Preconditions::none()).await?;
         let view = doc.view(&name, now);
-        self.put(name, Key { digest: doc.digest, doc, roles: given });
+        self.tell(&name, terms.as_deref());
+        self.put(name, Key { digest: doc.digest, doc, roles: given, terms });
         Ok(KeyCreated { key: key.to_text(), view })
     }
 
@@ -222,6 +246,7 @@ impl Keys {
             name: FIRST_KEY.to_owned(),
             roles: everything,
             scopes: KeyScope::api(),
+            model: None,
             ttl_seconds: None,
             reason: None,
         };
@@ -238,7 +263,7 @@ impl Keys {
                 Err(Refusal::new(ProblemCode::KeyExists, detail))
             }
             // Whoever may not see a key does not take its place either.
-            Some(key) => caller.roles().need_admin_of(&key.roles),
+            Some(key) => key.need_admin(caller),
             None if kept.by_name.len() >= KEYS_MAX => {
                 let detail = format!(
                     "there are {KEYS_MAX} keys, and no more are kept; give one that is over a new life by its name"
@@ -268,13 +293,51 @@ impl Keys {
             key: name,
             roles: &key.doc.roles,
             scopes: &key.doc.scopes,
+            model: key.doc.model.as_ref(),
             reason: by.reason.as_deref(),
         };
         let ops = vec![key.doc.op(name), change_op(&change, &by, now)];
         self.0.store.commit(ops, Preconditions::none()).await?;
         let view = key.doc.view(name, now);
+        self.tell(name, None);
         self.put(name.clone(), key);
         Ok(view)
+    }
+
+    /// Who calls a model. With the key of the folder, none of them.
+    pub fn caller_of_models(&self, headers: &HeaderMap) -> Result<ModelCaller, Refusal> {
+        let digest = shown_to_models(headers)?.digest();
+        if digest == self.0.own {
+            return Ok(ModelCaller::Folder);
+        }
+        let now = self.now();
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || denied("the key is not known here: it was made for another site");
+        let name = kept.by_digest.get(&digest).ok_or_else(unknown)?;
+        let key = &kept.by_name[name];
+        key.doc.need_good(now)?;
+        let terms = key.terms.as_ref().ok_or_else(|| {
+            denied("this key is not for models; ask for one with the scope `model`")
+        })?;
+        Ok(ModelCaller::Key(name.clone(), Arc::clone(terms)))
+    }
+
+    /// Tells of each key for models: those that are there now, and from now on each that is made or over.
+    pub fn watch_models(&self, watch: impl Fn(&KeyName, Option<&Terms>) + Send + Sync + 'static) {
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        for (name, key) in &kept.by_name {
+            if key.doc.revoked_at.is_none() && key.terms.is_some() {
+                watch(name, key.terms.as_deref());
+            }
+        }
+        drop(kept);
+        self.0.watching.set(Box::new(watch)).ok();
+    }
+
+    fn tell(&self, name: &KeyName, terms: Option<&Terms>) {
+        if let Some(watch) = self.0.watching.get() {
+            watch(name, terms);
+        }
     }
 
     /// Those that the caller may hand out, by name.
@@ -287,7 +350,7 @@ impl Keys {
         let now = self.now();
         let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
         let behind = kept.by_name.iter().filter(|(name, _)| after.is_none_or(|it| *name > it));
-        let seen = behind.filter(|(_, key)| caller.roles().need_admin_of(&key.roles).is_ok());
+        let seen = behind.filter(|(_, key)| key.need_admin(caller).is_ok());
         seen.take(limit).map(|(name, key)| key.doc.view(name, now)).collect()
     }
 
@@ -300,7 +363,7 @@ impl Keys {
     fn find(&self, caller: &Caller, name: &KeyName) -> Result<Key, Refusal> {
         let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
         let key = kept.by_name.get(name);
-        let key = key.filter(|key| caller.roles().need_admin_of(&key.roles).is_ok());
+        let key = key.filter(|key| key.need_admin(caller).is_ok());
         key.cloned().ok_or_else(|| {
             Refusal::new(ProblemCode::KeyMissing, format!("there is no key `{name}`"))
         })
@@ -330,6 +393,25 @@ fn shown(headers: &HeaderMap) -> Result<ApiKey, Refusal> {
     text.and_then(|(_, key)| key.parse().ok()).ok_or_else(|| denied(wrong))
 }
 
+/// The same, or as Anthropic's client shows it.
+fn shown_to_models(headers: &HeaderMap) -> Result<ApiKey, Refusal> {
+    match headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default().parse()) {
+        Some(Ok(key)) => Ok(key),
+        Some(Err(_)) => {
+            Err(denied("the header `x-api-key` has no key that begins with `isonomy-key-`"))
+        }
+        None => shown(headers),
+    }
+}
+
+/// Who calls a model.
+#[derive(Debug, Clone)]
+pub enum ModelCaller {
+    /// Whoever may read the folder.
+    Folder,
+    Key(KeyName, Arc<Terms>),
+}
+
 fn denied(detail: &str) -> Refusal {
     Refusal::new(ProblemCode::KeyRequired, detail)
 }
@@ -348,7 +430,19 @@ impl Key {
     fn read(record: &[u8]) -> Option<Self> {
         let doc: KeyDoc = document::read(record, KEY_TYPE, KEY_VERSION).ok()?;
         let roles = Roles::read(&doc.roles).ok()?;
-        Some(Self { digest: doc.digest, doc, roles })
+        let terms = doc.model.as_ref().map(Terms::of).transpose().ok()?.map(Arc::new);
+        Some(Self { digest: doc.digest, doc, roles, terms })
+    }
+
+    /// Whether somebody may see it and end it: whoever may hand it out.
+    fn need_admin(&self, caller: &Caller) -> Result<(), Refusal> {
+        if !self.roles.is_empty() {
+            caller.roles().need_admin_of(&self.roles)?;
+        }
+        match &self.terms {
+            Some(terms) => caller.roles().need(Role::Admin, &terms.namespace),
+            None => Ok(()),
+        }
     }
 }
 
@@ -366,6 +460,14 @@ impl KeyDoc {
         self.revoked_at.map_or(self.created_at, |at| at.max(self.created_at))
     }
 
+    fn need_good(&self, now: Timestamp) -> Result<(), Refusal> {
+        match self.state(now) {
+            KeyState::Good => Ok(()),
+            KeyState::Expired => Err(denied("the time of this key is over; ask for a new one")),
+            KeyState::Revoked => Err(denied("this key was revoked; ask for a new one")),
+        }
+    }
+
     fn state(&self, now: Timestamp) -> KeyState {
         match (self.revoked_at, self.until) {
             (Some(_), _) => KeyState::Revoked,
@@ -380,6 +482,7 @@ impl KeyDoc {
             state: self.state(now),
             roles: self.roles.clone(),
             scopes: self.scopes.clone(),
+            model: self.model.clone(),
             created_at: self.created_at.to_string(),
             created_by: self.created_by.clone(),
             until: self.until.map(|at| at.to_string()),

@@ -14,6 +14,7 @@ mod operation;
 mod pieces;
 mod refusal;
 mod serve;
+mod terms;
 mod workflow;
 
 pub use access::Roles;
@@ -25,10 +26,11 @@ pub use extract::{
     Body, InNamespace, OfWorkflow, PageQuery, Path, Query, ReasonQuery, body_broken, cursor, limit,
 };
 pub use guard::{ANSWER_TIMEOUT, Guarded, guard};
-pub use key::{KeyParts, Keys, KeysError};
+pub use key::{KeyParts, Keys, KeysError, ModelCaller};
 pub use onward::{Onward, PROGRAM_SINCE};
 pub use operation::with_keys;
 pub use pieces::{Out, Pieces, Unread, pieces, stream};
 pub use refusal::{Refusal, finished, internal};
-pub use serve::{Listening, ServeError, Shown, serve};
+pub use serve::{Ahead, Asked, Listening, ServeError, Served, Shown, serve};
+pub use terms::Terms;
 pub use workflow::{finding, invalid, remark, revision_view, same_version, workflow_view};

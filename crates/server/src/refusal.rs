@@ -40,6 +40,11 @@ impl Refusal {
     }
 
     #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    #[must_use]
     pub fn code(&self) -> ProblemCode {
         self.0.code
     }

@@ -1,13 +1,21 @@
 //! Listening: connections in, requests to the API, a clean end.
 
+use std::convert::Infallible;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::response::IntoResponse as _;
 use axum::{Extension, Router};
-use futures::future::join_all;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all, ready};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use identity::ServerConfig;
@@ -18,7 +26,45 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-type Service = TowerToHyperService<Router>;
+use crate::guard::is_ours;
+use crate::refusal::internal;
+
+/// What is asked for, and what is answered.
+pub type Asked = Request<Incoming>;
+pub type Served = Response<Body>;
+
+/// Who answers some requests before the API's operations do: those that have no end, or too many a second.
+pub trait Ahead: Send + Sync + 'static {
+    fn takes(&self, path: &str) -> bool;
+
+    /// Answers a request that is addressed to us, and sent by no page of another origin.
+    fn answer(&self, request: Asked) -> BoxFuture<'static, Served>;
+}
+
+/// Who answers at one door.
+#[derive(Clone)]
+struct Front {
+    router: TowerToHyperService<Router>,
+    ahead: Option<Arc<dyn Ahead>>,
+    via: Via,
+}
+
+impl Service<Asked> for Front {
+    type Response = Served;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Served, Infallible>>;
+
+    fn call(&self, request: Asked) -> Self::Future {
+        let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes(request.uri().path())) else {
+            return self.router.call(request).boxed();
+        };
+        if let Err(refusal) = is_ours(self.via, request.uri(), request.headers()) {
+            return ready(Ok(refusal.into_response())).boxed();
+        }
+        let answer = AssertUnwindSafe(ahead.answer(request)).catch_unwind();
+        async move { Ok(answer.await.unwrap_or_else(|_panic| internal().into_response())) }.boxed()
+    }
+}
 
 /// Connections at once, at one door. A process has 1,024 files by default, and the gate may hold half of them.
 /// More wait in the system's queue.
@@ -74,6 +120,7 @@ pub(crate) enum Via {
 pub async fn serve(
     doors: Vec<Listening>,
     router: Router,
+    ahead: Option<Arc<dyn Ahead>>,
     closing: CancellationToken,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -86,7 +133,11 @@ pub async fn serve(
             return Err(ServeError::NotLocal(address));
         }
         let server = Server {
-            router: router.clone().layer(Extension(via)),
+            front: Front {
+                router: TowerToHyperService::new(router.clone().layer(Extension(via))),
+                ahead: ahead.clone(),
+                via,
+            },
             tls,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             tasks: tasks.clone(),
@@ -112,7 +163,7 @@ pub async fn serve(
 
 /// One door.
 struct Server {
-    router: Router,
+    front: Front,
     tls: Option<Shown>,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -139,7 +190,7 @@ impl Server {
     fn connected(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
         // An answer is one small write; waiting for more would only delay it.
         stream.set_nodelay(true).ok();
-        let service = TowerToHyperService::new(self.router.clone());
+        let service = self.front.clone();
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -176,7 +227,7 @@ struct Ends {
 }
 
 impl Ends {
-    async fn keep<I>(&self, connection: http1::Connection<I, Service>)
+    async fn keep<I>(&self, connection: http1::Connection<I, Front>)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin,
     {

@@ -20,6 +20,7 @@ mod journal;
 mod left;
 mod log;
 mod metrics;
+mod model;
 mod order;
 mod refusal;
 mod resolve;

@@ -337,6 +337,10 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit
+        | ProblemCode::ModelMissing
+        | ProblemCode::ModelExists
+        | ProblemCode::BudgetMissing
+        | ProblemCode::CallMissing
         | ProblemCode::ExchangeRefused => Some("refused"),
     }
 }

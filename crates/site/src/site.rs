@@ -8,7 +8,9 @@ use base::{By, Clock, IncarnationId, Random, Timestamp};
 use bytes::Bytes;
 use engine::driver::Driver;
 use engine::record::SEMANTICS;
-use gateway::{Gate, Left};
+use gateway::desk::DeskParts;
+use gateway::{Desk, Gate, Left};
+use models::Books;
 use secrets::Vault;
 use server::{KeyParts, Keys, KeysError, Listening, Onward, PROGRAM_SINCE, ServeError};
 use store::{Preconditions, RunState, Store, StoreError};
@@ -27,6 +29,10 @@ use crate::evaluate::Evaluators;
 use crate::left::Departures;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
+use crate::model::book::{Book, BookError};
+use crate::model::door::ModelDoor;
+use crate::model::secret::SecretsOfModels;
+use crate::model::shelf::Models;
 use crate::refusal::Refusal;
 use crate::resolve::Pooled;
 use crate::retention::Tidying;
@@ -53,6 +59,9 @@ pub struct Parts {
     pub program: PathBuf,
     /// Where the site keeps secrets; nowhere, without one.
     pub secrets: Option<PathBuf>,
+    /// Where calls to models are written down before they are in the store; in a site that is nowhere but in
+    /// memory, nowhere.
+    pub tail: Option<PathBuf>,
     /// Whose site this is; nobody's, where it has joined no hub.
     pub membership: Option<Membership>,
     /// The key of whoever may read the site's folder.
@@ -75,6 +84,7 @@ pub(crate) struct Inner {
     pub custodian: Custodian,
     pub requests: Requests,
     pub keys: Keys,
+    pub models: Models,
     /// What keys are good by.
     time: Arc<Onward>,
     pub closing: CancellationToken,
@@ -105,6 +115,8 @@ pub enum SiteError {
     Line(#[from] LineError),
     #[error(transparent)]
     Keys(#[from] KeysError),
+    #[error("cannot take up the calls to models")]
+    Calls(#[from] BookError),
 }
 
 impl Site {
@@ -116,6 +128,7 @@ impl Site {
             config,
             program,
             secrets,
+            tail,
             membership,
             own_key,
             clock,
@@ -154,6 +167,17 @@ impl Site {
         let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
         let opened: Arc<dyn engine::secret::Secrets> = Arc::new(Opened(vault.clone()));
         let keeper = Keeper::new(vault, Arc::clone(&store), Arc::clone(&clock));
+        let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
+        let desk = Desk::new(DeskParts {
+            gate: Arc::clone(&gate),
+            books: Books::default(),
+            exchange: config.models.exchange,
+            record: Arc::new(book.clone()),
+            credentials: Arc::new(SecretsOfModels(Arc::clone(&opened))),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+        });
+        let models = Models::open(desk, book, Arc::clone(&store), Arc::clone(&clock), &keys).await?;
         let ports = worker::Ports {
             secrets: Arc::clone(&opened),
             evaluator: Arc::new(evaluators.clone()),
@@ -228,6 +252,7 @@ impl Site {
             custodian,
             requests: Requests::default(),
             keys,
+            models,
             time,
             closing,
             schedules,
@@ -312,7 +337,9 @@ impl Site {
         doors: Vec<Listening>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        server::serve(doors, router(self.clone()), self.0.closing.clone(), shutdown).await
+        let models = ModelDoor::new(self.0.models.clone(), self.0.keys.clone());
+        let closing = self.0.closing.clone();
+        server::serve(doors, router(self.clone()), Some(models), closing, shutdown).await
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
@@ -329,6 +356,7 @@ impl Site {
         self.0.driver.stop().await;
         // Last, so that what was begun meanwhile is ended as well.
         self.0.worker.stop().await;
+        self.0.models.ended().await;
         if let Err(refusal) = self.0.departures.write().await {
             tracing::error!(?refusal, "cannot write down what has left");
         }

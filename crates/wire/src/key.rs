@@ -37,6 +37,27 @@ pub enum Role {
 pub enum KeyScope {
     /// This API.
     Api,
+    /// Calls to models, as clients of OpenAI and Anthropic make them; at a site.
+    Model,
+}
+
+/// What a key may do with models.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelTerms {
+    /// In which namespace its calls are.
+    pub namespace: String,
+    /// Names of models and routes that it may ask for, `*` at the end for any rest; any by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// What its calls may cost, such as `50EUR/month`; at most one for each period.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u64>,
+    /// Of input and output together. Counted at the most that a call may use, and corrected after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
 }
 
 /// A key as its holder has it. Nothing prints it but [`ApiKey::to_text`].
@@ -52,7 +73,7 @@ pub struct ApiKeyError;
 pub struct RoleError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a scope is `api`")]
+#[error("a scope is `api` or `model`")]
 pub struct KeyScopeError;
 
 /// Makes a key. `POST /api/v1/keys`
@@ -61,11 +82,15 @@ pub struct KeyScopeError;
 pub struct KeyCreate {
     /// Who or what holds it; it stands in the record of what is done with it.
     pub name: String,
-    /// Roles by namespace; `*` is every namespace, and what belongs to none.
+    /// Roles by namespace; `*` is every namespace, and what belongs to none. None where it is for models alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<String, Role>,
     /// At which doors it is taken: `api` by default.
     #[serde(default = "KeyScope::api", skip_serializing_if = "KeyScope::is_api")]
     pub scopes: BTreeSet<KeyScope>,
+    /// With the scope `model`: for what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelTerms>,
     /// How long it is good for: from a minute to ten years; until it is revoked by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
@@ -91,6 +116,8 @@ pub struct KeyView {
     pub roles: BTreeMap<String, Role>,
     #[serde(default = "KeyScope::api")]
     pub scopes: BTreeSet<KeyScope>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelTerms>,
     pub created_at: String,
     /// Who has made it.
     pub created_by: String,
@@ -159,12 +186,13 @@ impl FromStr for Role {
 }
 
 impl KeyScope {
-    pub const ALL: [Self; 1] = [Self::Api];
+    pub const ALL: [Self; 2] = [Self::Api, Self::Model];
 
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Api => "api",
+            Self::Model => "model",
         }
     }
 

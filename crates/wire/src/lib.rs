@@ -19,6 +19,7 @@ pub mod join;
 pub mod key;
 pub mod link;
 pub mod log;
+mod model;
 pub mod order;
 pub mod page;
 pub mod problem;
@@ -53,9 +54,13 @@ pub use fleet::{
 pub use hub::{HubHealth, HubVersion};
 pub use key::{
     ApiKey, ApiKeyError, EVERYWHERE, KeyCreate, KeyCreated, KeyRevoke, KeyScope, KeyScopeError,
-    KeyState, KeyView, Role, RoleError, Whoami,
+    KeyState, KeyView, ModelTerms, Role, RoleError, Whoami,
 };
 pub use log::LogView;
+pub use model::{
+    BudgetList, BudgetSet, BudgetView, CallView, ModelPut, ModelState, ModelView, RouteView,
+    UsageList, UsageRow,
+};
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
 pub use recovery::{RecoveryEnd, RecoveryView, RecoveryWaive};

@@ -140,13 +140,25 @@ pub enum ProblemCode {
     /// One key too many.
     #[serde(rename = "KEY-005")]
     KeyLimit,
+    /// No model or route of that name.
+    #[serde(rename = "MDL-001")]
+    ModelMissing,
+    /// A model and a route cannot have one name.
+    #[serde(rename = "MDL-002")]
+    ModelExists,
+    /// Nobody has such a budget.
+    #[serde(rename = "MDL-003")]
+    BudgetMissing,
+    /// No call of that id.
+    #[serde(rename = "MDL-004")]
+    CallMissing,
     /// The file of an exchange is not taken, or cannot be made.
     #[serde(rename = "EXC-001")]
     ExchangeRefused,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 49] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -191,6 +203,10 @@ impl ProblemCode {
         Self::KeyMissing,
         Self::KeyExists,
         Self::KeyLimit,
+        Self::ModelMissing,
+        Self::ModelExists,
+        Self::BudgetMissing,
+        Self::CallMissing,
         Self::ExchangeRefused,
     ];
 
@@ -241,6 +257,10 @@ impl ProblemCode {
             Self::KeyMissing => "KEY-003",
             Self::KeyExists => "KEY-004",
             Self::KeyLimit => "KEY-005",
+            Self::ModelMissing => "MDL-001",
+            Self::ModelExists => "MDL-002",
+            Self::BudgetMissing => "MDL-003",
+            Self::CallMissing => "MDL-004",
             Self::ExchangeRefused => "EXC-001",
         }
     }
@@ -292,6 +312,10 @@ impl ProblemCode {
             Self::KeyMissing => "No such key",
             Self::KeyExists => "The key exists",
             Self::KeyLimit => "Too many keys",
+            Self::ModelMissing => "No such model",
+            Self::ModelExists => "The name is taken",
+            Self::BudgetMissing => "No such budget",
+            Self::CallMissing => "No such call",
             Self::ExchangeRefused => "Not exchanged",
         }
     }
@@ -314,10 +338,14 @@ impl ProblemCode {
             | Self::SiteMissing
             | Self::OrderMissing
             | Self::PlacementMissing
-            | Self::KeyMissing => 404,
+            | Self::KeyMissing
+            | Self::ModelMissing
+            | Self::BudgetMissing
+            | Self::CallMissing => 404,
             Self::MethodNotAllowed => 405,
             Self::TooSlow => 408,
             Self::RunExists
+            | Self::ModelExists
             | Self::RunEnded
             | Self::RunNotFaulted
             | Self::RunSuspended

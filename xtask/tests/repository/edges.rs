@@ -15,7 +15,7 @@ const ALLOWED: [Row; 22] = [
     ("link", &["base", "wire", "store"], &[]),
     ("identity", &["base"], &[]),
     // What the APIs of hub and site do alike.
-    ("server", &["base", "identity", "spec", "store", "wire"], &[]),
+    ("server", &["base", "identity", "pricing", "spec", "store", "wire"], &[]),
     ("hub", &["base", "identity", "link", "server", "spec", "store", "wire"], &[]),
     ("expr", &["base"], &[]),
     ("spec", &["base", "expr"], &[]),

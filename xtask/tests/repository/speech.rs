@@ -17,8 +17,9 @@ const FOREIGN: [&[&str]; 15] = [
     &["/ho", "me/"],
     &["/Us", "ers/"],
     &["co-auth", "ored-by"],
-    &["cla", "ude"],
-    &["anthro", "pic"],
+    // Providers of models are a subject of ours; whoever wrote a text is not.
+    &["cla", "ude code"],
+    &["noreply@anthro", "pic"],
     &["chat", "gpt"],
     &["cop", "ilot"],
     &["language ", "model wrote"],

@@ -71,6 +71,7 @@ impl Serving {
             config,
             program,
             secrets: Some(data.join(SECRETS)),
+            tail: Some(data.to_owned()),
             membership,
             own_key: own_key.clone(),
             clock: Arc::new(SystemClock),

@@ -50,6 +50,12 @@ impl Reply {
     }
 
     #[must_use]
+    pub fn json(status: StatusCode, body: &serde_json::Value) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        Self::whole(status, Some(json), body.to_string().into())
+    }
+
+    #[must_use]
     pub fn refused(refusal: &CallRefusal, operation: Option<Operation>) -> Self {
         let status = StatusCode::from_u16(refusal.status()).expect("a status of ours");
         let json = HeaderValue::from_static("application/json");

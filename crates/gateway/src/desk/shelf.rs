@@ -316,7 +316,7 @@ fn facts(
         image_tokens_max: None,
         capabilities: Vec::new(),
         retires: None,
-        source: pricing::Source { url: String::new(), dated: String::new() },
+        source: pricing::Source { url: String::new(), via: None, dated: String::new() },
     });
     let limits = &spec.limits;
     pricing::Model {

@@ -7,6 +7,7 @@ mod datasets;
 mod dispatch;
 mod events;
 mod hub;
+mod models;
 mod retention;
 mod scripts;
 mod secrets;
@@ -27,6 +28,7 @@ use worker::{Datasets, Folder, Folders};
 use crate::uplink::Terms;
 
 pub use hub::Refused;
+pub use models::ModelsConfig;
 pub use retention::Journals;
 pub use scripts::Scripts;
 /// The JSON Schema of a site's configuration, for editors.
@@ -79,6 +81,7 @@ pub struct Config {
     pub refused: Refused,
     /// What the line to its hub may take.
     pub terms: Terms,
+    pub models: ModelsConfig,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -123,6 +126,7 @@ impl Default for Config {
             dispatch: Settings::default(),
             refused: Refused::default(),
             terms: Terms::default(),
+            models: ModelsConfig::default(),
         }
     }
 }
@@ -215,6 +219,7 @@ struct Spec {
     pools: Vec<Spanned<dispatch::PoolFile>>,
     namespaces: Vec<Spanned<dispatch::NamespaceFile>>,
     hub: hub::HubFile,
+    models: models::ModelsFile,
 }
 
 #[derive(Default, Deserialize)]
@@ -270,6 +275,7 @@ impl Reader<'_> {
             dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,
             refused: self.refused(&spec.hub)?,
             terms: self.terms(&spec.hub)?,
+            models: self.models(&spec.models)?,
         })
     }
 

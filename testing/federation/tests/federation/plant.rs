@@ -74,6 +74,7 @@ impl Plant {
             // What these workflows say is evaluated in this process.
             program: folder.join("none"),
             secrets: None,
+            tail: None,
             membership: Some(membership(folder)),
             own_key: own_key.clone(),
             clock: Arc::clone(clock) as Arc<dyn Clock>,

@@ -1,0 +1,381 @@
+//! What the entries come to: calls under way, what each budget has spent, and sums for people. The same fold
+//! at work and at the start.
+
+use std::collections::{BTreeMap, HashMap};
+
+use base::{CallId, KeyName, Namespace, Timestamp};
+use pricing::{Currency, Money, Period};
+use serde::{Deserialize, Serialize};
+
+use crate::ask::Operation;
+use crate::budget::{Holder, Line};
+use crate::entry::{Admitted, By, End, Entry, Settled, Used};
+use crate::name::ModelName;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Rows of sums that are kept by the hour; beyond, the oldest are kept by the day, then by the month.
+pub const SUMS_MAX: usize = 200_000;
+
+/// All entries up to one of them.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    through: u64,
+    open: HashMap<CallId, Admitted>,
+    spent: BTreeMap<Spending, Line>,
+    sums: BTreeMap<Group, Sum>,
+}
+
+/// One budget's window in one currency; only the newest window is kept.
+type Spending = (Holder, Period, Currency);
+
+/// What is summed up together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// When the hour began.
+    pub hour: Timestamp,
+    pub namespace: Namespace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// None where no model was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelName>,
+    pub operation: Operation,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sum {
+    pub calls: u64,
+    /// Without an answer.
+    #[serde(default)]
+    pub failed: u64,
+    /// Answered by another model than the first.
+    #[serde(default)]
+    pub degraded: u64,
+    #[serde(default)]
+    pub used: Used,
+    /// In each currency.
+    #[serde(default)]
+    pub cost: Vec<Money>,
+    /// Of which at a bound, since nobody knows what was used.
+    #[serde(default)]
+    pub at_bound: Vec<Money>,
+    /// Calls of a model without a price.
+    #[serde(default)]
+    pub unpriced: u64,
+}
+
+/// A tally as it is kept, so that a start need not read all entries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checkpoint {
+    through: u64,
+    open: Vec<Admitted>,
+    spent: Vec<Line>,
+    sums: Vec<(Group, Sum)>,
+}
+
+impl Tally {
+    #[must_use]
+    pub fn of(checkpoint: Checkpoint) -> Self {
+        let Checkpoint { through, open, spent, sums } = checkpoint;
+        let spending =
+            |line: Line| ((line.holder.clone(), line.period, line.amount.currency), line);
+        Self {
+            through,
+            open: open.into_iter().map(|entry| (entry.call, entry)).collect(),
+            spent: spent.into_iter().map(spending).collect(),
+            sums: sums.into_iter().collect(),
+        }
+    }
+
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut open: Vec<_> = self.open.values().cloned().collect();
+        open.sort_by_key(|entry| entry.call);
+        Checkpoint {
+            through: self.through,
+            open,
+            spent: self.spent.values().cloned().collect(),
+            sums: self.sums.iter().map(|(group, sum)| (group.clone(), sum.clone())).collect(),
+        }
+    }
+
+    /// The number of the last entry that is in it.
+    #[must_use]
+    pub const fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// The next entry. One that is in it already changes nothing.
+    pub fn apply(&mut self, number: u64, entry: &Entry) {
+        if number <= self.through {
+            return;
+        }
+        self.through = number;
+        match entry {
+            Entry::Admitted(entry) => {
+                self.open.insert(entry.call, entry.clone());
+            }
+            Entry::Settled(entry) => self.settled(entry),
+        }
+    }
+
+    /// An entry of a kind that this binary does not know.
+    pub const fn pass(&mut self, number: u64) {
+        if number > self.through {
+            self.through = number;
+        }
+    }
+
+    fn settled(&mut self, entry: &Settled) {
+        let Some(admitted) = self.open.remove(&entry.call) else { return };
+        for line in &entry.charged {
+            self.spend(line);
+        }
+        let By { namespace, key, workflow, .. } = admitted.who;
+        let at = admitted.at.as_millis();
+        let group = |model: Option<ModelName>| Group {
+            hour: Timestamp::from_millis(at - at.rem_euclid(HOUR_MS)),
+            namespace: namespace.clone(),
+            key: key.clone(),
+            workflow: workflow.clone(),
+            model,
+            operation: admitted.operation,
+        };
+        let last = entry.bills.last().map(|bill| bill.model.clone());
+        let sum = self.sums.entry(group(last)).or_default();
+        sum.calls += 1;
+        sum.failed += u64::from(matches!(entry.end, End::Failed | End::Unknown));
+        sum.degraded += u64::from(entry.degraded);
+        for bill in &entry.bills {
+            let sum = self.sums.entry(group(Some(bill.model.clone()))).or_default();
+            if let Some(used) = &bill.usage {
+                sum.used.add(used);
+            }
+            match bill.cost {
+                Some(cost) => {
+                    add(&mut sum.cost, cost);
+                    if bill.is_bound {
+                        add(&mut sum.at_bound, cost);
+                    }
+                }
+                None => sum.unpriced += 1,
+            }
+        }
+        if self.sums.len() > SUMS_MAX {
+            self.coarsen();
+        }
+    }
+
+    fn spend(&mut self, line: &Line) {
+        let spending = (line.holder.clone(), line.period, line.amount.currency);
+        match self.spent.get_mut(&spending) {
+            Some(before) if before.window == line.window => {
+                before.amount = before.amount.plus(line.amount).unwrap_or(before.amount);
+            }
+            Some(before) if before.window > line.window => {}
+            _ => {
+                self.spent.insert(spending, line.clone());
+            }
+        }
+    }
+
+    /// Puts the older half of the sums together, each day into its first hour.
+    fn coarsen(&mut self) {
+        const DAY_MS: i64 = 24 * HOUR_MS;
+        let all = std::mem::take(&mut self.sums);
+        let half = all.len() / 2;
+        for (at, (mut group, sum)) in all.into_iter().enumerate() {
+            if at < half {
+                let hour = group.hour.as_millis();
+                group.hour = Timestamp::from_millis(hour - hour.rem_euclid(DAY_MS));
+            }
+            self.sums.entry(group).or_default().add(&sum);
+        }
+    }
+
+    /// Calls that were admitted and are not settled.
+    pub fn open(&self) -> impl Iterator<Item = &Admitted> {
+        self.open.values()
+    }
+
+    /// What was charged to each budget in its newest window.
+    pub fn spent(&self) -> impl Iterator<Item = &Line> {
+        self.spent.values()
+    }
+
+    /// By hour and the rest, from this time on.
+    pub fn sums(&self, since: Timestamp) -> impl Iterator<Item = (&Group, &Sum)> {
+        self.sums.iter().skip_while(move |(group, _)| group.hour < since)
+    }
+}
+
+impl Sum {
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.failed += other.failed;
+        self.degraded += other.degraded;
+        self.used.add(&other.used);
+        other.cost.iter().for_each(|cost| add(&mut self.cost, *cost));
+        other.at_bound.iter().for_each(|cost| add(&mut self.at_bound, *cost));
+        self.unpriced += other.unpriced;
+    }
+}
+
+impl Used {
+    pub fn add(&mut self, other: &Self) {
+        self.input = self.input.saturating_add(other.input);
+        self.cached = self.cached.saturating_add(other.cached);
+        self.output = self.output.saturating_add(other.output);
+        self.reasoning = self.reasoning.saturating_add(other.reasoning);
+        self.images = self.images.saturating_add(other.images);
+    }
+}
+
+fn add(sums: &mut Vec<Money>, more: Money) {
+    match sums.iter_mut().find(|sum| sum.currency == more.currency) {
+        Some(sum) => *sum = sum.plus(more).unwrap_or(*sum),
+        None => sums.push(more),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Bill, ENTRY_VERSION};
+
+    fn call(n: u128) -> CallId {
+        CallId::from_uuid(uuid::Uuid::from_u128(n))
+    }
+
+    fn line(amount: &str, window: Option<i64>) -> Line {
+        Line {
+            holder: "key/bot".parse().expect("a holder"),
+            period: Period::Day,
+            window: window.map(Timestamp::from_millis),
+            amount: amount.parse().expect("an amount"),
+        }
+    }
+
+    fn admitted(n: u128, held: &str) -> Entry {
+        Entry::Admitted(Admitted {
+            v: ENTRY_VERSION,
+            call: call(n),
+            at: Timestamp::from_millis(HOUR_MS + 5),
+            who: By {
+                namespace: Namespace::parse("sales").expect("a name"),
+                key: None,
+                workflow: None,
+                run: None,
+            },
+            operation: Operation::Chat,
+            asked: ModelName::parse("m").expect("a name"),
+            plan: Vec::new(),
+            streamed: false,
+            held: vec![line(held, Some(0))],
+        })
+    }
+
+    fn settled(n: u128, charged: &str, window: i64) -> Entry {
+        let bill = Bill {
+            model: ModelName::parse("m").expect("a name"),
+            usage: Some(Used { input: 3, output: 4, ..Used::default() }),
+            cost: Some(charged.parse().expect("an amount")),
+            is_bound: n == 9,
+        };
+        Entry::Settled(Settled {
+            v: ENTRY_VERSION,
+            call: call(n),
+            at: Timestamp::from_millis(HOUR_MS + 9),
+            end: End::Answered,
+            legs: Vec::new(),
+            bills: vec![bill],
+            charged: vec![line(charged, Some(window))],
+            degraded: false,
+            micros: 1,
+            own_micros: 1,
+            first_micros: None,
+        })
+    }
+
+    fn shown(tally: &Tally) -> String {
+        let spent: Vec<_> = tally.spent().map(|line| line.amount.exact()).collect();
+        let sums = tally.sums(Timestamp::from_millis(0));
+        let sums: Vec<_> =
+            sums.map(|(_, sum)| (sum.calls, sum.used.output, sum.cost.clone())).collect();
+        format!("{} {} {spent:?} {sums:?}", tally.through(), tally.open().count())
+    }
+
+    /// Mutation: apply an entry twice, or lose one that was open at a checkpoint.
+    #[test]
+    fn a_tally_is_the_same_from_the_start_and_from_a_checkpoint() {
+        let entries = [
+            admitted(1, "0.5EUR"),
+            admitted(2, "0.5EUR"),
+            settled(1, "0.1EUR", 0),
+            admitted(9, "0.5EUR"),
+            settled(9, "0.5EUR", 0),
+            settled(2, "0.2EUR", 0),
+        ];
+        let mut live = Tally::default();
+        for (at, entry) in entries.iter().enumerate() {
+            live.apply(at as u64 + 1, entry);
+            let text = serde_json::to_vec(&live.checkpoint()).expect("JSON");
+            let mut again = Tally::of(serde_json::from_slice(&text).expect("a checkpoint"));
+            for (at, entry) in entries.iter().enumerate() {
+                again.apply(at as u64 + 1, entry);
+            }
+            let mut whole = live.clone();
+            for (at, entry) in entries.iter().enumerate() {
+                whole.apply(at as u64 + 1, entry);
+            }
+            assert_eq!(shown(&again), shown(&whole));
+        }
+        assert_eq!(
+            shown(&live),
+            "6 0 [\"0.8 EUR\"] [(3, 12, [Money { amount: Amount(800000000000), currency: EUR }])]"
+        );
+    }
+
+    /// Mutation: keep what was spent in a window that is over.
+    #[test]
+    fn a_newer_window_takes_the_place_of_the_one_before() {
+        let mut tally = Tally::default();
+        for (at, entry) in [
+            admitted(1, "1EUR"),
+            admitted(2, "1EUR"),
+            admitted(3, "1EUR"),
+            settled(1, "0.1EUR", 0),
+            settled(2, "0.2EUR", 7),
+            settled(3, "0.4EUR", 0),
+        ]
+        .iter()
+        .enumerate()
+        {
+            tally.apply(at as u64 + 1, entry);
+        }
+        let spent: Vec<_> = tally.spent().map(|line| line.amount.exact()).collect();
+        assert_eq!(spent, ["0.2 EUR"]);
+    }
+
+    /// Mutation: lose a call or its cost when hours become a day.
+    #[test]
+    fn older_sums_are_put_together() {
+        let mut tally = Tally::default();
+        tally.apply(1, &admitted(1, "1EUR"));
+        tally.apply(2, &settled(1, "0.1EUR", 0));
+        let (group, sum) = tally.sums.pop_first().expect("one");
+        for hour in 0..24 {
+            let hour = Timestamp::from_millis(hour * HOUR_MS);
+            tally.sums.insert(Group { hour, ..group.clone() }, sum.clone());
+        }
+        tally.coarsen();
+        assert_eq!(tally.sums.len(), 13);
+        assert_eq!(tally.sums.values().map(|sum| sum.calls).sum::<u64>(), 24);
+    }
+}

@@ -1,0 +1,356 @@
+//! The book of calls: keeps entries in the tail at once and in the store page by page, and the tally of all.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base::{By, Clock, Timestamp, document};
+use bytes::Bytes;
+use gateway::desk::{NotWritten, Page, Record, Ticket};
+use models::{Alarm, Books, Checkpoint, ENTRY_VERSION, End, Entry, Settled, Tally};
+use server::change_op;
+use store::{CallPage, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::alarm::AlarmDoc;
+use super::tail::Tail;
+
+const CHECKPOINT_TYPE: &str = "isonomy.calls";
+const CHECKPOINT_VERSION: u32 = 1;
+const CHECKPOINT: &str = "checkpoint";
+
+/// Entries after which the tally is written down anew: a start reads no more than these.
+const CHECKPOINT_EVERY: u64 = 20_000;
+
+/// Bytes of one page. The store takes 1 MiB in one piece.
+const PAGE_BYTES_MAX: usize = 512 * 1024;
+
+/// Pages that wait for the store. Beyond, calls are refused: it does not answer.
+const WAITING_PAGES_MAX: usize = 64;
+
+/// Pages that are read at once.
+const PAGES_READ: u32 = 64;
+
+/// After a write in vain.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+pub(crate) struct Book(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    grown: Notify,
+}
+
+struct State {
+    tail: Option<Tail>,
+    tally: Tally,
+    next: u64,
+    /// What the store has.
+    durable: u64,
+    /// The last of them is not full.
+    waiting: Vec<Waiting>,
+    alarms: Vec<AlarmDoc>,
+    /// The store has refused the last page, and it is tried again.
+    is_failing: bool,
+    checkpoint_at: u64,
+}
+
+/// A page to be.
+struct Waiting {
+    record: Vec<u8>,
+    first: u64,
+    last: u64,
+    page: watch::Sender<Page>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    #[error("cannot read the record of calls")]
+    Store(#[from] StoreError),
+    #[error("cannot write the record of calls")]
+    Commit(#[from] store::CommitError),
+    #[error("cannot open the tail of the record of calls")]
+    Tail(#[source] std::io::Error),
+    #[error("the record of calls is damaged at entry {0}: restore a backup")]
+    Damaged(u64),
+    #[error("what is kept of `{0}` is damaged, or of a newer version")]
+    Resource(String),
+}
+
+/// What is written at once.
+struct Taken {
+    ops: Vec<Op>,
+    waiting: Vec<Waiting>,
+    last: u64,
+}
+
+impl Waiting {
+    fn new(first: u64) -> Self {
+        Self { record: Vec::new(), first, last: first - 1, page: watch::Sender::default() }
+    }
+}
+
+impl Book {
+    /// Reads what there is. Calls that nobody has settled are settled now, at their bounds: whoever made
+    /// them is gone, and they may have to be paid. `folder` is where the tail lies; a store in memory
+    /// has none.
+    pub(crate) async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        folder: Option<&Path>,
+    ) -> Result<Self, BookError> {
+        let mut tally = checkpoint(store.as_ref()).await?;
+        let known = tally.through();
+        read(store.as_ref(), &mut tally).await?;
+        let durable = store.call_last().await?;
+        let opened = folder.map(Tail::open).transpose().map_err(BookError::Tail)?;
+        let (mut tail, left) = match opened {
+            Some((tail, left)) => (Some(tail), left),
+            None => (None, Vec::new()),
+        };
+        let mut record = Vec::new();
+        let mut next = durable + 1;
+        for (number, line) in left {
+            // What the store has already, or what is behind a gap: nothing has followed from it.
+            if number == next {
+                apply(&mut tally, number, &line)?;
+                record.extend_from_slice(&line);
+                next += 1;
+            }
+        }
+        let now = clock.now();
+        for entry in unknown(&tally, now) {
+            tally.apply(next, &entry);
+            record.extend_from_slice(&entry.line());
+            next += 1;
+        }
+        if next > durable + 1 {
+            let page =
+                CallPage { first: durable + 1, last: next - 1, at: now, record: record.into() };
+            store.commit(vec![Op::CallAppend(page)], Preconditions::none()).await?;
+        }
+        if let Some(tail) = &mut tail {
+            tail.clear().map_err(BookError::Tail)?;
+        }
+        let state = State {
+            tail,
+            tally,
+            next,
+            durable: next - 1,
+            waiting: Vec::new(),
+            alarms: Vec::new(),
+            is_failing: false,
+            checkpoint_at: known + CHECKPOINT_EVERY,
+        };
+        let state = Mutex::new(state);
+        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new() })))
+    }
+
+    /// What was charged goes into the books of budgets.
+    pub(crate) fn charge(&self, books: &mut Books) {
+        for line in self.state().tally.spent() {
+            books.charge(base::CallId::from_uuid(uuid::Uuid::nil()), std::slice::from_ref(line));
+        }
+    }
+
+    /// What the entries come to.
+    pub(crate) fn tally<T>(&self, ask: impl FnOnce(&Tally) -> T) -> T {
+        ask(&self.state().tally)
+    }
+
+    /// Writes page after page until `closing`, and then what is left.
+    pub(crate) async fn keep(self, closing: CancellationToken) {
+        loop {
+            let is_last = tokio::select! {
+                () = self.0.grown.notified() => false,
+                () = closing.cancelled() => true,
+            };
+            while self.write_page().await {}
+            if is_last {
+                self.write_checkpoint().await;
+                return;
+            }
+        }
+    }
+
+    /// Whether there may be more.
+    async fn write_page(&self) -> bool {
+        let Some(Taken { mut ops, waiting, last }) = self.take() else { return false };
+        let mut is_told = false;
+        // The store keeps what it is given, so that each try needs its own.
+        while let Err(error) = self.0.store.commit(ops.clone(), Preconditions::none()).await {
+            tracing::error!(%error, "cannot write down calls");
+            self.state().is_failing = true;
+            if !std::mem::replace(&mut is_told, true) {
+                waiting.iter().for_each(|it| drop(it.page.send_replace(Page::Lost)));
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+        ops.clear();
+        {
+            let mut state = self.state();
+            state.durable = last;
+            state.is_failing = false;
+        }
+        if !is_told {
+            waiting.iter().for_each(|it| drop(it.page.send_replace(Page::Durable)));
+        }
+        true
+    }
+
+    /// What waits, and the tally with it now and then.
+    fn take(&self) -> Option<Taken> {
+        let mut state = self.state();
+        if state.waiting.is_empty() && state.alarms.is_empty() {
+            return None;
+        }
+        let mut waiting = std::mem::take(&mut state.waiting);
+        let (at, last) = (self.0.clock.now(), state.next - 1);
+        let by = By { actor: "site".to_owned(), reason: None };
+        let alarms = std::mem::take(&mut state.alarms);
+        let mut ops: Vec<Op> = alarms.iter().map(|doc| change_op(doc, &by, at)).collect();
+        ops.extend(waiting.iter_mut().map(|it| {
+            let record = std::mem::take(&mut it.record).into();
+            Op::CallAppend(CallPage { first: it.first, last: it.last, at, record })
+        }));
+        if last >= state.checkpoint_at {
+            state.checkpoint_at = last + CHECKPOINT_EVERY;
+            ops.push(checkpoint_op(&state.tally));
+        }
+        Some(Taken { ops, waiting, last })
+    }
+
+    /// So that the next start reads little. Where it cannot be written, that reads more.
+    async fn write_checkpoint(&self) {
+        let op = checkpoint_op(&self.state().tally);
+        if let Err(error) = self.0.store.commit(vec![op], Preconditions::none()).await {
+            tracing::error!(%error, "cannot write down what calls come to");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+}
+
+impl Record for Book {
+    fn write(&self, entry: &Entry) -> Result<Ticket, NotWritten> {
+        let line = entry.line();
+        let mut state = self.state();
+        let is_full = state.waiting.len() > WAITING_PAGES_MAX;
+        // What has been admitted must be settled; nothing new begins.
+        if matches!(entry, Entry::Admitted(_)) && (state.is_failing || is_full) {
+            return Err(NotWritten);
+        }
+        let (number, durable) = (state.next, state.durable);
+        if let Some(tail) = &mut state.tail {
+            tail.push(number, &line, durable).map_err(|error| {
+                tracing::error!(%error, "cannot write to the tail of calls");
+                NotWritten
+            })?;
+        }
+        state.next += 1;
+        state.tally.apply(number, entry);
+        if state.waiting.last().is_none_or(|it| it.record.len() >= PAGE_BYTES_MAX) {
+            state.waiting.push(Waiting::new(number));
+        }
+        let waiting = state.waiting.last_mut().expect("one is there");
+        waiting.record.extend_from_slice(&line);
+        waiting.last = number;
+        let ticket = Ticket::of(waiting.page.subscribe());
+        drop(state);
+        self.0.grown.notify_one();
+        Ok(ticket)
+    }
+
+    fn alarm(&self, alarms: &[Alarm]) {
+        self.state().alarms.extend(alarms.iter().map(AlarmDoc::of));
+        self.0.grown.notify_one();
+    }
+}
+
+fn checkpoint_op(tally: &Tally) -> Op {
+    let checkpoint = tally.checkpoint();
+    Op::ResourcePut(ResourceRow {
+        kind: ResourceKind::Calls,
+        name: CHECKPOINT.to_owned(),
+        record: document::write(CHECKPOINT_TYPE, CHECKPOINT_VERSION, &checkpoint).into(),
+    })
+}
+
+async fn checkpoint(store: &dyn Store) -> Result<Tally, BookError> {
+    let row = store.resource_get(ResourceKind::Calls, CHECKPOINT.to_owned()).await?;
+    let Some(row) = row else { return Ok(Tally::default()) };
+    let read: Result<Checkpoint, _> =
+        document::read(&row.record, CHECKPOINT_TYPE, CHECKPOINT_VERSION);
+    Ok(Tally::of(read.map_err(|_| BookError::Damaged(0))?))
+}
+
+/// The pages behind the checkpoint.
+async fn read(store: &dyn Store, tally: &mut Tally) -> Result<(), BookError> {
+    loop {
+        let pages = store.call_page_list(tally.through(), PAGES_READ).await?;
+        let Some(last) = pages.last().map(|page| page.last) else { return Ok(()) };
+        for page in &pages {
+            apply_page(tally, page)?;
+        }
+        tally.pass(last);
+    }
+}
+
+fn apply_page(tally: &mut Tally, page: &CallPage) -> Result<(), BookError> {
+    let lines = page.record.split_inclusive(|byte| *byte == b'\n');
+    for (number, line) in (page.first..).zip(lines) {
+        apply(tally, number, line)?;
+    }
+    Ok(())
+}
+
+fn apply(tally: &mut Tally, number: u64, line: &[u8]) -> Result<(), BookError> {
+    let entry: Entry = serde_json::from_slice(line).map_err(|_| BookError::Damaged(number))?;
+    tally.apply(number, &entry);
+    Ok(())
+}
+
+/// What ends the calls of a life that is over.
+fn unknown(tally: &Tally, now: Timestamp) -> Vec<Entry> {
+    let mut open: Vec<_> = tally.open().collect();
+    open.sort_by_key(|entry| entry.call);
+    let settled = open.into_iter().map(|entry| {
+        Entry::Settled(Settled {
+            v: ENTRY_VERSION,
+            call: entry.call,
+            at: now,
+            end: End::Unknown,
+            legs: Vec::new(),
+            bills: Vec::new(),
+            charged: entry.held.clone(),
+            degraded: false,
+            micros: 0,
+            own_micros: 0,
+            first_micros: None,
+        })
+    });
+    settled.collect()
+}
+
+/// A page as entries with their numbers, for lists.
+pub(crate) fn entries(page: &CallPage) -> impl DoubleEndedIterator<Item = (u64, Bytes)> {
+    let mut rest = page.record.clone();
+    let mut lines = Vec::new();
+    let mut number = page.first;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', &rest).map_or(rest.len(), |at| at + 1);
+        lines.push((number, rest.split_to(end)));
+        number += 1;
+    }
+    lines.into_iter()
+}

@@ -1,0 +1,472 @@
+//! Which models, routes and budgets there are: kept in the store, put on the desk, and shown.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::{By, Clock, Namespace, Timestamp, document};
+use gateway::Desk;
+use gateway::desk::{ShelfParts, Shelved};
+use models::{Holder, Model, ModelName, ModelSpec, RouteSpec, Way, Why};
+use pricing::{Budget, Catalogue, Period};
+use serde::{Deserialize, Serialize};
+use server::{Caller, Keys, change_op};
+use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wire::{ModelState, ModelView, ProblemCode, Role, RouteView};
+
+use super::book::{Book, BookError};
+use crate::refusal::Refusal;
+
+const MODEL_TYPE: &str = "isonomy.model";
+const ROUTE_TYPE: &str = "isonomy.route";
+const BUDGET_TYPE: &str = "isonomy.budget";
+const VERSION: u32 = 1;
+
+/// Models and routes of one site, and as many budgets: every team of a large house has some.
+const MODELS_MAX: usize = 10_000;
+
+#[derive(Clone)]
+pub(crate) struct Models(Arc<Inner>);
+
+struct Inner {
+    desk: Desk,
+    book: Book,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    catalogue: Arc<Catalogue>,
+    kept: Mutex<Kept>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    closing: CancellationToken,
+    /// What writes the book.
+    keeping: Mutex<Option<JoinHandle<()>>>,
+}
+
+type Name = (Namespace, ModelName);
+
+#[derive(Default, Clone)]
+struct Kept {
+    models: BTreeMap<Name, Doc<ModelSpec>>,
+    routes: BTreeMap<Name, Doc<RouteSpec>>,
+    budgets: BTreeMap<(Holder, Period), Budget>,
+}
+
+/// What is kept of one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Doc<T> {
+    namespace: Namespace,
+    name: ModelName,
+    spec: T,
+    updated_at: Timestamp,
+    updated_by: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BudgetDoc {
+    holder: Holder,
+    budget: String,
+}
+
+#[derive(Serialize)]
+struct ChangeDoc<'a> {
+    change: &'static str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl Models {
+    pub(crate) async fn open(
+        desk: Desk,
+        book: Book,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        keys: &Keys,
+    ) -> Result<Self, BookError> {
+        let mut kept = Kept::default();
+        for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
+            let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
+            kept.models.insert((doc.namespace.clone(), doc.name.clone()), doc);
+        }
+        for row in resource_all(store.as_ref(), ResourceKind::Route).await? {
+            let doc: Doc<RouteSpec> = read(&row, ROUTE_TYPE)?;
+            kept.routes.insert((doc.namespace.clone(), doc.name.clone()), doc);
+        }
+        for row in resource_all(store.as_ref(), ResourceKind::Budget).await? {
+            let doc: BudgetDoc = read(&row, BUDGET_TYPE)?;
+            let budget: Budget = doc.budget.parse().map_err(|_| BookError::Damaged(0))?;
+            kept.budgets.insert((doc.holder, budget.period()), budget);
+        }
+        let catalogue =
+            Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
+        watch(&desk, keys);
+        for ((holder, _), budget) in &kept.budgets {
+            desk.budgets(|books| books.set(holder.clone(), *budget));
+        }
+        desk.budgets(|books| book.charge(books));
+        let closing = CancellationToken::new();
+        let keeping = tokio::spawn(book.clone().keep(closing.clone()));
+        let models = Self(Arc::new(Inner {
+            desk,
+            book,
+            store,
+            clock,
+            catalogue,
+            kept: Mutex::new(kept),
+            changing: tokio::sync::Mutex::default(),
+            closing,
+            keeping: Mutex::new(Some(keeping)),
+        }));
+        models.put_on_desk();
+        Ok(models)
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.0.desk
+    }
+
+    pub(crate) fn book(&self) -> &Book {
+        &self.0.book
+    }
+
+    /// What is left to be written down is written down.
+    pub(crate) async fn ended(&self) {
+        self.0.closing.cancel();
+        let keeping = self.0.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeping) = keeping {
+            keeping.await.ok();
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_on_desk(&self) {
+        let kept = self.kept().clone();
+        let model = |doc: Doc<ModelSpec>| Model {
+            namespace: doc.namespace,
+            name: doc.name,
+            spec: doc.spec,
+        };
+        let route = |doc: Doc<RouteSpec>| (doc.namespace, doc.name, doc.spec);
+        self.0.desk.put(ShelfParts {
+            models: kept.models.into_values().map(model).collect(),
+            routes: kept.routes.into_values().map(route).collect(),
+            catalogue: Some(Arc::clone(&self.0.catalogue)),
+        });
+    }
+
+    /// Puts a model in the place of the one of that name. True where there was none.
+    pub(crate) async fn model_put(
+        &self,
+        by: By,
+        name: Name,
+        spec: serde_json::Value,
+    ) -> Result<(ModelView, bool), Refusal> {
+        let spec: ModelSpec = parsed(spec)?;
+        spec.check().map_err(|wrong| Refusal::parameter("spec", wrong))?;
+        let _alone = self.0.changing.lock().await;
+        let taken = self.kept().routes.contains_key(&name);
+        self.has_place(&name, taken, "route")?;
+        let doc = self.doc(&by, &name, spec);
+        self.commit("model-put", &name, &by, put_op(ResourceKind::Model, MODEL_TYPE, &doc)).await?;
+        let is_new = self.kept().models.insert(name.clone(), doc).is_none();
+        self.put_on_desk();
+        Ok((self.model_show(&name)?, is_new))
+    }
+
+    pub(crate) async fn route_put(
+        &self,
+        by: By,
+        name: Name,
+        spec: serde_json::Value,
+    ) -> Result<(RouteView, bool), Refusal> {
+        let spec: RouteSpec = parsed(spec)?;
+        spec.check().map_err(|wrong| Refusal::parameter("spec", wrong))?;
+        let _alone = self.0.changing.lock().await;
+        let taken = self.kept().models.contains_key(&name);
+        self.has_place(&name, taken, "model")?;
+        let doc = self.doc(&by, &name, spec);
+        self.commit("route-put", &name, &by, put_op(ResourceKind::Route, ROUTE_TYPE, &doc)).await?;
+        let is_new = self.kept().routes.insert(name.clone(), doc).is_none();
+        self.put_on_desk();
+        Ok((self.route_show(&name)?, is_new))
+    }
+
+    pub(crate) async fn model_delete(&self, by: By, name: Name) -> Result<(), Refusal> {
+        let _alone = self.0.changing.lock().await;
+        self.model_show(&name)?;
+        let op = Op::ResourceDelete { kind: ResourceKind::Model, name: row_name(&name) };
+        self.commit("model-deleted", &name, &by, op).await?;
+        self.kept().models.remove(&name);
+        self.put_on_desk();
+        Ok(())
+    }
+
+    pub(crate) async fn route_delete(&self, by: By, name: Name) -> Result<(), Refusal> {
+        let _alone = self.0.changing.lock().await;
+        self.route_show(&name)?;
+        let op = Op::ResourceDelete { kind: ResourceKind::Route, name: row_name(&name) };
+        self.commit("route-deleted", &name, &by, op).await?;
+        self.kept().routes.remove(&name);
+        self.put_on_desk();
+        Ok(())
+    }
+
+    pub(crate) fn model_show(&self, name: &Name) -> Result<ModelView, Refusal> {
+        let doc = self.kept().models.get(name).cloned();
+        let doc = doc.ok_or_else(|| missing("model", &name.1))?;
+        Ok(self.model_view(doc))
+    }
+
+    pub(crate) fn route_show(&self, name: &Name) -> Result<RouteView, Refusal> {
+        let doc = self.kept().routes.get(name).cloned();
+        doc.map(route_view).ok_or_else(|| missing("route", &name.1))
+    }
+
+    /// By name, behind `after`.
+    pub(crate) fn model_list(
+        &self,
+        namespace: &Namespace,
+        after: Option<&ModelName>,
+        limit: u32,
+    ) -> Vec<ModelView> {
+        let docs = page(&self.kept().models, namespace, after, limit);
+        docs.into_iter().map(|doc| self.model_view(doc)).collect()
+    }
+
+    pub(crate) fn route_list(
+        &self,
+        namespace: &Namespace,
+        after: Option<&ModelName>,
+        limit: u32,
+    ) -> Vec<RouteView> {
+        page(&self.kept().routes, namespace, after, limit).into_iter().map(route_view).collect()
+    }
+
+    pub(crate) async fn budget_set(
+        &self,
+        caller: &Caller,
+        holder: Holder,
+        budget: Budget,
+        reason: Option<String>,
+    ) -> Result<(), Refusal> {
+        self.may_cap(caller, &holder)?;
+        let by = caller.because(reason)?;
+        let _alone = self.0.changing.lock().await;
+        if self.kept().budgets.len() >= MODELS_MAX {
+            let what = format!("there are {MODELS_MAX} budgets, and no more are kept");
+            return Err(Refusal::parameter("holder", what));
+        }
+        let doc = BudgetDoc { holder: holder.clone(), budget: budget.to_string() };
+        let row = ResourceRow {
+            kind: ResourceKind::Budget,
+            name: budget_name(&holder, budget.period()),
+            record: document::write(BUDGET_TYPE, VERSION, &doc).into(),
+        };
+        let change = ChangeDoc {
+            change: "budget-set",
+            name: &holder.to_text(),
+            what: Some(budget.to_string()),
+            reason: by.reason.as_deref(),
+        };
+        let ops = vec![Op::ResourcePut(row), change_op(&change, &by, self.0.clock.now())];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        self.kept().budgets.insert((holder.clone(), budget.period()), budget);
+        self.0.desk.budgets(|books| books.set(holder, budget));
+        Ok(())
+    }
+
+    pub(crate) async fn budget_remove(
+        &self,
+        caller: &Caller,
+        holder: Holder,
+        period: Period,
+        reason: Option<String>,
+    ) -> Result<(), Refusal> {
+        self.may_cap(caller, &holder)?;
+        let by = caller.because(reason)?;
+        let _alone = self.0.changing.lock().await;
+        if !self.0.desk.budgets(|books| books.remove(&holder, period)) {
+            let what = format!("{holder} has no budget by the {}", period.name());
+            return Err(Refusal::new(ProblemCode::BudgetMissing, what));
+        }
+        let name = budget_name(&holder, period);
+        let change = ChangeDoc {
+            change: "budget-removed",
+            name: &holder.to_text(),
+            what: Some(period.name().to_owned()),
+            reason: by.reason.as_deref(),
+        };
+        let delete = Op::ResourceDelete { kind: ResourceKind::Budget, name };
+        let ops = vec![delete, change_op(&change, &by, self.0.clock.now())];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        self.kept().budgets.remove(&(holder, period));
+        Ok(())
+    }
+
+    /// A key's cap, and a run's, is its namespace's admin's business; who has only one namespace caps that.
+    fn may_cap(&self, caller: &Caller, holder: &Holder) -> Result<(), Refusal> {
+        let roles = caller.roles();
+        match holder {
+            Holder::Namespace(namespace) => roles.need(Role::Admin, namespace)?,
+            Holder::Workflow(key) => roles.need(Role::Admin, &key.namespace)?,
+            Holder::Key(_) => roles.need_somewhere(Role::Admin)?,
+            Holder::Run(_) => {
+                let what = "a run has the budget of its workflow; give that one";
+                return Err(Refusal::parameter("holder", what));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_place(&self, name: &Name, is_taken: bool, by: &str) -> Result<(), Refusal> {
+        if is_taken {
+            let what = format!(
+                "there is a {by} `{}` in `{}`; both are called by their name",
+                name.1, name.0
+            );
+            return Err(Refusal::new(ProblemCode::ModelExists, what));
+        }
+        let kept = self.kept();
+        if kept.models.len() + kept.routes.len() >= MODELS_MAX {
+            let what = format!("there are {MODELS_MAX} models and routes, and no more are kept");
+            return Err(Refusal::parameter("name", what));
+        }
+        Ok(())
+    }
+
+    fn doc<T>(&self, by: &By, name: &Name, spec: T) -> Doc<T> {
+        Doc {
+            namespace: name.0.clone(),
+            name: name.1.clone(),
+            spec,
+            updated_at: self.0.clock.now(),
+            updated_by: by.actor.clone(),
+        }
+    }
+
+    async fn commit(
+        &self,
+        change: &'static str,
+        name: &Name,
+        by: &By,
+        op: Op,
+    ) -> Result<(), Refusal> {
+        let name = row_name(name);
+        let doc = ChangeDoc { change, name: &name, what: None, reason: by.reason.as_deref() };
+        let ops = vec![op, change_op(&doc, by, self.0.clock.now())];
+        Ok(self.0.store.commit(ops, Preconditions::none()).await?)
+    }
+
+    fn model_view(&self, doc: Doc<ModelSpec>) -> ModelView {
+        let shelf = self.0.desk.shelf();
+        let is_it =
+            |it: &&Arc<Shelved>| it.model.namespace == doc.namespace && it.model.name == doc.name;
+        let (state, why) = match shelf.models().find(is_it) {
+            Some(shelved) => state(shelved, self.0.clock.now()),
+            None => (ModelState::Denied, None),
+        };
+        ModelView {
+            namespace: doc.namespace.to_string(),
+            name: doc.name.to_string(),
+            spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
+            updated_at: doc.updated_at.to_string(),
+            updated_by: doc.updated_by,
+            state,
+            why,
+        }
+    }
+}
+
+/// Keys bring their budgets with them.
+fn watch(desk: &Desk, keys: &Keys) {
+    let desk = desk.clone();
+    keys.watch_models(move |name, terms| {
+        let holder = Holder::Key(name.clone());
+        desk.budgets(|books| {
+            for budget in terms.into_iter().flat_map(|terms| &terms.budgets) {
+                books.set(holder.clone(), *budget);
+            }
+        });
+    });
+}
+
+fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
+    if let Some(why) = shelved.denied() {
+        return (ModelState::Denied, Some(why.to_owned()));
+    }
+    match shelved.way(now) {
+        Way::Free | Way::Probe => (ModelState::Ready, None),
+        Way::Shut { until, why } => {
+            let why = match why {
+                Why::Outage => "it has failed several times",
+                Why::RateLimit => "it has asked to be left alone",
+                Why::Credentials => "it does not take the secret",
+                Why::Payment => "it is not paid",
+            };
+            (ModelState::Resting, Some(format!("{why}; it is tried again at {until}")))
+        }
+    }
+}
+
+fn route_view(doc: Doc<RouteSpec>) -> RouteView {
+    RouteView {
+        namespace: doc.namespace.to_string(),
+        name: doc.name.to_string(),
+        spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
+        updated_at: doc.updated_at.to_string(),
+        updated_by: doc.updated_by,
+    }
+}
+
+fn page<T: Clone>(
+    all: &BTreeMap<Name, Doc<T>>,
+    namespace: &Namespace,
+    after: Option<&ModelName>,
+    limit: u32,
+) -> Vec<Doc<T>> {
+    let of = all.iter().filter(|((it, _), _)| it == namespace);
+    let behind = of.filter(|((_, name), _)| after.is_none_or(|after| name > after));
+    behind.take(limit as usize).map(|(_, doc)| doc.clone()).collect()
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(spec: serde_json::Value) -> Result<T, Refusal> {
+    serde_json::from_value(spec).map_err(|wrong| Refusal::parameter("spec", wrong))
+}
+
+fn read<T: serde::de::DeserializeOwned>(
+    row: &ResourceRow,
+    kind: &'static str,
+) -> Result<T, BookError> {
+    document::read(&row.record, kind, VERSION).map_err(|_| BookError::Resource(row.name.clone()))
+}
+
+fn put_op<T: Serialize>(kind: ResourceKind, name: &'static str, doc: &Doc<T>) -> Op {
+    Op::ResourcePut(ResourceRow {
+        kind,
+        name: row_name(&(doc.namespace.clone(), doc.name.clone())),
+        record: document::write(name, VERSION, doc).into(),
+    })
+}
+
+/// A namespace has no slash in it.
+fn row_name((namespace, name): &Name) -> String {
+    format!("{namespace}/{name}")
+}
+
+fn budget_name(holder: &Holder, period: Period) -> String {
+    format!("{}:{}", holder.to_text(), period.name())
+}
+
+fn missing(what: &str, name: &ModelName) -> Refusal {
+    Refusal::new(
+        ProblemCode::ModelMissing,
+        format!("there is no {what} `{name}` in this namespace"),
+    )
+}

@@ -1,0 +1,134 @@
+//! Models at a site: definitions, routes, budgets, what calls have used, and the calls themselves.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A model or a route as it is to be. `PUT /api/v1/namespaces/{namespace}/models/{name}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ModelPut {
+    /// As `spec` of the kind `Model`, or `Route`, in `docs/reference/models.md`.
+    #[schema(value_type = Object)]
+    pub spec: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelView {
+    pub namespace: String,
+    pub name: String,
+    #[schema(value_type = Object)]
+    pub spec: serde_json::Value,
+    pub updated_at: String,
+    pub updated_by: String,
+    pub state: ModelState,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteView {
+    pub namespace: String,
+    pub name: String,
+    #[schema(value_type = Object)]
+    pub spec: serde_json::Value,
+    pub updated_at: String,
+    pub updated_by: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelState {
+    Ready,
+    /// Its upstream has failed, or has asked to be left alone for a while.
+    Resting,
+    /// No rule of the site lets calls out to it.
+    Denied,
+}
+
+/// A cap. `PUT /api/v1/budgets`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BudgetSet {
+    /// `namespace/NAME`, `key/NAME` or `workflow/NAMESPACE/NAME`.
+    pub holder: String,
+    /// Such as `50EUR/month`.
+    pub budget: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetView {
+    pub holder: String,
+    pub budget: String,
+    /// Calls that have ended.
+    pub spent: String,
+    /// The most that calls under way may cost.
+    pub held: String,
+    pub left: String,
+    /// Of `spent` and `held`.
+    pub percent: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// What will be spent at the end, if it goes on as since the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<String>,
+    /// When it will be spent, if it goes on so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted_at: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BudgetList {
+    pub items: Vec<BudgetView>,
+}
+
+/// What calls have used and cost. `GET /api/v1/usage`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UsageList {
+    pub items: Vec<UsageRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageRow {
+    /// What was asked to be told apart.
+    pub group: BTreeMap<String, String>,
+    pub calls: u64,
+    pub failed: u64,
+    pub degraded: u64,
+    pub input_tokens: u64,
+    pub cached_tokens: u64,
+    pub output_tokens: u64,
+    pub reasoning_tokens: u64,
+    pub images: u64,
+    /// In each currency, to the micro-unit.
+    pub cost: Vec<String>,
+    /// Of which booked at the most that it may have been.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_bound: Vec<String>,
+    /// Answers of models without a price.
+    pub unpriced: u64,
+}
+
+/// A call, as it was written down: `docs/spec/call.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallView {
+    #[schema(value_type = Object)]
+    pub admitted: serde_json::Value,
+    /// Not there while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub settled: Option<serde_json::Value>,
+}

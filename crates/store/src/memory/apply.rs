@@ -237,15 +237,7 @@ impl Kept {
             }
             Op::EventAppend(row) => self.events.append(row),
             Op::EventForget { needed, kept, rows } => self.events.forget(kept, needed, rows),
-            Op::LogAppend(row) => {
-                self.log_position += 1;
-                let position = self.log_position;
-                let log = &mut self.run_mut(row.run).log;
-                log.push_back(LogRow { position, ..row });
-                if log.len() > LOG_PIECES_MAX as usize {
-                    log.pop_front();
-                }
-            }
+            Op::LogAppend(row) => self.log_append(row),
             Op::LinkPut { link } => self.link = Some(link),
             Op::OutboxPut(row) => {
                 self.outboxes.insert(row.stream, row);
@@ -308,6 +300,16 @@ impl Kept {
                     (row.effect, row.life) != (effect, life) || !(from..to).contains(&row.start)
                 });
             }
+        }
+    }
+
+    fn log_append(&mut self, row: LogRow) {
+        self.log_position += 1;
+        let position = self.log_position;
+        let log = &mut self.run_mut(row.run).log;
+        log.push_back(LogRow { position, ..row });
+        if log.len() > LOG_PIECES_MAX as usize {
+            log.pop_front();
         }
     }
 

@@ -50,7 +50,10 @@ fn chosen(list: &str, imported: &Imported) -> Result<Catalogue, Box<dyn Error>> 
         };
         let Some((model, price)) = rows.get(from) else {
             let told = imported.refused.iter().find(|told| told.name == *from);
-            eprintln!("{from}: {}", told.map_or("not there".into(), |told| told.reason.to_string()));
+            eprintln!(
+                "{from}: {}",
+                told.map_or("not there".into(), |told| told.reason.to_string())
+            );
             continue;
         };
         let mut model = (*model).clone();

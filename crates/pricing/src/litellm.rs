@@ -9,6 +9,7 @@ mod field;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde_json::value::RawValue;
 
 use self::field::Field;
@@ -151,7 +152,7 @@ fn row(name: &str, fields: &Fields<'_>, source: &Source) -> Result<Read, Reason>
         output_tokens_max: count(fields, "max_output_tokens"),
         image_tokens_max: None,
         capabilities: capabilities(fields, kind),
-        retires: text(fields, "deprecation_date"),
+        retires: text(fields, "deprecation_date").filter(|day| day.parse::<Date>().is_ok()),
         source,
     };
     Ok(Read { model, price, notes })

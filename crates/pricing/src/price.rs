@@ -167,13 +167,13 @@ impl Price {
         mut line: impl FnMut(&Step, Class, u64),
     ) -> Result<(), CostError> {
         let steps = self.ladder(usage.service(), usage.input_tokens())?;
-        let (first, last) = (&steps[0], &steps[steps.len() - 1]);
+        let last = &steps[steps.len() - 1];
+        // A tier for a part prices input alone: all else costs in it what it does in the sheet below.
         let is_cut = last.span == Span::Part;
-        let flat = if is_cut { first } else { last };
         for class in Class::ALL {
             let count = usage.count(class);
             if count > 0 && !(is_cut && Class::INPUT.contains(&class)) {
-                line(flat, class, count);
+                line(last, class, count);
             }
         }
         if is_cut {

@@ -174,5 +174,8 @@ fn most_rows_of_the_whole_file_come_over() {
     let tiered = imported.prices.iter().filter(|price| price.sheets().len() > 1).count();
     assert!(tiered > 500, "{tiered}");
     assert!(imported.prices.iter().any(|it| it.sheets()[0].rates[Class::CacheWrite1h].is_some()));
-    Catalogue::of(imported.models, imported.prices).expect("they fit together");
+    let made = Catalogue::of(imported.models, imported.prices).expect("they fit together");
+    let again =
+        Catalogue::read(&made.models_table(), &made.prices_table()).expect("its own tables");
+    assert_eq!(again.version(), made.version());
 }

@@ -241,7 +241,9 @@ impl Catalogue {
         for (key, model) in over.models {
             self.names.retain(|name, known| {
                 known.provider != model.provider
-                    || (known.name != model.name && *name.1 != model.name && !model.aliases.contains(&name.1))
+                    || (known.name != model.name
+                        && *name.1 != model.name
+                        && !model.aliases.contains(&name.1))
             });
             let names = model.aliases.iter().chain([&model.name]);
             let names = names.map(|name| (model.provider.clone(), name.clone()));

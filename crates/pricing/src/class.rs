@@ -100,7 +100,7 @@ impl Class {
             Self::Image => "Images",
             Self::Search => "Searches",
             Self::Request => "Requests",
-            Self::Millisecond => "Milliseconds",
+            Self::Millisecond => "Seconds",
         }
     }
 

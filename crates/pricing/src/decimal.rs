@@ -93,7 +93,8 @@ mod tests {
     /// Mutation: read the text through `f64`, or forget to count the dropped zeros.
     #[test]
     fn a_number_is_read_exactly_or_refused() {
-        let check = |text, expected| assert_eq!(read(text, 12, Exponent::Allowed), expected, "{text}");
+        let check =
+            |text, expected| assert_eq!(read(text, 12, Exponent::Allowed), expected, "{text}");
         check("1.5e-07", Ok(150_000));
         check("1.50E-7", Ok(150_000));
         check("0.00000015", Ok(150_000));
@@ -107,7 +108,9 @@ mod tests {
         check("1e30", Err(DecimalError::TooLarge));
         check("1e99999999999", Err(DecimalError::TooLarge));
         check("-1", Err(DecimalError::Negative));
-        for text in ["", ".5", "5.", "1,5", "1e", "1e+", "e5", "0x10", "1 ", "+1", "∞", "1.2.3", "1e5e5"] {
+        for text in
+            ["", ".5", "5.", "1,5", "1e", "1e+", "e5", "0x10", "1 ", "+1", "∞", "1.2.3", "1e5e5"]
+        {
             check(text, Err(DecimalError::Syntax));
         }
         check(&"9".repeat(65), Err(DecimalError::Syntax));

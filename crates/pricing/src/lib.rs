@@ -8,7 +8,6 @@ mod catalogue;
 mod class;
 mod decimal;
 mod exchange;
-#[cfg(any())]
 pub mod focus;
 pub mod litellm;
 mod money;
@@ -27,4 +26,4 @@ pub use money::{Amount, Currency, Money, MoneyError};
 pub use price::{CostError, Line, Offer, Price, PriceError, Sheet, Source, Span};
 pub use reported::{Dialect, read};
 pub use stream::{Metered, Stream};
-pub use usage::{Service, Totals, Usage, UsageError};
+pub use usage::{Service, Totals, UNITS_MAX, Usage, UsageError};

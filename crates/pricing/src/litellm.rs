@@ -9,6 +9,7 @@ mod field;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde_json::value::RawValue;
 
 use self::field::Field;
@@ -151,7 +152,7 @@ fn row(name: &str, fields: &Fields<'_>, source: &Source) -> Result<Read, Reason>
         output_tokens_max: count(fields, "max_output_tokens"),
         image_tokens_max: None,
         capabilities: capabilities(fields, kind),
-        retires: text(fields, "deprecation_date"),
+        retires: text(fields, "deprecation_date").filter(|day| day.parse::<Date>().is_ok()),
         source,
     };
     Ok(Read { model, price, notes })
@@ -183,7 +184,8 @@ fn capabilities(fields: &Fields<'_>, kind: Kind) -> Vec<Capability> {
     let listed = known.into_iter().filter(|(name, _)| is_true(name)).map(|(_, it)| it);
     // Only what does not stream says so.
     let streams = fields.get("supports_native_streaming").is_none_or(|it| it.get() != "false");
-    let streams = (streams && matches!(kind, Kind::Chat | Kind::Completion)).then_some(Capability::Streaming);
+    let streams =
+        (streams && matches!(kind, Kind::Chat | Kind::Completion)).then_some(Capability::Streaming);
     let mut all: Vec<Capability> = listed.chain(streams).collect();
     all.sort_unstable();
     all
@@ -202,10 +204,18 @@ fn sheets(fields: &Fields<'_>, kind: Kind) -> Result<(Vec<Sheet>, Vec<Reason>), 
         }
         match field {
             Field::Rate { class, service, above } => {
-                rates.entry((service, above)).or_default()[class] = Some(rate(name, value, class)?);
+                let each = rate(name, value, class)?;
+                // Who writes to a cache for nothing still pays for the input: the row only means that
+                // writing costs nothing more.
+                let is_write = matches!(class, Class::CacheWrite5m | Class::CacheWrite1h);
+                if each > Amount::ZERO || !is_write {
+                    rates.entry((service, above)).or_default()[class] = Some(each);
+                }
             }
             Field::Search => match even_search(value) {
-                Some(each) => rates.entry((Service::Standard, 0)).or_default()[Class::Search] = Some(each),
+                Some(each) => {
+                    rates.entry((Service::Standard, 0)).or_default()[Class::Search] = Some(each)
+                }
                 None => notes.push(Reason::Field { field: name.to_string() }),
             },
             Field::Ranges => ranges(value, &mut rates)?,
@@ -252,12 +262,12 @@ fn ranges(
     rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>,
 ) -> Result<(), Reason> {
     let unknown = |field: &str| Reason::Field { field: format!("tiered_pricing.{field}") };
-    let tiers: Vec<Fields<'_>> =
-        serde_json::from_str(value.get()).map_err(|_| unknown("range"))?;
+    let tiers: Vec<Fields<'_>> = serde_json::from_str(value.get()).map_err(|_| unknown("range"))?;
     for tier in tiers {
         let range = tier.get("range").ok_or_else(|| unknown("range"))?;
         let range: Vec<f64> = serde_json::from_str(range.get()).map_err(|_| unknown("range"))?;
-        let start = range.first().filter(|start| start.fract() == 0.0 && (0.0..1e15).contains(*start));
+        let start =
+            range.first().filter(|start| start.fract() == 0.0 && (0.0..1e15).contains(*start));
         let above = *start.ok_or_else(|| unknown("range"))? as u64;
         for (name, value) in tier.iter().filter(|(name, _)| *name != "range") {
             match field::read(name, Kind::Chat) {
@@ -274,10 +284,7 @@ fn ranges(
 
 /// A chat model that says nothing of its output has a price for input alone, which may be an oversight:
 /// such a row is not taken.
-fn fill(
-    rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>,
-    kind: Kind,
-) -> Result<(), Reason> {
+fn fill(rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>, kind: Kind) -> Result<(), Reason> {
     let base = rates.get_mut(&(Service::Standard, 0)).ok_or(Reason::NoPrice)?;
     let needed: &[Class] = match kind {
         Kind::Chat | Kind::Completion => &[Class::Input, Class::Output],
@@ -297,10 +304,7 @@ fn fill(
 }
 
 /// A dear service that names no price for input or output would be billed at the standard one.
-fn drop_incomplete(
-    rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>,
-    notes: &mut Vec<Reason>,
-) {
+fn drop_incomplete(rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>, notes: &mut Vec<Reason>) {
     let base = rates[&(Service::Standard, 0)];
     let whole = |rates: &PerClass<Option<Amount>>| {
         [Class::Input, Class::Output].iter().all(|it| rates[*it].is_some() || base[*it].is_none())
@@ -312,7 +316,8 @@ fn drop_incomplete(
         .collect();
     // Without its lowest step a ladder means nothing.
     let rootless = rates.keys().filter(|(service, _)| !rates.contains_key(&(*service, 0)));
-    let gone: Vec<Place> = incomplete.into_iter().chain(rootless.copied().collect::<Vec<_>>()).collect();
+    let gone: Vec<Place> =
+        incomplete.into_iter().chain(rootless.copied().collect::<Vec<_>>()).collect();
     for place in gone {
         let (service, above) = place;
         rates.retain(|at, _| at.0 != service || at.1 < above);

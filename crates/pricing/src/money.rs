@@ -230,7 +230,8 @@ mod tests {
     fn an_amount_is_a_number_and_a_currency() {
         assert_eq!(money("50EUR"), Amount::from_micros(50_000_000).of(Currency::EUR));
         assert_eq!(money("0.01 USD").amount.pico(), 10_000_000_000);
-        let check = |text: &str, expected| assert_eq!(text.parse::<Money>(), Err(expected), "{text}");
+        let check =
+            |text: &str, expected| assert_eq!(text.parse::<Money>(), Err(expected), "{text}");
         check("50", MoneyError::Syntax);
         check("EUR 50", MoneyError::Syntax);
         check("50eur", MoneyError::Currency);

@@ -22,7 +22,9 @@ pub enum PriceError {
     Twice { service: Service, above: u64 },
     #[error("the tiers of `{}` are for the whole call or for the part above, not both", service.name())]
     Mixed { service: Service },
-    #[error("a tier for the part above prices input alone; `{column}` belongs into the sheet below")]
+    #[error(
+        "a tier for the part above prices input alone; `{column}` belongs into the sheet below"
+    )]
     Part { column: &'static str },
     #[error("`{column}` is over a million for one unit")]
     TooDear { column: &'static str },
@@ -105,6 +107,9 @@ struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
     pub class: Class,
+    /// The sheet that it is billed by.
+    pub service: Service,
+    pub above: u64,
     pub count: u64,
     /// For one.
     pub each: Amount,
@@ -137,17 +142,20 @@ impl Price {
     pub fn cost(&self, usage: &Usage) -> Result<Money, CostError> {
         let mut pico = 0;
         // At most 14 classes and 64 tiers of 10⁹ units at 10¹⁸: far below what the number holds.
-        self.each_line(usage, |_, count, each| pico += u128::from(count) * u128::from(each))?;
+        self.each_line(usage, |step, class, count| pico += product(count, step.pico[class]))?;
         Ok(Amount::from_pico(pico).of(self.offer.currency))
     }
 
     /// The same for people, line by line. The lines add up to the cost.
     pub fn bill(&self, usage: &Usage) -> Result<Vec<Line>, CostError> {
         let mut lines = Vec::new();
-        self.each_line(usage, |class, count, each| {
-            if class.is_token() || each > 0 {
-                let amount = Amount::from_pico(u128::from(count) * u128::from(each));
-                lines.push(Line { class, count, each: Amount::from_pico(each.into()), amount });
+        self.each_line(usage, |step, class, count| {
+            let rate = step.pico[class];
+            if class.is_token() || rate > 0 {
+                let (each, amount) =
+                    (Amount::from_pico(rate.into()), Amount::from_pico(product(count, rate)));
+                let Step { service, above, .. } = *step;
+                lines.push(Line { class, service, above, count, each, amount });
             }
         })?;
         Ok(lines)
@@ -156,19 +164,19 @@ impl Price {
     fn each_line(
         &self,
         usage: &Usage,
-        mut line: impl FnMut(Class, u64, u64),
+        mut line: impl FnMut(&Step, Class, u64),
     ) -> Result<(), CostError> {
         let steps = self.ladder(usage.service(), usage.input_tokens())?;
-        let (first, last) = (&steps[0], &steps[steps.len() - 1]);
-        let split = last.span == Span::Part;
-        let flat = if split { first } else { last };
+        let last = &steps[steps.len() - 1];
+        // A tier for a part prices input alone: all else costs in it what it does in the sheet below.
+        let is_cut = last.span == Span::Part;
         for class in Class::ALL {
             let count = usage.count(class);
-            if count > 0 && !(split && Class::INPUT.contains(&class)) {
-                line(class, count, flat.pico[class]);
+            if count > 0 && !(is_cut && Class::INPUT.contains(&class)) {
+                line(last, class, count);
             }
         }
-        if split {
+        if is_cut {
             cut(steps, usage, line);
         }
         Ok(())
@@ -181,7 +189,8 @@ impl Price {
     fn ladder(&self, service: Service, input: u64) -> Result<&[Step], CostError> {
         let standard = self.reached(Service::Standard, input);
         let own = self.reached(service, input);
-        let is_complete = own.last().is_some_and(|it| it.above >= standard[standard.len() - 1].above);
+        let is_complete =
+            own.last().is_some_and(|it| it.above >= standard[standard.len() - 1].above);
         match service {
             _ if is_complete => Ok(own),
             Service::Standard | Service::Batch | Service::Flex => Ok(standard),
@@ -191,9 +200,9 @@ impl Price {
 
     fn reached(&self, service: Service, input: u64) -> &[Step] {
         let start = self.steps.partition_point(|step| step.service < service);
-        let own = self.steps[start..].iter().take_while(|step| {
-            step.service == service && (step.above == 0 || step.above < input)
-        });
+        let own = self.steps[start..]
+            .iter()
+            .take_while(|step| step.service == service && (step.above == 0 || step.above < input));
         let count = own.count();
         &self.steps[start..start + count]
     }
@@ -216,8 +225,12 @@ impl Price {
     }
 }
 
+fn product(count: u64, rate: u64) -> u128 {
+    u128::from(count) * u128::from(rate)
+}
+
 /// Lays the tokens of input in the order of the classes, and bills each piece by the step it lies on.
-fn cut(steps: &[Step], usage: &Usage, mut line: impl FnMut(Class, u64, u64)) {
+fn cut(steps: &[Step], usage: &Usage, mut line: impl FnMut(&Step, Class, u64)) {
     let mut position = 0;
     for class in Class::INPUT {
         let end = position + usage.count(class);
@@ -225,7 +238,7 @@ fn cut(steps: &[Step], usage: &Usage, mut line: impl FnMut(Class, u64, u64)) {
             let upper = steps.get(index + 1).map_or(u64::MAX, |next| next.above);
             let (from, to) = (position.max(step.above), end.min(upper));
             if from < to {
-                line(class, to - from, step.pico[class]);
+                line(step, class, to - from);
             }
         }
         position = end;
@@ -276,27 +289,28 @@ fn check_sheet(sheet: &Sheet) -> Result<(), PriceError> {
 }
 
 /// Gives every class a rate. One without a price of its own costs what the wider class does; but one
-/// that is dearer than its wider class in the sheet below costs no less than there: a row that forgets
-/// to say what writing to the cache costs does not make it cheap.
+/// that is dearer than that class in the sheet below costs no less than there: a row that forgets to
+/// say what writing to the cache costs does not make it cheap.
 fn step(sheet: &Sheet, before: &[Step]) -> Result<Step, PriceError> {
     let below = before.iter().rfind(|step| {
         step.service == Service::Standard && (step.above <= sheet.above || step.above == 0)
     });
     let mut pico = PerClass::default();
     for class in Class::ALL {
-        let found = priced(&sheet.rates, class).map(Amount::pico);
-        let rate = u64::try_from(found.unwrap_or(0)).ok().filter(|rate| *rate <= RATE_PICO_MAX);
+        let found = priced(&sheet.rates, class);
+        let rate = found.map_or(0, |(_, rate)| rate.pico());
+        let rate = u64::try_from(rate).ok().filter(|rate| *rate <= RATE_PICO_MAX);
         let rate = rate.ok_or(PriceError::TooDear { column: class.column() })?;
-        let inherited = below.filter(|_| sheet.rates[class].is_none()).map_or(0, |step| {
-            let is_premium = class.wider().is_some_and(|wider| step.pico[class] > step.pico[wider]);
-            if found.is_none() || is_premium { step.pico[class] } else { 0 }
+        let inherited = below.map_or(0, |step| match found {
+            Some((wider, _)) if step.pico[class] <= step.pico[wider] => 0,
+            Some(_) | None => step.pico[class],
         });
-        pico[class] = rate.max(inherited);
+        pico[class] = if sheet.rates[class].is_some() { rate } else { rate.max(inherited) };
     }
     Ok(Step { service: sheet.service, above: sheet.above, span: sheet.span, pico })
 }
 
-/// The class's own price in a sheet, or that of the next wider class that has one.
-fn priced(rates: &PerClass<Option<Amount>>, class: Class) -> Option<Amount> {
-    rates[class].or_else(|| priced(rates, class.wider()?))
+/// The class's own price in a sheet, or that of the next wider class that has one, and which it is.
+fn priced(rates: &PerClass<Option<Amount>>, class: Class) -> Option<(Class, Amount)> {
+    rates[class].map(|rate| (class, rate)).or_else(|| priced(rates, class.wider()?))
 }

@@ -74,10 +74,8 @@ pub(crate) enum Event {
 impl Answer {
     pub(crate) fn read(body: &[u8]) -> Result<Self, UsageError> {
         // What serde says may quote the answer.
-        serde_json::from_slice(body).map_err(|error| UsageError::Syntax {
-            line: error.line(),
-            column: error.column(),
-        })
+        serde_json::from_slice(body)
+            .map_err(|error| UsageError::Syntax { line: error.line(), column: error.column() })
     }
 
     pub(crate) fn reported(self) -> Option<Reported> {
@@ -436,7 +434,8 @@ impl<'de> Visitor<'de> for WithinRead {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Within, A::Error> {
-        Inner::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(|it| Within(Some(it)))
+        Inner::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+            .map(|it| Within(Some(it)))
     }
 }
 

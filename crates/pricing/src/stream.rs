@@ -54,7 +54,9 @@ impl Stream {
         self.is_ended |= event == Event::ResponseEnd;
         self.reported = match (self.dialect, self.reported) {
             (Dialect::Messages, Some(before)) => Some(before.grown(&reported)),
-            (Dialect::Messages, None) | (Dialect::OpenAi | Dialect::Embeddings, _) => Some(reported),
+            (Dialect::Messages, None) | (Dialect::OpenAi | Dialect::Embeddings, _) => {
+                Some(reported)
+            }
         };
         // The first event of the Messages API knows the input, and of the output one token.
         self.is_counted |= event != Event::MessageStart;

@@ -275,8 +275,14 @@ mod tests {
         let more = |part, whole| UsageError::MoreThan { part, whole };
         check(Totals { cache_read: 101, ..totals() }, more("cache_read", "input"));
         check(Totals { audio_in: 101, ..totals() }, more("audio_in", "input"));
-        check(Totals { cache_write_5m: 60, cache_write_1h: 60, ..totals() }, more("cache_write", "input"));
-        check(Totals { cache_read: 60, cache_write_5m: 60, ..totals() }, more("cache_read", "input"));
+        check(
+            Totals { cache_write_5m: 60, cache_write_1h: 60, ..totals() },
+            more("cache_write", "input"),
+        );
+        check(
+            Totals { cache_read: 60, cache_write_5m: 60, ..totals() },
+            more("cache_read", "input"),
+        );
         check(Totals { reasoning: 51, ..totals() }, more("reasoning", "output"));
         check(Totals { reasoning: 30, audio_out: 30, ..totals() }, more("reasoning", "output"));
         let many = UNITS_MAX + 1;

@@ -197,7 +197,8 @@ fn price_columns() -> Vec<&'static str> {
 
 /// Rows of one offer, wherever they stand, are sheets of one price.
 pub(super) fn read_prices(text: &str) -> Result<Vec<(u64, Price)>, CatalogueError> {
-    let rows = read(PRICES, &price_columns(), text, |row| Ok((read_offer(row)?, read_sheet(row)?)))?;
+    let rows =
+        read(PRICES, &price_columns(), text, |row| Ok((read_offer(row)?, read_sheet(row)?)))?;
     let mut offers: Vec<(u64, Offer, Vec<Sheet>)> = Vec::new();
     for (line, (offer, sheet)) in rows {
         // Rows of one offer stand together in any table that a person can read.
@@ -208,7 +209,8 @@ pub(super) fn read_prices(text: &str) -> Result<Vec<(u64, Price)>, CatalogueErro
         }
     }
     let price = |(line, offer, sheets)| {
-        let price = Price::new(offer, sheets).map_err(|error| Problem::from(error).at(PRICES, line));
+        let price =
+            Price::new(offer, sheets).map_err(|error| Problem::from(error).at(PRICES, line));
         Ok((line, price?))
     };
     offers.into_iter().map(price).collect()

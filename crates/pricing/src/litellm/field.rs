@@ -10,7 +10,11 @@ use crate::usage::Service;
 pub(super) enum Field {
     /// It says nothing of prices.
     NoPrice,
-    Rate { class: Class, service: Service, above: u64 },
+    Rate {
+        class: Class,
+        service: Service,
+        above: u64,
+    },
     /// Prices of a search, by how much is searched.
     Search,
     /// Prices by ranges of input.
@@ -122,8 +126,14 @@ mod tests {
         let rate = |class, service, above| Field::Rate { class, service, above };
         let check = |name, expected| assert_eq!(read(name, Kind::Chat), expected, "{name}");
         check("input_cost_per_token", rate(Class::Input, Service::Standard, 0));
-        check("output_cost_per_token_above_272k_tokens_batches", rate(Class::Output, Service::Batch, 272_000));
-        check("cache_creation_input_token_cost_above_1hr", rate(Class::CacheWrite1h, Service::Standard, 0));
+        check(
+            "output_cost_per_token_above_272k_tokens_batches",
+            rate(Class::Output, Service::Batch, 272_000),
+        );
+        check(
+            "cache_creation_input_token_cost_above_1hr",
+            rate(Class::CacheWrite1h, Service::Standard, 0),
+        );
         check(
             "cache_creation_input_token_cost_above_1hr_above_200k_tokens",
             rate(Class::CacheWrite1h, Service::Standard, 200_000),

@@ -106,6 +106,9 @@ const fn says_all(code: ProblemCode) -> bool {
             | ProblemCode::OrderMissing
             | ProblemCode::PlacementMissing
             | ProblemCode::KeyMissing
+            | ProblemCode::ModelMissing
+            | ProblemCode::BudgetMissing
+            | ProblemCode::CallMissing
     )
 }
 
@@ -145,6 +148,10 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::KeyMissing
         | ProblemCode::KeyExists
         | ProblemCode::KeyLimit
+        | ProblemCode::ModelMissing
+        | ProblemCode::ModelExists
+        | ProblemCode::BudgetMissing
+        | ProblemCode::CallMissing
         | ProblemCode::ExchangeRefused => Exit::Usage,
         ProblemCode::KeyRequired | ProblemCode::RoleMissing => Exit::Denied,
         // It is there, but not for us and not now.

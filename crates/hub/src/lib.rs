@@ -200,7 +200,8 @@ impl Hub {
         doors: Vec<Listening>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        server::serve(doors, api::router(self.clone()), CancellationToken::new(), shutdown).await
+        let closing = CancellationToken::new();
+        server::serve(doors, api::router(self.clone()), None, closing, shutdown).await
     }
 
     /// What the API shows where it has no other certificate: the hub's own, below the fleet's root.

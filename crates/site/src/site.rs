@@ -177,7 +177,8 @@ impl Site {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
         });
-        let models = Models::open(desk, book, Arc::clone(&store), Arc::clone(&clock), &keys).await?;
+        let models =
+            Models::open(desk, book, Arc::clone(&store), Arc::clone(&clock), &keys).await?;
         let ports = worker::Ports {
             secrets: Arc::clone(&opened),
             evaluator: Arc::new(evaluators.clone()),

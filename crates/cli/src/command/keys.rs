@@ -39,6 +39,7 @@ async fn create(global: &Global, args: KeysCreate) -> Outcome {
         name: name.to_string(),
         roles,
         scopes: scope.into_iter().collect(),
+        model: None,
         ttl_seconds,
         reason,
     };

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Missed, ModelName, Settled,
-    Used,
+    Admitted, Bill, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Missed, ModelName, Settled, Used,
 };
 use pricing::{Class, Money, Price, Usage};
 
@@ -99,10 +98,6 @@ impl Open {
             }
         }
         Ok(open)
-    }
-
-    pub(super) fn by(&self) -> &By {
-        &self.who.by
     }
 
     pub(super) fn desk(&self) -> &Desk {

@@ -7,6 +7,7 @@ mod event;
 mod exchange;
 mod extract;
 mod log;
+mod model;
 mod run;
 mod secret;
 mod site;
@@ -61,6 +62,14 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(secret::secret_list))
         .routes(routes!(dataset::dataset_list))
         .routes(routes!(secret::secret_set, secret::secret_delete))
+        .routes(routes!(model::model_list))
+        .routes(routes!(model::model_show, model::model_put, model::model_delete))
+        .routes(routes!(model::route_list))
+        .routes(routes!(model::route_show, model::route_put, model::route_delete))
+        .routes(routes!(model::budget_list, model::budget_set, model::budget_remove))
+        .routes(routes!(model::usage_list))
+        .routes(routes!(model::call_list))
+        .routes(routes!(model::call_show))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_follow))
         .routes(routes!(store::store_check))

@@ -186,7 +186,7 @@ impl Book {
             tracing::error!(%error, "cannot write down calls");
             self.state().is_failing = true;
             if !std::mem::replace(&mut is_told, true) {
-                waiting.iter().for_each(|it| drop(it.page.send_replace(Page::Lost)));
+                tell(&waiting, Page::Lost);
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
@@ -197,7 +197,7 @@ impl Book {
             state.is_failing = false;
         }
         if !is_told {
-            waiting.iter().for_each(|it| drop(it.page.send_replace(Page::Durable)));
+            tell(&waiting, Page::Durable);
         }
         true
     }
@@ -274,6 +274,12 @@ impl Record for Book {
     fn alarm(&self, alarms: &[Alarm]) {
         self.state().alarms.extend(alarms.iter().map(AlarmDoc::of));
         self.0.grown.notify_one();
+    }
+}
+
+fn tell(waiting: &[Waiting], how: Page) {
+    for page in waiting {
+        page.page.send_replace(how);
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod alarm;
 pub(crate) mod book;
+pub(crate) mod calls;
 pub(crate) mod door;
 pub(crate) mod secret;
 pub(crate) mod shelf;
 mod tail;
+pub(crate) mod usage;

@@ -1,0 +1,361 @@
+//! Models, routes, budgets, usage and calls.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, State};
+use base::{CallId, Namespace, Timestamp};
+use http::StatusCode;
+use http::request::Parts;
+use models::{Holder, ModelName};
+use pricing::{Budget, Period};
+use serde::Deserialize;
+use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
+use utoipa::IntoParams;
+use wire::{
+    BudgetList, BudgetSet, CallView, ModelPut, ModelView, Page, Problem, Role, RouteView, UsageList,
+};
+
+use crate::model::usage::By;
+use crate::model::{calls, usage};
+use crate::refusal::Refusal;
+use crate::site::Site;
+
+/// A definition is written by hand.
+const PUT_BYTES_MAX: usize = 256 * 1024;
+
+pub(super) struct OfModel(Namespace, ModelName);
+
+impl FromRequestParts<Site> for OfModel {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Refusal> {
+        let path = Path::of(parts, site).await?;
+        Ok(Self(path.get("namespace")?, path.get("name")?))
+    }
+}
+
+/// Models of a namespace, by name.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/models", tag = "models",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), PageQuery),
+    responses((status = 200, body = Page<ModelView>))
+)]
+pub(super) async fn model_list(
+    State(site): State<Site>,
+    InNamespace(namespace): InNamespace,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<ModelView>>, Refusal> {
+    let (after, limit) = (query.after()?, query.limit()?);
+    let items = site.0.models.model_list(&namespace, after.as_ref(), limit);
+    let next = last(&items, limit, |it| &it.name);
+    Ok(Json(Page { items, next }))
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/models/{name}", tag = "models",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = ModelView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn model_show(
+    State(site): State<Site>,
+    OfModel(namespace, name): OfModel,
+) -> Result<Json<ModelView>, Refusal> {
+    Ok(Json(site.0.models.model_show(&(namespace, name))?))
+}
+
+/// Puts a model in the place of the one of that name.
+#[utoipa::path(
+    put, path = "/api/v1/namespaces/{namespace}/models/{name}", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    request_body = ModelPut,
+    responses(
+        (status = 200, body = ModelView),
+        (status = 201, description = "There was none", body = ModelView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A route has that name", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn model_put(
+    State(site): State<Site>,
+    OfModel(namespace, name): OfModel,
+    caller: Caller,
+    Body(put): Body<ModelPut, PUT_BYTES_MAX>,
+) -> Result<(StatusCode, Json<ModelView>), Refusal> {
+    let by = caller.because(put.reason)?;
+    let (view, is_new) = site.0.models.model_put(by, (namespace, name), put.spec).await?;
+    Ok((status(is_new), Json(view)))
+}
+
+#[utoipa::path(
+    delete, path = "/api/v1/namespaces/{namespace}/models/{name}", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path), ("name" = String, Path), ReasonQuery),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn model_delete(
+    State(site): State<Site>,
+    OfModel(namespace, name): OfModel,
+    Query(query): Query<ReasonQuery>,
+    caller: Caller,
+) -> Result<StatusCode, Refusal> {
+    site.0.models.model_delete(caller.because(query.reason)?, (namespace, name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Routes of a namespace, by name.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/routes", tag = "models",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), PageQuery),
+    responses((status = 200, body = Page<RouteView>))
+)]
+pub(super) async fn route_list(
+    State(site): State<Site>,
+    InNamespace(namespace): InNamespace,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<RouteView>>, Refusal> {
+    let (after, limit) = (query.after()?, query.limit()?);
+    let items = site.0.models.route_list(&namespace, after.as_ref(), limit);
+    let next = last(&items, limit, |it| &it.name);
+    Ok(Json(Page { items, next }))
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/routes/{name}", tag = "models",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses(
+        (status = 200, body = RouteView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn route_show(
+    State(site): State<Site>,
+    OfModel(namespace, name): OfModel,
+) -> Result<Json<RouteView>, Refusal> {
+    Ok(Json(site.0.models.route_show(&(namespace, name))?))
+}
+
+/// Puts a route in the place of the one of that name.
+#[utoipa::path(
+    put, path = "/api/v1/namespaces/{namespace}/routes/{name}", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    request_body = ModelPut,
+    responses(
+        (status = 200, body = RouteView),
+        (status = 201, description = "There was none", body = RouteView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A model has that name", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn route_put(
+    State(site): State<Site>,
+    OfModel(namespace, name): OfModel,
+    caller: Caller,
+    Body(put): Body<ModelPut, PUT_BYTES_MAX>,
+) -> Result<(StatusCode, Json<RouteView>), Refusal> {
+    let by = caller.because(put.reason)?;
+    let (view, is_new) = site.0.models.route_put(by, (namespace, name), put.spec).await?;
+    Ok((status(is_new), Json(view)))
+}
+
+#[utoipa::path(
+    delete, path = "/api/v1/namespaces/{namespace}/routes/{name}", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path), ("name" = String, Path), ReasonQuery),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn route_delete(
+    State(site): State<Site>,
+    OfModel(namespace, name): OfModel,
+    Query(query): Query<ReasonQuery>,
+    caller: Caller,
+) -> Result<StatusCode, Refusal> {
+    site.0.models.route_delete(caller.because(query.reason)?, (namespace, name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// How the budgets stand that the key may see: those of its namespaces; of keys and runs, with a role everywhere.
+#[utoipa::path(
+    get, path = "/api/v1/budgets", tag = "models",
+    security(("key" = [])),
+    responses((status = 200, body = BudgetList))
+)]
+pub(super) async fn budget_list(
+    State(site): State<Site>,
+    caller: Caller,
+) -> Result<Json<BudgetList>, Refusal> {
+    let roles = caller.roles();
+    let may_see = |holder: &Holder| match holder {
+        Holder::Namespace(namespace) => roles.need(Role::Viewer, namespace).is_ok(),
+        Holder::Workflow(key) => roles.need(Role::Viewer, &key.namespace).is_ok(),
+        Holder::Key(_) | Holder::Run(_) => roles.need_everywhere(Role::Viewer).is_ok(),
+    };
+    let now = site.now();
+    let all = site.0.models.desk().standings();
+    let seen = all.iter().filter(|it| may_see(&it.holder));
+    Ok(Json(BudgetList { items: seen.map(|it| usage::standing(it, now)).collect() }))
+}
+
+/// Sets a cap. What was spent in its window stays spent.
+#[utoipa::path(
+    put, path = "/api/v1/budgets", tag = "models",
+    security(("key" = [])),
+    request_body = BudgetSet,
+    responses(
+        (status = 204, description = "Set"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn budget_set(
+    State(site): State<Site>,
+    caller: Caller,
+    Body(set): Body<BudgetSet, PUT_BYTES_MAX>,
+) -> Result<StatusCode, Refusal> {
+    let BudgetSet { holder, budget, reason } = set;
+    let holder: Holder = holder.parse().map_err(|wrong| Refusal::parameter("holder", wrong))?;
+    let budget: Budget = budget.parse().map_err(|wrong| Refusal::parameter("budget", wrong))?;
+    site.0.models.budget_set(&caller, holder, budget, reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BudgetQuery {
+    /// `namespace/NAME`, `key/NAME` or `workflow/NAMESPACE/NAME`.
+    holder: String,
+    /// `hour`, `day`, `week`, `month`, `year` or `total`.
+    period: String,
+    /// Why; stands in the record of changes.
+    reason: Option<String>,
+}
+
+#[utoipa::path(
+    delete, path = "/api/v1/budgets", tag = "models",
+    security(("key" = [])),
+    params(BudgetQuery),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn budget_remove(
+    State(site): State<Site>,
+    Query(query): Query<BudgetQuery>,
+    caller: Caller,
+) -> Result<StatusCode, Refusal> {
+    let holder = query.holder.parse().map_err(|wrong| Refusal::parameter("holder", wrong))?;
+    let period = Period::ALL.into_iter().find(|period| period.name() == query.period);
+    let known = Period::ALL.map(Period::name).join(", ");
+    let period = period.ok_or_else(|| Refusal::parameter("period", format!("one of {known}")))?;
+    site.0.models.budget_remove(&caller, holder, period, query.reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct UsageQuery {
+    /// One or more of `namespace`, `key`, `workflow`, `model`, `operation`, `day`, `hour`, with commas between
+    /// them; `namespace,model` by default.
+    by: Option<String>,
+    /// From the hour of this time on; all that is kept by default.
+    since: Option<String>,
+}
+
+/// What calls have used and cost, of the namespaces that the key may see.
+#[utoipa::path(
+    get, path = "/api/v1/usage", tag = "models",
+    security(("key" = [])),
+    params(UsageQuery),
+    responses(
+        (status = 200, body = UsageList),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn usage_list(
+    State(site): State<Site>,
+    caller: Caller,
+    Query(query): Query<UsageQuery>,
+) -> Result<Json<UsageList>, Refusal> {
+    let by = By::read(query.by.as_deref().unwrap_or("namespace,model"));
+    let by = by.map_err(|wrong| Refusal::parameter("by", wrong))?;
+    let since = match &query.since {
+        None => Timestamp::from_millis(0),
+        Some(text) => Timestamp::parse(text)
+            .ok_or_else(|| Refusal::parameter("since", "a time such as `2026-11-22T00:00:00Z`"))?,
+    };
+    let hour = since.as_millis() - since.as_millis().rem_euclid(3_600_000);
+    let may_see = |namespace: &Namespace| caller.roles().need(Role::Viewer, namespace).is_ok();
+    let since = Timestamp::from_millis(hour);
+    let items = site.0.models.book().tally(|tally| usage::rows(tally, &by, since, may_see));
+    Ok(Json(UsageList { items }))
+}
+
+/// Calls that have ended, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/calls", tag = "models",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), PageQuery),
+    responses((status = 200, body = Page<CallView>))
+)]
+pub(super) async fn call_list(
+    State(site): State<Site>,
+    InNamespace(namespace): InNamespace,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Page<CallView>>, Refusal> {
+    let wanted = calls::Wanted { namespace, before: query.after()?, limit: query.limit()? };
+    Ok(Json(calls::list(site.0.models.book().store().as_ref(), wanted).await?))
+}
+
+/// One call: who has asked what, where it went and why, and what it cost.
+#[utoipa::path(
+    get, path = "/api/v1/namespaces/{namespace}/calls/{call}", tag = "models",
+    security(("key" = ["viewer"])),
+    params(("namespace" = String, Path), ("call" = String, Path)),
+    responses(
+        (status = 200, body = CallView),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn call_show(
+    State(site): State<Site>,
+    OfCall(namespace, call): OfCall,
+) -> Result<Json<CallView>, Refusal> {
+    let store = site.0.models.book().store();
+    Ok(Json(calls::show(store.as_ref(), &namespace, call).await?))
+}
+
+pub(super) struct OfCall(Namespace, CallId);
+
+impl FromRequestParts<Site> for OfCall {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Refusal> {
+        let path = Path::of(parts, site).await?;
+        Ok(Self(path.get("namespace")?, path.get("call")?))
+    }
+}
+
+const fn status(is_new: bool) -> StatusCode {
+    if is_new { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// Where the next page begins, where this one is full.
+fn last<T>(items: &[T], limit: u32, name: impl Fn(&T) -> &String) -> Option<String> {
+    let last = items.last().filter(|_| items.len() == limit as usize)?;
+    Some(name(last).clone())
+}

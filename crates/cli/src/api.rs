@@ -4,6 +4,7 @@
 //! Connecting is in `gateway::operator`; what an answer means to the user is in the commands.
 
 mod hub;
+mod model;
 
 use std::sync::OnceLock;
 
@@ -529,14 +530,21 @@ impl Query {
         self.0.push(if self.0.is_empty() { '?' } else { '&' });
         self.0.push_str(name);
         self.0.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                self.0.push(char::from(byte));
-            } else {
-                self.0.push_str(&format!("%{byte:02X}"));
-            }
+        self.0.push_str(&escaped(value));
+    }
+}
+
+/// As one part of a path or query.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
+    out
 }
 
 /// Who the system says is typing. A claim, which the site records as such.

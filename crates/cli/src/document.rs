@@ -13,6 +13,7 @@ use wire::WorkflowApply;
 
 use crate::failure::{Failure, Outcome};
 use crate::folder;
+use crate::resource::Kind;
 
 /// Documents in one folder and those below. Nobody can look at a longer plan.
 const DOCUMENTS_MAX: usize = 1_000;
@@ -27,8 +28,10 @@ const PLACEMENT: &str = "Placement";
 const OURS: &str = "isonomy.dev/";
 
 /// Kinds of it, each with what it is for.
-const KINDS: [(&str, &str); 2] = [
+const KINDS: [(&str, &str); 4] = [
     (PLACEMENT, "which sites get which workflows"),
+    (Kind::Model.name(), "what answers calls to a name"),
+    (Kind::Route.name(), "a name for several models"),
     ("Site", "a site's configuration, which is not applied"),
 ];
 
@@ -52,6 +55,8 @@ pub enum Head {
     },
     /// Which sites get which workflows: for a hub.
     Placement,
+    /// What calls may ask for: for a site.
+    Resource(Kind),
     /// It is said to be a workflow, and what is wrong is the site's to say.
     Unclear,
     /// It says that it is ours, and has a kind that there is not.
@@ -77,7 +82,11 @@ impl Document {
     pub fn target(&self, usual: &Namespace) -> (Namespace, WorkflowName) {
         match &self.head {
             Head::Named { namespace, name } => (namespace.clone(), name.clone()),
-            Head::Placement | Head::UnknownKind(_) | Head::Unclear | Head::Foreign => {
+            Head::Placement
+            | Head::Resource(_)
+            | Head::UnknownKind(_)
+            | Head::Unclear
+            | Head::Foreign => {
                 (usual.clone(), WorkflowName::parse(NAMELESS).expect("a valid name"))
             }
         }
@@ -137,7 +146,7 @@ pub fn unknown(kind: &str) -> String {
 #[must_use]
 pub fn kinds() -> String {
     let kinds = KINDS.map(|(kind, what)| format!("`{kind}` ({what})"));
-    format!("kinds are {}; a workflow has a `document` at its top", kinds.join(" and "))
+    format!("kinds are {}; a workflow has a `document` at its top", kinds.join(", "))
 }
 
 /// Which workflow it is, if it is one.
@@ -161,6 +170,10 @@ pub fn head(text: &str) -> Head {
             let is_ours = api_version.as_ref().and_then(Value::as_str);
             let is_ours = is_ours.is_some_and(|version| version.starts_with(OURS));
             let kind = kind.unwrap_or_default();
+            let resource = Kind::ALL.into_iter().find(|known| known.name() == kind);
+            if let Some(resource) = resource.filter(|_| is_ours) {
+                return Head::Resource(resource);
+            }
             match is_ours && KINDS.iter().all(|(known, _)| *known != kind) {
                 true => Head::UnknownKind(kind),
                 false => Head::Foreign,
@@ -255,6 +268,8 @@ mod tests {
         assert_eq!(ours("kind: Placment"), Head::UnknownKind("Placment".to_owned()));
         assert_eq!(ours("spec: {}"), Head::UnknownKind(String::new()));
         assert_eq!(ours("kind: Site"), Head::Foreign);
+        assert_eq!(ours("kind: Route"), Head::Resource(Kind::Route));
+        assert_eq!(head("kind: Model\n"), Head::Foreign);
         assert_eq!(head("apiVersion: apps/v1\nkind: Deployment\n"), Head::Foreign);
     }
 

@@ -25,6 +25,7 @@ mod logs;
 mod memory;
 mod output;
 mod progress;
+mod resource;
 mod runtime;
 mod serve;
 mod show;

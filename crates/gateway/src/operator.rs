@@ -61,6 +61,12 @@ pub struct Reply {
 /// An answer, piece by piece.
 pub type Pieces = BoxStream<'static, Result<Bytes, OperatorError>>;
 
+/// An answer that has begun. The rest takes as long as a model needs to speak.
+pub struct Answering {
+    pub headers: HeaderMap,
+    following: Following,
+}
+
 pub type Events = BoxStream<'static, Result<SseEvent, OperatorError>>;
 
 #[derive(Debug, thiserror::Error)]
@@ -177,13 +183,27 @@ impl Client {
             let status = response.status().as_u16();
             return Err(OperatorError::Status { status, body: self.body(response).await? });
         }
-        let state = Following {
-            response,
-            parser: SseParser::default(),
-            ready: VecDeque::new(),
-            address: self.address(),
-        };
-        Ok(stream::try_unfold(state, Following::next).boxed())
+        Ok(Following::new(response, self.address()).events())
+    }
+
+    /// Asks something of which nobody knows how long it takes.
+    pub async fn pose(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Answering, OperatorError> {
+        let mut request = self.request("POST", path, headers)?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        *request.body_mut() = Some(body.to_string().into());
+        let response = self.execute(request).await?;
+        if !response.status().is_success() {
+            let status = response.status().as_u16();
+            return Err(OperatorError::Status { status, body: self.body(response).await? });
+        }
+        let headers = response.headers().clone();
+        Ok(Answering { headers, following: Following::new(response, self.address()) })
     }
 
     /// An answer that is taken as it comes, however long it takes.
@@ -249,10 +269,28 @@ impl Client {
     }
 
     async fn body(&self, mut response: reqwest::Response) -> Result<Bytes, OperatorError> {
-        read(&mut response, BODY_BYTES_MAX).await.map_err(|error| match error {
-            ReadError::TooLarge => OperatorError::TooLarge,
-            ReadError::Broken(why) => OperatorError::Broken { address: self.address(), why },
-        })
+        whole(&mut response, self.address()).await
+    }
+}
+
+async fn whole(response: &mut reqwest::Response, address: String) -> Result<Bytes, OperatorError> {
+    read(response, BODY_BYTES_MAX).await.map_err(|error| match error {
+        ReadError::TooLarge => OperatorError::TooLarge,
+        ReadError::Broken(why) => OperatorError::Broken { address, why },
+    })
+}
+
+impl Answering {
+    /// All of it.
+    pub async fn json<T: DeserializeOwned>(mut self) -> Result<T, OperatorError> {
+        let body = whole(&mut self.following.response, self.following.address).await?;
+        serde_json::from_slice(&body).map_err(OperatorError::Json)
+    }
+
+    /// Event by event.
+    #[must_use]
+    pub fn events(self) -> Events {
+        self.following.events()
     }
 }
 
@@ -286,6 +324,14 @@ struct Following {
 }
 
 impl Following {
+    fn new(response: reqwest::Response, address: String) -> Self {
+        Self { response, parser: SseParser::default(), ready: VecDeque::new(), address }
+    }
+
+    fn events(self) -> Events {
+        stream::try_unfold(self, Self::next).boxed()
+    }
+
     async fn next(mut self) -> Result<Option<(SseEvent, Self)>, OperatorError> {
         loop {
             if let Some(event) = self.ready.pop_front() {

@@ -97,6 +97,8 @@ pub struct BudgetList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageList {
     pub items: Vec<UsageRow>,
+    /// All of them as one. Amounts are rounded once, so that it may differ from what the rows sum up to.
+    pub total: UsageRow,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]

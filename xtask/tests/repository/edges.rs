@@ -55,6 +55,7 @@ const ALLOWED: [Row; 22] = [
             "hub",
             "identity",
             "site",
+            "models",
         ],
         &["power"],
     ),

@@ -34,12 +34,14 @@ pub struct KeysCreate {
     /// Who or what holds it; it stands in the record of what is done with it
     #[arg(value_parser = KeyName::parse)]
     pub name: KeyName,
-    /// `viewer`, `operator` or `admin` in the namespace, or in another one: `lab=viewer`, `*=viewer` for all; may be repeated
-    #[arg(long, required = true, value_name = "[NAMESPACE=]ROLE", value_parser = granted)]
+    /// `viewer`, `operator` or `admin` in the namespace, or in another one: `lab=viewer`, `*=viewer` for all; may be repeated. Not with `--scope model` alone
+    #[arg(long, value_name = "[NAMESPACE=]ROLE", value_parser = granted)]
     pub role: Vec<(Option<String>, Role)>,
     /// At which doors it is taken; may be repeated
     #[arg(long, default_value = "api", value_name = "SCOPE", value_parser = KeyScope::from_str)]
     pub scope: Vec<KeyScope>,
+    #[command(flatten)]
+    pub model: KeyModels,
     /// How long it is good for, from `1m` to ten years [default: until it is revoked]
     #[arg(long, value_name = "TIME")]
     pub ttl: Option<String>,
@@ -48,6 +50,23 @@ pub struct KeysCreate {
     pub reason: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// With the scope `model`: calls in the namespace, and for how much.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct KeyModels {
+    /// With --scope model: what its calls may cost, such as `50EUR/month`; may be repeated, once for each period
+    #[arg(long, value_name = "BUDGET")]
+    pub budget: Vec<String>,
+    /// With --scope model: names that it may ask for, `*` at the end for any rest, with commas [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub models: Vec<String>,
+    /// With --scope model: requests in a minute at most
+    #[arg(long, value_name = "N")]
+    pub requests_per_minute: Option<u64>,
+    /// With --scope model: tokens in a minute at most, of input and output together
+    #[arg(long, value_name = "N")]
+    pub tokens_per_minute: Option<u64>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod hub;
 pub mod key;
 pub mod logs;
+pub mod model;
 pub mod order;
 pub mod placement;
 pub mod secrets;
@@ -127,6 +128,16 @@ pub enum Command {
     Secrets(secrets::SecretsArgs),
     /// List the data that workflows may read by name
     Datasets(dataset::DatasetsArgs),
+    /// Name the models that calls may ask for at a site, and try them
+    Models(model::ModelsArgs),
+    /// Names that stand for several models
+    Routes(model::RoutesArgs),
+    /// What calls to models may cost
+    Budgets(model::BudgetsArgs),
+    /// What calls to models have used and cost
+    Usage(model::UsageArgs),
+    /// Calls to models: who asked, where each went and why, what it cost
+    Calls(model::CallsArgs),
     /// Check, back up, restore, export and compact a site's store
     Store(store::StoreArgs),
     /// Make and keep a hub, and let sites join it

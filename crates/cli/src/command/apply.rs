@@ -6,20 +6,33 @@ use std::path::Path;
 
 use base::WorkflowName;
 use gateway::operator::OperatorError;
+use serde::Serialize;
 use wire::{
     Page, Problem, ProblemCode, WorkflowApplied, WorkflowChange, WorkflowDocument, WorkflowSetApply,
 };
 
 use super::place;
+use super::shelf::{self, ResourceApplied};
 use super::workflows::short;
 use crate::address::Whom;
 use crate::api::Api;
 use crate::args::{ApplyArgs, Global};
 use crate::confirm::confirmed;
-use crate::document::{self, Document, Found};
+use crate::document::{self, Document, Found, Head};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome, places_of, problem_of};
 use crate::output;
+use crate::resource::Kind;
+
+/// What programs read of a plan and of what was done. A stable contract.
+#[derive(Serialize)]
+struct Applied {
+    #[serde(flatten)]
+    workflows: Page<WorkflowApplied>,
+    /// Models and routes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<ResourceApplied>,
+}
 
 pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     let mut found = collect(&args)?;
@@ -27,41 +40,28 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
     let mut api = super::any_api(global)?;
     let who = api.whoami().await?;
     output::say(&format!("the plan is for {}", place(&who, &api.address())));
-    if who.kind == Whom::Hub.name() {
+    let is_hub = who.kind == Whom::Hub.name();
+    skip_foreign(&mut found, is_hub)?;
+    if is_hub {
         return super::desired::apply(&api, &found.documents, &args).await;
     }
-    found.documents.retain(|document| {
-        let is_for_a_hub = document.head == document::Head::Placement;
-        if is_for_a_hub {
-            output::say(&format!("skipped `{}`: a placement is for a hub", document.source));
-        }
-        !is_for_a_hub
-    });
-    refuse_none(&found)?;
-    let plan = plan(&api, &found.documents).await?;
+    let resources = shelf::read(&found.documents, &global.namespace)?;
+    found.documents.retain(|document| !matches!(document.head, Head::Resource(_)));
+    let workflows = plan(&api, &found.documents).await?;
+    let plan = Applied::of(workflows, shelf::plan(&api, resources).await?);
     if args.dry_run {
-        output::show(args.output.output, &Page { items: plan.clone(), next: None }, || {
-            plan_text(&plan)
-        })?;
+        output::show(args.output.output, &plan, || plan.plan_text())?;
         return Ok(Exit::Ok);
     }
-    output::say(&plan_text(&plan));
-    let changes = plan.iter().filter(|applied| applied.change != WorkflowChange::Unchanged).count();
+    output::say(&plan.plan_text());
+    let changes = plan.changes();
     if changes == 0 {
         output::say(&format!("nothing to change at {}", api.address()));
     } else if !args.yes && !is_wanted(&args, changes, &api.address())? {
         return Err(Failure::new(Exit::Cancelled, "nothing was applied"));
     }
-    let items = if changes == 0 {
-        // Nothing is sent, so that no record of a change appears.
-        plan
-    } else {
-        send_all(&api, &found.documents, false, args.reason.clone())
-            .await
-            .map_err(|error| api.explain(error))?
-    };
-    let page = Page { items, next: None };
-    output::show(args.output.output, &page, || applied_text(&page.items))?;
+    let done = send_planned(&api, plan, &found.documents, args.reason).await?;
+    output::show(args.output.output, &done, || done.text())?;
     for document in &found.documents {
         let (namespace, name) = document.target(&global.namespace);
         let is_new = |applied: &WorkflowApplied| {
@@ -69,12 +69,74 @@ pub async fn apply(global: &Global, args: ApplyArgs) -> Outcome {
                 && applied.namespace == namespace.as_str()
                 && applied.workflow == name.as_str()
         };
-        if page.items.iter().any(is_new) {
+        if done.workflows.items.iter().any(is_new) {
             api.namespace = namespace;
             tell_schedule(&api, &name).await?;
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Leaves out, and names, what is for the other one of hub and site.
+fn skip_foreign(found: &mut Found, is_hub: bool) -> Outcome<()> {
+    found.documents.retain(|Document { head, source, .. }| {
+        let why = match (head, is_hub) {
+            (Head::Placement, false) => "a placement is for a hub",
+            (Head::Resource(Kind::Model), true) => "a model is for a site",
+            (Head::Resource(Kind::Route), true) => "a route is for a site",
+            _ => return true,
+        };
+        output::say(&format!("skipped `{source}`: {why}"));
+        false
+    });
+    refuse_none(found)
+}
+
+/// Models and routes go first, so that what begins by itself finds them. What does not change is not sent, so
+/// that no record of a change appears.
+async fn send_planned(
+    api: &Api,
+    plan: Applied,
+    documents: &[Document],
+    reason: Option<String>,
+) -> Outcome<Applied> {
+    let Applied { workflows, resources } = plan;
+    shelf::put(api, &resources, reason.as_deref()).await?;
+    let mut items = workflows.items;
+    if items.iter().any(|it| it.change != WorkflowChange::Unchanged) {
+        let sent = send_all(api, documents, false, reason).await;
+        items = sent.map_err(|error| api.explain(error))?;
+    }
+    Ok(Applied::of(items, resources))
+}
+
+impl Applied {
+    const fn of(items: Vec<WorkflowApplied>, resources: Vec<ResourceApplied>) -> Self {
+        Self { workflows: Page { items, next: None }, resources }
+    }
+
+    fn changes(&self) -> usize {
+        let workflows = self.workflows.items.iter().map(|it| it.change);
+        let changes = workflows.chain(self.resources.iter().map(|it| it.change));
+        changes.filter(|change| *change != WorkflowChange::Unchanged).count()
+    }
+
+    fn plan_text(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.workflows.items.is_empty() {
+            parts.push(plan_text(&self.workflows.items));
+        }
+        if !self.resources.is_empty() {
+            parts.push(shelf::plan_text(&self.resources));
+        }
+        parts.join("\n\n")
+    }
+
+    fn text(&self) -> String {
+        let mut lines = applied_text(&self.workflows.items);
+        lines.extend(shelf::applied_text(&self.resources));
+        lines.join("\n")
+    }
 }
 
 fn collect(args: &ApplyArgs) -> Outcome<Found> {
@@ -106,7 +168,7 @@ fn refuse_none(found: &Found) -> Outcome<()> {
 fn refuse_doubles(documents: &[Document], global: &Global) -> Outcome<()> {
     let mut sources = HashMap::new();
     for document in documents {
-        if !matches!(document.head, document::Head::Named { .. }) {
+        if !matches!(document.head, Head::Named { .. }) {
             continue;
         }
         let (namespace, name) = document.target(&global.namespace);
@@ -123,6 +185,9 @@ fn refuse_doubles(documents: &[Document], global: &Global) -> Outcome<()> {
 
 /// What would change. Finds everything that is wrong with all documents before anything is applied.
 async fn plan(api: &Api, documents: &[Document]) -> Outcome<Vec<WorkflowApplied>> {
+    if documents.is_empty() {
+        return Ok(Vec::new());
+    }
     let plan =
         send_all(api, documents, true, None).await.map_err(|error| match problem_of(&error) {
             Some(problem) if problem.code == ProblemCode::WorkflowInvalid => {
@@ -247,7 +312,7 @@ fn plan_text(plan: &[WorkflowApplied]) -> String {
     output::table(&["change", "workflow", "version", "from", "to"], rows)
 }
 
-fn applied_text(items: &[WorkflowApplied]) -> String {
+fn applied_text(items: &[WorkflowApplied]) -> Vec<String> {
     let line = |applied: &WorkflowApplied| {
         format!(
             "{}/{} {} {}",
@@ -257,5 +322,5 @@ fn applied_text(items: &[WorkflowApplied]) -> String {
             applied.revision
         )
     };
-    items.iter().map(line).collect::<Vec<_>>().join("\n")
+    items.iter().map(line).collect()
 }

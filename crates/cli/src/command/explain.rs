@@ -41,16 +41,16 @@ pub async fn explain(global: &Global, args: RunsExplain) -> Outcome {
 
 /// Lines with a name before each.
 #[derive(Default)]
-struct Lines(String);
+pub(super) struct Lines(pub(super) String);
 
 impl Lines {
-    fn add(&mut self, name: &str, value: &str) {
+    pub(super) fn add(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
             self.0.push_str(&format!("{name:<12} {}\n", output::harmless(value)));
         }
     }
 
-    fn part(&mut self, name: &str, text: &str) {
+    pub(super) fn part(&mut self, name: &str, text: &str) {
         self.0.push_str(&format!("\n{name}\n"));
         text.lines().for_each(|line| self.0.push_str(&format!("  {line}\n")));
     }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Clock as _, SystemClock, Timestamp};
-use wire::{KeyCreate, KeyRevoke, KeyScope, KeyView, Role, Whoami};
+use wire::{KeyCreate, KeyRevoke, KeyScope, KeyView, ModelTerms, Role, Whoami};
 
 use super::{any_api, pages, say_next};
-use crate::args::key::{KeysArgs, KeysCommand, KeysCreate, KeysList, KeysRevoke};
+use crate::args::key::{KeyModels, KeysArgs, KeysCommand, KeysCreate, KeysList, KeysRevoke};
 use crate::args::{Global, OutputArgs};
 use crate::confirm::agreed;
 use crate::exit::Exit;
@@ -23,7 +23,14 @@ pub async fn keys(global: &Global, args: KeysArgs) -> Outcome {
 }
 
 async fn create(global: &Global, args: KeysCreate) -> Outcome {
-    let KeysCreate { name, role, scope, ttl, reason, output } = args;
+    let KeysCreate { name, role, scope, model, ttl, reason, output } = args;
+    let scopes: BTreeSet<KeyScope> = scope.into_iter().collect();
+    if role.is_empty() && scopes.contains(&KeyScope::Api) {
+        return Err(Failure::usage("say with `--role` what the key may do").hint(
+            "`viewer`, `operator` or `admin`; a key for calls to models alone has `--scope model` and no role",
+        ));
+    }
+    let model = terms(global, &scopes, model)?;
     let ttl = ttl.map(|ttl| when::length(&ttl)).transpose()?;
     let mut roles = BTreeMap::new();
     for (namespace, role) in role {
@@ -35,20 +42,46 @@ async fn create(global: &Global, args: KeysCreate) -> Outcome {
         }
     }
     let ttl_seconds = ttl.map(|ttl| ttl.as_millis() / 1000);
-    let ask = KeyCreate {
-        name: name.to_string(),
-        roles,
-        scopes: scope.into_iter().collect(),
-        model: None,
-        ttl_seconds,
-        reason,
-    };
+    let ask = KeyCreate { name: name.to_string(), roles, scopes, model, ttl_seconds, reason };
     let api = any_api(global)?;
     let made = api.key_create(&ask).await?;
     output::show(output.output, &made, || made.key.clone())?;
-    output::say(&format!("{}: {}", made.view.name, roles_text(&made.view.roles)));
+    let what = [roles_text(&made.view.roles), models_text(made.view.model.as_ref())];
+    let what: Vec<&str> = what.iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
+    output::say(&format!("{}: {}", made.view.name, what.join("; ")));
     output::say(&format!("good at {}; it is shown this once", api.address()));
+    if made.view.model.is_some() {
+        let url = api.address();
+        output::say(&format!(
+            "programs take it as OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=…, or ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=…"
+        ));
+    }
     Ok(Exit::Ok)
+}
+
+/// What the key may do with models, where it is for them.
+fn terms(
+    global: &Global,
+    scopes: &BTreeSet<KeyScope>,
+    typed: KeyModels,
+) -> Outcome<Option<ModelTerms>> {
+    let is_typed = typed != KeyModels::default();
+    if !scopes.contains(&KeyScope::Model) {
+        if !is_typed {
+            return Ok(None);
+        }
+        let what =
+            "`--budget`, `--models` and limits by the minute are for a key with `--scope model`";
+        return Err(Failure::usage(what));
+    }
+    let KeyModels { budget, models, requests_per_minute, tokens_per_minute } = typed;
+    Ok(Some(ModelTerms {
+        namespace: global.namespace.to_string(),
+        models,
+        budgets: budget,
+        requests_per_minute,
+        tokens_per_minute,
+    }))
 }
 
 async fn list(global: &Global, args: KeysList) -> Outcome {
@@ -66,12 +99,13 @@ fn list_text(keys: &[KeyView], now: Timestamp) -> String {
             it.state.name().to_owned(),
             scopes_text(&it.scopes),
             roles_text(&it.roles),
+            models_text(it.model.as_ref()),
             when::age(&it.created_at, now),
             it.created_by.clone(),
             it.until.as_deref().map_or_else(String::new, |at| when::until(at, now)),
         ]
     });
-    output::table(&["key", "state", "scopes", "roles", "age", "by", "ends"], rows)
+    output::table(&["key", "state", "scopes", "roles", "models", "age", "by", "ends"], rows)
 }
 
 async fn revoke(global: &Global, args: KeysRevoke) -> Outcome {
@@ -101,6 +135,22 @@ pub fn text(who: &Whoami, address: &str) -> String {
 fn roles_text(roles: &BTreeMap<String, Role>) -> String {
     let parts: Vec<String> = roles.iter().map(|(name, role)| format!("{name}={role}")).collect();
     parts.join(" ")
+}
+
+/// In which namespace, which names, and for how much.
+fn models_text(terms: Option<&ModelTerms>) -> String {
+    let Some(terms) = terms else { return String::new() };
+    let models = if terms.models.is_empty() { "*".to_owned() } else { terms.models.join(" ") };
+    let mut text = format!("{}: {models}", terms.namespace);
+    if !terms.budgets.is_empty() {
+        text.push_str(&format!(", at most {}", terms.budgets.join(" and ")));
+    }
+    for (limit, what) in
+        [(terms.requests_per_minute, "requests"), (terms.tokens_per_minute, "tokens")]
+    {
+        text.push_str(&limit.map(|it| format!(", {it} {what} a minute")).unwrap_or_default());
+    }
+    text
 }
 
 fn scopes_text(scopes: &BTreeSet<KeyScope>) -> String {

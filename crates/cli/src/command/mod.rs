@@ -2,6 +2,8 @@
 
 pub mod apply;
 pub mod authority;
+pub mod budgets;
+pub mod calls;
 mod compact;
 pub mod completions;
 pub mod context;
@@ -19,17 +21,22 @@ pub mod hub;
 pub mod init;
 pub mod keys;
 pub mod left;
+pub mod models;
 pub mod order;
 pub mod placements;
 pub mod recovery;
+pub mod routes;
 pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod secrets;
+mod shelf;
 pub mod site;
 pub mod sites;
 pub mod store;
 pub mod test;
+mod try_model;
+pub mod usage;
 pub mod validate;
 pub mod version;
 pub mod whole;
@@ -69,6 +76,11 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Test(args) => test::test(&global, &args),
         Command::Secrets(args) => runtime::client(secrets::secrets(&global, args)),
         Command::Datasets(args) => runtime::client(datasets::datasets(&global, args)),
+        Command::Models(args) => runtime::client(models::models(&global, args)),
+        Command::Routes(args) => runtime::client(routes::routes(&global, args)),
+        Command::Budgets(args) => runtime::client(budgets::budgets(&global, args)),
+        Command::Usage(args) => runtime::client(usage::usage(&global, args)),
+        Command::Calls(args) => runtime::client(calls::calls(&global, args)),
         Command::Store(args) => {
             let run = if args.is_here() { runtime::site } else { runtime::client };
             run(store::store(&global, args))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base::name::WorkflowKey;
 use serde::Serialize;
-use spec::{Code, Diagnostic, Location, Severity};
+use spec::{Code, Diagnostic, Location, Severity, YamlWrong};
 
 use crate::args::author::ValidateArgs;
 use crate::document::{self, Head};
@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::judge::{self, Source};
 use crate::output::{self, Format};
+use crate::resource;
 
 /// What programs read. A stable contract.
 #[derive(Debug, Serialize)]
@@ -84,16 +85,20 @@ fn judge(
     let text = String::from_utf8_lossy(&source.bytes);
     let found = match spec::text(&source.bytes) {
         Err(wrong) => vec![*wrong],
-        Ok(text) if let Head::UnknownKind(kind) = document::head(text) => {
-            vec![unknown_kind(text, &kind)]
-        }
-        Ok(text) => {
-            let spec::Validated { mut found, unparsed, key } = spec::validate(text, catalog);
-            found.extend(judge::look_outside(&unparsed)?);
-            found.extend(key.and_then(|(key, at)| double(names, key, &source.name, at)));
-            found.sort_by_key(|it| (it.location.offset, it.code));
-            found
-        }
+        Ok(text) => match document::head(text) {
+            Head::UnknownKind(kind) => vec![unknown_kind(text, &kind)],
+            Head::Resource(kind) => {
+                let wrong = resource::read(kind, text).err();
+                wrong.map(|wrong| resource_wrong(text, wrong)).into_iter().collect()
+            }
+            Head::Named { .. } | Head::Placement | Head::Unclear | Head::Foreign => {
+                let spec::Validated { mut found, unparsed, key } = spec::validate(text, catalog);
+                found.extend(judge::look_outside(&unparsed)?);
+                found.extend(key.and_then(|(key, at)| double(names, key, &source.name, at)));
+                found.sort_by_key(|it| (it.location.offset, it.code));
+                found
+            }
+        },
     };
     let rendered: String =
         found.iter().map(|found| found.render(&source.name, &text) + "\n").collect();
@@ -121,6 +126,21 @@ fn unknown_kind(text: &str, kind: &str) -> Diagnostic {
         location,
         pointer: "/kind".to_owned(),
         hint: Some(document::kinds()),
+    }
+}
+
+/// What is wrong with a model or route.
+fn resource_wrong(text: &str, wrong: YamlWrong) -> Diagnostic {
+    let YamlWrong { line, column, what } = wrong;
+    let before = text.split_inclusive('\n').take(line.saturating_sub(1) as usize);
+    let offset = before.map(str::len).sum();
+    Diagnostic {
+        code: Code::WrongValue,
+        severity: Severity::Error,
+        message: what,
+        location: Location { offset, line, column, length: 1 },
+        pointer: String::new(),
+        hint: Some("`docs/reference/models.md` has each field of models and routes".to_owned()),
     }
 }
 

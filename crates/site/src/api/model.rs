@@ -301,8 +301,11 @@ pub(super) async fn usage_list(
     let hour = since.as_millis() - since.as_millis().rem_euclid(3_600_000);
     let may_see = |namespace: &Namespace| caller.roles().need(Role::Viewer, namespace).is_ok();
     let since = Timestamp::from_millis(hour);
-    let items = site.0.models.book().tally(|tally| usage::rows(tally, &by, since, may_see));
-    Ok(Json(UsageList { items }))
+    let (items, total) = site.0.models.book().tally(|tally| {
+        let rows = |by: &[By]| usage::rows(tally, by, since, may_see);
+        (rows(&by), rows(&[]).pop())
+    });
+    Ok(Json(UsageList { items, total: total.unwrap_or_default() }))
 }
 
 /// Calls that have ended, newest first.

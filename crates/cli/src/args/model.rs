@@ -1,0 +1,238 @@
+//! What can be typed behind `isonomy models`, `routes`, `budgets`, `usage` and `calls`.
+
+use base::{CallId, SecretName};
+use clap::{Args, Subcommand, ValueEnum};
+use models::{Dialect, ModelName};
+
+use super::{OutputArgs, PageArgs};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ModelsArgs {
+    #[command(subcommand)]
+    pub command: Option<ModelsCommand>,
+    #[command(flatten)]
+    pub list: ResourceList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Give a server's model a name that calls can ask for; one of that name is replaced
+    Add(Box<ModelsAdd>),
+    /// List the models of a namespace, and whether there is a way to them
+    List(ResourceList),
+    /// Show a model as a document, and why it is not ready
+    Show(ResourceShow),
+    /// Take a model away; calls that ask for it are refused from then on
+    Remove(ResourceRemove),
+    /// Ask a model or route something, by the door that its clients take
+    Try(ModelsTry),
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RoutesArgs {
+    #[command(subcommand)]
+    pub command: Option<RoutesCommand>,
+    #[command(flatten)]
+    pub list: ResourceList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RoutesCommand {
+    /// List the routes of a namespace; `isonomy apply` stores them
+    List(ResourceList),
+    /// Show a route as a document
+    Show(ResourceShow),
+    /// Take a route away; calls that ask for it are refused from then on
+    Remove(ResourceRemove),
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsAdd {
+    #[arg(value_parser = ModelName::parse)]
+    pub name: ModelName,
+    /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`
+    pub url: String,
+    /// What the server speaks
+    #[arg(long, value_enum, default_value_t = Speaks::OpenAi)]
+    pub dialect: Speaks,
+    /// What the server calls it [default: NAME]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The secret of the namespace that opens the server
+    #[arg(long, value_name = "NAME", value_parser = SecretName::parse)]
+    pub secret: Option<SecretName>,
+    /// Where it computes, for routes: `eu`, `here`
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Another namespace that may call it, `*` for all; may be repeated
+    #[arg(long, value_name = "NAMESPACE")]
+    pub share: Vec<String>,
+    /// Tokens of one answer at most
+    #[arg(long, value_name = "N")]
+    pub output_tokens: Option<u64>,
+    /// Tokens of question and answer together at most
+    #[arg(long, value_name = "N")]
+    pub context_tokens: Option<u64>,
+    /// Calls at once at most
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<u32>,
+    /// `free`, or the row of the shipped prices [default: the row of its name, if there is one]
+    #[arg(long, value_name = "free|PROVIDER/MODEL", conflicts_with_all = ["price_input", "price_output"])]
+    pub price: Option<String>,
+    /// A price of one's own for a million tokens of input
+    #[arg(long, value_name = "AMOUNT", requires = "currency")]
+    pub price_input: Option<String>,
+    /// And for a million tokens of output
+    #[arg(long, value_name = "AMOUNT", requires = "currency")]
+    pub price_output: Option<String>,
+    /// What these two are in, such as `EUR`
+    #[arg(long, value_name = "CODE")]
+    pub currency: Option<String>,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Speaks {
+    OpenAi,
+    Anthropic,
+}
+
+impl From<Speaks> for Dialect {
+    fn from(speaks: Speaks) -> Self {
+        match speaks {
+            Speaks::OpenAi => Self::OpenAi,
+            Speaks::Anthropic => Self::Anthropic,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsTry {
+    #[arg(value_parser = ModelName::parse)]
+    pub name: ModelName,
+    /// What it is asked
+    #[arg(default_value = "Say hello in one short sentence.")]
+    pub text: String,
+    /// Print the answer as it comes
+    #[arg(long)]
+    pub stream: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ResourceList {
+    #[command(flatten)]
+    pub page: PageArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ResourceShow {
+    #[arg(value_parser = ModelName::parse)]
+    pub name: ModelName,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ResourceRemove {
+    #[arg(value_parser = ModelName::parse)]
+    pub name: ModelName,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BudgetsArgs {
+    #[command(subcommand)]
+    pub command: Option<BudgetsCommand>,
+    #[command(flatten)]
+    pub list: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BudgetsCommand {
+    /// List the budgets that one may see, and how they stand
+    List(OutputArgs),
+    /// Cap what calls may cost; one of that holder and period is replaced, and what was spent stays spent
+    Set(BudgetsSet),
+    /// Take a cap away
+    Remove(BudgetsRemove),
+    /// Say what will be spent at the end of each window, if it goes on as it began
+    Forecast(OutputArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BudgetsSet {
+    /// `namespace/NAME`, `key/NAME` or `workflow/NAMESPACE/NAME`
+    pub holder: String,
+    /// An amount and a period, such as `50EUR/month`
+    pub budget: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BudgetsRemove {
+    /// As `isonomy budgets` shows it
+    pub holder: String,
+    /// `hour`, `day`, `week`, `month`, `year` or `total`
+    pub period: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// What is told apart: one or more of `namespace`, `key`, `workflow`, `model`, `operation`, `day`, `hour`
+    #[arg(long, value_name = "NAME,…", default_value = "namespace,model")]
+    pub by: String,
+    /// Only calls since then: `7d`, `PT2H`, or a time; whole hours
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CallsArgs {
+    #[command(subcommand)]
+    pub command: Option<CallsCommand>,
+    #[command(flatten)]
+    pub list: ResourceList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CallsCommand {
+    /// List the calls of a namespace that have ended, newest first
+    List(ResourceList),
+    /// Say who asked what, where it went and why, and what it cost
+    Explain(CallsExplain),
+}
+
+#[derive(Debug, Args)]
+pub struct CallsExplain {
+    /// As `isonomy calls` and the header `x-isonomy-call` of an answer say it
+    pub call: CallId,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

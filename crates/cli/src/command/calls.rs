@@ -1,0 +1,297 @@
+//! `isonomy calls`: what was asked of models, where it went and why, and what it cost.
+
+use base::{Clock as _, SystemClock, Timestamp};
+use models::{Admitted, Bill, By, End, Leg, Line, Missed, Settled, Used};
+use serde_json::Value;
+use wire::CallView;
+
+use super::explain::Lines;
+use super::shelf::list;
+use super::{api, pages};
+use crate::args::Global;
+use crate::args::model::{CallsArgs, CallsCommand, CallsExplain, ResourceList};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::when;
+
+/// A call as it was written down; its end is missing while it goes on.
+pub struct Call {
+    pub admitted: Admitted,
+    pub settled: Option<Settled>,
+}
+
+pub async fn calls(global: &Global, args: CallsArgs) -> Outcome {
+    match args.command.unwrap_or(CallsCommand::List(args.list)) {
+        CallsCommand::List(args) => list_calls(global, args).await,
+        CallsCommand::Explain(args) => explain(global, args).await,
+    }
+}
+
+impl Call {
+    pub fn read(view: &CallView) -> Outcome<Self> {
+        let foreign = |wrong: serde_json::Error| {
+            Failure::internal(format!("the call is written down in another way: {wrong}"))
+                .hint("are site and command line of the same version?")
+        };
+        let settled = view.settled.as_ref().map(serde::Deserialize::deserialize).transpose();
+        Ok(Self {
+            admitted: serde::Deserialize::deserialize(&view.admitted).map_err(foreign)?,
+            settled: settled.map_err(foreign)?,
+        })
+    }
+}
+
+async fn list_calls(global: &Global, args: ResourceList) -> Outcome {
+    let api = api(global)?;
+    let page = pages(&args.page, async |part| api.call_list(&part).await).await?;
+    let calls: Vec<Call> = page.items.iter().map(Call::read).collect::<Outcome<_>>()?;
+    list(&args, &page, list_text(&calls, SystemClock.now()))
+}
+
+fn list_text(calls: &[Call], now: Timestamp) -> String {
+    let rows = calls.iter().map(|Call { admitted, settled }| {
+        let settled = settled.as_ref();
+        let answered = settled.and_then(|it| it.legs.last()).map(|leg| leg.model.to_string());
+        vec![
+            when::age(&admitted.at.to_string(), now),
+            admitted.call.to_string(),
+            who_short(&admitted.who),
+            admitted.asked.to_string(),
+            answered.unwrap_or_default(),
+            settled.map_or("under way", |it| end_word(it.end)).to_owned(),
+            settled.map_or_else(String::new, |it| cost_text(&it.bills)),
+            settled.map_or_else(String::new, |it| millis(it.micros)),
+        ]
+    });
+    output::table(&["age", "call", "by", "asked", "went to", "end", "cost", "took"], rows)
+}
+
+fn who_short(who: &By) -> String {
+    match (&who.key, &who.run, &who.workflow) {
+        (Some(key), ..) => format!("key:{key}"),
+        (None, Some(run), _) => run.to_string(),
+        (None, None, workflow) => workflow.clone().unwrap_or_else(|| "folder".to_owned()),
+    }
+}
+
+async fn explain(global: &Global, args: CallsExplain) -> Outcome {
+    let view = api(global)?.call_show(args.call).await?;
+    let call = Call::read(&view)?;
+    output::show(args.output.output, &view, || explain_text(&call, SystemClock.now()))?;
+    Ok(Exit::Ok)
+}
+
+fn explain_text(call: &Call, now: Timestamp) -> String {
+    let Call { admitted, settled } = call;
+    let mut lines = Lines::default();
+    lines.add("call", &admitted.call.to_string());
+    let at = admitted.at.to_string();
+    let age = when::age(&at, now);
+    lines.add("asked", &format!("{at}, {age} ago, by {}", who_text(&admitted.who)));
+    let streamed = if admitted.streamed { ", as a stream" } else { "" };
+    lines.add("for", &format!("{} of `{}`{streamed}", admitted.operation.as_str(), admitted.asked));
+    let plan: Vec<&str> = admitted.plan.iter().map(models::ModelName::as_str).collect();
+    lines.add("planned", &plan.join(", then "));
+    let held: Vec<String> = admitted.held.iter().map(line_text).collect();
+    lines.add("held", &held.join("; "));
+    match settled {
+        None => lines.add("state", "under way: nothing is known of its end yet"),
+        Some(settled) => settled_text(settled, &mut lines),
+    }
+    lines.0
+}
+
+fn who_text(who: &By) -> String {
+    let namespace = &who.namespace;
+    match (&who.key, &who.run, &who.workflow) {
+        (Some(key), ..) => format!("the key `{key}`, in `{namespace}`"),
+        (None, Some(run), Some(workflow)) => format!("{run} of `{namespace}/{workflow}`"),
+        (None, Some(run), None) => format!("{run}, in `{namespace}`"),
+        (None, None, _) => format!("whoever may read the site's folder, in `{namespace}`"),
+    }
+}
+
+fn settled_text(settled: &Settled, lines: &mut Lines) {
+    let state = match settled.end {
+        End::Answered => "answered",
+        End::Refused => "refused by the model's server: the request is wrong",
+        End::Failed => "failed: no model has answered",
+        End::Left => "the client has gone before the end",
+        End::Unknown => {
+            "unknown: the site stopped before the call ended, so it is paid at its bound"
+        }
+    };
+    lines.add("state", state);
+    if settled.degraded {
+        lines.add("degraded", "the answer is not from the model that was to be first");
+    }
+    let charged: Vec<String> = settled.charged.iter().map(line_text).collect();
+    lines.add("charged", &charged.join("; "));
+    for bill in &settled.bills {
+        let usage = bill.usage.as_ref().map_or_else(|| "usage unknown".to_owned(), used_text);
+        lines.add("used", &format!("{}: {usage}; {}", bill.model, bill_text(bill)));
+    }
+    lines.add("took", &took_text(settled));
+    let legs = settled.legs.iter().enumerate();
+    let legs: Vec<String> = legs.map(|(at, leg)| format!("{} {}", at + 1, leg_text(leg))).collect();
+    if !legs.is_empty() {
+        lines.part("tried", &legs.join("\n"));
+    }
+}
+
+fn leg_text(leg: &Leg) -> String {
+    let status = leg.status.map(|status| format!("{status} after ")).unwrap_or_default();
+    let took = format!("{status}{}", millis(leg.micros));
+    match leg.why {
+        None => format!("{}: answered, {took}", leg.model),
+        Some(why) => format!("{}: left, {} ({took})", leg.model, missed_text(why)),
+    }
+}
+
+const fn missed_text(why: Missed) -> &'static str {
+    match why {
+        Missed::Outage => "it has failed several times and rests: nothing was sent",
+        Missed::RateLimit => "it has asked to be left alone: nothing was sent",
+        Missed::Credentials => "it does not take the secret",
+        Missed::Payment => "it is not paid",
+        Missed::Busy => "as many calls as it takes were under way",
+        Missed::Denied => "no rule of the site lets calls out to it",
+        Missed::Unreachable => "no connection to it",
+        Missed::Silent => "it said nothing in time",
+        Missed::Broken => "it broke off its answer",
+        Missed::TooLarge => "its answer is too large",
+        Missed::Status => "it failed, by the status of its answer",
+        Missed::Budget => "a budget has no room for it",
+    }
+}
+
+fn line_text(line: &Line) -> String {
+    format!("{} of {} by the {}", line.amount, line.holder.to_text(), line.period.name())
+}
+
+pub fn used_text(used: &Used) -> String {
+    let Used { input, cached, output, reasoning, images } = used;
+    let part = |count: u64, what: &str| (count > 0).then(|| format!(" ({count} {what})"));
+    let mut text = format!(
+        "{input} tokens in{}, {output} out{}",
+        part(*cached, "cached").unwrap_or_default(),
+        part(*reasoning, "reasoning").unwrap_or_default()
+    );
+    if *images > 0 {
+        text.push_str(&format!(", {images} images"));
+    }
+    text
+}
+
+fn bill_text(bill: &Bill) -> String {
+    match (&bill.cost, bill.is_bound) {
+        (Some(cost), false) => cost.to_string(),
+        (Some(cost), true) => format!("{cost}, the most that it may have been"),
+        (None, _) => "without a price".to_owned(),
+    }
+}
+
+pub fn cost_text(bills: &[Bill]) -> String {
+    let costs: Vec<String> = bills.iter().map(bill_text).collect();
+    costs.join(" + ")
+}
+
+fn took_text(settled: &Settled) -> String {
+    let upstream: u64 = settled.legs.iter().map(|leg| leg.micros).sum();
+    let first = settled.first_micros.map(|it| format!("; first byte after {}", millis(it)));
+    format!(
+        "{}: {} here, {} at models{}",
+        millis(settled.micros),
+        millis(settled.own_micros),
+        millis(upstream),
+        first.unwrap_or_default()
+    )
+}
+
+pub const fn end_word(end: End) -> &'static str {
+    match end {
+        End::Answered => "answered",
+        End::Refused => "refused",
+        End::Failed => "failed",
+        End::Left => "left",
+        End::Unknown => "unknown",
+    }
+}
+
+/// Below ten milliseconds the tenths say something.
+pub fn millis(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        _ => format!("{} ms", micros / 1_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const CALL: &str = "call_01a1fb7b-d522-7414-8c47-aa7df2bebacf";
+
+    fn call(settled: Value) -> Call {
+        let admitted = json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:00.000Z",
+            "namespace": "sales", "key": "bot", "operation": "chat", "asked": "best",
+            "plan": ["large", "small"], "streamed": true,
+            "held": [{"holder": "namespace/sales", "period": "month", "window": "2027-01-01T00:00:00.000Z", "amount": "0.02 EUR"}],
+        });
+        let settled = Some(settled).filter(|it| !it.is_null());
+        Call::read(&CallView { admitted, settled }).expect("a call")
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::parse("2027-01-15T08:00:00.000Z").expect("a time")
+    }
+
+    /// Mutation: leave out why a model was left, what was held, or that the answer is a fallback.
+    #[test]
+    fn a_call_says_where_it_went_and_why() {
+        let call = call(json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:01.000Z", "end": "answered",
+            "legs": [
+                {"model": "large", "status": 503, "why": "status", "micros": 12_000},
+                {"model": "small", "status": 200, "micros": 300_000},
+            ],
+            "bills": [{"model": "small", "usage": {"input": 12, "cached": 3, "output": 5}, "cost": "0.0012 EUR"}],
+            "charged": [{"holder": "namespace/sales", "period": "month", "window": "2027-01-01T00:00:00.000Z", "amount": "0.0012 EUR"}],
+            "degraded": true, "micros": 312_400, "ownMicros": 400, "firstMicros": 120_000,
+        }));
+        assert_eq!(
+            explain_text(&call, now()),
+            format!(
+                "call         {CALL}\n\
+                 asked        2027-01-15T07:59:00.000Z, 60s ago, by the key `bot`, in `sales`\n\
+                 for          chat of `best`, as a stream\n\
+                 planned      large, then small\n\
+                 held         0.02 EUR of namespace/sales by the month\n\
+                 state        answered\n\
+                 degraded     the answer is not from the model that was to be first\n\
+                 charged      0.0012 EUR of namespace/sales by the month\n\
+                 used         small: 12 tokens in (3 cached), 5 out; 0.0012 EUR\n\
+                 took         312 ms: 0.4 ms here, 312 ms at models; first byte after 120 ms\n\
+                 \ntried\n  1 large: left, it failed, by the status of its answer (503 after 12 ms)\n  2 small: answered, 200 after 300 ms\n"
+            )
+        );
+        let text = list_text(&[call], now());
+        let row = text.lines().nth(1).expect("a row");
+        assert_eq!(
+            row,
+            format!("60s  {CALL}  key:bot  best   small    answered  0.0012 EUR  312 ms")
+        );
+    }
+
+    /// Mutation: take a call without an end for one that has failed.
+    #[test]
+    fn a_call_under_way_says_so() {
+        let call = call(Value::Null);
+        assert!(explain_text(&call, now()).contains("state        under way"));
+        assert!(list_text(&[call], now()).contains("under way"));
+    }
+}

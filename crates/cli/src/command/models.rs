@@ -1,0 +1,263 @@
+//! `isonomy models`: names that calls can ask for, and the servers behind them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use base::{Clock as _, SystemClock};
+use models::{Limits, ModelSpec, OwnPrice, PriceSpec, Upstream};
+use serde_json::Value;
+use wire::{ModelPut, ModelState, ModelView};
+
+use super::shelf::{list, remove, show};
+use super::{api, pages};
+use crate::args::Global;
+use crate::args::model::{ModelsAdd, ModelsArgs, ModelsCommand, ResourceList, ResourceShow};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use crate::resource::Kind;
+use crate::when;
+
+/// Endings of models' own files.
+const ARTIFACTS: [&str; 3] = [".onnx", ".gguf", ".safetensors"];
+
+pub async fn models(global: &Global, args: ModelsArgs) -> Outcome {
+    match args.command.unwrap_or(ModelsCommand::List(args.list)) {
+        ModelsCommand::Add(args) => add(global, *args).await,
+        ModelsCommand::List(args) => list_models(global, args).await,
+        ModelsCommand::Show(args) => show_model(global, args).await,
+        ModelsCommand::Remove(args) => remove(global, Kind::Model, args).await,
+        ModelsCommand::Try(args) => super::try_model::try_model(global, args).await,
+    }
+}
+
+async fn add(global: &Global, args: ModelsAdd) -> Outcome {
+    refuse_file(&args.url)?;
+    let spec = spec(&args)?;
+    let api = api(global)?;
+    let spec = serde_json::to_value(&spec).expect("our own types have JSON text");
+    let put = ModelPut { spec, reason: args.reason };
+    let (view, is_new): (ModelView, bool) =
+        api.resource_put(Kind::Model, &api.namespace, &args.name, &put).await?;
+    let name = format!("{}/{}", view.namespace, view.name);
+    output::show(args.output.output, &view, || format!("{name} {}", state(view.state)))?;
+    let done = if is_new { "added" } else { "replaced" };
+    output::say(&format!("{done} the model {name} at {}", api.address()));
+    match &view.why {
+        Some(why) => output::say(&format!("it is {}: {why}", state(view.state))),
+        None => output::say(&format!("`isonomy models try {}` asks it something", view.name)),
+    }
+    Ok(Exit::Ok)
+}
+
+/// A file needs a runtime here, and no server.
+fn refuse_file(url: &str) -> Outcome<()> {
+    let is_artifact = ARTIFACTS.iter().any(|ending| url.ends_with(ending));
+    let is_url = url.starts_with("http://") || url.starts_with("https://");
+    if is_url || !(is_artifact || Path::new(url).exists()) {
+        return Ok(());
+    }
+    let what = format!("`{url}` is a file, and models from files are not taken yet");
+    Err(Failure::usage(what).hint(
+        "serve it with a server that speaks the dialect of OpenAI (llama.cpp, vLLM, Ollama) and add its address, such as `http://127.0.0.1:11434/v1`",
+    ))
+}
+
+fn spec(args: &ModelsAdd) -> Outcome<ModelSpec> {
+    let spec = ModelSpec {
+        upstream: Upstream {
+            url: args.url.clone(),
+            dialect: args.dialect.into(),
+            model: args.model.clone(),
+            secret: args.secret.clone(),
+            output_parameter: None,
+        },
+        region: args.region.clone(),
+        share: args.share.iter().cloned().collect(),
+        operations: BTreeSet::new(),
+        limits: Limits {
+            context_tokens: args.context_tokens,
+            output_tokens: args.output_tokens,
+            concurrency: args.concurrency,
+            ..Limits::default()
+        },
+        price: price(args)?,
+    };
+    spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
+    Ok(spec)
+}
+
+fn price(args: &ModelsAdd) -> Outcome<Option<PriceSpec>> {
+    if let Some(price) = &args.price {
+        return match price.as_str() {
+            "free" => Ok(Some(PriceSpec::Free)),
+            row if row.contains('/') => Ok(Some(PriceSpec::Catalogue(row.to_owned()))),
+            _ => Err(Failure::usage("`--price` is `free` or a row of the shipped prices")
+                .hint("such as `openai/gpt-4o-mini`; `--price-input`, `--price-output` and `--currency` say one of your own")),
+        };
+    }
+    let said = [("input", &args.price_input), ("output", &args.price_output)];
+    let rates: BTreeMap<String, String> = said
+        .into_iter()
+        .filter_map(|(class, amount)| Some((class.to_owned(), amount.clone()?)))
+        .collect();
+    match &args.currency {
+        Some(currency) if !rates.is_empty() => {
+            Ok(Some(PriceSpec::Own(OwnPrice { currency: currency.clone(), rates })))
+        }
+        Some(_) if args.price.is_none() => {
+            Err(Failure::usage("`--currency` goes with `--price-input` and `--price-output`"))
+        }
+        _ => Ok(None),
+    }
+}
+
+async fn list_models(global: &Global, args: ResourceList) -> Outcome {
+    let api = api(global)?;
+    let page = pages(&args.page, async |part| api.model_list(&part).await).await?;
+    list(&args, &page, list_text(&page.items))
+}
+
+fn list_text(views: &[ModelView]) -> String {
+    let now = SystemClock.now();
+    let rows = views.iter().map(|view| {
+        let (spec, upstream) = (&view.spec, &view.spec["upstream"]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let there = upstream["model"].as_str().unwrap_or(&view.name);
+        vec![
+            view.name.clone(),
+            state(view.state).to_owned(),
+            there.to_owned(),
+            text(&upstream["url"]),
+            text(&spec["region"]),
+            price_text(&spec["price"]),
+            words(&spec["share"]),
+            when::age(&view.updated_at, now),
+        ]
+    });
+    let columns = ["model", "state", "there", "url", "region", "price", "shared with", "age"];
+    output::table(&columns, rows)
+}
+
+/// As it is written down; `listed` is the row of its name.
+fn price_text(price: &Value) -> String {
+    if let Some(row) = price["catalogue"].as_str() {
+        return row.to_owned();
+    }
+    match (price, price["own"]["currency"].as_str()) {
+        (Value::String(free), _) => free.clone(),
+        (_, Some(currency)) => format!("own, {currency}"),
+        _ => "listed".to_owned(),
+    }
+}
+
+fn words(list: &Value) -> String {
+    let words: Vec<&str> =
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    words.join(" ")
+}
+
+async fn show_model(global: &Global, args: ResourceShow) -> Outcome {
+    let view = api(global)?.model_show(&args.name).await?;
+    let head = format!(
+        "{}; changed {} ago by {}{}",
+        state(view.state),
+        when::age(&view.updated_at, SystemClock.now()),
+        view.updated_by,
+        view.why.as_ref().map(|why| format!("\n{why}")).unwrap_or_default(),
+    );
+    show(args.output.output, &view, &head, Kind::Model, (&view.namespace, &view.name, &view.spec))
+}
+
+const fn state(state: ModelState) -> &'static str {
+    match state {
+        ModelState::Ready => "ready",
+        ModelState::Resting => "resting",
+        ModelState::Denied => "denied",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn added(more: &[&str]) -> Result<Value, String> {
+        let args = [&["isonomy", "models", "add", "chat"], more].concat();
+        let cli = Cli::try_parse_from(args).map_err(|wrong| wrong.to_string())?;
+        let Command::Models(ModelsArgs { command: Some(ModelsCommand::Add(args)), .. }) =
+            cli.command
+        else {
+            panic!("another command")
+        };
+        refuse_file(&args.url).and_then(|()| spec(&args)).map_or_else(
+            |failure| Err(failure.render()),
+            |spec| Ok(serde_json::to_value(spec).expect("JSON")),
+        )
+    }
+
+    /// Mutation: lose an option, or take a price of one's own without saying in what.
+    #[test]
+    fn what_is_typed_is_a_model() {
+        let url = "http://127.0.0.1:11434/v1";
+        let spec = added(&[
+            url,
+            "--model",
+            "qwen2.5:7b",
+            "--secret",
+            "key",
+            "--region",
+            "here",
+            "--share",
+            "lab",
+            "--share",
+            "*",
+            "--output-tokens",
+            "500",
+            "--concurrency",
+            "4",
+            "--price-input",
+            "0.15",
+            "--price-output",
+            "0.60",
+            "--currency",
+            "USD",
+        ]);
+        let expected = serde_json::json!({
+            "upstream": {"url": url, "dialect": "open-ai", "model": "qwen2.5:7b", "secret": "key"},
+            "region": "here", "share": ["*", "lab"],
+            "limits": {"outputTokens": 500, "concurrency": 4},
+            "price": {"own": {"currency": "USD", "rates": {"input": "0.15", "output": "0.60"}}},
+        });
+        assert_eq!(spec, Ok(expected));
+        let price =
+            |more: &[&str]| added(&[&[url], more].concat()).map(|spec| spec["price"].clone());
+        assert_eq!(price(&["--price", "free"]), Ok("free".into()));
+        let listed = serde_json::json!({"catalogue": "openai/gpt-4o-mini"});
+        assert_eq!(price(&["--price", "openai/gpt-4o-mini"]), Ok(listed));
+        assert_eq!(price(&[]), Ok(Value::Null));
+        for wrong in [
+            &["--price", "cheap"][..],
+            &["--price-input", "1"],
+            &["--currency", "EUR"],
+            &["--price", "free", "--price-input", "1", "--currency", "EUR"],
+            &["--price-input", "x", "--currency", "EUR"],
+        ] {
+            assert!(price(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    /// Mutation: send the path of a file to the site as an address.
+    #[test]
+    fn a_file_is_told_apart_from_an_address() {
+        for file in ["risk.onnx", "/models/chat.gguf", "Cargo.toml"] {
+            let said = added(&[file]).expect_err(file);
+            assert!(said.contains("is a file"), "{said}");
+        }
+        let said = added(&["ftp://host/x"]).expect_err("no address");
+        assert!(said.contains("`upstream.url`"), "{said}");
+        assert!(added(&["http://host/x.onnx"]).is_ok());
+    }
+}

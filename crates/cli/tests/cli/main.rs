@@ -20,6 +20,7 @@ mod keys;
 mod leak;
 mod left;
 mod local;
+mod models;
 mod orders;
 mod promise;
 mod recovery;

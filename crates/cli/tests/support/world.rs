@@ -25,6 +25,8 @@ pub enum Answer {
     /// 200 with this JSON.
     Json(String),
     Status(u16),
+    /// 200 with these server-sent events.
+    Events(String),
     /// 401 with this challenge.
     Ask(&'static str),
     /// The request is taken and never answered. The other end's close is told to [`World::closed`].
@@ -122,10 +124,14 @@ impl Served {
             let answer = self.count(&request);
             // Nobody may wait for it any more.
             let _ = self.came.send(request.clone());
-            let (status, challenge, body) = match answer {
-                Answer::Json(body) => (200, String::new(), body),
-                Answer::Status(status) => (status, String::new(), "{}".to_owned()),
-                Answer::Ask(how) => (401, format!("www-authenticate: {how}\r\n"), "{}".to_owned()),
+            let json = || "content-type: application/json\r\n".to_owned();
+            let (status, headers, body) = match answer {
+                Answer::Json(body) => (200, json(), body),
+                Answer::Events(body) => (200, "content-type: text/event-stream\r\n".into(), body),
+                Answer::Status(status) => (status, json(), "{}".to_owned()),
+                Answer::Ask(how) => {
+                    (401, format!("{}www-authenticate: {how}\r\n", json()), "{}".to_owned())
+                }
                 Answer::Silence => {
                     let mut rest = [0; 1];
                     while matches!(reader.read(&mut rest), Ok(read) if read > 0) {}
@@ -135,7 +141,7 @@ impl Served {
             };
             write!(
                 stream,
-                "HTTP/1.1 {status} X\r\n{challenge}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n{body}",
                 body.len()
             )?;
             stream.flush()?;

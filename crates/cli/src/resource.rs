@@ -135,7 +135,7 @@ mod tests {
     fn a_document_is_what_the_site_takes_or_says_where_it_is_wrong() {
         assert_eq!(
             said(Kind::Model, MODEL),
-            r#"a/b:1: {"price":"free","upstream":{"dialect":"open-ai","url":"http://127.0.0.1:1/v1"}}"#
+            r#"a/b:1: {"upstream":{"url":"http://127.0.0.1:1/v1","dialect":"open-ai"},"price":"free"}"#
         );
         let route = "apiVersion: isonomy.dev/v1\nkind: Route\nmetadata: {name: best}\nspec:\n  to: [{model: a}, {model: b}]\n";
         let read = read(Kind::Route, route).expect("a route");

@@ -84,6 +84,7 @@ classes! {
     SePerson "se-personnummer" "SE_PERSONNUMMER",
     SeOrganisation "se-organisation" "SE_ORGANISATION",
     TrId "tr-id" "TR_ID",
+    TrPlate "tr-plate" "TR_PLATE",
     InAadhaar "in-aadhaar" "IN_AADHAAR",
     InPan "in-pan" "IN_PAN",
     InGstin "in-gstin" "IN_GSTIN",
@@ -106,6 +107,8 @@ classes! {
     AuTfn "au-tfn" "AU_TFN",
     AuMedicare "au-medicare" "AU_MEDICARE",
     Phone "phone" "PHONE",
+    PhPhone "ph-phone" "PH_PHONE",
+    TrPhone "tr-phone" "TR_PHONE",
     Date "date" "DATE",
 }
 

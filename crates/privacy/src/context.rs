@@ -27,8 +27,8 @@ fn words(class: Class) -> &'static [&'static str] {
         Class::UkPassport | Class::EsPassport | Class::InPassport | Class::KrPassport => {
             &["passport", "pasaporte", "travel document", "여권"]
         }
-        Class::UkPlate | Class::InPlate | Class::NgPlate => {
-            &["plate", "registration", "vehicle", "car", "reg", "vrn", "vrm", "bike"]
+        Class::UkPlate | Class::InPlate | Class::NgPlate | Class::TrPlate => {
+            &["plate", "plaka", "registration", "vehicle", "car", "reg", "vrn", "vrm", "bike"]
         }
         Class::UkPostcode => &["postcode", "post code", "postal", "zip", "address"],
         Class::DeTaxId => &["steuer", "steueridentifikationsnummer", "idnr", "tin", "tax id"],
@@ -67,7 +67,7 @@ fn words(class: Class) -> &'static [&'static str] {
         Class::Card => &["card", "credit", "visa", "mastercard", "amex", "debit", "cc"],
         Class::Mac => &["mac", "hardware address", "ethernet"],
         Class::Url => &["website", "site", "web", "visit", "domain", "url", "homepage"],
-        Class::Phone => &[
+        Class::Phone | Class::PhPhone | Class::TrPhone => &[
             "phone",
             "tel",
             "telephone",

@@ -126,14 +126,19 @@ impl Shield {
     }
 }
 
-/// All that detectors say of a text, before the rule on overlaps.
+/// All that detectors say of a text, before the rule on overlaps: a place may be of several classes.
+/// Of one class only the longest is told.
 #[must_use]
 pub fn candidates(text: &str, hint: &str, names: Option<&Names>) -> Vec<Finding> {
     let wanted = Wanted::all();
     let mut scan = Scan::new(text, hint, &wanted);
     scan.run(0, names);
     secret::hinted(&mut scan);
-    scan.found
+    let mut found = scan.found;
+    found.sort_by_key(|it| (it.class, it.range.start, std::cmp::Reverse(it.range.end)));
+    found.dedup_by(|next, kept| next.class == kept.class && next.range.end <= kept.range.end);
+    found.sort_by_key(|it| it.range.start);
+    found
 }
 
 pub(crate) fn bounded(bytes: usize) -> Result<(), Refusal> {

@@ -60,7 +60,7 @@ fn is_scheme(digits: &[u8]) -> bool {
             matches!(first(2), 34 | 37 | 56..=58) || matches!(first(4), 1800 | 2131 | 2014 | 2149)
         }
         16 => {
-            matches!(first(4), 2221..=2720 | 3528..=3589 | 9792 | 2200..=2204)
+            matches!(first(4), 2221..=2720 | 3500..=3599 | 9792 | 2200..=2204)
                 || matches!(digits[0], 4 | 5 | 6)
                 || matches!(first(2), 81)
         }

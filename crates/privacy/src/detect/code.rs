@@ -47,6 +47,11 @@ pub fn word(scan: &mut Scan<'_>, chain: &Chain) {
     if text::is_joined_right(scan.text, group.end) {
         return;
     }
+    if (5..=9).contains(&word.upper.len())
+        && [&b"HRA9"[..], b"HRB9"].contains(&&register(&word)[..])
+    {
+        scan.sure(Class::DeRegister, word.start, word.end);
+    }
     match word.upper.len() {
         6..=8 => short(scan, &word),
         9 => nine(scan, &word),
@@ -55,6 +60,12 @@ pub fn word(scan: &mut Scan<'_>, chain: &Chain) {
         12..=16 => long(scan, &word),
         _ => {}
     }
+}
+
+/// Letters of the commercial register, and `9` if digits alone follow them.
+fn register(word: &Word<'_>) -> [u8; 4] {
+    let is_number = word.shape[3..].iter().all(|sign| *sign == b'9');
+    [word.upper[0], word.upper[1], word.upper[2], if is_number { b'9' } else { b'A' }]
 }
 
 fn short(scan: &mut Scan<'_>, word: &Word<'_>) {
@@ -296,7 +307,21 @@ fn plates(scan: &mut Scan<'_>, chain: &Chain, word: &Word<'_>) {
             scan.likely(Class::NgPlate, from, word.end);
         }
     }
+    if word.shape.starts_with(b"99A") && is_turkish_plate(word.shape, text) {
+        scan.likely(Class::TrPlate, word.start, word.end);
+    }
     postcode(scan, word, next);
+}
+
+/// Province, one to three letters, two to four digits.
+fn is_turkish_plate(shape: &[u8], text: &[u8]) -> bool {
+    let letters = shape[2..].iter().take_while(|sign| **sign == b'A').count();
+    let digits = &shape[(2 + letters).min(shape.len())..];
+    let province = (text[0] - b'0') * 10 + text[1] - b'0';
+    (1..=81).contains(&province)
+        && (1..=3).contains(&letters)
+        && (2..=4).contains(&digits.len())
+        && digits.iter().all(|sign| *sign == b'9')
 }
 
 /// `EC1A 1BB`: district, blank, a digit and two letters.
@@ -339,6 +364,17 @@ pub fn spaced(scan: &mut Scan<'_>, chain: &Chain) {
         }
     }
     finnish(scan, first);
+    if let [_, letters, digits, ..] = groups
+        && !letters.has_digit
+        && digits.is_number()
+        && [letters, digits].iter().all(|group| group.separator == Separator::Space)
+        && first.len() + letters.len() + digits.len() <= 9
+    {
+        let shape = [vec![b'9'; first.len()], vec![b'A'; letters.len()], vec![b'9'; digits.len()]];
+        if first.len() == 2 && is_turkish_plate(&shape.concat(), &scan.text[first.start..]) {
+            scan.likely(Class::TrPlate, first.start, digits.end);
+        }
+    }
     nino(scan, groups);
     german(scan, groups);
 }

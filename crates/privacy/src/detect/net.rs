@@ -27,7 +27,11 @@ pub fn dotted(scan: &mut Scan<'_>, chain: &Chain) {
         }
         return;
     }
-    let octet = |i: usize| groups[i].is_number() && groups[i].len() <= 3 && value(part(i)) <= 255;
+    let octet = |i: usize| {
+        let is_short = groups[i].is_number() && groups[i].len() <= 3;
+        // `03.93.92.16` is the beginning of a telephone number.
+        is_short && value(part(i)) <= 255 && (groups[i].len() == 1 || part(i)[0] != b'0')
+    };
     if (0..4).all(octet) {
         let end = groups[3].end;
         scan.sure(Class::Ip, start, prefix_end(text, end, 32));

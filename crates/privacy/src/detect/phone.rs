@@ -110,7 +110,7 @@ impl Digits {
 
 /// The number that begins with the first of these groups.
 pub fn number(scan: &mut Scan<'_>, chain: &Chain) {
-    if !scan.wants(Class::Phone) {
+    if ![Class::Phone, Class::PhPhone, Class::TrPhone].iter().any(|class| scan.wants(*class)) {
         return;
     }
     let text = scan.text;
@@ -124,7 +124,19 @@ pub fn number(scan: &mut Scan<'_>, chain: &Chain) {
     if is_within {
         return;
     }
-    let groups = &chain.groups()[..chain.numbers()];
+    let mut groups = chain.groups().to_vec();
+    groups.truncate(chain.numbers() + 1);
+    match groups.last_mut().filter(|group| group.has_letter) {
+        // `555-0132x45`: the extension made a word of the last group.
+        Some(last) if is_extended(text, last) => {
+            (last.end, last.has_letter) = (last.start + 4, false)
+        }
+        Some(_) => groups.truncate(chain.numbers()),
+        None => {}
+    }
+    groups.truncate(text::GROUPS_MAX);
+    let groups = &groups[..];
+    regional(scan, groups, start, is_international);
     if is_international || text[first.start..first.end].starts_with(b"00") {
         let zeros = if is_international { 0 } else { 2 };
         international(scan, groups, start, zeros);
@@ -132,12 +144,37 @@ pub fn number(scan: &mut Scan<'_>, chain: &Chain) {
             return;
         }
     }
-    national(scan, chain, start);
+    national(scan, groups, start);
 }
 
 /// A part of a longer number: `12 (34)`, `12/+34`.
 fn before_is_number(text: &[u8], start: usize) -> bool {
     matches!(text::before(text, start), b')' | b'+')
+}
+
+/// Forms of two countries, which others write without their codes, too.
+fn regional(scan: &mut Scan<'_>, groups: &[Group], start: usize, is_international: bool) {
+    for group in groups {
+        let end = group.end;
+        let Some(digits) = Digits::of(&scan.text[start..end]) else { return };
+        let digits = digits.all();
+        if text::is_joined_right(scan.text, end) {
+            continue;
+        }
+        let rest = |code: &[u8]| match (digits.strip_prefix(code), digits.strip_prefix(b"0")) {
+            (Some(rest), _) if is_international => rest.len() == 10,
+            (_, Some(rest)) if !is_international => rest.len() == 10,
+            _ => false,
+        };
+        let first = digits.get(digits.len().saturating_sub(10)).copied().unwrap_or(b'0');
+        if rest(b"63") && first == b'9' {
+            scan.likely(Class::PhPhone, start, end);
+        }
+        let is_bare = digits.len() == 10 && !is_international;
+        if (rest(b"90") || is_bare) && (b'2'..=b'5').contains(&first) {
+            scan.likely(Class::TrPhone, start, end);
+        }
+    }
 }
 
 /// As many groups as the country allows.
@@ -188,21 +225,11 @@ fn extension_end(text: &[u8], end: usize) -> usize {
 
 /// Without a country: the North American form, those with a zero before the area, and shorter ones
 /// where a word before says that it is a telephone.
-fn national(scan: &mut Scan<'_>, chain: &Chain, start: usize) {
-    let all = chain.groups();
-    let mut count = chain.numbers();
-    // `555-0132x45`: the extension makes a word of the last group.
-    let mixed = all.get(count).filter(|group| is_extended(scan.text, group)).is_some();
-    count += usize::from(mixed);
-    for count in (1..=count).rev() {
+fn national(scan: &mut Scan<'_>, all: &[Group], start: usize) {
+    for count in (1..=all.len()).rev() {
         let groups = &all[..count];
         let end = groups[count - 1].end;
-        let plain = if groups[count - 1].has_letter {
-            text::run(scan.text, groups[count - 1].start, 5, |byte| byte.is_ascii_digit())
-        } else {
-            end
-        };
-        let Some(digits) = Digits::of(&scan.text[groups[0].start..plain]) else { continue };
+        let Some(digits) = Digits::of(&scan.text[groups[0].start..end]) else { continue };
         if digits.count < DIGITS_MIN {
             return;
         }
@@ -255,7 +282,8 @@ fn is_north_american(groups: &[Group], digits: &[u8]) -> bool {
     } else {
         (lengths(&[3, 3]) && last_is(3), digits)
     };
-    is_form && digits.len() == 10 && digits[0] > b'1' && digits[3] > b'1'
+    let is_written = groups.iter().any(|group| group.separator != Separator::Space);
+    is_form && digits.len() == 10 && digits[0] > b'1' && (digits[3] > b'1' || is_written)
 }
 
 /// `0` and an area, then the number. A word alone must begin as a mobile or an area does.

@@ -141,14 +141,19 @@ fn has_word(window: &[u8], words: &[&str]) -> bool {
         // Keys are written `phone_number`, `phoneNumber`, `phone-number`.
         *to = if *from == b'_' { b' ' } else { from.to_ascii_lowercase() };
     }
-    words.iter().any(|word| {
-        memchr::memmem::find_iter(lower, word.as_bytes()).any(|place| {
-            let end = place + word.len();
-            let free_before = place == 0 || !lower[place - 1].is_ascii_alphabetic();
-            let free_after = lower.get(end).is_none_or(|byte| !byte.is_ascii_alphabetic());
-            free_before && (free_after || word.len() > 4)
-        })
-    })
+    let lower = &*lower;
+    let mut begins = (0..lower.len()).filter(|at| !before_letter(lower, *at) && lower[*at] > b' ');
+    begins.any(|at| words.iter().any(|word| is_word(&lower[at..], word)))
+}
+
+/// A letter stands before this place.
+fn before_letter(text: &[u8], at: usize) -> bool {
+    at > 0 && text[at - 1].is_ascii_alphabetic()
+}
+
+fn is_word(text: &[u8], word: &str) -> bool {
+    let ends = |next: &u8| !next.is_ascii_alphabetic();
+    text.starts_with(word.as_bytes()) && (word.len() > 4 || text.get(word.len()).is_none_or(ends))
 }
 
 #[cfg(test)]

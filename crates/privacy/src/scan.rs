@@ -20,6 +20,9 @@ pub const BACK_BYTES_MAX: usize = 512;
 /// of a JWT to the dot behind it.
 pub const REACH_BYTES_MAX: usize = 1280;
 
+/// An anchor stands within its finding, or before it by this at most: `= "Bearer `.
+const ANCHOR_BACK_BYTES: usize = 16;
+
 /// Classes to look for, each from which confidence on.
 #[derive(Debug, Clone)]
 pub struct Wanted([Option<Confidence>; Class::ALL.len()]);
@@ -82,11 +85,11 @@ impl<'a> Scan<'a> {
 
     /// Finds all that begins at `from` or behind it. Findings may overlap.
     pub fn run(&mut self, from: usize, names: Option<&Names>) {
-        let start = from.saturating_sub(BACK_BYTES_MAX);
+        let start = from.saturating_sub(ANCHOR_BACK_BYTES);
         self.anchors(start);
-        secret::literals(self, start);
+        secret::literals(self, from);
         if let Some(names) = names.filter(|_| self.wanted.has(Class::Name)) {
-            names.find(self, start);
+            names.find(self, from);
         }
         self.found.retain(|finding| finding.range.start >= from);
         self.open.retain(|(start, _)| *start >= from);
@@ -137,7 +140,8 @@ impl<'a> Scan<'a> {
         let chain = Chain::collect(self.text, word.clone());
         if chain.groups()[0].has_letter {
             code::word(self, &chain);
-        } else {
+        } else if !chain.is_small() || text::before(self.text, word.start) <= b'.' {
+            // A country, letters or `+` may stand before a small number.
             number::word(self, &chain);
             code::spaced(self, &chain);
             phone::number(self, &chain);

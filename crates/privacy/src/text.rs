@@ -79,7 +79,7 @@ impl Group {
 }
 
 /// A word, and what follows it with one separator between.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Chain {
     groups: [Group; GROUPS_MAX],
     count: usize,
@@ -104,6 +104,16 @@ impl Chain {
 
     pub fn groups(&self) -> &[Group] {
         &self.groups[..self.count]
+    }
+
+    /// A number too short for anything but a date.
+    pub fn is_small(&self) -> bool {
+        self.count == 1 && self.groups[0].is_number() && self.groups[0].len() < 5
+    }
+
+    /// The groups to change.
+    pub fn into_groups(self) -> ([Group; GROUPS_MAX], usize) {
+        (self.groups, self.count)
     }
 
     /// How many groups from the first on are numbers.

@@ -124,18 +124,19 @@ pub fn number(scan: &mut Scan<'_>, chain: &Chain) {
     if is_within {
         return;
     }
-    let mut groups = chain.groups().to_vec();
-    groups.truncate(chain.numbers() + 1);
-    match groups.last_mut().filter(|group| group.has_letter) {
-        // `555-0132x45`: the extension made a word of the last group.
-        Some(last) if is_extended(text, last) => {
-            (last.end, last.has_letter) = (last.start + 4, false)
-        }
-        Some(_) => groups.truncate(chain.numbers()),
-        None => {}
+    let mut numbers = chain.numbers();
+    let (mut groups, count) = chain.clone().into_groups();
+    // `555-0132x45`: the extension made a word of the last group.
+    if numbers < count && is_extended(text, &groups[numbers]) {
+        let last = &mut groups[numbers];
+        (last.end, last.has_letter) = (last.start + 4, false);
+        numbers += 1;
     }
-    groups.truncate(text::GROUPS_MAX);
-    let groups = &groups[..];
+    let groups = &groups[..numbers];
+    let digits: usize = groups.iter().map(Group::len).sum();
+    if digits < DIGITS_MIN {
+        return;
+    }
     regional(scan, groups, start, is_international);
     if is_international || text[first.start..first.end].starts_with(b"00") {
         let zeros = if is_international { 0 } else { 2 };

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
 
 use crate::class::Class;
@@ -60,7 +60,11 @@ const NAME_BYTES_MAX: usize = 40;
 /// Keys whose first characters are letters of nothing else. JWT and PEM stand behind the makers'.
 static LITERALS: LazyLock<AhoCorasick> = LazyLock::new(|| {
     let prefixes = PREFIXES.iter().map(|(prefix, _)| *prefix);
-    AhoCorasick::new(prefixes.chain(["eyJ", "-----BEGIN "])).expect("a few short literals")
+    AhoCorasick::builder()
+        // The automaton skips with vector instructions only for this kind of match.
+        .match_kind(MatchKind::LeftmostFirst)
+        .build(prefixes.chain(["eyJ", "-----BEGIN "]))
+        .expect("a few short literals")
 });
 
 pub fn literals(scan: &mut Scan<'_>, start: usize) {

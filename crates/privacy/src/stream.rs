@@ -154,6 +154,9 @@ impl Guard {
     }
 }
 
+/// Letters of one group of an IBAN. A longer word is no part of a number.
+const GROUP_LETTERS: usize = 4;
+
 /// The last seam behind `from`.
 fn seam(text: &str, from: usize, names: Option<&Names>) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -204,7 +207,7 @@ fn is_seam(text: &str, place: usize, names: Option<&Names>) -> bool {
         return is_plain(&bytes[place + 1..]);
     }
     // Before a number, letters may be its country or month, unless they are a longer word.
-    !next.is_ascii_digit() || before.len() > 3 && before.is_ascii()
+    !next.is_ascii_digit() || before.len() > GROUP_LETTERS && before.is_ascii()
 }
 
 /// A word begins here that cannot go on a number.
@@ -215,7 +218,7 @@ fn is_plain(rest: &[u8]) -> bool {
     }
     let Some(next) = rest.get(count) else { return false };
     let word = &rest[..count];
-    count > 3
+    count > GROUP_LETTERS
         && !next.is_ascii_digit()
         && *next < 0x80
         && !is_month(word)

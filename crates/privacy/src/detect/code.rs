@@ -464,7 +464,13 @@ fn iban(scan: &mut Scan<'_>, chain: &Chain) {
     }
     let mut code = [0; 34];
     let mut count = 0;
+    let mut had_digit = true;
     for group in groups {
+        // No bank has two groups of letters one after the other, but prose has.
+        if !had_digit && !group.has_digit {
+            return;
+        }
+        had_digit = group.has_digit;
         let in_groups = matches!(group.separator, Separator::Space | Separator::Hyphen);
         if group.separator != Separator::None && (!in_groups || first.len() != 4) {
             return;

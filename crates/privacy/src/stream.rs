@@ -188,7 +188,7 @@ fn is_seam(text: &str, place: usize, names: Option<&Names>) -> bool {
     }
     let line = &bytes[place.saturating_sub(80)..place];
     let line = line.rsplit(|byte| *byte == b'\n').next().unwrap_or(line);
-    if line.windows(5).any(|signs| signs == b"-----") {
+    if memchr::memchr(b'-', line).is_some() && line.windows(5).any(|signs| signs == b"-----") {
         return false;
     }
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte >= 0x80;
@@ -205,6 +205,10 @@ fn is_seam(text: &str, place: usize, names: Option<&Names>) -> bool {
     }
     if before.iter().any(u8::is_ascii_digit) {
         return is_plain(&bytes[place + 1..]);
+    }
+    let capitals = before.iter().all(u8::is_ascii_uppercase) && before.len() <= GROUP_LETTERS;
+    if capitals && next.is_ascii_uppercase() && !before.is_empty() {
+        return false;
     }
     // Before a number, letters may be its country or month, unless they are a longer word.
     !next.is_ascii_digit() || before.len() > GROUP_LETTERS && before.is_ascii()

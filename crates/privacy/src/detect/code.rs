@@ -464,13 +464,15 @@ fn iban(scan: &mut Scan<'_>, chain: &Chain) {
     }
     let mut code = [0; 34];
     let mut count = 0;
-    let mut had_digit = true;
+    let mut is_word = false;
     for group in groups {
-        // No bank has two groups of letters one after the other, but prose has.
-        if !had_digit && !group.has_digit {
+        // Two groups of letters one after the other are prose, unless they are capitals.
+        let letters = &text[group.start..group.end];
+        let was_word = std::mem::replace(&mut is_word, !letters.iter().any(u8::is_ascii_digit));
+        let is_prose = |place: usize| text[place].is_ascii_lowercase();
+        if is_word && was_word && (is_prose(group.start) || is_prose(group.start - 2)) {
             return;
         }
-        had_digit = group.has_digit;
         let in_groups = matches!(group.separator, Separator::Space | Separator::Hyphen);
         if group.separator != Separator::None && (!in_groups || first.len() != 4) {
             return;

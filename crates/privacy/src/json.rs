@@ -375,7 +375,7 @@ fn unicode(bytes: &[u8], place: usize) -> Option<(char, usize)> {
 /// A text as it stands between quotes.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
-    if !text.as_bytes().iter().any(|byte| special(byte)) {
+    if !text.as_bytes().iter().any(special) {
         return Cow::Borrowed(text);
     }
     let mut written = String::with_capacity(text.len() + 16);

@@ -61,7 +61,7 @@ fn is_scheme(digits: &[u8]) -> bool {
         }
         16 => {
             matches!(first(4), 2221..=2720 | 3500..=3599 | 9792 | 2200..=2204)
-                || matches!(digits[0], 4 | 5 | 6)
+                || matches!(digits[0], 4..=6)
                 || matches!(first(2), 81)
         }
         17 | 18 => matches!(first(2), 50 | 56..=58 | 60..=69),

@@ -79,11 +79,11 @@ const MONTHS: &[&str] = &[
 const MONTH_BYTES_MAX: usize = 10;
 
 pub fn is_month(word: &[u8]) -> bool {
-    let is = |month: &&str| {
+    let is = |month: &str| {
         month.len() == word.len()
             && month.bytes().zip(word).all(|(a, b)| a == b.to_ascii_lowercase())
     };
-    (3..=MONTH_BYTES_MAX).contains(&word.len()) && MONTHS.iter().any(|month| is(&month))
+    (3..=MONTH_BYTES_MAX).contains(&word.len()) && MONTHS.iter().any(|month| is(month))
 }
 
 /// A letter of a month's name; accents have two bytes.

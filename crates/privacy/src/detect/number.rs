@@ -37,11 +37,7 @@ pub fn word(scan: &mut Scan<'_>, chain: &Chain) {
 fn single(scan: &mut Scan<'_>, start: usize, end: usize) {
     let text = &scan.text[start..end];
     match text.len() {
-        5 => {
-            if text != b"00000" && &text[..2] != b"00" {
-                scan.weak(Class::DePostcode, start, end);
-            }
-        }
+        5 if &text[..2] != b"00" => scan.weak(Class::DePostcode, start, end),
         9 => nine(scan, text, start),
         10 => ten(scan, text, start),
         11 => eleven(scan, text, start),

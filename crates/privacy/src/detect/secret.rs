@@ -168,11 +168,11 @@ const SECRET_NAMES: [&str; 14] = [
 ];
 
 fn is_secret_name(name: &[u8]) -> bool {
-    let ends = |known: &&str| {
+    let ends = |known: &str| {
         name.len() >= known.len()
             && name[name.len() - known.len()..].eq_ignore_ascii_case(known.as_bytes())
     };
-    SECRET_NAMES.iter().any(|known| ends(&known))
+    SECRET_NAMES.iter().any(|known| ends(known))
 }
 
 /// `password=…`, `"api_key": "…"`: the value behind the sign at `place`.

@@ -31,39 +31,6 @@ fn words(class: Class) -> &'static [&'static str] {
             &["plate", "plaka", "registration", "vehicle", "car", "reg", "vrn", "vrm", "bike"]
         }
         Class::UkPostcode => &["postcode", "post code", "postal", "zip", "address"],
-        Class::DeTaxId => &["steuer", "steueridentifikationsnummer", "idnr", "tin", "tax id"],
-        Class::DeTaxNumber => &["steuernummer", "steuer-nr", "st.-nr", "stnr", "tax number"],
-        Class::DeVat => &["ust", "umsatzsteuer", "vat", "mwst"],
-        Class::DePassport | Class::DeIdCard => {
-            &["reisepass", "pass", "ausweis", "personalausweis", "passport", "id card", "perso"]
-        }
-        Class::DeDoctor => &["lanr", "arztnummer", "arzt"],
-        Class::DePractice => &["bsnr", "betriebsstätte", "praxis"],
-        Class::DeHealth => &["kvnr", "krankenkasse", "versicherten", "health insurance"],
-        Class::DeLicence => &["führerschein", "fuehrerschein", "fahrerlaubnis"],
-        Class::DePostcode => &["plz", "postleitzahl"],
-        Class::ItVat => &["partita iva", "p.iva", "p. iva", "piva", "vat"],
-        Class::ItLicence => &["patente", "licenza", "license", "licence"],
-        Class::ItIdCard => &["carta d'identità", "carta di identità", "identità", "id card", "cie"],
-        Class::ItFiscal => &["codice fiscale", "cf", "fiscal code"],
-        Class::PlPesel => &["pesel"],
-        Class::SePerson => &["personnummer", "pnr", "personal number", "id code"],
-        Class::SeOrganisation => &["organisationsnummer", "org.nr", "orgnr", "organisation"],
-        Class::TrId => &["tc", "kimlik", "tckn"],
-        Class::InAadhaar => &["aadhaar", "aadhar", "uidai", "uid"],
-        Class::InPan => &["pan", "permanent account", "income tax"],
-        Class::InGstin => &["gstin", "gst"],
-        Class::InVoter => &["voter", "epic", "election"],
-        Class::KrRrn | Class::KrFrn => &["rrn", "frn", "resident", "foreigner", "주민", "외국인"],
-        Class::KrBusiness => &["brn", "business registration", "사업자"],
-        Class::SgNric => &["nric", "fin", "singapore"],
-        Class::ThId => &["tnin", "thai", "เลขบัตรประชาชน", "national id"],
-        Class::ZaId => &["south african", "rsa", "id number", "refugee"],
-        Class::NgNin => &["nin", "national identification"],
-        Class::AuAbn => &["abn", "business number"],
-        Class::AuAcn => &["acn", "company number"],
-        Class::AuTfn => &["tfn", "tax file"],
-        Class::AuMedicare => &["medicare"],
         Class::Card => &["card", "credit", "visa", "mastercard", "amex", "debit", "cc"],
         Class::Mac => &["mac", "hardware address", "ethernet"],
         Class::Url => &["website", "site", "web", "visit", "domain", "url", "homepage"],
@@ -119,6 +86,46 @@ fn words(class: Class) -> &'static [&'static str] {
             "valid until",
             "today is",
         ],
+        _ => words_of_countries(class),
+    }
+}
+
+/// As `words`, for what only one country has.
+fn words_of_countries(class: Class) -> &'static [&'static str] {
+    match class {
+        Class::DeTaxId => &["steuer", "steueridentifikationsnummer", "idnr", "tin", "tax id"],
+        Class::DeTaxNumber => &["steuernummer", "steuer-nr", "st.-nr", "stnr", "tax number"],
+        Class::DeVat => &["ust", "umsatzsteuer", "vat", "mwst"],
+        Class::DePassport | Class::DeIdCard => {
+            &["reisepass", "pass", "ausweis", "personalausweis", "passport", "id card", "perso"]
+        }
+        Class::DeDoctor => &["lanr", "arztnummer", "arzt"],
+        Class::DePractice => &["bsnr", "betriebsstätte", "praxis"],
+        Class::DeHealth => &["kvnr", "krankenkasse", "versicherten", "health insurance"],
+        Class::DeLicence => &["führerschein", "fuehrerschein", "fahrerlaubnis"],
+        Class::DePostcode => &["plz", "postleitzahl"],
+        Class::ItVat => &["partita iva", "p.iva", "p. iva", "piva", "vat"],
+        Class::ItLicence => &["patente", "licenza", "license", "licence"],
+        Class::ItIdCard => &["carta d'identità", "carta di identità", "identità", "id card", "cie"],
+        Class::ItFiscal => &["codice fiscale", "cf", "fiscal code"],
+        Class::PlPesel => &["pesel"],
+        Class::SePerson => &["personnummer", "pnr", "personal number", "id code"],
+        Class::SeOrganisation => &["organisationsnummer", "org.nr", "orgnr", "organisation"],
+        Class::TrId => &["tc", "kimlik", "tckn"],
+        Class::InAadhaar => &["aadhaar", "aadhar", "uidai", "uid"],
+        Class::InPan => &["pan", "permanent account", "income tax"],
+        Class::InGstin => &["gstin", "gst"],
+        Class::InVoter => &["voter", "epic", "election"],
+        Class::KrRrn | Class::KrFrn => &["rrn", "frn", "resident", "foreigner", "주민", "외국인"],
+        Class::KrBusiness => &["brn", "business registration", "사업자"],
+        Class::SgNric => &["nric", "fin", "singapore"],
+        Class::ThId => &["tnin", "thai", "เลขบัตรประชาชน", "national id"],
+        Class::ZaId => &["south african", "rsa", "id number", "refugee"],
+        Class::NgNin => &["nin", "national identification"],
+        Class::AuAbn => &["abn", "business number"],
+        Class::AuAcn => &["acn", "company number"],
+        Class::AuTfn => &["tfn", "tax file"],
+        Class::AuMedicare => &["medicare"],
         _ => &[],
     }
 }

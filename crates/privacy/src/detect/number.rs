@@ -203,7 +203,7 @@ fn korean(scan: &mut Scan<'_>, digits: &[u8; 13], start: usize, end: usize) {
 }
 
 fn grouped(scan: &mut Scan<'_>, text: &[u8], lengths: &[usize], by: Separator, start: usize) {
-    use Separator::{Bracket, Colon, Dot, Hyphen, Slash, Space};
+    use Separator::{Colon, Dot, Hyphen, Space};
     let end = start + text.len();
     match (lengths, by) {
         ([3, 2, 4], Hyphen | Space) => social(scan, text, by, start),
@@ -256,6 +256,15 @@ fn grouped(scan: &mut Scan<'_>, text: &[u8], lengths: &[usize], by: Separator, s
         ([4, 4, 4, 4] | [4, 4, 4, 4, 3] | [4, 6, 5] | [4, 6, 4], Hyphen | Space | Dot) => {
             card(scan, text, start);
         }
+        _ => grouped_long(scan, text, lengths, by, start),
+    }
+}
+
+/// As `grouped`: forms that one country has.
+fn grouped_long(scan: &mut Scan<'_>, text: &[u8], lengths: &[usize], by: Separator, start: usize) {
+    use Separator::{Dot, Hyphen, Slash, Space};
+    let end = start + text.len();
+    match (lengths, by) {
         ([1, 2, 2, 2, 3, 3, 2], Space | Hyphen | Dot) => {
             let mut plain = [0; 15];
             let digits = text.iter().copied().filter(u8::is_ascii_digit);
@@ -276,7 +285,7 @@ fn grouped(scan: &mut Scan<'_>, text: &[u8], lengths: &[usize], by: Separator, s
         }
         ([3, 3, 5], Slash) => scan.likely(Class::DeTaxNumber, start, end),
         ([2, 3, 4 | 5] | [2, 4, 4], Slash) => scan.weak(Class::DeTaxNumber, start, end),
-        (_, Bracket | Dot | Slash | Colon | Hyphen | Space | Separator::None) => {}
+        _ => {}
     }
 }
 

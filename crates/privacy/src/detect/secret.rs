@@ -51,7 +51,7 @@ const JWT_HEAD_BYTES_MAX: usize = 1024;
 /// Between `-----BEGIN` and `-----` stands the name of what follows.
 const LABEL_BYTES_MAX: usize = 64;
 
-/// The longest value behind `password=`; longer ones are no passwords.
+/// The longest value behind `password=` whose signs are weighed; longer ones are secrets without that.
 const VALUE_BYTES_MAX: usize = 512;
 
 /// The name before `=` or `:`.
@@ -207,6 +207,11 @@ pub fn hinted(scan: &mut Scan<'_>) {
 fn value(scan: &mut Scan<'_>, start: usize) {
     let sign = |byte: u8| byte.is_ascii_graphic() && !b"\"'`<>,;&(){}[]".contains(&byte);
     let end = text::run(scan.text, start, VALUE_BYTES_MAX, sign);
+    if end - start == VALUE_BYTES_MAX {
+        // Too long for a password, but who knows: all of it goes.
+        scan.tail(Class::Secret, Tail::Url, start, end);
+        return;
+    }
     let end =
         text::run_back(scan.text, end, 2.min(end - start), |byte| matches!(byte, b'.' | b'!'));
     let value = &scan.text[start..end];

@@ -278,10 +278,10 @@ fn grouped_long(scan: &mut Scan<'_>, text: &[u8], lengths: &[usize], by: Separat
                 scan.sure(Class::KrLicence, start, end);
             }
         }
-        ([1, 4, 5, 2, 1], Hyphen | Space) => {
-            if check::digits(text).is_some_and(|digits| asia::th_id(&digits)) {
-                scan.sure(Class::ThId, start, end);
-            }
+        ([1, 4, 5, 2, 1], Hyphen | Space)
+            if check::digits(text).is_some_and(|digits| asia::th_id(&digits)) =>
+        {
+            scan.sure(Class::ThId, start, end);
         }
         ([3, 3, 5], Slash) => scan.likely(Class::DeTaxNumber, start, end),
         ([2, 3, 4 | 5] | [2, 4, 4], Slash) => scan.weak(Class::DeTaxNumber, start, end),

@@ -85,7 +85,7 @@ impl Kind {
     }
 
     /// What its price must say, be it `0`: an empty field would make the most of a call free.
-    const fn priced(self) -> &'static [Class] {
+    pub(crate) const fn priced(self) -> &'static [Class] {
         match self {
             Self::Chat | Self::Completion => &[Class::Input, Class::Output],
             Self::Embedding => &[Class::Input],
@@ -239,12 +239,9 @@ impl Catalogue {
     #[must_use]
     pub fn overlaid(mut self, over: Self) -> Self {
         for (key, model) in over.models {
-            self.names.retain(|name, known| {
-                known.provider != model.provider
-                    || (known.name != model.name
-                        && *name.1 != model.name
-                        && !model.aliases.contains(&name.1))
-            });
+            let is_other =
+                |known: &Model| known.provider != model.provider || known.name != model.name;
+            self.names.retain(|_, known| is_other(known));
             let names = model.aliases.iter().chain([&model.name]);
             let names = names.map(|name| (model.provider.clone(), name.clone()));
             self.names.extend(names.map(|name| (name, Arc::clone(&model))));

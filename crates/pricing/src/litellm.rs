@@ -41,7 +41,7 @@ pub enum Reason {
     NoProvider,
     #[error("`{mode}` is no kind of call that is priced here")]
     Mode { mode: String },
-    #[error("it has no price that is kept here")]
+    #[error("it does not say what a call costs")]
     NoPrice,
     #[error("`{field}` cannot be expressed")]
     Field { field: String },
@@ -224,7 +224,7 @@ fn sheets(fields: &Fields<'_>, kind: Kind) -> Result<(Vec<Sheet>, Vec<Reason>), 
             Field::NoPrice => {}
         }
     }
-    fill(&mut rates, kind)?;
+    check_base(&mut rates, kind)?;
     drop_incomplete(&mut rates, &mut notes);
     let sheet = |((service, above), rates)| Sheet { service, above, span: Span::Whole, rates };
     Ok((rates.into_iter().map(sheet).collect(), notes))
@@ -282,25 +282,22 @@ fn ranges(
     Ok(())
 }
 
-/// A chat model that says nothing of its output has a price for input alone, which may be an oversight:
-/// such a row is not taken.
-fn fill(rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>, kind: Kind) -> Result<(), Reason> {
+/// A row must state what its kind of model is billed by. One where nothing costs anything says that its
+/// price is not known as often as that it is free, and would let every budget be passed.
+fn check_base(
+    rates: &mut BTreeMap<Place, PerClass<Option<Amount>>>,
+    kind: Kind,
+) -> Result<(), Reason> {
     let base = rates.get_mut(&(Service::Standard, 0)).ok_or(Reason::NoPrice)?;
-    let needed: &[Class] = match kind {
-        Kind::Chat | Kind::Completion => &[Class::Input, Class::Output],
-        Kind::Embedding => &[Class::Input],
-        Kind::Image | Kind::Rerank | Kind::Transcription | Kind::Speech => &[],
-    };
     let is_priced = Class::ALL.iter().any(|class| base[*class].is_some_and(|it| it > Amount::ZERO));
     let by_call = [Class::Request, Class::Millisecond].iter().any(|class| base[*class].is_some());
-    for class in needed {
+    for class in kind.priced() {
         if base[*class].is_none() && by_call {
             base[*class] = Some(Amount::ZERO);
         }
     }
-    let is_whole = needed.iter().all(|class| base[*class].is_some());
-    let is_stated = !needed.is_empty() && is_whole;
-    if is_stated || (is_priced && is_whole) { Ok(()) } else { Err(Reason::NoPrice) }
+    let is_stated = kind.priced().iter().all(|class| base[*class].is_some());
+    if is_priced && is_stated { Ok(()) } else { Err(Reason::NoPrice) }
 }
 
 /// A dear service that names no price for input or output would be billed at the standard one.

@@ -167,13 +167,14 @@ impl Price {
         mut line: impl FnMut(&Step, Class, u64),
     ) -> Result<(), CostError> {
         let steps = self.ladder(usage.service(), usage.input_tokens())?;
-        let last = &steps[steps.len() - 1];
-        // A tier for a part prices input alone: all else costs in it what it does in the sheet below.
+        let (first, last) = (&steps[0], &steps[steps.len() - 1]);
         let is_cut = last.span == Span::Part;
+        // A tier for a part prices input alone: all else stands in the lowest sheet.
+        let flat = if is_cut { first } else { last };
         for class in Class::ALL {
             let count = usage.count(class);
             if count > 0 && !(is_cut && Class::INPUT.contains(&class)) {
-                line(last, class, count);
+                line(flat, class, count);
             }
         }
         if is_cut {
@@ -191,8 +192,10 @@ impl Price {
         let own = self.reached(service, input);
         let is_complete =
             own.last().is_some_and(|it| it.above >= standard[standard.len() - 1].above);
+        if is_complete {
+            return Ok(own);
+        }
         match service {
-            _ if is_complete => Ok(own),
             Service::Standard | Service::Batch | Service::Flex => Ok(standard),
             Service::Priority | Service::Other => Err(CostError::NoPrice { service }),
         }

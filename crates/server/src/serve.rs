@@ -66,9 +66,9 @@ impl Service<Asked> for Front {
     }
 }
 
-/// Connections at once, at one door. A process has 1,024 files by default, and the gate may hold half of them.
-/// More wait in the system's queue.
-const CONNECTIONS_MAX: usize = 384;
+/// Connections at once, at one door. Answers of models are streams, each with a connection of its own for
+/// minutes. More wait in the system's queue, and so do those for which the system has no file.
+const CONNECTIONS_MAX: usize = 12_000;
 
 /// From the first byte of a request's head to its last, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! The models that a site has now, each with its lane and what its lane says of itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Namespace, Timestamp};
@@ -15,9 +15,13 @@ use crate::lane::Lane;
 /// All that can be asked for.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    models: BTreeMap<(Namespace, ModelName), Arc<Shelved>>,
-    routes: BTreeMap<(Namespace, ModelName), Arc<RouteSpec>>,
+    models: BTreeMap<Key, Arc<Shelved>>,
+    routes: BTreeMap<Key, Arc<RouteSpec>>,
+    /// Those that are shared at all, by name alone.
+    shared: HashMap<ModelName, Vec<Key>>,
 }
+
+type Key = (Namespace, ModelName);
 
 /// What a shelf is made of.
 #[derive(Debug, Default)]
@@ -76,18 +80,28 @@ impl Shelf {
             (key, shelved)
         };
         let route = |(namespace, name, spec)| ((namespace, name), Arc::new(spec));
-        Self {
-            models: models.into_iter().map(shelved).collect(),
-            routes: routes.into_iter().map(route).collect(),
+        let models: BTreeMap<Key, _> = models.into_iter().map(shelved).collect();
+        let routes: BTreeMap<Key, Arc<RouteSpec>> = routes.into_iter().map(route).collect();
+        let mut shared: HashMap<ModelName, Vec<Key>> = HashMap::new();
+        let of_models = models.iter().filter(|(_, it)| !it.model.spec.share.is_empty());
+        let of_routes = routes.iter().filter(|(_, it)| !it.share.is_empty());
+        for key in of_models.map(|(key, _)| key).chain(of_routes.map(|(key, _)| key)) {
+            shared.entry(key.1.clone()).or_default().push(key.clone());
         }
+        Self { models, routes, shared }
+    }
+
+    /// Those of other namespaces that have this name and are shared with somebody.
+    fn others(&self, name: &ModelName) -> impl Iterator<Item = &Key> {
+        self.shared.get(name).into_iter().flatten()
     }
 
     /// A model of the namespace itself, or one that is shared with it.
     fn model(&self, namespace: &Namespace, name: &ModelName) -> Option<&Arc<Shelved>> {
         let own = self.models.get(&(namespace.clone(), name.clone()));
         own.or_else(|| {
-            let mut others = self.models.iter().filter(|((_, it), _)| it == name);
-            others.find(|(_, it)| it.model.spec.is_shared_with(namespace)).map(|(_, it)| it)
+            let mut others = self.others(name).filter_map(|key| self.models.get(key));
+            others.find(|it| it.model.spec.is_shared_with(namespace))
         })
     }
 
@@ -102,7 +116,7 @@ impl Shelf {
             let is_shared = |share: &RouteSpec| {
                 share.share.contains("*") || share.share.contains(namespace.as_str())
             };
-            let mut others = self.routes.iter().filter(|((_, it), _)| it == name);
+            let mut others = self.others(name).filter_map(|key| self.routes.get_key_value(key));
             others.find(|(_, it)| is_shared(it)).map(|((home, _), it)| (home, it))
         })
     }
@@ -255,6 +269,8 @@ impl Shelved {
             output_tokens_max: output,
             has_images: prompt.images > 0 || prompt.has_other_media,
             has_audio: prompt.has_other_media,
+            // A provider's own tools may search, and not all of them say how often.
+            searches_max: (!prompt.has_other_media).then_some(0),
             ..Bound::default()
         };
         match bound(&price, &limits) {

@@ -85,7 +85,7 @@ fn what_does_not_come_over_is_told() {
     assert_eq!(all, 12, "every row but the sample is accounted for");
 }
 
-/// Mutation: take a row that says too little, or round a price that is too fine.
+/// Mutation: take a row that says too little, or that all is free, or round a price that is too fine.
 #[test]
 fn rows_that_cannot_be_billed_are_refused() {
     let refused = |fields: &str| {
@@ -96,6 +96,7 @@ fn rows_that_cannot_be_billed_are_refused() {
     };
     assert_eq!(refused(r#""input_cost_per_token":1e-6"#), Reason::NoPrice);
     assert_eq!(refused(r#""max_tokens":1"#), Reason::NoPrice);
+    assert_eq!(refused(r#""input_cost_per_token":0.0,"output_cost_per_token":0"#), Reason::NoPrice);
     let number = |cause| Reason::Number { field: "input_cost_per_token".into(), cause };
     let priced = |input: &str| {
         refused(&format!(r#""output_cost_per_token":1e-6,"input_cost_per_token":{input}"#))
@@ -170,7 +171,7 @@ fn most_rows_of_the_whole_file_come_over() {
         "{whole} rows came over, {} are there twice, {refused} were refused",
         imported.same.len()
     );
-    assert!(whole > 5 * refused, "{whole} of {}", whole + refused);
+    assert!(whole > 4 * refused, "{whole} of {}", whole + refused);
     let tiered = imported.prices.iter().filter(|price| price.sheets().len() > 1).count();
     assert!(tiered > 500, "{tiered}");
     assert!(imported.prices.iter().any(|it| it.sheets()[0].rates[Class::CacheWrite1h].is_some()));

@@ -26,6 +26,17 @@ fn a_tier_holds_above_its_bound() {
     assert_eq!(cost(Span::Part, 101), Ok(300 + 5 + 7));
 }
 
+/// Mutation: name the last tier for all lines of a bill.
+#[test]
+fn a_line_names_the_sheet_that_prices_it() {
+    let tier = sheet(Service::Standard, 100, Span::Part, &[(Class::Input, 5)]);
+    let both = price(vec![standard(&[(Class::Input, 3), (Class::Output, 7)]), tier]);
+    let bill = both.bill(&usage(Totals { input: 101, output: 1, ..Totals::default() }));
+    let lines = bill.expect("a bill").into_iter().map(|it| (it.class, it.above, it.count));
+    let expected = [(Class::Output, 0, 1), (Class::Input, 0, 100), (Class::Input, 100, 1)];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}
+
 /// Mutation: bill a dear service at the standard price, or a cheap one below it where it has no tier.
 #[test]
 fn a_service_without_its_own_price_is_never_billed_too_low() {

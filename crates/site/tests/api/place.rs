@@ -65,6 +65,7 @@ impl Place {
         let site = Site::open(Parts {
             store,
             config,
+            tail: None,
             program: PathBuf::from("/nonexistent"),
             secrets,
             membership: None,

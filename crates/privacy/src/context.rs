@@ -1,0 +1,183 @@
+//! Words that tell what a number near them is. They are looked for before it only: a stream has no
+//! after.
+
+use crate::class::Class;
+
+/// How far back a word may stand.
+pub const CONTEXT_BYTES_MAX: usize = 64;
+
+/// What people call the thing. Lower case; a word begins at a border and ends at one, too, if it has
+/// four letters or fewer.
+fn words(class: Class) -> &'static [&'static str] {
+    match class {
+        Class::UsSsn => &["ssn", "ssns", "social security", "ss number", "ss#"],
+        Class::UsItin => &["itin", "tax id", "taxpayer", "individual taxpayer"],
+        Class::UsNpi => &["npi", "provider", "national provider"],
+        Class::UsDea => &["dea", "license", "medical", "certificate"],
+        Class::UsMbi => &["mbi", "medicare", "beneficiary"],
+        Class::UsRouting => &["aba", "routing", "bank", "transit", "rtn"],
+        Class::UsPassport => &["passport", "travel document"],
+        Class::UsBank => {
+            &["bank account", "account number", "account no", "acct", "checking", "savings"]
+        }
+        Class::UsLicence => &["driver", "driving", "licence", "license", "permit", "dl"],
+        Class::CaSin => &["sin", "social insurance", "numéro d'assurance"],
+        Class::UkNhs => &["nhs", "national health", "health number", "patient"],
+        Class::UkNino => &["nino", "national insurance", "insurance number"],
+        Class::UkPassport | Class::EsPassport | Class::InPassport | Class::KrPassport => {
+            &["passport", "pasaporte", "travel document", "여권"]
+        }
+        Class::UkPlate | Class::InPlate | Class::NgPlate | Class::TrPlate => {
+            &["plate", "plaka", "registration", "vehicle", "car", "reg", "vrn", "vrm", "bike"]
+        }
+        Class::UkPostcode => &["postcode", "post code", "postal", "zip", "address"],
+        Class::Card => &["card", "credit", "visa", "mastercard", "amex", "debit", "cc"],
+        Class::Mac => &["mac", "hardware address", "ethernet"],
+        Class::Url => &["website", "site", "web", "visit", "domain", "url", "homepage"],
+        Class::Phone | Class::PhPhone | Class::TrPhone => &[
+            "phone",
+            "tel",
+            "telephone",
+            "telefon",
+            "téléphone",
+            "teléfono",
+            "telefono",
+            "call",
+            "mobile",
+            "mobil",
+            "cell",
+            "fax",
+            "handy",
+            "whatsapp",
+            "sms",
+            "dial",
+            "ring",
+            "reach",
+            "answering",
+            "messages to",
+            "number is",
+            "contact",
+            "hotline",
+            "rufnummer",
+            "pager",
+            "phone_number",
+            "cep no",
+            "gsm",
+        ],
+        Class::Date => &[
+            "born",
+            "birth",
+            "dob",
+            "d.o.b",
+            "birthday",
+            "date",
+            "geboren",
+            "geb",
+            "geburtsdatum",
+            "né le",
+            "née le",
+            "nacido",
+            "nacida",
+            "nato",
+            "nata",
+            "deceased",
+            "died",
+            "expires",
+            "valid until",
+            "today is",
+        ],
+        _ => words_of_countries(class),
+    }
+}
+
+/// As `words`, for what only one country has.
+fn words_of_countries(class: Class) -> &'static [&'static str] {
+    match class {
+        Class::DeTaxId => &["steuer", "steueridentifikationsnummer", "idnr", "tin", "tax id"],
+        Class::DeTaxNumber => &["steuernummer", "steuer-nr", "st.-nr", "stnr", "tax number"],
+        Class::DeVat => &["ust", "umsatzsteuer", "vat", "mwst"],
+        Class::DePassport | Class::DeIdCard => {
+            &["reisepass", "pass", "ausweis", "personalausweis", "passport", "id card", "perso"]
+        }
+        Class::DeDoctor => &["lanr", "arztnummer", "arzt"],
+        Class::DePractice => &["bsnr", "betriebsstätte", "praxis"],
+        Class::DeHealth => &["kvnr", "krankenkasse", "versicherten", "health insurance"],
+        Class::DeLicence => &["führerschein", "fuehrerschein", "fahrerlaubnis"],
+        Class::DePostcode => &["plz", "postleitzahl"],
+        Class::ItVat => &["partita iva", "p.iva", "p. iva", "piva", "vat"],
+        Class::ItLicence => &["patente", "licenza", "license", "licence"],
+        Class::ItIdCard => &["carta d'identità", "carta di identità", "identità", "id card", "cie"],
+        Class::ItFiscal => &["codice fiscale", "cf", "fiscal code"],
+        Class::PlPesel => &["pesel"],
+        Class::SePerson => &["personnummer", "pnr", "personal number", "id code"],
+        Class::SeOrganisation => &["organisationsnummer", "org.nr", "orgnr", "organisation"],
+        Class::TrId => &["tc", "kimlik", "tckn"],
+        Class::InAadhaar => &["aadhaar", "aadhar", "uidai", "uid"],
+        Class::InPan => &["pan", "permanent account", "income tax"],
+        Class::InGstin => &["gstin", "gst"],
+        Class::InVoter => &["voter", "epic", "election"],
+        Class::KrRrn | Class::KrFrn => &["rrn", "frn", "resident", "foreigner", "주민", "외국인"],
+        Class::KrBusiness => &["brn", "business registration", "사업자"],
+        Class::SgNric => &["nric", "fin", "singapore"],
+        Class::ThId => &["tnin", "thai", "เลขบัตรประชาชน", "national id"],
+        Class::ZaId => &["south african", "rsa", "id number", "refugee"],
+        Class::NgNin => &["nin", "national identification"],
+        Class::AuAbn => &["abn", "business number"],
+        Class::AuAcn => &["acn", "company number"],
+        Class::AuTfn => &["tfn", "tax file"],
+        Class::AuMedicare => &["medicare"],
+        _ => &[],
+    }
+}
+
+/// A word for the class stands before `start`, or in the hint (the key that the text is the value of).
+pub fn tells(text: &[u8], start: usize, hint: &str, class: Class) -> bool {
+    let words = words(class);
+    if words.is_empty() {
+        return false;
+    }
+    let from = start.saturating_sub(CONTEXT_BYTES_MAX);
+    has_word(&text[from..start], words) || (!hint.is_empty() && has_word(hint.as_bytes(), words))
+}
+
+fn has_word(window: &[u8], words: &[&str]) -> bool {
+    let mut lower = [0; CONTEXT_BYTES_MAX];
+    let window = &window[window.len().saturating_sub(CONTEXT_BYTES_MAX)..];
+    let lower = &mut lower[..window.len()];
+    for (to, from) in lower.iter_mut().zip(window) {
+        // Keys are written `phone_number`, `phoneNumber`, `phone-number`.
+        *to = if *from == b'_' { b' ' } else { from.to_ascii_lowercase() };
+    }
+    let lower = &*lower;
+    let mut begins = (0..lower.len()).filter(|at| !before_letter(lower, *at) && lower[*at] > b' ');
+    begins.any(|at| words.iter().any(|word| is_word(&lower[at..], word)))
+}
+
+/// A letter stands before this place.
+fn before_letter(text: &[u8], at: usize) -> bool {
+    at > 0 && text[at - 1].is_ascii_alphabetic()
+}
+
+fn is_word(text: &[u8], word: &str) -> bool {
+    let ends = |next: &u8| !next.is_ascii_alphabetic();
+    text.starts_with(word.as_bytes()) && (word.len() > 4 || text.get(word.len()).is_none_or(ends))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: look for parts of words, or behind the number.
+    #[test]
+    fn a_word_stands_before_the_number() {
+        let check = |text: &str, told| {
+            let start = text.find("1234").expect("a number");
+            assert_eq!(tells(text.as_bytes(), start, "", Class::CaSin), told, "{text}");
+        };
+        check("my SIN is 1234", true);
+        check("raisin 1234", false);
+        check("a sinful 1234", false);
+        check("1234 is my SIN", false);
+        assert!(tells(b"1234", 0, "customer_sin", Class::CaSin));
+    }
+}

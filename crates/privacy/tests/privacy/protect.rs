@@ -1,0 +1,161 @@
+//! Texts and documents as they leave.
+
+use std::sync::Arc;
+
+use privacy::{
+    Action, Class, Confidence, Exempt, Form, Names, Refusal, Restorer, Rules, Shield, Vault,
+};
+use serde_json::{Value, json};
+
+fn shield(rows: &[(&str, &str)]) -> Shield {
+    Shield::new(Rules::none().read(rows.iter().copied()).expect("rules"), None)
+}
+
+fn check(rows: &[(&str, &str)], text: &str, expected: &str) {
+    let protected = shield(rows).protect(&mut Vault::new(0), text).expect("protected");
+    assert_eq!(protected, expected);
+}
+
+/// Mutation: keep four signs of short values, or the first four.
+#[test]
+fn each_action_does_what_it_says() {
+    let text = "card 4012-8888-8888-1881, mail ada@example.com";
+    check(&[], text, text);
+    check(&[("card", "redact")], text, "card [CARD], mail ada@example.com");
+    check(&[("card", "mask")], text, "card ****-****-****-1881, mail ada@example.com");
+    check(&[("ip", "mask")], "at 10.0.0.1", "at **.*.*.*");
+    check(&[("email", "pseudonymise")], text, "card 4012-8888-8888-1881, mail EMAIL-1-BBBBB");
+    let blocked = shield(&[("card", "block")]).protect(&mut Vault::new(0), text);
+    assert_eq!(blocked, Err(Refusal::Blocked { class: Class::Card }));
+}
+
+/// Mutation: number each place, or each class by itself.
+#[test]
+fn a_value_has_one_stand_in() {
+    let rows = &[("email", "pseudonymise"), ("ip", "pseudonymise")];
+    let expected = "EMAIL-1-BBBBB IP-2-BBBBB EMAIL-1-BBBBB";
+    check(rows, "a@example.com 10.0.0.1 a@example.com", expected);
+}
+
+/// Mutation: let the longer finding win over the stricter action.
+#[test]
+fn where_findings_overlap_the_strictest_action_holds_for_all() {
+    let rows = &[("url", "mask"), ("email", "redact")];
+    check(rows, "see https://example.com/?m=ada@example.com now", "see [EMAIL] now");
+}
+
+/// Mutation: compare names as they are written, or within words.
+#[test]
+fn names_are_found_in_any_case_on_borders_of_words() {
+    let names = Names::new(["Anna Müller", "Ann", "Ödön"]).expect("names");
+    let rules = Rules::none().with(Class::Name, Action::Redact, Confidence::High).expect("rules");
+    let shield = Shield::new(rules, Some(names));
+    let text = "ANNA MÜLLER, anna müller's; Annabel, Ann-Marie, ödön, ÖDÖN, xAnn";
+    let expected = "[PERSON], [PERSON]'s; Annabel, [PERSON]-Marie, [PERSON], [PERSON], xAnn";
+    assert_eq!(shield.protect(&mut Vault::new(0), text).expect("protected"), expected);
+}
+
+/// Mutation: write texts anew instead of changing them in place, or leave out keys or numbers.
+#[test]
+fn json_stays_as_it_was_but_for_findings() {
+    let document = r#" {"a" : "caf\u00e9 \"4012888888881881\" \/", "ada@example.com":[ 4012888888881881 ,1.50e+2, null],
+        "arguments": "{\"to\": \"ada@example.com\",\"n\":4012888888881881}", "b":"plain"} "#;
+    let expected = r#" {"a" : "caf\u00e9 \"[CARD]\" \/", "[EMAIL]":[ "[CARD]" ,1.50e+2, null],
+        "arguments": "{\"to\": \"[EMAIL]\",\"n\":\"[CARD]\"}", "b":"plain"} "#;
+    let shield = shield(&[("card", "redact"), ("email", "redact")]);
+    let none = Exempt::default();
+    let protected = shield.protect_json(&mut Vault::new(0), document.as_bytes(), &none);
+    assert_eq!(protected.expect("protected"), expected);
+}
+
+/// Mutation: exempt a key at any depth, or look into what is exempt.
+#[test]
+fn exempt_paths_are_left_alone() {
+    let document = json!({ "model": "a@b.com", "messages": [{ "role": "a@b.com", "content": "a@b.com", "model": "a@b.com" }] });
+    let exempt = Exempt::new(&["model", "messages.*.role"]).expect("paths");
+    let text = document.to_string();
+    let shield = shield(&[("email", "redact")]);
+    let protected =
+        shield.protect_json(&mut Vault::new(0), text.as_bytes(), &exempt).expect("protected");
+    let expected = json!({ "model": "a@b.com", "messages": [{ "role": "a@b.com", "content": "[EMAIL]", "model": "[EMAIL]" }] });
+    assert_eq!(serde_json::from_str::<Value>(&protected).expect("JSON"), expected);
+    assert!(Exempt::new(&["a..b"]).is_err() && Exempt::new(&["a"; 65]).is_err());
+}
+
+/// Mutation: restore a number as a text, or without escapes of the depth that it stands at.
+#[test]
+fn json_comes_back_as_it_was() {
+    let inner =
+        json!({ "key": "-----BEGIN PRIVATE KEY-----\nab\"\n", "n": 4_012_888_888_881_881_u64 })
+            .to_string();
+    let document = json!({ "n": 4_012_888_888_881_881_u64, "t": "4012888888881881", "arguments": inner, "u": "a\tb ada@example.com" }).to_string();
+    let shield = shield(&[
+        ("card", "pseudonymise"),
+        ("email", "pseudonymise"),
+        ("private-key", "pseudonymise"),
+    ]);
+    let mut vault = Vault::new(9);
+    let protected = shield
+        .protect_json(&mut vault, document.as_bytes(), &Exempt::default())
+        .expect("protected")
+        .into_owned();
+    assert!(
+        !protected.contains("8888") && !protected.contains("ada@") && !protected.contains("BEGIN")
+    );
+    serde_json::from_str::<Value>(&protected).expect("JSON");
+    assert_eq!(vault.restore_json(protected.as_bytes()).expect("restored"), document);
+    assert_eq!(vault.len(), 4, "a number and a text are two values");
+}
+
+/// Mutation: insert values into arguments as they are.
+#[test]
+fn arguments_that_stream_are_escaped() {
+    let shield = shield(&[("private-key", "pseudonymise")]);
+    let mut vault = Vault::new(9);
+    let key = "-----BEGIN PRIVATE KEY-----\nab\n-----END PRIVATE KEY-----";
+    let stand_in = shield.protect(&mut vault, key).expect("protected").into_owned();
+    let arguments = format!("{{\"key\":\"{stand_in}\"}}");
+    let mut restorer = Restorer::new(Arc::new(vault), Form::Json);
+    let mut out = String::new();
+    for sign in arguments.chars() {
+        out.push_str(&restorer.push(&sign.to_string()));
+    }
+    out.push_str(&restorer.finish());
+    assert_eq!(serde_json::from_str::<Value>(&out).expect("JSON"), json!({ "key": key }));
+}
+
+/// Mutation: give back the text where it cannot be read, or count depth anew within texts.
+#[test]
+fn what_cannot_be_looked_through_is_refused() {
+    let shield = shield(&[("card", "redact")]);
+    let refused = |document: &[u8]| {
+        shield.protect_json(&mut Vault::new(0), document, &Exempt::default()).expect_err("refused")
+    };
+    assert_eq!(refused(b"{\"a\": \"\xff\"}"), Refusal::NotUtf8 { at: 7 });
+    assert_eq!(refused(b"{\"a\": 1,}"), Refusal::NotJson { at: 8 });
+    assert_eq!(refused(b"\"\\ud800\""), Refusal::NotJson { at: 1 });
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    assert_eq!(refused(deep.as_bytes()), Refusal::TooDeep { most: 128 });
+    let mut nested = "[1]".to_owned();
+    for _ in 0..6 {
+        nested = json!([nested]).to_string();
+    }
+    assert!(matches!(refused(nested.as_bytes()), Refusal::TooDeep { .. }));
+    let long = vec![b' '; privacy::TEXT_BYTES_MAX + 1];
+    assert!(matches!(refused(&long), Refusal::TooLarge { .. }));
+}
+
+/// Mutation: derive `Debug` for what holds values.
+#[test]
+fn nothing_personal_is_in_debug_or_errors() {
+    let shield = Shield::new(
+        Rules::none().read([("email", "pseudonymise"), ("card", "block")]).expect("rules"),
+        Some(Names::new(["Ada Lovelace"]).expect("names")),
+    );
+    let mut vault = Vault::new(5);
+    shield.protect(&mut vault, "ada@example.com").expect("protected");
+    let refusal = shield.protect(&mut vault, "4012888888881881").expect_err("blocked");
+    let shown = format!("{vault:?} {shield:?} {refusal:?} {refusal}");
+    let low = shown.to_lowercase();
+    assert!(!low.contains("ada") && !low.contains("4012"), "{shown}");
+}

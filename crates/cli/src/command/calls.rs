@@ -2,7 +2,6 @@
 
 use base::{Clock as _, SystemClock, Timestamp};
 use models::{Admitted, Bill, By, End, Leg, Line, Missed, Settled, Used};
-use serde_json::Value;
 use wire::CallView;
 
 use super::explain::Lines;
@@ -229,7 +228,7 @@ pub fn millis(micros: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

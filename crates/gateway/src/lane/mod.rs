@@ -84,7 +84,8 @@ pub struct LaneBody {
 
 #[derive(Debug, thiserror::Error)]
 pub enum LaneError {
-    #[error("{}", .0.ruling.rule)]
+    /// Says what would let it out.
+    #[error("{0}")]
     Denied(Box<Denial>),
     /// Not a byte of the request has left.
     #[error("{to} cannot be reached: {why}")]

@@ -13,7 +13,7 @@ use spec::YamlWrong;
 /// What they say in `apiVersion`.
 pub const API_VERSION: &str = "isonomy.dev/v1";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
     Model,

@@ -112,7 +112,11 @@ impl Api {
 
     /// Asks a model itself, by the door that its clients take.
     pub async fn model_pose(&self, path: &str, body: &Value) -> Result<Answering, OperatorError> {
-        self.client.pose(path, body, &[(NAMESPACE_HEADER, self.namespace.as_str())]).await
+        let headers = [(NAMESPACE_HEADER, self.namespace.as_str())];
+        match self.client.pose(path, body, &headers).await {
+            Err(error) => Err(self.told(error, "/api/v1/models").await),
+            answering => answering,
+        }
     }
 }
 

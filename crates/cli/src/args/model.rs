@@ -79,7 +79,7 @@ pub struct ModelsAdd {
     #[arg(long, value_name = "N")]
     pub concurrency: Option<u32>,
     /// `free`, or the row of the shipped prices [default: the row of its name, if there is one]
-    #[arg(long, value_name = "free|PROVIDER/MODEL", conflicts_with_all = ["price_input", "price_output"])]
+    #[arg(long, value_name = "free|PROVIDER/MODEL", conflicts_with_all = ["price_input", "price_output", "currency"])]
     pub price: Option<String>,
     /// A price of one's own for a million tokens of input
     #[arg(long, value_name = "AMOUNT", requires = "currency")]

@@ -43,14 +43,19 @@ fn list_text(views: &[BudgetView]) -> String {
 fn forecast_text(views: &[BudgetView]) -> String {
     let rows = views.iter().map(|it| {
         // Nothing was spent yet, or the window never ends.
-        let forecast = it.forecast.clone().unwrap_or_else(|| "unknown".to_owned());
+        let unknown = "unknown".to_owned();
+        let exhausted = match (&it.exhausted_at, &it.forecast) {
+            (Some(at), _) => at.clone(),
+            (None, Some(_)) => "no".to_owned(),
+            (None, None) => unknown.clone(),
+        };
         vec![
             it.holder.clone(),
             it.budget.clone(),
             it.spent.clone(),
-            forecast,
+            it.forecast.clone().unwrap_or(unknown),
             it.until.clone().unwrap_or_default(),
-            it.exhausted_at.clone().unwrap_or_else(|| "no".to_owned()),
+            exhausted,
         ]
     });
     output::table(&["holder", "budget", "spent", "at the end", "end", "exhausted"], rows)
@@ -118,7 +123,7 @@ mod tests {
             forecast_text(&views),
             "HOLDER           BUDGET           SPENT      AT THE END  END                       EXHAUSTED\n\
              namespace/sales  50.00 EUR/month  10.00 EUR  15.00 EUR   2026-12-01T00:00:00.000Z  no\n\
-             key/bot          1.00 EUR/total   10.00 EUR  unknown                               no"
+             key/bot          1.00 EUR/total   10.00 EUR  unknown                               unknown"
         );
     }
 }

@@ -105,10 +105,10 @@ fn price(args: &ModelsAdd) -> Outcome<Option<PriceSpec>> {
         Some(currency) if !rates.is_empty() => {
             Ok(Some(PriceSpec::Own(OwnPrice { currency: currency.clone(), rates })))
         }
-        Some(_) if args.price.is_none() => {
+        Some(_) => {
             Err(Failure::usage("`--currency` goes with `--price-input` and `--price-output`"))
         }
-        _ => Ok(None),
+        None => Ok(None),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use store::RunState;
 use wire::{RunDetail, RunStart, RunView};
 
-use super::apply;
+use super::{apply, shelf};
 use crate::api::Api;
 use crate::args::{Global, RunArgs};
 use crate::document::{self, Document};
@@ -177,7 +177,8 @@ async fn apply_file(
     args: &RunArgs,
 ) -> Outcome<(Namespace, WorkflowName, Option<String>)> {
     let document = document::read(file)?;
-    let others = beside(&document, args)?;
+    let mut others = beside(&document, args)?;
+    shelf::apply(api, &mut others, args.reason.as_deref()).await?;
     let applied = apply::send_with(api, &document, &others, args.reason.clone()).await?;
     let (namespace, name) = document.target(&api.namespace);
     if !args.local {

@@ -163,6 +163,13 @@ async fn refuse_taken(
     }
 }
 
+/// Stores the models and routes among these, and takes them out.
+pub async fn apply(api: &Api, documents: &mut Vec<Document>, reason: Option<&str>) -> Outcome<()> {
+    let resources = read(documents, &api.namespace)?;
+    documents.retain(|document| !matches!(document.head, Head::Resource(_)));
+    put(api, &plan(api, resources).await?, reason).await
+}
+
 /// Puts what is new or changed, one after another. Where one is refused, those before it are there.
 pub async fn put(api: &Api, plan: &[ResourceApplied], reason: Option<&str>) -> Outcome<()> {
     for it in plan.iter().filter(|it| it.change != WorkflowChange::Unchanged) {

@@ -251,8 +251,8 @@ fn model(name: &str, url: &str) -> String {
     )
 }
 
-/// Mutation: apply workflows before the plan is whole, take a name twice, send what has not changed, or go on
-/// with the first model though it has failed.
+/// Mutation: apply workflows before the plan is whole, send what has not changed, go on with the first model
+/// though it has failed, or take a model beside a workflow for another workflow.
 #[test]
 fn models_and_routes_are_applied_from_documents() {
     let (home, world) = (Home::new(), upstream());
@@ -298,6 +298,8 @@ fn models_and_routes_are_applied_from_documents() {
     assert!(changed.contains("model sales/near unchanged"), "{changed}");
     home.run(&["routes", "remove", "best", "-n", "sales", "--yes"]).ends_with(0);
     assert_eq!(home.run(&["routes", "-n", "sales", "-o", "json"]).json(), json!({"items": []}));
+    home.run(&["run", "shop/flow.yaml", "--with", "shop"]).ends_with(0);
+    home.run(&["routes", "show", "best", "-n", "sales"]).ends_with(0);
 }
 
 /// Mutation: find one mistake at a time, name no file, take a route for a model's name, or let `validate` pass

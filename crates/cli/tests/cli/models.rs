@@ -197,8 +197,8 @@ fn budgets_stand_are_foretold_and_taken_away() {
     home.run(&tried).ends_with(0);
 }
 
-/// Mutation: hold the answer back until it is whole, mix talk into it, or take it for an answer when the
-/// model is not there.
+/// Mutation: leave out a piece of a stream, mix talk into the answer, or end well where there is no such
+/// model.
 #[test]
 fn a_model_is_tried_as_a_stream_and_as_a_whole() {
     let (home, world) = (Home::new(), upstream());

@@ -1,0 +1,3 @@
+//! The runtime as its callers see it.
+
+mod reference;

@@ -10,7 +10,9 @@ fn read(value: &Value, name: &str) -> Tensor {
     let shape = shape.iter().map(|it| it.as_u64().unwrap() as usize).collect();
     let list = value["data"].as_array().unwrap();
     let data = match value["dtype"].as_str().unwrap() {
-        "float32" => Data::Fp32(list.iter().map(|it| it.as_f64().unwrap_or(f64::NAN) as f32).collect()),
+        "float32" => {
+            Data::Fp32(list.iter().map(|it| it.as_f64().unwrap_or(f64::NAN) as f32).collect())
+        }
         "int64" => Data::Int64(list.iter().map(|it| it.as_i64().unwrap()).collect()),
         "object" | "<U9" => {
             Data::Bytes(list.iter().map(|it| it.as_str().unwrap().as_bytes().to_vec()).collect())
@@ -54,7 +56,8 @@ fn compare(path: &Path) -> Result<f32, String> {
 #[test]
 fn probe() {
     let folder = PathBuf::from(std::env::var("MODELS").unwrap());
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
     files.sort();
     for path in files.iter().filter(|it| it.extension().is_some_and(|it| it == "onnx")) {
         println!("{:30} {:?}", path.file_stem().unwrap().display(), compare(path));

@@ -7,6 +7,7 @@
 mod classic;
 mod label;
 mod linear;
+mod network;
 mod pointwise;
 mod reduce;
 mod shape;
@@ -60,6 +61,8 @@ fn standard(node: &Node<'_>, version: i64) -> Result<Run, Refusal> {
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1"
         | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" | "ArgMax"
         | "ArgMin" | "Softmax" | "LogSoftmax" => reduce::build(node, version),
+        "Conv" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "BatchNormalization"
+        | "LayerNormalization" => network::build(node),
         _ => pointwise::build(node),
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
         "Mul" => fold(|a, b| a * b, |a, b| a * b, i64::wrapping_mul),
         // Nothing says what a division by nothing gives; it must not end the process.
         "Div" => fold(|a, b| a / b, |a, b| a / b, |a, b| a.checked_div(b).unwrap_or(0)),
+        "Mod" => modulo(node)?,
         "Max" => fold(f32::max, f64::max, i64::max),
         "Min" => fold(f32::min, f64::min, i64::min),
         "Pow" => fold(f32::powf, f64::powf, |a, b| (a as f64).powf(b as f64) as i64),
@@ -35,6 +36,18 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
         }),
         _ => return one(node),
     })
+}
+
+/// The rest has the sign of the divisor, or with `fmod` of the dividend.
+fn modulo(node: &Node<'_>) -> Result<Run, Refusal> {
+    if node.int("fmod", 0)? != 0 {
+        return Ok(fold(|a, b| a % b, |a, b| a % b, |a, b| a.checked_rem(b).unwrap_or(0)));
+    }
+    let whole = |a: i64, b: i64| match a.checked_rem(b) {
+        Some(rest) if rest != 0 && (rest < 0) != (b < 0) => rest + b,
+        rest => rest.unwrap_or(0),
+    };
+    Ok(fold(|a, b| a - b * (a / b).floor(), |a, b| a - b * (a / b).floor(), whole))
 }
 
 /// Operators of one number.

@@ -49,7 +49,7 @@ impl Labels {
 
     /// The labels of rows, by the places of their classes, each of which must exist.
     pub(super) fn of_rows(&self, classes: &[usize]) -> Result<Array, Fault> {
-        array(vec![classes.len()], pick(&self.0, classes.iter().copied()))
+        array(vec![classes.len()], pick(&self.0, classes))
     }
 }
 
@@ -261,7 +261,8 @@ fn extract(input: &Array, wanted: &Array) -> Result<Array, Fault> {
     let shape = vec![rows, wanted.len()];
     room(&shape)?;
     let places = (0..rows).flat_map(|row| wanted.iter().map(move |it| row * columns + it));
-    array(shape, pick(input.data(), places))
+    let places: Vec<usize> = places.collect();
+    array(shape, pick(input.data(), &places))
 }
 
 /// The columns of several arrays in one.

@@ -83,7 +83,8 @@ pub(super) fn encoder(node: &Node<'_>) -> Result<Run, Refusal> {
     Ok(Box::new(move |inputs| {
         let input = inputs.need(0)?;
         let found = places.find(input.data())?;
-        let data = pick(&to, found.into_iter().map(|place| place.unwrap_or(count)));
+        let found: Vec<usize> = found.into_iter().map(|it| it.unwrap_or(count)).collect();
+        let data = pick(&to, &found);
         Ok(vec![array(input.shape().to_vec(), data)?])
     }))
 }

@@ -242,6 +242,6 @@ fn axis(given: i64, axes: usize) -> Result<usize, Fault> {
 }
 
 /// The elements at some places, each of which exists.
-fn pick(data: &Data, places: impl Iterator<Item = usize>) -> Data {
-    map!(data, list => places.map(|it| list[it].clone()).collect())
+fn pick(data: &Data, places: &[usize]) -> Data {
+    map!(data, list => places.iter().map(|&it| list[it].clone()).collect())
 }

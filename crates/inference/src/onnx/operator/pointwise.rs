@@ -210,7 +210,7 @@ fn choose(inputs: &Inputs<'_>) -> Result<Array, Fault> {
     let picked: Vec<usize> = places
         .map(|(((asked, _), (yes, _)), (no, _))| if given[asked] { yes } else { offset + no })
         .collect();
-    array(shape, pick(&all, picked.into_iter()))
+    array(shape, pick(&all, &picked))
 }
 
 /// Elements of two arrays of the same type, one after another.

@@ -136,7 +136,7 @@ fn concat(node: &Node<'_>) -> Result<Run, Refusal> {
         let places = (0..turns).flat_map(|turn| {
             parts.iter().flat_map(move |&(start, run)| start + turn * run..start + (turn + 1) * run)
         });
-        Ok(vec![array(shape.clone(), pick(&all, places))?])
+        Ok(vec![array(shape.clone(), pick(&all, &places.collect::<Vec<_>>()))?])
     }))
 }
 
@@ -160,7 +160,7 @@ fn transpose(node: &Node<'_>) -> Result<Run, Refusal> {
         let shape: Vec<usize> = order.iter().map(|&axis| input.shape()[axis]).collect();
         let steps: Vec<usize> = order.iter().map(|&axis| steps[axis]).collect();
         let places = walk(&shape, &steps);
-        array(shape, pick(input.data(), places.into_iter()))
+        array(shape, pick(input.data(), &places))
     }))
 }
 
@@ -196,7 +196,7 @@ fn gather(node: &Node<'_>) -> Result<Run, Refusal> {
                 start..start + run
             })
         });
-        Ok(vec![array(shape.clone(), pick(input.data(), places))?])
+        Ok(vec![array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?])
     }))
 }
 
@@ -236,7 +236,7 @@ fn slice(inputs: &Inputs<'_>) -> Result<Array, Fault> {
                 start..start + run
             })
         });
-        input = array(shape.clone(), pick(input.data(), places))?;
+        input = array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?;
     }
     Ok(input)
 }

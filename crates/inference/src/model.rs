@@ -96,8 +96,10 @@ pub enum LoadError {
     Unsupported { what: &'static str },
     #[error("the tensor `{name}` of the model does not fit its shape")]
     Tensor { name: String },
-    #[error("the operator `{operator}` of the model is not supported{hint}")]
-    Operator { operator: String, hint: &'static str },
+    #[error(
+        "the operator `{operator}` of the model is not supported; see docs/reference/models.md"
+    )]
+    Operator { operator: String },
     #[error("version {version} of the operators `{domain}` is not supported; export with {hint}")]
     Opset { domain: String, version: i64, hint: &'static str },
     #[error("node {node} (`{operator}`) of the model: {what}")]

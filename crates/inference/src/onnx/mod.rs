@@ -160,7 +160,8 @@ fn versions(model: &format::Model<'_>) -> Result<Versions, LoadError> {
             _ => continue,
         };
         if !known.contains(&version) {
-            return Err(LoadError::Opset { domain: domain.to_owned(), version, hint });
+            let domain = if domain.is_empty() { "ai.onnx" } else { domain }.to_owned();
+            return Err(LoadError::Opset { domain, version, hint });
         }
         *place = version;
     }
@@ -217,7 +218,7 @@ impl<'f> Plan<'f> {
                     "" => operator,
                     domain => format!("{domain}.{operator}"),
                 };
-                return Err(LoadError::Operator { operator, hint: "" });
+                return Err(LoadError::Operator { operator });
             }
             Err(Refusal::Fault(what)) => return Err(fault(what.into_owned())),
         };

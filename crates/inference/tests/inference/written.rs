@@ -114,7 +114,10 @@ fn a_tree_branches_and_one_that_never_ends_is_refused() {
 fn an_operator_that_we_do_not_know_is_refused_by_name() {
     let refused = |node| Onnx::load(&model(&["x"], 1, &[node])).unwrap_err().to_string();
     let unknown = node("Einsum", &["x"], "y", &[]);
-    assert_eq!(refused(unknown), "the operator `Einsum` of the model is not supported");
+    assert_eq!(
+        refused(unknown),
+        "the operator `Einsum` of the model is not supported; see docs/reference/models.md"
+    );
     let from_nowhere = node("Relu", &["z"], "y", &[]);
     assert_eq!(refused(from_nowhere), "node 0 (`Relu`) of the model: nothing before it makes `z`");
     let elsewhere = node("Relu", &["x"], "z", &[]);
@@ -173,6 +176,6 @@ fn a_file_that_is_no_model_is_refused() {
     let refused = Onnx::load(&future).unwrap_err().to_string();
     assert_eq!(
         refused,
-        "version 99 of the operators `` is not supported; export with opset 7 to 26"
+        "version 99 of the operators `ai.onnx` is not supported; export with opset 7 to 26"
     );
 }

@@ -243,5 +243,8 @@ fn axis(given: i64, axes: usize) -> Result<usize, Fault> {
 
 /// The elements at some places, each of which exists.
 fn pick(data: &Data, places: &[usize]) -> Data {
-    map!(data, list => places.iter().map(|&it| list[it].clone()).collect())
+    fn of<T: Clone>(list: &[T], places: &[usize]) -> Vec<T> {
+        places.iter().map(|&it| list[it].clone()).collect()
+    }
+    map!(data, list => of(list, places))
 }

@@ -1,4 +1,5 @@
-//! The child: reads requests, evaluates each with the whole interpreter, answers.
+//! The child: reads requests, evaluates each with the whole interpreter, answers. A child that holds
+//! a model begins and ends in the same way.
 //!
 //! It may be killed at any moment, by the parent or by its own limits, and holds nothing that would
 //! be missed. One thread evaluates, on a stack of its own; the first one waits for the parent's
@@ -21,6 +22,9 @@ use crate::protocol::{
 /// First argument of the binary when it is to be an evaluator. Hidden from its users.
 pub const EVALUATE: &str = "__evaluate";
 
+/// First argument of the binary when it is to hold a model.
+pub const MODEL: &str = "__model";
+
 /// How the child ends when something in it panicked.
 pub(crate) const EXIT_PANICKED: i32 = 70;
 
@@ -30,10 +34,23 @@ const PROGRAMS_MAX: usize = 32;
 /// What `main` does, before anything else, when its first argument is [`EVALUATE`]. The two
 /// arguments after it are the limits of memory and of the stack in bytes.
 pub fn evaluate_child_main() -> ExitCode {
-    let mut limits = std::env::args().skip_while(|argument| argument != EVALUATE).skip(1);
+    child_main_of(EVALUATE, serve)
+}
+
+/// The same for [`MODEL`].
+pub fn model_child_main() -> ExitCode {
+    child_main_of(MODEL, || {
+        let (mut from, mut to) = (io::stdin().lock(), io::stdout().lock());
+        write_frame(&mut to, &[])?;
+        inference::frame::serve(&mut from, &mut to)
+    })
+}
+
+fn child_main_of(word: &str, serve: fn() -> io::Result<()>) -> ExitCode {
+    let mut limits = std::env::args().skip_while(|argument| argument != word).skip(1);
     let mut number = || limits.next().and_then(|text| text.parse::<u64>().ok());
     let (Some(memory_bytes), Some(stack_bytes)) = (number(), number()) else {
-        eprintln!("`{EVALUATE}` is started by the program itself");
+        eprintln!("`{word}` is started by the program itself");
         return ExitCode::from(2);
     };
     std::panic::set_hook(Box::new(|_| std::process::exit(EXIT_PANICKED)));
@@ -41,11 +58,11 @@ pub fn evaluate_child_main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let stack_bytes = usize::try_from(stack_bytes).unwrap_or(usize::MAX);
-    let evaluator = std::thread::Builder::new().stack_size(stack_bytes).spawn(|| {
+    let worker = std::thread::Builder::new().stack_size(stack_bytes).spawn(move || {
         let served = serve();
         std::process::exit(i32::from(served.is_err()));
     });
-    if evaluator.is_err() {
+    if worker.is_err() {
         return ExitCode::FAILURE;
     }
     wait_for_hangup();

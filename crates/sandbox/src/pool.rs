@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::child::EVALUATE;
-use crate::process::{End, Evaluator, Silence};
-use crate::protocol::{Answer, REQUEST_BYTES_MAX};
+use crate::process::{End, Process, Silence};
+use crate::protocol::{ANSWER_BYTES_MAX, Answer, REQUEST_BYTES_MAX};
 
 /// What a child may use of memory: an expression over a 64 MiB input needs several times as much
 /// as values. More children than cores make no sense, so a site lends a few gigabytes at worst.
@@ -115,7 +115,7 @@ struct Inner {
     config: PoolConfig,
     /// One permit for each process that may run. Fair: who came first is served first.
     slots: Semaphore,
-    idle: Mutex<Vec<Evaluator>>,
+    idle: Mutex<Vec<Process>>,
     busy: Mutex<BTreeSet<u32>>,
     waiting: AtomicUsize,
     spawned: AtomicU64,
@@ -233,7 +233,9 @@ impl Pool {
             };
             let pid = evaluator.pid;
             let busy = Busy::enter(&self.0, pid);
-            let answer = timeout(self.0.config.deadline, evaluator.exchange(request)).await;
+            let answer =
+                timeout(self.0.config.deadline, evaluator.exchange(request, ANSWER_BYTES_MAX))
+                    .await;
             drop(busy);
             let result = match answer {
                 Ok(Ok(answer)) => {
@@ -256,9 +258,9 @@ impl Pool {
                     End::FromOutside => Err(PoolError::Unavailable(
                         "its processes are killed by somebody else".to_owned(),
                     )),
-                    End::ByExpression(what) => {
+                    end @ (End::Panicked | End::Exceeded) => {
                         self.0.killed.fetch_add(1, Ordering::Relaxed);
-                        Err(PoolError::Failed(what.to_owned()))
+                        Err(PoolError::Failed(blame(end).to_owned()))
                     }
                 },
                 Ok(Err(Silence::TooMuch)) => {
@@ -277,7 +279,7 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> Option<Evaluator> {
+    fn idle(&self) -> Option<Process> {
         loop {
             let mut evaluator = lock(&self.0.idle).pop()?;
             if evaluator.is_alive() {
@@ -287,19 +289,30 @@ impl Pool {
     }
 
     /// An idle process, or a new one.
-    async fn evaluator(&self, new: bool) -> Result<Evaluator, PoolError> {
+    async fn evaluator(&self, new: bool) -> Result<Process, PoolError> {
         if !new && let Some(idle) = self.idle() {
             return Ok(idle);
         }
         let unavailable = |what: String| PoolError::Unavailable(what);
         let program = self.0.config.program.display();
-        let mut evaluator = Evaluator::spawn(&self.0.config)
-            .map_err(|error| unavailable(format!("cannot start `{program}`: {error}")))?;
+        let PoolConfig { args, memory_bytes, stack_bytes, .. } = &self.0.config;
+        let mut evaluator =
+            Process::spawn(&self.0.config.program, args, *memory_bytes, *stack_bytes)
+                .map_err(|error| unavailable(format!("cannot start `{program}`: {error}")))?;
         self.0.spawned.fetch_add(1, Ordering::Relaxed);
         match timeout(START_MAX, evaluator.ready()).await {
             Ok(Ok(())) => Ok(evaluator),
             Ok(Err(error)) => Err(unavailable(format!("`{program}` did not start: {error}"))),
             Err(_) => Err(unavailable(format!("`{program}` was not ready after {START_MAX:?}"))),
+        }
+    }
+}
+
+fn blame(end: End) -> &'static str {
+    match end {
+        End::Panicked => "the expression asked for more than an evaluator can hold",
+        End::FromOutside | End::Exceeded => {
+            "the expression needed more memory or stack than an expression may use"
         }
     }
 }

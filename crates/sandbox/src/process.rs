@@ -1,7 +1,8 @@
-//! One evaluator process, as its parent sees it.
+//! One child process, as its parent sees it: an evaluator, or a model.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,12 +11,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::child::EXIT_PANICKED;
-use crate::pool::PoolConfig;
-use crate::protocol::{ANSWER_BYTES_MAX, header};
+use crate::protocol::header;
 
 /// Dropping it kills the process.
 #[derive(Debug)]
-pub(crate) struct Evaluator {
+pub(crate) struct Process {
     child: Child,
     stdin: ChildStdin,
     stdout: ChildStdout,
@@ -34,12 +34,18 @@ pub(crate) enum Silence {
     TooMuch,
 }
 
-impl Evaluator {
-    pub(crate) fn spawn(config: &PoolConfig) -> io::Result<Self> {
-        let mut child = Command::new(&config.program)
-            .args(&config.args)
-            .arg(config.memory_bytes.to_string())
-            .arg(config.stack_bytes.to_string())
+impl Process {
+    /// The last two arguments of the child are its limits.
+    pub(crate) fn spawn(
+        program: &Path,
+        args: &[String],
+        memory_bytes: u64,
+        stack_bytes: u64,
+    ) -> io::Result<Self> {
+        let mut child = Command::new(program)
+            .args(args)
+            .arg(memory_bytes.to_string())
+            .arg(stack_bytes.to_string())
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -58,7 +64,7 @@ impl Evaluator {
     pub(crate) async fn ready(&mut self) -> io::Result<()> {
         match self.stdout.read_u32_le().await? {
             0 => Ok(()),
-            _ => Err(io::Error::other("the process is no evaluator")),
+            _ => Err(io::Error::other("the process is none of ours")),
         }
     }
 
@@ -66,11 +72,15 @@ impl Evaluator {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Vec<u8>, Silence> {
+    pub(crate) async fn exchange(
+        &mut self,
+        request: &[u8],
+        answer_bytes_max: usize,
+    ) -> Result<Vec<u8>, Silence> {
         self.served += 1;
         self.send(request).await.map_err(|_| Silence::NotSent)?;
         let length = self.stdout.read_u32_le().await.map_err(|_| Silence::Died)? as usize;
-        if length > ANSWER_BYTES_MAX {
+        if length > answer_bytes_max {
             return Err(Silence::TooMuch);
         }
         // Not more than once the limit, and not by doubling.
@@ -97,14 +107,12 @@ impl Evaluator {
         // It may have closed its output without ending, so nothing is left to chance.
         let Ok(ended) = timeout(END_MAX, self.child.wait()).await else {
             let _ = self.child.kill().await;
-            return End::ByExpression(TOO_MUCH);
+            return End::Exceeded;
         };
         match ended {
             Ok(status) if status.signal() == Some(SIGKILL) => End::FromOutside,
-            Ok(status) if status.code() == Some(EXIT_PANICKED) => {
-                End::ByExpression("the expression asked for more than an evaluator can hold")
-            }
-            Ok(_) | Err(_) => End::ByExpression(TOO_MUCH),
+            Ok(status) if status.code() == Some(EXIT_PANICKED) => End::Panicked,
+            Ok(_) | Err(_) => End::Exceeded,
         }
     }
 }
@@ -113,12 +121,12 @@ impl Evaluator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// Whatever exceeds its own limits ends by an abort or a fault, never by this signal: somebody
-    /// else has sent it, and the expression cannot help it.
+    /// else has sent it, and the work cannot help it.
     FromOutside,
-    ByExpression(&'static str),
+    Panicked,
+    /// By its limits of memory or stack.
+    Exceeded,
 }
-
-const TOO_MUCH: &str = "the expression needed more memory or stack than an expression may use";
 
 const SIGKILL: i32 = 9;
 

@@ -7,7 +7,7 @@ use crate::none;
 /// Room, what it is built from, and what its tests use besides.
 type Row = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-const ALLOWED: [Row; 23] = [
+const ALLOWED: [Row; 24] = [
     ("base", &[], &[]),
     // For tests alone.
     ("power", &[], &[]),
@@ -22,7 +22,8 @@ const ALLOWED: [Row; 23] = [
     ("store", &["base"], &[]),
     ("store-sqlite", &["base", "store"], &["power"]),
     ("engine", &["base", "expr", "spec", "store"], &["store-sqlite"]),
-    ("sandbox", &["base", "expr"], &[]),
+    ("inference", &[], &[]),
+    ("sandbox", &["base", "expr", "inference"], &[]),
     ("secrets", &["base"], &[]),
     ("pricing", &["base"], &[]),
     ("models", &["base", "pricing"], &[]),

@@ -8,10 +8,11 @@ use xtask::metadata::Metadata;
 use crate::none;
 
 /// The rooms that are pure, or close to it.
-const INNER: [&str; 6] = [
+const INNER: [&str; 7] = [
     "isonomy-base",
     "isonomy-wire",
     "isonomy-expr",
+    "isonomy-inference",
     "isonomy-spec",
     "isonomy-store",
     "isonomy-engine",

@@ -1,0 +1,242 @@
+//! Operators that move elements, or only call them otherwise.
+
+use super::pointwise::joined;
+use super::{Fault, Inputs, Refusal, Run, array, axis, made, pick, room};
+use crate::onnx::format::{Attribute, Node};
+use crate::tensor::{AXES_MAX, Array, Data};
+
+pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
+    match node.operator {
+        "Constant" => constant(node),
+        "Concat" => concat(node),
+        "Transpose" => transpose(node),
+        "Gather" => gather(node),
+        "Flatten" => {
+            let given = node.int("axis", 1)?;
+            Ok(one(move |input| flatten(input, given)))
+        }
+        "Shape" => Ok(one(|input| {
+            let lengths = input.shape().iter().map(|&it| it as i64).collect::<Vec<_>>();
+            made(vec![lengths.len()], lengths)
+        })),
+        "Slice" => Ok(Box::new(|inputs| Ok(vec![slice(inputs)?]))),
+        _ => reshape(node),
+    }
+}
+
+fn one(f: impl Fn(&Array) -> Result<Array, Fault> + Send + Sync + 'static) -> Run {
+    Box::new(move |inputs| Ok(vec![f(inputs.need(0)?)?]))
+}
+
+fn shaped(input: &Array, shape: Vec<usize>) -> Result<Array, Fault> {
+    array(shape, input.data().clone())
+}
+
+fn constant(node: &Node<'_>) -> Result<Run, Refusal> {
+    let whole = |list: &[i64]| made(vec![list.len()], list.to_vec());
+    let value = match node.attributes.first() {
+        Some(("value", Attribute::Tensor(value))) => value.clone(),
+        Some(("value_float", Attribute::Float(value))) => made(vec![], vec![*value])?,
+        Some(("value_int", Attribute::Int(value))) => made(vec![], vec![*value])?,
+        Some(("value_floats", Attribute::Floats(list))) => made(vec![list.len()], list.clone())?,
+        Some(("value_ints", Attribute::Ints(list))) => whole(list)?,
+        _ => return Err("it has no value".into()),
+    };
+    Ok(Box::new(move |_| Ok(vec![value.clone()])))
+}
+
+/// `Reshape`, `Squeeze` and `Unsqueeze`, whose numbers are an input or, in old models, an attribute.
+fn reshape(node: &Node<'_>) -> Result<Run, Refusal> {
+    let name = if node.operator == "Reshape" { "shape" } else { "axes" };
+    let written = node.ints(name)?.to_vec();
+    let zero_is_zero = node.int("allowzero", 0)? != 0;
+    let shape_of = match node.operator {
+        "Squeeze" => |shape: &[usize], axes: &[i64], _| squeezed(shape, axes),
+        "Unsqueeze" => |shape: &[usize], axes: &[i64], _| unsqueezed(shape, axes),
+        _ => reshaped,
+    };
+    Ok(Box::new(move |inputs| {
+        let input = inputs.need(0)?;
+        let numbers = inputs.ints(1)?.unwrap_or(&written);
+        Ok(vec![shaped(input, shape_of(input.shape(), numbers, zero_is_zero)?)?])
+    }))
+}
+
+fn reshaped(shape: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<Vec<usize>, Fault> {
+    let mut free = None;
+    let mut lengths = Vec::with_capacity(wanted.len());
+    for (axis, &length) in wanted.iter().enumerate() {
+        lengths.push(match length {
+            0 if !zero_is_zero => *shape.get(axis).ok_or("it keeps an axis that there is not")?,
+            -1 if free.replace(axis).is_none() => 1,
+            length => usize::try_from(length).map_err(|_| "it wants a negative length")?,
+        });
+    }
+    if let Some(free) = free {
+        let others = room(&lengths)?.max(1);
+        lengths[free] = room(shape)? / others;
+    }
+    Ok(lengths)
+}
+
+fn squeezed(shape: &[usize], axes: &[i64]) -> Result<Vec<usize>, Fault> {
+    let axes: Vec<usize> =
+        axes.iter().map(|&it| axis(it, shape.len())).collect::<Result<_, _>>()?;
+    let goes = |place: usize, length: usize| {
+        if axes.is_empty() { length == 1 } else { axes.contains(&place) }
+    };
+    let kept = shape.iter().enumerate().filter(|&(place, &length)| !goes(place, length));
+    Ok(kept.map(|it| *it.1).collect())
+}
+
+fn unsqueezed(shape: &[usize], axes: &[i64]) -> Result<Vec<usize>, Fault> {
+    let all = shape.len() + axes.len();
+    if all > AXES_MAX {
+        return Err("it makes too many axes".into());
+    }
+    let axes: Vec<usize> = axes.iter().map(|&it| axis(it, all)).collect::<Result<_, _>>()?;
+    let mut rest = shape.iter();
+    let lengths = (0..all).map(|place| if axes.contains(&place) { Some(&1) } else { rest.next() });
+    lengths.map(|it| it.copied().ok_or_else(|| "it names an axis twice".into())).collect()
+}
+
+fn flatten(input: &Array, given: i64) -> Result<Array, Fault> {
+    let axes = input.shape().len();
+    let at = if given == axes as i64 { axes } else { axis(given, axes)? };
+    let (outer, inner) = input.shape().split_at(at);
+    shaped(input, vec![outer.iter().product(), inner.iter().product()])
+}
+
+fn concat(node: &Node<'_>) -> Result<Run, Refusal> {
+    let along = node.int("axis", 0)?;
+    Ok(Box::new(move |inputs| {
+        let first = inputs.need(0)?;
+        let along = axis(along, first.shape().len())?;
+        let mut all = first.data().clone();
+        let mut parts = Vec::new();
+        let mut shape = first.shape().to_vec();
+        shape[along] = 0;
+        let mut start = 0;
+        for (place, part) in inputs.0.iter().flatten().enumerate() {
+            let fits = part.shape().len() == shape.len()
+                && (0..shape.len()).all(|axis| axis == along || part.shape()[axis] == shape[axis]);
+            if !fits {
+                return Err("the shapes of its inputs do not fit".into());
+            }
+            shape[along] += part.shape()[along];
+            room(&shape)?;
+            if place > 0 {
+                all = joined(&all, part.data())?;
+            }
+            // How much of a part comes before it is the next one's turn.
+            parts.push((start, part.shape()[along..].iter().product::<usize>()));
+            start += part.data().len();
+        }
+        let turns: usize = shape[..along].iter().product();
+        let places = (0..turns).flat_map(|turn| {
+            parts.iter().flat_map(move |&(start, run)| start + turn * run..start + (turn + 1) * run)
+        });
+        Ok(vec![array(shape.clone(), pick(&all, &places.collect::<Vec<_>>()))?])
+    }))
+}
+
+fn transpose(node: &Node<'_>) -> Result<Run, Refusal> {
+    let order = node.ints("perm")?.to_vec();
+    Ok(one(move |input| {
+        let axes = input.shape().len();
+        let order: Vec<usize> = match order.len() {
+            0 => (0..axes).rev().collect(),
+            _ => order.iter().map(|&it| axis(it, axes)).collect::<Result<_, _>>()?,
+        };
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(0..axes) {
+            return Err("it does not name every axis once".into());
+        }
+        let mut steps = vec![1; axes];
+        for axis in (1..axes).rev() {
+            steps[axis - 1] = steps[axis] * input.shape()[axis];
+        }
+        let shape: Vec<usize> = order.iter().map(|&axis| input.shape()[axis]).collect();
+        let steps: Vec<usize> = order.iter().map(|&axis| steps[axis]).collect();
+        let places = walk(&shape, &steps);
+        array(shape, pick(input.data(), &places))
+    }))
+}
+
+/// For each element of a shape, its place where one step along each axis is so far.
+fn walk(shape: &[usize], steps: &[usize]) -> Vec<usize> {
+    let mut places = vec![0];
+    for (&length, &step) in shape.iter().zip(steps) {
+        places =
+            places.iter().flat_map(|&place| (0..length).map(move |at| place + at * step)).collect();
+    }
+    places
+}
+
+fn gather(node: &Node<'_>) -> Result<Run, Refusal> {
+    let along = node.int("axis", 0)?;
+    Ok(Box::new(move |inputs| {
+        let (input, wanted) = (inputs.need(0)?, inputs.need(1)?);
+        let along = axis(along, input.shape().len())?;
+        let length = input.shape()[along];
+        let wide: Vec<i64> = match wanted.data() {
+            Data::Int64(list) => list.clone(),
+            _ => wanted.list::<i32>()?.iter().map(|&it| it.into()).collect(),
+        };
+        let indices: Vec<usize> =
+            wide.iter().map(|&it| axis(it, length)).collect::<Result<_, _>>()?;
+        let (outer, inner) = (&input.shape()[..along], &input.shape()[along + 1..]);
+        let shape = [outer, wanted.shape(), inner].concat();
+        room(&shape)?;
+        let run: usize = inner.iter().product();
+        let places = (0..outer.iter().product::<usize>()).flat_map(|turn| {
+            indices.iter().flat_map(move |index| {
+                let start = (turn * length + index) * run;
+                start..start + run
+            })
+        });
+        Ok(vec![array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?])
+    }))
+}
+
+/// `Slice` with its numbers as inputs: starts, ends, axes, steps.
+fn slice(inputs: &Inputs<'_>) -> Result<Array, Fault> {
+    let input = inputs.need(0)?;
+    let need = |place| inputs.ints(place)?.ok_or(Fault::from("an input is missing"));
+    let (starts, ends) = (need(1)?, need(2)?);
+    let every: Vec<i64> = (0..starts.len() as i64).collect();
+    let ones = vec![1; starts.len()];
+    let axes = inputs.ints(3)?.unwrap_or(&every);
+    let steps = inputs.ints(4)?.unwrap_or(&ones);
+    if starts.len() > AXES_MAX
+        || ends.len() != starts.len()
+        || axes.len() != starts.len()
+        || steps.len() != starts.len()
+    {
+        return Err("its inputs do not fit".into());
+    }
+    let mut input = input.clone();
+    for (((&start, &end), &along), &step) in starts.iter().zip(ends).zip(axes).zip(steps) {
+        let along = axis(along, input.shape().len())?;
+        let length = input.shape()[along];
+        let step = usize::try_from(step).ok().filter(|it| *it > 0);
+        let step = step.ok_or("it takes steps forward only")?;
+        let bound = |it: i64| match it {
+            0.. => usize::try_from(it).unwrap_or(length).min(length),
+            _ => usize::try_from(it.saturating_add_unsigned(length as u64)).unwrap_or(0),
+        };
+        let kept: Vec<usize> = (bound(start)..bound(end)).step_by(step).collect();
+        let (outer, inner) = (&input.shape()[..along], &input.shape()[along + 1..]);
+        let run: usize = inner.iter().product();
+        let shape = [outer, &[kept.len()], inner].concat();
+        let places = (0..outer.iter().product::<usize>()).flat_map(|turn| {
+            kept.iter().flat_map(move |index| {
+                let start = (turn * length + index) * run;
+                start..start + run
+            })
+        });
+        input = array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?;
+    }
+    Ok(input)
+}

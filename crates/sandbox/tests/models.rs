@@ -1,0 +1,199 @@
+//! Models in real processes: what one of them does, the others do not feel.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use inference::{Data, Datatype, Tensor};
+use isonomy_sandbox::{ModelError, Models, ModelsConfig};
+
+/// Longer than any test: with it, nothing ends by the deadline.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+/// Shorter than what `endless` does by hours, longer than any answer of the others.
+const SOON: Duration = Duration::from_millis(300);
+
+fn config() -> ModelsConfig {
+    ModelsConfig::new(env!("CARGO_BIN_EXE_isonomy-jail"))
+}
+
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/tumour-risk/tumour-risk.onnx")
+}
+
+fn row() -> Vec<Tensor> {
+    vec![Tensor::new("features", vec![1, 30], Data::Fp32(vec![1.0; 30])).unwrap()]
+}
+
+async fn answers(models: &Models, name: &str) {
+    let outputs = models.infer(name, &row(), NEVER).await.unwrap();
+    assert_eq!(outputs[1].values.shape(), [1, 2]);
+}
+
+/// A field of a protocol buffer.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut length = content.len();
+    let mut bytes = vec![number << 3 | 2];
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+    [&bytes, content].concat()
+}
+
+fn node(operator: &str, inputs: &[&str], output: &str) -> Vec<u8> {
+    let inputs: Vec<u8> = inputs.iter().flat_map(|it| field(1, it.as_bytes())).collect();
+    [inputs, field(2, output.as_bytes()), field(4, operator.as_bytes())].concat()
+}
+
+/// A file of a model from a table `x` to a table `y`.
+fn model(path: PathBuf, nodes: &[Vec<u8>]) -> PathBuf {
+    let info = [vec![8, 1], field(2, &field(1, b"").repeat(2))].concat();
+    let value = |name: &str| [field(1, name.as_bytes()), field(2, &field(1, &info))].concat();
+    let mut graph: Vec<u8> = nodes.iter().flat_map(|it| field(1, it)).collect();
+    graph.extend([field(11, &value("x")), field(12, &value("y"))].concat());
+    let opset = [field(1, b""), vec![16, 17]].concat();
+    std::fs::write(&path, [field(7, &graph), field(8, &opset)].concat()).unwrap();
+    path
+}
+
+/// Multiplies a square with itself a thousand times over.
+fn endless(folder: &Path) -> PathBuf {
+    let name = |at: u32| if at == 0 { "x".to_owned() } else { format!("v{at}") };
+    let mut nodes: Vec<_> =
+        (0..1_000).map(|at| node("MatMul", &[&name(at), "x"], &name(at + 1))).collect();
+    nodes.push(node("Identity", &[&name(1_000)], "y"));
+    model(folder.join("endless.onnx"), &nodes)
+}
+
+/// Makes a square of a column, and five more of that, all kept to the end.
+fn greedy(folder: &Path) -> PathBuf {
+    let names = ["a", "b", "c", "d", "e"];
+    let mut nodes = vec![node("Transpose", &["x"], "t"), node("Add", &["x", "t"], "s")];
+    nodes.extend(names.map(|name| node("Identity", &["s"], name)));
+    nodes.push(node("Max", &names, "y"));
+    model(folder.join("greedy.onnx"), &nodes)
+}
+
+fn column(length: usize) -> Vec<Tensor> {
+    vec![Tensor::new("x", vec![length, 1], Data::Fp32(vec![0.5; length])).unwrap()]
+}
+
+fn square(side: usize) -> Vec<Tensor> {
+    let data = Data::Fp32(vec![0.5; side * side]);
+    vec![Tensor::new("x", vec![side, side], data).unwrap()]
+}
+
+/// Mutation: leave out the outputs in `Answer::encode`, or start a process for each call.
+#[tokio::test]
+async fn a_model_says_what_it_takes_and_answers_from_one_process() {
+    let models = Models::new(config());
+    models.add("risk", demo()).unwrap();
+    let metadata = models.load("risk").await.unwrap();
+    assert_eq!(metadata.inputs[0].shape_text(), "[-1, 30]");
+    assert_eq!(metadata.outputs[0].datatype, Datatype::Bytes);
+    for _ in 0..3 {
+        answers(&models, "risk").await;
+    }
+    assert_eq!(models.stats().started, 1);
+    let refused = models.infer("risk", &[], NEVER).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the input `features` is missing");
+    assert!(matches!(models.infer("other", &[], NEVER).await, Err(ModelError::Unknown(_))));
+}
+
+/// Mutation: wait for the answer instead of killing, or kill every process.
+#[tokio::test]
+async fn a_model_that_hangs_is_killed_at_its_deadline_and_others_answer_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = Models::new(config());
+    models.add("risk", demo()).unwrap();
+    models.add("endless", endless(folder.path())).unwrap();
+    answers(&models, "risk").await;
+    let (inputs, other) = (square(2_000), models.clone());
+    let hangs = tokio::spawn(async move { other.infer("endless", &inputs, SOON).await });
+    answers(&models, "risk").await;
+    let late = hangs.await.unwrap().unwrap_err();
+    assert_eq!(late.to_string(), "the model `endless` did not answer within 300ms");
+    answers(&models, "risk").await;
+    assert_eq!((models.stats().started, models.stats().died), (2, 1));
+    // It works again, with what it can do.
+    assert!(models.infer("endless", &square(2), NEVER).await.is_ok());
+    assert_eq!(models.stats().started, 3);
+}
+
+/// Mutation: leave out `confine`, or count a death as a refusal.
+#[tokio::test]
+async fn a_model_that_takes_too_much_memory_dies_alone_and_rests_if_it_does_so_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = Models::new(ModelsConfig { memory_bytes: 200 * 1024 * 1024, ..config() });
+    models.add("risk", demo()).unwrap();
+    models.add("greedy", greedy(folder.path())).unwrap();
+    answers(&models, "risk").await;
+    let large = column(4_000);
+    for _ in 0..2 {
+        let died = models.infer("greedy", &large, NEVER).await.unwrap_err();
+        assert!(matches!(died, ModelError::Died(_)), "{died}");
+    }
+    let rests = models.infer("greedy", &large, NEVER).await.unwrap_err();
+    assert!(matches!(rests, ModelError::Resting { deaths: 2, .. }), "{rests}");
+    answers(&models, "risk").await;
+    assert_eq!((models.stats().started, models.stats().died), (3, 2));
+}
+
+/// Mutation: evict the model asked last, or do not give a charge back.
+#[tokio::test]
+async fn the_model_asked_longest_ago_goes_when_the_budget_is_spent() {
+    // Two of the demo's model fit, three do not.
+    let models = Models::new(ModelsConfig { budget_bytes: 17 * 1024 * 1024, ..config() });
+    for name in ["a", "b", "c"] {
+        models.add(name, demo()).unwrap();
+    }
+    answers(&models, "a").await;
+    answers(&models, "b").await;
+    answers(&models, "a").await;
+    assert_eq!((models.stats().started, models.stats().evicted), (2, 0));
+    answers(&models, "c").await;
+    assert_eq!((models.stats().started, models.stats().evicted), (3, 1));
+    answers(&models, "a").await;
+    assert_eq!(models.stats().started, 3, "`b` was asked longer ago than `a`");
+    models.unload("a").unwrap();
+    assert!(models.remove("c"));
+    assert_eq!(models.stats().held_bytes, 0);
+    let none = Models::new(ModelsConfig { budget_bytes: 1024, ..config() });
+    none.add("a", demo()).unwrap();
+    let refused = none.infer("a", &row(), NEVER).await.unwrap_err();
+    assert!(matches!(refused, ModelError::Memory { needed: 8, .. }), "{refused}");
+}
+
+/// Mutation: let every call wait, or count those at work as waiting.
+#[tokio::test]
+async fn calls_beyond_the_queue_of_a_model_are_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = Models::new(ModelsConfig { processes: 1, queue_max: 1, ..config() });
+    models.add("endless", endless(folder.path())).unwrap();
+    models.load("endless").await.unwrap();
+    let ask = |deadline| {
+        let models = models.clone();
+        async move { models.infer("endless", &square(2_000), deadline).await.map(drop) }
+    };
+    let (first, second, third) = tokio::join!(ask(4 * SOON), ask(SOON), ask(NEVER));
+    assert!(matches!(first, Err(ModelError::Deadline { .. })), "{first:?}");
+    assert!(matches!(second, Err(ModelError::Deadline { .. })), "{second:?}");
+    assert!(matches!(third, Err(ModelError::Overloaded(_))), "{third:?}");
+    assert_eq!(models.stats().died, 1, "the one that waited was not worked on");
+}
+
+/// Mutation: take any answer of a child as a model.
+#[tokio::test]
+async fn a_file_that_is_no_model_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("note.txt");
+    std::fs::write(&path, "no model").unwrap();
+    let models = Models::new(config());
+    models.add("note", &path).unwrap();
+    let refused = models.load("note").await.unwrap_err();
+    assert_eq!(refused.to_string(), "this is no ONNX file; export the model again");
+    models.add("none", folder.path().join("none.onnx")).unwrap();
+    assert!(matches!(models.load("none").await, Err(ModelError::File { .. })));
+    assert_eq!(models.stats().held_bytes, 0);
+}

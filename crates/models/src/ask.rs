@@ -149,6 +149,12 @@ impl Operation {
         Self::ALL.into_iter().find(|it| it.path() == path)
     }
 
+    /// Below the address that ends with the version: that of most upstreams.
+    #[must_use]
+    pub fn short_path(self) -> &'static str {
+        self.path().trim_start_matches("/v1")
+    }
+
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -198,7 +204,7 @@ impl Ask {
             operation,
             model: ModelName::parse(&string("model", model)?)?,
             is_streamed: get("stream").map_or(Ok(false), |raw| boolean("stream", raw))?,
-            wants_usage: get("stream_options").is_some_and(|raw| wants_usage(raw)),
+            wants_usage: get("stream_options").is_some_and(wants_usage),
             output_tokens_max: limits.into_iter().max(),
             choices,
             has_more_elsewhere: is_more_elsewhere(&get, asked),

@@ -142,11 +142,12 @@ impl Books {
         bound: Result<Money, String>,
         exchange: &Exchange,
         now: Timestamp,
-    ) -> Result<Vec<Line>, Refused> {
+    ) -> Result<Vec<Line>, Box<Refused>> {
         let mut lines = Vec::new();
         for holder in holders {
             for account in self.accounts.get_mut(holder).into_iter().flatten() {
-                account.roll(now).map_err(|why| Refused::Time { holder: holder.clone(), why })?;
+                let rolled = account.roll(now);
+                rolled.map_err(|why| Box::new(Refused::Time { holder: holder.clone(), why }))?;
                 lines.push(account.line(holder, bound.clone(), exchange)?);
             }
         }
@@ -168,7 +169,7 @@ impl Books {
         call: CallId,
         more: Result<Money, String>,
         exchange: &Exchange,
-    ) -> Result<Vec<Line>, Refused> {
+    ) -> Result<Vec<Line>, Box<Refused>> {
         let held = self.held.get(&call).cloned().unwrap_or_default();
         let mut lines = Vec::with_capacity(held.len());
         for line in &held {
@@ -321,16 +322,16 @@ impl Account {
         holder: &Holder,
         bound: Result<Money, String>,
         exchange: &Exchange,
-    ) -> Result<Line, Refused> {
+    ) -> Result<Line, Box<Refused>> {
         let holder = holder.clone();
         let budget = self.budget;
         let asked = match bound {
             Ok(bound) => exchange.convert(bound, self.currency()),
-            Err(why) => return Err(Refused::Unbounded { holder, budget, why }),
+            Err(why) => return Err(Box::new(Refused::Unbounded { holder, budget, why })),
         };
         let asked = match asked {
             Ok(asked) => asked,
-            Err(why) => return Err(Refused::Exchange { holder, why }),
+            Err(why) => return Err(Box::new(Refused::Exchange { holder, why })),
         };
         let sum = self.spent.plus(self.held).and_then(|sum| sum.plus(asked.amount));
         match sum {
@@ -341,9 +342,10 @@ impl Account {
             Ok(_) => {
                 let until = self.window.map(|(_, end)| end);
                 let Standing { spent, held, .. } = self.clone().standing(holder.clone());
-                Err(Refused::Exhausted { holder, budget, spent, held, asked, until })
+                let refused = Refused::Exhausted { holder, budget, spent, held, asked, until };
+                Err(Box::new(refused))
             }
-            Err(why) => Err(Refused::Money { holder, why }),
+            Err(why) => Err(Box::new(Refused::Money { holder, why })),
         }
     }
 
@@ -496,7 +498,7 @@ mod tests {
         whose: &[&str],
         bound: &str,
         now: &str,
-    ) -> Result<Vec<Line>, Refused> {
+    ) -> Result<Vec<Line>, Box<Refused>> {
         let holders: Vec<_> = whose.iter().map(|text| holder(text)).collect();
         books.reserve(call(n), &holders, Ok(money(bound)), &Exchange::default(), at(now))
     }
@@ -564,10 +566,12 @@ mod tests {
             let bound = Err("no limit of output".to_owned());
             books.reserve(call(9), &[holder(who)], bound, &Exchange::default(), at(NOON))
         };
-        assert!(matches!(unbounded(&mut books, "key/bot"), Err(Refused::Unbounded { .. })));
+        let refused = unbounded(&mut books, "key/bot").expect_err("unbounded");
+        assert!(matches!(*refused, Refused::Unbounded { .. }));
         assert_eq!(unbounded(&mut books, "key/other"), Ok(Vec::new()));
         let foreign = reserve(&mut books, 1, &["key/bot"], "0.01USD", NOON);
-        assert!(matches!(foreign, Err(Refused::Exchange { .. })), "{foreign:?}");
+        let foreign = foreign.expect_err("no rate");
+        assert!(matches!(*foreign, Refused::Exchange { .. }), "{foreign:?}");
     }
 
     /// Mutation: convert down, or keep what another currency's cap was charged.

@@ -8,9 +8,7 @@ use base::{By, Clock, IncarnationId, Random, Timestamp};
 use bytes::Bytes;
 use engine::driver::Driver;
 use engine::record::SEMANTICS;
-use gateway::desk::DeskParts;
-use gateway::{Desk, Gate, Left};
-use models::Books;
+use gateway::{Gate, Left};
 use secrets::Vault;
 use server::{KeyParts, Keys, KeysError, Listening, Onward, PROGRAM_SINCE, ServeError};
 use store::{Preconditions, RunState, Store, StoreError};
@@ -29,10 +27,7 @@ use crate::evaluate::Evaluators;
 use crate::left::Departures;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
-use crate::model::book::{Book, BookError};
-use crate::model::door::ModelDoor;
-use crate::model::secret::SecretsOfModels;
-use crate::model::shelf::Models;
+use crate::model::{self, BookError, ModelDoor, ModelParts, Models};
 use crate::refusal::Refusal;
 use crate::resolve::Pooled;
 use crate::retention::Tidying;
@@ -167,18 +162,17 @@ impl Site {
         let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
         let opened: Arc<dyn engine::secret::Secrets> = Arc::new(Opened(vault.clone()));
         let keeper = Keeper::new(vault, Arc::clone(&store), Arc::clone(&clock));
-        let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
-        let desk = Desk::new(DeskParts {
+        let models = model::open(ModelParts {
             gate: Arc::clone(&gate),
-            books: Books::default(),
-            exchange: config.models.exchange,
-            record: Arc::new(book.clone()),
-            credentials: Arc::new(SecretsOfModels(Arc::clone(&opened))),
+            store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
+            secrets: Arc::clone(&opened),
+            keys: keys.clone(),
+            config: config.models,
+            tail,
         });
-        let models =
-            Models::open(desk, book, Arc::clone(&store), Arc::clone(&clock), &keys).await?;
+        let models = models.await?;
         let ports = worker::Ports {
             secrets: Arc::clone(&opened),
             evaluator: Arc::new(evaluators.clone()),
@@ -338,7 +332,7 @@ impl Site {
         doors: Vec<Listening>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
-        let models = ModelDoor::new(self.0.models.clone(), self.0.keys.clone());
+        let models = Arc::new(ModelDoor::new(self.0.models.clone(), self.0.keys.clone()));
         let closing = self.0.closing.clone();
         server::serve(doors, router(self.clone()), Some(models), closing, shutdown).await
     }

@@ -103,7 +103,7 @@ pub(super) async fn go(
     };
     let request = LaneRequest {
         method: Method::POST,
-        path: format!("{}{}", shelved.path, question.operation.path()),
+        path: shelved.path(question.operation),
         headers,
         body: ask.changed(&question.body, &change(shelved, ask)),
     };

@@ -58,7 +58,7 @@ impl Open {
             Some(bound) => {
                 let (holders, exchange) = (holders(by), &desk.0.exchange);
                 let held = desk.budgets(|it| it.reserve(call, &holders, bound, exchange, now));
-                held.map_err(|refused| CallRefusal::Budget(Box::new(refused)))?
+                held.map_err(CallRefusal::Budget)?
             }
         };
         let mut open = Self {

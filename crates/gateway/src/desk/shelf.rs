@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Namespace, Timestamp};
 use http::HeaderValue;
-use models::{Breaker, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, Way, address};
+use models::{
+    Breaker, Dialect, Model, ModelName, ModelSpec, Operation, PriceSpec, RouteSpec, Way, address,
+};
 use pricing::{Bound, Catalogue, Money, Price, Prompt, bound, input_tokens_max};
 use tokio::sync::Semaphore;
 
@@ -38,7 +40,7 @@ pub struct Shelved {
     /// Or why there is no way to it.
     pub(super) lane: Result<Arc<Lane>, String>,
     /// The path of the upstream's address, before the dialect's own.
-    pub(super) path: String,
+    path: String,
     breaker: Mutex<Breaker>,
     pub(super) places: Arc<Semaphore>,
     /// What is sent to open the upstream, and since when it is known.
@@ -166,7 +168,12 @@ impl Shelved {
         let (origin, path) = address(&spec.upstream.url).unwrap_or_default();
         let lane = Lane::new(gate, &model.namespace, origin, None);
         let lane = lane.map(Arc::new).map_err(|error| error.to_string());
-        let path = path.strip_suffix("/v1").unwrap_or(path).to_owned();
+        let path = match spec.upstream.dialect {
+            Dialect::OpenAi => path,
+            // Its clients are told the address without the version.
+            Dialect::Anthropic => path.strip_suffix("/v1").unwrap_or(path),
+        };
+        let path = path.to_owned();
         let listed = listed(spec, &model.name, catalogue);
         let facts = facts(spec, &model.name, listed);
         let pricing = match &spec.price {
@@ -195,6 +202,15 @@ impl Shelved {
             facts,
             model,
         }
+    }
+
+    /// Where its upstream answers this.
+    pub(super) fn path(&self, operation: Operation) -> String {
+        let below = match self.model.spec.upstream.dialect {
+            Dialect::OpenAi => operation.short_path(),
+            Dialect::Anthropic => operation.path(),
+        };
+        format!("{}{below}", self.path)
     }
 
     /// What its upstream calls it.

@@ -27,7 +27,7 @@ pub(super) struct Connection {
 
 pub(super) enum Unsent {
     /// Not a byte has left: it may go over another connection.
-    Back(Request<Full<Bytes>>),
+    Back(Box<Request<Full<Bytes>>>),
     /// It has left, at least in part.
     Lost(hyper::Error),
 }
@@ -45,7 +45,7 @@ impl Connection {
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, Unsent> {
         if poll_fn(|cx| self.poll_ready(cx)).await.is_err() {
-            return Err(Unsent::Back(request));
+            return Err(Unsent::Back(Box::new(request)));
         }
         let mut answer = pin!(self.sender.try_send_request(request));
         let (driver, is_over) = (&mut self.driver, &mut self.is_over);
@@ -54,7 +54,7 @@ impl Connection {
             answer.as_mut().poll(cx)
         });
         answered.await.map_err(|mut error| match error.take_message() {
-            Some(request) => Unsent::Back(request),
+            Some(request) => Unsent::Back(Box::new(request)),
             None => Unsent::Lost(error.into_error()),
         })
     }

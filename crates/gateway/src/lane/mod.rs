@@ -160,7 +160,7 @@ impl Lane {
                 let (mut connection, is_fresh) = self.connection().await?;
                 match connection.send(request).await {
                     Ok(answer) => return Ok((connection, answer)),
-                    Err(Unsent::Back(back)) if !is_fresh => request = back,
+                    Err(Unsent::Back(back)) if !is_fresh => request = *back,
                     Err(Unsent::Back(_)) => {
                         return Err(self.not_sent("it closed the connection".to_owned()));
                     }

@@ -33,8 +33,8 @@ pub(crate) struct ModelDoor {
 }
 
 impl ModelDoor {
-    pub(crate) fn new(models: Models, keys: Keys) -> Arc<dyn Ahead> {
-        Arc::new(Self { models, keys })
+    pub(crate) const fn new(models: Models, keys: Keys) -> Self {
+        Self { models, keys }
     }
 
     fn who(&self, headers: &HeaderMap) -> Result<Who, CallRefusal> {

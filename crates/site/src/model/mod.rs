@@ -2,10 +2,58 @@
 //! them. How a call is made is the desk's, in `gateway` (ADR 18).
 
 mod alarm;
-pub(crate) mod book;
+mod book;
 pub(crate) mod calls;
-pub(crate) mod door;
-pub(crate) mod secret;
-pub(crate) mod shelf;
+mod door;
+mod secret;
+mod shelf;
 mod tail;
 pub(crate) mod usage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::{Clock, Random};
+use engine::secret::Secrets;
+use gateway::desk::DeskParts;
+use gateway::{Desk, Gate};
+use models::Books;
+use server::Keys;
+use store::Store;
+
+pub use book::BookError;
+pub(crate) use door::ModelDoor;
+pub(crate) use shelf::Models;
+
+use crate::config::ModelsConfig;
+use book::Book;
+use secret::SecretsOfModels;
+
+/// What models are put together from.
+pub(crate) struct ModelParts {
+    pub gate: Arc<Gate>,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub secrets: Arc<dyn Secrets>,
+    pub keys: Keys,
+    pub config: ModelsConfig,
+    /// The folder of the tail.
+    pub tail: Option<PathBuf>,
+}
+
+/// Takes up what there is: definitions, budgets, and the record of calls.
+pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
+    let ModelParts { gate, store, clock, random, secrets, keys, config, tail } = parts;
+    let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
+    let desk = Desk::new(DeskParts {
+        gate,
+        books: Books::default(),
+        exchange: config.exchange,
+        record: Arc::new(book.clone()),
+        credentials: Arc::new(SecretsOfModels(secrets)),
+        clock: Arc::clone(&clock),
+        random,
+    });
+    Models::open(desk, book, store, clock, &keys).await
+}

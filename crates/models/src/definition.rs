@@ -26,6 +26,9 @@ pub const SILENCE_USUAL: Duration = Duration::from_secs(60);
 /// An hour is a batch, and no answer.
 pub const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
+/// Tokens that a limit can name: more than any model takes or gives.
+const TOKENS_MAX: u64 = 100_000_000;
+
 /// Namespaces that one model can be shared with by name.
 const SHARED_MAX: usize = 1_000;
 
@@ -231,7 +234,6 @@ impl Limits {
     }
 
     fn check(&self) -> Result<(), SpecError> {
-        const TOKENS_MAX: u64 = 100_000_000;
         let wait = WAIT_MAX.as_millis() / 1_000;
         let all = [
             ("limits.contextTokens", self.context_tokens, TOKENS_MAX),

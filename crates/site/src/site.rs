@@ -22,7 +22,7 @@ use worker::{Catalog, Datasets, Worker};
 
 use crate::api::router;
 use crate::change;
-use crate::config::{Config, Journals, Refused};
+use crate::config::{Config, Journals, Refused, Scripts};
 use crate::evaluate::Evaluators;
 use crate::left::Departures;
 use crate::log::{LogKeeper, Writers};
@@ -35,7 +35,7 @@ use crate::run::Runs;
 use crate::schedule::Schedules;
 use crate::secret::{Keeper, Opened};
 use crate::upkeep::Custodian;
-use crate::uplink::{Errand, LineError, LineKeeper, Membership};
+use crate::uplink::{Errand, LineError, LineKeeper, Membership, Terms};
 use crate::workflow::Workflows;
 
 /// The product, as it names itself.
@@ -137,10 +137,8 @@ impl Site {
         let line = match membership {
             None => None,
             Some(membership) => {
-                let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-                let (random, left) = (Arc::clone(&random), left.clone());
                 let terms = config.terms.clone();
-                Some(LineKeeper::open(membership, store, clock, random, left, terms).await?)
+                Some(line(membership, &store, &clock, &random, left.clone(), terms).await?)
             }
         };
         let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));
@@ -150,13 +148,7 @@ impl Site {
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
         let (files, datasets) = (config.worker(), config.datasets.clone());
         let gate = Arc::new(Gate::new(config.egress, config.gate).counting(left));
-        let scripts = config.scripts;
-        let scripts = worker::Scripts::new(
-            program.clone(),
-            scripts.confinement,
-            scripts.interpreters,
-            scripts.limits,
-        );
+        let scripts = scripts(program.clone(), config.scripts);
         let logs = LogKeeper::new(Arc::clone(&store), Arc::clone(&clock));
         let evaluators = Evaluators::new(program, config.expressions);
         let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
@@ -421,6 +413,23 @@ const fn goes_on(state: RunState) -> bool {
             false
         }
     }
+}
+
+/// The line to the hub, which is held later.
+async fn line(
+    membership: Membership,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    random: &Arc<dyn Random>,
+    left: Left,
+    terms: Terms,
+) -> Result<LineKeeper, LineError> {
+    let (store, clock, random) = (Arc::clone(store), Arc::clone(clock), Arc::clone(random));
+    LineKeeper::open(membership, store, clock, random, left, terms).await
+}
+
+fn scripts(program: PathBuf, config: Scripts) -> worker::Scripts {
+    worker::Scripts::new(program, config.confinement, config.interpreters, config.limits)
 }
 
 /// Who may ask, and the time by which that ends.

@@ -16,8 +16,10 @@ use super::events::{self, Events};
 use super::open::Open;
 use crate::lane::{LaneBody, LaneError};
 
-/// How long, and how much, is read of a stream whose client has gone, to learn what it costs.
+/// How long a stream is read whose client has gone, to learn what it costs.
 const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How much is read of it: more than any answer of words has.
 const LEFT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Passes events on, and reads what was used from them.

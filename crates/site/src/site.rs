@@ -134,13 +134,8 @@ impl Site {
         let name = membership.as_ref().map(|it| it.site().to_string());
         let name = name.unwrap_or_else(|| config.name.clone());
         let left = Left::default();
-        let line = match membership {
-            None => None,
-            Some(membership) => {
-                let terms = config.terms.clone();
-                Some(line(membership, &store, &clock, &random, left.clone(), terms).await?)
-            }
-        };
+        let terms = config.terms.clone();
+        let line = line(membership, &store, &clock, &random, left.clone(), terms).await?;
         let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));
         let (keys, time) = keys(&store, &clock, &random, &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
@@ -415,17 +410,18 @@ const fn goes_on(state: RunState) -> bool {
     }
 }
 
-/// The line to the hub, which is held later.
+/// The line to the hub, where there is one; it is held later.
 async fn line(
-    membership: Membership,
+    membership: Option<Membership>,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     left: Left,
     terms: Terms,
-) -> Result<LineKeeper, LineError> {
+) -> Result<Option<LineKeeper>, LineError> {
+    let Some(membership) = membership else { return Ok(None) };
     let (store, clock, random) = (Arc::clone(store), Arc::clone(clock), Arc::clone(random));
-    LineKeeper::open(membership, store, clock, random, left, terms).await
+    Ok(Some(LineKeeper::open(membership, store, clock, random, left, terms).await?))
 }
 
 fn scripts(program: PathBuf, config: Scripts) -> worker::Scripts {

@@ -1,5 +1,6 @@
 //! The gate over real sockets.
 
+mod desk;
 mod door;
 mod gate;
 mod operator;

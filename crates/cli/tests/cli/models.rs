@@ -1,6 +1,7 @@
 //! Models as a person gives them names, hands out keys for them, and looks at what calls have cost.
 
 use std::fs;
+use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -345,4 +346,36 @@ fn a_key_for_models_has_terms_and_others_have_none() {
     let both = create(&both).ends_with(0).json();
     assert_eq!(both["model"], json!({"namespace": "default"}));
     assert_eq!(both["roles"], json!({"default": "viewer"}));
+}
+
+/// Mutation: write a call down after it was sent, bring its reservation back by itself at the start, or leave it held
+/// for ever.
+#[test]
+fn a_site_that_is_killed_in_a_call_books_the_most_that_it_may_have_cost() {
+    let (home, world) = (Home::new(), World::new(|_| Answer::Silence));
+    home.allow(&world.url);
+    let dev = home.dev();
+    add(&home, "chat", &format!("{}/v1", world.url), &PRICE);
+    home.run(&["budgets", "set", "namespace/sales", "1EUR/day"]).ends_with(0);
+    let create = ["keys", "create", "bot", "--scope", "model", "-n", "sales"];
+    let key = home.run(&create).ends_with(0).stdout.trim().to_owned();
+    let door = Door { url: dev.url.clone(), key: Some(key) };
+    let body = json!({"model": "chat", "messages": [{"role": "user", "content": "Hi"}]});
+    let asking = thread::spawn(move || ask(&door, "POST", "/v1/chat/completions", &body));
+    sent(&world);
+    let held = home.run(&["budgets", "-o", "json"]).ends_with(0).json()["items"][0].clone();
+    assert_eq!(held["spent"], "0.00 EUR");
+    assert_ne!(held["held"], "0.00 EUR", "{held}");
+    dev.kill();
+    assert!(asking.join().expect("asked").is_err(), "nobody answers any more");
+    for _ in 0..2 {
+        let dev = home.dev();
+        let after = home.run(&["budgets", "-o", "json"]).ends_with(0).json()["items"][0].clone();
+        assert_eq!((&after["spent"], &after["held"]), (&held["held"], &"0.00 EUR".into()));
+        let calls = home.run(&["calls", "-n", "sales", "-o", "json"]).ends_with(0).json();
+        assert_eq!(calls["items"].as_array().map(Vec::len), Some(1), "{calls}");
+        assert_eq!(calls["items"][0]["settled"]["end"], "unknown");
+        dev.kill();
+    }
+    home.is_whole();
 }

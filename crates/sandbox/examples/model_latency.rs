@@ -28,7 +28,7 @@ fn input(rows: usize) -> Result<Vec<Tensor>, Box<dyn Error>> {
 }
 
 fn path() -> &'static str {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/models/tumour-risk/tumour-risk.onnx")
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../testing/models/tumour-risk/tumour-risk.onnx")
 }
 
 fn here(rows: usize) -> Result<Vec<Duration>, Box<dyn Error>> {

@@ -17,7 +17,7 @@ fn config() -> ModelsConfig {
 }
 
 fn demo() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/tumour-risk/tumour-risk.onnx")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testing/models/tumour-risk/tumour-risk.onnx")
 }
 
 fn row() -> Vec<Tensor> {

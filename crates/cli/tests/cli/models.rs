@@ -220,8 +220,8 @@ fn a_model_is_tried_as_a_stream_and_as_a_whole() {
     assert!(missing.contains("[model_not_found]"), "{missing}");
 }
 
-/// Mutation: send a file's path as an address, hide what keeps a model from its server, or remove without
-/// being told to.
+/// Mutation: send a file's path as an address, hide what keeps a model from its server, take a price that is
+/// nowhere, or remove without being told to.
 #[test]
 fn a_model_without_a_way_says_what_to_add() {
     let (home, world) = (Home::new(), upstream());
@@ -239,6 +239,9 @@ fn a_model_without_a_way_says_what_to_add() {
     let file = home.run(&["models", "add", "risk", "risk.onnx"]).ends_with(2).stderr;
     assert!(file.contains("`risk.onnx` is a file"), "{file}");
     home.run(&["models", "add", "risk", "ftp://host"]).ends_with(2);
+    let unpriced = ["models", "add", "gpt", &url, "--price", "openai/no-such-model"];
+    let unpriced = home.run(&unpriced).ends_with(2).stderr;
+    assert!(unpriced.contains("there is no `openai/no-such-model`"), "{unpriced}");
     home.run(&["models", "remove", "chat", "-n", "sales"]).ends_with(2);
     home.run(&["models", "remove", "chat", "-n", "sales", "--yes"]).ends_with(0);
     home.run(&["models", "show", "chat", "-n", "sales"]).ends_with(2);

@@ -13,7 +13,7 @@ use crate::written::{model, node};
 fn files() -> &'static [Vec<u8>] {
     static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     FILES.get_or_init(|| {
-        let demo = repository("examples/models/tumour-risk/tumour-risk.onnx");
+        let demo = repository("testing/models/tumour-risk/tumour-risk.onnx");
         let mut files = vec![std::fs::read(demo).unwrap(), layers()];
         let Some(folder) = std::env::var_os("ISONOMY_MODELS") else { return files };
         let paths = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());

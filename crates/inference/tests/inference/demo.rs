@@ -5,7 +5,7 @@ use inference::{Data, InferError, Model, Onnx, Stop, Tensor};
 use crate::repository;
 
 fn model() -> Onnx {
-    let file = std::fs::read(repository("examples/models/tumour-risk/tumour-risk.onnx")).unwrap();
+    let file = std::fs::read(repository("testing/models/tumour-risk/tumour-risk.onnx")).unwrap();
     Onnx::load(&file).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn ask(model: &Onnx, rows: &[Vec<f32>]) -> Vec<(String, f32)> {
 /// without their transform.
 #[test]
 fn it_answers_as_scikit_learn_and_onnxruntime_do_and_is_as_often_right() {
-    let path = repository("examples/models/tumour-risk/expected.csv");
+    let path = repository("testing/models/tumour-risk/expected.csv");
     let expected = std::fs::read_to_string(path).unwrap();
     let expected: Vec<Vec<&str>> =
         expected.lines().skip(1).map(|it| it.split(',').collect()).collect();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{By, Clock, Namespace, Timestamp, document};
 use gateway::Desk;
 use gateway::desk::{ShelfParts, Shelved};
-use models::{Holder, Model, ModelName, ModelSpec, RouteSpec, Way, Why};
+use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, Way, Why};
 use pricing::{Budget, Catalogue, Period};
 use serde::{Deserialize, Serialize};
 use server::{Caller, Keys, change_op};
@@ -170,6 +170,7 @@ impl Models {
     ) -> Result<(ModelView, bool), Refusal> {
         let spec: ModelSpec = parsed(spec)?;
         spec.check().map_err(|wrong| Refusal::parameter("spec", wrong))?;
+        self.is_listed(&spec)?;
         let _alone = self.0.changing.lock().await;
         let taken = self.kept().routes.contains_key(&name);
         self.has_place(&name, taken, "route")?;
@@ -323,6 +324,21 @@ impl Models {
             }
         }
         Ok(())
+    }
+
+    /// A price that is nowhere would let calls go unpriced.
+    fn is_listed(&self, spec: &ModelSpec) -> Result<(), Refusal> {
+        let Some(PriceSpec::Catalogue(reference)) = &spec.price else { return Ok(()) };
+        let known = reference.split_once('/');
+        let known = known.and_then(|(provider, name)| self.0.catalogue.model(provider, name));
+        if known.is_some() {
+            return Ok(());
+        }
+        let shown: String = reference.chars().filter(|c| !c.is_control()).take(120).collect();
+        let what = format!(
+            "`price.catalogue`: there is no `{shown}` in the catalogue; write `PROVIDER/MODEL` as `docs/reference/prices.md` says, or `price.own`"
+        );
+        Err(Refusal::parameter("spec", what))
     }
 
     fn has_place(&self, name: &Name, is_taken: bool, by: &str) -> Result<(), Refusal> {

@@ -76,14 +76,17 @@ async fn a_key_does_what_its_roles_say() {
     let place = Place::new().await;
     let elsewhere = key(&place, "elsewhere", json!({"shop": "admin"})).await;
     let viewer = key(&place, "viewer", json!({"lab": "viewer"})).await;
-    let any = ["/health", "/version", "/site", "/openapi.json", "/whoami", "/keys"];
+    let any =
+        ["/health", "/version", "/site", "/openapi.json", "/whoami", "/keys", "/budgets", "/usage"];
+    // What these ask for stands in their body, or behind the path.
+    let looks_itself = ["/api/v1/workflows:apply", "/api/v1/budgets"];
     for (method, path) in operations() {
         let for_all = any.iter().any(|end| path.ends_with(end) && method == "GET");
         let refused = asked(&place, &elsewhere, &method, &path, &Value::Null).await;
         let is_key = path.contains("/keys");
         if for_all {
             assert_eq!(refused.status, 200, "{method} {path}");
-        } else if !is_key && path != "/api/v1/workflows:apply" {
+        } else if !is_key && !looks_itself.contains(&path.as_str()) {
             assert_eq!(refused.problem(), "KEY-002", "{method} {path}");
         }
         if path.contains("/lab/") && !path.ends_with("/follow") {
@@ -135,6 +138,36 @@ async fn namespaces_see_nothing_of_each_other() {
     let set = json!({"documents": [{"text": document("shop", "caller", "1.0.0", task)}]});
     let reply = asked(&place, &both, "POST", "/api/v1/workflows:apply", &set).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
+    place.stop().await;
+}
+
+/// Mutation: let the admin of one namespace cap another, or show what another one spends.
+#[tokio::test]
+async fn the_budgets_of_a_namespace_are_its_own() {
+    let place = Place::new().await;
+    let shop = key(&place, "shop", json!({"shop": "admin"})).await;
+    let viewer = key(&place, "viewer", json!({"shop": "viewer"})).await;
+    let path = "/api/v1/budgets";
+    let set = |holder: &str| json!({"holder": holder, "budget": "1EUR/day"});
+    for (who, holder, expected) in [
+        (&shop, "namespace/shop", 204),
+        (&shop, "workflow/shop/intake", 204),
+        (&shop, "namespace/lab", 403),
+        (&shop, "workflow/lab/intake", 403),
+        (&viewer, "namespace/shop", 403),
+        (&viewer, "key/shop", 403),
+    ] {
+        let reply = asked(&place, who, "PUT", path, &set(holder)).await;
+        assert_eq!(reply.status, expected, "{holder}: {}", reply.text());
+    }
+    let admin = place.send("PUT", path, &[], set("namespace/lab").to_string().as_bytes()).await;
+    assert_eq!(admin.status, 204, "{}", admin.text());
+    let seen = asked(&place, &viewer, "GET", path, &Value::Null).await;
+    let seen = seen.json()["items"].as_array().expect("a list").clone();
+    let holders: Vec<_> = seen.iter().map(|it| it["holder"].clone()).collect();
+    assert_eq!(holders, ["namespace/shop", "workflow/shop/intake"]);
+    let remove = format!("{path}?holder=namespace/lab&period=day");
+    assert_eq!(asked(&place, &shop, "DELETE", &remove, &Value::Null).await.status, 403);
     place.stop().await;
 }
 

@@ -1,7 +1,7 @@
 """Trains `tumour-risk.onnx` and writes down what it answers. Runs offline.
 
     pip install numpy==2.4.6 scikit-learn==1.9.1 skl2onnx==1.20.0 onnx==1.23.2 onnxruntime==1.32.0
-    python examples/models/tumour-risk/train.py
+    python testing/models/tumour-risk/train.py
 
 Fitted on the odd-numbered cases (1st, 3rd, …) of examples/tumour-screening/cases.csv, as the model in that folder is;
 `expected.csv` has the answers to the even-numbered ones, by scikit-learn in double width and by onnxruntime.
@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 HERE = Path(__file__).parent
-CASES = HERE.parents[1] / "tumour-screening" / "cases.csv"
+CASES = HERE.parents[2] / "examples" / "tumour-screening" / "cases.csv"
 
 
 def main():

@@ -20,6 +20,8 @@ use models::{
 };
 use pricing::Amount;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use crate::gate::allow;
@@ -252,21 +254,35 @@ async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     assert_eq!(good.seen().len(), 1);
 }
 
+/// A server whose first answer waits in the middle, and whose next ones end there.
+async fn in_two(first: String, go: Arc<Notify>, rest: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let mut is_first = true;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"}") {
+                stream.read_buf(&mut request).await.expect("a request");
+            }
+            stream.write_all(first.as_bytes()).await.expect("the client is there");
+            go.notified().await;
+            if std::mem::take(&mut is_first) {
+                stream.write_all(rest.as_bytes()).await.expect("somebody reads on");
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
 /// Mutation: settle at nothing when the client goes, or stop reading at once.
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_pays_what_it_used() {
     let go = Arc::new(Notify::new());
     let first = format!("{STREAM}data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n\n");
     let last = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3,\"total_tokens\":10}}\n\ndata: [DONE]\n\n";
-    let let_go = Arc::clone(&go);
-    let server = Server::start(move |_, number| match number {
-        1 => Reply::Later(first.clone().into(), Arc::clone(&let_go), last.into()),
-        // The second one breaks off, so that nobody knows.
-        _ => Reply::Send(first.clone().into()),
-    });
-    let server = server.await;
-    let mut place =
-        Place::with(vec![model("m", &server.address(), PRICE, &json!({}))], &[], "1EUR/day");
+    let url = in_two(first, Arc::clone(&go), last).await;
+    let mut place = Place::with(vec![model("m", &url, PRICE, &json!({}))], &[], "1EUR/day");
     for (is_known, expected) in [(true, 10 * 1_000_000), (false, 0)] {
         let before = place.standing().0;
         let answer = place.ask("m", 100, true).await;

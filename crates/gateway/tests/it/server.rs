@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 /// What the server does with one request.
 pub enum Reply {
@@ -12,8 +12,6 @@ pub enum Reply {
     Send(Vec<u8>),
     /// These bytes, then silence until the other side closes the connection.
     Hang(Vec<u8>),
-    /// These bytes, and the others when somebody lets them go.
-    Later(Vec<u8>, Arc<Notify>, Vec<u8>),
 }
 
 pub struct Server {
@@ -60,11 +58,6 @@ impl Server {
                     match answer(&request, number) {
                         Reply::Send(bytes) => {
                             let _ = stream.write_all(&bytes).await;
-                        }
-                        Reply::Later(first, go, rest) => {
-                            let _ = stream.write_all(&first).await;
-                            go.notified().await;
-                            let _ = stream.write_all(&rest).await;
                         }
                         Reply::Hang(bytes) => {
                             let _ = stream.write_all(&bytes).await;

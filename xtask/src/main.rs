@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, conformance, fit, licence, test};
+use xtask::{bench, clients, conformance, fit, licence, test};
 
 const USAGE: &str = "\
 cargo xtask test [--fast]          everything that must pass before a change goes in;
@@ -19,6 +19,7 @@ cargo xtask bench fleet [--sites N] [--outcomes N] [--idle SECONDS]
 cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
 cargo xtask bench validate [--repeats N]
                                    how long `isonomy validate` takes, process start and all
+cargo xtask clients                installs the packages that the tests with real clients need
 cargo xtask licences               the licences of everything that is linked in or needed to build
 cargo xtask fit                    fits the model of the tumour-screening example again
 ";
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             Ok(options) => bench::validate::run(&options),
             Err(wrong) => return usage(&wrong),
         },
+        ["clients"] => clients::run(),
         ["licences"] => licence::run(),
         ["fit"] => fit::run(),
         [] | ["help" | "--help" | "-h"] => {

@@ -13,6 +13,7 @@ use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
 
 use crate::name::ModelName;
+use crate::reference::{ELSEWHERE, refers};
 
 /// Members at the top of a request. The richest has some forty.
 const MEMBERS_MAX: usize = 256;
@@ -207,7 +208,7 @@ impl Ask {
             wants_usage: get("stream_options").is_some_and(wants_usage),
             output_tokens_max: limits.into_iter().max(),
             choices,
-            has_more_elsewhere: is_more_elsewhere(&get, asked),
+            has_more_elsewhere: is_more_elsewhere(operation, &get, asked),
             images: count(asked.get(), "\"data:image/"),
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
             user: get("user").and_then(|raw| string("user", raw).ok()),
@@ -398,17 +399,11 @@ fn is_zero(raw: &RawValue) -> bool {
 }
 
 /// Anything whose size is not in the text. Too many words are found rather than too few.
-fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &RawValue) -> bool {
-    const ELSEWHERE: [&str; 8] = [
-        "\"file_id\"",
-        "\"file_url\"",
-        "\"image_url\"",
-        "\"input_audio\"",
-        "\"item_reference\"",
-        "\"container_upload\"",
-        "\"source\"",
-        "\"id\"",
-    ];
+fn is_more_elsewhere<'a>(
+    operation: Operation,
+    get: &impl Fn(&str) -> Option<&'a RawValue>,
+    asked: &RawValue,
+) -> bool {
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     let text = asked.get();
     let named = ELSEWHERE
@@ -417,6 +412,7 @@ fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &Ra
     // What is in the text itself is seen; an address is not.
     let is_inside = named && only_inside(text);
     (named && !is_inside)
+        || refers(operation, text)
         || has_own_tools(get)
         || is_there("previous_response_id")
         || is_there("conversation")
@@ -428,15 +424,9 @@ fn only_inside(text: &str) -> bool {
     let links = count(text, "\"image_url\"");
     let urls = count(text, "\"data:image/");
     // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
-    let others = [
-        "\"file_id\"",
-        "\"file_url\"",
-        "\"input_audio\"",
-        "\"item_reference\"",
-        "\"container_upload\"",
-        "\"source\"",
-    ];
-    urls > 0 && links <= urls * 2 && others.iter().all(|word| !text.contains(word))
+    urls > 0
+        && links <= urls * 2
+        && ELSEWHERE.iter().all(|word| *word == "\"image_url\"" || !text.contains(word))
 }
 
 #[derive(serde::Deserialize)]

@@ -12,6 +12,7 @@ mod entry;
 mod name;
 mod rate;
 mod rates;
+mod reference;
 mod refusal;
 mod route;
 mod tally;

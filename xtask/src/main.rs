@@ -16,6 +16,11 @@ cargo xtask bench engine [--workload NAME] [--peers] [--seconds N] [--repeats N]
 cargo xtask bench fleet [--sites N] [--outcomes N] [--idle SECONDS]
                                    a hub with 10,000 lines: memory of a line, an edition to all,
                                    outcomes per second, all back after a SIGKILL, bytes at rest
+cargo xtask bench gateway [--peers] [--seconds N] [--repeats N]
+                                   calls to models: processor time a call beside a bare proxy, own
+                                   time, first byte, 5,000 streams; --peers: beside LiteLLM and
+                                   Portkey in the same run; --isonomy FILE, once or more: of programs
+                                   that were built before, side by side
 cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
 cargo xtask bench validate [--repeats N]
                                    how long `isonomy validate` takes, process start and all
@@ -41,6 +46,10 @@ fn main() -> ExitCode {
         },
         ["bench", "fleet", flags @ ..] => match bench::fleet::Options::parse(flags) {
             Ok(options) => bench::fleet::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
+        ["bench", "gateway", flags @ ..] => match bench::gateway::Options::parse(flags) {
+            Ok(options) => bench::gateway::run(&options),
             Err(wrong) => return usage(&wrong),
         },
         ["conformance", flags @ ..] => match conformance::Options::parse(flags) {

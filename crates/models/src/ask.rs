@@ -13,7 +13,7 @@ use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
 
 use crate::name::ModelName;
-use crate::reference::{ELSEWHERE, refers};
+use crate::reference::{pointers, refers};
 
 /// Members at the top of a request. The richest has some forty.
 const MEMBERS_MAX: usize = 256;
@@ -406,9 +406,7 @@ fn is_more_elsewhere<'a>(
 ) -> bool {
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     let text = asked.get();
-    let named = ELSEWHERE
-        .iter()
-        .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some());
+    let named = pointers(text).next().is_some();
     // What is in the text itself is seen; an address is not.
     let is_inside = named && only_inside(text);
     (named && !is_inside)
@@ -424,9 +422,7 @@ fn only_inside(text: &str) -> bool {
     let links = count(text, "\"image_url\"");
     let urls = count(text, "\"data:image/");
     // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
-    urls > 0
-        && links <= urls * 2
-        && ELSEWHERE.iter().all(|word| *word == "\"image_url\"" || !text.contains(word))
+    urls > 0 && links <= urls * 2 && pointers(text).all(|word| word == "\"image_url\"")
 }
 
 #[derive(serde::Deserialize)]

@@ -6,13 +6,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::ask::Operation;
 
 /// Members that point elsewhere, whatever is around them.
-pub(crate) const ELSEWHERE: [&str; 7] = [
+const ELSEWHERE: [&str; 7] = [
     "\"file_id\"",
     "\"file_url\"",
     "\"image_url\"",
@@ -22,11 +24,30 @@ pub(crate) const ELSEWHERE: [&str; 7] = [
     "\"source\"",
 ];
 
+/// What each request is searched for. Made once: that takes longer than the search in a short text.
+static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
+    elsewhere: ELSEWHERE.map(Finder::new),
+    id: Finder::new("\"id\""),
+    escape: Finder::new("\\u00"),
+});
+
+struct Finders {
+    elsewhere: [Finder<'static>; ELSEWHERE.len()],
+    id: Finder<'static>,
+    escape: Finder<'static>,
+}
+
+/// The words of it that point elsewhere.
+pub(crate) fn pointers(text: &str) -> impl Iterator<Item = &'static str> {
+    let words = FINDERS.elsewhere.iter().zip(ELSEWHERE);
+    words.filter(|(finder, _)| finder.find(text.as_bytes()).is_some()).map(|(_, word)| word)
+}
+
 /// Whether an `id` in it stands for something elsewhere, or a member that does is written with escapes, so that
 /// it is not to be seen as a word.
 pub(crate) fn refers(operation: Operation, text: &str) -> bool {
-    let has = |word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    if !has("\"id\"") && !has("\\u00") {
+    let has = |finder: &Finder<'_>| finder.find(text.as_bytes()).is_some();
+    if !has(&FINDERS.id) && !has(&FINDERS.escape) {
         return false;
     }
     let mut reader = serde_json::Deserializer::from_str(text);

@@ -87,7 +87,7 @@ impl Open {
             streamed,
             held,
         });
-        match desk.0.record.write(&entry) {
+        match desk.0.record.write(entry) {
             Ok(ticket) => open.ticket = Some(ticket),
             Err(_) => {
                 // Nobody knows of it, so that nothing is left of it.
@@ -204,7 +204,7 @@ impl Open {
             own_micros: micros(took.saturating_sub(self.theirs)),
             first_micros: self.first.map(micros),
         });
-        if self.desk.0.record.write(&entry).is_err() {
+        if self.desk.0.record.write(entry).is_err() {
             // The next start settles it at its bound.
             tracing::error!(call = %self.call, "cannot write down how a call ended");
         }

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::AlarmDoc;
-use super::tail::Tail;
+use super::tail::{ROOM, Tail};
 
 const CHECKPOINT_TYPE: &str = "isonomy.calls";
 const CHECKPOINT_VERSION: u32 = 1;
@@ -124,8 +124,8 @@ impl Book {
         }
         let now = clock.now();
         for entry in unknown(&tally, now) {
-            tally.apply(next, &entry);
             record.extend_from_slice(&entry.line());
+            tally.apply(next, entry);
             next += 1;
         }
         if next > durable + 1 {
@@ -242,8 +242,8 @@ impl Book {
 }
 
 impl Record for Book {
-    fn write(&self, entry: &Entry) -> Result<Ticket, NotWritten> {
-        let line = entry.line();
+    fn write(&self, entry: Entry) -> Result<Ticket, NotWritten> {
+        let mut line = entry.line_behind(ROOM);
         let mut state = self.state();
         let is_full = state.waiting.len() > WAITING_PAGES_MAX;
         // What has been admitted must be settled; nothing new begins.
@@ -252,7 +252,7 @@ impl Record for Book {
         }
         let (number, durable) = (state.next, state.durable);
         if let Some(tail) = &mut state.tail {
-            tail.push(number, &line, durable).map_err(|error| {
+            tail.push(number, &mut line, durable).map_err(|error| {
                 tracing::error!(%error, "cannot write to the tail of calls");
                 NotWritten
             })?;
@@ -263,7 +263,7 @@ impl Record for Book {
             state.waiting.push(Waiting::new(number));
         }
         let waiting = state.waiting.last_mut().expect("one is there");
-        waiting.record.extend_from_slice(&line);
+        waiting.record.extend_from_slice(&line[ROOM..]);
         waiting.last = number;
         let ticket = Ticket::of(waiting.page.subscribe());
         drop(state);
@@ -322,7 +322,7 @@ fn apply_page(tally: &mut Tally, page: &CallPage) -> Result<(), BookError> {
 
 fn apply(tally: &mut Tally, number: u64, line: &[u8]) -> Result<(), BookError> {
     let entry: Entry = serde_json::from_slice(line).map_err(|_| BookError::Damaged(number))?;
-    tally.apply(number, &entry);
+    tally.apply(number, entry);
     Ok(())
 }
 

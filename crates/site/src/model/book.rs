@@ -11,6 +11,7 @@ use models::{Alarm, Books, Checkpoint, ENTRY_VERSION, End, Entry, Settled, Tally
 use server::change_op;
 use store::{CallPage, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
 use tokio::sync::{Notify, watch};
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::AlarmDoc;
@@ -29,6 +30,10 @@ const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Pages that wait for the store. Beyond, calls are refused: it does not answer.
 const WAITING_PAGES_MAX: usize = 64;
 
+/// An end waits so long for a page that somebody else waits for: each page of its own is a sync more. A power
+/// cut books calls that ended since then at their bounds.
+const SETTLED_WITHIN: Duration = Duration::from_millis(50);
+
 /// Pages that are read at once.
 const PAGES_READ: u32 = 64;
 
@@ -42,7 +47,10 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Somebody waits for a page.
     grown: Notify,
+    /// Something is to be written, and nobody waits for it.
+    left: Notify,
 }
 
 struct State {
@@ -147,7 +155,7 @@ impl Book {
             checkpoint_at: known + CHECKPOINT_EVERY,
         };
         let state = Mutex::new(state);
-        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new() })))
+        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new(), left: Notify::new() })))
     }
 
     /// What was charged goes into the books of budgets.
@@ -165,15 +173,32 @@ impl Book {
     /// Writes page after page until `closing`, and then what is left.
     pub(crate) async fn keep(self, closing: CancellationToken) {
         loop {
-            let is_last = tokio::select! {
-                () = self.0.grown.notified() => false,
-                () = closing.cancelled() => true,
-            };
-            while self.write_page().await {}
+            let is_last = self.wait(&closing).await;
+            loop {
+                // Calls that are ready have their turn first, and come into the same page.
+                yield_now().await;
+                if !self.write_page().await {
+                    break;
+                }
+            }
             if is_last {
                 self.write_checkpoint().await;
                 return;
             }
+        }
+    }
+
+    /// Until a page is due. Whether it is the last one.
+    async fn wait(&self, closing: &CancellationToken) -> bool {
+        tokio::select! {
+            () = self.0.grown.notified() => return false,
+            () = self.0.left.notified() => {}
+            () = closing.cancelled() => return true,
+        }
+        tokio::select! {
+            () = self.0.grown.notified() => false,
+            () = tokio::time::sleep(SETTLED_WITHIN) => false,
+            () = closing.cancelled() => true,
         }
     }
 
@@ -246,8 +271,9 @@ impl Record for Book {
         let mut line = entry.line_behind(ROOM);
         let mut state = self.state();
         let is_full = state.waiting.len() > WAITING_PAGES_MAX;
+        let is_awaited = matches!(entry, Entry::Admitted(_));
         // What has been admitted must be settled; nothing new begins.
-        if matches!(entry, Entry::Admitted(_)) && (state.is_failing || is_full) {
+        if is_awaited && (state.is_failing || is_full) {
             return Err(NotWritten);
         }
         let (number, durable) = (state.next, state.durable);
@@ -267,7 +293,8 @@ impl Record for Book {
         waiting.last = number;
         let ticket = Ticket::of(waiting.page.subscribe());
         drop(state);
-        self.0.grown.notify_one();
+        let due = if is_awaited { &self.0.grown } else { &self.0.left };
+        due.notify_one();
         Ok(ticket)
     }
 

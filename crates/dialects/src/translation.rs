@@ -88,10 +88,10 @@ impl Translation {
         Ok(Self { client, request, steps, is_over: false })
     }
 
-    /// The request as the model reads it.
+    /// The request as the model reads it. It is there once: it may be large.
     #[must_use]
-    pub fn request(&self) -> &[u8] {
-        &self.request
+    pub fn take_request(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.request)
     }
 
     /// A whole answer as the client reads it.

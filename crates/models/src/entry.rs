@@ -121,6 +121,8 @@ pub enum Missed {
     TooLarge,
     Status,
     Budget,
+    /// It cannot be asked this in its own words.
+    Dialect,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -162,6 +162,7 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::TooLarge => "its answer is too large",
         Missed::Status => "it failed, by the status of its answer",
         Missed::Budget => "a budget has no room for it",
+        Missed::Dialect => "it cannot be asked this in its own dialect: nothing was sent",
     }
 }
 

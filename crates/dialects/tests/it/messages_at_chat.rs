@@ -113,7 +113,8 @@ fn a_limit_of_output_has_the_models_own_name() {
     let terms = Terms { output_name: "max_completion_tokens", now: 0 };
     let request = with(json!({})).to_string();
     let made = Translation::of(Messages, Chat, request.as_bytes(), terms).expect("known");
-    let asked: Value = serde_json::from_slice(made.expect("a request").request()).expect("JSON");
+    let request = made.expect("a request").take_request();
+    let asked: Value = serde_json::from_slice(&request).expect("JSON");
     assert_eq!(asked["max_completion_tokens"], 9);
     assert!(asked.get("max_tokens").is_none());
 }

@@ -17,8 +17,8 @@ impl Between {
 
     /// What the model is asked.
     pub fn asks(&self, request: Value) -> Value {
-        let translation = self.begin(&request).expect("a request");
-        serde_json::from_slice(translation.request()).expect("JSON")
+        let mut translation = self.begin(&request).expect("a request");
+        serde_json::from_slice(&translation.take_request()).expect("JSON")
     }
 
     /// Why it is not asked.

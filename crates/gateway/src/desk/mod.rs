@@ -9,6 +9,7 @@ mod leg;
 mod open;
 mod port;
 mod reply;
+mod said;
 mod shelf;
 mod stream;
 

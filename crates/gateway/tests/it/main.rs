@@ -6,3 +6,4 @@ mod gate;
 mod operator;
 mod server;
 mod tls;
+mod translate;

@@ -8,8 +8,8 @@ use crate::refusal::Refusal;
 use crate::tool;
 
 /// Of an answer that a client sends back as it got it.
-const OF_ANSWERS: [&str; 4] =
-    ["annotations", "reasoning", "reasoning_content", "reasoning_details"];
+const OF_ANSWERS: [&str; 5] =
+    ["annotations", "parsed", "reasoning", "reasoning_content", "reasoning_details"];
 
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -219,6 +219,7 @@ fn assistant(message: &mut Members) -> Result<Vec<Value>, Refusal> {
         let arguments = function.text("arguments")?.unwrap_or_default();
         block.insert("input".to_owned(), tool::input(&arguments));
         call.leave_out(&["index"]);
+        function.leave_out(&["parsed_arguments"]);
         function.end()?;
         call.end()?;
         blocks.push(Value::Object(block));

@@ -8,8 +8,16 @@ use crate::members::{Members, is_blank};
 use crate::refusal::Refusal;
 
 /// Hints, and what is between a client and Anthropic alone.
-const LEFT_OUT: [&str; 6] =
-    ["cache_control", "diagnostics", "service_tier", "speed", "thinking", "user_profile_id"];
+const LEFT_OUT: [&str; 7] = [
+    "cache_control",
+    // What it would clear to save room stays in sight.
+    "context_management",
+    "diagnostics",
+    "service_tier",
+    "speed",
+    "thinking",
+    "user_profile_id",
+];
 
 const REFUSED: [(&str, &str); 3] = [
     ("container", "the model runs no code; leave it out"),
@@ -32,7 +40,7 @@ pub(super) fn translated(request: Value, output_name: &str) -> Result<Value, Ref
     asked.keep("model", &mut out);
     asked.keep_as("max_tokens", output_name, &mut out);
     let mut messages = Vec::new();
-    if let Some(text) = turns::joined(&mut asked, "system", "\n\n")?.filter(|it| !is_blank(it)) {
+    if let Some(text) = turns::joined(&mut asked, "system")?.filter(|it| !is_blank(it)) {
         messages.push(json!({"role": "system", "content": text}));
     }
     for message in asked.objects("messages")? {

@@ -11,7 +11,7 @@ pub(super) fn add(mut message: Members, out: &mut Vec<Value>) -> Result<(), Refu
         "user" => user(&mut message, out)?,
         "assistant" => assistant(&mut message, out)?,
         "system" => {
-            let text = joined(&mut message, "content", "\n\n")?.unwrap_or_default();
+            let text = joined(&mut message, "content")?.unwrap_or_default();
             out.push(json!({"role": "system", "content": text}));
         }
         _ => return Err(message.no("role", "say `user` or `assistant`")),
@@ -20,11 +20,7 @@ pub(super) fn add(mut message: Members, out: &mut Vec<Value>) -> Result<(), Refu
 }
 
 /// A text, or blocks of it, as one text: many servers take no other.
-pub(super) fn joined(
-    of: &mut Members,
-    name: &str,
-    between: &str,
-) -> Result<Option<String>, Refusal> {
+pub(super) fn joined(of: &mut Members, name: &str) -> Result<Option<String>, Refusal> {
     let parts = match of.content(name)? {
         None => return Ok(None),
         Some(Content::Text(text)) => return Ok(Some(text)),
@@ -38,7 +34,7 @@ pub(super) fn joined(
         texts.push(text(&mut part)?);
         part.end()?;
     }
-    Ok(Some(texts.join(between)))
+    Ok(Some(texts.join("\n\n")))
 }
 
 fn text(part: &mut Members) -> Result<String, Refusal> {
@@ -62,7 +58,7 @@ fn user(message: &mut Members, out: &mut Vec<Value>) -> Result<(), Refusal> {
             "image" => said.push(image(&mut part)?),
             "document" => said.push(document(&mut part)?),
             // At once: results come before whatever else the user says.
-            "tool_result" => out.push(result(&mut part)?),
+            "tool_result" => out.push(result(&mut part, &mut said)?),
             _ => return Err(part.none("there are texts, images, documents and results of tools")),
         }
         part.end()?;
@@ -122,12 +118,27 @@ fn document(part: &mut Members) -> Result<Value, Refusal> {
     Ok(document)
 }
 
-fn result(part: &mut Members) -> Result<Value, Refusal> {
+/// The text of a result; its images are what the user shows then, since there they cannot be in it.
+fn result(part: &mut Members, shown: &mut Vec<Value>) -> Result<Value, Refusal> {
     // That it went wrong is what its text says; Chat has no other place for it.
     part.leave_out(&["cache_control", "is_error"]);
     let id = part.text_there("tool_use_id")?;
-    let content = joined(part, "content", "\n")?.unwrap_or_default();
-    Ok(json!({"role": "tool", "tool_call_id": id, "content": content}))
+    let mut texts = Vec::new();
+    match part.content("content")? {
+        None => {}
+        Some(Content::Text(text)) => texts.push(text),
+        Some(Content::Parts(parts)) => {
+            for mut part in parts {
+                match part.text_there("type")?.as_str() {
+                    "text" => texts.push(text(&mut part)?),
+                    "image" => shown.push(image(&mut part)?),
+                    _ => return Err(part.none("a result has texts and images")),
+                }
+                part.end()?;
+            }
+        }
+    }
+    Ok(json!({"role": "tool", "tool_call_id": id, "content": texts.join("\n")}))
 }
 
 fn assistant(message: &mut Members, out: &mut Vec<Value>) -> Result<(), Refusal> {

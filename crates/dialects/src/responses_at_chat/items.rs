@@ -6,7 +6,8 @@ use crate::members::{Content, Members};
 use crate::refusal::Refusal;
 
 /// What a client sends back of an answer, beside what was said.
-const OF_ANSWERS: [&str; 6] = ["annotations", "caller", "id", "logprobs", "phase", "status"];
+const OF_ANSWERS: [&str; 8] =
+    ["annotations", "caller", "id", "logprobs", "parsed", "parsed_arguments", "phase", "status"];
 
 pub(super) fn add(asked: &mut Members, messages: &mut Vec<Value>) -> Result<(), Refusal> {
     let items = match asked.content("input")? {

@@ -104,7 +104,7 @@ fn what_was_said_before_takes_turns() {
     let asked = messages(json!([
         {"role": "user", "content": "a"},
         {"role": "user", "content": "b"},
-        {"role": "assistant", "content": "", "refusal": null, "audio": null, "annotations": [],
+        {"role": "assistant", "content": "", "refusal": null, "audio": null, "annotations": [], "parsed": 1,
             "tool_calls": [call("call:1", "{\"at\": 1}"), call("call_2", ""), call("c3", "{\"at")]},
         {"role": "tool", "tool_call_id": "call:1", "content": "one"},
         {"role": "tool", "tool_call_id": "call_2", "content": [{"type": "text", "text": "two"}]},
@@ -243,7 +243,7 @@ fn an_answer_is_told_in_the_clients_words() {
 }
 
 /// A stream of a text and two calls of tools, as Anthropic writes it.
-fn stream() -> Vec<Value> {
+pub fn stream() -> Vec<Value> {
     let start = |index: u64, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
     let delta = |index: u64, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
     let stop = |index: u64| json!({"type": "content_block_stop", "index": index});

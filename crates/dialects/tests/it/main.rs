@@ -3,5 +3,6 @@
 mod chat_at_messages;
 mod errors;
 mod messages_at_chat;
+mod odd;
 mod responses_at_chat;
 mod speak;

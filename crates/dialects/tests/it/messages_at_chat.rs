@@ -42,7 +42,8 @@ fn a_question_is_asked_in_the_other_words() {
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "t1", "content": "one", "is_error": true},
                 {"type": "tool_result", "tool_use_id": "t2",
-                    "content": [{"type": "text", "text": "two"}, {"type": "text", "text": "2"}]},
+                    "content": [{"type": "text", "text": "two"}, {"type": "text", "text": "2"},
+                        {"type": "image", "source": {"type": "url", "url": "https://x/2.png"}}]},
                 {"type": "text", "text": "and this?"},
                 {"type": "image",
                     "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}},
@@ -68,6 +69,7 @@ fn a_question_is_asked_in_the_other_words() {
             {"role": "tool", "tool_call_id": "t1", "content": "one"},
             {"role": "tool", "tool_call_id": "t2", "content": "two\n2"},
             {"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "https://x/2.png"}},
                 {"type": "text", "text": "and this?"},
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
                 {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
@@ -128,7 +130,7 @@ fn what_cannot_be_said_there_is_refused_by_its_name() {
         (json!({"mcp_servers": []}), "`mcp_servers`"),
         (json!({"container": "c"}), "`container`"),
         (json!({"inference_geo": "eu"}), "`inference_geo`"),
-        (json!({"context_management": {}}), "`context_management`"),
+        (json!({"something_new": {}}), "`something_new`"),
         (
             json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
             "`tools[0].type`",
@@ -139,7 +141,7 @@ fn what_cannot_be_said_there_is_refused_by_its_name() {
         ),
         (
             said_by_user(json!({"type": "tool_result", "tool_use_id": "t", "content": [
-                {"type": "image", "source": {"type": "url", "url": "u"}}]})),
+                {"type": "document", "source": {"type": "url", "url": "u"}}]})),
             "`messages[0].content[0].content[0]`",
         ),
         (said_by_user(json!({"type": "search_result"})), "`messages[0].content[0]`"),

@@ -41,7 +41,7 @@ fn a_question_is_asked_in_the_other_words() {
             {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
                 "content": [{"type": "output_text", "text": "Looking.", "annotations": []}]},
             {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "look",
-                "arguments": "{}", "status": "completed"},
+                "arguments": "{}", "status": "completed", "parsed_arguments": {}},
             {"type": "function_call", "call_id": "c2", "name": "look", "arguments": "{\"a\":1}"},
             {"type": "function_call_output", "call_id": "c1", "output": "one"},
             {"type": "function_call_output", "call_id": "c2",

@@ -16,6 +16,9 @@ pub(crate) struct Members {
     map: Map<String, Value>,
 }
 
+/// A member that means nothing more where it says the usual, what that is, and what to do where it does not.
+pub(crate) type Usual = (&'static str, fn(&Value) -> bool, &'static str);
+
 /// A text, or parts of one.
 #[derive(Debug)]
 pub(crate) enum Content {
@@ -136,6 +139,16 @@ impl Members {
         for name in names {
             self.map.swap_remove(*name);
         }
+    }
+
+    /// Refuses these where they do not say the usual.
+    pub(crate) fn only_usual(&mut self, usual: &[Usual]) -> Result<(), Refusal> {
+        for (name, is_usual, hint) in usual {
+            if self.take(name).is_some_and(|value| !is_usual(&value)) {
+                return Err(self.no(name, hint));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses these where they are there at all.

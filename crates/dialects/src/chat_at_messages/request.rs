@@ -191,18 +191,12 @@ fn format(asked: &mut Members, out: &mut Map<String, Value>) -> Result<(), Refus
 
 /// What is the same in both dialects where it says the usual, and nothing in the other where it does not.
 fn plain(asked: &mut Members) -> Result<(), Refusal> {
-    let usual: [(&str, fn(&Value) -> bool, &str); 6] = [
+    asked.only_usual(&[
         ("n", |it| it.as_u64() == Some(1), "there is one answer to a question"),
         ("logit_bias", |it| it == &json!({}), "leave it out"),
         ("logprobs", |it| it == &Value::Bool(false), "leave it out"),
         ("store", |it| it == &Value::Bool(false), "nothing is kept there; leave it out"),
         ("modalities", |it| it == &json!(["text"]), "there is text alone"),
         ("top_logprobs", |it| it.as_u64() == Some(0), "leave it out"),
-    ];
-    for (name, is_usual, hint) in usual {
-        if asked.take(name).is_some_and(|value| !is_usual(&value)) {
-            return Err(asked.no(name, hint));
-        }
-    }
-    Ok(())
+    ])
 }

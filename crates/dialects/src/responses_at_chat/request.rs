@@ -142,19 +142,13 @@ fn format(asked: &mut Members, out: &mut Map<String, Value>) -> Result<(), Refus
 
 /// What is usual means nothing more; what is not has no counterpart.
 fn plain(asked: &mut Members) -> Result<(), Refusal> {
-    let usual: [(&str, fn(&Value) -> bool, &str); 5] = [
+    asked.only_usual(&[
         ("store", |it| it == &Value::Bool(false), "nothing is kept; leave it out, or say `false`"),
         ("background", |it| it == &Value::Bool(false), "it answers at once; leave it out"),
         ("top_logprobs", |it| it.as_u64() == Some(0), "leave it out"),
         ("include", is_harmless, "leave it out"),
         ("truncation", |it| it == "disabled", "shorten what is sent, and leave it out"),
-    ];
-    for (name, is_usual, hint) in usual {
-        if asked.take(name).is_some_and(|value| !is_usual(&value)) {
-            return Err(asked.no(name, hint));
-        }
-    }
-    Ok(())
+    ])
 }
 
 /// What a model thought is not to be had from Chat; clients ask for it in any case.

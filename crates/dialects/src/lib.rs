@@ -12,6 +12,7 @@ mod members;
 mod messages_at_chat;
 mod refusal;
 mod responses_at_chat;
+mod text;
 mod tokens;
 mod tool;
 mod translation;

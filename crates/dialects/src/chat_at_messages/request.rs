@@ -97,11 +97,14 @@ fn tools(asked: &mut Members, out: &mut Map<String, Value>) -> Result<(), Refusa
         return Ok(());
     }
     out.insert("tools".to_owned(), Value::Array(tools));
-    let mut choice = choice.unwrap_or_else(|| json!({"type": "auto"}));
-    if is_parallel == Some(false) && choice["type"] != "none" {
-        choice["disable_parallel_tool_use"] = Value::Bool(true);
+    let is_single = is_parallel == Some(false);
+    let choice = choice.or_else(|| is_single.then(|| json!({"type": "auto"})));
+    if let Some(mut choice) = choice {
+        if is_single && choice["type"] != "none" {
+            choice["disable_parallel_tool_use"] = Value::Bool(true);
+        }
+        out.insert("tool_choice".to_owned(), choice);
     }
-    out.insert("tool_choice".to_owned(), choice);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::calls::arguments;
 use crate::refusal::NotRead;
+use crate::text::said;
 use crate::tokens::Tokens;
 use crate::tool;
 
@@ -12,7 +13,7 @@ pub(super) fn translated(answer: &Value) -> Result<Value, NotRead> {
     let message = &choice["message"];
     let mut content = Vec::new();
     for name in ["content", "refusal"] {
-        if let Some(text) = message[name].as_str().filter(|text| !text.is_empty()) {
+        if let Some(text) = said(&message[name]) {
             content.push(json!({"type": "text", "text": text}));
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{id, reason_of};
 use crate::calls::{Calls, Piece};
 use crate::error::{message, messages_event};
+use crate::text::said;
 use crate::tokens::Tokens;
 
 #[derive(Debug, Default)]
@@ -46,9 +47,9 @@ impl Stream {
         let choice = &chunk["choices"][0];
         let delta = &choice["delta"];
         for name in ["content", "refusal"] {
-            if let Some(text) = delta[name].as_str().filter(|text| !text.is_empty()) {
+            if let Some(text) = said(&delta[name]) {
                 self.is_refused |= name == "refusal";
-                self.say(text, out);
+                self.say(&text, out);
             }
         }
         for call in delta["tool_calls"].as_array().into_iter().flatten() {

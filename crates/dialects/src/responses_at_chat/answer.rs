@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::calls::arguments;
 use crate::refusal::NotRead;
 use crate::tokens::Tokens;
-use crate::tool;
+use crate::{text, tool};
 
 /// What an answer says before it says anything.
 #[derive(Debug)]
@@ -86,10 +86,7 @@ pub(super) fn translated(answer: &Value, head: &Head) -> Result<Value, NotRead> 
     let mut output = Vec::new();
     let parts: Vec<Value> = ["content", "refusal"]
         .into_iter()
-        .filter_map(|name| {
-            let text = message[name].as_str().filter(|text| !text.is_empty())?;
-            Some(part(name, text))
-        })
+        .filter_map(|name| Some(part(name, &text::said(&message[name])?)))
         .collect();
     if !parts.is_empty() {
         output.push(said(&id, 0, status, parts));

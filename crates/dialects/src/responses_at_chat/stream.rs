@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::answer::{Head, Status, call_id, called, item_id, part, response_id, said};
 use crate::calls::{Calls, Piece};
 use crate::error::message;
+use crate::text;
 use crate::tokens::Tokens;
 
-/// Of one answer: more than any model says, and what a site can keep of several.
-const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Of one answer: a million tokens, more than any model says, and what a site can keep of many at once.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Items of one answer. Beside calls of tools there is what is said between them.
 const ITEMS_MAX: usize = 2_048;
@@ -93,8 +94,8 @@ impl Stream {
         let choice = &chunk["choices"][0];
         let delta = &choice["delta"];
         for name in ["content", "refusal"] {
-            if let Some(text) = delta[name].as_str().filter(|text| !text.is_empty()) {
-                self.say(name, text, out);
+            if let Some(text) = text::said(&delta[name]) {
+                self.say(name, &text, out);
             }
         }
         for call in delta["tool_calls"].as_array().into_iter().flatten() {

@@ -90,6 +90,11 @@ fn tools_are_offered_and_chosen() {
     assert_eq!(choose(json!("auto"), Value::Null)["tool_choice"], json!({"type": "auto"}));
     let one = json!({"type": "function", "function": {"name": "look"}});
     assert_eq!(choose(one, Value::Null)["tool_choice"], json!({"type": "tool", "name": "look"}));
+    assert!(choose(Value::Null, Value::Null).get("tool_choice").is_none());
+    assert_eq!(
+        choose(Value::Null, json!(false))["tool_choice"],
+        json!({"type": "auto", "disable_parallel_tool_use": true})
+    );
     let none = HERE.asks(with(json!({"tools": [], "tool_choice": "auto"})));
     assert!(none.get("tools").is_none() && none.get("tool_choice").is_none());
 }

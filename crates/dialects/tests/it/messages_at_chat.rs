@@ -262,7 +262,8 @@ fn a_stream_is_told_as_it_comes() {
         with(json!({"stream": true})),
         &[
             chunk(json!({"role": "assistant", "content": "", "tool_calls": []}), Value::Null),
-            chunk(json!({"content": "Loo"}), Value::Null),
+            chunk(json!({"content": [{"type": "thinking", "thinking": []}]}), Value::Null),
+            chunk(json!({"content": [{"type": "text", "text": "Loo"}]}), Value::Null),
             json!({"something": "new"}),
             chunk(both, Value::Null),
             call(json!(0), Value::Null, Value::Null, ": 1}"),
@@ -379,4 +380,22 @@ fn a_stream_that_breaks_off_says_so() {
     let told = HERE.streams(request(), &[said, fails, ended, json!("[DONE]")]);
     let last = told.last().expect("an event");
     assert_eq!((&last["type"], &last["error"]["message"]), (&json!("error"), &json!("busy")));
+}
+
+/// Mutation: keep as much of a stream as a server sends.
+#[test]
+fn what_is_kept_of_a_stream_has_limits() {
+    let breaks = |events: Vec<Value>| {
+        let told = HERE.streams(with(json!({"stream": true})), &events);
+        let last = told.last().expect("an event").clone();
+        last["error"]["message"].as_str().unwrap_or_default().to_owned()
+    };
+    let many = (0..1_025).map(|n| call(json!(n), json!(format!("c{n}")), json!("f"), "{}"));
+    assert_eq!(breaks(many.collect()), "the model calls too many tools");
+    let long = "x".repeat(20_000);
+    let named = vec![call(json!(0), json!("c"), json!(long), "{}")];
+    assert_eq!(breaks(named), "the model calls a tool by too long a name");
+    let half = "x".repeat(600_000);
+    let waits = (0..2).map(|n| call(json!(n), json!(format!("c{n}")), Value::Null, &half));
+    assert_eq!(breaks(waits.collect()), "the model does not say which tool it calls");
 }

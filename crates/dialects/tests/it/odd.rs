@@ -10,7 +10,7 @@ use crate::speak::Between;
 fn odd(good: &Value) -> Vec<Value> {
     let mut places = Vec::new();
     gather(good, String::new(), &mut places);
-    let odd = [json!(null), json!(true), json!(-1.5), json!("x"), json!([null]), json!({"x": {}})];
+    let odd = [json!(null), json!(-1.5), json!("x"), json!({"x": [null]})];
     let with = |place: &str, odd: &Value| {
         let mut value = good.clone();
         *value.pointer_mut(place).expect("it was found there") = odd.clone();
@@ -119,7 +119,6 @@ fn no_event_is_too_odd() {
         ["message_stop", "error", "response.completed", "response.incomplete", "response.failed"];
     for (between, request, events) in [
         (Between(Chat, Messages), chat_request(), stream()),
-        (Between(Responses, Messages), responses_request(), stream()),
         (Between(Messages, Chat), messages_request(), chunks()),
         (Between(Responses, Chat), responses_request(), chunks()),
     ] {

@@ -222,6 +222,16 @@ fn a_stream_is_told_as_it_comes() {
     assert_eq!(types(&cut).last(), Some(&"response.incomplete"));
 }
 
+/// Mutation: keep as much of an answer as a server sends.
+#[test]
+fn what_is_kept_of_a_stream_has_a_limit() {
+    let long = "x".repeat(2 * 1024 * 1024 + 1);
+    let said = chunk(json!({ "content": long }), Value::Null);
+    let told = HERE.streams(with(json!({"stream": true})), &[said.clone(), said]);
+    let last = told.last().expect("an event");
+    assert_eq!(last["response"]["error"]["message"], "the answer is too long");
+}
+
 /// Mutation: ask the second model in the words of the first, or lose its usage on the way.
 #[test]
 fn it_goes_on_to_messages_by_way_of_chat() {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use dialects::Dialect;
+use memchr::memmem;
 use serde::de::{Deserialize, MapAccess, Visitor};
 use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
@@ -164,6 +166,17 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Responses => "responses",
             Self::Messages => "messages",
+        }
+    }
+
+    /// Whose words these are, where there are others for the same.
+    #[must_use]
+    pub const fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Chat => Some(Dialect::Chat),
+            Self::Responses => Some(Dialect::Responses),
+            Self::Messages => Some(Dialect::Messages),
+            Self::Completions | Self::Embeddings => None,
         }
     }
 
@@ -447,7 +460,7 @@ fn has_own_tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
 }
 
 fn count(text: &str, word: &str) -> u64 {
-    memchr::memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
+    memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
 }
 
 fn quoted(text: &str) -> String {
@@ -560,10 +573,18 @@ mod tests {
         assert!(elsewhere(&image("https://x/y.png")));
         assert!(!elsewhere(&image("data:image/png;base64,AAAA")));
         assert!(elsewhere(r#""messages":[{"content":[{"type":"file","file_id":"f"}]}]"#));
+        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
+        assert!(!elsewhere(r#""messages":[{"audio" : null,"tool_calls":[{"id":"c"}]}]"#));
         assert!(elsewhere(r#""messages":[],"tools":[{"type":"web_search"}]"#));
         assert!(!elsewhere(
             r#""messages":[],"tools":[{"type":"function","function":{"name":"f"}}]"#
         ));
+        let calls =
+            r#""messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function"}]}]"#;
+        assert!(!elsewhere(calls));
+        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
+        let item = r#"{"model":"a","input":[{"id":"msg_1"}]}"#;
+        assert!(Ask::read(Operation::Responses, item.as_bytes()).expect(item).has_more_elsewhere);
         let before = r#"{"model":"a","input":"x","previous_response_id":"r"}"#;
         let before = Ask::read(Operation::Responses, before.as_bytes()).expect("a request");
         assert!(before.has_more_elsewhere);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Duration, Namespace, SecretName};
+use dialects::Translation;
 use pricing::{
     Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Source, Span,
 };
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::name::ModelName;
+use crate::protect::{ProtectError, ProtectSpec, Protection};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
 pub const CONCURRENCY_USUAL: u32 = 256;
@@ -43,13 +45,15 @@ pub struct ModelSpec {
     /// Namespaces that may call it beside its own; `*` is all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub share: BTreeSet<String>,
-    /// What it answers; all that its dialect has, by default.
+    /// What its upstream has; all that its dialect has, by default. The rest is translated.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub operations: BTreeSet<Operation>,
     #[serde(default, skip_serializing_if = "Limits::is_usual")]
     pub limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<ProtectSpec>,
 }
 
 /// A server that answers in a dialect.
@@ -138,6 +142,8 @@ pub enum SpecError {
     Price(#[from] PriceError),
     #[error("the dialect of the upstream has no `{0}`")]
     Operation(&'static str),
+    #[error(transparent)]
+    Protect(#[from] ProtectError),
     #[error("`upstream.model` and `upstream.outputParameter` are 1 to 200 printable characters")]
     Text,
 }
@@ -192,14 +198,34 @@ impl ModelSpec {
         if let Some(PriceSpec::Own(own)) = &self.price {
             own.price("own", "own")?;
         }
+        self.protect.as_ref().map_or(Ok(()), ProtectSpec::check)?;
         Ok(())
+    }
+
+    /// Whether it computes at the site: at this machine, or at one of these origins.
+    #[must_use]
+    pub fn is_here(&self, here: &BTreeSet<String>) -> bool {
+        let Ok((origin, _)) = address(&self.upstream.url) else { return false };
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        is_loopback(host) || here.contains(origin)
     }
 
     #[must_use]
     pub fn answers(&self, operation: Operation) -> bool {
-        let said = &self.operations;
-        let spoken = self.upstream.dialect.operations().contains(&operation);
-        spoken && (said.is_empty() || said.contains(&operation))
+        self.asked_as(operation).is_some()
+    }
+
+    /// In which words its upstream is asked what is asked in these: the same, where it has them.
+    #[must_use]
+    pub fn asked_as(&self, operation: Operation) -> Option<Operation> {
+        let (known, said) = (self.upstream.dialect.operations(), &self.operations);
+        let has = |it: &Operation| known.contains(it) && (said.is_empty() || said.contains(it));
+        let is_known = |it: &Operation| match (operation.dialect(), it.dialect()) {
+            (Some(client), Some(model)) => Translation::is_known(client, model),
+            _ => false,
+        };
+        let mut ways = [operation, Operation::Chat, Operation::Messages].into_iter();
+        ways.find(|it| has(it) && (*it == operation || is_known(it)))
     }
 
     /// Whether somebody of this namespace may call it.
@@ -226,6 +252,16 @@ pub fn address(url: &str) -> Result<(&str, &str), SpecError> {
     let split = url.len() - rest.len() + host_end;
     let (origin, path) = url.split_at(split);
     Ok((origin, path.trim_end_matches('/')))
+}
+
+/// Of a host with its port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 impl Limits {
@@ -310,6 +346,14 @@ pub struct Model {
     pub spec: ModelSpec,
 }
 
+impl Model {
+    /// What it is protected by, where the site's owner asks this of all that compute elsewhere.
+    #[must_use]
+    pub fn protection(&self, least: Option<&ProtectSpec>, here: &BTreeSet<String>) -> Protection {
+        Protection::of(self.spec.protect.as_ref(), least, self.spec.is_here(here))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,6 +403,23 @@ mod tests {
         assert_eq!(price.cost(&usage).expect("a cost").exact(), "0.000156 USD");
     }
 
+    /// Mutation: take a name that begins like this machine for it, or a port for another machine.
+    #[test]
+    fn what_computes_at_the_site_is_known_by_its_address() {
+        let here = BTreeSet::from(["http://gpu.plant:8000".to_owned()]);
+        let is_here = |url: &str| {
+            let spec = read(&format!(r#"{{"upstream":{{"url":"{url}"}}}}"#)).expect(url);
+            spec.is_here(&here)
+        };
+        for url in ["http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:8000/v1"] {
+            assert!(is_here(url), "{url}");
+        }
+        assert!(is_here("http://gpu.plant:8000/v1"));
+        for url in ["http://gpu.plant:8001/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
+            assert!(!is_here(url), "{url}");
+        }
+    }
+
     /// Mutation: keep the end of the path, or cut the host.
     #[test]
     fn an_address_has_an_origin_and_a_path() {
@@ -375,6 +436,26 @@ mod tests {
         assert!(spec.is_shared_with(&name("lab")) && !spec.is_shared_with(&name("shop")));
         assert!(spec.answers(Operation::Chat) && !spec.answers(Operation::Embeddings));
         let all = ModelSpec { operations: BTreeSet::new(), ..spec };
-        assert!(all.answers(Operation::Embeddings) && !all.answers(Operation::Messages));
+        assert!(all.answers(Operation::Embeddings));
+    }
+
+    /// Mutation: ask in words that the upstream has not, or in others than the client's where it has those.
+    #[test]
+    fn what_an_upstream_lacks_is_asked_in_other_words() {
+        use Operation::{Chat, Completions, Embeddings, Messages, Responses};
+        let asked = |more: &str| {
+            let json = format!(r#"{{"upstream":{{"url":"http://h/v1"{more}}}"#);
+            let spec = read(&json).expect(more);
+            [Chat, Responses, Messages, Embeddings, Completions].map(|it| spec.asked_as(it))
+        };
+        let (chat, messages) = (Some(Chat), Some(Messages));
+        let all = [chat, Some(Responses), chat, Some(Embeddings), Some(Completions)];
+        assert_eq!(asked("}"), all);
+        assert_eq!(asked(r#"},"operations":["chat"]"#), [chat, chat, chat, None, None]);
+        assert_eq!(
+            asked(r#"},"operations":["responses"]"#),
+            [None, Some(Responses), None, None, None]
+        );
+        assert_eq!(asked(r#","dialect":"anthropic"}"#), [messages, messages, messages, None, None]);
     }
 }

@@ -75,8 +75,9 @@ impl Walk<'_> {
     /// Whether an object of this type, here, has all of itself in the text, though it has an `id`.
     fn is_whole(&self, kind: Option<&str>) -> bool {
         match self.operation {
-            Operation::Chat => self.below == "tool_calls",
-            Operation::Messages => kind == Some("tool_use"),
+            // What was said before by sound is kept by its id.
+            Operation::Chat => self.below != "audio",
+            Operation::Messages => true,
             Operation::Responses => matches!(
                 kind,
                 Some(
@@ -145,23 +146,21 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen<'de>, A::Error> {
-        let (mut refers, mut input_refers, mut has_id) = (false, false, false);
+        let (mut refers, mut has_id) = (false, false);
         let mut kind = None;
         while let Some(Text(name)) = map.next_key()? {
             let is_escaped = matches!(name, Cow::Owned(_));
             refers |= is_escaped && ELSEWHERE.iter().any(|it| it.trim_matches('"') == name);
             has_id |= name == "id";
-            let (is_kind, is_input) = (name == "type", name == "input");
+            let is_kind = name == "type";
             let one = map.next_value_seed(Walk { operation: self.operation, below: name })?;
-            *(if is_input { &mut input_refers } else { &mut refers }) |= one.refers;
+            refers |= one.refers;
             if is_kind && kind.replace(one.text).is_some() {
                 return Err(A::Error::custom("`type` stands there twice"));
             }
         }
         let kind = kind.flatten();
-        // What a tool is called with is the tool's own, whatever its names are.
-        let is_call = self.operation == Operation::Messages && kind.as_deref() == Some("tool_use");
-        refers |= (input_refers && !is_call) || (has_id && !self.is_whole(kind.as_deref()));
+        refers |= has_id && !self.is_whole(kind.as_deref());
         Ok(Seen { refers, text: None })
     }
 }
@@ -200,12 +199,13 @@ mod tests {
         assert_eq!(refers(operation, text), expected, "{text}");
     }
 
-    /// Mutation: take the call of a tool for a reference, or the names of its arguments.
+    /// Mutation: take the call of a tool for a reference.
     #[test]
     fn a_conversation_with_tools_is_all_in_the_text() {
         let chat = r#"[{"role":"assistant","tool_calls":[{"id":"c","function":{"arguments":"{\"id\":1}"}}]},{"role":"tool","tool_call_id":"c","content":"x"}]"#;
         check(Operation::Chat, chat, false);
-        let messages = r#"[{"role":"assistant","content":[{"id":"t","input":{"id":7,"type":1},"type":"tool_use"}]}]"#;
+        let messages =
+            r#"[{"role":"assistant","content":[{"id":"t","input":{"id":7},"type":"tool_use"}]}]"#;
         check(Operation::Messages, messages, false);
         let responses = r#"[{"type":"function_call","id":"f","call_id":"c","arguments":"{}"},{"type":"message","id":"m","content":[]}]"#;
         check(Operation::Responses, responses, false);
@@ -217,8 +217,7 @@ mod tests {
     #[test]
     fn what_an_id_stands_for_is_elsewhere() {
         check(Operation::Chat, r#"[{"role":"assistant","audio":{"id":"a"}}]"#, true);
-        check(Operation::Chat, r#"[{"tool_calls":[{"x":{"id":"a"}}]}]"#, true);
-        check(Operation::Messages, r#"[{"type":"other","input":{"id":"a"}}]"#, true);
+        check(Operation::Chat, r#"[{"audio":null,"id":"m","content":"\u0041"}]"#, false);
         for item in [
             r#"{"id":"m"}"#,
             r#"{"\u0069d":"m"}"#,

@@ -28,8 +28,9 @@ const ALLOWED: [Row; 25] = [
     ("sandbox", &["base", "expr", "inference"], &[]),
     ("secrets", &["base"], &[]),
     ("pricing", &["base"], &[]),
-    ("models", &["base", "pricing"], &[]),
-    ("gateway", &["base", "models", "pricing", "privacy"], &[]),
+    ("dialects", &[], &[]),
+    ("models", &["base", "dialects", "pricing", "privacy"], &[]),
+    ("gateway", &["base", "dialects", "models", "pricing", "privacy"], &[]),
     ("privacy", &[], &[]),
     // What functions put away, its tests look up where it lies.
     ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &["store"]),

@@ -4,5 +4,7 @@ mod desk;
 mod door;
 mod gate;
 mod operator;
+mod protect;
 mod server;
 mod tls;
+mod translate;

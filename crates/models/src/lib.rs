@@ -9,7 +9,9 @@ mod breaker;
 mod budget;
 mod definition;
 mod entry;
+mod lease;
 mod name;
+mod purse;
 mod rate;
 mod rates;
 mod refusal;
@@ -24,7 +26,9 @@ pub use definition::{
     WAIT_MAX, address,
 };
 pub use entry::{Admitted, Bill, By, ENTRY_VERSION, End, Entry, Leg, Missed, Settled, Used};
+pub use lease::{Grant, Ledger, Share, Word};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;

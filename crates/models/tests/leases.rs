@@ -5,7 +5,7 @@ use models::{Facts, Ledger, Purse, Word};
 use pricing::Amount;
 
 const CAP: u64 = 1_000_000;
-const STEPS: u32 = 3_000;
+const STEPS: u32 = 5_000;
 
 /// Small, and the same from the same seed.
 struct Dice(u64);
@@ -113,22 +113,22 @@ impl World {
 
     fn step(&mut self, is_over: bool) {
         let at = usize::try_from(self.dice.roll(self.sites.len() as u64)).expect("small");
-        match self.dice.roll(30) {
-            0..=7 => self.begin(at),
-            8..=12 => self.end(at),
-            13..=16 => self.say(at, is_over),
-            17..=19 => self.hear(at),
-            20..=21 => self.grant(),
-            22..=24 => self.deliver(),
-            25 => self.paid += self.sites[at].killed(),
-            26..=27 => self.connect(at),
-            28 => self.backup(at),
+        match self.dice.roll(300) {
+            0..=69 => self.begin(at),
+            70..=119 => self.end(at),
+            120..=159 => self.say(at, is_over),
+            160..=209 => self.hear(at),
+            210..=229 => self.grant(),
+            230..=264 => self.deliver(),
+            265..=292 => self.connect(at),
+            293..=294 => self.paid += self.sites[at].killed(),
+            295..=297 => self.backup(at),
             _ => self.restore(at),
         }
     }
 
     fn begin(&mut self, at: usize) {
-        let most = if self.dice.roll(9) == 0 { CAP / 3 } else { CAP / 200 };
+        let most = if self.dice.roll(9) == 0 { CAP / 3 } else { CAP / 40 };
         let bound = self.dice.roll(most);
         let site = &mut self.sites[at];
         if amount(bound) > site.purse.free() {
@@ -247,6 +247,11 @@ impl World {
             self.waiting = vec![true; self.sites.len()];
             return;
         }
+        if self.waiting[at] {
+            return;
+        }
+        // Where both are set back to before a lease, nobody knows of it any more: that is out of reach.
+        self.hub_backup = self.hub.clone();
         self.paid += self.sites[at].killed();
         let life = self.sites[at].life + 1;
         // What was under way when the backup was made had its end, or was lost and paid, in the life before.
@@ -269,14 +274,20 @@ impl World {
 /// smaller total than was said before.
 #[test]
 fn nothing_is_spent_beyond_the_cap_whatever_is_lost() {
-    for seed in 0..300 {
+    let mut nearly = 0;
+    for seed in 0..400 {
         let mut world = World::new(seed);
+        let mut most = 0;
         for step in 0..STEPS {
             world.step(false);
             let worst = world.worst();
             assert!(worst <= CAP, "seed {seed}, step {step}: {worst} of {CAP}");
+            most = most.max(worst);
         }
+        nearly += u32::from(most > CAP / 10 * 9);
     }
+    // Otherwise it says little.
+    assert!(nearly > 60, "{nearly}");
 }
 
 /// Mutation: leave something at a site whose window is over, or count it twice at the hub.
@@ -294,6 +305,10 @@ fn what_is_not_spent_comes_back() {
                 world.end(at);
             }
             let site = &mut world.sites[at];
+            if let Some(share) = world.hub.ledger.share(&(at, site.life)) {
+                // The last lease may still have been on its way.
+                site.purse.take(share.granted, share.number, false);
+            }
             let spent = amount(site.spent - site.base);
             let over = Facts { spent, is_over: true, must: true, ..Facts::default() };
             let word = site.purse.say(over).expect("it must");

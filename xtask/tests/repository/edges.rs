@@ -16,7 +16,11 @@ const ALLOWED: [Row; 24] = [
     ("identity", &["base"], &[]),
     // What the APIs of hub and site do alike.
     ("server", &["base", "identity", "pricing", "spec", "store", "wire"], &[]),
-    ("hub", &["base", "identity", "link", "server", "spec", "store", "wire"], &[]),
+    (
+        "hub",
+        &["base", "identity", "link", "models", "pricing", "server", "spec", "store", "wire"],
+        &[],
+    ),
     ("expr", &["base"], &[]),
     ("spec", &["base", "expr"], &[]),
     ("store", &["base"], &[]),

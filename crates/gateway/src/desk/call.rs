@@ -83,7 +83,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         tokens,
         started,
     };
-    let admitted = Open::admit(desk, &question, admission);
+    let admitted = Open::admit(desk, &question, admission).await;
     let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
     let mut after = None;
     for (at, (shelved, bound)) in found.models.iter().zip(bounds).take(found.legs).enumerate() {

@@ -380,8 +380,8 @@ impl Hub {
         let (now, period) = (self.now(), budget.budget.period());
         let mut books = Vec::new();
         for (id, book) in &mut state.ledgers {
-            let is_it = budget.is_of(&id.holder, period)
-                && book.currency == budget.budget.cap().currency;
+            let is_it =
+                budget.is_of(&id.holder, period) && book.currency == budget.budget.cap().currency;
             if is_it {
                 books.push((id.clone(), book));
             }
@@ -483,9 +483,9 @@ impl Hub {
             let book = place.as_ref().and_then(|state| state.ledgers.get(id));
             let shares = book.into_iter().flat_map(|book| {
                 let heard = |whose: &Whose| book.heard.get(whose).map(|it| it.at);
-                book.ledger.shares().filter_map(move |(whose, share)| {
-                    Some((whose.clone(), *share, heard(whose)?))
-                })
+                book.ledger
+                    .shares()
+                    .filter_map(move |(whose, share)| Some((whose.clone(), *share, heard(whose)?)))
             });
             shares.collect()
         };

@@ -345,8 +345,7 @@ impl Purses {
         let Holder::Fleet(holder) = &line.holder else { return None };
         let fleets = self.fleets.get_mut(holder.as_ref())?.iter_mut();
         let mut same = fleets.filter(|it| {
-            it.budget.period() == line.period
-                && it.budget.cap().currency == line.amount.currency
+            it.budget.period() == line.period && it.budget.cap().currency == line.amount.currency
         });
         same.next()?.purses.get_mut(&line.window)
     }

@@ -129,14 +129,8 @@ impl Lease {
         let answers = self.answers.to_be_bytes();
         let short = [u8::from(self.is_short)];
         let (hub, purse) = (self.hub.as_uuid(), self.purse.parts());
-        let parts: [&[u8]; 6] = [
-            b"lease",
-            hub.as_bytes(),
-            purse.as_bytes(),
-            &answers,
-            self.granted.as_bytes(),
-            &short,
-        ];
+        let parts: [&[u8]; 6] =
+            [b"lease", hub.as_bytes(), purse.as_bytes(), &answers, self.granted.as_bytes(), &short];
         self.purse.life.order(&parts)
     }
 }
@@ -257,15 +251,12 @@ mod tests {
             at,
         };
         let other = PurseName { window: None, ..purse() };
-        for different in [
-            Word { number: 2, ..word.clone() },
-            Word { purse: other, ..word.clone() },
-        ] {
+        for different in [Word { number: 2, ..word.clone() }, Word { purse: other, ..word.clone() }]
+        {
             assert_ne!((different.key(), different.place()), (word.key(), word.place()));
         }
         let hub = IncarnationId::from_uuid(uuid::Uuid::from_u128(1));
-        let lease =
-            Lease { purse: purse(), hub, granted: zero(), answers: 1, is_short: false, at };
+        let lease = Lease { purse: purse(), hub, granted: zero(), answers: 1, is_short: false, at };
         for different in [
             Lease { hub: IncarnationId::from_uuid(uuid::Uuid::from_u128(2)), ..lease.clone() },
             Lease { granted: "1 EUR".to_owned(), ..lease.clone() },

@@ -60,8 +60,7 @@ pub use key::{
 pub use log::LogView;
 pub use model::{
     BudgetList, BudgetSet, BudgetView, CallView, FleetBudgetList, FleetBudgetSet, FleetBudgetView,
-    FleetLeaseView, LeaseView, ModelPut, ModelState, ModelView, RouteView,
-    UsageList, UsageRow,
+    FleetLeaseView, LeaseView, ModelPut, ModelState, ModelView, RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

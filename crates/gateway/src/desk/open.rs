@@ -232,8 +232,7 @@ async fn hold(
     let mut granted: Option<watch::Receiver<u64>> = None;
     loop {
         let (held, is_low) = desk.budgets(|books| {
-            let held =
-                books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now());
+            let held = books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now());
             (held, books.purses().takes_low())
         });
         if is_low {

@@ -317,7 +317,9 @@ impl Taken {
                 Err(_) => match dispatch::Entry::decode(entry) {
                     Ok(said) => Self { key: said.key().into(), order: None, is_read: true },
                     Err(_) => match lease::SignedWord::decode(entry) {
-                        Ok((_, word)) => Self { key: word.key().into(), order: None, is_read: true },
+                        Ok((_, word)) => {
+                            Self { key: word.key().into(), order: None, is_read: true }
+                        }
                         // A later version says more of an order, and that there is no more to do.
                         Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
                     },

@@ -201,7 +201,9 @@ pub(super) async fn budget_list(
     let may_see = |holder: &Holder| match holder {
         Holder::Namespace(namespace) => roles.need(Role::Viewer, namespace).is_ok(),
         Holder::Workflow(key) => roles.need(Role::Viewer, &key.namespace).is_ok(),
-        Holder::Key(_) | Holder::Run(_) | Holder::Fleet(_) => roles.need_everywhere(Role::Viewer).is_ok(),
+        Holder::Key(_) | Holder::Run(_) | Holder::Fleet(_) => {
+            roles.need_everywhere(Role::Viewer).is_ok()
+        }
     };
     let now = site.now();
     let all = site.0.models.desk().standings();

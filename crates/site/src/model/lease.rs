@@ -234,7 +234,8 @@ impl Leases {
             Row::new(budget, recorded.unwrap_or_default())
         });
         let mut row = row.clone();
-        let is_old = |at: Option<Timestamp>, after| at.is_none_or(|at: Timestamp| at.plus(after) <= now);
+        let is_old =
+            |at: Option<Timestamp>, after| at.is_none_or(|at: Timestamp| at.plus(after) <= now);
         let facts = Facts {
             is_over: !is_on || ends(&id).is_some_and(|end| end <= now),
             gives_back: row.budget != budget,
@@ -394,7 +395,8 @@ impl Leases {
     /// What is to be committed where the site is its hub's no more.
     pub(crate) async fn left(store: &dyn Store) -> Result<Vec<Op>, store::StoreError> {
         let rows = resource_all(store, ResourceKind::Lease).await?;
-        let delete = |row: store::ResourceRow| Op::ResourceDelete { kind: row.kind, name: row.name };
+        let delete =
+            |row: store::ResourceRow| Op::ResourceDelete { kind: row.kind, name: row.name };
         Ok(rows.into_iter().map(delete).collect())
     }
 }
@@ -424,9 +426,8 @@ fn begin(books: &mut Books, capped: &[(Holder, Budget)], now: Timestamp) {
 /// What the record of calls has in this purse, and what calls under way may still cost: those that are in the
 /// record and those that hold something, each once.
 fn reckon(books: &Books, tally: &Tally, line: &Line) -> (Option<Amount>, Amount) {
-    let is_it = |it: &Line| {
-        (&it.holder, it.period, it.window) == (&line.holder, line.period, line.window)
-    };
+    let is_it =
+        |it: &Line| (&it.holder, it.period, it.window) == (&line.holder, line.period, line.window);
     let mut bounds: HashMap<CallId, Amount> = HashMap::new();
     let recorded = tally.open().flat_map(|it| it.held.iter().map(|held| (it.call, held)));
     for (call, held) in books.holding().chain(recorded).filter(|(_, held)| is_it(held)) {

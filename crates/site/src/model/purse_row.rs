@@ -90,9 +90,12 @@ impl Row {
     }
 
     /// With the life that it is of. `held` and `spent` are for the record of calls to say.
-    pub(super) fn read(row: &ResourceRow) -> Result<(PurseId, IncarnationId, Self, Purse), BookError> {
+    pub(super) fn read(
+        row: &ResourceRow,
+    ) -> Result<(PurseId, IncarnationId, Self, Purse), BookError> {
         let damaged = || BookError::Resource(row.name.clone());
-        let doc: Doc = document::read(&row.record, PURSE_TYPE, PURSE_VERSION).map_err(|_| damaged())?;
+        let doc: Doc =
+            document::read(&row.record, PURSE_TYPE, PURSE_VERSION).map_err(|_| damaged())?;
         let (life, id) = (doc.purse.life, id_of(&doc.purse).ok_or_else(damaged)?);
         let budget: Budget = doc.budget.parse().map_err(|_| damaged())?;
         let purse = Purse {

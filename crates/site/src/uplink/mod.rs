@@ -82,9 +82,15 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// How the line is, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineState {
-    Down { since: Timestamp, why: String },
+    Down {
+        since: Timestamp,
+        why: String,
+    },
     /// To that life of the hub.
-    Up { since: Timestamp, hub: Option<IncarnationId> },
+    Up {
+        since: Timestamp,
+        hub: Option<IncarnationId>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -55,7 +55,7 @@ impl FleetBudget {
         Ok(Self { holder: doc.holder, budget, sites: doc.sites })
     }
 
-    fn row(&self, updated_at: Timestamp) -> ResourceRow {
+    pub(crate) fn row(&self, updated_at: Timestamp) -> ResourceRow {
         let (holder, sites) = (self.holder.clone(), self.sites.clone());
         let doc = Doc { holder, budget: self.budget.to_string(), sites, updated_at };
         ResourceRow {

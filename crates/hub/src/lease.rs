@@ -513,3 +513,6 @@ fn is_signed(signed: &SignedWord, doc: &SiteDoc) -> bool {
     let is_his = doc.key == Some(pin) || doc.void.iter().any(|void| void.key == pin);
     is_his && key.verify(&Word::signed_bytes(&signed.word), &signature).is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,8 @@ pub struct Facts {
     pub under_way: Amount,
     /// Its window has ended, or the site falls under the budget no more.
     pub is_over: bool,
+    /// The hub cannot be asked now.
+    pub is_away: bool,
     /// What no call needs goes back.
     pub gives_back: bool,
     /// Something is to be said in any case.
@@ -133,12 +135,17 @@ impl Purse {
 
     /// What is to be asked for, where it was not.
     fn asks(&self, facts: &Facts) -> Option<Amount> {
-        if facts.is_over || !self.is_low() {
+        if facts.is_over || facts.is_away || !self.is_low() {
             return None;
         }
         let need = less(self.need, self.free());
-        let is_new = self.asked.is_none_or(|asked| need < asked && self.is_short);
-        (is_new || facts.is_late).then_some(need)
+        (self.may_ask() || facts.is_late).then_some(need)
+    }
+
+    /// Whether nothing was asked for, or so much that there is not, and less would do.
+    fn may_ask(&self) -> bool {
+        let need = less(self.need, self.free());
+        self.asked.is_none_or(|asked| self.is_short && need < asked)
     }
 }
 
@@ -282,8 +289,8 @@ impl Purses {
             let asked = asked(&named, budget, bound, exchange)?;
             let purse = fleet.purses.entry(window).or_default();
             if asked.amount > purse.free() {
-                self.is_low = true;
                 purse.need = asked.amount;
+                self.is_low |= away.is_none() && purse.may_ask();
                 let missing = match (away, purse.is_short) {
                     (Some(since), _) => Missing::Away(since),
                     (None, true) => Missing::Short,
@@ -321,11 +328,10 @@ impl Purses {
     }
 
     pub(crate) fn hold(&mut self, line: &Line) {
-        let mut is_low = false;
-        if let Some(purse) = self.of(line) {
-            purse.held = more(purse.held, line.amount.amount);
-            is_low = purse.is_low() && (purse.asked.is_none() || purse.is_short);
-        }
+        let may_be = self.away.is_none();
+        let Some(purse) = self.of(line) else { return };
+        purse.held = more(purse.held, line.amount.amount);
+        let is_low = may_be && purse.is_low() && purse.may_ask();
         self.is_low |= is_low;
     }
 

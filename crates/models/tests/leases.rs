@@ -82,6 +82,7 @@ impl Site {
             spent: amount(self.spent - self.base),
             under_way: amount(self.calls.iter().sum()),
             is_over,
+            is_away: self.up.is_none(),
             gives_back: dice.roll(10) == 0,
             must: dice.roll(4) == 0,
             is_late: dice.roll(20) == 0,

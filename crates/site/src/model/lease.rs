@@ -238,6 +238,7 @@ impl Leases {
             |at: Option<Timestamp>, after| at.is_none_or(|at: Timestamp| at.plus(after) <= now);
         let facts = Facts {
             is_over: !is_on || ends(&id).is_some_and(|end| end <= now),
+            is_away: hub.is_none(),
             gives_back: row.budget != budget,
             // A hub in a new life may know less.
             must: hub.is_some() && row.hub != hub,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use base::stream::PerStream;
 use identity::Key;
 use link::hub::{Present, Write};
-use store::FleetStore as _;
+use store::LinkStore as _;
 use store::memory::MemoryStore;
 
 use super::*;
@@ -54,7 +54,7 @@ impl Fleet {
             Present { incarnation, granted: 1, confirmed: 0, by: incarnation, heads, before };
         let mut seat = SeatDoc::default();
         let now = Timestamp::from_millis(0);
-        let mut ops = seat.ops(&site(name), &Write::Present { present, retired: None }, now);
+        let mut ops = seat.ops(&site(name), &Write::Present { present, retired: Vec::new() }, now);
         if let Some(hub) = settled {
             ops.extend(seat.ops(&site(name), &Write::Settled(hub), now));
         }

@@ -416,4 +416,24 @@ mod tests {
         assert_eq!(tally.sums.len(), 13);
         assert_eq!(tally.sums.values().map(|sum| sum.calls).sum::<u64>(), 24);
     }
+
+    /// Mutation: keep only the newest window of a fleet's budget, all there ever were, or call what is forgotten
+    /// nothing.
+    #[test]
+    fn of_a_fleets_budget_the_last_windows_are_kept() {
+        let mut tally = Tally::default();
+        let of = |window: i64| Line {
+            holder: "fleet/namespace/sales".parse().expect("a holder"),
+            ..line("0EUR", Some(window))
+        };
+        let windows = i64::try_from(WINDOWS_MAX).expect("few");
+        for window in 0..=windows {
+            tally.spend(&Line { amount: line("1EUR", None).amount, ..of(window) });
+        }
+        let one = Some(line("1EUR", None).amount.amount);
+        assert_eq!((tally.spent_of(&of(1)), tally.spent_of(&of(windows))), (one, one));
+        assert_eq!(tally.spent_of(&of(0)), None);
+        assert_eq!(tally.spent_of(&of(windows + 1)), Some(Amount::ZERO));
+        assert_eq!(Tally::of(tally.checkpoint()).spent_of(&of(1)), one);
+    }
 }

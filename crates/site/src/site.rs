@@ -383,6 +383,8 @@ impl Site {
                 Refusal::new(ProblemCode::SiteMissing, "this site has joined no hub")
             })?;
         let left = line.leave().await?;
+        // Nobody leases it anything any more, and nobody caps it.
+        self.0.models.desk().budgets(|books| books.purses().set(&[]));
         let ops = vec![change::left_op(by, self.now())];
         self.0.store.commit(ops, Preconditions::none()).await?;
         Ok(left)

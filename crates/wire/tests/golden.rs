@@ -298,7 +298,11 @@ fn lease() -> SignedLease {
         is_short: true,
         at: AT,
     };
-    SignedLease { lease: lease.encode(), signature: "c2lnbmF0dXJl".to_owned(), chain: chain() }
+    SignedLease {
+        lease: lease.encode(),
+        signature: "c2lnbmF0dXJl".to_owned(),
+        chain: vec!["YXV0aG9yaXR5".to_owned(), "cm9vdA==".to_owned()],
+    }
 }
 
 fn word() -> SignedWord {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::name::ModelName;
+use crate::protect::{ProtectError, ProtectSpec, Protection};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
 pub const CONCURRENCY_USUAL: u32 = 256;
@@ -50,6 +51,8 @@ pub struct ModelSpec {
     pub limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<ProtectSpec>,
 }
 
 /// A server that answers in a dialect.
@@ -138,6 +141,8 @@ pub enum SpecError {
     Price(#[from] PriceError),
     #[error("the dialect of the upstream has no `{0}`")]
     Operation(&'static str),
+    #[error(transparent)]
+    Protect(#[from] ProtectError),
     #[error("`upstream.model` and `upstream.outputParameter` are 1 to 200 printable characters")]
     Text,
 }
@@ -192,7 +197,16 @@ impl ModelSpec {
         if let Some(PriceSpec::Own(own)) = &self.price {
             own.price("own", "own")?;
         }
+        self.protect.as_ref().map_or(Ok(()), ProtectSpec::check)?;
         Ok(())
+    }
+
+    /// Whether it computes at the site: at this machine, or at one of these origins.
+    #[must_use]
+    pub fn is_here(&self, here: &BTreeSet<String>) -> bool {
+        let Ok((origin, _)) = address(&self.upstream.url) else { return false };
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        is_loopback(host) || here.contains(origin)
     }
 
     #[must_use]
@@ -226,6 +240,16 @@ pub fn address(url: &str) -> Result<(&str, &str), SpecError> {
     let split = url.len() - rest.len() + host_end;
     let (origin, path) = url.split_at(split);
     Ok((origin, path.trim_end_matches('/')))
+}
+
+/// Of a host with its port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 impl Limits {
@@ -310,6 +334,14 @@ pub struct Model {
     pub spec: ModelSpec,
 }
 
+impl Model {
+    /// What it is protected by, where the site's owner asks this of all that compute elsewhere.
+    #[must_use]
+    pub fn protection(&self, least: Option<&ProtectSpec>, here: &BTreeSet<String>) -> Protection {
+        Protection::of(self.spec.protect.as_ref(), least, self.spec.is_here(here))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,6 +389,23 @@ mod tests {
         let used = pricing::Totals { input: 1_000, output: 10, ..pricing::Totals::default() };
         let usage = pricing::Usage::of(&used).expect("usage");
         assert_eq!(price.cost(&usage).expect("a cost").exact(), "0.000156 USD");
+    }
+
+    /// Mutation: take a name that begins like this machine for it, or a port for another machine.
+    #[test]
+    fn what_computes_at_the_site_is_known_by_its_address() {
+        let here = BTreeSet::from(["http://gpu.plant:8000".to_owned()]);
+        let is_here = |url: &str| {
+            let spec = read(&format!(r#"{{"upstream":{{"url":"{url}"}}}}"#)).expect(url);
+            spec.is_here(&here)
+        };
+        for url in ["http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:8000/v1"] {
+            assert!(is_here(url), "{url}");
+        }
+        assert!(is_here("http://gpu.plant:8000/v1"));
+        for url in ["http://gpu.plant:8001/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
+            assert!(!is_here(url), "{url}");
+        }
     }
 
     /// Mutation: keep the end of the path, or cut the host.

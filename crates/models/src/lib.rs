@@ -11,6 +11,7 @@ mod definition;
 mod entry;
 mod lease;
 mod name;
+mod protect;
 mod purse;
 mod rate;
 mod rates;
@@ -25,9 +26,12 @@ pub use definition::{
     CONCURRENCY_MAX, Dialect, Limits, Model, ModelSpec, OwnPrice, PriceSpec, SpecError, Upstream,
     WAIT_MAX, address,
 };
-pub use entry::{Admitted, Bill, By, ENTRY_VERSION, End, Entry, Leg, Missed, Settled, Used};
+pub use entry::{
+    Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
+};
 pub use lease::{Grant, Ledger, Share, Word};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
 pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};

@@ -34,6 +34,10 @@ pub enum CallRefusal {
     NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
     #[error("`{asked}` gave no answer in time: {tried}")]
     Silent { asked: ModelName, tried: String },
+    #[error("the request is not sent to `{asked}`: {why}")]
+    Protected { asked: ModelName, why: String },
+    #[error("the answer of `{asked}` is withheld: {why}")]
+    Withheld { asked: ModelName, why: String },
     #[error(
         "the site cannot write down what it does, so that it does nothing; its disk may be full"
     )]
@@ -46,7 +50,11 @@ impl CallRefusal {
         match self {
             Self::Key(_) => 401,
             Self::NoModel(_) | Self::NoOperation => 404,
-            Self::NotAnswered { .. } | Self::Request(_) | Self::NotWhole => 400,
+            Self::NotAnswered { .. }
+            | Self::Request(_)
+            | Self::NotWhole
+            | Self::Protected { .. }
+            | Self::Withheld { .. } => 400,
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
@@ -78,6 +86,8 @@ impl CallRefusal {
             Self::Rate { .. } => "rate_limit_exceeded",
             Self::NoAnswer { .. } => "no_model_answers",
             Self::Silent { .. } => "timeout",
+            Self::Protected { .. } => "content_blocked",
+            Self::Withheld { .. } => "answer_withheld",
             Self::Unwritten => "not_written",
         }
     }

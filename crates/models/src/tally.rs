@@ -338,6 +338,7 @@ mod tests {
             micros: 1,
             own_micros: 1,
             first_micros: None,
+            hidden: crate::Hidden::new(),
         })
     }
 

@@ -4,13 +4,16 @@
 //! entries are kept and what secrets hold is handed in.
 
 mod call;
+mod delta;
 mod events;
 mod leg;
 mod open;
 mod port;
 mod reply;
+mod restore;
 mod shelf;
 mod stream;
+mod veil;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -25,7 +28,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 pub use port::{Credentials, NotWritten, Page, Record, Ticket};
 pub use reply::{Reply, ReplyBody};
-pub use shelf::{Shelf, ShelfParts, Shelved};
+pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
 
 use crate::gate::Gate;

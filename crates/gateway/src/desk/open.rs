@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Line, Missed, Missing,
+    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Line, Missed, Missing,
     ModelName, Refused, Settled, Used,
 };
 use pricing::{Class, Money, Price, Usage};
@@ -27,6 +27,10 @@ pub(super) struct Open {
     /// Until the answer is let go.
     ticket: Option<Ticket>,
     legs: Vec<Leg>,
+    /// What was hidden from the model that is asked now.
+    sees: Option<Hidden>,
+    /// What was hidden in the answer.
+    pub(super) hidden: Hidden,
     bills: Vec<Bill>,
     /// What was sent, and may have to be paid.
     sent: Option<(ModelName, Option<Money>)>,
@@ -71,6 +75,8 @@ impl Open {
             started,
             ticket: None,
             legs: Vec::with_capacity(1),
+            sees: None,
+            hidden: Hidden::new(),
             bills: Vec::new(),
             sent: None,
             tokens,
@@ -119,6 +125,11 @@ impl Open {
         Ok(())
     }
 
+    /// So much is hidden from it.
+    pub(super) fn sees(&mut self, hidden: Option<Hidden>) {
+        self.sees = hidden;
+    }
+
     /// The leg's end is known, and costs nothing.
     pub(super) fn was_free(&mut self) {
         self.sent = None;
@@ -150,7 +161,8 @@ impl Open {
         took: Duration,
     ) {
         self.theirs += took;
-        self.legs.push(Leg { model: model.clone(), status, why, micros: micros(took) });
+        let (model, micros) = (model.clone(), micros(took));
+        self.legs.push(Leg { model, status, why, micros, hidden: self.sees.take() });
     }
 
     pub(super) fn legs(&self) -> &[Leg] {
@@ -206,6 +218,7 @@ impl Open {
             micros: micros(took),
             own_micros: micros(took.saturating_sub(self.theirs)),
             first_micros: self.first.map(micros),
+            hidden: std::mem::take(&mut self.hidden),
         });
         if self.desk.0.record.write(&entry).is_err() {
             // The next start settles it at its bound.

@@ -11,6 +11,7 @@ mod open;
 mod port;
 mod reply;
 mod restore;
+mod said;
 mod shelf;
 mod stream;
 mod veil;

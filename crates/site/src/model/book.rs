@@ -353,6 +353,7 @@ fn unknown(tally: &Tally, now: Timestamp) -> Vec<Entry> {
             micros: 0,
             own_micros: 0,
             first_micros: None,
+            hidden: models::Hidden::new(),
         })
     });
     settled.collect()

@@ -15,6 +15,9 @@ use crate::name::ModelName;
 /// Of the lines that this binary writes.
 pub const ENTRY_VERSION: u32 = 1;
 
+/// Few are longer, so that most are written without growing.
+const LINE_BYTES_USUAL: usize = 768;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Entry {
@@ -189,7 +192,17 @@ impl Entry {
     /// Never: our own types have JSON text.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(512);
+        self.line_behind(0)
+    }
+
+    /// The same, with room before it for what its keeper puts there.
+    ///
+    /// # Panics
+    /// Never: our own types have JSON text.
+    #[must_use]
+    pub fn line_behind(&self, room: usize) -> Vec<u8> {
+        let mut line = Vec::with_capacity(LINE_BYTES_USUAL);
+        line.resize(room, b' ');
         serde_json::to_writer(&mut line, self).expect("our own types have JSON text");
         line.push(b'\n');
         line

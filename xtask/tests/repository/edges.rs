@@ -11,6 +11,8 @@ const ALLOWED: [Row; 25] = [
     ("base", &[], &[]),
     // For tests alone.
     ("power", &[], &[]),
+    // For a benchmark alone.
+    ("model-bench", &[], &[]),
     ("wire", &["base"], &[]),
     ("link", &["base", "wire", "store"], &[]),
     ("identity", &["base"], &[]),

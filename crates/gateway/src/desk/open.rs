@@ -96,7 +96,7 @@ impl Open {
             streamed,
             held,
         });
-        match desk.0.record.write(&entry) {
+        match desk.0.record.write(entry) {
             Ok(ticket) => open.ticket = Some(ticket),
             Err(_) => {
                 // Nobody knows of it, so that nothing is left of it.
@@ -220,7 +220,7 @@ impl Open {
             first_micros: self.first.map(micros),
             hidden: std::mem::take(&mut self.hidden),
         });
-        if self.desk.0.record.write(&entry).is_err() {
+        if self.desk.0.record.write(entry).is_err() {
             // The next start settles it at its bound.
             tracing::error!(call = %self.call, "cannot write down how a call ended");
         }

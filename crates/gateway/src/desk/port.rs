@@ -9,7 +9,7 @@ use tokio::sync::watch;
 pub trait Record: Send + Sync + 'static {
     /// When this returns, the entry outlives the end of the process; when the ticket says so, that of
     /// the machine as well.
-    fn write(&self, entry: &Entry) -> Result<Ticket, NotWritten>;
+    fn write(&self, entry: Entry) -> Result<Ticket, NotWritten>;
 
     /// Shares of budgets that are reached.
     fn alarm(&self, alarms: &[Alarm]);

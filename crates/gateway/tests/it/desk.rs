@@ -46,11 +46,11 @@ pub struct Kept {
 }
 
 impl Record for Kept {
-    fn write(&self, entry: &Entry) -> Result<Ticket, NotWritten> {
-        self.entries.lock().expect("no test panicked").push(entry.clone());
-        if let Entry::Settled(entry) = entry {
+    fn write(&self, entry: Entry) -> Result<Ticket, NotWritten> {
+        if let Entry::Settled(entry) = &entry {
             let _ = self.settled.send(entry.clone());
         }
+        self.entries.lock().expect("no test panicked").push(entry);
         Ok(Ticket::done())
     }
 

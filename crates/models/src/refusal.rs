@@ -85,6 +85,7 @@ impl CallRefusal {
                     "budget_not_reckoned"
                 }
                 Refused::Exhausted { .. } => "budget_exhausted",
+                Refused::Leased { .. } => "lease_exhausted",
             },
             Self::Rate { .. } => "rate_limit_exceeded",
             Self::NoAnswer { .. } => "no_model_answers",

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base::{CallId, KeyName, Namespace, Timestamp};
-use pricing::Money;
+use pricing::{Amount, Currency, Money, Period};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
@@ -26,6 +26,9 @@ pub struct Tally {
     spent: BTreeMap<Holder, Vec<Line>>,
     sums: BTreeMap<Group, Sum>,
 }
+
+/// Windows of one fleet budget that are kept: one is closed soon after its end, and forgotten long after.
+const WINDOWS_MAX: usize = 8;
 
 /// What is summed up together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -166,15 +169,29 @@ impl Tally {
             Some(lines) => lines,
             None => self.spent.entry(line.holder.clone()).or_default(),
         };
-        let kind = |it: &Line| (it.period, it.amount.currency);
         match lines.iter_mut().find(|it| kind(it) == kind(line)) {
             Some(before) if before.window == line.window => {
                 before.amount = before.amount.plus(line.amount).unwrap_or(before.amount);
             }
             Some(before) if before.window > line.window => {}
             Some(before) => before.clone_from(line),
-            None => lines.push(line.clone()),
+            None => {
+                lines.push(line.clone());
+                prune(lines, line);
+            }
         }
+    }
+
+    /// What was charged to a fleet budget in the window of `line`; nothing where that may be forgotten.
+    #[must_use]
+    pub fn spent_of(&self, line: &Line) -> Option<Amount> {
+        let lines = self.spent.get(&line.holder).map_or(&[][..], Vec::as_slice);
+        if let Some(found) = lines.iter().find(|it| kind(it) == kind(line)) {
+            return Some(found.amount.amount);
+        }
+        let is_forgotten = windows(lines, line).count() == WINDOWS_MAX
+            && windows(lines, line).all(|kept| line.window < kept.window);
+        (!is_forgotten).then_some(Amount::ZERO)
     }
 
     /// Puts the older half of the sums together, each day into its first hour.
@@ -242,6 +259,30 @@ impl Used {
         self.reasoning = self.reasoning.saturating_add(other.reasoning);
         self.images = self.images.saturating_add(other.images);
     }
+}
+
+/// Of one kind only the newest window is kept. A fleet's windows are of a kind each: they are leases of
+/// their own, and accounted for when they are over.
+fn kind(line: &Line) -> (Period, Currency, Option<Timestamp>) {
+    let window = line.window.filter(|_| matches!(line.holder, Holder::Fleet(_)));
+    (line.period, line.amount.currency, window)
+}
+
+/// The windows of the same fleet budget.
+fn windows<'a>(lines: &'a [Line], line: &Line) -> impl Iterator<Item = &'a Line> {
+    let (period, currency) = (line.period, line.amount.currency);
+    lines.iter().filter(move |it| (it.period, it.amount.currency) == (period, currency))
+}
+
+fn prune(lines: &mut Vec<Line>, line: &Line) {
+    if windows(lines, line).count() <= WINDOWS_MAX {
+        return;
+    }
+    let oldest = windows(lines, line).map(|it| it.window).min();
+    let (period, currency) = (line.period, line.amount.currency);
+    lines.retain(|it| {
+        (it.period, it.amount.currency) != (period, currency) || Some(it.window) != oldest
+    });
 }
 
 fn add(sums: &mut Vec<Money>, more: Money) {
@@ -387,5 +428,25 @@ mod tests {
         tally.coarsen();
         assert_eq!(tally.sums.len(), 13);
         assert_eq!(tally.sums.values().map(|sum| sum.calls).sum::<u64>(), 24);
+    }
+
+    /// Mutation: keep only the newest window of a fleet's budget, all there ever were, or call what is forgotten
+    /// nothing.
+    #[test]
+    fn of_a_fleets_budget_the_last_windows_are_kept() {
+        let mut tally = Tally::default();
+        let of = |window: i64| Line {
+            holder: "fleet/namespace/sales".parse().expect("a holder"),
+            ..line("0EUR", Some(window))
+        };
+        let windows = i64::try_from(WINDOWS_MAX).expect("few");
+        for window in 0..=windows {
+            tally.spend(&Line { amount: line("1EUR", None).amount, ..of(window) });
+        }
+        let one = Some(line("1EUR", None).amount.amount);
+        assert_eq!((tally.spent_of(&of(1)), tally.spent_of(&of(windows))), (one, one));
+        assert_eq!(tally.spent_of(&of(0)), None);
+        assert_eq!(tally.spent_of(&of(windows + 1)), Some(Amount::ZERO));
+        assert_eq!(Tally::of(tally.checkpoint()).spent_of(&of(1)), one);
     }
 }

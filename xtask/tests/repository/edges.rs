@@ -18,7 +18,11 @@ const ALLOWED: [Row; 25] = [
     ("identity", &["base"], &[]),
     // What the APIs of hub and site do alike.
     ("server", &["base", "identity", "pricing", "spec", "store", "wire"], &[]),
-    ("hub", &["base", "identity", "link", "server", "spec", "store", "wire"], &[]),
+    (
+        "hub",
+        &["base", "identity", "link", "models", "pricing", "server", "spec", "store", "wire"],
+        &[],
+    ),
     ("expr", &["base"], &[]),
     ("spec", &["base", "expr"], &[]),
     ("store", &["base"], &[]),

@@ -86,7 +86,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         tokens,
         started,
     };
-    let admitted = Open::admit(desk, &question, admission);
+    let admitted = Open::admit(desk, &question, admission).await;
     let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
     let (mut after, mut untranslated) = (None, None);
     let legs = found.models.iter().zip(&seen).zip(bounds).take(found.legs);

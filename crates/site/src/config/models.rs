@@ -1,6 +1,8 @@
 //! `models`: what all models of a site have in common.
 
-use models::Exchange;
+use std::collections::BTreeSet;
+
+use models::{Exchange, ProtectSpec, address};
 use pricing::Rate;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -10,10 +12,15 @@ use super::{ConfigError, Reader};
 /// Currencies of the world, there and back.
 const RATES_MAX: usize = 400;
 
+/// Servers of models that one site has.
+const HERE_MAX: usize = 1_000;
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ModelsFile {
     rates: Vec<Spanned<String>>,
+    protect: Option<Spanned<ProtectSpec>>,
+    here: Vec<Spanned<String>>,
 }
 
 /// What the site's owner has said of models.
@@ -21,6 +28,10 @@ pub(super) struct ModelsFile {
 pub struct ModelsConfig {
     /// What budgets in other currencies than prices are reckoned by.
     pub exchange: Exchange,
+    /// What every model that computes elsewhere is protected by at least.
+    pub protect: Option<ProtectSpec>,
+    /// Servers of models that are at the site, beside those of the machine itself.
+    pub here: BTreeSet<String>,
 }
 
 impl Reader<'_> {
@@ -35,6 +46,27 @@ impl Reader<'_> {
                 return Err(self.wrong(found, "there is a rate between these two already"));
             }
         }
-        Ok(ModelsConfig { exchange })
+        if let Some(found) = &models.protect {
+            found.value.check().map_err(|why| self.wrong(found, why))?;
+        }
+        let protect = models.protect.as_ref().map(|found| found.value.clone());
+        Ok(ModelsConfig { exchange, protect, here: self.here(&models.here)? })
+    }
+
+    fn here(&self, here: &[Spanned<String>]) -> Result<BTreeSet<String>, ConfigError> {
+        let mut origins = BTreeSet::new();
+        for found in here {
+            match address(&found.value) {
+                Ok((origin, "")) if origins.len() < HERE_MAX => origins.insert(origin.to_owned()),
+                Ok((_, "")) => {
+                    return Err(self.wrong(found, format!("`here` has at most {HERE_MAX}")));
+                }
+                _ => {
+                    let what = "write a server without a path, such as `http://gpu.plant:8000`";
+                    return Err(self.wrong(found, what));
+                }
+            };
+        }
+        Ok(origins)
     }
 }

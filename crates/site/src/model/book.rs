@@ -49,6 +49,8 @@ struct Inner {
     state: Mutex<State>,
     /// Somebody waits for a page.
     grown: Notify,
+    /// The last entry that the store has.
+    written: watch::Sender<u64>,
     /// Something is to be written, and nobody waits for it.
     left: Notify,
 }
@@ -154,8 +156,9 @@ impl Book {
             is_failing: false,
             checkpoint_at: known + CHECKPOINT_EVERY,
         };
-        let state = Mutex::new(state);
-        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new(), left: Notify::new() })))
+        let (grown, left) = (Notify::new(), Notify::new());
+        let (state, written) = (Mutex::new(state), watch::Sender::new(next - 1));
+        Ok(Self(Arc::new(Inner { store, clock, state, grown, left, written })))
     }
 
     /// What was charged goes into the books of budgets.
@@ -163,6 +166,14 @@ impl Book {
         for line in self.state().tally.spent() {
             books.charge(base::CallId::from_uuid(uuid::Uuid::nil()), std::slice::from_ref(line));
         }
+    }
+
+    /// Until the store has all that was written up to now.
+    pub(crate) async fn durable(&self) {
+        let last = self.state().next - 1;
+        self.0.grown.notify_one();
+        // The sender is here.
+        let _ = self.0.written.subscribe().wait_for(|written| *written >= last).await;
     }
 
     /// What the entries come to.
@@ -221,6 +232,7 @@ impl Book {
             state.durable = last;
             state.is_failing = false;
         }
+        self.0.written.send_replace(last);
         if !is_told {
             tell(&waiting, Page::Durable);
         }

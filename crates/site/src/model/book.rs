@@ -185,14 +185,12 @@ impl Book {
     pub(crate) async fn keep(self, closing: CancellationToken) {
         loop {
             let is_last = self.wait(&closing).await;
-            loop {
-                // Calls that are ready have their turn first, and come into the same page.
-                yield_now().await;
-                if !self.write_page().await {
-                    break;
-                }
-            }
+            // Calls that are ready have their turn first, and come into the same page.
+            yield_now().await;
+            // An end that came meanwhile is none that somebody waits for: it has its own time.
+            self.write_page().await;
             if is_last {
+                while self.write_page().await {}
                 self.write_checkpoint().await;
                 return;
             }

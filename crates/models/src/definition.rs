@@ -69,6 +69,9 @@ pub struct Upstream {
     /// The name by which it takes a limit of output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_parameter: Option<String>,
+    /// Whether it answers a repetition under the same `Idempotency-Key` as it did before, and bills it once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idempotent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -202,11 +205,29 @@ impl ModelSpec {
         spoken && (said.is_empty() || said.contains(&operation))
     }
 
+    /// Whether what it is given stays at this site: it computes here, by its address or by the word of
+    /// whoever has defined it.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.region.as_deref() == Some("here") || is_loopback(&self.upstream.url)
+    }
+
     /// Whether somebody of this namespace may call it.
     #[must_use]
     pub fn is_shared_with(&self, namespace: &Namespace) -> bool {
         self.share.contains("*") || self.share.contains(namespace.as_str())
     }
+}
+
+/// Of this machine by its number: names can lead anywhere.
+fn is_loopback(url: &str) -> bool {
+    let Ok((origin, _)) = address(url) else { return false };
+    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
+        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    };
+    host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Where it is, and the path before those of the dialect.

@@ -166,6 +166,7 @@ impl Site {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             logs: Arc::new(logs.clone()),
+            models: Some(models.desk().clone()),
             sites: line.as_ref().map(|line| Arc::new(line.dispatches().clone()) as _),
         };
         let (gate_too, catalog_too) = (Arc::clone(&gate), Catalog::clone(&catalog));
@@ -185,6 +186,8 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
+        let followed = model::follow_runs(models.desk(), &driver, store.as_ref()).await;
+        followed.map_err(SiteError::Resume)?;
         if let Some(line) = &line {
             let (grown, dispatches) = (line.grown(), line.dispatches().clone());
             driver.on_end(move |run| {

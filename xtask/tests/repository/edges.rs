@@ -30,7 +30,7 @@ const ALLOWED: [Row; 24] = [
     ("gateway", &["base", "models", "pricing", "privacy"], &[]),
     ("privacy", &[], &[]),
     // What functions put away, its tests look up where it lies.
-    ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &["store"]),
+    ("worker", &["base", "spec", "engine", "sandbox", "gateway", "models", "pricing"], &["store"]),
     (
         "site",
         &[

@@ -81,6 +81,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         streamed: ask.is_streamed,
         bound: dearest(desk, &bounds),
         tokens,
+        is_billed_once: found.is_billed_once(),
         started,
     };
     let admitted = Open::admit(desk, &question, admission);
@@ -128,6 +129,12 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
     if found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());
         return Err(CallRefusal::NotAnswered { model, operation });
+    }
+    if question.of_run.as_ref().is_some_and(|it| !it.labels.is_empty()) {
+        found.models.retain(|it| it.model.spec.is_here());
+        if found.models.is_empty() {
+            return Err(CallRefusal::Labelled(ask.model.clone()));
+        }
     }
     Ok(found)
 }
@@ -229,7 +236,8 @@ async fn answered(
         return Ok(Err(refusal));
     }
     open.first();
-    let reply = Reply::whole(status, content_type, whole);
+    let mut reply = Reply::whole(status, content_type, whole);
+    reply.paid = Some(open.paid());
     let reply = reply.of(open.call, Some(model), open.degraded);
     open.settle(End::Answered);
     Ok(Ok(reply))

@@ -9,6 +9,7 @@ mod leg;
 mod open;
 mod port;
 mod reply;
+mod run;
 mod shelf;
 mod stream;
 
@@ -19,12 +20,14 @@ use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp};
 use bytes::Bytes;
 use http::HeaderMap;
 use models::{
-    Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation, Standing,
+    Admitted, Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation,
+    Standing,
 };
 use tokio::sync::Semaphore;
 
 pub use port::{Credentials, NotWritten, Page, Record, Ticket};
-pub use reply::{Reply, ReplyBody};
+pub use reply::{Paid, Reply, ReplyBody};
+pub use run::OfRun;
 pub use shelf::{Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
 
@@ -59,6 +62,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     left: Arc<Semaphore>,
+    /// Of the life before, whose runs may ask again.
+    left_calls: Mutex<Vec<Admitted>>,
 }
 
 /// What a desk is made of.
@@ -85,6 +90,8 @@ pub struct Question {
     pub body: Bytes,
     /// Those of the client's headers that an upstream may see.
     pub headers: HeaderMap,
+    /// Of a workflow's task.
+    pub of_run: Option<OfRun>,
 }
 
 /// Who asks, and what they may.
@@ -130,6 +137,7 @@ impl Desk {
             clock,
             random,
             left: Arc::new(Semaphore::new(LEFT_MAX)),
+            left_calls: Mutex::default(),
         }))
     }
 

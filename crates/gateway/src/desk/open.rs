@@ -6,9 +6,11 @@ use base::CallId;
 use models::{
     Admitted, Bill, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Missed, ModelName, Settled, Used,
 };
-use pricing::{Class, Money, Price, Usage};
+use pricing::{Amount, Class, Money, Price, Usage};
 
 use super::port::Ticket;
+use super::reply::Paid;
+use super::run::OfRun;
 use super::{Desk, Question, Who, holders};
 
 /// Settles itself when it is dropped: a leg that nobody knows the end of is paid at its bound.
@@ -40,6 +42,8 @@ pub(super) struct Admission {
     /// The most that its dearest leg can cost; `None` where none costs anything.
     pub bound: Result<Option<Money>, String>,
     pub tokens: u64,
+    /// Whether a repetition under the same name costs nothing more.
+    pub is_billed_once: bool,
     pub started: Instant,
 }
 
@@ -50,15 +54,21 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, started } = admission;
+        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, started } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
-        let held = match bound.transpose() {
-            None => Vec::new(),
-            Some(bound) => {
-                let (holders, exchange) = (holders(by), &desk.0.exchange);
-                let held = desk.budgets(|it| it.reserve(call, &holders, bound, exchange, now));
-                held.map_err(CallRefusal::Budget)?
+        let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
+        desk.brings(question);
+        let left = desk.takes_over(question, &plan, is_billed_once);
+        let held = desk.in_place_of(&left, |books| match bound.transpose() {
+            None => Ok(Vec::new()),
+            Some(bound) => books.reserve(call, &holders(by), bound, &desk.0.exchange, now),
+        });
+        let held = match held {
+            Ok(held) => held,
+            Err(refused) => {
+                desk.leave(left);
+                return Err(CallRefusal::Budget(refused));
             }
         };
         let mut open = Self {
@@ -86,13 +96,18 @@ impl Open {
             plan,
             streamed,
             held,
+            effect,
         });
         match desk.0.record.write(&entry) {
-            Ok(ticket) => open.ticket = Some(ticket),
+            Ok(ticket) => {
+                open.ticket = Some(ticket);
+                left.iter().for_each(|it| desk.repeated(it, call));
+            }
             Err(_) => {
                 // Nobody knows of it, so that nothing is left of it.
                 open.is_settled = true;
                 desk.budgets(|books| books.charge(call, &[]));
+                desk.take_up(left);
                 desk.give_back(&open.who, tokens);
                 return Err(CallRefusal::Unwritten);
             }
@@ -154,6 +169,25 @@ impl Open {
         &self.legs
     }
 
+    /// What it comes to so far, in the currency of the last leg.
+    pub(super) fn paid(&self) -> Paid {
+        let currency = self.bills.iter().rev().find_map(|bill| bill.cost).map(|it| it.currency);
+        let mut cost = currency.map(|it| Amount::ZERO.of(it));
+        for bill in &self.bills {
+            let exchange = &self.desk.0.exchange;
+            let more = cost.zip(bill.cost).map(|(sum, cost)| {
+                let same = exchange.convert(cost, sum.currency).ok()?;
+                sum.plus(same).ok()
+            });
+            cost = more.unwrap_or(cost);
+        }
+        Paid {
+            used: self.bills.last().and_then(|bill| bill.usage),
+            cost,
+            is_bound: self.bills.iter().any(|bill| bill.is_bound),
+        }
+    }
+
     pub(super) fn waited(&mut self, took: Duration) {
         self.theirs += took;
     }
@@ -203,6 +237,7 @@ impl Open {
             micros: micros(took),
             own_micros: micros(took.saturating_sub(self.theirs)),
             first_micros: self.first.map(micros),
+            repeated_by: None,
         });
         if self.desk.0.record.write(&entry).is_err() {
             // The next start settles it at its bound.

@@ -151,6 +151,7 @@ fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
         operation: Operation::Chat,
         body: body.to_string().into(),
         headers: HeaderMap::new(),
+        of_run: None,
     }
 }
 

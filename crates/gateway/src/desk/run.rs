@@ -27,7 +27,8 @@ pub struct OfRun {
 
 impl OfRun {
     /// By what name its effect is written down. The key itself has names of tasks in it.
-    pub(super) fn effect(&self) -> String {
+    #[must_use]
+    pub fn effect(&self) -> String {
         Digest::of(self.key.as_bytes()).to_string()
     }
 

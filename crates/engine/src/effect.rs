@@ -30,8 +30,8 @@ pub struct Perform {
     pub run: RunId,
     pub namespace: Namespace,
     pub workflow: WorkflowName,
-    /// What the workflow says of itself: `document.metadata`.
-    pub metadata: Value,
+    /// What the run may spend on models in all, by its workflow's word.
+    pub budget: Option<Arc<str>>,
     pub effect: EffectNo,
     pub activation: Activation,
     pub key: IdempotencyKey,

@@ -410,8 +410,8 @@ fn a_workflow_asks_a_model_and_shows_what_it_cost() {
     let (call, id) = (output["call"].as_str().expect("an id"), run["run"].as_str().expect("an id"));
     let said = home.run(&["calls", "explain", call, "-n", "sales"]).ends_with(0).stdout;
     assert!(said.contains(&format!("by {id} of `sales/asking`")), "{said}");
-    let shown = home.run(&["explain", id, "/second"]).ends_with(0).stdout;
-    assert!(shown.contains(call) && shown.contains("model chat"), "{shown}");
+    let shown = home.run(&["runs", "show", id, "-n", "sales", "-o", "json"]).ends_with(0).stdout;
+    assert!(shown.contains(&format!("models: {call}")), "{shown}");
     let by = ["usage", "--by", "workflow", "-o", "json"];
     let usage = until(&home, &by, |it| it["total"]["calls"] == 2);
     assert_eq!(usage["items"][0]["group"], json!({"workflow": "asking"}));

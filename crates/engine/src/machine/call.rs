@@ -98,7 +98,7 @@ impl Machine {
             run: header.run,
             namespace: header.key.namespace.clone(),
             workflow: header.key.name.clone(),
-            metadata: self.workflow.document.metadata.clone(),
+            budget: self.workflow.document.budget.clone(),
             effect,
             activation: activation.clone(),
             key: key.clone(),

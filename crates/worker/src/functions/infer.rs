@@ -76,7 +76,7 @@ fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
         let fault = Fault::new(ErrorType::Runtime, detail).with_status(413);
         return Err(fault.with_title("Request too large"));
     }
-    let cap = cap(&effect.metadata)?;
+    let cap = cap(effect.budget.as_deref())?;
     let key = WorkflowKey { namespace: effect.namespace.clone(), name: effect.workflow.clone() };
     Ok(Question {
         who: Who { by: By::run(&key, effect.run), terms: Arc::default() },
@@ -91,19 +91,13 @@ fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
     })
 }
 
-/// `document.metadata: {models: {budget: 0.50EUR}}`: what each run of the workflow may spend.
-fn cap(metadata: &Value) -> Result<Option<Budget>, Fault> {
-    let Some(said) = get(metadata, "models").and_then(|it| get(it, "budget")) else {
-        return Ok(None);
-    };
-    let budget = as_str(said).map(|text| format!("{text}/{}", Period::Total.name()).parse());
-    match budget {
-        Some(Ok(budget)) => Ok(Some(budget)),
-        Some(Err(_)) | None => {
-            let detail = "`document.metadata.models.budget` is an amount with its currency, such as `0.50EUR`; a run has no other period than itself";
-            Err(Fault::new(ErrorType::Configuration, detail))
-        }
-    }
+/// What the run may spend in all. Whoever reads documents has seen that it is an amount.
+fn cap(said: Option<&str>) -> Result<Option<Budget>, Fault> {
+    let budget = said.map(|text| format!("{text}/{}", Period::Total.name()).parse()).transpose();
+    budget.map_err(|wrong: pricing::BudgetError| {
+        let detail = format!("`document.metadata.models.budget`: {wrong}");
+        Fault::new(ErrorType::Configuration, detail)
+    })
 }
 
 async fn asked_of(desk: Desk, question: Question, asked: String) -> Done {

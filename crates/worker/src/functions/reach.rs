@@ -214,7 +214,7 @@ mod tests {
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             workflow: base::WorkflowName::parse("flow").expect("a name"),
-            metadata: object([]),
+            budget: None,
             effect: EffectNo(1),
             key: IdempotencyKey::new(run, &activation, 0),
             activation,

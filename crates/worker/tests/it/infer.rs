@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use base::value::{as_str, get, object, string};
+use base::value::{as_str, get};
 use base::{Clock, ErrorType, Namespace, SecretName, SystemClock, SystemRandom};
 use engine::effect::{Certainty, Performed};
 use futures::FutureExt;
@@ -262,9 +262,9 @@ async fn each_refusal_is_an_error_of_its_kind() {
             "{shown}"
         );
     }
-    place.site.metadata = object([("models", object([("budget", string("1EUR/day"))]))]);
-    let fault = place.ask(&chat("m", "Hello")).await.result.expect_err("no budget of a run");
-    assert_eq!(fault.kind(), ErrorType::Configuration);
+    place.site.budget = Some("0EUR".into());
+    let fault = place.ask(&chat("m", "Hello")).await.result.expect_err("nothing may be spent");
+    assert_eq!((fault.kind(), fault.status), (ErrorType::Authorization, 402));
 }
 
 /// Mutation: let a run spend what it wants, forget what it has spent, or count what another run has.
@@ -272,7 +272,7 @@ async fn each_refusal_is_an_error_of_its_kind() {
 async fn a_run_spends_what_its_workflow_allows() {
     let server = Server::start(|_, _| good(CHAT)).await;
     let mut place = Place::new(vec![model("m", &server.address())], &server.address());
-    place.site.metadata = object([("models", object([("budget", string("0.0005EUR"))]))]);
+    place.site.budget = Some("0.0005EUR".into());
     let input = r#"{"model":"m","messages":[{"role":"user","content":"Hello"}]}"#;
     let mut fault = None;
     for _ in 0..40 {

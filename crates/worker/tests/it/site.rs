@@ -30,9 +30,9 @@ pub struct Site {
     pub clock: Arc<Dial>,
     /// Nowhere, but where a test says otherwise.
     pub lists: Lists,
-    /// What the run has read, and what its workflow says of itself.
+    /// What the run has read, and what it may spend on models.
     pub labels: Arc<[String]>,
-    pub metadata: Value,
+    pub budget: Option<Arc<str>>,
 }
 
 /// A clock that the test moves.
@@ -129,13 +129,13 @@ impl Site {
             sites: None,
             models,
         };
-        let (labels, metadata) = (Arc::new([]), object([]));
+        let labels = Arc::new([]);
         Self {
             worker: worker(gate, config, ports),
             clock,
             lists: Lists::default(),
             labels,
-            metadata,
+            budget: None,
         }
     }
 
@@ -149,7 +149,7 @@ impl Site {
             run,
             namespace: Namespace::parse("lab").expect("a name"),
             workflow: WorkflowName::parse("flow").expect("a name"),
-            metadata: self.metadata.clone(),
+            budget: self.budget.clone(),
             effect: EffectNo(1),
             key: IdempotencyKey::new(run, &activation, 0),
             activation,

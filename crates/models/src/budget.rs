@@ -266,6 +266,12 @@ impl Books {
         alarms
     }
 
+    /// What a call holds.
+    #[must_use]
+    pub fn held(&self, call: CallId) -> Vec<Line> {
+        self.held.get(&call).cloned().unwrap_or_default()
+    }
+
     /// Calls that hold something.
     pub fn under_way(&self) -> impl Iterator<Item = CallId> {
         self.held.keys().copied()

@@ -456,7 +456,7 @@ fn killed_in_a_call(idempotent: bool) -> (i32, Value, Vec<Value>, World) {
     sent(&world);
     dev.kill();
     let dev = home.dev();
-    let ended = home.run(&["runs", "follow", &run]);
+    let ended = home.run(&["runs", "follow", &run, "-n", "sales"]);
     let calls = ["calls", "-n", "sales", "-o", "json"];
     let wanted = if idempotent { 3 } else { 2 };
     let calls = until(&home, &calls, |it| {

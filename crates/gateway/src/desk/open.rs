@@ -17,6 +17,8 @@ use super::{Desk, Question, Who, holders};
 pub(super) struct Open {
     desk: Desk,
     pub(super) call: CallId,
+    /// As it was written down.
+    admitted: Admitted,
     who: Who,
     started: Instant,
     /// Until the answer is let go.
@@ -71,22 +73,7 @@ impl Open {
                 return Err(CallRefusal::Budget(refused));
             }
         };
-        let mut open = Self {
-            desk: desk.clone(),
-            call,
-            who: question.who.clone(),
-            started,
-            ticket: None,
-            legs: Vec::with_capacity(1),
-            bills: Vec::new(),
-            sent: None,
-            tokens,
-            theirs: Duration::ZERO,
-            first: None,
-            degraded: false,
-            is_settled: false,
-        };
-        let entry = Entry::Admitted(Admitted {
+        let admitted = Admitted {
             v: ENTRY_VERSION,
             call,
             at: now,
@@ -97,22 +84,30 @@ impl Open {
             streamed,
             held,
             effect,
-        });
-        match desk.0.record.write(&entry) {
-            Ok(ticket) => {
-                open.ticket = Some(ticket);
-                left.iter().for_each(|it| desk.repeated(it, call));
-            }
-            Err(_) => {
-                // Nobody knows of it, so that nothing is left of it.
-                open.is_settled = true;
-                desk.budgets(|books| books.charge(call, &[]));
-                desk.take_up(left);
-                desk.give_back(&open.who, tokens);
-                return Err(CallRefusal::Unwritten);
-            }
-        }
-        Ok(open)
+        };
+        let Ok(ticket) = desk.0.record.write(&Entry::Admitted(admitted.clone())) else {
+            // Nobody knows of it, so that nothing is left of it.
+            desk.budgets(|books| books.charge(call, &[]));
+            desk.take_up(left);
+            return Err(CallRefusal::Unwritten);
+        };
+        left.iter().for_each(|it| desk.repeated(it, call));
+        Ok(Self {
+            desk: desk.clone(),
+            call,
+            admitted,
+            who: question.who.clone(),
+            started,
+            ticket: Some(ticket),
+            legs: Vec::with_capacity(1),
+            bills: Vec::new(),
+            sent: None,
+            tokens,
+            theirs: Duration::ZERO,
+            first: None,
+            degraded: false,
+            is_settled: false,
+        })
     }
 
     pub(super) fn desk(&self) -> &Desk {
@@ -123,12 +118,27 @@ impl Open {
     /// what it holds.
     pub(super) fn sends(&mut self, model: &ModelName, bound: Option<Money>) -> Result<(), Missed> {
         if let (false, Some(more)) = (self.bills.is_empty(), bound) {
-            let desk = &self.desk.0;
-            let extended = self.desk.budgets(|it| it.extend(self.call, Ok(more), &desk.exchange));
-            extended.map_err(|_| Missed::Budget)?;
+            self.holds_more(more).ok_or(Missed::Budget)?;
         }
         self.sent = Some((model.clone(), bound));
         Ok(())
+    }
+
+    /// It is written down as well: whoever is killed from now on may have to pay both legs.
+    fn holds_more(&mut self, more: Money) -> Option<()> {
+        let (desk, call) = (&self.desk.0, self.call);
+        let held = self.desk.budgets(|books| {
+            books.extend(call, Ok(more), &desk.exchange).ok()?;
+            Some(books.held(call))
+        })?;
+        if held == self.admitted.held {
+            return Some(());
+        }
+        self.admitted.held = held;
+        let entry = Entry::Admitted(self.admitted.clone());
+        // Its page is behind that of the first one.
+        self.ticket = Some(desk.record.write(&entry).ok()?);
+        Some(())
     }
 
     /// The leg's end is known, and costs nothing.

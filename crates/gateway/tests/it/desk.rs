@@ -230,7 +230,7 @@ async fn a_fallback_to_a_dearer_model_is_held_before_the_call() {
     assert_eq!(rich.standing(), (20 * 1_000_000_000, 0));
 }
 
-/// Mutation: forget what a leg may cost that has not answered, or go on without holding more.
+/// Mutation: forget what a leg may cost that has not answered, go on without holding more, or write down the first alone.
 #[tokio::test]
 async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     let silent = Server::start(|_, _| Reply::Hang(Vec::new())).await;
@@ -249,6 +249,15 @@ async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     let (spent, held) = place.standing();
     assert_eq!(held, 0);
     assert!(spent > 20 * 1_000_000, "the silent one is in it: {spent}");
+    let entries = place.kept.entries.lock().expect("no test panicked").clone();
+    let held: Vec<u128> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Admitted(entry) => Some(entry.held[0].amount.amount.pico()),
+            Entry::Settled(_) => None,
+        })
+        .collect();
+    assert!(matches!(held[..], [one, both] if both == 2 * one), "both are written down: {held:?}");
     // There is room for one of them, and not for a second bill.
     let tight = Place::with(models(), &["silent", "good"], "0.0007EUR/day");
     assert_eq!(tight.ask("assistant", 100, false).await.status, StatusCode::SERVICE_UNAVAILABLE);

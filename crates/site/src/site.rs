@@ -186,8 +186,7 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
-        let followed = model::follow_runs(models.desk(), &driver, store.as_ref()).await;
-        followed.map_err(SiteError::Resume)?;
+        model::follow_runs(models.desk(), &driver, store.as_ref()).await?;
         if let Some(line) = &line {
             let (grown, dispatches) = (line.grown(), line.dispatches().clone());
             driver.on_end(move |run| {
@@ -227,8 +226,6 @@ impl Site {
             evaluators.clone(),
             Arc::clone(&clock),
         );
-        let going = counted.iter().filter(|(state, _)| goes_on(*state));
-        let resumed = going.map(|(_, count)| count).sum();
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
@@ -255,7 +252,7 @@ impl Site {
             clock,
             store_figures,
             name,
-            resumed,
+            resumed: counted.iter().filter(|(state, _)| goes_on(*state)).map(|it| it.1).sum(),
         })))
     }
 

@@ -20,7 +20,7 @@ use gateway::desk::DeskParts;
 use gateway::{Desk, Gate};
 use models::Books;
 use server::Keys;
-use store::{Store, StoreError};
+use store::Store;
 
 pub use book::BookError;
 pub(crate) use door::ModelDoor;
@@ -65,7 +65,7 @@ pub(crate) async fn follow_runs(
     desk: &Desk,
     driver: &Driver,
     store: &dyn Store,
-) -> Result<(), StoreError> {
+) -> Result<(), BookError> {
     let told = desk.clone();
     driver.on_end(move |run| told.run_ended(run));
     for run in desk.runs_left() {

@@ -207,7 +207,7 @@ impl Ask {
             wants_usage: get("stream_options").is_some_and(wants_usage),
             output_tokens_max: limits.into_iter().max(),
             choices,
-            has_more_elsewhere: is_more_elsewhere(&get, asked),
+            has_more_elsewhere: is_more_elsewhere(operation, &get, asked),
             images: count(asked.get(), "\"data:image/"),
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
             user: get("user").and_then(|raw| string("user", raw).ok()),
@@ -398,8 +398,12 @@ fn is_zero(raw: &RawValue) -> bool {
 }
 
 /// Anything whose size is not in the text. Too many words are found rather than too few.
-fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &RawValue) -> bool {
-    const ELSEWHERE: [&str; 8] = [
+fn is_more_elsewhere<'a>(
+    operation: Operation,
+    get: &impl Fn(&str) -> Option<&'a RawValue>,
+    asked: &RawValue,
+) -> bool {
+    const ELSEWHERE: [&str; 7] = [
         "\"file_id\"",
         "\"file_url\"",
         "\"image_url\"",
@@ -407,12 +411,17 @@ fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &Ra
         "\"item_reference\"",
         "\"container_upload\"",
         "\"source\"",
-        "\"id\"",
     ];
+    // What was said before, by its number. Elsewhere an id is that of a tool's call.
+    let earlier = match operation {
+        Operation::Responses => "\"id\"",
+        _ => "\"audio\"",
+    };
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     let text = asked.get();
     let named = ELSEWHERE
         .iter()
+        .chain(std::iter::once(&earlier))
         .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some());
     // What is in the text itself is seen; an address is not.
     let is_inside = named && only_inside(text);
@@ -429,6 +438,7 @@ fn only_inside(text: &str) -> bool {
     let urls = count(text, "\"data:image/");
     // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
     let others = [
+        "\"audio\"",
         "\"file_id\"",
         "\"file_url\"",
         "\"input_audio\"",
@@ -578,6 +588,12 @@ mod tests {
         assert!(!elsewhere(
             r#""messages":[],"tools":[{"type":"function","function":{"name":"f"}}]"#
         ));
+        let calls =
+            r#""messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function"}]}]"#;
+        assert!(!elsewhere(calls));
+        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
+        let item = r#"{"model":"a","input":[{"id":"msg_1"}]}"#;
+        assert!(Ask::read(Operation::Responses, item.as_bytes()).expect(item).has_more_elsewhere);
         let before = r#"{"model":"a","input":"x","previous_response_id":"r"}"#;
         let before = Ask::read(Operation::Responses, before.as_bytes()).expect("a request");
         assert!(before.has_more_elsewhere);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::name::ModelName;
+use crate::protect::{ProtectError, ProtectSpec, Protection};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
 pub const CONCURRENCY_USUAL: u32 = 256;
@@ -50,6 +51,8 @@ pub struct ModelSpec {
     pub limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protect: Option<ProtectSpec>,
 }
 
 /// A server that answers in a dialect.
@@ -141,6 +144,8 @@ pub enum SpecError {
     Price(#[from] PriceError),
     #[error("the dialect of the upstream has no `{0}`")]
     Operation(&'static str),
+    #[error(transparent)]
+    Protect(#[from] ProtectError),
     #[error("`upstream.model` and `upstream.outputParameter` are 1 to 200 printable characters")]
     Text,
 }
@@ -195,7 +200,16 @@ impl ModelSpec {
         if let Some(PriceSpec::Own(own)) = &self.price {
             own.price("own", "own")?;
         }
+        self.protect.as_ref().map_or(Ok(()), ProtectSpec::check)?;
         Ok(())
+    }
+
+    /// Whether it computes at the site: at this machine, or at one of these origins.
+    #[must_use]
+    pub fn is_here(&self, here: &BTreeSet<String>) -> bool {
+        let Ok((origin, _)) = address(&self.upstream.url) else { return false };
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        is_loopback(host) || here.contains(origin)
     }
 
     #[must_use]
@@ -205,29 +219,11 @@ impl ModelSpec {
         spoken && (said.is_empty() || said.contains(&operation))
     }
 
-    /// Whether what it is given stays at this site: it computes here, by its address or by the word of
-    /// whoever has defined it.
-    #[must_use]
-    pub fn is_here(&self) -> bool {
-        self.region.as_deref() == Some("here") || is_loopback(&self.upstream.url)
-    }
-
     /// Whether somebody of this namespace may call it.
     #[must_use]
     pub fn is_shared_with(&self, namespace: &Namespace) -> bool {
         self.share.contains("*") || self.share.contains(namespace.as_str())
     }
-}
-
-/// Of this machine by its number: names can lead anywhere.
-fn is_loopback(url: &str) -> bool {
-    let Ok((origin, _)) = address(url) else { return false };
-    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
-        None => authority.split_once(':').map_or(authority, |(host, _)| host),
-    };
-    host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Where it is, and the path before those of the dialect.
@@ -247,6 +243,16 @@ pub fn address(url: &str) -> Result<(&str, &str), SpecError> {
     let split = url.len() - rest.len() + host_end;
     let (origin, path) = url.split_at(split);
     Ok((origin, path.trim_end_matches('/')))
+}
+
+/// Of a host with its port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 impl Limits {
@@ -331,6 +337,14 @@ pub struct Model {
     pub spec: ModelSpec,
 }
 
+impl Model {
+    /// What it is protected by, where the site's owner asks this of all that compute elsewhere.
+    #[must_use]
+    pub fn protection(&self, least: Option<&ProtectSpec>, here: &BTreeSet<String>) -> Protection {
+        Protection::of(self.spec.protect.as_ref(), least, self.spec.is_here(here))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +392,23 @@ mod tests {
         let used = pricing::Totals { input: 1_000, output: 10, ..pricing::Totals::default() };
         let usage = pricing::Usage::of(&used).expect("usage");
         assert_eq!(price.cost(&usage).expect("a cost").exact(), "0.000156 USD");
+    }
+
+    /// Mutation: take a name that begins like this machine for it, or a port for another machine.
+    #[test]
+    fn what_computes_at_the_site_is_known_by_its_address() {
+        let here = BTreeSet::from(["http://gpu.plant:8000".to_owned()]);
+        let is_here = |url: &str| {
+            let spec = read(&format!(r#"{{"upstream":{{"url":"{url}"}}}}"#)).expect(url);
+            spec.is_here(&here)
+        };
+        for url in ["http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:8000/v1"] {
+            assert!(is_here(url), "{url}");
+        }
+        assert!(is_here("http://gpu.plant:8000/v1"));
+        for url in ["http://gpu.plant:8001/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
+            assert!(!is_here(url), "{url}");
+        }
     }
 
     /// Mutation: keep the end of the path, or cut the host.

@@ -10,6 +10,7 @@ mod budget;
 mod definition;
 mod entry;
 mod name;
+mod protect;
 mod rate;
 mod rates;
 mod refusal;
@@ -23,8 +24,11 @@ pub use definition::{
     CONCURRENCY_MAX, Dialect, Limits, Model, ModelSpec, OwnPrice, PriceSpec, SpecError, Upstream,
     WAIT_MAX, address,
 };
-pub use entry::{Admitted, Bill, By, ENTRY_VERSION, End, Entry, Leg, Missed, Settled, Used};
+pub use entry::{
+    Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
+};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
 pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;

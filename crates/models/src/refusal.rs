@@ -21,7 +21,7 @@ pub enum CallRefusal {
     )]
     NoModel(ModelName),
     #[error(
-        "the run has read labelled data, and none of the models behind `{0}` computes at this site: take one on its disk, one at its own address, or one whose `region` is `here`"
+        "the run has read labelled data, and none of the models behind `{0}` computes at this site: take one at this machine, or at an address that the site's owner has declared to be here"
     )]
     Labelled(ModelName),
     #[error("`{model}` does not answer `{operation}`")]
@@ -38,6 +38,10 @@ pub enum CallRefusal {
     NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
     #[error("`{asked}` gave no answer in time: {tried}")]
     Silent { asked: ModelName, tried: String },
+    #[error("the request is not sent to `{asked}`: {why}")]
+    Protected { asked: ModelName, why: String },
+    #[error("the answer of `{asked}` is withheld: {why}")]
+    Withheld { asked: ModelName, why: String },
     #[error(
         "the site cannot write down what it does, so that it does nothing; its disk may be full"
     )]
@@ -51,7 +55,11 @@ impl CallRefusal {
             Self::Key(_) => 401,
             Self::Labelled(_) => 403,
             Self::NoModel(_) | Self::NoOperation => 404,
-            Self::NotAnswered { .. } | Self::Request(_) | Self::NotWhole => 400,
+            Self::NotAnswered { .. }
+            | Self::Request(_)
+            | Self::NotWhole
+            | Self::Protected { .. }
+            | Self::Withheld { .. } => 400,
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
@@ -83,6 +91,8 @@ impl CallRefusal {
             Self::Rate { .. } => "rate_limit_exceeded",
             Self::NoAnswer { .. } => "no_model_answers",
             Self::Silent { .. } => "timeout",
+            Self::Protected { .. } => "content_blocked",
+            Self::Withheld { .. } => "answer_withheld",
             Self::Unwritten => "not_written",
         }
     }

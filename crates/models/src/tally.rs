@@ -323,6 +323,7 @@ mod tests {
             own_micros: 1,
             first_micros: None,
             repeated_by: None,
+            hidden: crate::Hidden::new(),
         })
     }
 

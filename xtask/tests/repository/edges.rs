@@ -26,7 +26,7 @@ const ALLOWED: [Row; 24] = [
     ("sandbox", &["base", "expr", "inference"], &[]),
     ("secrets", &["base"], &[]),
     ("pricing", &["base"], &[]),
-    ("models", &["base", "pricing"], &[]),
+    ("models", &["base", "pricing", "privacy"], &[]),
     ("gateway", &["base", "models", "pricing", "privacy"], &[]),
     ("privacy", &[], &[]),
     // What functions put away, its tests look up where it lies.

@@ -83,6 +83,7 @@ fn spec(args: &ModelsAdd) -> Outcome<ModelSpec> {
             ..Limits::default()
         },
         price: price(args)?,
+        protect: None,
     };
     spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
     Ok(spec)

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use http::header::CONTENT_TYPE;
 use models::{Ask, CallRefusal, End, Missed, Operation};
 use pricing::{Dialect, Money, Prompt};
+use privacy::Vault;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::leg::{self, Went};
 use super::open::{Admission, Open};
 use super::reply::Reply;
+use super::restore::{self, Restore};
 use super::shelf::{Found, Shelved};
-use super::stream::StreamBody;
+use super::stream::{StreamBody, Way};
+use super::veil::{self, Seen, Veil};
 use super::{ANSWER_BYTES_MAX, Desk, Question, ReplyBody, chance, sticky};
 use crate::lane::LaneAnswer;
 
@@ -71,10 +74,11 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let started = Instant::now();
     let ask = Ask::read(question.operation, &question.body)?;
     let found = find(desk, &question, &ask)?;
-    let prompt = prompt(&question, &ask);
-    let tokens = tokens(&found, &prompt, &ask);
+    let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
+    let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
+    let tokens = tokens(&found, &prompts, &ask);
     desk.take(&question.who, tokens)?;
-    let bounds = bounds(desk, &found, &prompt, &ask);
+    let bounds = bounds(desk, &found, &prompts, &ask);
     let admission = Admission {
         asked: ask.model.clone(),
         plan: found.models.iter().map(|it| it.model.name.clone()).collect(),
@@ -87,13 +91,14 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let admitted = Open::admit(desk, &question, admission);
     let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
     let mut after = None;
-    for (at, (shelved, bound)) in found.models.iter().zip(bounds).take(found.legs).enumerate() {
+    let legs = found.models.iter().zip(&seen).zip(bounds).take(found.legs);
+    for (at, ((shelved, seen), bound)) in legs.enumerate() {
         // Without budgets there may be none.
         let bound = bound.ok().flatten();
         open.degraded = at > 0;
-        match leg::go(&mut open, shelved, &question, &ask, bound).await {
+        match leg::go(&mut open, shelved, &question, &ask, seen, bound).await {
             Went::Answers(answer, place) => {
-                match answered(open, answer, place, shelved, &ask).await {
+                match answered(open, answer, place, shelved, &ask, vault.clone()).await {
                     Ok(reply) => return reply,
                     Err(back) => open = back,
                 }
@@ -101,13 +106,14 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
             Went::Refused(status, headers, body) => {
                 open.durable().await?;
                 open.settle(End::Refused);
+                let body = veil::named_again(vault.as_deref(), body);
                 let reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
                 return Ok(reply.of(open.call, Some(&shelved.model.name), open.degraded));
             }
             Went::Missed { after: rest } => after = earlier(after, rest),
         }
     }
-    let refusal = nobody(&ask, &open, after);
+    let refusal = hidden(&ask, &open, &seen).unwrap_or_else(|| nobody(&ask, &open, after));
     open.durable().await?;
     open.settle(End::Failed);
     let reply = Reply::refused(&refusal, Some(question.operation));
@@ -124,14 +130,15 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
         Some(who) => chance(&who),
         None => desk.0.random.u64(),
     };
-    let mut found = desk.shelf().find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
+    let shelf = desk.shelf();
+    let mut found = shelf.find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
     found.models.retain(|it| it.model.spec.answers(question.operation));
     if found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());
         return Err(CallRefusal::NotAnswered { model, operation });
     }
     if question.of_run.as_ref().is_some_and(|it| !it.labels.is_empty()) {
-        found.models.retain(|it| it.model.spec.is_here());
+        found.models.retain(|it| shelf.is_here(it));
         if found.models.is_empty() {
             return Err(CallRefusal::Labelled(ask.model.clone()));
         }
@@ -140,9 +147,9 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
 }
 
 /// No text is shorter in JSON: what the body has bytes, the prompt has no more tokens.
-fn prompt(question: &Question, ask: &Ask) -> Prompt {
+fn prompt(body: &[u8], ask: &Ask) -> Prompt {
     Prompt {
-        text_bytes: question.body.len() as u64,
+        text_bytes: body.len() as u64,
         // Each has more marks of JSON around it than a template has tokens.
         messages: 0,
         tools: ask.tools,
@@ -152,27 +159,27 @@ fn prompt(question: &Question, ask: &Ask) -> Prompt {
 }
 
 /// The most tokens that any of the models may use.
-fn tokens(found: &Found, prompt: &Prompt, ask: &Ask) -> u64 {
-    let of = |it: &Arc<Shelved>| {
+fn tokens(found: &Found, prompts: &[Prompt], ask: &Ask) -> u64 {
+    let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
         let output = it.output_tokens_max(ask.output_tokens_max).unwrap_or(0);
         let input = it.input_tokens_max(prompt).unwrap_or(prompt.text_bytes);
         input.saturating_add(output.saturating_mul(ask.choices))
     };
-    found.models.iter().map(of).max().unwrap_or(0)
+    found.models.iter().zip(prompts).map(of).max().unwrap_or(0)
 }
 
 type BoundOf = Result<Option<Money>, String>;
 
-fn bounds(desk: &Desk, found: &Found, prompt: &Prompt, ask: &Ask) -> Vec<BoundOf> {
+fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<BoundOf> {
     let now = desk.now();
-    let of = |it: &Arc<Shelved>| {
+    let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
         let output = match ask.operation {
             Operation::Embeddings => Some(0),
             _ => it.output_tokens_max(ask.output_tokens_max),
         };
         it.bound(prompt, output, ask.choices, now)
     };
-    found.models.iter().map(of).collect()
+    found.models.iter().zip(prompts).map(of).collect()
 }
 
 /// The most that one of them can cost. One that nobody can bound, or compare, has no bound for all.
@@ -200,12 +207,14 @@ async fn answered(
     place: OwnedSemaphorePermit,
     shelved: &Arc<Shelved>,
     ask: &Ask,
+    vault: Option<Arc<Vault>>,
 ) -> Result<Result<Reply, CallRefusal>, Open> {
     let LaneAnswer { status, headers, body } = answer;
     let (model, content_type) = (&shelved.model.name, headers.get(CONTENT_TYPE).cloned());
     let price = shelved.price(open.desk().now());
     let silence = shelved.model.spec.limits.silence().as_std();
     let dialect = dialect(ask.operation);
+    let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
     let is_events =
         content_type.as_ref().is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
     if is_events {
@@ -214,7 +223,9 @@ async fn answered(
         }
         let (call, degraded) = (open.call, open.degraded);
         let hides_usage = ask.is_streamed && !ask.wants_usage;
-        let stream = StreamBody::new(open, body, place, dialect, price, silence, hides_usage);
+        let restore = Restore::new(ask.operation, vault, back.cloned());
+        let way = Way { dialect, price, silence, hides_usage, restore };
+        let stream = StreamBody::new(open, body, place, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));
         return Ok(Ok(reply.of(call, Some(model), degraded)));
@@ -236,6 +247,17 @@ async fn answered(
         return Ok(Err(refusal));
     }
     open.first();
+    let whole = match restore::answer(back, vault.as_deref(), whole) {
+        Ok((whole, hidden)) => {
+            open.hidden = hidden;
+            whole
+        }
+        Err(why) => {
+            open.settle(End::Withheld);
+            let (asked, why) = (ask.model.clone(), why.to_string());
+            return Ok(Err(CallRefusal::Withheld { asked, why }));
+        }
+    };
     let mut reply = Reply::whole(status, content_type, whole);
     reply.paid = Some(open.paid());
     let reply = reply.of(open.call, Some(model), open.degraded);
@@ -256,6 +278,19 @@ fn earlier(one: Option<base::Duration>, other: Option<base::Duration>) -> Option
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
+}
+
+/// None of them may see the request.
+fn hidden(ask: &Ask, open: &Open, seen: &[Seen]) -> Option<CallRefusal> {
+    let is_it = |leg: &models::Leg| leg.why == Some(Missed::Protected);
+    if open.legs().is_empty() || !open.legs().iter().all(is_it) {
+        return None;
+    }
+    let mut whys = seen.iter().filter_map(|it| match it {
+        Seen::Nothing(why) => Some(why.clone()),
+        Seen::Plain | Seen::Veiled(_) => None,
+    });
+    Some(CallRefusal::Protected { asked: ask.model.clone(), why: whys.next()? })
 }
 
 /// None of them has answered.
@@ -295,5 +330,6 @@ const fn said(why: Missed) -> &'static str {
         Missed::TooLarge => "answers more than is taken",
         Missed::Status => "fails",
         Missed::Budget => "costs more than is left",
+        Missed::Protected => "must not see the request",
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::open::Open;
 use super::shelf::Shelved;
+use super::veil::Seen;
 use super::{Desk, Question};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
 
@@ -71,6 +72,7 @@ pub(super) async fn go(
     shelved: &Arc<Shelved>,
     question: &Question,
     ask: &Ask,
+    seen: &Seen,
     bound: Option<pricing::Money>,
 ) -> Went {
     let model = &shelved.model.name;
@@ -82,6 +84,10 @@ pub(super) async fn go(
         Ok(lane) => lane,
         Err(_) => return missed(open, Missed::Denied, None),
     };
+    if let Seen::Nothing(_) = seen {
+        return missed(open, Missed::Protected, None);
+    }
+    let ask = seen.ask(ask);
     let desk = open.desk().clone();
     let now = desk.now();
     let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
@@ -105,11 +111,12 @@ pub(super) async fn go(
         method: Method::POST,
         path: shelved.path(question.operation),
         headers,
-        body: ask.changed(&question.body, &change(shelved, ask)),
+        body: ask.changed(seen.body(question), &change(shelved, ask)),
     };
     if let Err(why) = open.sends(model, bound) {
         return missed(open, why, None);
     }
+    open.sees(seen.hidden());
     let started = Instant::now();
     let within = shelved.model.spec.limits.first_byte().as_std();
     let answer = lane.send(request, within).await;

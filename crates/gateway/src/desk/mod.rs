@@ -4,14 +4,17 @@
 //! entries are kept and what secrets hold is handed in.
 
 mod call;
+mod delta;
 mod events;
 mod leg;
 mod open;
 mod port;
 mod reply;
+mod restore;
 mod run;
 mod shelf;
 mod stream;
+mod veil;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -28,7 +31,7 @@ use tokio::sync::Semaphore;
 pub use port::{Credentials, NotWritten, Page, Record, Ticket};
 pub use reply::{Paid, Reply, ReplyBody};
 pub use run::OfRun;
-pub use shelf::{Shelf, ShelfParts, Shelved};
+pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
 
 use crate::gate::Gate;

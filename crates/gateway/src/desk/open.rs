@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Missed, ModelName, Settled, Used,
+    Admitted, Bill, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, ModelName,
+    Settled, Used,
 };
 use pricing::{Amount, Class, Money, Price, Usage};
 
@@ -24,6 +25,10 @@ pub(super) struct Open {
     /// Until the answer is let go.
     ticket: Option<Ticket>,
     legs: Vec<Leg>,
+    /// What was hidden from the model that is asked now.
+    sees: Option<Hidden>,
+    /// What was hidden in the answer.
+    pub(super) hidden: Hidden,
     bills: Vec<Bill>,
     /// What was sent, and may have to be paid.
     sent: Option<(ModelName, Option<Money>)>,
@@ -100,6 +105,8 @@ impl Open {
             started,
             ticket: Some(ticket),
             legs: Vec::with_capacity(1),
+            sees: None,
+            hidden: Hidden::new(),
             bills: Vec::new(),
             sent: None,
             tokens,
@@ -141,6 +148,11 @@ impl Open {
         Some(())
     }
 
+    /// So much is hidden from it.
+    pub(super) fn sees(&mut self, hidden: Option<Hidden>) {
+        self.sees = hidden;
+    }
+
     /// The leg's end is known, and costs nothing.
     pub(super) fn was_free(&mut self) {
         self.sent = None;
@@ -172,7 +184,8 @@ impl Open {
         took: Duration,
     ) {
         self.theirs += took;
-        self.legs.push(Leg { model: model.clone(), status, why, micros: micros(took) });
+        let (model, micros) = (model.clone(), micros(took));
+        self.legs.push(Leg { model, status, why, micros, hidden: self.sees.take() });
     }
 
     pub(super) fn legs(&self) -> &[Leg] {
@@ -248,6 +261,7 @@ impl Open {
             own_micros: micros(took.saturating_sub(self.theirs)),
             first_micros: self.first.map(micros),
             repeated_by: None,
+            hidden: std::mem::take(&mut self.hidden),
         });
         if self.desk.0.record.write(&entry).is_err() {
             // The next start settles it at its bound.

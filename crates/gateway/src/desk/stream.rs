@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::events::{self, Events};
 use super::open::Open;
+use super::restore::Restore;
 use crate::lane::{LaneBody, LaneError};
 
 /// How long a stream is read whose client has gone, to learn what it costs.
@@ -28,44 +29,41 @@ pub struct StreamBody {
     state: Option<State>,
 }
 
+/// How a stream goes.
+pub(super) struct Way {
+    pub dialect: Dialect,
+    pub price: Option<Arc<Price>>,
+    pub silence: Duration,
+    /// Whether the client has not asked to see what it used.
+    pub hides_usage: bool,
+    /// What becomes of its texts; nothing where they come as they are.
+    pub restore: Option<Restore>,
+}
+
 struct State {
     open: Open,
     body: LaneBody,
     _place: OwnedSemaphorePermit,
     events: Events,
     meter: Stream,
-    price: Option<Arc<Price>>,
-    /// Whether the client has not asked to see what it used.
-    hides_usage: bool,
-    silence: Duration,
+    way: Way,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
 }
 
 impl StreamBody {
-    pub(super) fn new(
-        open: Open,
-        body: LaneBody,
-        place: OwnedSemaphorePermit,
-        dialect: Dialect,
-        price: Option<Arc<Price>>,
-        silence: Duration,
-        hides_usage: bool,
-    ) -> Self {
-        Self {
-            state: Some(State {
-                open,
-                body,
-                _place: place,
-                events: Events::default(),
-                meter: Stream::new(dialect),
-                price,
-                hides_usage,
-                silence,
-                timer: Box::pin(sleep(silence)),
-                waiting_since: None,
-            }),
-        }
+    pub(super) fn new(open: Open, body: LaneBody, place: OwnedSemaphorePermit, way: Way) -> Self {
+        let state = State {
+            open,
+            body,
+            _place: place,
+            events: Events::default(),
+            meter: Stream::new(way.dialect),
+            timer: Box::pin(sleep(way.silence)),
+            way,
+            waiting_since: None,
+        };
+        Self { state: Some(state) }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LaneError>>> {
@@ -104,7 +102,7 @@ impl State {
         };
         if let Some(since) = self.waiting_since.take() {
             self.open.waited(since.elapsed());
-            self.timer.as_mut().reset(tokio::time::Instant::now() + self.silence);
+            self.timer.as_mut().reset(tokio::time::Instant::now() + self.way.silence);
         }
         self.open.first();
         let whole = match piece {
@@ -114,16 +112,42 @@ impl State {
             }
             None => {
                 let rest = self.events.rest();
-                return Poll::Ready(Step::Last(self.pass(rest), End::Answered));
+                let rest = self.pass(rest);
+                return Poll::Ready(self.shown(rest, true));
             }
         };
         match whole {
-            Ok(whole) => Poll::Ready(Step::Pass(self.pass(whole))),
+            Ok(whole) => {
+                let whole = self.pass(whole);
+                Poll::Ready(self.shown(whole, false))
+            }
             Err(_) => Poll::Ready(Step::Last(broken("an event is too long"), End::Failed)),
         }
     }
 
-    /// What the client gets of these events.
+    /// As the client may see it.
+    fn shown(&mut self, whole: Bytes, is_last: bool) -> Step {
+        let shown = match &mut self.way.restore {
+            None => Ok(whole),
+            Some(restore) => restore.events(&whole).and_then(|shown| {
+                if !is_last {
+                    return Ok(shown);
+                }
+                let rest = restore.rest()?;
+                Ok([shown, rest].concat().into())
+            }),
+        };
+        match shown {
+            Ok(shown) if is_last => Step::Last(shown, End::Answered),
+            Ok(shown) => Step::Pass(shown),
+            Err(why) => {
+                let what = format!("the rest of the answer is withheld: {why}");
+                Step::Last(broken(&what), End::Withheld)
+            }
+        }
+    }
+
+    /// Reads what was used, and leaves out what was not asked for.
     fn pass(&mut self, whole: Bytes) -> Bytes {
         if memmem::find(&whole, b"\"usage\"").is_none()
             && memmem::find(&whole, b"[DONE]").is_none()
@@ -137,7 +161,7 @@ impl State {
             if self.meter.feed(data).is_err() {
                 tracing::debug!("a model reports its usage in a way that cannot be read");
             }
-            if self.hides_usage && is_usage_alone(data) {
+            if self.way.hides_usage && is_usage_alone(data) {
                 hidden = Some(event);
             }
         }
@@ -158,7 +182,10 @@ impl State {
             Ok(Metered::Whole(usage)) => Some(usage),
             Ok(Metered::SoFar(_) | Metered::Nothing) | Err(_) => None,
         };
-        self.open.has_used(usage.as_ref(), self.price.as_deref());
+        if let Some(restore) = &self.way.restore {
+            self.open.hidden = restore.hidden();
+        }
+        self.open.has_used(usage.as_ref(), self.way.price.as_deref());
         self.open.settle(end);
     }
 
@@ -166,7 +193,7 @@ impl State {
     async fn drain(mut self) {
         let reading = async {
             let mut read = 0;
-            while let Ok(Some(piece)) = self.body.chunk(self.silence).await {
+            while let Ok(Some(piece)) = self.body.chunk(self.way.silence).await {
                 read += piece.len();
                 let Ok(whole) = self.events.push(piece) else { break };
                 self.pass(whole);

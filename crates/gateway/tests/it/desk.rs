@@ -42,8 +42,8 @@ impl Clock for Hand {
 }
 
 /// Keeps what is written down.
-struct Kept {
-    entries: Mutex<Vec<Entry>>,
+pub struct Kept {
+    pub entries: Mutex<Vec<Entry>>,
     settled: mpsc::UnboundedSender<Settled>,
 }
 
@@ -67,18 +67,18 @@ impl Credentials for Secrets {
     }
 }
 
-struct Place {
-    desk: Desk,
+pub struct Place {
+    pub desk: Desk,
     clock: Arc<Hand>,
-    kept: Arc<Kept>,
-    settled: mpsc::UnboundedReceiver<Settled>,
+    pub kept: Arc<Kept>,
+    pub settled: mpsc::UnboundedReceiver<Settled>,
 }
 
-fn name(text: &str) -> ModelName {
+pub fn name(text: &str) -> ModelName {
     ModelName::parse(text).expect(text)
 }
 
-fn sales() -> Namespace {
+pub fn sales() -> Namespace {
     Namespace::parse("sales").expect("a name")
 }
 
@@ -87,7 +87,7 @@ fn bot() -> KeyName {
 }
 
 /// A model at this address, at so many EUR for a million tokens.
-fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
+pub fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
     let mut spec = json!({
         "upstream": {"url": format!("{url}/v1"), "secret": "key"},
         "price": {"own": {"currency": "EUR", "rates": {"input": price, "output": price}}},
@@ -103,7 +103,7 @@ fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
 }
 
 impl Place {
-    fn with(models: Vec<Model>, route: &[&str], cap: &str) -> Self {
+    pub fn with(models: Vec<Model>, route: &[&str], cap: &str) -> Self {
         let (told, settled) = mpsc::unbounded_channel();
         let kept = Arc::new(Kept { entries: Mutex::default(), settled: told });
         let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
@@ -127,7 +127,7 @@ impl Place {
             let spec: RouteSpec = serde_json::from_value(json!({ "to": to })).expect("a route");
             vec![(sales(), name("assistant"), spec)]
         };
-        desk.put(ShelfParts { models, routes, catalogue: None });
+        desk.put(ShelfParts { models, routes, ..ShelfParts::default() });
         Self { desk, clock, kept, settled }
     }
 
@@ -136,13 +136,13 @@ impl Place {
     }
 
     /// What is spent, and what is held for calls under way, in pico-units.
-    fn standing(&self) -> (u128, u128) {
+    pub fn standing(&self) -> (u128, u128) {
         let standing = self.desk.standings().remove(0);
         (standing.spent.amount.pico(), standing.held.amount.pico())
     }
 }
 
-fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
+pub fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
     let body = json!({
         "model": model, "max_tokens": max_tokens, "stream": streamed,
         "messages": [{"role": "user", "content": "a-prompt-of-somebody"}],
@@ -165,14 +165,14 @@ fn used(input: u64, output: u64) -> String {
     .to_string()
 }
 
-fn answer(input: u64, output: u64) -> Reply {
+pub fn answer(input: u64, output: u64) -> Reply {
     reply("200 OK", &[("content-type", "application/json")], &used(input, output))
 }
 
-const STREAM: &str =
+pub const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-async fn text(answer: Answer) -> String {
+pub async fn text(answer: Answer) -> String {
     let whole = answer.body.collect().await.expect("a whole answer").to_bytes();
     String::from_utf8_lossy(&whole).into_owned()
 }

@@ -4,5 +4,6 @@ mod desk;
 mod door;
 mod gate;
 mod operator;
+mod protect;
 mod server;
 mod tls;

@@ -159,6 +159,7 @@ impl Models {
             models: kept.models.into_values().map(model).collect(),
             routes: kept.routes.into_values().map(route).collect(),
             catalogue: Some(Arc::clone(&self.0.catalogue)),
+            ..ShelfParts::default()
         });
     }
 

@@ -199,6 +199,8 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
         CallRefusal::Rate { .. } => (ErrorType::Communication, "Too many requests"),
         CallRefusal::NoAnswer { .. } => (ErrorType::Communication, "No model answers"),
         CallRefusal::Silent { .. } => (ErrorType::Communication, "No answer in time"),
+        CallRefusal::Protected { .. } => (ErrorType::Authorization, "Protected"),
+        CallRefusal::Withheld { .. } => (ErrorType::Communication, "Answer withheld"),
         CallRefusal::Unwritten => (ErrorType::Runtime, "Not written down"),
     }
 }

@@ -35,6 +35,9 @@ impl Credentials for NoSecrets {
     }
 }
 
+/// What the site's owner has declared to be at the site.
+const HERE: &str = "http://near.example";
+
 struct Place {
     site: Site,
     kept: Arc<Kept>,
@@ -54,19 +57,20 @@ fn model(name: &str, url: &str) -> Model {
 }
 
 impl Place {
-    /// `http://far.example` leads to the server, too.
+    /// `http://far.example` and what is declared to be here lead to the server, too.
     fn new(models: Vec<Model>, far: &str) -> Self {
         let here = EgressRule {
             destination: "http://127.0.0.1:*".into(),
             allow: true,
             ..EgressRule::default()
         };
-        let there = EgressRule {
-            destination: "http://far.example".into(),
+        let there = |name: &str| EgressRule {
+            destination: name.to_owned(),
             to: Some(far.to_owned()),
             ..EgressRule::default()
         };
-        let map = EgressMap::parse(vec![here, there]).expect("rules");
+        let rules = vec![here, there("http://far.example"), there(HERE)];
+        let map = EgressMap::parse(rules).expect("rules");
         let kept = Arc::new(Kept::default());
         let desk = Desk::new(DeskParts {
             gate: Arc::new(Gate::new(map, Limits::default())),
@@ -77,7 +81,7 @@ impl Place {
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
         });
-        desk.put(ShelfParts { models, routes: Vec::new(), catalogue: None });
+        desk.put(ShelfParts { models, here: [HERE.to_owned()].into(), ..ShelfParts::default() });
         Self { site: Site::asking(desk), kept }
     }
 
@@ -296,8 +300,7 @@ async fn a_run_spends_what_its_workflow_allows() {
 #[tokio::test]
 async fn what_a_labelled_run_says_stays_here() {
     let server = Server::start(|_, _| good(CHAT)).await;
-    let mut named = model("named", "http://far.example");
-    named.spec.region = Some("here".to_owned());
+    let named = model("named", HERE);
     let models = vec![model("near", &server.address()), model("far", "http://far.example"), named];
     let mut place = Place::new(models, &server.address());
     let ask = |model: &str| {

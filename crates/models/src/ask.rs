@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use dialects::Dialect;
+use memchr::memmem;
 use serde::de::{Deserialize, MapAccess, Visitor};
 use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
@@ -163,6 +165,17 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Responses => "responses",
             Self::Messages => "messages",
+        }
+    }
+
+    /// Whose words these are, where there are others for the same.
+    #[must_use]
+    pub const fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Chat => Some(Dialect::Chat),
+            Self::Responses => Some(Dialect::Responses),
+            Self::Messages => Some(Dialect::Messages),
+            Self::Completions | Self::Embeddings => None,
         }
     }
 
@@ -412,17 +425,15 @@ fn is_more_elsewhere<'a>(
         "\"container_upload\"",
         "\"source\"",
     ];
-    // What was said before, by its number. Elsewhere an id is that of a tool's call.
-    let earlier = match operation {
-        Operation::Responses => "\"id\"",
-        _ => "\"audio\"",
-    };
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     let text = asked.get();
-    let named = ELSEWHERE
-        .iter()
-        .chain(std::iter::once(&earlier))
-        .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some());
+    let has = |word: &str| memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    let is_named = match operation {
+        Operation::Responses => has("\"id\""),
+        // Calls of tools have ids as well, and all that they are is in the text.
+        _ => has("\"audio\"") && has_sound(text),
+    };
+    let named = is_named || ELSEWHERE.iter().any(|word| has(word));
     // What is in the text itself is seen; an address is not.
     let is_inside = named && only_inside(text);
     (named && !is_inside)
@@ -432,13 +443,20 @@ fn is_more_elsewhere<'a>(
         || is_there("web_search_options")
 }
 
+/// What was said before by sound, which OpenAI has by its id. A client sends `null` where there is none.
+fn has_sound(text: &str) -> bool {
+    text.split("\"audio\"").skip(1).any(|rest| {
+        let value = rest.trim_start().strip_prefix(':').map(str::trim_start);
+        !value.is_some_and(|value| value.starts_with("null"))
+    })
+}
+
 /// Whether everything that could be elsewhere is an image in the text itself.
 fn only_inside(text: &str) -> bool {
     let links = count(text, "\"image_url\"");
     let urls = count(text, "\"data:image/");
     // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
     let others = [
-        "\"audio\"",
         "\"file_id\"",
         "\"file_url\"",
         "\"input_audio\"",
@@ -471,7 +489,7 @@ fn has_own_tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
 }
 
 fn count(text: &str, word: &str) -> u64 {
-    memchr::memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
+    memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
 }
 
 fn quoted(text: &str) -> String {
@@ -584,6 +602,8 @@ mod tests {
         assert!(elsewhere(&image("https://x/y.png")));
         assert!(!elsewhere(&image("data:image/png;base64,AAAA")));
         assert!(elsewhere(r#""messages":[{"content":[{"type":"file","file_id":"f"}]}]"#));
+        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
+        assert!(!elsewhere(r#""messages":[{"audio" : null,"tool_calls":[{"id":"c"}]}]"#));
         assert!(elsewhere(r#""messages":[],"tools":[{"type":"web_search"}]"#));
         assert!(!elsewhere(
             r#""messages":[],"tools":[{"type":"function","function":{"name":"f"}}]"#

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Duration, Namespace, SecretName};
+use dialects::Translation;
 use pricing::{
     Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Source, Span,
 };
@@ -44,7 +45,7 @@ pub struct ModelSpec {
     /// Namespaces that may call it beside its own; `*` is all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub share: BTreeSet<String>,
-    /// What it answers; all that its dialect has, by default.
+    /// What its upstream has; all that its dialect has, by default. The rest is translated.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub operations: BTreeSet<Operation>,
     #[serde(default, skip_serializing_if = "Limits::is_usual")]
@@ -214,9 +215,20 @@ impl ModelSpec {
 
     #[must_use]
     pub fn answers(&self, operation: Operation) -> bool {
-        let said = &self.operations;
-        let spoken = self.upstream.dialect.operations().contains(&operation);
-        spoken && (said.is_empty() || said.contains(&operation))
+        self.asked_as(operation).is_some()
+    }
+
+    /// In which words its upstream is asked what is asked in these: the same, where it has them.
+    #[must_use]
+    pub fn asked_as(&self, operation: Operation) -> Option<Operation> {
+        let (known, said) = (self.upstream.dialect.operations(), &self.operations);
+        let has = |it: &Operation| known.contains(it) && (said.is_empty() || said.contains(it));
+        let is_known = |it: &Operation| match (operation.dialect(), it.dialect()) {
+            (Some(client), Some(model)) => Translation::is_known(client, model),
+            _ => false,
+        };
+        let mut ways = [operation, Operation::Chat, Operation::Messages].into_iter();
+        ways.find(|it| has(it) && (*it == operation || is_known(it)))
     }
 
     /// Whether somebody of this namespace may call it.
@@ -427,6 +439,26 @@ mod tests {
         assert!(spec.is_shared_with(&name("lab")) && !spec.is_shared_with(&name("shop")));
         assert!(spec.answers(Operation::Chat) && !spec.answers(Operation::Embeddings));
         let all = ModelSpec { operations: BTreeSet::new(), ..spec };
-        assert!(all.answers(Operation::Embeddings) && !all.answers(Operation::Messages));
+        assert!(all.answers(Operation::Embeddings));
+    }
+
+    /// Mutation: ask in words that the upstream has not, or in others than the client's where it has those.
+    #[test]
+    fn what_an_upstream_lacks_is_asked_in_other_words() {
+        use Operation::{Chat, Completions, Embeddings, Messages, Responses};
+        let asked = |more: &str| {
+            let json = format!(r#"{{"upstream":{{"url":"http://h/v1"{more}}}"#);
+            let spec = read(&json).expect(more);
+            [Chat, Responses, Messages, Embeddings, Completions].map(|it| spec.asked_as(it))
+        };
+        let (chat, messages) = (Some(Chat), Some(Messages));
+        let all = [chat, Some(Responses), chat, Some(Embeddings), Some(Completions)];
+        assert_eq!(asked("}"), all);
+        assert_eq!(asked(r#"},"operations":["chat"]"#), [chat, chat, chat, None, None]);
+        assert_eq!(
+            asked(r#"},"operations":["responses"]"#),
+            [None, Some(Responses), None, None, None]
+        );
+        assert_eq!(asked(r#","dialect":"anthropic"}"#), [messages, messages, messages, None, None]);
     }
 }

@@ -143,6 +143,8 @@ pub enum Missed {
     Budget,
     /// The request holds what this model must not see.
     Protected,
+    /// It cannot be asked this in its own words.
+    Dialect,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

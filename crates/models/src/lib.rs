@@ -9,8 +9,10 @@ mod breaker;
 mod budget;
 mod definition;
 mod entry;
+mod lease;
 mod name;
 mod protect;
+mod purse;
 mod rate;
 mod rates;
 mod refusal;
@@ -27,8 +29,10 @@ pub use definition::{
 pub use entry::{
     Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
 };
+pub use lease::{Grant, Ledger, Share, Word};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
 pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
+pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;

@@ -1,7 +1,7 @@
 //! What a client is told when its call is not answered, in the form that its dialect has for errors.
 
 use base::Duration;
-use serde_json::json;
+use dialects::Dialect;
 
 use crate::ask::{AskError, Operation};
 use crate::budget::Refused;
@@ -26,6 +26,8 @@ pub enum CallRefusal {
     Labelled(ModelName),
     #[error("`{model}` does not answer `{operation}`")]
     NotAnswered { model: ModelName, operation: &'static str },
+    #[error("`{model}` cannot be asked this: {why}")]
+    Untranslated { model: ModelName, why: dialects::Refusal },
     #[error("{0}")]
     Request(#[from] AskError),
     #[error("the request is larger than {0} bytes")]
@@ -56,6 +58,7 @@ impl CallRefusal {
             Self::Labelled(_) => 403,
             Self::NoModel(_) | Self::NoOperation => 404,
             Self::NotAnswered { .. }
+            | Self::Untranslated { .. }
             | Self::Request(_)
             | Self::NotWhole
             | Self::Protected { .. }
@@ -79,6 +82,7 @@ impl CallRefusal {
             Self::NoModel(_) => "model_not_found",
             Self::Labelled(_) => "labelled_data",
             Self::NotAnswered { .. } => "operation_not_supported",
+            Self::Untranslated { .. } => "not_translated",
             Self::Request(_) => "invalid_request",
             Self::TooLarge(_) => "request_too_large",
             Self::Budget(refused) => match **refused {
@@ -87,6 +91,7 @@ impl CallRefusal {
                     "budget_not_reckoned"
                 }
                 Refused::Exhausted { .. } => "budget_exhausted",
+                Refused::Leased { .. } => "lease_exhausted",
             },
             Self::Rate { .. } => "rate_limit_exceeded",
             Self::NoAnswer { .. } => "no_model_answers",
@@ -110,42 +115,8 @@ impl CallRefusal {
     /// The body, as the clients of this dialect read it.
     #[must_use]
     pub fn body(&self, operation: Option<Operation>) -> Vec<u8> {
-        let message = self.to_string();
-        let body = match operation {
-            Some(Operation::Messages) => {
-                json!({"type": "error", "error": {"type": self.anthropic(), "message": message, "code": self.code()}})
-            }
-            _ => {
-                json!({"error": {"message": message, "type": self.openai(), "param": null, "code": self.code()}})
-            }
-        };
-        body.to_string().into_bytes()
-    }
-
-    fn openai(&self) -> &'static str {
-        match self.status() {
-            401 => "authentication_error",
-            402 => "insufficient_quota",
-            403 => "permission_error",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            _ => "api_error",
-        }
-    }
-
-    fn anthropic(&self) -> &'static str {
-        match self.status() {
-            401 => "authentication_error",
-            402 => "billing_error",
-            403 => "permission_error",
-            404 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            503 => "overloaded_error",
-            504 => "timeout_error",
-            _ => "api_error",
-        }
+        let dialect = operation.and_then(Operation::dialect).unwrap_or(Dialect::Chat);
+        dialects::body(dialect, self.status(), &self.to_string(), Some(self.code()))
     }
 }
 

@@ -41,6 +41,8 @@ pub enum ResourceKind {
     Route,
     /// A cap on what calls may cost.
     Budget,
+    /// What is leased of a fleet's budget: at a site its purses, at a hub those of all sites.
+    Lease,
     /// What the pages of calls came to, up to one of them: a single row.
     Calls,
 }
@@ -82,7 +84,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -98,6 +100,7 @@ impl ResourceKind {
         Self::Model,
         Self::Route,
         Self::Budget,
+        Self::Lease,
         Self::Calls,
     ];
 }

@@ -4,8 +4,12 @@ use base::{CallId, Namespace};
 use gateway::operator::{Answering, OperatorError};
 use models::ModelName;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use wire::{BudgetList, BudgetSet, CallView, ModelPut, ModelView, Page, RouteView, UsageList};
+use wire::{
+    BudgetList, BudgetSet, CallView, FleetBudgetList, FleetBudgetSet, ModelPut, ModelView, Page,
+    RouteView, UsageList,
+};
 
 use super::{Api, Part, Query, escaped};
 use crate::failure::Outcome;
@@ -13,6 +17,14 @@ use crate::resource::Kind;
 
 /// In which namespace a call is that comes with the folder's own key.
 const NAMESPACE_HEADER: &str = "x-isonomy-namespace";
+
+/// Budgets of a site, or those that a hub keeps over its sites.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Budgets {
+    Site(BudgetList),
+    Fleet(FleetBudgetList),
+}
 
 impl Api {
     pub async fn model_list(&self, part: &Part) -> Outcome<Page<ModelView>> {
@@ -71,8 +83,13 @@ impl Api {
         Ok(())
     }
 
-    pub async fn budget_list(&self) -> Outcome<BudgetList> {
+    pub async fn budget_list(&self) -> Outcome<Budgets> {
         self.ask("/api/v1/budgets".to_owned()).await
+    }
+
+    pub async fn fleet_budget_set(&self, set: &FleetBudgetSet) -> Outcome<()> {
+        let done = self.call("PUT", "/api/v1/budgets", Some(set)).await;
+        done.map(|_| ()).map_err(|error| self.explain(error))
     }
 
     pub async fn budget_set(&self, set: &BudgetSet) -> Outcome<()> {

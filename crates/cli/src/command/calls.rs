@@ -183,6 +183,7 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Protected => {
             "the rules of the site let it see none of the request: nothing was sent"
         }
+        Missed::Dialect => "it cannot be asked this in its own dialect: nothing was sent",
     }
 }
 

@@ -9,15 +9,14 @@ use http::header::CONTENT_TYPE;
 use models::{Ask, CallRefusal, End, Missed, Operation};
 use pricing::{Dialect, Money, Prompt};
 use privacy::Vault;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::leg::{self, Went};
+use super::leg::{self, Answers, Went};
 use super::open::{Admission, Open};
 use super::reply::Reply;
 use super::restore::{self, Restore};
 use super::shelf::{Found, Shelved};
-use super::stream::{StreamBody, Way};
+use super::stream::{StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
 use super::{ANSWER_BYTES_MAX, Desk, Question, ReplyBody, chance, sticky};
 use crate::lane::LaneAnswer;
@@ -88,17 +87,17 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         is_billed_once: found.is_billed_once(),
         started,
     };
-    let admitted = Open::admit(desk, &question, admission);
+    let admitted = Open::admit(desk, &question, admission).await;
     let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
-    let mut after = None;
+    let (mut after, mut untranslated) = (None, None);
     let legs = found.models.iter().zip(&seen).zip(bounds).take(found.legs);
     for (at, ((shelved, seen), bound)) in legs.enumerate() {
         // Without budgets there may be none.
         let bound = bound.ok().flatten();
         open.degraded = at > 0;
         match leg::go(&mut open, shelved, &question, &ask, seen, bound).await {
-            Went::Answers(answer, place) => {
-                match answered(open, answer, place, shelved, &ask, vault.clone()).await {
+            Went::Answers(answers) => {
+                match answered(open, answers, shelved, &ask, vault.clone()).await {
                     Ok(reply) => return reply,
                     Err(back) => open = back,
                 }
@@ -111,9 +110,12 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
                 return Ok(reply.of(open.call, Some(&shelved.model.name), open.degraded));
             }
             Went::Missed { after: rest } => after = earlier(after, rest),
+            Went::Untranslated(refusal) => untranslated = untranslated.or(Some(refusal)),
         }
     }
-    let refusal = hidden(&ask, &open, &seen).unwrap_or_else(|| nobody(&ask, &open, after));
+    let is_asked = open.legs().iter().any(|leg| leg.why != Some(Missed::Dialect));
+    let refusal = untranslated.filter(|_| !is_asked).or_else(|| hidden(&ask, &open, &seen));
+    let refusal = refusal.unwrap_or_else(|| nobody(&ask, &open, after));
     open.durable().await?;
     open.settle(End::Failed);
     let reply = Reply::refused(&refusal, Some(question.operation));
@@ -203,18 +205,19 @@ fn dearest(desk: &Desk, bounds: &[BoundOf]) -> BoundOf {
 /// answer.
 async fn answered(
     mut open: Open,
-    answer: LaneAnswer,
-    place: OwnedSemaphorePermit,
+    answers: Answers,
     shelved: &Arc<Shelved>,
     ask: &Ask,
     vault: Option<Arc<Vault>>,
 ) -> Result<Result<Reply, CallRefusal>, Open> {
+    let Answers { answer, place, translation } = answers;
     let LaneAnswer { status, headers, body } = answer;
     let (model, content_type) = (&shelved.model.name, headers.get(CONTENT_TYPE).cloned());
     let price = shelved.price(open.desk().now());
     let silence = shelved.model.spec.limits.silence().as_std();
-    let dialect = dialect(ask.operation);
     let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
+    // What is to be paid is read in the upstream's own words.
+    let dialect = dialect(shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation));
     let is_events =
         content_type.as_ref().is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
     if is_events {
@@ -222,9 +225,10 @@ async fn answered(
             return Ok(Err(refusal));
         }
         let (call, degraded) = (open.call, open.degraded);
-        let hides_usage = ask.is_streamed && !ask.wants_usage;
+        let words = Words { operation: ask.operation, translation };
+        let hides_usage = words.translation.is_none() && ask.is_streamed && !ask.wants_usage;
         let restore = Restore::new(ask.operation, vault, back.cloned());
-        let way = Way { dialect, price, silence, hides_usage, restore };
+        let way = Way { dialect, price, silence, hides_usage, words, restore };
         let stream = StreamBody::new(open, body, place, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));
@@ -243,6 +247,14 @@ async fn answered(
     drop(place);
     let usage = pricing::read(dialect, &whole).ok().flatten();
     open.has_used(usage.as_ref(), price.as_deref());
+    let told = match &translation {
+        None => Ok(whole),
+        Some(translation) => translation.whole(&whole).map(bytes::Bytes::from),
+    };
+    let Ok(whole) = told else {
+        open.leg(model, Some(status.as_u16()), Some(Missed::Broken), Duration::ZERO);
+        return Err(open);
+    };
     if let Err(refusal) = open.durable().await {
         return Ok(Err(refusal));
     }
@@ -331,5 +343,6 @@ const fn said(why: Missed) -> &'static str {
         Missed::Status => "fails",
         Missed::Budget => "costs more than is left",
         Missed::Protected => "must not see the request",
+        Missed::Dialect => "cannot be asked this in its own dialect",
     }
 }

@@ -5,13 +5,15 @@ use std::time::{Duration, Instant};
 
 use base::Timestamp;
 use bytes::Bytes;
+use dialects::Translation;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use models::{Ask, Blame, Change, Dialect, Missed, Operation, Way, Why};
+use models::{Ask, Blame, CallRefusal, Dialect, Missed, Operation, Way, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::open::Open;
+use super::said::{Said, said};
 use super::shelf::Shelved;
 use super::veil::Seen;
 use super::{Desk, Question};
@@ -32,11 +34,21 @@ const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 /// What came of it.
 pub(super) enum Went {
     /// It answers. The place is held until the end of the answer.
-    Answers(LaneAnswer, OwnedSemaphorePermit),
+    Answers(Answers),
     /// The request is wrong, in the upstream's own words.
     Refused(StatusCode, HeaderMap, Bytes),
     /// Another model may answer.
     Missed { after: Option<base::Duration> },
+    /// It cannot be asked this; a model of the client's own dialect may answer.
+    Untranslated(CallRefusal),
+}
+
+/// An answer that has begun.
+pub(super) struct Answers {
+    pub answer: LaneAnswer,
+    pub place: OwnedSemaphorePermit,
+    /// What puts it into the client's words.
+    pub translation: Option<Box<Translation>>,
 }
 
 /// One try of a lane. Dropped, it says that nobody knows.
@@ -90,6 +102,13 @@ pub(super) async fn go(
     let ask = seen.ask(ask);
     let desk = open.desk().clone();
     let now = desk.now();
+    let Said { operation, body, translation } = match said(shelved, ask, seen.body(question), now) {
+        Ok(said) => said,
+        Err(refusal) => {
+            missed(open, Missed::Dialect, None);
+            return Went::Untranslated(refusal);
+        }
+    };
     let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
         Way::Free => false,
         Way::Probe => true,
@@ -99,7 +118,7 @@ pub(super) async fn go(
     let Some(place) = place(&shelved.places).await else {
         return missed(open, Missed::Busy, None);
     };
-    let headers = match headers(&desk, shelved, question, now).await {
+    let headers = match headers(&desk, shelved, question, operation, now).await {
         Ok(headers) => headers,
         Err(why) => {
             tracing::warn!(model = %model, why, "the secret of a model cannot be used");
@@ -107,12 +126,8 @@ pub(super) async fn go(
             return missed(open, Missed::Credentials, None);
         }
     };
-    let request = LaneRequest {
-        method: Method::POST,
-        path: shelved.path(question.operation),
-        headers,
-        body: ask.changed(seen.body(question), &change(shelved, ask)),
-    };
+    let path = shelved.path(operation);
+    let request = LaneRequest { method: Method::POST, path, headers, body };
     if let Err(why) = open.sends(model, bound) {
         return missed(open, why, None);
     }
@@ -137,19 +152,25 @@ pub(super) async fn go(
     if answer.status.is_success() {
         attempt.report(Blame::Nobody);
         open.leg(model, Some(status), None, started.elapsed());
-        return Went::Answers(answer, place);
+        return Went::Answers(Answers { answer, place, translation });
     }
     let after = retry_after(&answer.headers);
     let blame = Blame::of_status(status, after);
     attempt.report(blame);
     // Nobody bills an error.
     open.was_free();
-    let LaneAnswer { status: said, headers, body } = answer;
+    let LaneAnswer { status: told, headers, body } = answer;
     let text = text(body, shelved).await;
     let why = refused(blame);
     open.leg(model, Some(status), why, started.elapsed());
     match (why, text) {
-        (None, Some(text)) => Went::Refused(said, headers, text),
+        (None, Some(text)) => {
+            let text = match translation {
+                Some(translation) => translation.error(status, &text).into(),
+                None => text,
+            };
+            Went::Refused(told, headers, text)
+        }
         (None, None) => Went::Missed { after: None },
         (Some(_), _) => Went::Missed { after },
     }
@@ -168,33 +189,16 @@ async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     timeout(TURN_WAIT, Arc::clone(places).acquire_owned()).await.ok()?.ok()
 }
 
-/// What must be other in the request than the client has written it.
-fn change<'a>(shelved: &'a Shelved, ask: &Ask) -> Change<'a> {
-    let upstream = &shelved.model.spec.upstream;
-    let usual = match ask.operation {
-        Operation::Chat | Operation::Completions | Operation::Messages => "max_tokens",
-        Operation::Responses => "max_output_tokens",
-        Operation::Embeddings => "",
-    };
-    let limit = match ask.operation {
-        Operation::Embeddings => None,
-        _ => shelved.output_tokens_max(ask.output_tokens_max),
-    };
-    Change {
-        model: Some(shelved.name_there()),
-        output_tokens_max: limit,
-        output_name: upstream.output_parameter.as_deref().unwrap_or(usual),
-        usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
-    }
-}
-
 async fn headers(
     desk: &Desk,
     shelved: &Shelved,
     question: &Question,
+    operation: Operation,
     now: Timestamp,
 ) -> Result<HeaderMap, String> {
-    let mut headers = question.headers.clone();
+    // What the client says of its own dialect means nothing in another.
+    let is_same = operation == question.operation;
+    let mut headers = if is_same { question.headers.clone() } else { HeaderMap::new() };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     if let Some(of) = &question.of_run {

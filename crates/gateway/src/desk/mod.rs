@@ -12,6 +12,7 @@ mod port;
 mod reply;
 mod restore;
 mod run;
+mod said;
 mod shelf;
 mod stream;
 mod veil;
@@ -26,7 +27,7 @@ use models::{
     Admitted, Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation,
     Standing,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 
 pub use port::{Credentials, NotWritten, Page, Record, Ticket};
 pub use reply::{Paid, Reply, ReplyBody};
@@ -64,6 +65,10 @@ struct Inner {
     credentials: Arc<dyn Credentials>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// Told when a purse has become low.
+    low: Notify,
+    /// Counts what the hub has said of leases.
+    granted: watch::Sender<u64>,
     left: Arc<Semaphore>,
     /// Of the life before, whose runs may ask again.
     left_calls: Mutex<Vec<Admitted>>,
@@ -139,6 +144,8 @@ impl Desk {
             credentials,
             clock,
             random,
+            low: Notify::new(),
+            granted: watch::Sender::new(0),
             left: Arc::new(Semaphore::new(LEFT_MAX)),
             left_calls: Mutex::default(),
         }))
@@ -172,6 +179,16 @@ impl Desk {
     /// Changes the budgets.
     pub fn budgets<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
         change(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Until more is to be asked of the hub.
+    pub async fn is_low(&self) {
+        self.0.low.notified().await;
+    }
+
+    /// The hub has said something of a lease: whoever waits looks again.
+    pub fn has_leased(&self) {
+        self.0.granted.send_modify(|count| *count += 1);
     }
 
     #[must_use]

@@ -4,15 +4,21 @@ use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, ModelName,
-    Settled, Used,
+    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Line, Missed, Missing,
+    ModelName, Refused, Settled, Used,
 };
 use pricing::{Amount, Class, Money, Price, Usage};
+
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::port::Ticket;
 use super::reply::Paid;
 use super::run::OfRun;
 use super::{Desk, Question, Who, holders};
+
+/// How long a call waits for a lease that was asked for: a round trip to the hub, and its disk.
+const LEASE_WAIT: Duration = Duration::from_secs(2);
 
 /// Settles itself when it is dropped: a leg that nobody knows the end of is paid at its bound.
 pub(super) struct Open {
@@ -56,7 +62,7 @@ pub(super) struct Admission {
 
 impl Open {
     /// Holds back the bound and writes down that the call may be made.
-    pub(super) fn admit(
+    pub(super) async fn admit(
         desk: &Desk,
         question: &Question,
         admission: Admission,
@@ -67,15 +73,11 @@ impl Open {
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
         desk.brings(question);
         let left = desk.takes_over(question, &plan, is_billed_once);
-        let held = desk.in_place_of(&left, |books| match bound.transpose() {
-            None => Ok(Vec::new()),
-            Some(bound) => books.reserve(call, &holders(by), bound, &desk.0.exchange, now),
-        });
-        let held = match held {
-            Ok(held) => held,
-            Err(refused) => {
-                desk.leave(left);
-                return Err(CallRefusal::Budget(refused));
+        let held = match bound.transpose() {
+            None => desk.in_place_of(&left, |_| Ok(Vec::new())).map_err(CallRefusal::Budget)?,
+            Some(bound) => {
+                let held = hold(desk, call, by, bound, &left).await;
+                held.map_err(CallRefusal::Budget)?
             }
         };
         let admitted = Admitted {
@@ -93,7 +95,7 @@ impl Open {
         let Ok(ticket) = desk.0.record.write(&Entry::Admitted(admitted.clone())) else {
             // Nobody knows of it, so that nothing is left of it.
             desk.budgets(|books| books.charge(call, &[]));
-            desk.take_up(left);
+            desk.hold_on(&left);
             return Err(CallRefusal::Unwritten);
         };
         left.iter().for_each(|it| desk.repeated(it, call));
@@ -273,6 +275,43 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.settle(End::Left);
+    }
+}
+
+/// Holds the bound in all budgets. Where the hub was just asked for more of one, it is waited for, but not for
+/// long: a call that others of the fleet leave no room for must not hang.
+async fn hold(
+    desk: &Desk,
+    call: CallId,
+    by: &By,
+    bound: Result<Money, String>,
+    left: &[Admitted],
+) -> Result<Vec<Line>, Box<Refused>> {
+    let (holders, until) = (holders(by), Instant::now() + LEASE_WAIT);
+    let mut granted: Option<watch::Receiver<u64>> = None;
+    loop {
+        let held = desk.in_place_of(left, |books| {
+            books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now())
+        });
+        let is_low = desk.budgets(|books| books.purses().takes_low());
+        if is_low {
+            desk.0.low.notify_one();
+        }
+        let may_come = matches!(&held, Err(refused)
+            if matches!(**refused, Refused::Leased { missing: Missing::Asked, .. }));
+        if !may_come {
+            return held;
+        }
+        match &mut granted {
+            // What has come since it was refused is seen at once.
+            None => granted = Some(desk.0.granted.subscribe()),
+            Some(granted) => {
+                let left = until.saturating_duration_since(Instant::now());
+                if timeout(left, granted.changed()).await.is_err() {
+                    return held;
+                }
+            }
+        }
     }
 }
 

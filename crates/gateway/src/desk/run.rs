@@ -51,8 +51,8 @@ impl Desk {
     /// Takes up calls that the life before has not ended: what they hold is held on, until their runs ask
     /// again or end.
     pub fn take_up(&self, left: Vec<Admitted>) {
-        self.budgets(|books| hold(books, &left));
-        self.leave(left);
+        self.hold_on(&left);
+        self.left_calls(|calls| calls.extend(left));
     }
 
     /// Runs that may ask again what was not answered.
@@ -70,8 +70,8 @@ impl Desk {
         }
     }
 
-    /// What the effect has left behind and this call takes over: it asks the same of the same model. What it
-    /// does not take over is charged.
+    /// What the effect has left behind and this call may take over: it asks the same of the same model. What
+    /// it does not take over is charged.
     pub(super) fn takes_over(
         &self,
         question: &Question,
@@ -80,12 +80,16 @@ impl Desk {
     ) -> Vec<Admitted> {
         let Some(of) = &question.of_run else { return Vec::new() };
         let (run, effect) = (question.who.by.run, of.effect());
-        let is_its = |call: &mut Admitted| {
+        let is_its = |call: &Admitted| {
             call.who.run == run && call.effect.as_deref() == Some(effect.as_str())
         };
-        let left: Vec<_> = self.left_calls(|calls| calls.extract_if(.., is_its).collect());
         let is_same = |call: &Admitted| is_billed_once && call.plan == plan;
-        let (same, other): (Vec<_>, Vec<_>) = left.into_iter().partition(is_same);
+        let (same, other) = self.left_calls(|calls| {
+            let other = calls.extract_if(.., |call| is_its(call) && !is_same(call));
+            let other: Vec<_> = other.collect();
+            let same: Vec<_> = calls.iter().filter(|call| is_its(call)).cloned().collect();
+            (same, other)
+        });
         other.iter().for_each(|call| self.charge_left(call));
         same
     }
@@ -119,9 +123,9 @@ impl Desk {
         })
     }
 
-    /// They are left as they were.
-    pub(super) fn leave(&self, left: Vec<Admitted>) {
-        self.left_calls(|calls| calls.extend(left));
+    /// They hold what they held.
+    pub(super) fn hold_on(&self, left: &[Admitted]) {
+        self.budgets(|books| hold(books, left));
     }
 
     /// Nobody knows its end, and nobody asks again: it is charged at its bound.
@@ -133,6 +137,7 @@ impl Desk {
 
     /// Another call has taken over what it held.
     pub(super) fn repeated(&self, call: &Admitted, by: CallId) {
+        self.left_calls(|calls| calls.retain(|it| it.call != call.call));
         let settled = Settled::unknown(call, self.now());
         self.write_left(Settled { charged: Vec::new(), repeated_by: Some(by), ..settled });
     }

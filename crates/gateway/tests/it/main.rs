@@ -7,3 +7,4 @@ mod operator;
 mod protect;
 mod server;
 mod tls;
+mod translate;

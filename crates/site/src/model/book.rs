@@ -44,6 +44,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     grown: Notify,
+    /// The last entry that the store has.
+    written: watch::Sender<u64>,
 }
 
 struct State {
@@ -147,8 +149,8 @@ impl Book {
             is_failing: false,
             checkpoint_at: known + CHECKPOINT_EVERY,
         };
-        let state = Mutex::new(state);
-        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new() })))
+        let (state, written) = (Mutex::new(state), watch::Sender::new(next - 1));
+        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new(), written })))
     }
 
     /// What was charged goes into the books of budgets.
@@ -161,6 +163,13 @@ impl Book {
     /// Calls of runs that the life before has not ended.
     pub(crate) fn left(&self) -> Vec<Admitted> {
         self.state().tally.open().cloned().collect()
+    }
+
+    /// Until the store has all that was written up to now.
+    pub(crate) async fn durable(&self) {
+        let last = self.state().next - 1;
+        // The sender is here.
+        let _ = self.0.written.subscribe().wait_for(|written| *written >= last).await;
     }
 
     /// What the entries come to.
@@ -202,6 +211,7 @@ impl Book {
             state.durable = last;
             state.is_failing = false;
         }
+        self.0.written.send_replace(last);
         if !is_told {
             tell(&waiting, Page::Durable);
         }
@@ -279,7 +289,7 @@ impl Record for Book {
 
     fn spent(&self, holder: &Holder, budget: Budget) -> Option<Line> {
         let state = self.state();
-        state.tally.spent_of(holder, budget.period(), budget.cap().currency).cloned()
+        state.tally.spent_by(holder, budget.period(), budget.cap().currency).cloned()
     }
 
     fn alarm(&self, alarms: &[Alarm]) {

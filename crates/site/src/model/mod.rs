@@ -5,6 +5,8 @@ mod alarm;
 mod book;
 pub(crate) mod calls;
 mod door;
+pub(crate) mod lease;
+mod purse_row;
 mod secret;
 mod shelf;
 mod tail;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{ModelState, ModelView, ProblemCode, Role, RouteView};
 
 use super::book::{Book, BookError};
+use super::lease::{LeaseParts, Leases};
 use crate::refusal::Refusal;
 
 const MODEL_TYPE: &str = "isonomy.model";
@@ -128,6 +129,11 @@ impl Models {
 
     pub(crate) fn desk(&self) -> &Desk {
         &self.0.desk
+    }
+
+    /// What the hub leases is spent here.
+    pub(crate) async fn lease(&self, parts: LeaseParts) -> Result<Leases, BookError> {
+        Leases::open(parts, self.0.desk.clone(), self.0.book.clone()).await
     }
 
     pub(crate) fn book(&self) -> &Book {
@@ -320,6 +326,10 @@ impl Models {
             Holder::Namespace(namespace) => roles.need(Role::Admin, namespace)?,
             Holder::Workflow(key) => roles.need(Role::Admin, &key.namespace)?,
             Holder::Key(_) => roles.need_somewhere(Role::Admin)?,
+            Holder::Fleet(_) => {
+                let what = "a budget over several sites is set at the hub";
+                return Err(Refusal::parameter("holder", what));
+            }
             Holder::Run(_) => {
                 let what = "a run has the budget of its workflow; give that one";
                 return Err(Refusal::parameter("holder", what));

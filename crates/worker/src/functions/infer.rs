@@ -188,7 +188,7 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
             (ErrorType::Configuration, "No such model")
         }
         CallRefusal::NotAnswered { .. } => (ErrorType::Configuration, "Not answered by this model"),
-        CallRefusal::Request(_) | CallRefusal::NotWhole => {
+        CallRefusal::Request(_) | CallRefusal::Untranslated { .. } | CallRefusal::NotWhole => {
             (ErrorType::Validation, "Invalid request")
         }
         CallRefusal::TooLarge(_) => (ErrorType::Runtime, "Request too large"),

@@ -24,6 +24,9 @@ pub enum CallRefusal {
     NotAnswered { model: ModelName, operation: &'static str },
     #[error("{0}")]
     Request(#[from] AskError),
+    /// Not what the model takes.
+    #[error("{0}")]
+    Inputs(String),
     #[error("the request is larger than {0} bytes")]
     TooLarge(usize),
     #[error("{0}")]
@@ -46,7 +49,7 @@ impl CallRefusal {
         match self {
             Self::Key(_) => 401,
             Self::NoModel(_) | Self::NoOperation => 404,
-            Self::NotAnswered { .. } | Self::Request(_) | Self::NotWhole => 400,
+            Self::NotAnswered { .. } | Self::Request(_) | Self::Inputs(_) | Self::NotWhole => 400,
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
@@ -66,6 +69,7 @@ impl CallRefusal {
             Self::NoModel(_) => "model_not_found",
             Self::NotAnswered { .. } => "operation_not_supported",
             Self::Request(_) => "invalid_request",
+            Self::Inputs(_) => "invalid_inputs",
             Self::TooLarge(_) => "request_too_large",
             Self::Budget(refused) => match **refused {
                 Refused::Unbounded { .. } => "cost_not_bounded",
@@ -99,6 +103,8 @@ impl CallRefusal {
             Some(Operation::Messages) => {
                 json!({"type": "error", "error": {"type": self.anthropic(), "message": message, "code": self.code()}})
             }
+            // The protocol knows a text alone.
+            Some(Operation::Infer) => json!({"error": format!("{message} [{}]", self.code())}),
             _ => {
                 json!({"error": {"message": message, "type": self.openai(), "param": null, "code": self.code()}})
             }
@@ -154,5 +160,8 @@ mod tests {
         let anthropic = read(Some(Operation::Messages));
         assert_eq!(anthropic["type"], "error");
         assert_eq!(anthropic["error"]["type"], "not_found_error");
+        let tensors = read(Some(Operation::Infer));
+        let text = tensors["error"].as_str().expect("a text");
+        assert!(text.contains("`gpt-9`") && text.ends_with("[model_not_found]"), "{text}");
     }
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::Timestamp;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use models::{Ask, Blame, Change, Dialect, Missed, Operation, Way, Why};
+use models::{Ask, Blame, Change, Dialect, Missed, Operation, Upstream, Way, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::open::Open;
-use super::shelf::Shelved;
-use super::{Desk, Question};
+use super::port::Tensors;
+use super::shelf::{Outlet, Outside, Shelved};
+use super::{Desk, HEAD, Question, disk};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
 
 /// The largest text of an error that is passed on.
@@ -32,6 +32,8 @@ const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 pub(super) enum Went {
     /// It answers. The place is held until the end of the answer.
     Answers(LaneAnswer, OwnedSemaphorePermit),
+    /// It has answered with tensors, and what that costs is known.
+    Ran(Tensors),
     /// The request is wrong, in the upstream's own words.
     Refused(StatusCode, HeaderMap, Bytes),
     /// Another model may answer.
@@ -39,15 +41,29 @@ pub(super) enum Went {
 }
 
 /// One try of a lane. Dropped, it says that nobody knows.
-struct Try<'a> {
+pub(super) struct Try<'a> {
     shelved: &'a Shelved,
     is_probe: bool,
     desk: Desk,
     is_over: bool,
 }
 
-impl Try<'_> {
-    fn report(mut self, blame: Blame) {
+impl<'a> Try<'a> {
+    /// None where the lane is shut, and nothing is sent.
+    pub(super) fn begin(
+        desk: &Desk,
+        shelved: &'a Shelved,
+    ) -> Result<Self, (Missed, base::Duration)> {
+        let now = desk.now();
+        let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
+            Way::Free => false,
+            Way::Probe => true,
+            Way::Shut { until, why } => return Err((shut(why), until.since(now))),
+        };
+        Ok(Self { shelved, is_probe, desk: desk.clone(), is_over: false })
+    }
+
+    pub(super) fn report(mut self, blame: Blame) {
         self.is_over = true;
         self.tell(blame);
     }
@@ -78,22 +94,20 @@ pub(super) async fn go(
         open.leg(model, None, Some(why), Duration::ZERO);
         Went::Missed { after }
     };
-    let lane = match &shelved.lane {
-        Ok(lane) => lane,
-        Err(_) => return missed(open, Missed::Denied, None),
+    let outside = match &shelved.outlet {
+        Outlet::Lane(outside) => outside,
+        Outlet::Denied(_) => return missed(open, Missed::Denied, None),
+        Outlet::Disk => return disk::go(open, shelved, question, bound).await,
     };
     let desk = open.desk().clone();
-    let now = desk.now();
-    let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
-        Way::Free => false,
-        Way::Probe => true,
-        Way::Shut { until, why } => return missed(open, shut(why), Some(until.since(now))),
+    let attempt = match Try::begin(&desk, shelved) {
+        Ok(attempt) => attempt,
+        Err((why, after)) => return missed(open, why, Some(after)),
     };
-    let attempt = Try { shelved, is_probe, desk: desk.clone(), is_over: false };
     let Some(place) = place(&shelved.places).await else {
         return missed(open, Missed::Busy, None);
     };
-    let headers = match headers(&desk, shelved, question, now).await {
+    let headers = match headers(&desk, shelved, &outside.upstream, question).await {
         Ok(headers) => headers,
         Err(why) => {
             tracing::warn!(model = %model, why, "the secret of a model cannot be used");
@@ -103,16 +117,16 @@ pub(super) async fn go(
     };
     let request = LaneRequest {
         method: Method::POST,
-        path: shelved.path(question.operation),
+        path: outside.path(question.operation, model),
         headers,
-        body: ask.changed(&question.body, &change(shelved, ask)),
+        body: ask.changed(&question.body, &change(shelved, outside, ask)),
     };
     if let Err(why) = open.sends(model, bound) {
         return missed(open, why, None);
     }
     let started = Instant::now();
     let within = shelved.model.spec.limits.first_byte().as_std();
-    let answer = lane.send(request, within).await;
+    let answer = outside.lane.send(request, within).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
@@ -162,19 +176,22 @@ async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 }
 
 /// What must be other in the request than the client has written it.
-fn change<'a>(shelved: &'a Shelved, ask: &Ask) -> Change<'a> {
-    let upstream = &shelved.model.spec.upstream;
+fn change<'a>(shelved: &'a Shelved, outside: &'a Outside, ask: &Ask) -> Change<'a> {
+    if ask.operation == Operation::Infer {
+        return Change::default();
+    }
+    let upstream = &outside.upstream;
     let usual = match ask.operation {
         Operation::Chat | Operation::Completions | Operation::Messages => "max_tokens",
         Operation::Responses => "max_output_tokens",
-        Operation::Embeddings => "",
+        Operation::Embeddings | Operation::Infer => "",
     };
     let limit = match ask.operation {
         Operation::Embeddings => None,
         _ => shelved.output_tokens_max(ask.output_tokens_max),
     };
     Change {
-        model: Some(shelved.name_there()),
+        model: Some(outside.name_there(&shelved.model.name)),
         output_tokens_max: limit,
         output_name: upstream.output_parameter.as_deref().unwrap_or(usual),
         usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
@@ -184,15 +201,17 @@ fn change<'a>(shelved: &'a Shelved, ask: &Ask) -> Change<'a> {
 async fn headers(
     desk: &Desk,
     shelved: &Shelved,
+    upstream: &Upstream,
     question: &Question,
-    now: Timestamp,
 ) -> Result<HeaderMap, String> {
+    let now = desk.now();
     let mut headers = question.headers.clone();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let binary = HeaderValue::from_static("application/octet-stream");
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(CONTENT_TYPE, if headers.contains_key(HEAD) { binary } else { json });
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    let upstream = &shelved.model.spec.upstream;
     let name = match upstream.dialect {
-        Dialect::OpenAi => AUTHORIZATION,
+        Dialect::OpenAi | Dialect::OpenInference => AUTHORIZATION,
         Dialect::Anthropic => {
             let version = HeaderName::from_static("anthropic-version");
             headers.entry(version).or_insert(ANTHROPIC_VERSION);
@@ -208,7 +227,7 @@ async fn headers(
     }
     let text = desk.0.credentials.open(&shelved.model.namespace, secret).await?;
     let text = match upstream.dialect {
-        Dialect::OpenAi => format!("Bearer {}", text.trim()),
+        Dialect::OpenAi | Dialect::OpenInference => format!("Bearer {}", text.trim()),
         Dialect::Anthropic => text.trim().to_owned(),
     };
     let value = HeaderValue::from_str(&text);

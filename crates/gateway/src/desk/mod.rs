@@ -4,6 +4,7 @@
 //! entries are kept and what secrets hold is handed in.
 
 mod call;
+mod disk;
 mod events;
 mod leg;
 mod open;
@@ -17,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use models::{
-    Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation, Standing,
+    Alarm, Ask, AskError, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation,
+    Standing,
 };
 use tokio::sync::Semaphore;
 
-pub use port::{Credentials, NotWritten, Page, Record, Ticket};
+pub use port::{Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Tensors, Ticket};
 pub use reply::{Reply, ReplyBody};
 pub use shelf::{Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
@@ -41,6 +43,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// its bound at once.
 const LEFT_MAX: usize = 256;
 
+/// How long the JSON is that tensors' bytes follow.
+pub const HEAD: HeaderName = HeaderName::from_static("inference-header-content-length");
+
 /// Keys whose rates are kept. One that was not seen for long begins with a full minute again.
 const RATES_MAX: usize = 100_000;
 
@@ -56,6 +61,7 @@ struct Inner {
     exchange: Exchange,
     record: Arc<dyn Record>,
     credentials: Arc<dyn Credentials>,
+    runner: Arc<dyn Runner>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     left: Arc<Semaphore>,
@@ -68,6 +74,7 @@ pub struct DeskParts {
     pub exchange: Exchange,
     pub record: Arc<dyn Record>,
     pub credentials: Arc<dyn Credentials>,
+    pub runner: Arc<dyn Runner>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
 }
@@ -82,6 +89,8 @@ struct Rates {
 pub struct Question {
     pub who: Who,
     pub operation: Operation,
+    /// Whom it asks, where its body does not say so: with [`Operation::Infer`].
+    pub model: Option<ModelName>,
     pub body: Bytes,
     /// Those of the client's headers that an upstream may see.
     pub headers: HeaderMap,
@@ -118,7 +127,7 @@ impl Terms {
 impl Desk {
     #[must_use]
     pub fn new(parts: DeskParts) -> Self {
-        let DeskParts { gate, books, exchange, record, credentials, clock, random } = parts;
+        let DeskParts { gate, books, exchange, record, credentials, runner, clock, random } = parts;
         Self(Arc::new(Inner {
             gate,
             shelf: RwLock::default(),
@@ -127,6 +136,7 @@ impl Desk {
             exchange,
             record,
             credentials,
+            runner,
             clock,
             random,
             left: Arc::new(Semaphore::new(LEFT_MAX)),
@@ -217,6 +227,21 @@ impl Desk {
         if !alarms.is_empty() {
             self.0.record.alarm(alarms);
         }
+    }
+}
+
+impl Question {
+    /// How long the JSON at the beginning of the body is, where bytes of tensors follow it.
+    pub(super) fn head(&self) -> Result<Option<usize>, CallRefusal> {
+        let Some(said) = self.headers.get(HEAD).filter(|_| self.operation == Operation::Infer)
+        else {
+            return Ok(None);
+        };
+        let head = said.to_str().ok().and_then(|it| it.parse().ok());
+        let head = head.filter(|head| *head <= self.body.len());
+        let wanted = "as many bytes as the JSON at the beginning of the body has";
+        let wrong = AskError::Wrong { name: "inference-header-content-length", wanted };
+        head.map(Some).ok_or(CallRefusal::Request(wrong))
     }
 }
 

@@ -10,8 +10,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 use isonomy_gateway::desk::{
-    Credentials, DeskParts, NotWritten, Question, Record, Reply as Answer, ShelfParts, Terms,
-    Ticket, Who,
+    Credentials, DeskParts, NotRun, NotWritten, Question, Ran, Record, Reply as Answer, Runner,
+    ShelfParts, Tensors, Terms, Ticket, Who,
 };
 use isonomy_gateway::{Desk, EgressMap, Gate, Limits};
 use models::{
@@ -65,22 +65,32 @@ impl Credentials for Secrets {
     }
 }
 
-struct Place {
-    desk: Desk,
-    clock: Arc<Hand>,
-    kept: Arc<Kept>,
-    settled: mpsc::UnboundedReceiver<Settled>,
+/// A site without files of models.
+struct Nothing;
+
+impl Runner for Nothing {
+    fn run(&self, _: &Model, _: Tensors, _: std::time::Duration) -> BoxFuture<'_, Ran> {
+        let end = Err(NotRun::Unavailable("there are none".to_owned()));
+        ready(Ran { busy: std::time::Duration::ZERO, end }).boxed()
+    }
 }
 
-fn name(text: &str) -> ModelName {
+pub struct Place {
+    pub desk: Desk,
+    clock: Arc<Hand>,
+    kept: Arc<Kept>,
+    pub settled: mpsc::UnboundedReceiver<Settled>,
+}
+
+pub fn name(text: &str) -> ModelName {
     ModelName::parse(text).expect(text)
 }
 
-fn sales() -> Namespace {
+pub fn sales() -> Namespace {
     Namespace::parse("sales").expect("a name")
 }
 
-fn bot() -> KeyName {
+pub fn bot() -> KeyName {
     KeyName::parse("bot").expect("a name")
 }
 
@@ -102,6 +112,10 @@ fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
 
 impl Place {
     fn with(models: Vec<Model>, route: &[&str], cap: &str) -> Self {
+        Self::running(Arc::new(Nothing), models, route, cap)
+    }
+
+    pub fn running(runner: Arc<dyn Runner>, models: Vec<Model>, route: &[&str], cap: &str) -> Self {
         let (told, settled) = mpsc::unbounded_channel();
         let kept = Arc::new(Kept { entries: Mutex::default(), settled: told });
         let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
@@ -115,6 +129,7 @@ impl Place {
             exchange: Exchange::default(),
             record: Arc::clone(&kept) as Arc<dyn Record>,
             credentials: Arc::new(Secrets),
+            runner,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
         });
@@ -134,7 +149,7 @@ impl Place {
     }
 
     /// What is spent, and what is held for calls under way, in pico-units.
-    fn standing(&self) -> (u128, u128) {
+    pub fn standing(&self) -> (u128, u128) {
         let standing = self.desk.standings().remove(0);
         (standing.spent.amount.pico(), standing.held.amount.pico())
     }
@@ -149,6 +164,7 @@ fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
     Question {
         who: Who { by, terms: Arc::new(Terms::default()) },
         operation: Operation::Chat,
+        model: None,
         body: body.to_string().into(),
         headers: HeaderMap::new(),
     }
@@ -169,7 +185,7 @@ fn answer(input: u64, output: u64) -> Reply {
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-async fn text(answer: Answer) -> String {
+pub async fn text(answer: Answer) -> String {
     let whole = answer.body.collect().await.expect("a whole answer").to_bytes();
     String::from_utf8_lossy(&whole).into_owned()
 }

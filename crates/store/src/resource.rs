@@ -43,6 +43,8 @@ pub enum ResourceKind {
     Budget,
     /// What the pages of calls came to, up to one of them: a single row.
     Calls,
+    /// A model's file among the blobs, and what is in it.
+    Artifact,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +84,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -99,5 +101,6 @@ impl ResourceKind {
         Self::Route,
         Self::Budget,
         Self::Calls,
+        Self::Artifact,
     ];
 }

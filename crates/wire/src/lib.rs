@@ -58,8 +58,8 @@ pub use key::{
 };
 pub use log::LogView;
 pub use model::{
-    BudgetList, BudgetSet, BudgetView, CallView, ModelPut, ModelState, ModelView, RouteView,
-    UsageList, UsageRow,
+    ArtifactView, BudgetList, BudgetSet, BudgetView, CallView, ModelPut, ModelState, ModelTensor,
+    ModelView, RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

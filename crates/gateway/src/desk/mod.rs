@@ -168,6 +168,18 @@ impl Desk {
         names
     }
 
+    /// The model that a call of this name would go to first.
+    #[must_use]
+    pub fn first(
+        &self,
+        namespace: &Namespace,
+        terms: &Terms,
+        name: &ModelName,
+    ) -> Option<Arc<Shelved>> {
+        let found = self.shelf().find(namespace, name, |_| 0)?;
+        found.models.into_iter().next().filter(|_| terms.allow(name))
+    }
+
     /// Changes the budgets.
     pub fn budgets<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
         change(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))

@@ -10,17 +10,33 @@ use super::{ConfigError, Reader};
 /// Currencies of the world, there and back.
 const RATES_MAX: usize = 400;
 
+/// Less has no room for one process.
+const MEMORY_MIB_MIN: u64 = 16;
+
+/// More than the memory of any machine that a site runs on is a slip of the pen.
+const MEMORY_MIB_MAX: u64 = 1_048_576;
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ModelsFile {
     rates: Vec<Spanned<String>>,
+    #[serde(rename = "memoryMiB")]
+    memory_mib: Option<Spanned<u64>>,
 }
 
 /// What the site's owner has said of models.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ModelsConfig {
     /// What budgets in other currencies than prices are reckoned by.
     pub exchange: Exchange,
+    /// What all models that the site runs itself may hold together.
+    pub memory_bytes: u64,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self { exchange: Exchange::default(), memory_bytes: sandbox::models::BUDGET_BYTES }
+    }
 }
 
 impl Reader<'_> {
@@ -35,6 +51,16 @@ impl Reader<'_> {
                 return Err(self.wrong(found, "there is a rate between these two already"));
             }
         }
-        Ok(ModelsConfig { exchange })
+        let memory_bytes = match &models.memory_mib {
+            None => sandbox::models::BUDGET_BYTES,
+            Some(found) if (MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&found.value) => {
+                found.value * 1024 * 1024
+            }
+            Some(found) => {
+                let what = format!("write a number from {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
+                return Err(self.wrong(found, what));
+            }
+        };
+        Ok(ModelsConfig { exchange, memory_bytes })
     }
 }

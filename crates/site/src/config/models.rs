@@ -64,3 +64,24 @@ impl Reader<'_> {
         Ok(ModelsConfig { exchange, memory_bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    fn parse(text: &str) -> Result<u64, String> {
+        let config = Config::parse(text, "site.yaml", Path::new("/nowhere"));
+        config.map(|it| it.models.memory_bytes).map_err(|wrong| wrong.to_string())
+    }
+
+    /// Mutation: take any number, or megabytes for bytes.
+    #[test]
+    fn the_memory_of_models_is_what_the_owner_says() {
+        assert_eq!(parse(""), Ok(sandbox::models::BUDGET_BYTES));
+        assert_eq!(parse("spec:\n  models: {memoryMiB: 64}"), Ok(64 * 1024 * 1024));
+        let wrong = parse("spec:\n  models: {memoryMiB: 1}").expect_err("too little");
+        assert!(wrong.starts_with("site.yaml:2:23: write a number from 16"), "{wrong}");
+    }
+}

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::http::{Reply, ask};
-use crate::support::{Dev, HANG, Home};
+use crate::support::http::{Door, Reply, ask};
+use crate::support::{HANG, Home};
 
 const RISK: &str = "../../testing/models/tumour-risk";
 
@@ -32,15 +32,15 @@ fn add(home: &Home, name: &str, file: &str, more: &[&str]) {
     home.run(&[&["models", "add", name, file], more].concat()).ends_with(0);
 }
 
-fn infer(dev: &Dev, model: &str, rows: &[Vec<f64>]) -> Reply {
+fn infer(door: &Door, model: &str, rows: &[Vec<f64>]) -> Reply {
     let data: Vec<f64> = rows.iter().flatten().copied().collect();
     let shape = [rows.len(), rows.first().map_or(0, Vec::len)];
     let input = json!({"name": "features", "shape": shape, "datatype": "FP32", "data": data});
-    post(dev, model, &json!({ "inputs": [input] }))
+    post(door, model, &json!({ "inputs": [input] }))
 }
 
-fn post(dev: &Dev, model: &str, body: &Value) -> Reply {
-    ask(&dev.door(), "POST", &format!("/v2/models/{model}/infer"), body).expect("an answer")
+fn post(door: &Door, model: &str, body: &Value) -> Reply {
+    ask(door, "POST", &format!("/v2/models/{model}/infer"), body).expect("an answer")
 }
 
 /// The even-numbered cases, which the model was not fitted on.
@@ -62,7 +62,7 @@ fn the_example_model_answers_as_its_reference_does() {
     let home = Home::new();
     let dev = home.dev();
     add(&home, "tumour-risk@1", &risk_file(), &["--price-second", "1", "--currency", "EUR"]);
-    let reply = infer(&dev, "tumour-risk/versions/1", &cases());
+    let reply = infer(&dev.door(), "tumour-risk/versions/1", &cases());
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.body["model_version"], "1");
     let [labels, chances] = [0, 1].map(|at| &reply.body["outputs"][at]);
@@ -89,11 +89,11 @@ fn the_example_model_answers_as_its_reference_does() {
     );
     let ready = ask(&dev.door(), "GET", "/v2/models/tumour-risk/ready", &Value::Null);
     assert_eq!(ready.expect("ready").status, 200);
-    let wrong = infer(&dev, "tumour-risk", &[vec![1.0; 29]]);
+    let wrong = infer(&dev.door(), "tumour-risk", &[vec![1.0; 29]]);
     assert_eq!(wrong.status, 400);
     let said = wrong.body["error"].as_str().expect("a text");
     assert!(said.contains("`features` has the shape [1, 29], the model takes [-1, 30]"), "{said}");
-    assert_eq!(infer(&dev, "other", &[]).status, 404);
+    assert_eq!(infer(&dev.door(), "other", &[]).status, 404);
 
     let shown = home.run(&["models", "show", "tumour-risk@1"]).ends_with(0).stdout;
     for wanted in
@@ -170,27 +170,27 @@ fn a_model_that_hangs_or_is_killed_hurts_no_other() {
     let dev = home.dev();
     add(&home, "risk", &risk_file(), &[]);
     add(&home, "hang", &endless(&home), &["--deadline", "1", "--concurrency", "1"]);
-    let row = vec![vec![1.0; 30]];
-    assert_eq!(infer(&dev, "risk", &row).status, 200);
+    let (door, row) = (dev.door(), vec![vec![1.0; 30]]);
+    assert_eq!(infer(&dev.door(), "risk", &row).status, 200);
     let (first, others) = (processes(dev.process.id()), row.clone());
     assert_eq!(first.len(), 1, "`hang` has answered nothing yet");
     thread::scope(|scope| {
-        let hangs = scope.spawn(|| infer(&dev, "hang", &vec![vec![0.5; 1_000]; 1_000]));
+        let hangs = scope.spawn(|| infer(&door, "hang", &vec![vec![0.5; 1_000]; 1_000]));
         // While it does, another one answers, and is killed, and answers.
         let began = Instant::now();
         while processes(dev.process.id()).len() < 2 {
             assert!(began.elapsed() < HANG, "the one that hangs begins");
         }
-        assert_eq!(infer(&dev, "risk", &others).status, 200);
+        assert_eq!(infer(&dev.door(), "risk", &others).status, 200);
         kill(first[0]);
-        assert_eq!(infer(&dev, "risk", &others).status, 200);
+        assert_eq!(infer(&dev.door(), "risk", &others).status, 200);
         let late = hangs.join().expect("an answer");
         assert_eq!(late.status, 504, "{}", late.body);
     });
     let now = processes(dev.process.id());
     assert!(now.len() == 1 && now != first, "the hanging one is gone: {now:?}");
     let small = vec![vec![0.0; 2]; 2];
-    assert_eq!(infer(&dev, "hang", &small).status, 200, "it is not broken");
+    assert_eq!(infer(&dev.door(), "hang", &small).status, 200, "it is not broken");
 }
 
 /// Mutation: keep the file with the run of a process alone, forget it with another model that has it, take what
@@ -214,7 +214,7 @@ fn a_file_is_kept_as_long_as_a_model_names_it() {
     home.run(&["models", "remove", "risk@2", "--yes"]).ends_with(0);
     dev.stop().ends_with(0);
     let dev = home.dev();
-    assert_eq!(infer(&dev, "risk", &[vec![1.0; 30]]).status, 200, "the newest is `risk@1`");
+    assert_eq!(infer(&dev.door(), "risk", &[vec![1.0; 30]]).status, 200, "the newest is `risk@1`");
 
     let shown = home.run(&["models", "show", "risk@1", "-o", "json"]).ends_with(0).json();
     let digest = shown["artifact"]["digest"].as_str().expect("a digest");

@@ -141,6 +141,15 @@ fn derived(context: &'static str, like: &Uuid, parts: &[&[u8]]) -> Uuid {
     Uuid::new_v8(bytes)
 }
 
+impl IncarnationId {
+    /// An order, or an entry, that is of this life: the same for the same parts.
+    #[must_use]
+    pub fn order(self, parts: &[&[u8]]) -> OrderId {
+        let parts = [&[self.0.as_bytes().as_slice()], parts].concat();
+        OrderId(derived("isonomy life order v1", &self.0, &parts))
+    }
+}
+
 impl DispatchId {
     /// Of the effect with this key, in this run.
     #[must_use]

@@ -23,6 +23,7 @@ use wire::{
 };
 
 pub use self::hub::OrderFilter;
+pub use self::model::Budgets;
 use crate::address::{Address, Whom};
 use crate::args::logs::LogsOf;
 use crate::exit::Exit;

@@ -1,6 +1,8 @@
 //! The record of changes: who changed what in the fleet, when and why.
 
 use base::{By, Namespace, SiteName, Timestamp, WorkflowName};
+use models::Holder;
+use pricing::Budget;
 use serde::Serialize;
 use store::Op;
 
@@ -28,6 +30,8 @@ pub(crate) enum ChangeKind {
     WorkflowDeleted,
     PlacementApplied,
     PlacementDeleted,
+    BudgetSet,
+    BudgetRemoved,
 }
 
 #[derive(Serialize)]
@@ -52,6 +56,27 @@ struct HubDoc<'a> {
     change: ChangeKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct BudgetDoc<'a> {
+    change: ChangeKind,
+    name: &'a str,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// The same for a budget over sites.
+pub(crate) fn budget_op(
+    change: ChangeKind,
+    holder: &Holder,
+    budget: &Budget,
+    by: &By,
+    at: Timestamp,
+) -> Op {
+    let (name, reason) = (&*holder.to_text(), by.reason.as_deref());
+    server::change_op(&BudgetDoc { change, name, what: budget.to_string(), reason }, by, at)
 }
 
 /// The same for the hub itself.

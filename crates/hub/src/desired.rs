@@ -17,6 +17,7 @@ use wire::{
 };
 
 use crate::Hub;
+use crate::budget::FleetBudget;
 use crate::change::{ChangeKind, desired_op};
 use crate::placement::Placement;
 use crate::site::{SiteDoc, Void, each_site};
@@ -51,6 +52,7 @@ pub(crate) struct Desired {
     /// By namespace and name.
     placements: BTreeMap<String, Placement>,
     workflows: BTreeMap<WorkflowKey, WorkflowRow>,
+    budgets: Vec<FleetBudget>,
 }
 
 /// A document, read.
@@ -74,6 +76,7 @@ impl Desired {
             let placement = Placement::read(&row)?;
             desired.placements.insert(row.name, placement);
         }
+        desired.budgets = FleetBudget::all(store).await?;
         let mut after = None;
         loop {
             let rows = store.workflow_list(None, after.take(), PAGE).await?;
@@ -108,7 +111,8 @@ impl Desired {
             .collect();
         workflows.sort();
         workflows.dedup();
-        Content { workflows }
+        let budgets = self.budgets.iter().filter_map(|it| it.capped(site, doc)).collect();
+        Content { workflows, budgets }
     }
 
     /// Puts what is wanted in its place. Gives what changes, and whether that is under the same version.

@@ -6,6 +6,7 @@
 mod api;
 mod attempts;
 mod authority;
+mod budget;
 mod change;
 mod desired;
 mod desk;
@@ -18,6 +19,7 @@ mod fleet;
 mod folder;
 mod forget;
 mod join;
+mod lease;
 mod line;
 mod order;
 mod placement;
@@ -97,6 +99,7 @@ struct Inner {
     editions: Arc<Editions>,
     recovery: Arc<Recovery>,
     turned: Turned,
+    leases: lease::Leases,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
     /// One request for orders at a time, so that one that is made twice at once is made once. And none while a
@@ -183,6 +186,7 @@ impl Hub {
             editions,
             recovery,
             turned: Turned::default(),
+            leases: lease::Leases::default(),
             changing: tokio::sync::Mutex::default(),
             ordering: tokio::sync::Mutex::default(),
         };
@@ -218,7 +222,7 @@ impl Hub {
     }
 
     /// Publishes what should be at the sites, whenever that has changed, hands on what they say to each
-    /// other, brings the recovery to its end, and gives orders that had to wait for it, until it is dropped.
+    /// other, grants leases, brings the recovery to its end, and gives orders that had to wait for it, until it is dropped.
     pub async fn keep_editions(&self) {
         let recovered = async {
             loop {
@@ -232,7 +236,7 @@ impl Hub {
             (edition::keep(&self.0.editions, self.desks()), dispatch::keep(self));
         let (recovering, time) =
             (self.0.recovery.keep(self.desks()), self.0.clock.keep(self.0.store.as_ref()));
-        tokio::join!(editions, relay, recovering, recovered, time);
+        tokio::join!(editions, relay, lease::keep(self), recovering, recovered, time);
     }
 
     /// The store as it is at this moment. Other work goes on.

@@ -94,7 +94,7 @@ impl Sites {
         }
     }
 
-    fn read(sites: PlacementSites) -> Result<Self, String> {
+    pub(crate) fn read(sites: PlacementSites) -> Result<Self, String> {
         let PlacementSites { all, tags, names } = sites;
         match (all, tags.is_empty(), names.is_empty()) {
             (true, true, true) => Ok(Self::All),

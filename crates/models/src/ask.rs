@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use dialects::Dialect;
+use memchr::memmem;
 use serde::de::{Deserialize, MapAccess, Visitor};
 use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
@@ -178,6 +180,17 @@ impl Operation {
         }
     }
 
+    /// Whose words these are, where there are others for the same.
+    #[must_use]
+    pub const fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::Chat => Some(Dialect::Chat),
+            Self::Responses => Some(Dialect::Responses),
+            Self::Messages => Some(Dialect::Messages),
+            Self::Completions | Self::Embeddings | Self::Infer => None,
+        }
+    }
+
     /// What the question is in.
     const fn question(self) -> &'static str {
         match self {
@@ -218,7 +231,7 @@ impl Ask {
             wants_usage: get("stream_options").is_some_and(wants_usage),
             output_tokens_max: limits.into_iter().max(),
             choices,
-            has_more_elsewhere: is_more_elsewhere(&get, asked),
+            has_more_elsewhere: is_more_elsewhere(operation, &get, asked),
             images: count(asked.get(), "\"data:image/"),
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
             user: get("user").and_then(|raw| string("user", raw).ok()),
@@ -438,8 +451,12 @@ fn is_zero(raw: &RawValue) -> bool {
 }
 
 /// Anything whose size is not in the text. Too many words are found rather than too few.
-fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &RawValue) -> bool {
-    const ELSEWHERE: [&str; 8] = [
+fn is_more_elsewhere<'a>(
+    operation: Operation,
+    get: &impl Fn(&str) -> Option<&'a RawValue>,
+    asked: &RawValue,
+) -> bool {
+    const ELSEWHERE: [&str; 7] = [
         "\"file_id\"",
         "\"file_url\"",
         "\"image_url\"",
@@ -447,13 +464,16 @@ fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &Ra
         "\"item_reference\"",
         "\"container_upload\"",
         "\"source\"",
-        "\"id\"",
     ];
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     let text = asked.get();
-    let named = ELSEWHERE
-        .iter()
-        .any(|word| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some());
+    let has = |word: &str| memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    let is_named = match operation {
+        Operation::Responses => has("\"id\""),
+        // Calls of tools have ids as well, and all that they are is in the text.
+        _ => has("\"audio\"") && has_sound(text),
+    };
+    let named = is_named || ELSEWHERE.iter().any(|word| has(word));
     // What is in the text itself is seen; an address is not.
     let is_inside = named && only_inside(text);
     (named && !is_inside)
@@ -461,6 +481,14 @@ fn is_more_elsewhere<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>, asked: &Ra
         || is_there("previous_response_id")
         || is_there("conversation")
         || is_there("web_search_options")
+}
+
+/// What was said before by sound, which OpenAI has by its id. A client sends `null` where there is none.
+fn has_sound(text: &str) -> bool {
+    text.split("\"audio\"").skip(1).any(|rest| {
+        let value = rest.trim_start().strip_prefix(':').map(str::trim_start);
+        !value.is_some_and(|value| value.starts_with("null"))
+    })
 }
 
 /// Whether everything that could be elsewhere is an image in the text itself.
@@ -501,7 +529,7 @@ fn has_own_tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
 }
 
 fn count(text: &str, word: &str) -> u64 {
-    memchr::memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
+    memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
 }
 
 fn quoted(text: &str) -> String {
@@ -625,10 +653,18 @@ mod tests {
         assert!(elsewhere(&image("https://x/y.png")));
         assert!(!elsewhere(&image("data:image/png;base64,AAAA")));
         assert!(elsewhere(r#""messages":[{"content":[{"type":"file","file_id":"f"}]}]"#));
+        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
+        assert!(!elsewhere(r#""messages":[{"audio" : null,"tool_calls":[{"id":"c"}]}]"#));
         assert!(elsewhere(r#""messages":[],"tools":[{"type":"web_search"}]"#));
         assert!(!elsewhere(
             r#""messages":[],"tools":[{"type":"function","function":{"name":"f"}}]"#
         ));
+        let calls =
+            r#""messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function"}]}]"#;
+        assert!(!elsewhere(calls));
+        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
+        let item = r#"{"model":"a","input":[{"id":"msg_1"}]}"#;
+        assert!(Ask::read(Operation::Responses, item.as_bytes()).expect(item).has_more_elsewhere);
         let before = r#"{"model":"a","input":"x","previous_response_id":"r"}"#;
         let before = Ask::read(Operation::Responses, before.as_bytes()).expect("a request");
         assert!(before.has_more_elsewhere);

@@ -12,6 +12,7 @@ use base::{CallId, KeyName, Namespace, RunId, Timestamp, WorkflowName};
 use pricing::{Amount, Budget, BudgetError, Currency, Money, MoneyError, Period};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::purse::{Missing, Purses};
 use crate::rates::{Exchange, ExchangeError};
 
 /// Shares of a cap, in percent, that are told when they are reached.
@@ -24,6 +25,8 @@ pub enum Holder {
     Key(KeyName),
     Workflow(WorkflowKey),
     Run(RunId),
+    /// The same, over all sites of a fleet: what this site may spend of it is leased to it (ADR 26).
+    Fleet(Box<Holder>),
 }
 
 /// A part of what a call holds: so much of this budget, in this window of it.
@@ -41,6 +44,7 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Books {
     accounts: HashMap<Holder, Vec<Account>>,
+    purses: Purses,
     held: HashMap<CallId, Vec<Line>>,
 }
 
@@ -104,6 +108,20 @@ pub enum Refused {
         "{holder} has a budget of {budget}, and nobody can say what this call may cost at most: {why}"
     )]
     Unbounded { holder: Holder, budget: Budget, why: String },
+    #[error(
+        "{holder} has a budget of {budget} over several sites: {leased} of it are leased to this one, {spent} are spent and {held} are held for calls under way, and this call may cost {asked}; {missing}{}",
+        until.map(|at| format!("; it begins anew at {at}")).unwrap_or_default()
+    )]
+    Leased {
+        holder: Holder,
+        budget: Budget,
+        leased: Money,
+        spent: Money,
+        held: Money,
+        asked: Money,
+        until: Option<Timestamp>,
+        missing: Missing,
+    },
     #[error("the budget of {holder} cannot be reckoned: {why}")]
     Exchange { holder: Holder, why: ExchangeError },
     #[error("the budget of {holder} cannot be reckoned: {why}")]
@@ -150,11 +168,10 @@ impl Books {
                 rolled.map_err(|why| Box::new(Refused::Time { holder: holder.clone(), why }))?;
                 lines.push(account.line(holder, bound.clone(), exchange)?);
             }
+            self.purses.lines(holder, &bound, exchange, now, &mut lines)?;
         }
         for line in &lines {
-            if let Some(account) = self.account(line) {
-                account.held = account.held.plus(line.amount.amount).expect("it was reckoned");
-            }
+            self.hold_line(line);
         }
         if !lines.is_empty() {
             self.held.insert(call, lines.clone());
@@ -173,15 +190,15 @@ impl Books {
         let held = self.held.get(&call).cloned().unwrap_or_default();
         let mut lines = Vec::with_capacity(held.len());
         for line in &held {
+            if matches!(line.holder, Holder::Fleet(_)) {
+                lines.push(self.purses.line_more(line, &more, exchange)?);
             // One whose window is over since weighs on nobody any more.
-            if let Some(account) = self.account(line) {
+            } else if let Some(account) = self.account(line) {
                 lines.push(account.line(&line.holder, more.clone(), exchange)?);
             }
         }
         for line in &lines {
-            if let Some(account) = self.account(line) {
-                account.held = account.held.plus(line.amount.amount).expect("it was reckoned");
-            }
+            self.hold_line(line);
             let held = self.held.entry(call).or_default().iter_mut();
             for held in held.filter(|it| it.is_with(line)) {
                 held.amount = held.amount.plus(line.amount).expect("it was reckoned");
@@ -230,18 +247,37 @@ impl Books {
     /// What the record says was charged; for the start, too. What was held for the call comes back.
     pub fn charge(&mut self, call: CallId, charged: &[Line]) -> Vec<Alarm> {
         for line in self.held.remove(&call).unwrap_or_default() {
+            self.purses.release(&line);
             if let Some(account) = self.account(&line) {
                 account.held = account.held.minus(line.amount.amount).unwrap_or_default();
             }
         }
         let mut alarms = Vec::new();
         for line in charged {
+            self.purses.charge(line);
             if let Some(account) = self.account_at(line) {
                 account.spent = account.spent.plus(line.amount.amount).unwrap_or(account.spent);
                 alarms.extend(account.alarm(&line.holder));
             }
         }
         alarms
+    }
+
+    /// What this site may spend of fleet budgets.
+    pub const fn purses(&mut self) -> &mut Purses {
+        &mut self.purses
+    }
+
+    /// What calls under way hold, call by call.
+    pub fn holding(&self) -> impl Iterator<Item = (CallId, &Line)> {
+        self.held.iter().flat_map(|(call, lines)| lines.iter().map(move |line| (*call, line)))
+    }
+
+    fn hold_line(&mut self, line: &Line) {
+        self.purses.hold(line);
+        if let Some(account) = self.account(line) {
+            account.held = account.held.plus(line.amount.amount).expect("it was reckoned");
+        }
     }
 
     /// Calls that hold something.
@@ -393,6 +429,7 @@ impl Holder {
             Self::Key(name) => format!("key/{name}"),
             Self::Workflow(key) => format!("workflow/{}/{}", key.namespace, key.name),
             Self::Run(run) => format!("run/{run}"),
+            Self::Fleet(holder) => format!("fleet/{}", holder.to_text()),
         }
     }
 
@@ -402,6 +439,10 @@ impl Holder {
             "namespace" => Namespace::parse(name).ok().map(Self::Namespace),
             "key" => KeyName::parse(name).ok().map(Self::Key),
             "run" => name.parse().ok().map(Self::Run),
+            "fleet" => match Self::read(name)? {
+                Self::Fleet(_) => None,
+                holder => Some(Self::Fleet(Box::new(holder))),
+            },
             "workflow" => {
                 let (namespace, name) = name.split_once('/')?;
                 let namespace = Namespace::parse(namespace).ok()?;
@@ -457,6 +498,7 @@ impl fmt::Display for Holder {
             Self::Key(name) => write!(f, "the key `{name}`"),
             Self::Workflow(key) => write!(f, "the workflow `{key}`"),
             Self::Run(run) => write!(f, "the run `{run}`"),
+            Self::Fleet(holder) => holder.fmt(f),
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Duration, Namespace};
+use dialects::Translation;
 use pricing::{Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::name::ModelName;
-use crate::source::{Artifact, Source, Upstream};
+use crate::protect::{ProtectError, ProtectSpec, Protection};
+use crate::source::{Artifact, Source, Upstream, address};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
 pub const CONCURRENCY_USUAL: u32 = 256;
@@ -59,6 +61,7 @@ pub struct ModelSpec {
     pub operations: BTreeSet<Operation>,
     pub limits: Limits,
     pub price: Option<PriceSpec>,
+    pub protect: Option<ProtectSpec>,
 }
 
 /// As it stands in a document, where its source is one of two members.
@@ -75,13 +78,15 @@ struct Written {
     /// Namespaces that may call it beside its own; `*` is all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     share: BTreeSet<String>,
-    /// What it answers; all that its dialect has, by default.
+    /// What its upstream has; all that its dialect has, by default. The rest is translated.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     operations: BTreeSet<Operation>,
     #[serde(default, skip_serializing_if = "Limits::is_usual")]
     limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     price: Option<PriceSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protect: Option<ProtectSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -151,6 +156,8 @@ pub enum SpecError {
     Price(#[from] PriceError),
     #[error("a model of this kind has no `{0}`")]
     Operation(&'static str),
+    #[error(transparent)]
+    Protect(#[from] ProtectError),
     #[error("`upstream.model` and `upstream.outputParameter` are 1 to 200 printable characters")]
     Text,
 }
@@ -159,24 +166,25 @@ impl TryFrom<Written> for ModelSpec {
     type Error = SpecError;
 
     fn try_from(written: Written) -> Result<Self, SpecError> {
-        let Written { upstream, artifact, region, share, operations, limits, price } = written;
+        let Written { upstream, artifact, region, share, operations, limits, price, protect } =
+            written;
         let source = match (upstream, artifact) {
             (Some(upstream), None) => Source::Upstream(upstream),
             (None, Some(artifact)) => Source::Artifact(artifact),
             (Some(_), Some(_)) | (None, None) => return Err(SpecError::Source),
         };
-        Ok(Self { source, region, share, operations, limits, price })
+        Ok(Self { source, region, share, operations, limits, price, protect })
     }
 }
 
 impl From<ModelSpec> for Written {
     fn from(spec: ModelSpec) -> Self {
-        let ModelSpec { source, region, share, operations, limits, price } = spec;
+        let ModelSpec { source, region, share, operations, limits, price, protect } = spec;
         let (upstream, artifact) = match source {
             Source::Upstream(upstream) => (Some(upstream), None),
             Source::Artifact(artifact) => (None, Some(artifact)),
         };
-        Self { upstream, artifact, region, share, operations, limits, price }
+        Self { upstream, artifact, region, share, operations, limits, price, protect }
     }
 }
 
@@ -207,14 +215,35 @@ impl ModelSpec {
         if let Some(PriceSpec::Own(own)) = &self.price {
             own.price("own", "own")?;
         }
+        self.protect.as_ref().map_or(Ok(()), ProtectSpec::check)?;
         Ok(())
+    }
+
+    /// Whether it computes at the site: at this machine, or at one of these origins.
+    #[must_use]
+    pub fn is_here(&self, here: &BTreeSet<String>) -> bool {
+        let Some(upstream) = self.source.upstream() else { return true };
+        let Ok((origin, _)) = address(&upstream.url) else { return false };
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        is_loopback(host) || here.contains(origin)
     }
 
     #[must_use]
     pub fn answers(&self, operation: Operation) -> bool {
-        let said = &self.operations;
-        let spoken = self.source.operations().contains(&operation);
-        spoken && (said.is_empty() || said.contains(&operation))
+        self.asked_as(operation).is_some()
+    }
+
+    /// In which words it is asked what is asked in these: the same, where it has them.
+    #[must_use]
+    pub fn asked_as(&self, operation: Operation) -> Option<Operation> {
+        let (known, said) = (self.source.operations(), &self.operations);
+        let has = |it: &Operation| known.contains(it) && (said.is_empty() || said.contains(it));
+        let is_known = |it: &Operation| match (operation.dialect(), it.dialect()) {
+            (Some(client), Some(model)) => Translation::is_known(client, model),
+            _ => false,
+        };
+        let mut ways = [operation, Operation::Chat, Operation::Messages].into_iter();
+        ways.find(|it| has(it) && (*it == operation || is_known(it)))
     }
 
     /// Whether somebody of this namespace may call it.
@@ -222,6 +251,16 @@ impl ModelSpec {
     pub fn is_shared_with(&self, namespace: &Namespace) -> bool {
         self.share.contains("*") || self.share.contains(namespace.as_str())
     }
+}
+
+/// Of a host with its port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 impl Limits {
@@ -328,6 +367,14 @@ pub struct Model {
     pub spec: ModelSpec,
 }
 
+impl Model {
+    /// What it is protected by, where the site's owner asks this of all that compute elsewhere.
+    #[must_use]
+    pub fn protection(&self, least: Option<&ProtectSpec>, here: &BTreeSet<String>) -> Protection {
+        Protection::of(self.spec.protect.as_ref(), least, self.spec.is_here(here))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,6 +433,26 @@ mod tests {
         assert_eq!(price.cost(&usage).expect("a cost").exact(), "0.000156 USD");
     }
 
+    /// Mutation: take a name that begins like this machine for it, or a port for another machine.
+    #[test]
+    fn what_computes_at_the_site_is_known_by_its_address() {
+        let here = BTreeSet::from(["http://gpu.plant:8000".to_owned()]);
+        let is_here = |url: &str| {
+            let spec = read(&format!(r#"{{"upstream":{{"url":"{url}"}}}}"#)).expect(url);
+            spec.is_here(&here)
+        };
+        for url in ["http://127.0.0.1:1/v1", "http://localhost/v1", "http://[::1]:8000/v1"] {
+            assert!(is_here(url), "{url}");
+        }
+        assert!(is_here("http://gpu.plant:8000/v1"));
+        for url in ["http://gpu.plant:8001/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
+            assert!(!is_here(url), "{url}");
+        }
+        let digest = base::Digest::of(b"a file");
+        let file = format!(r#"{{"artifact":{{"digest":"{digest}"}}}}"#);
+        assert!(read(&file).expect("a file").is_here(&BTreeSet::new()));
+    }
+
     /// Mutation: share with everybody what is shared with some, or offer what a dialect lacks.
     #[test]
     fn who_may_call_it_for_what() {
@@ -395,6 +462,26 @@ mod tests {
         assert!(spec.is_shared_with(&name("lab")) && !spec.is_shared_with(&name("shop")));
         assert!(spec.answers(Operation::Chat) && !spec.answers(Operation::Embeddings));
         let all = ModelSpec { operations: BTreeSet::new(), ..spec };
-        assert!(all.answers(Operation::Embeddings) && !all.answers(Operation::Messages));
+        assert!(all.answers(Operation::Embeddings));
+    }
+
+    /// Mutation: ask in words that the upstream has not, or in others than the client's where it has those.
+    #[test]
+    fn what_an_upstream_lacks_is_asked_in_other_words() {
+        use Operation::{Chat, Completions, Embeddings, Messages, Responses};
+        let asked = |more: &str| {
+            let json = format!(r#"{{"upstream":{{"url":"http://h/v1"{more}}}"#);
+            let spec = read(&json).expect(more);
+            [Chat, Responses, Messages, Embeddings, Completions].map(|it| spec.asked_as(it))
+        };
+        let (chat, messages) = (Some(Chat), Some(Messages));
+        let all = [chat, Some(Responses), chat, Some(Embeddings), Some(Completions)];
+        assert_eq!(asked("}"), all);
+        assert_eq!(asked(r#"},"operations":["chat"]"#), [chat, chat, chat, None, None]);
+        assert_eq!(
+            asked(r#"},"operations":["responses"]"#),
+            [None, Some(Responses), None, None, None]
+        );
+        assert_eq!(asked(r#","dialect":"anthropic"}"#), [messages, messages, messages, None, None]);
     }
 }

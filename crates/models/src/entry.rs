@@ -1,6 +1,8 @@
 //! What is written down of a call: that it was admitted, and how it was settled (ADR 18). One line of JSON
 //! each; `docs/spec/call.md` has the form.
 
+use std::collections::BTreeMap;
+
 use base::name::WorkflowKey;
 use base::{CallId, KeyName, Namespace, RunId, Timestamp};
 use pricing::Money;
@@ -74,6 +76,9 @@ pub struct Settled {
     pub own_micros: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_micros: Option<u64>,
+    /// How often something of a class was hidden in the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hidden: Hidden,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +88,8 @@ pub enum End {
     /// The upstream has said that the request is wrong.
     Refused,
     Failed,
+    /// The model's answer holds what it must not, by the rules.
+    Withheld,
     /// The client has gone before the end.
     Left,
     /// The program ended before the call did.
@@ -100,7 +107,13 @@ pub struct Leg {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Missed>,
     pub micros: u64,
+    /// How often something of a class was hidden from it; nothing where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Hidden>,
 }
+
+/// By class, how often.
+pub type Hidden = BTreeMap<String, u64>;
 
 /// Why a leg gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +136,10 @@ pub enum Missed {
     Budget,
     /// Models at work hold the memory that models may have.
     Memory,
+    /// The request holds what this model must not see.
+    Protected,
+    /// It cannot be asked this in its own words.
+    Dialect,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,10 @@ mod breaker;
 mod budget;
 mod definition;
 mod entry;
+mod lease;
 mod name;
+mod protect;
+mod purse;
 mod rate;
 mod rates;
 mod refusal;
@@ -24,8 +27,13 @@ pub use definition::{
     CONCURRENCY_MAX, Limits, Model, ModelSpec, OwnPrice, PROCESSES_MAX, PriceSpec, QUEUE_MAX,
     SpecError, WAIT_MAX,
 };
-pub use entry::{Admitted, Bill, By, ENTRY_VERSION, End, Entry, Leg, Missed, Settled, Used};
+pub use entry::{
+    Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
+};
+pub use lease::{Grant, Ledger, Share, Word};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
+pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;

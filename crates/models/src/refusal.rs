@@ -1,7 +1,7 @@
 //! What a client is told when its call is not answered, in the form that its dialect has for errors.
 
 use base::Duration;
-use serde_json::json;
+use dialects::Dialect;
 
 use crate::ask::{AskError, Operation};
 use crate::budget::Refused;
@@ -22,6 +22,8 @@ pub enum CallRefusal {
     NoModel(ModelName),
     #[error("`{model}` does not answer `{operation}`")]
     NotAnswered { model: ModelName, operation: &'static str },
+    #[error("`{model}` cannot be asked this: {why}")]
+    Untranslated { model: ModelName, why: dialects::Refusal },
     #[error("{0}")]
     Request(#[from] AskError),
     /// Not what the model takes.
@@ -37,6 +39,10 @@ pub enum CallRefusal {
     NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
     #[error("`{asked}` gave no answer in time: {tried}")]
     Silent { asked: ModelName, tried: String },
+    #[error("the request is not sent to `{asked}`: {why}")]
+    Protected { asked: ModelName, why: String },
+    #[error("the answer of `{asked}` is withheld: {why}")]
+    Withheld { asked: ModelName, why: String },
     #[error(
         "the site cannot write down what it does, so that it does nothing; its disk may be full"
     )]
@@ -49,7 +55,13 @@ impl CallRefusal {
         match self {
             Self::Key(_) => 401,
             Self::NoModel(_) | Self::NoOperation => 404,
-            Self::NotAnswered { .. } | Self::Request(_) | Self::Inputs(_) | Self::NotWhole => 400,
+            Self::NotAnswered { .. }
+            | Self::Untranslated { .. }
+            | Self::Request(_)
+            | Self::Inputs(_)
+            | Self::NotWhole
+            | Self::Protected { .. }
+            | Self::Withheld { .. } => 400,
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
@@ -68,6 +80,7 @@ impl CallRefusal {
             Self::NotWhole => "not_whole",
             Self::NoModel(_) => "model_not_found",
             Self::NotAnswered { .. } => "operation_not_supported",
+            Self::Untranslated { .. } => "not_translated",
             Self::Request(_) => "invalid_request",
             Self::Inputs(_) => "invalid_inputs",
             Self::TooLarge(_) => "request_too_large",
@@ -77,10 +90,13 @@ impl CallRefusal {
                     "budget_not_reckoned"
                 }
                 Refused::Exhausted { .. } => "budget_exhausted",
+                Refused::Leased { .. } => "lease_exhausted",
             },
             Self::Rate { .. } => "rate_limit_exceeded",
             Self::NoAnswer { .. } => "no_model_answers",
             Self::Silent { .. } => "timeout",
+            Self::Protected { .. } => "content_blocked",
+            Self::Withheld { .. } => "answer_withheld",
             Self::Unwritten => "not_written",
         }
     }
@@ -98,44 +114,13 @@ impl CallRefusal {
     /// The body, as the clients of this dialect read it.
     #[must_use]
     pub fn body(&self, operation: Option<Operation>) -> Vec<u8> {
-        let message = self.to_string();
-        let body = match operation {
-            Some(Operation::Messages) => {
-                json!({"type": "error", "error": {"type": self.anthropic(), "message": message, "code": self.code()}})
-            }
+        if operation == Some(Operation::Infer) {
             // The protocol knows a text alone.
-            Some(Operation::Infer) => json!({"error": format!("{message} [{}]", self.code())}),
-            _ => {
-                json!({"error": {"message": message, "type": self.openai(), "param": null, "code": self.code()}})
-            }
-        };
-        body.to_string().into_bytes()
-    }
-
-    fn openai(&self) -> &'static str {
-        match self.status() {
-            401 => "authentication_error",
-            402 => "insufficient_quota",
-            403 => "permission_error",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            _ => "api_error",
+            let body = serde_json::json!({"error": format!("{self} [{}]", self.code())});
+            return body.to_string().into_bytes();
         }
-    }
-
-    fn anthropic(&self) -> &'static str {
-        match self.status() {
-            401 => "authentication_error",
-            402 => "billing_error",
-            403 => "permission_error",
-            404 => "not_found_error",
-            413 => "request_too_large",
-            429 => "rate_limit_error",
-            400..=499 => "invalid_request_error",
-            503 => "overloaded_error",
-            504 => "timeout_error",
-            _ => "api_error",
-        }
+        let dialect = operation.and_then(Operation::dialect).unwrap_or(Dialect::Chat);
+        dialects::body(dialect, self.status(), &self.to_string(), Some(self.code()))
     }
 }
 

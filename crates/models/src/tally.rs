@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base::{CallId, KeyName, Namespace, Timestamp};
-use pricing::{Currency, Money, Period};
+use pricing::{Amount, Currency, Money, Period};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
@@ -26,8 +26,12 @@ pub struct Tally {
     sums: BTreeMap<Group, Sum>,
 }
 
-/// One budget's window in one currency; only the newest window is kept.
-type Spending = (Holder, Period, Currency);
+/// Windows of one fleet budget that are kept: one is closed soon after its end, and forgotten long after.
+const WINDOWS_MAX: usize = 8;
+
+/// One budget in one currency: only its newest window is kept. Of a fleet's budget the window belongs to the
+/// key, so that the last ones are kept: each is a lease of its own, and accounted for when it is over.
+type Spending = (Holder, Period, Currency, Option<Timestamp>);
 
 /// What is summed up together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,8 +87,7 @@ impl Tally {
     #[must_use]
     pub fn of(checkpoint: Checkpoint) -> Self {
         let Checkpoint { through, open, spent, sums } = checkpoint;
-        let spending =
-            |line: Line| ((line.holder.clone(), line.period, line.amount.currency), line);
+        let spending = |line: Line| (spending(&line), line);
         Self {
             through,
             open: open.into_iter().map(|entry| (entry.call, entry)).collect(),
@@ -173,7 +176,7 @@ impl Tally {
     }
 
     fn spend(&mut self, line: &Line) {
-        let spending = (line.holder.clone(), line.period, line.amount.currency);
+        let spending = spending(line);
         match self.spent.get_mut(&spending) {
             Some(before) if before.window == line.window => {
                 before.amount = before.amount.plus(line.amount).unwrap_or(before.amount);
@@ -181,8 +184,38 @@ impl Tally {
             Some(before) if before.window > line.window => {}
             _ => {
                 self.spent.insert(spending, line.clone());
+                self.prune(line);
             }
         }
+    }
+
+    /// Windows of the same fleet budget, the oldest first.
+    fn windows(&self, line: &Line) -> impl Iterator<Item = (&Spending, &Line)> {
+        let (holder, period, currency) = (line.holder.clone(), line.period, line.amount.currency);
+        let from = (holder.clone(), period, currency, None);
+        let is_same = move |(key, _): &(&Spending, &Line)| {
+            key.0 == holder && key.1 == period && key.2 == currency
+        };
+        self.spent.range(from..).take_while(is_same)
+    }
+
+    fn prune(&mut self, line: &Line) {
+        let surplus = self.windows(line).count() > WINDOWS_MAX;
+        let oldest = self.windows(line).next().map(|(key, _)| key.clone());
+        if let Some(oldest) = oldest.filter(|_| surplus) {
+            self.spent.remove(&oldest);
+        }
+    }
+
+    /// What was charged to a fleet budget in the window of `line`; nothing where that may be forgotten.
+    #[must_use]
+    pub fn spent_of(&self, line: &Line) -> Option<Amount> {
+        if let Some(found) = self.spent.get(&spending(line)) {
+            return Some(found.amount.amount);
+        }
+        let is_forgotten = self.windows(line).count() == WINDOWS_MAX
+            && self.windows(line).next().is_some_and(|(_, oldest)| line.window < oldest.window);
+        (!is_forgotten).then_some(Amount::ZERO)
     }
 
     /// Puts the older half of the sums together, each day into its first hour.
@@ -235,6 +268,11 @@ impl Used {
         self.reasoning = self.reasoning.saturating_add(other.reasoning);
         self.images = self.images.saturating_add(other.images);
     }
+}
+
+fn spending(line: &Line) -> Spending {
+    let window = line.window.filter(|_| matches!(line.holder, Holder::Fleet(_)));
+    (line.holder.clone(), line.period, line.amount.currency, window)
 }
 
 fn add(sums: &mut Vec<Money>, more: Money) {
@@ -300,6 +338,7 @@ mod tests {
             micros: 1,
             own_micros: 1,
             first_micros: None,
+            hidden: crate::Hidden::new(),
         })
     }
 
@@ -377,5 +416,25 @@ mod tests {
         tally.coarsen();
         assert_eq!(tally.sums.len(), 13);
         assert_eq!(tally.sums.values().map(|sum| sum.calls).sum::<u64>(), 24);
+    }
+
+    /// Mutation: keep only the newest window of a fleet's budget, all there ever were, or call what is forgotten
+    /// nothing.
+    #[test]
+    fn of_a_fleets_budget_the_last_windows_are_kept() {
+        let mut tally = Tally::default();
+        let of = |window: i64| Line {
+            holder: "fleet/namespace/sales".parse().expect("a holder"),
+            ..line("0EUR", Some(window))
+        };
+        let windows = i64::try_from(WINDOWS_MAX).expect("few");
+        for window in 0..=windows {
+            tally.spend(&Line { amount: line("1EUR", None).amount, ..of(window) });
+        }
+        let one = Some(line("1EUR", None).amount.amount);
+        assert_eq!((tally.spent_of(&of(1)), tally.spent_of(&of(windows))), (one, one));
+        assert_eq!(tally.spent_of(&of(0)), None);
+        assert_eq!(tally.spent_of(&of(windows + 1)), Some(Amount::ZERO));
+        assert_eq!(Tally::of(tally.checkpoint()).spent_of(&of(1)), one);
     }
 }

@@ -26,7 +26,7 @@ fn main() {
     for (name, shield) in [
         ("standard rules", Shield::new(Rules::standard(), None)),
         ("all classes", Shield::new(all.expect("rules"), None)),
-        ("standard rules, 10,000 names", Shield::new(Rules::standard(), Some(names))),
+        ("standard rules, 10,000 names", Shield::new(Rules::standard(), Some(names.into()))),
     ] {
         println!("{name}:");
         report("text, whole", text.len(), || {

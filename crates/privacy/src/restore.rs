@@ -87,6 +87,11 @@ impl Restorer {
         released
     }
 
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What is left when the stream has ended.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)

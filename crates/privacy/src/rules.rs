@@ -41,7 +41,7 @@ impl Action {
     }
 }
 
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum RulesError {
     #[error("there is no class `{0}`")]
     Class(String),
@@ -114,6 +114,26 @@ impl Rules {
         })
     }
 
+    /// These, and nothing milder than the others.
+    #[must_use]
+    pub fn at_least(mut self, others: &Self) -> Self {
+        for (own, other) in self.0.iter_mut().zip(&others.0) {
+            own.1 = match (own.0, other.0) {
+                (_, Action::Pass) => own.1,
+                (Action::Pass, _) => other.1,
+                _ => own.1.min(other.1),
+            };
+            own.0 = own.0.max(other.0);
+        }
+        self
+    }
+
+    /// Whether there is anything to look for.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        Class::ALL.iter().all(|it| *it == Class::StandIn || self.action(*it) == Action::Pass)
+    }
+
     #[must_use]
     pub fn action(&self, class: Class) -> Action {
         self.0[class as usize].0
@@ -144,5 +164,21 @@ mod tests {
         assert_eq!(refused(("emial", "redact")), RulesError::Class("emial".to_owned()));
         assert_eq!(refused(("email", "drop")), RulesError::Action("drop".to_owned()));
         assert_eq!(refused(("stand-in", "pass")), RulesError::StandIn);
+    }
+
+    /// Mutation: take the milder action, or the higher confidence, of two.
+    #[test]
+    fn two_sets_of_rules_are_as_strict_as_both() {
+        let one = Rules::none().with(Class::Email, Action::Mask, Confidence::High);
+        let one = one.and_then(|it| it.with(Class::Card, Action::Block, Confidence::High));
+        let other = Rules::none().with(Class::Email, Action::Redact, Confidence::Low);
+        let other = other.and_then(|it| it.with(Class::Iban, Action::Redact, Confidence::Low));
+        let (one, other) = (one.expect("rules"), other.expect("rules"));
+        let both = one.clone().at_least(&other);
+        assert_eq!(both, other.at_least(&one));
+        assert_eq!(both.0[Class::Email as usize], (Action::Redact, Confidence::Low));
+        assert_eq!(both.0[Class::Card as usize], (Action::Block, Confidence::High));
+        assert_eq!(both.0[Class::Iban as usize], (Action::Redact, Confidence::Low));
+        assert!(!both.is_idle() && Rules::none().is_idle());
     }
 }

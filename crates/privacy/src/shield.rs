@@ -31,14 +31,21 @@ pub struct Shield(Arc<Inner>);
 struct Inner {
     rules: Rules,
     wanted: Wanted,
-    names: Option<Names>,
+    names: Option<Arc<Names>>,
 }
 
 impl Shield {
     #[must_use]
-    pub fn new(rules: Rules, names: Option<Names>) -> Self {
+    pub fn new(rules: Rules, names: Option<Arc<Names>>) -> Self {
         let wanted = rules.wanted();
         Self(Arc::new(Inner { rules, wanted, names }))
+    }
+
+    /// Whether both do the same, with the same list of names.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let names = |it: &Self| it.0.names.as_ref().map(Arc::as_ptr);
+        self.0.rules == other.0.rules && names(self) == names(other)
     }
 
     /// What the rules act upon, without overlaps. `hint` is what is known of the text: the key that it
@@ -72,6 +79,9 @@ impl Shield {
         let mut edits = Vec::with_capacity(found.len());
         for finding in found {
             let value = &text[finding.range.clone()];
+            if finding.class != Class::StandIn {
+                vault.has_hidden(finding.class);
+            }
             let text = match self.0.rules.action(finding.class) {
                 Action::Pseudonymise if value.len() <= FINDING_BYTES_MAX => {
                     vault.stand_in(finding.class, value, false)?
@@ -92,6 +102,7 @@ impl Shield {
     ) -> Result<Option<String>, Refusal> {
         let found = self.merge(self.scan(number, hint, 0).found)?;
         let Some(finding) = found.first() else { return Ok(None) };
+        vault.has_hidden(finding.class);
         match self.0.rules.action(finding.class) {
             Action::Pseudonymise => vault.stand_in(finding.class, number, true).map(Some),
             action => Ok(Some(replacement(finding.class, action, number))),
@@ -101,7 +112,7 @@ impl Shield {
     /// All that begins at `from` or behind it, overlaps and all.
     pub(crate) fn scan<'a>(&'a self, text: &'a str, hint: &'a str, from: usize) -> Scan<'a> {
         let mut scan = Scan::new(text, hint, &self.0.wanted);
-        scan.run(from, self.0.names.as_ref());
+        scan.run(from, self.0.names.as_deref());
         if from == 0 {
             secret::hinted(&mut scan);
         }
@@ -122,7 +133,7 @@ impl Shield {
     }
 
     pub(crate) fn names(&self) -> Option<&Names> {
-        self.0.names.as_ref()
+        self.0.names.as_deref()
     }
 }
 

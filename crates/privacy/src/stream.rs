@@ -13,6 +13,7 @@ use crate::names::Names;
 use crate::refusal::Refusal;
 use crate::scan::{BACK_BYTES_MAX, REACH_BYTES_MAX, Tail};
 use crate::shield::{FINDING_BYTES_MAX, REDACTED, Shield};
+use crate::vault::Hidden;
 
 /// What a stream holds back at most, but for the piece that came last.
 pub const HOLD_BYTES_MAX: usize = FINDING_BYTES_MAX + REACH_BYTES_MAX;
@@ -34,12 +35,31 @@ pub struct Guard {
     from: usize,
     open: Option<Open>,
     is_over: bool,
+    hidden: Hidden,
 }
 
 impl Guard {
     #[must_use]
     pub fn new(shield: Shield) -> Self {
-        Self { shield, text: String::new(), from: 0, open: None, is_over: false }
+        Self {
+            shield,
+            text: String::new(),
+            from: 0,
+            open: None,
+            is_over: false,
+            hidden: Hidden::new(),
+        }
+    }
+
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.from < self.text.len()
+    }
+
+    /// What was hidden so far.
+    #[must_use]
+    pub const fn hidden(&self) -> &Hidden {
+        &self.hidden
     }
 
     /// The next piece; gives what can be released. After a refusal nothing more is.
@@ -105,6 +125,7 @@ impl Guard {
             place = start;
             if end <= safe && !is_open {
                 if !is_carried {
+                    *self.hidden.entry(finding.class).or_default() += 1;
                     out.push_str(&self.shield.hidden(finding.class, &text[start..end]));
                 }
                 place = end;
@@ -112,6 +133,7 @@ impl Guard {
             }
             if is_carried || safe - start > FINDING_BYTES_MAX {
                 if !is_carried {
+                    *self.hidden.entry(finding.class).or_default() += 1;
                     out.push_str(REDACTED);
                 }
                 place = safe;

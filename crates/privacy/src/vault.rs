@@ -5,7 +5,7 @@
 //! language models carry it through. Its end is always as long, so nothing behind it can be taken for
 //! a part of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use memchr::memmem;
@@ -38,7 +38,11 @@ pub struct Vault {
     aliases: Vec<Alias>,
     by_value: HashMap<(Class, bool, Box<str>), usize>,
     bytes: usize,
+    hidden: Hidden,
 }
+
+/// How often something of each class was hidden.
+pub type Hidden = BTreeMap<Class, u64>;
 
 impl Vault {
     /// `random` comes from a generator that nobody can foresee: who knew the letters could write
@@ -53,7 +57,13 @@ impl Vault {
             *letter = LETTERS[(rest % 20) as usize];
             rest /= 20;
         }
-        Self { suffix, aliases: Vec::new(), by_value: HashMap::new(), bytes: 0 }
+        Self {
+            suffix,
+            aliases: Vec::new(),
+            by_value: HashMap::new(),
+            bytes: 0,
+            hidden: Hidden::new(),
+        }
     }
 
     #[must_use]
@@ -64,6 +74,16 @@ impl Vault {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.aliases.is_empty()
+    }
+
+    /// What was hidden in the texts of this exchange, stand-ins or not.
+    #[must_use]
+    pub const fn hidden(&self) -> &Hidden {
+        &self.hidden
+    }
+
+    pub(crate) fn has_hidden(&mut self, class: Class) {
+        *self.hidden.entry(class).or_default() += 1;
     }
 
     /// The stand-in of a value: the same for the same value.

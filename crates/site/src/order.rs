@@ -20,6 +20,7 @@ use store::{CommitError, Op, OrderRow, Preconditions, ReceiptRow, Store};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use wire::dispatch::{AnswerState, Dispatched};
+use wire::lease::SignedLease;
 use wire::link::Failed;
 use wire::order::{Act, Order, Receipt, ReceiptState};
 use wire::{ProblemCode, RunStart};
@@ -27,6 +28,7 @@ use wire::{ProblemCode, RunStart};
 use crate::config::Refused;
 use crate::dispatch::{Bench, DispatchError, Dispatches, Judged};
 use crate::edition;
+use crate::model::lease::{Leases, Taking};
 use crate::refusal::Refusal;
 use crate::run::Runs;
 use crate::start::{Beside, RunOrder};
@@ -48,6 +50,8 @@ pub(crate) struct Orders {
     pub refused: Refused,
     /// What it does for others, and has them do.
     pub dispatches: Dispatches,
+    /// What it may spend of the hub's budgets.
+    pub leases: Leases,
     /// The hub's time, as far as the site knows.
     pub clock: Arc<dyn Clock>,
     /// Told when orders have come.
@@ -118,6 +122,7 @@ impl Orders {
                 let taking = ops(row.order, ReceiptState::Taken, None, now);
                 return self.written(self.dispatches.found(*said, taking).await);
             }
+            Act::Lease(lease) => return self.leased(row, &lease, now).await,
             Act::News(news) => {
                 let taking = ops(row.order, ReceiptState::Taken, None, now);
                 return self.written(self.dispatches.heard(*news, taking).await);
@@ -237,6 +242,27 @@ impl Orders {
         let closing = [ops(row.order, receipt, code, now), beside].concat();
         let closed = self.store.commit(closing, Preconditions::none()).await;
         self.written(closed.map_err(DispatchError::from))
+    }
+
+    /// A lease, which is taken only while the line is up to the hub that gave it.
+    async fn leased(
+        &self,
+        row: &OrderRow,
+        lease: &SignedLease,
+        now: Timestamp,
+    ) -> Result<bool, Refusal> {
+        let taking = ops(row.order, ReceiptState::Taken, None, now);
+        match self.leases.take(lease, &taking).await? {
+            Ok(Taking::Taken) => self.written(Ok(())),
+            Ok(Taking::Refused(code)) => {
+                self.close(row, ReceiptState::Refused, Some(code), now).await
+            }
+            Ok(Taking::NotNow) if now > row.until => {
+                self.close(row, ReceiptState::Expired, None, now).await
+            }
+            Ok(Taking::NotNow) => Ok(false),
+            Err(error) => self.written(Err(error.into())),
+        }
     }
 
     async fn refused(

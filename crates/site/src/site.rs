@@ -27,6 +27,7 @@ use crate::evaluate::Evaluators;
 use crate::left::Departures;
 use crate::log::{LogKeeper, Writers};
 use crate::metrics::{Figures, Requests, StoreFigures, render, resident_bytes};
+use crate::model::lease::Leases;
 use crate::model::{self, BookError, ModelDoor, ModelParts, Models};
 use crate::refusal::Refusal;
 use crate::resolve::Pooled;
@@ -80,6 +81,8 @@ pub(crate) struct Inner {
     pub requests: Requests,
     pub keys: Keys,
     pub models: Models,
+    /// Of its hub's budgets, where it has one.
+    pub leases: Option<Leases>,
     /// What keys are good by.
     time: Arc<Onward>,
     pub closing: CancellationToken,
@@ -161,6 +164,10 @@ impl Site {
             tail,
         });
         let models = models.await?;
+        let leases = match line.as_ref().and_then(LineKeeper::lease_parts) {
+            Some(parts) => Some(models.lease(parts).await?),
+            None => None,
+        };
         let ports = worker::Ports {
             secrets: Arc::clone(&opened),
             evaluator: Arc::new(evaluators.clone()),
@@ -236,6 +243,7 @@ impl Site {
             requests: Requests::default(),
             keys,
             models,
+            leases,
             time,
             closing,
             schedules,
@@ -278,7 +286,8 @@ impl Site {
         if let Some(line) = &self.0.line {
             let (workflows, refused) = (self.0.workflows.clone(), self.0.refused.clone());
             let (runs, datasets) = (self.0.runs.clone(), self.0.datasets.clone());
-            line.hold(runs, workflows, refused, datasets, self.0.closing.clone()).await;
+            let Some(leases) = self.0.leases.clone() else { return };
+            line.hold(runs, leases, workflows, refused, datasets, self.0.closing.clone()).await;
         }
     }
 
@@ -375,6 +384,8 @@ impl Site {
                 Refusal::new(ProblemCode::SiteMissing, "this site has joined no hub")
             })?;
         let left = line.leave().await?;
+        // Nobody leases it anything any more, and nobody caps it.
+        self.0.models.desk().budgets(|books| books.purses().set(&[]));
         let ops = vec![change::left_op(by, self.now())];
         self.0.store.commit(ops, Preconditions::none()).await?;
         Ok(left)

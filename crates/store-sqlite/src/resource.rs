@@ -25,6 +25,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Route => 15,
         ResourceKind::Budget => 16,
         ResourceKind::Calls => 17,
+        ResourceKind::Lease => 18,
         ResourceKind::Artifact => 20,
     }
 }

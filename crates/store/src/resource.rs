@@ -41,6 +41,8 @@ pub enum ResourceKind {
     Route,
     /// A cap on what calls may cost.
     Budget,
+    /// What is leased of a fleet's budget: at a site its purses, at a hub those of all sites.
+    Lease,
     /// What the pages of calls came to, up to one of them: a single row.
     Calls,
     /// A model's file among the blobs, and what is in it.
@@ -84,7 +86,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -100,6 +102,7 @@ impl ResourceKind {
         Self::Model,
         Self::Route,
         Self::Budget,
+        Self::Lease,
         Self::Calls,
         Self::Artifact,
     ];

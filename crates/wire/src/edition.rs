@@ -39,6 +39,18 @@ pub struct Leaf {
 pub struct Content {
     /// By namespace and name.
     pub workflows: Vec<Placed>,
+    /// Budgets over several sites that this one falls under: it spends no more than it is leased.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Capped>,
+}
+
+/// A fleet budget.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Capped {
+    /// `namespace/NAME` or `workflow/NAMESPACE/NAME`.
+    pub holder: String,
+    /// Such as `50.00 EUR/month`, for all sites together.
+    pub budget: String,
 }
 
 /// A workflow that should be there.

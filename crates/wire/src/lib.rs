@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod hub;
 pub mod join;
 pub mod key;
+pub mod lease;
 pub mod link;
 pub mod log;
 mod model;
@@ -58,8 +59,9 @@ pub use key::{
 };
 pub use log::LogView;
 pub use model::{
-    ArtifactView, BudgetList, BudgetSet, BudgetView, CallView, ModelPut, ModelState, ModelTensor,
-    ModelView, RouteView, UsageList, UsageRow,
+    ArtifactView, BudgetList, BudgetSet, BudgetView, CallView, FleetBudgetList, FleetBudgetSet,
+    FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor, ModelView,
+    RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::desired::PlacementSites;
+
 /// A model or a route as it is to be. `PUT /api/v1/namespaces/{namespace}/models/{name}`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -121,6 +123,90 @@ pub struct BudgetView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BudgetList {
     pub items: Vec<BudgetView>,
+    /// What is leased to this site of its hub's budgets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<LeaseView>,
+}
+
+/// A cap over several sites. `PUT /api/v1/budgets` of a hub
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FleetBudgetSet {
+    /// `namespace/NAME` or `workflow/NAMESPACE/NAME`.
+    pub holder: String,
+    /// Such as `50EUR/month`, for all sites together.
+    pub budget: String,
+    pub sites: PlacementSites,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `GET /api/v1/budgets` of a hub
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FleetBudgetList {
+    pub items: Vec<FleetBudgetView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetBudgetView {
+    pub holder: String,
+    pub budget: String,
+    pub sites: PlacementSites,
+    /// What sites have said that they have spent.
+    pub spent: String,
+    /// Leased to sites and not said to be spent.
+    pub leased: String,
+    /// Leased to nobody.
+    pub left: String,
+    /// Of `spent` and `leased`.
+    pub percent: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    pub leases: Vec<FleetLeaseView>,
+}
+
+/// What one site holds of a fleet budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FleetLeaseView {
+    pub site: String,
+    pub spent: String,
+    /// What it may still spend, as far as the hub knows.
+    pub leased: String,
+    /// When the hub heard of it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<String>,
+    /// It asks for more than there is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_waiting: bool,
+    /// Nobody will ever say what became of it: it counts as spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_gone: bool,
+}
+
+/// What a site holds of its hub's budgets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseView {
+    pub holder: String,
+    /// Over all its sites.
+    pub budget: String,
+    /// To this site, in this window.
+    pub leased: String,
+    pub spent: String,
+    /// The most that calls under way may cost.
+    pub held: String,
+    pub left: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// The hub was asked for more, and has none now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_short: bool,
 }
 
 /// What calls have used and cost. `GET /api/v1/usage`

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunStart;
 use crate::dispatch::{Dispatched, News, Sites};
+use crate::lease::SignedLease;
 
 const ORDER_TYPE: &str = "isonomy.order";
 const ORDER_VERSION: u32 = 1;
@@ -36,6 +37,8 @@ pub enum Act {
     Sites(Box<Sites>),
     /// What another site has answered to this one.
     News(Box<News>),
+    /// What this site may spend of a fleet's budget.
+    Lease(Box<SignedLease>),
 }
 
 impl Act {
@@ -45,7 +48,7 @@ impl Act {
         match self {
             Self::Run { namespace, .. } => Some(namespace),
             Self::Dispatched(it) => Some(&it.namespace),
-            Self::Sites(_) | Self::News(_) => None,
+            Self::Sites(_) | Self::News(_) | Self::Lease(_) => None,
         }
     }
 
@@ -55,7 +58,7 @@ impl Act {
         match self {
             Self::Run { start, .. } => Some(&start.workflow),
             Self::Dispatched(it) => Some(it.workflow.as_str()),
-            Self::Sites(_) | Self::News(_) => None,
+            Self::Sites(_) | Self::News(_) | Self::Lease(_) => None,
         }
     }
 
@@ -65,7 +68,7 @@ impl Act {
         match self {
             Self::Run { run, .. } => Some(*run),
             Self::Dispatched(it) => Some(it.bond(site).run()),
-            Self::Sites(_) | Self::News(_) => None,
+            Self::Sites(_) | Self::News(_) | Self::Lease(_) => None,
         }
     }
 }

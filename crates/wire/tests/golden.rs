@@ -16,6 +16,7 @@ use isonomy_wire::dispatch::{
 use isonomy_wire::edition;
 use isonomy_wire::exchange::{Begins, Down, Up};
 use isonomy_wire::join::HubSealingSaid;
+use isonomy_wire::lease::{Lease, PurseName, SignedLease, SignedWord, Word};
 use isonomy_wire::link::{
     Acknowledged, Ancestor, Begin, Dataset, Document, Edition, Entries, Failed, Have, Head, Health,
     Hello, HubFrame, Order, Orders, PerStream, Proof, Prove, Ready, Refuse, RefuseCode, Refused,
@@ -61,10 +62,14 @@ fn hub_edition() -> Edition {
         name: WorkflowName::parse("screening").expect("a name"),
         text: Digest::of(b"text"),
     };
+    let capped = edition::Capped {
+        holder: "namespace/sales".to_owned(),
+        budget: "50.00 EUR/month".to_owned(),
+    };
     let leaf = edition::Leaf {
         site: SiteName::parse("plant-1").expect("a name"),
         salt: Digest::of(b"salt"),
-        content: edition::Content { workflows: vec![placed] },
+        content: edition::Content { workflows: vec![placed], budgets: vec![capped] },
     };
     let leaf = raw(&String::from_utf8(leaf.encode()).expect("text"));
     let path = vec![Digest::of(b"neighbour"), Digest::of(b"others")];
@@ -269,8 +274,53 @@ fn acts() -> BTreeMap<&'static str, Ordered> {
         ("order-sites", order(Act::Sites(Box::new(sites)))),
         ("order-dispatched", order(Act::Dispatched(Box::new(dispatched)))),
         ("order-news", order(Act::News(Box::new(news)))),
+        ("order-lease", order(Act::Lease(Box::new(lease())))),
     ]
     .into()
+}
+
+fn purse() -> PurseName {
+    PurseName {
+        site: site("plant-1"),
+        life: life(2),
+        holder: "namespace/sales".to_owned(),
+        period: "month".to_owned(),
+        window: Some(AT),
+    }
+}
+
+fn lease() -> SignedLease {
+    let lease = Lease {
+        purse: purse(),
+        hub: life(4),
+        granted: "5 EUR".to_owned(),
+        answers: 3,
+        is_short: true,
+        at: AT,
+    };
+    SignedLease {
+        lease: lease.encode(),
+        signature: "c2lnbmF0dXJl".to_owned(),
+        chain: vec!["YXV0aG9yaXR5".to_owned(), "cm9vdA==".to_owned()],
+    }
+}
+
+fn word() -> SignedWord {
+    let word = Word {
+        purse: purse(),
+        hub: Some(life(4)),
+        number: 4,
+        granted: "5 EUR".to_owned(),
+        spent: "1.2500005 EUR".to_owned(),
+        returned: "2 EUR".to_owned(),
+        asks: Some("0.5 EUR".to_owned()),
+        at: AT,
+    };
+    SignedWord {
+        word: word.encode(),
+        signer: "a2V5".to_owned(),
+        signature: "c2lnbmF0dXJl".to_owned(),
+    }
 }
 
 fn samples() -> BTreeMap<String, Vec<u8>> {
@@ -279,7 +329,8 @@ fn samples() -> BTreeMap<String, Vec<u8>> {
     let hub = hub_frames().into_iter().map(|(name, frame)| (name, frame.encode()));
     let dispatch = dispatches().into_iter().map(|(name, said)| (name, said.encode()));
     let acts = acts().into_iter().map(|(name, order)| (name, order.encode()));
-    let all = site.chain(hub).chain([("receipt", receipt.encode())]).chain(dispatch).chain(acts);
+    let single = [("receipt", receipt.encode()), ("lease-word", word().encode())];
+    let all = site.chain(hub).chain(single).chain(dispatch).chain(acts);
     let exchange = [
         ("exchange-up.json".to_owned(), exchange_up().encode()),
         ("exchange-down.json".to_owned(), exchange_down().encode()),
@@ -325,6 +376,10 @@ fn this_binary_understands_every_version_that_is_spoken() {
                 "link-receipt.json" => {
                     Receipt::decode(more.as_bytes()).expect_err("a closed struct");
                     Receipt::decode(text.as_bytes()).expect(&name).encode()
+                }
+                "link-lease-word.json" => {
+                    SignedWord::decode(more.as_bytes()).expect_err("a closed struct");
+                    SignedWord::decode(text.as_bytes()).expect(&name).0.encode()
                 }
                 "exchange-up.json" => Up::decode(more.as_bytes()).expect(&name).encode(),
                 "exchange-down.json" => Down::decode(more.as_bytes()).expect(&name).encode(),

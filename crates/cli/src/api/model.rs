@@ -4,9 +4,11 @@ use base::{CallId, Namespace};
 use gateway::operator::{Answering, OperatorError};
 use models::ModelName;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
-    ArtifactView, BudgetList, BudgetSet, CallView, ModelPut, ModelView, Page, RouteView, UsageList,
+    ArtifactView, BudgetList, BudgetSet, CallView, FleetBudgetList, FleetBudgetSet, ModelPut,
+    ModelView, Page, RouteView, UsageList,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -18,6 +20,14 @@ const ARTIFACT_TYPE: &str = "application/octet-stream";
 
 /// In which namespace a call is that comes with the folder's own key.
 const NAMESPACE_HEADER: &str = "x-isonomy-namespace";
+
+/// Budgets of a site, or those that a hub keeps over its sites.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Budgets {
+    Site(BudgetList),
+    Fleet(FleetBudgetList),
+}
 
 impl Api {
     pub async fn model_list(&self, part: &Part) -> Outcome<Page<ModelView>> {
@@ -86,8 +96,13 @@ impl Api {
         self.give_file(&path, ARTIFACT_TYPE, file).await
     }
 
-    pub async fn budget_list(&self) -> Outcome<BudgetList> {
+    pub async fn budget_list(&self) -> Outcome<Budgets> {
         self.ask("/api/v1/budgets".to_owned()).await
+    }
+
+    pub async fn fleet_budget_set(&self, set: &FleetBudgetSet) -> Outcome<()> {
+        let done = self.call("PUT", "/api/v1/budgets", Some(set)).await;
+        done.map(|_| ()).map_err(|error| self.explain(error))
     }
 
     pub async fn budget_set(&self, set: &BudgetSet) -> Outcome<()> {

@@ -192,6 +192,12 @@ pub struct BudgetsSet {
     pub holder: String,
     /// An amount and a period, such as `50EUR/month`
     pub budget: String,
+    /// At a hub: over these sites together, with commas between their names, or `all`
+    #[arg(long, value_name = "NAME,…|all", value_delimiter = ',')]
+    pub sites: Vec<String>,
+    /// At a hub: over the sites with all of these tags, with commas
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = super::tag, value_delimiter = ',', conflicts_with = "sites")]
+    pub r#where: Vec<(String, String)>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

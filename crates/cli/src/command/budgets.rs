@@ -1,8 +1,11 @@
 //! `isonomy budgets`: what calls to models may cost, and how much of it they have.
 
-use wire::{BudgetSet, BudgetView};
+use wire::{
+    BudgetList, BudgetSet, BudgetView, FleetBudgetSet, FleetBudgetView, LeaseView, PlacementSites,
+};
 
-use super::api;
+use super::{api, placements};
+use crate::api::Budgets;
 use crate::args::model::{BudgetsArgs, BudgetsCommand, BudgetsRemove, BudgetsSet};
 use crate::args::{Global, OutputArgs};
 use crate::confirm::agreed;
@@ -12,17 +15,92 @@ use crate::output;
 
 pub async fn budgets(global: &Global, args: BudgetsArgs) -> Outcome {
     match args.command.unwrap_or(BudgetsCommand::List(args.list)) {
-        BudgetsCommand::List(args) => show(global, args, list_text).await,
-        BudgetsCommand::Forecast(args) => show(global, args, forecast_text).await,
+        BudgetsCommand::List(args) => list(global, args).await,
+        BudgetsCommand::Forecast(args) => forecast(global, args).await,
         BudgetsCommand::Set(args) => set(global, args).await,
         BudgetsCommand::Remove(args) => remove(global, args).await,
     }
 }
 
-async fn show(global: &Global, args: OutputArgs, text: fn(&[BudgetView]) -> String) -> Outcome {
-    let list = api(global)?.budget_list().await?;
-    output::show(args.output, &list, || text(&list.items))?;
+async fn list(global: &Global, args: OutputArgs) -> Outcome {
+    let budgets = api(global)?.budget_list().await?;
+    output::show(args.output, &budgets, || match &budgets {
+        Budgets::Site(BudgetList { items, leases }) if leases.is_empty() => list_text(items),
+        Budgets::Site(BudgetList { items, leases }) if items.is_empty() => leases_text(leases),
+        Budgets::Site(BudgetList { items, leases }) => {
+            format!("{}\n\n{}", list_text(items), leases_text(leases))
+        }
+        Budgets::Fleet(fleet) => fleet_text(&fleet.items),
+    })?;
     Ok(Exit::Ok)
+}
+
+async fn forecast(global: &Global, args: OutputArgs) -> Outcome {
+    let budgets = api(global)?.budget_list().await?;
+    output::show(args.output, &budgets, || match &budgets {
+        Budgets::Site(list) => forecast_text(&list.items),
+        Budgets::Fleet(fleet) => fleet_text(&fleet.items),
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// What is leased to this site of the budgets of its hub.
+fn leases_text(leases: &[LeaseView]) -> String {
+    let rows = leases.iter().map(|it| {
+        let left = if it.is_short {
+            format!("{} (the hub has no more)", it.left)
+        } else {
+            it.left.clone()
+        };
+        vec![
+            it.holder.clone(),
+            it.budget.clone(),
+            it.leased.clone(),
+            it.spent.clone(),
+            it.held.clone(),
+            left,
+            it.until.clone().unwrap_or_else(|| "never".to_owned()),
+        ]
+    });
+    let columns = ["of the hub", "over all sites", "leased", "spent", "held", "left", "until"];
+    output::table(&columns, rows)
+}
+
+/// Each budget, and below it what each site holds of it.
+fn fleet_text(views: &[FleetBudgetView]) -> String {
+    let rows = views.iter().flat_map(|it| {
+        let whole = vec![
+            it.holder.clone(),
+            placements::sites(&it.sites),
+            it.budget.clone(),
+            it.spent.clone(),
+            it.leased.clone(),
+            it.left.clone(),
+            it.until.clone().unwrap_or_else(|| "never".to_owned()),
+        ];
+        let sites = it.leases.iter().map(|lease| {
+            let note = match (lease.is_gone, lease.is_waiting) {
+                (true, _) => "gone: counted as spent",
+                (false, true) => "waits for more",
+                (false, false) => "",
+            };
+            let heard = lease.heard_at.clone().unwrap_or_default();
+            let (spent, leased) = (lease.spent.clone(), lease.leased.clone());
+            vec![
+                String::new(),
+                lease.site.clone(),
+                heard,
+                spent,
+                leased,
+                note.to_owned(),
+                String::new(),
+            ]
+        });
+        std::iter::once(whole).chain(sites.collect::<Vec<_>>())
+    });
+    let columns =
+        ["holder", "site", "budget, or last word", "spent", "leased", "left", "begins anew"];
+    output::table(&columns, rows)
 }
 
 fn list_text(views: &[BudgetView]) -> String {
@@ -62,8 +140,21 @@ fn forecast_text(views: &[BudgetView]) -> String {
 }
 
 async fn set(global: &Global, args: BudgetsSet) -> Outcome {
-    let BudgetsSet { holder, budget, reason } = args;
+    let BudgetsSet { holder, budget, sites, r#where: tags, reason } = args;
     let api = api(global)?;
+    if !sites.is_empty() || !tags.is_empty() {
+        let all = sites == ["all"];
+        let names = if all { Vec::new() } else { sites };
+        let sites = PlacementSites { all, tags: tags.into_iter().collect(), names };
+        let said = placements::sites(&sites);
+        let (named, cap) = (holder.clone(), budget.clone());
+        api.fleet_budget_set(&FleetBudgetSet { holder, budget, sites, reason }).await?;
+        output::say(&format!(
+            "{named} has {cap} over {said} together; a site spends what {} has leased it",
+            api.address()
+        ));
+        return Ok(Exit::Ok);
+    }
     api.budget_set(&BudgetSet { holder: holder.clone(), budget: budget.clone(), reason }).await?;
     output::say(&format!(
         "{holder} has {budget} at {}; calls beyond it are refused",
@@ -87,6 +178,8 @@ async fn remove(global: &Global, args: BudgetsRemove) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use wire::FleetLeaseView;
+
     use super::*;
 
     /// Mutation: call a budget exhausted that is not, or forget since when the next window runs.
@@ -125,5 +218,54 @@ mod tests {
              namespace/sales  50.00 EUR/month  10.00 EUR  15.00 EUR   2026-12-01T00:00:00.000Z  no\n\
              key/bot          1.00 EUR/total   10.00 EUR  unknown                               unknown"
         );
+    }
+
+    /// Mutation: leave out who has not been heard of, or what counts as spent though nobody has said so.
+    #[test]
+    fn a_budget_over_sites_is_told_with_what_each_holds() {
+        let lease = FleetLeaseView {
+            site: "plant-1".to_owned(),
+            spent: "4.00 EUR".to_owned(),
+            leased: "1.00 EUR".to_owned(),
+            heard_at: Some("2026-11-22T10:00:00.000Z".to_owned()),
+            is_waiting: true,
+            is_gone: false,
+        };
+        let gone = FleetLeaseView {
+            site: "plant-2".to_owned(),
+            is_waiting: false,
+            is_gone: true,
+            ..lease.clone()
+        };
+        let view = FleetBudgetView {
+            holder: "namespace/sales".to_owned(),
+            budget: "50.00 EUR/month".to_owned(),
+            sites: PlacementSites { all: true, ..PlacementSites::default() },
+            spent: "8.00 EUR".to_owned(),
+            leased: "2.00 EUR".to_owned(),
+            left: "40.00 EUR".to_owned(),
+            percent: 20,
+            since: None,
+            until: None,
+            leases: vec![lease, gone],
+        };
+        let text = fleet_text(&[view]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[1].starts_with("namespace/sales") && lines[1].contains("40.00 EUR"),
+            "{text}"
+        );
+        assert!(lines[2].contains("plant-1") && lines[2].contains("waits for more"), "{text}");
+        assert!(lines[3].contains("gone: counted as spent"), "{text}");
+    }
+
+    /// Mutation: take a list of a hub for one of a site, or lose the leases of a site that has no budget.
+    #[test]
+    fn lists_of_a_site_and_of_a_hub_are_told_apart() {
+        let lease = r#"{"items":[],"leases":[{"holder":"namespace/sales","budget":"50.00 EUR/month","leased":"5.00 EUR","spent":"1.00 EUR","held":"0.00 EUR","left":"4.00 EUR"}]}"#;
+        let Ok(Budgets::Site(list)) = serde_json::from_str(lease) else { panic!("a site's") };
+        assert!(leases_text(&list.leases).contains("4.00 EUR"));
+        let fleet = r#"{"items":[{"holder":"namespace/sales","budget":"50.00 EUR/month","sites":{"all":true},"spent":"1.00 EUR","leased":"4.00 EUR","left":"45.00 EUR","percent":10,"leases":[]}]}"#;
+        assert!(matches!(serde_json::from_str(fleet), Ok(Budgets::Fleet(_))));
     }
 }

@@ -116,6 +116,7 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
         End::Answered => "answered",
         End::Refused => "refused by the model's server: the request is wrong",
         End::Failed => "failed: no model has answered",
+        End::Withheld => "withheld: the answer holds what it must not, by the rules of the model",
         End::Left => "the client has gone before the end",
         End::Unknown => {
             "unknown: the site stopped before the call ended, so it is paid at its bound"
@@ -131,6 +132,9 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
         let usage = bill.usage.as_ref().map_or_else(|| "usage unknown".to_owned(), used_text);
         lines.add("used", &format!("{}: {usage}; {}", bill.model, bill_text(bill)));
     }
+    if !settled.hidden.is_empty() {
+        lines.add("hidden", &format!("in the answer: {}", hidden_text(&settled.hidden)));
+    }
     lines.add("took", &took_text(settled));
     let legs = settled.legs.iter().enumerate();
     let legs: Vec<String> = legs.map(|(at, leg)| format!("{} {}", at + 1, leg_text(leg))).collect();
@@ -142,10 +146,18 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
 fn leg_text(leg: &Leg) -> String {
     let status = leg.status.map(|status| format!("{status} after ")).unwrap_or_default();
     let took = format!("{status}{}", millis(leg.micros));
+    let hidden = leg.hidden.as_ref().map(|it| format!("; hidden: {}", hidden_text(it)));
+    let took = took + &hidden.unwrap_or_default();
     match leg.why {
         None => format!("{}: answered, {took}", leg.model),
         Some(why) => format!("{}: left, {} ({took})", leg.model, missed_text(why)),
     }
+}
+
+/// `email 2, name 1`.
+fn hidden_text(hidden: &models::Hidden) -> String {
+    let all: Vec<String> = hidden.iter().map(|(class, count)| format!("{class} {count}")).collect();
+    if all.is_empty() { "nothing was found".to_owned() } else { all.join(", ") }
 }
 
 const fn missed_text(why: Missed) -> &'static str {
@@ -163,6 +175,10 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Status => "it failed, by the status of its answer",
         Missed::Memory => "other models hold the memory that models may have",
         Missed::Budget => "a budget has no room for it",
+        Missed::Protected => {
+            "the rules of the site let it see none of the request: nothing was sent"
+        }
+        Missed::Dialect => "it cannot be asked this in its own dialect: nothing was sent",
     }
 }
 
@@ -217,6 +233,7 @@ pub const fn end_word(end: End) -> &'static str {
         End::Answered => "answered",
         End::Refused => "refused",
         End::Failed => "failed",
+        End::Withheld => "withheld: the answer holds what it must not, by the rules of the model",
         End::Left => "left",
         End::Unknown => "unknown",
     }

@@ -113,6 +113,7 @@ fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
             ..Limits::default()
         },
         price: price(args)?,
+        protect: None,
     };
     spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
     Ok(spec)

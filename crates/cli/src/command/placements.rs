@@ -96,7 +96,7 @@ async fn list(global: &Global, args: OutputArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn sites(sites: &PlacementSites) -> String {
+pub(super) fn sites(sites: &PlacementSites) -> String {
     let PlacementSites { all, tags, names } = sites;
     if *all {
         return "all".to_owned();

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use models::{Ask, AskError, CallRefusal, End, Missed, ModelName, Operation};
+use models::{Ask, AskError, CallRefusal, End, Missed, Operation};
 use pricing::{Dialect, Money, Prompt};
-use tokio::sync::OwnedSemaphorePermit;
+use privacy::Vault;
 use tokio::time::timeout;
 
-use super::leg::{self, Went};
+use super::leg::{self, Answers, Went};
 use super::open::{Admission, Open};
 use super::port::Tensors;
 use super::reply::Reply;
+use super::restore::{self, Restore};
 use super::shelf::{Found, Shelved};
-use super::stream::StreamBody;
+use super::stream::{StreamBody, Way, Words};
+use super::veil::{self, Seen, Veil};
 use super::{ANSWER_BYTES_MAX, Desk, HEAD, Question, ReplyBody, chance, disk, sticky};
 use crate::lane::LaneAnswer;
 
@@ -73,10 +75,11 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let started = Instant::now();
     let ask = read(&question)?;
     let found = find(desk, &question, &ask)?;
-    let prompt = prompt(&question, &ask);
-    let tokens = tokens(&found, &prompt, &ask);
+    let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
+    let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
+    let tokens = tokens(&found, &prompts, &ask);
     desk.take(&question.who, tokens)?;
-    let bounds = bounds(desk, &found, &prompt, &ask);
+    let bounds = bounds(desk, &found, &prompts, &ask);
     let admission = Admission {
         asked: ask.model.clone(),
         plan: found.models.iter().map(|it| it.model.name.clone()).collect(),
@@ -85,31 +88,38 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         tokens,
         started,
     };
-    let admitted = Open::admit(desk, &question, admission);
+    let admitted = Open::admit(desk, &question, admission).await;
     let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
-    let mut after = None;
-    for (at, (shelved, bound)) in found.models.iter().zip(bounds).take(found.legs).enumerate() {
+    let (mut after, mut untranslated) = (None, None);
+    let legs = found.models.iter().zip(&seen).zip(bounds).take(found.legs);
+    for (at, ((shelved, seen), bound)) in legs.enumerate() {
         // Without budgets there may be none.
         let bound = bound.ok().flatten();
         open.degraded = at > 0;
-        match leg::go(&mut open, shelved, &question, &ask, bound).await {
-            Went::Answers(answer, place) => {
-                match answered(open, answer, place, shelved, &ask).await {
+        match leg::go(&mut open, shelved, &question, &ask, seen, bound).await {
+            Went::Answers(answers) => {
+                match answered(open, answers, shelved, &ask, vault.clone()).await {
                     Ok(reply) => return reply,
                     Err(back) => open = back,
                 }
             }
-            Went::Ran(tensors) => return ran(open, tensors, &shelved.model.name).await,
+            Went::Ran(tensors) => {
+                return ran(open, tensors, shelved, &ask, vault.as_deref()).await;
+            }
             Went::Refused(status, headers, body) => {
                 open.durable().await?;
                 open.settle(End::Refused);
+                let body = veil::named_again(vault.as_deref(), body);
                 let reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
                 return Ok(reply.of(open.call, Some(&shelved.model.name), open.degraded));
             }
             Went::Missed { after: rest } => after = earlier(after, rest),
+            Went::Untranslated(refusal) => untranslated = untranslated.or(Some(refusal)),
         }
     }
-    let refusal = nobody(&ask, &open, after);
+    let is_asked = open.legs().iter().any(|leg| leg.why != Some(Missed::Dialect));
+    let refusal = untranslated.filter(|_| !is_asked).or_else(|| hidden(&ask, &open, &seen));
+    let refusal = refusal.unwrap_or_else(|| nobody(&ask, &open, after));
     open.durable().await?;
     open.settle(End::Failed);
     let reply = Reply::refused(&refusal, Some(question.operation));
@@ -145,9 +155,9 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
 }
 
 /// No text is shorter in JSON: what the body has bytes, the prompt has no more tokens.
-fn prompt(question: &Question, ask: &Ask) -> Prompt {
+fn prompt(body: &[u8], ask: &Ask) -> Prompt {
     Prompt {
-        text_bytes: question.body.len() as u64,
+        text_bytes: body.len() as u64,
         // Each has more marks of JSON around it than a template has tokens.
         messages: 0,
         tools: ask.tools,
@@ -157,23 +167,23 @@ fn prompt(question: &Question, ask: &Ask) -> Prompt {
 }
 
 /// The most tokens that any of the models may use.
-fn tokens(found: &Found, prompt: &Prompt, ask: &Ask) -> u64 {
+fn tokens(found: &Found, prompts: &[Prompt], ask: &Ask) -> u64 {
     if ask.operation == Operation::Infer {
         return 0;
     }
-    let of = |it: &Arc<Shelved>| {
+    let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
         let output = it.output_tokens_max(ask.output_tokens_max).unwrap_or(0);
         let input = it.input_tokens_max(prompt).unwrap_or(prompt.text_bytes);
         input.saturating_add(output.saturating_mul(ask.choices))
     };
-    found.models.iter().map(of).max().unwrap_or(0)
+    found.models.iter().zip(prompts).map(of).max().unwrap_or(0)
 }
 
 type BoundOf = Result<Option<Money>, String>;
 
-fn bounds(desk: &Desk, found: &Found, prompt: &Prompt, ask: &Ask) -> Vec<BoundOf> {
+fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<BoundOf> {
     let now = desk.now();
-    let of = |it: &Arc<Shelved>| {
+    let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
         let output = match ask.operation {
             Operation::Infer => return it.bound_of_tensors(now),
             Operation::Embeddings => Some(0),
@@ -181,7 +191,7 @@ fn bounds(desk: &Desk, found: &Found, prompt: &Prompt, ask: &Ask) -> Vec<BoundOf
         };
         it.bound(prompt, output, ask.choices, now)
     };
-    found.models.iter().map(of).collect()
+    found.models.iter().zip(prompts).map(of).collect()
 }
 
 /// The most that one of them can cost. One that nobody can bound, or compare, has no bound for all.
@@ -205,16 +215,19 @@ fn dearest(desk: &Desk, bounds: &[BoundOf]) -> BoundOf {
 /// answer.
 async fn answered(
     mut open: Open,
-    answer: LaneAnswer,
-    place: OwnedSemaphorePermit,
+    answers: Answers,
     shelved: &Arc<Shelved>,
     ask: &Ask,
+    vault: Option<Arc<Vault>>,
 ) -> Result<Result<Reply, CallRefusal>, Open> {
+    let Answers { answer, place, translation } = answers;
     let LaneAnswer { status, headers, body } = answer;
     let (model, content_type) = (&shelved.model.name, headers.get(CONTENT_TYPE).cloned());
     let price = shelved.price(open.desk().now());
     let silence = shelved.model.spec.limits.silence().as_std();
-    let dialect = dialect(ask.operation);
+    let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
+    // What is to be paid is read in the upstream's own words.
+    let dialect = dialect(shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation));
     let is_events =
         content_type.as_ref().is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
     if let (true, Some(dialect)) = (is_events, dialect) {
@@ -222,8 +235,11 @@ async fn answered(
             return Ok(Err(refusal));
         }
         let (call, degraded) = (open.call, open.degraded);
-        let hides_usage = ask.is_streamed && !ask.wants_usage;
-        let stream = StreamBody::new(open, body, place, dialect, price, silence, hides_usage);
+        let words = Words { operation: ask.operation, translation };
+        let hides_usage = words.translation.is_none() && ask.is_streamed && !ask.wants_usage;
+        let restore = Restore::new(ask.operation, vault, back.cloned());
+        let way = Way { dialect, price, silence, hides_usage, words, restore };
+        let stream = StreamBody::new(open, body, place, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));
         return Ok(Ok(reply.of(call, Some(model), degraded)));
@@ -245,10 +261,29 @@ async fn answered(
         None => disk::usage(open.theirs()),
     };
     open.has_used(usage.as_ref(), price.as_deref());
+    let told = match &translation {
+        None => Ok(whole),
+        Some(translation) => translation.whole(&whole).map(bytes::Bytes::from),
+    };
+    let Ok(whole) = told else {
+        open.leg(model, Some(status.as_u16()), Some(Missed::Broken), Duration::ZERO);
+        return Err(open);
+    };
     if let Err(refusal) = open.durable().await {
         return Ok(Err(refusal));
     }
     open.first();
+    let whole = match restore::answer(back, vault.as_deref(), whole) {
+        Ok((whole, hidden)) => {
+            open.hidden = hidden;
+            whole
+        }
+        Err(why) => {
+            open.settle(End::Withheld);
+            let (asked, why) = (ask.model.clone(), why.to_string());
+            return Ok(Err(CallRefusal::Withheld { asked, why }));
+        }
+    };
     let mut reply = Reply::whole(status, content_type, whole);
     if let Some(head) = headers.get(HEAD) {
         reply.headers.insert(HEAD, head.clone());
@@ -259,13 +294,33 @@ async fn answered(
 }
 
 /// A model of the site's own disk has answered.
-async fn ran(mut open: Open, tensors: Tensors, model: &ModelName) -> Result<Reply, CallRefusal> {
+async fn ran(
+    mut open: Open,
+    tensors: Tensors,
+    shelved: &Shelved,
+    ask: &Ask,
+    vault: Option<&Vault>,
+) -> Result<Reply, CallRefusal> {
     open.durable().await?;
     open.first();
+    let model = &shelved.model.name;
+    let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
+    // Bytes behind JSON are no JSON: where something is to be looked for in them, they stay here.
+    let body = match restore::answer(back, vault, tensors.body) {
+        Ok((body, hidden)) => {
+            open.hidden = hidden;
+            body
+        }
+        Err(why) => {
+            open.settle(End::Withheld);
+            let (asked, why) = (ask.model.clone(), why.to_string());
+            return Err(CallRefusal::Withheld { asked, why });
+        }
+    };
     let binary = HeaderValue::from_static("application/octet-stream");
     let json = HeaderValue::from_static("application/json");
     let kind = if tensors.head.is_some() { binary } else { json };
-    let mut reply = Reply::whole(StatusCode::OK, Some(kind), tensors.body);
+    let mut reply = Reply::whole(StatusCode::OK, Some(kind), body);
     if let Some(head) = tensors.head {
         reply.headers.insert(HEAD, HeaderValue::from(head));
     }
@@ -289,6 +344,19 @@ fn earlier(one: Option<base::Duration>, other: Option<base::Duration>) -> Option
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     }
+}
+
+/// None of them may see the request.
+fn hidden(ask: &Ask, open: &Open, seen: &[Seen]) -> Option<CallRefusal> {
+    let is_it = |leg: &models::Leg| leg.why == Some(Missed::Protected);
+    if open.legs().is_empty() || !open.legs().iter().all(is_it) {
+        return None;
+    }
+    let mut whys = seen.iter().filter_map(|it| match it {
+        Seen::Nothing(why) => Some(why.clone()),
+        Seen::Plain | Seen::Veiled(_) => None,
+    });
+    Some(CallRefusal::Protected { asked: ask.model.clone(), why: whys.next()? })
 }
 
 /// None of them has answered.
@@ -329,5 +397,7 @@ const fn said(why: Missed) -> &'static str {
         Missed::Status => "fails",
         Missed::Budget => "costs more than is left",
         Missed::Memory => "needs memory that other models hold just now",
+        Missed::Protected => "must not see the request",
+        Missed::Dialect => "cannot be asked this in its own dialect",
     }
 }

@@ -12,11 +12,13 @@ use super::leg::{Try, Went};
 use super::open::Open;
 use super::port::{NotRun, Ran, Tensors};
 use super::shelf::Shelved;
+use super::veil::Seen;
 
 pub(super) async fn go(
     open: &mut Open,
     shelved: &Shelved,
     question: &Question,
+    seen: &Seen,
     bound: Option<Money>,
 ) -> Went {
     let model = &shelved.model.name;
@@ -24,6 +26,9 @@ pub(super) async fn go(
         open.leg(model, None, Some(why), Duration::ZERO);
         Went::Missed { after }
     };
+    if let Seen::Nothing(_) = seen {
+        return missed(open, Missed::Protected, None);
+    }
     let desk = open.desk().clone();
     let attempt = match Try::begin(&desk, shelved) {
         Ok(attempt) => attempt,
@@ -34,9 +39,10 @@ pub(super) async fn go(
     if let Err(why) = open.sends(model, bound) {
         return missed(open, why, None);
     }
+    open.sees(seen.hidden());
     let deadline = shelved.model.spec.limits.deadline().as_std();
     let started = Instant::now();
-    let ask = Tensors { body: question.body.clone(), head };
+    let ask = Tensors { body: seen.body(question).clone(), head };
     let Ran { busy, end } = desk.0.runner.run(&shelved.model, ask, deadline).await;
     attempt.report(blame(&end));
     settle(open, shelved, busy.min(deadline));

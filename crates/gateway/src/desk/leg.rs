@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dialects::Translation;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use models::{Ask, Blame, Change, Dialect, Missed, Operation, Upstream, Way, Why};
+use models::{Ask, Blame, CallRefusal, Dialect, Missed, Operation, Upstream, Way, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::open::Open;
 use super::port::Tensors;
-use super::shelf::{Outlet, Outside, Shelved};
+use super::said::{Said, said};
+use super::shelf::{Outlet, Shelved};
+use super::veil::Seen;
 use super::{Desk, HEAD, Question, disk};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
 
@@ -31,13 +34,23 @@ const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 /// What came of it.
 pub(super) enum Went {
     /// It answers. The place is held until the end of the answer.
-    Answers(LaneAnswer, OwnedSemaphorePermit),
+    Answers(Answers),
     /// It has answered with tensors, and what that costs is known.
     Ran(Tensors),
     /// The request is wrong, in the upstream's own words.
     Refused(StatusCode, HeaderMap, Bytes),
     /// Another model may answer.
     Missed { after: Option<base::Duration> },
+    /// It cannot be asked this; a model of the client's own dialect may answer.
+    Untranslated(CallRefusal),
+}
+
+/// An answer that has begun.
+pub(super) struct Answers {
+    pub answer: LaneAnswer,
+    pub place: OwnedSemaphorePermit,
+    /// What puts it into the client's words.
+    pub translation: Option<Box<Translation>>,
 }
 
 /// One try of a lane. Dropped, it says that nobody knows.
@@ -87,6 +100,7 @@ pub(super) async fn go(
     shelved: &Arc<Shelved>,
     question: &Question,
     ask: &Ask,
+    seen: &Seen,
     bound: Option<pricing::Money>,
 ) -> Went {
     let model = &shelved.model.name;
@@ -97,9 +111,22 @@ pub(super) async fn go(
     let outside = match &shelved.outlet {
         Outlet::Lane(outside) => outside,
         Outlet::Denied(_) => return missed(open, Missed::Denied, None),
-        Outlet::Disk => return disk::go(open, shelved, question, bound).await,
+        Outlet::Disk => return disk::go(open, shelved, question, seen, bound).await,
     };
+    if let Seen::Nothing(_) = seen {
+        return missed(open, Missed::Protected, None);
+    }
+    let ask = seen.ask(ask);
     let desk = open.desk().clone();
+    let now = desk.now();
+    let spoken = said(shelved, outside, ask, seen.body(question), now);
+    let Said { operation, body, translation } = match spoken {
+        Ok(said) => said,
+        Err(refusal) => {
+            missed(open, Missed::Dialect, None);
+            return Went::Untranslated(refusal);
+        }
+    };
     let attempt = match Try::begin(&desk, shelved) {
         Ok(attempt) => attempt,
         Err((why, after)) => return missed(open, why, Some(after)),
@@ -107,7 +134,7 @@ pub(super) async fn go(
     let Some(place) = place(&shelved.places).await else {
         return missed(open, Missed::Busy, None);
     };
-    let headers = match headers(&desk, shelved, &outside.upstream, question).await {
+    let headers = match headers(&desk, shelved, &outside.upstream, question, operation).await {
         Ok(headers) => headers,
         Err(why) => {
             tracing::warn!(model = %model, why, "the secret of a model cannot be used");
@@ -115,15 +142,12 @@ pub(super) async fn go(
             return missed(open, Missed::Credentials, None);
         }
     };
-    let request = LaneRequest {
-        method: Method::POST,
-        path: outside.path(question.operation, model),
-        headers,
-        body: ask.changed(&question.body, &change(shelved, outside, ask)),
-    };
+    let path = outside.path(operation, model);
+    let request = LaneRequest { method: Method::POST, path, headers, body };
     if let Err(why) = open.sends(model, bound) {
         return missed(open, why, None);
     }
+    open.sees(seen.hidden());
     let started = Instant::now();
     let within = shelved.model.spec.limits.first_byte().as_std();
     let answer = outside.lane.send(request, within).await;
@@ -144,19 +168,25 @@ pub(super) async fn go(
     if answer.status.is_success() {
         attempt.report(Blame::Nobody);
         open.leg(model, Some(status), None, started.elapsed());
-        return Went::Answers(answer, place);
+        return Went::Answers(Answers { answer, place, translation });
     }
     let after = retry_after(&answer.headers);
     let blame = Blame::of_status(status, after);
     attempt.report(blame);
     // Nobody bills an error.
     open.was_free();
-    let LaneAnswer { status: said, headers, body } = answer;
+    let LaneAnswer { status: told, headers, body } = answer;
     let text = text(body, shelved).await;
     let why = refused(blame);
     open.leg(model, Some(status), why, started.elapsed());
     match (why, text) {
-        (None, Some(text)) => Went::Refused(said, headers, text),
+        (None, Some(text)) => {
+            let text = match translation {
+                Some(translation) => translation.error(status, &text).into(),
+                None => text,
+            };
+            Went::Refused(told, headers, text)
+        }
         (None, None) => Went::Missed { after: None },
         (Some(_), _) => Went::Missed { after },
     }
@@ -175,37 +205,17 @@ async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     timeout(TURN_WAIT, Arc::clone(places).acquire_owned()).await.ok()?.ok()
 }
 
-/// What must be other in the request than the client has written it.
-fn change<'a>(shelved: &'a Shelved, outside: &'a Outside, ask: &Ask) -> Change<'a> {
-    if ask.operation == Operation::Infer {
-        return Change::default();
-    }
-    let upstream = &outside.upstream;
-    let usual = match ask.operation {
-        Operation::Chat | Operation::Completions | Operation::Messages => "max_tokens",
-        Operation::Responses => "max_output_tokens",
-        Operation::Embeddings | Operation::Infer => "",
-    };
-    let limit = match ask.operation {
-        Operation::Embeddings => None,
-        _ => shelved.output_tokens_max(ask.output_tokens_max),
-    };
-    Change {
-        model: Some(outside.name_there(&shelved.model.name)),
-        output_tokens_max: limit,
-        output_name: upstream.output_parameter.as_deref().unwrap_or(usual),
-        usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
-    }
-}
-
 async fn headers(
     desk: &Desk,
     shelved: &Shelved,
     upstream: &Upstream,
     question: &Question,
+    operation: Operation,
 ) -> Result<HeaderMap, String> {
     let now = desk.now();
-    let mut headers = question.headers.clone();
+    // What the client says of its own dialect means nothing in another.
+    let is_same = operation == question.operation;
+    let mut headers = if is_same { question.headers.clone() } else { HeaderMap::new() };
     let binary = HeaderValue::from_static("application/octet-stream");
     let json = HeaderValue::from_static("application/json");
     headers.insert(CONTENT_TYPE, if headers.contains_key(HEAD) { binary } else { json });

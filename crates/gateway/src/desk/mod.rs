@@ -4,14 +4,18 @@
 //! entries are kept and what secrets hold is handed in.
 
 mod call;
+mod delta;
 mod disk;
 mod events;
 mod leg;
 mod open;
 mod port;
 mod reply;
+mod restore;
+mod said;
 mod shelf;
 mod stream;
+mod veil;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -23,11 +27,11 @@ use models::{
     Alarm, Ask, AskError, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation,
     Standing,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 
 pub use port::{Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Tensors, Ticket};
 pub use reply::{Reply, ReplyBody};
-pub use shelf::{Shelf, ShelfParts, Shelved};
+pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
 
 use crate::gate::Gate;
@@ -64,6 +68,10 @@ struct Inner {
     runner: Arc<dyn Runner>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// Told when a purse has become low.
+    low: Notify,
+    /// Counts what the hub has said of leases.
+    granted: watch::Sender<u64>,
     left: Arc<Semaphore>,
 }
 
@@ -139,6 +147,8 @@ impl Desk {
             runner,
             clock,
             random,
+            low: Notify::new(),
+            granted: watch::Sender::new(0),
             left: Arc::new(Semaphore::new(LEFT_MAX)),
         }))
     }
@@ -183,6 +193,16 @@ impl Desk {
     /// Changes the budgets.
     pub fn budgets<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
         change(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Until more is to be asked of the hub.
+    pub async fn is_low(&self) {
+        self.0.low.notified().await;
+    }
+
+    /// The hub has said something of a lease: whoever waits looks again.
+    pub fn has_leased(&self) {
+        self.0.granted.send_modify(|count| *count += 1);
     }
 
     #[must_use]

@@ -4,12 +4,19 @@ use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, CallRefusal, ENTRY_VERSION, End, Entry, Leg, Missed, ModelName, Settled, Used,
+    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Line, Missed, Missing,
+    ModelName, Refused, Settled, Used,
 };
 use pricing::{Class, Money, Price, Usage};
 
+use tokio::sync::watch;
+use tokio::time::timeout;
+
 use super::port::Ticket;
 use super::{Desk, Question, Who, holders};
+
+/// How long a call waits for a lease that was asked for: a round trip to the hub, and its disk.
+const LEASE_WAIT: Duration = Duration::from_secs(2);
 
 /// Settles itself when it is dropped: a leg that nobody knows the end of is paid at its bound.
 pub(super) struct Open {
@@ -20,6 +27,10 @@ pub(super) struct Open {
     /// Until the answer is let go.
     ticket: Option<Ticket>,
     legs: Vec<Leg>,
+    /// What was hidden from the model that is asked now.
+    sees: Option<Hidden>,
+    /// What was hidden in the answer.
+    pub(super) hidden: Hidden,
     bills: Vec<Bill>,
     /// What was sent, and may have to be paid.
     sent: Option<(ModelName, Option<Money>)>,
@@ -45,7 +56,7 @@ pub(super) struct Admission {
 
 impl Open {
     /// Holds back the bound and writes down that the call may be made.
-    pub(super) fn admit(
+    pub(super) async fn admit(
         desk: &Desk,
         question: &Question,
         admission: Admission,
@@ -55,11 +66,7 @@ impl Open {
         let by = &question.who.by;
         let held = match bound.transpose() {
             None => Vec::new(),
-            Some(bound) => {
-                let (holders, exchange) = (holders(by), &desk.0.exchange);
-                let held = desk.budgets(|it| it.reserve(call, &holders, bound, exchange, now));
-                held.map_err(CallRefusal::Budget)?
-            }
+            Some(bound) => hold(desk, call, by, bound).await.map_err(CallRefusal::Budget)?,
         };
         let mut open = Self {
             desk: desk.clone(),
@@ -68,6 +75,8 @@ impl Open {
             started,
             ticket: None,
             legs: Vec::with_capacity(1),
+            sees: None,
+            hidden: Hidden::new(),
             bills: Vec::new(),
             sent: None,
             tokens,
@@ -116,6 +125,11 @@ impl Open {
         Ok(())
     }
 
+    /// So much is hidden from it.
+    pub(super) fn sees(&mut self, hidden: Option<Hidden>) {
+        self.sees = hidden;
+    }
+
     /// The leg's end is known, and costs nothing.
     pub(super) fn was_free(&mut self) {
         self.sent = None;
@@ -147,7 +161,8 @@ impl Open {
         took: Duration,
     ) {
         self.theirs += took;
-        self.legs.push(Leg { model: model.clone(), status, why, micros: micros(took) });
+        let (model, micros) = (model.clone(), micros(took));
+        self.legs.push(Leg { model, status, why, micros, hidden: self.sees.take() });
     }
 
     pub(super) fn legs(&self) -> &[Leg] {
@@ -208,6 +223,7 @@ impl Open {
             micros: micros(took),
             own_micros: micros(took.saturating_sub(self.theirs)),
             first_micros: self.first.map(micros),
+            hidden: std::mem::take(&mut self.hidden),
         });
         if self.desk.0.record.write(&entry).is_err() {
             // The next start settles it at its bound.
@@ -219,6 +235,42 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.settle(End::Left);
+    }
+}
+
+/// Holds the bound in all budgets. Where the hub was just asked for more of one, it is waited for, but not for
+/// long: a call that others of the fleet leave no room for must not hang.
+async fn hold(
+    desk: &Desk,
+    call: CallId,
+    by: &By,
+    bound: Result<Money, String>,
+) -> Result<Vec<Line>, Box<Refused>> {
+    let (holders, until) = (holders(by), Instant::now() + LEASE_WAIT);
+    let mut granted: Option<watch::Receiver<u64>> = None;
+    loop {
+        let (held, is_low) = desk.budgets(|books| {
+            let held = books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now());
+            (held, books.purses().takes_low())
+        });
+        if is_low {
+            desk.0.low.notify_one();
+        }
+        let may_come = matches!(&held, Err(refused)
+            if matches!(**refused, Refused::Leased { missing: Missing::Asked, .. }));
+        if !may_come {
+            return held;
+        }
+        match &mut granted {
+            // What has come since it was refused is seen at once.
+            None => granted = Some(desk.0.granted.subscribe()),
+            Some(granted) => {
+                let left = until.saturating_duration_since(Instant::now());
+                if timeout(left, granted.changed()).await.is_err() {
+                    return held;
+                }
+            }
+        }
     }
 }
 

@@ -1,17 +1,19 @@
 //! The models that a site has now, each with its lane and what its lane says of itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Namespace, Timestamp};
 use http::HeaderValue;
 use models::{
-    Breaker, Dialect, Model, ModelName, ModelSpec, Operation, PriceSpec, RouteSpec, Source,
-    Upstream, Way, address,
+    Breaker, Dialect, Model, ModelName, ModelSpec, NamesOf, Operation, PriceSpec, ProtectSpec,
+    RouteSpec, Source, Upstream, Way, address,
 };
 use pricing::{Bound, Catalogue, Money, Price, Prompt, bound, input_tokens_max};
+use privacy::Names;
 use tokio::sync::Semaphore;
 
+use super::veil::Veil;
 use crate::gate::Gate;
 use crate::lane::Lane;
 
@@ -32,7 +34,15 @@ pub struct ShelfParts {
     pub models: Vec<Model>,
     pub routes: Vec<(Namespace, ModelName, RouteSpec)>,
     pub catalogue: Option<Arc<Catalogue>>,
+    /// What every model that computes elsewhere is protected by at least.
+    pub least: Option<ProtectSpec>,
+    /// Origins that are at the site, beside the machine itself.
+    pub here: BTreeSet<String>,
+    pub names: NameLists,
 }
+
+/// By whose model, and from which columns: the names, or why they cannot be read.
+pub type NameLists = BTreeMap<(Namespace, BTreeSet<NamesOf>), Result<Arc<Names>, String>>;
 
 /// One model where calls find it.
 #[derive(Debug)]
@@ -46,6 +56,36 @@ pub struct Shelved {
     pricing: Pricing,
     /// What bounds a call.
     facts: pricing::Model,
+    /// What stands between it and whoever calls it; or why nobody may.
+    pub(super) veil: Veiling,
+}
+
+pub(super) type Veiling = Result<Option<Arc<Veil>>, String>;
+
+fn veil(
+    model: &Model,
+    least: Option<&ProtectSpec>,
+    here: &BTreeSet<String>,
+    lists: &NameLists,
+) -> Veiling {
+    let protection = model.protection(least, here);
+    let names = if protection.names.is_empty() {
+        None
+    } else {
+        let found = lists.get(&(model.namespace.clone(), protection.names.clone()));
+        let names = found.ok_or("its lists of names are not read yet")?;
+        Some(Arc::clone(names.as_ref().map_err(Clone::clone)?))
+    };
+    Ok(Veil::new(protection, names).map(Arc::new))
+}
+
+fn is_same(one: &Veiling, other: &Veiling) -> bool {
+    match (one, other) {
+        (Ok(Some(one)), Ok(Some(other))) => one.is_same(other),
+        (Ok(None), Ok(None)) => true,
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    }
 }
 
 /// How a model is reached.
@@ -88,13 +128,15 @@ pub(super) struct Found {
 impl Shelf {
     /// Models that have not changed keep their lanes, and what is known of them.
     pub(super) fn of(parts: ShelfParts, before: &Self, gate: &Arc<Gate>) -> Self {
-        let ShelfParts { models, routes, catalogue } = parts;
+        let ShelfParts { models, routes, catalogue, least, here, names } = parts;
         let shelved = |model: Model| {
             let key = (model.namespace.clone(), model.name.clone());
-            let same = before.models.get(&key).filter(|it| it.model == model);
+            let veil = veil(&model, least.as_ref(), &here, &names);
+            let same = before.models.get(&key);
+            let same = same.filter(|it| it.model == model && is_same(&it.veil, &veil));
             let shelved = match same {
                 Some(same) => Arc::clone(same),
-                None => Arc::new(Shelved::new(model, gate, catalogue.as_ref())),
+                None => Arc::new(Shelved::new(model, veil, gate, catalogue.as_ref())),
             };
             (key, shelved)
         };
@@ -248,7 +290,12 @@ impl Outside {
 }
 
 impl Shelved {
-    fn new(model: Model, gate: &Arc<Gate>, catalogue: Option<&Arc<Catalogue>>) -> Self {
+    fn new(
+        model: Model,
+        veil: Veiling,
+        gate: &Arc<Gate>,
+        catalogue: Option<&Arc<Catalogue>>,
+    ) -> Self {
         let spec = &model.spec;
         let outlet = match &spec.source {
             Source::Upstream(upstream) => Outlet::to(upstream, gate, &model.namespace),
@@ -281,6 +328,7 @@ impl Shelved {
             opens: Mutex::default(),
             pricing,
             facts,
+            veil,
             model,
         }
     }
@@ -302,9 +350,10 @@ impl Shelved {
     /// Why there is no way to it at all.
     #[must_use]
     pub fn denied(&self) -> Option<&str> {
+        let veil = self.veil.as_ref().err();
         match &self.outlet {
             Outlet::Denied(why) => Some(why),
-            Outlet::Lane(_) | Outlet::Disk => None,
+            Outlet::Lane(_) | Outlet::Disk => veil.map(String::as_str),
         }
     }
 

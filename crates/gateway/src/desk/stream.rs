@@ -6,14 +6,16 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use dialects::Translation;
 use memchr::memmem;
-use models::End;
+use models::{End, Operation};
 use pricing::{Dialect, Metered, Price, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 use super::events::{self, Events};
 use super::open::Open;
+use super::restore::Restore;
 use crate::lane::{LaneBody, LaneError};
 
 /// How long a stream is read whose client has gone, to learn what it costs.
@@ -28,44 +30,49 @@ pub struct StreamBody {
     state: Option<State>,
 }
 
+/// How a stream goes.
+pub(super) struct Way {
+    pub dialect: Dialect,
+    pub price: Option<Arc<Price>>,
+    pub silence: Duration,
+    /// Whether the client has not asked to see what it used.
+    pub hides_usage: bool,
+    pub words: Words,
+    /// What becomes of its texts; nothing where they come as they are.
+    pub restore: Option<Restore>,
+}
+
+/// In which words the client is told.
+pub(super) struct Words {
+    pub operation: Operation,
+    /// Where they are not the upstream's.
+    pub translation: Option<Box<Translation>>,
+}
+
 struct State {
     open: Open,
     body: LaneBody,
     _place: OwnedSemaphorePermit,
     events: Events,
     meter: Stream,
-    price: Option<Arc<Price>>,
-    /// Whether the client has not asked to see what it used.
-    hides_usage: bool,
-    silence: Duration,
+    way: Way,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
 }
 
 impl StreamBody {
-    pub(super) fn new(
-        open: Open,
-        body: LaneBody,
-        place: OwnedSemaphorePermit,
-        dialect: Dialect,
-        price: Option<Arc<Price>>,
-        silence: Duration,
-        hides_usage: bool,
-    ) -> Self {
-        Self {
-            state: Some(State {
-                open,
-                body,
-                _place: place,
-                events: Events::default(),
-                meter: Stream::new(dialect),
-                price,
-                hides_usage,
-                silence,
-                timer: Box::pin(sleep(silence)),
-                waiting_since: None,
-            }),
-        }
+    pub(super) fn new(open: Open, body: LaneBody, place: OwnedSemaphorePermit, way: Way) -> Self {
+        let state = State {
+            open,
+            body,
+            _place: place,
+            events: Events::default(),
+            meter: Stream::new(way.dialect),
+            timer: Box::pin(sleep(way.silence)),
+            way,
+            waiting_since: None,
+        };
+        Self { state: Some(state) }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LaneError>>> {
@@ -85,6 +92,31 @@ impl StreamBody {
     }
 }
 
+impl Words {
+    /// Whole events of the upstream, as the client reads them.
+    fn told(&mut self, whole: Bytes, is_last: bool) -> Bytes {
+        let Some(translation) = &mut self.translation else { return whole };
+        let mut told = Vec::with_capacity(whole.len());
+        for event in events::each(&whole) {
+            if let Some(data) = events::data(&event) {
+                told.extend(translation.event(data));
+            }
+        }
+        if is_last {
+            told.extend(translation.end());
+        }
+        told.into()
+    }
+
+    fn broken(&mut self, what: &str) -> Bytes {
+        let dialect = self.operation.dialect().unwrap_or(dialects::Dialect::Chat);
+        match &mut self.translation {
+            Some(translation) => translation.broken(what).into(),
+            None => dialects::broken(dialect, what).into(),
+        }
+    }
+}
+
 enum Step {
     Pass(Bytes),
     Last(Bytes, End),
@@ -99,31 +131,63 @@ impl State {
                 if self.timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                return Poll::Ready(Step::Last(broken("the model says nothing more"), End::Failed));
+                return Poll::Ready(self.broken("the model says nothing more"));
             }
         };
         if let Some(since) = self.waiting_since.take() {
             self.open.waited(since.elapsed());
-            self.timer.as_mut().reset(tokio::time::Instant::now() + self.silence);
+            self.timer.as_mut().reset(tokio::time::Instant::now() + self.way.silence);
         }
         self.open.first();
         let whole = match piece {
             Some(Ok(piece)) => self.events.push(piece),
             Some(Err(_)) => {
-                return Poll::Ready(Step::Last(broken("the model broke off"), End::Failed));
+                return Poll::Ready(self.broken("the model broke off"));
             }
             None => {
                 let rest = self.events.rest();
-                return Poll::Ready(Step::Last(self.pass(rest), End::Answered));
+                let rest = self.pass(rest);
+                return Poll::Ready(self.shown(rest, true));
             }
         };
         match whole {
-            Ok(whole) => Poll::Ready(Step::Pass(self.pass(whole))),
-            Err(_) => Poll::Ready(Step::Last(broken("an event is too long"), End::Failed)),
+            Ok(whole) => {
+                let whole = self.pass(whole);
+                Poll::Ready(self.shown(whole, false))
+            }
+            Err(_) => Poll::Ready(self.broken("an event is too long")),
         }
     }
 
-    /// What the client gets of these events.
+    /// As the client may see it, in its own words.
+    fn shown(&mut self, whole: Bytes, is_last: bool) -> Step {
+        let whole = self.way.words.told(whole, is_last);
+        let shown = match &mut self.way.restore {
+            None => Ok(whole),
+            Some(restore) => restore.events(&whole).and_then(|shown| {
+                if !is_last {
+                    return Ok(shown);
+                }
+                let rest = restore.rest()?;
+                Ok([shown, rest].concat().into())
+            }),
+        };
+        match shown {
+            Ok(shown) if is_last => Step::Last(shown, End::Answered),
+            Ok(shown) => Step::Pass(shown),
+            Err(why) => {
+                let what = format!("the rest of the answer is withheld: {why}");
+                Step::Last(self.way.words.broken(&what), End::Withheld)
+            }
+        }
+    }
+
+    /// The end of a stream that has not ended well.
+    fn broken(&mut self, what: &str) -> Step {
+        Step::Last(self.way.words.broken(what), End::Failed)
+    }
+
+    /// Reads what was used, and leaves out what was not asked for.
     fn pass(&mut self, whole: Bytes) -> Bytes {
         if memmem::find(&whole, b"\"usage\"").is_none()
             && memmem::find(&whole, b"[DONE]").is_none()
@@ -137,7 +201,7 @@ impl State {
             if self.meter.feed(data).is_err() {
                 tracing::debug!("a model reports its usage in a way that cannot be read");
             }
-            if self.hides_usage && is_usage_alone(data) {
+            if self.way.hides_usage && is_usage_alone(data) {
                 hidden = Some(event);
             }
         }
@@ -158,7 +222,10 @@ impl State {
             Ok(Metered::Whole(usage)) => Some(usage),
             Ok(Metered::SoFar(_) | Metered::Nothing) | Err(_) => None,
         };
-        self.open.has_used(usage.as_ref(), self.price.as_deref());
+        if let Some(restore) = &self.way.restore {
+            self.open.hidden = restore.hidden();
+        }
+        self.open.has_used(usage.as_ref(), self.way.price.as_deref());
         self.open.settle(end);
     }
 
@@ -166,7 +233,7 @@ impl State {
     async fn drain(mut self) {
         let reading = async {
             let mut read = 0;
-            while let Ok(Some(piece)) = self.body.chunk(self.silence).await {
+            while let Ok(Some(piece)) = self.body.chunk(self.way.silence).await {
                 read += piece.len();
                 let Ok(whole) = self.events.push(piece) else { break };
                 self.pass(whole);
@@ -205,14 +272,53 @@ fn is_usage_alone(data: &[u8]) -> bool {
     chunk.is_ok_and(|it| it.usage.is_some() && it.choices.is_some_and(|list| list.is_empty()))
 }
 
-/// The last event of a stream that has not ended well.
-fn broken(what: &str) -> Bytes {
-    let error = serde_json::json!({"message": what, "type": "api_error", "param": null, "code": "stream_broken"});
-    Bytes::from(format!("data: {}\n\n", serde_json::json!({ "error": error })))
-}
-
 impl std::fmt::Debug for StreamBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamBody").field("is_over", &self.state.is_none()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dialects::Terms;
+
+    use super::*;
+
+    const EVENTS: &str = concat!(
+        "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\"}}\r\n\r\n",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"\u{e9}\u{1f600}\"}}\n\n",
+        ": a note\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    );
+
+    /// What the client is told of these pieces.
+    fn told(pieces: &[&[u8]]) -> Vec<u8> {
+        let request = br#"{"model":"m","max_tokens":1,"stream":true,"messages":[{"role":"user","content":"a"}]}"#;
+        let terms = Terms { output_name: "", now: 0 };
+        let (chat, messages) = (dialects::Dialect::Chat, dialects::Dialect::Messages);
+        let made = Translation::of(chat, messages, request, terms).expect("known");
+        let translation = Some(Box::new(made.expect("a request")));
+        let mut words = Words { operation: Operation::Chat, translation };
+        let (mut events, mut out) = (Events::default(), Vec::new());
+        for piece in pieces {
+            let whole = events.push(Bytes::copy_from_slice(piece)).expect("short");
+            out.extend(words.told(whole, false));
+        }
+        out.extend(words.told(events.rest(), true));
+        out
+    }
+
+    /// Mutation: translate what has come of an event before the rest of it.
+    #[test]
+    fn a_stream_is_translated_the_same_however_it_is_cut() {
+        let text = EVENTS.as_bytes();
+        let whole = told(&[text]);
+        let shown = String::from_utf8(whole.clone()).expect("text");
+        assert!(shown.contains("\u{e9}\u{1f600}") && shown.ends_with("data: [DONE]\n\n"));
+        for at in 0..=text.len() {
+            assert_eq!(told(&[&text[..at], &text[at..]]), whole, "{at}");
+        }
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(told(&bytes), whole);
     }
 }

@@ -40,8 +40,8 @@ impl Clock for Hand {
 }
 
 /// Keeps what is written down.
-struct Kept {
-    entries: Mutex<Vec<Entry>>,
+pub struct Kept {
+    pub entries: Mutex<Vec<Entry>>,
     settled: mpsc::UnboundedSender<Settled>,
 }
 
@@ -78,7 +78,7 @@ impl Runner for Nothing {
 pub struct Place {
     pub desk: Desk,
     clock: Arc<Hand>,
-    kept: Arc<Kept>,
+    pub kept: Arc<Kept>,
     pub settled: mpsc::UnboundedReceiver<Settled>,
 }
 
@@ -95,7 +95,7 @@ pub fn bot() -> KeyName {
 }
 
 /// A model at this address, at so many EUR for a million tokens.
-fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
+pub fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
     let mut spec = json!({
         "upstream": {"url": format!("{url}/v1"), "secret": "key"},
         "price": {"own": {"currency": "EUR", "rates": {"input": price, "output": price}}},
@@ -111,7 +111,7 @@ fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
 }
 
 impl Place {
-    fn with(models: Vec<Model>, route: &[&str], cap: &str) -> Self {
+    pub fn with(models: Vec<Model>, route: &[&str], cap: &str) -> Self {
         Self::running(Arc::new(Nothing), models, route, cap)
     }
 
@@ -140,7 +140,7 @@ impl Place {
             let spec: RouteSpec = serde_json::from_value(json!({ "to": to })).expect("a route");
             vec![(sales(), name("assistant"), spec)]
         };
-        desk.put(ShelfParts { models, routes, catalogue: None });
+        desk.put(ShelfParts { models, routes, ..ShelfParts::default() });
         Self { desk, clock, kept, settled }
     }
 
@@ -155,7 +155,7 @@ impl Place {
     }
 }
 
-fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
+pub fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
     let body = json!({
         "model": model, "max_tokens": max_tokens, "stream": streamed,
         "messages": [{"role": "user", "content": "a-prompt-of-somebody"}],
@@ -178,11 +178,11 @@ fn used(input: u64, output: u64) -> String {
     .to_string()
 }
 
-fn answer(input: u64, output: u64) -> Reply {
+pub fn answer(input: u64, output: u64) -> Reply {
     reply("200 OK", &[("content-type", "application/json")], &used(input, output))
 }
 
-const STREAM: &str =
+pub const STREAM: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
 pub async fn text(answer: Answer) -> String {

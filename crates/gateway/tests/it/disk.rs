@@ -198,3 +198,38 @@ async fn the_bytes_behind_the_json_are_passed_on() {
     let asked = told.asked.lock().expect("no test panicked");
     assert_eq!(asked[0].1, Tensors { body: binary.body, head: Some(INPUTS.len()) });
 }
+
+/// Says again what it was asked.
+#[derive(Default)]
+struct Echo(Mutex<Vec<Tensors>>);
+
+impl Runner for Echo {
+    fn run(&self, _: &Model, ask: Tensors, _: Duration) -> BoxFuture<'_, Ran> {
+        self.0.lock().expect("no test panicked").push(ask.clone());
+        ready(Ran { busy: Duration::from_micros(10), end: Ok(ask) }).boxed()
+    }
+}
+
+/// Mutation: show a model of the site's own what its rules hide, lose the value on its way back, or pass on
+/// bytes that nobody has looked through.
+#[tokio::test]
+async fn rules_of_a_model_hold_for_its_tensors() {
+    let echo = Arc::new(Echo::default());
+    let mut spec = serde_json::to_value(file("risk", "").spec).expect("JSON");
+    spec["protect"] = json!({"rules": "standard"});
+    let place = Place::running(echo.clone(), vec![made("risk", spec)], &[], "1EUR/day");
+    let mail = "ada.lovelace@example.com";
+    let input = json!({"name": "x", "shape": [1], "datatype": "BYTES", "data": [mail]});
+    let asked = json!({ "inputs": [input] }).to_string();
+    let mut question = question("risk");
+    question.body = asked.clone().into();
+    let answer = place.desk.call(question.clone()).await;
+    assert_eq!((answer.status, text(answer).await), (StatusCode::OK, asked.clone()));
+    let seen = echo.0.lock().expect("no test panicked").remove(0);
+    let seen = String::from_utf8_lossy(&seen.body).into_owned();
+    assert!(!seen.contains(mail) && seen.contains(r#""datatype":"BYTES""#), "{seen}");
+    question.body = [asked.as_bytes(), &[0xff]].concat().into();
+    question.headers.insert(HEAD, HeaderValue::from(asked.len()));
+    assert_eq!(place.desk.call(question).await.status, StatusCode::BAD_REQUEST);
+    assert!(echo.0.lock().expect("no test panicked").is_empty());
+}

@@ -5,5 +5,7 @@ mod disk;
 mod door;
 mod gate;
 mod operator;
+mod protect;
 mod server;
 mod tls;
+mod translate;

@@ -1,6 +1,7 @@
 //! The HTTP API for people and their tools: thin endpoints, one file a noun. Sites come by another door.
 
 mod authority;
+mod budget;
 mod dataset;
 mod desired;
 mod doc;
@@ -61,6 +62,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(desired::workflow_show, desired::workflow_delete))
         .routes(routes!(desired::placement_list))
         .routes(routes!(desired::placement_delete))
+        .routes(routes!(budget::budget_list, budget::budget_set, budget::budget_remove))
         .routes(routes!(order::order_create, order::order_list))
         .routes(routes!(order::order_show))
         .routes(routes!(order::order_explain))

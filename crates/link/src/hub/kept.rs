@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use store::{EntryRow, Op, Store, StoreError};
 use wire::dispatch;
+use wire::lease;
 use wire::link::{Dataset, Head, Health, Order};
 use wire::order::Receipt;
 
@@ -315,8 +316,13 @@ impl Taken {
                 }
                 Err(_) => match dispatch::Entry::decode(entry) {
                     Ok(said) => Self { key: said.key().into(), order: None, is_read: true },
-                    // A later version says more of an order, and that there is no more to do.
-                    Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
+                    Err(_) => match lease::SignedWord::decode(entry) {
+                        Ok((_, word)) => {
+                            Self { key: word.key().into(), order: None, is_read: true }
+                        }
+                        // A later version says more of an order, and that there is no more to do.
+                        Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
+                    },
                 },
             },
         }

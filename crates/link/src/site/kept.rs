@@ -88,6 +88,12 @@ impl Line {
         Ok(line)
     }
 
+    /// The life of the hub that has granted the newest session.
+    #[must_use]
+    pub const fn hub(&self) -> Option<IncarnationId> {
+        self.hub
+    }
+
     async fn kept_line(store: &dyn Store) -> Result<Option<Self>, KeepError> {
         let Some(bytes) = store.link_get().await? else { return Ok(None) };
         let line = document::read(&bytes, LINE_TYPE, LINE_VERSION);

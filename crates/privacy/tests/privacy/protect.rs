@@ -49,7 +49,7 @@ fn where_findings_overlap_the_strictest_action_holds_for_all() {
 fn names_are_found_in_any_case_on_borders_of_words() {
     let names = Names::new(["Anna Müller", "Ann", "Ödön"]).expect("names");
     let rules = Rules::none().with(Class::Name, Action::Redact, Confidence::High).expect("rules");
-    let shield = Shield::new(rules, Some(names));
+    let shield = Shield::new(rules, Some(names.into()));
     let text = "ANNA MÜLLER, anna müller's; Annabel, Ann-Marie, ödön, ÖDÖN, xAnn";
     let expected = "[PERSON], [PERSON]'s; Annabel, [PERSON]-Marie, [PERSON], [PERSON], xAnn";
     assert_eq!(shield.protect(&mut Vault::new(0), text).expect("protected"), expected);
@@ -150,7 +150,7 @@ fn what_cannot_be_looked_through_is_refused() {
 fn nothing_personal_is_in_debug_or_errors() {
     let shield = Shield::new(
         Rules::none().read([("email", "pseudonymise"), ("card", "block")]).expect("rules"),
-        Some(Names::new(["Ada Lovelace"]).expect("names")),
+        Some(Names::new(["Ada Lovelace"]).expect("names").into()),
     );
     let mut vault = Vault::new(5);
     shield.protect(&mut vault, "ada@example.com").expect("protected");

@@ -234,12 +234,16 @@ pub(super) async fn budget_list(
     let may_see = |holder: &Holder| match holder {
         Holder::Namespace(namespace) => roles.need(Role::Viewer, namespace).is_ok(),
         Holder::Workflow(key) => roles.need(Role::Viewer, &key.namespace).is_ok(),
-        Holder::Key(_) | Holder::Run(_) => roles.need_everywhere(Role::Viewer).is_ok(),
+        Holder::Key(_) | Holder::Run(_) | Holder::Fleet(_) => {
+            roles.need_everywhere(Role::Viewer).is_ok()
+        }
     };
     let now = site.now();
     let all = site.0.models.desk().standings();
     let seen = all.iter().filter(|it| may_see(&it.holder));
-    Ok(Json(BudgetList { items: seen.map(|it| usage::standing(it, now)).collect() }))
+    let items = seen.map(|it| usage::standing(it, now)).collect();
+    let leases = site.0.leases.as_ref().map(|leases| leases.views(may_see));
+    Ok(Json(BudgetList { items, leases: leases.unwrap_or_default() }))
 }
 
 /// Sets a cap. What was spent in its window stays spent.

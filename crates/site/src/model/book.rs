@@ -43,6 +43,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     grown: Notify,
+    /// The last entry that the store has.
+    written: watch::Sender<u64>,
 }
 
 struct State {
@@ -146,8 +148,8 @@ impl Book {
             is_failing: false,
             checkpoint_at: known + CHECKPOINT_EVERY,
         };
-        let state = Mutex::new(state);
-        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new() })))
+        let (state, written) = (Mutex::new(state), watch::Sender::new(next - 1));
+        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new(), written })))
     }
 
     /// What was charged goes into the books of budgets.
@@ -155,6 +157,13 @@ impl Book {
         for line in self.state().tally.spent() {
             books.charge(base::CallId::from_uuid(uuid::Uuid::nil()), std::slice::from_ref(line));
         }
+    }
+
+    /// Until the store has all that was written up to now.
+    pub(crate) async fn durable(&self) {
+        let last = self.state().next - 1;
+        // The sender is here.
+        let _ = self.0.written.subscribe().wait_for(|written| *written >= last).await;
     }
 
     /// What the entries come to.
@@ -196,6 +205,7 @@ impl Book {
             state.durable = last;
             state.is_failing = false;
         }
+        self.0.written.send_replace(last);
         if !is_told {
             tell(&waiting, Page::Durable);
         }
@@ -343,6 +353,7 @@ fn unknown(tally: &Tally, now: Timestamp) -> Vec<Entry> {
             micros: 0,
             own_micros: 0,
             first_micros: None,
+            hidden: models::Hidden::new(),
         })
     });
     settled.collect()

@@ -7,6 +7,8 @@ mod book;
 pub(crate) mod calls;
 mod door;
 mod file;
+pub(crate) mod lease;
+mod purse_row;
 mod runner;
 mod secret;
 mod shelf;

@@ -17,6 +17,7 @@ use wire::{ModelState, ModelView, ProblemCode, Role, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
+use super::lease::{LeaseParts, Leases};
 use super::runner::Processes;
 use crate::refusal::Refusal;
 
@@ -148,6 +149,11 @@ impl Models {
         &self.0.desk
     }
 
+    /// What the hub leases is spent here.
+    pub(crate) async fn lease(&self, parts: LeaseParts) -> Result<Leases, BookError> {
+        Leases::open(parts, self.0.desk.clone(), self.0.book.clone()).await
+    }
+
     pub(crate) fn book(&self) -> &Book {
         &self.0.book
     }
@@ -184,6 +190,7 @@ impl Models {
             models,
             routes: kept.routes.into_values().map(route).collect(),
             catalogue: Some(Arc::clone(&self.0.catalogue)),
+            ..ShelfParts::default()
         });
     }
 
@@ -351,6 +358,10 @@ impl Models {
             Holder::Namespace(namespace) => roles.need(Role::Admin, namespace)?,
             Holder::Workflow(key) => roles.need(Role::Admin, &key.namespace)?,
             Holder::Key(_) => roles.need_somewhere(Role::Admin)?,
+            Holder::Fleet(_) => {
+                let what = "a budget over several sites is set at the hub";
+                return Err(Refusal::parameter("holder", what));
+            }
             Holder::Run(_) => {
                 let what = "a run has the budget of its workflow; give that one";
                 return Err(Refusal::parameter("holder", what));

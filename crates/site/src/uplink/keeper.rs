@@ -25,6 +25,7 @@ use crate::config::Refused;
 use crate::dataset;
 use crate::dispatch::{self, Dispatches};
 use crate::edition::{self, Reconciler};
+use crate::model::lease::{LeaseParts, Leases};
 use crate::order::Orders;
 use crate::refusal::Refusal;
 use crate::run::Runs;
@@ -43,6 +44,8 @@ pub(crate) struct LineKeeper {
     edited: Arc<Notify>,
     saying: watch::Sender<Saying>,
     dispatches: Dispatches,
+    /// Until somebody takes leases.
+    lease_parts: std::sync::Mutex<Option<LeaseParts>>,
     /// The owner ends it.
     leaving: CancellationToken,
     /// Where it says who it is.
@@ -68,8 +71,9 @@ impl LineKeeper {
         let (edited, saying) = (Arc::new(Notify::new()), watch::Sender::default());
         let (site, identity) = (membership.site().clone(), membership.folder().to_owned());
         let leaving = CancellationToken::new();
-        let (root, sealing, own_clock) =
-            (membership.root(), membership.sealing_key(), Arc::clone(&clock));
+        let (root, sealing, key) =
+            (membership.root(), membership.sealing_key(), membership.signing_key());
+        let (own, own_clock) = (Arc::clone(&clock), Arc::clone(&clock));
         let parts = Parts {
             store: Arc::clone(&store),
             membership,
@@ -96,6 +100,18 @@ impl LineKeeper {
             leaving: leaving.clone(),
         })
         .await?;
+        let (life, line) = (uplink.life(), uplink.state());
+        let lease_parts = LeaseParts {
+            site: site.clone(),
+            life,
+            root,
+            key,
+            store: Arc::clone(&store),
+            clock: own,
+            grown: Arc::clone(&grown),
+            line,
+        };
+        let lease_parts = std::sync::Mutex::new(Some(lease_parts));
         let (uplink, holding) = (Mutex::new(Some(uplink)), Mutex::default());
         Ok(Self {
             watch,
@@ -107,6 +123,7 @@ impl LineKeeper {
             edited,
             saying,
             dispatches,
+            lease_parts,
             leaving,
             identity,
             errands,
@@ -125,10 +142,16 @@ impl LineKeeper {
         &self.dispatches
     }
 
+    /// What leases are made of. Once.
+    pub(crate) fn lease_parts(&self) -> Option<LeaseParts> {
+        self.lease_parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+    }
+
     /// Holds it and does what the hub orders, from the first call on until `closing`.
     pub(crate) async fn hold(
         &self,
         runs: Runs,
+        leases: Leases,
         workflows: Workflows,
         refused: Refused,
         datasets: Datasets,
@@ -141,6 +164,7 @@ impl LineKeeper {
             runs: runs.clone(),
             refused: refused.clone(),
             dispatches: self.dispatches.clone(),
+            leases: leases.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             came: Arc::clone(&self.came),
             saying: self.saying.subscribe(),
@@ -157,7 +181,7 @@ impl LineKeeper {
             saying: self.saying.clone(),
         };
         // Whoever leaves ends the line first, since it says so, and then what hangs on it.
-        let ending = closing.child_token();
+        let (ending, saying) = (closing.child_token(), self.saying.subscribe());
         let dispatches = self.dispatches.clone();
         let held = async move {
             let line = async {
@@ -169,7 +193,8 @@ impl LineKeeper {
                 orders.run(ending.clone()),
                 watching.run(ending.clone()),
                 reconciler.run(ending.clone()),
-                dispatches.answer(runs, ending.clone())
+                dispatches.answer(runs, ending.clone()),
+                leases.run(saying, ending.clone())
             );
         };
         *self.holding.lock().await = Some(tokio::spawn(held));
@@ -231,6 +256,7 @@ pub async fn leave(
     Membership::forget(identity)?;
     let mut ops = left(store).await?;
     ops.extend(dispatch::left(store).await?);
+    ops.extend(Leases::left(store).await?);
     store.commit(ops, Preconditions::none()).await?;
     Ok(unsent)
 }

@@ -59,7 +59,7 @@ pub(crate) enum BeliefError {
 pub struct Membership {
     folder: PathBuf,
     doc: Doc,
-    key: Key,
+    key: Arc<Key>,
     sealing: Arc<SealingKey>,
     certificate: Certificate,
     /// The hub has been asked for its sealing key in this life of the process. One of before has none.
@@ -140,7 +140,7 @@ impl Membership {
         let Some(doc) = read::<Doc>(&path, MEMBERSHIP_TYPE)? else { return Ok(None) };
         let damaged = || MembershipError::Damaged { path: path.clone() };
         let certificate = certificate(&doc.certificate).ok_or_else(damaged)?;
-        let key = Key::from_pem(&doc.key).map_err(|_| damaged())?;
+        let key = Arc::new(Key::from_pem(&doc.key).map_err(|_| damaged())?);
         if key.public() != certificate.key {
             return Err(damaged());
         }
@@ -178,7 +178,7 @@ impl Membership {
         }
         let Joining { joined, key, sealing, .. } = Joining::begin(folder, token, now, random)?;
         let key_text = key;
-        let key = Key::from_pem(&key_text)?;
+        let key = Arc::new(Key::from_pem(&key_text)?);
         let sealing = match sealing {
             Some(text) => SealingKey::from_text(&text)?,
             None => SealingKey::generate()?,
@@ -235,6 +235,11 @@ impl Membership {
 
     pub(crate) fn sealing_key(&self) -> Arc<SealingKey> {
         Arc::clone(&self.sealing)
+    }
+
+    /// What the site signs with.
+    pub(crate) fn signing_key(&self) -> Arc<Key> {
+        Arc::clone(&self.key)
     }
 
     /// The key of its fleet's root.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::stream::Stream;
-use base::{Clock, Random, Timestamp};
+use base::{Clock, IncarnationId, Random, Timestamp};
 pub(crate) use clock::HubClock;
 pub(crate) use exchange::Errand;
 use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
@@ -41,6 +41,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 pub(crate) use view::Watch;
 use wire::dispatch::is_entry;
+use wire::lease::is_word;
 use wire::link::{HubFrame, RefuseCode, RefusedCode, SiteFrame};
 
 /// Between signs of life: less than any box between forgets a connection, and few bytes.
@@ -81,8 +82,15 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// How the line is, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineState {
-    Down { since: Timestamp, why: String },
-    Up { since: Timestamp },
+    Down {
+        since: Timestamp,
+        why: String,
+    },
+    /// To that life of the hub.
+    Up {
+        since: Timestamp,
+        hub: Option<IncarnationId>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +219,11 @@ impl Uplink {
     /// The hub's time, as far as it is known.
     pub(crate) fn clock(&self) -> Arc<HubClock> {
         Arc::clone(&self.clock)
+    }
+
+    /// In which life the site speaks.
+    pub(crate) const fn life(&self) -> IncarnationId {
+        self.line.incarnation
     }
 
     /// Where files are asked for.
@@ -504,7 +517,8 @@ impl Uplink {
         match effect {
             Effect::Send(frame) => {
                 if matches!(frame, SiteFrame::Ready(_)) {
-                    self.state.send_replace(LineState::Up { since: self.parts.clock.now() });
+                    let (since, hub) = (self.parts.clock.now(), self.line.hub());
+                    self.state.send_replace(LineState::Up { since, hub });
                 }
                 let packed = pack(&frame.encode());
                 let amount = Amount { times: 1, bytes: packed.len() as u64 };
@@ -557,6 +571,7 @@ fn rule(frame: &SiteFrame) -> &'static str {
             Stream::Receipt if entries.entries.iter().any(|it| is_entry(it.get())) => {
                 "link/dispatch"
             }
+            Stream::Receipt if entries.entries.iter().any(|it| is_word(it.get())) => "link/lease",
             Stream::Receipt => "link/receipt",
         },
         SiteFrame::Have(_) => "link/have",

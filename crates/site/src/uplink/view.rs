@@ -33,7 +33,7 @@ impl Watch {
     pub(crate) async fn view(&self, store: &dyn Store) -> Result<HubLine, StoreError> {
         let waiting = waiting(store).await?;
         let (state, since, why) = match self.state.borrow().clone() {
-            LineState::Up { since } => ("up", since, None),
+            LineState::Up { since, .. } => ("up", since, None),
             LineState::Down { since, why } => ("down", since, Some(why)),
         };
         Ok(HubLine {

@@ -100,6 +100,11 @@ impl AtWork {
         self.api.ask(method, path, body).await
     }
 
+    /// Where nothing is answered.
+    pub async fn ask_empty(&self, method: &str, path: &str, body: &Value) {
+        self.api.ask_empty(method, path, body).await;
+    }
+
     /// The site, as the hub shows it.
     pub async fn shows(&self, site: &str) -> Value {
         self.ask("GET", &format!("/api/v1/sites/{site}"), &Value::Null).await

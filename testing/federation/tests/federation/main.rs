@@ -4,6 +4,7 @@ mod cable;
 mod clocks;
 mod ended;
 mod hub;
+mod leases;
 mod million;
 mod month;
 mod plant;

@@ -55,6 +55,14 @@ impl Api {
         client.send(method, path, body, &[]).await?.json()
     }
 
+    /// Where nothing is answered.
+    pub async fn ask_empty(&self, method: &str, path: &str, body: &Value) {
+        let credentials = Credentials { key: Some(self.key.clone()), tls: None };
+        let client = Client::connect(&self.url, credentials).expect("an address");
+        let answer = client.send(method, path, Some(body), &[]).await;
+        assert!(answer.is_ok(), "{method} {path}: {:?}", answer.err());
+    }
+
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let answer = self.try_ask(method, path, body).await;
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"))

@@ -3,6 +3,7 @@
 //! The checks themselves are tests, in `tests/repository`; what they read the tree with is here.
 
 pub mod bench;
+pub mod clients;
 pub mod conformance;
 pub mod fit;
 pub mod length;

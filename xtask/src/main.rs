@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, conformance, fit, licence, test};
+use xtask::{bench, clients, conformance, fit, licence, test};
 
 const USAGE: &str = "\
 cargo xtask test [--fast]          everything that must pass before a change goes in;
@@ -16,9 +16,15 @@ cargo xtask bench engine [--workload NAME] [--peers] [--seconds N] [--repeats N]
 cargo xtask bench fleet [--sites N] [--outcomes N] [--idle SECONDS]
                                    a hub with 10,000 lines: memory of a line, an edition to all,
                                    outcomes per second, all back after a SIGKILL, bytes at rest
+cargo xtask bench gateway [--peers] [--seconds N] [--repeats N]
+                                   calls to models: processor time a call beside a bare proxy, own
+                                   time, first byte, 5,000 streams; --peers: beside LiteLLM and
+                                   Portkey in the same run; --isonomy FILE, once or more: of programs
+                                   that were built before, side by side
 cargo xtask conformance [-o json]  the language's conformance kit through the command line, as a table
 cargo xtask bench validate [--repeats N]
                                    how long `isonomy validate` takes, process start and all
+cargo xtask clients                installs the packages that the tests with real clients need
 cargo xtask licences               the licences of everything that is linked in or needed to build
 cargo xtask fit                    fits the model of the tumour-screening example again
 ";
@@ -42,6 +48,10 @@ fn main() -> ExitCode {
             Ok(options) => bench::fleet::run(&options),
             Err(wrong) => return usage(&wrong),
         },
+        ["bench", "gateway", flags @ ..] => match bench::gateway::Options::parse(flags) {
+            Ok(options) => bench::gateway::run(&options),
+            Err(wrong) => return usage(&wrong),
+        },
         ["conformance", flags @ ..] => match conformance::Options::parse(flags) {
             Ok(options) => conformance::run(&options),
             Err(wrong) => return usage(&wrong),
@@ -50,6 +60,7 @@ fn main() -> ExitCode {
             Ok(options) => bench::validate::run(&options),
             Err(wrong) => return usage(&wrong),
         },
+        ["clients"] => clients::run(),
         ["licences"] => licence::run(),
         ["fit"] => fit::run(),
         [] | ["help" | "--help" | "-h"] => {

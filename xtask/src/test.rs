@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::{length, licence, source, tree};
+use crate::{clients, length, licence, source, tree};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -87,6 +87,7 @@ fn steps(options: &Options, has_nextest: bool) -> Vec<Step> {
             &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
             &[],
         ),
+        Step::Own { title: "real clients", repeat: "cargo xtask clients", run: clients::try_run },
     ];
     if has_nextest {
         let tests = ["nextest", "run", "--workspace", "--locked", "--profile", "ci"];
@@ -234,6 +235,7 @@ mod tests {
         let all = [
             "format",
             "clippy",
+            "real clients",
             "tests",
             "tests in documentation",
             "repository checks",
@@ -241,10 +243,16 @@ mod tests {
             "licences",
         ];
         assert_eq!(titles(false, true), all);
-        let plain =
-            ["format", "clippy", "tests and repository checks", "documentation", "licences"];
+        let plain = [
+            "format",
+            "clippy",
+            "real clients",
+            "tests and repository checks",
+            "documentation",
+            "licences",
+        ];
         assert_eq!(titles(false, false), plain);
-        assert_eq!(titles(true, false), plain[..3]);
+        assert_eq!(titles(true, false), plain[..4]);
     }
 
     /// Mutation: leave the quotes or the environment out of `repeat`.
@@ -252,11 +260,11 @@ mod tests {
     fn the_command_to_repeat_a_step_can_be_typed() {
         let steps = steps(&Options::default(), true);
         assert_eq!(
-            steps[2].repeat(),
+            steps[3].repeat(),
             "cargo nextest run --workspace --locked --profile ci -E 'not binary(repository)'"
         );
         assert_eq!(
-            steps[5].repeat(),
+            steps[6].repeat(),
             "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"
         );
     }

@@ -15,6 +15,7 @@ use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
 
 use crate::name::ModelName;
+use crate::reference::{pointers, refers};
 
 /// Members at the top of a request. The richest has some forty.
 const MEMBERS_MAX: usize = 256;
@@ -456,39 +457,17 @@ fn is_more_elsewhere<'a>(
     get: &impl Fn(&str) -> Option<&'a RawValue>,
     asked: &RawValue,
 ) -> bool {
-    const ELSEWHERE: [&str; 7] = [
-        "\"file_id\"",
-        "\"file_url\"",
-        "\"image_url\"",
-        "\"input_audio\"",
-        "\"item_reference\"",
-        "\"container_upload\"",
-        "\"source\"",
-    ];
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     let text = asked.get();
-    let has = |word: &str| memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    let is_named = match operation {
-        Operation::Responses => has("\"id\""),
-        // Calls of tools have ids as well, and all that they are is in the text.
-        _ => has("\"audio\"") && has_sound(text),
-    };
-    let named = is_named || ELSEWHERE.iter().any(|word| has(word));
+    let named = pointers(text).next().is_some();
     // What is in the text itself is seen; an address is not.
     let is_inside = named && only_inside(text);
     (named && !is_inside)
+        || refers(operation, text)
         || has_own_tools(get)
         || is_there("previous_response_id")
         || is_there("conversation")
         || is_there("web_search_options")
-}
-
-/// What was said before by sound, which OpenAI has by its id. A client sends `null` where there is none.
-fn has_sound(text: &str) -> bool {
-    text.split("\"audio\"").skip(1).any(|rest| {
-        let value = rest.trim_start().strip_prefix(':').map(str::trim_start);
-        !value.is_some_and(|value| value.starts_with("null"))
-    })
 }
 
 /// Whether everything that could be elsewhere is an image in the text itself.
@@ -496,15 +475,7 @@ fn only_inside(text: &str) -> bool {
     let links = count(text, "\"image_url\"");
     let urls = count(text, "\"data:image/");
     // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
-    let others = [
-        "\"file_id\"",
-        "\"file_url\"",
-        "\"input_audio\"",
-        "\"item_reference\"",
-        "\"container_upload\"",
-        "\"source\"",
-    ];
-    urls > 0 && links <= urls * 2 && others.iter().all(|word| !text.contains(word))
+    urls > 0 && links <= urls * 2 && pointers(text).all(|word| word == "\"image_url\"")
 }
 
 #[derive(serde::Deserialize)]

@@ -15,6 +15,9 @@ use crate::name::ModelName;
 /// Of the lines that this binary writes.
 pub const ENTRY_VERSION: u32 = 1;
 
+/// Few are longer, so that most are written without growing.
+const LINE_BYTES_USUAL: usize = 768;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Entry {
@@ -39,6 +42,10 @@ pub struct Admitted {
     pub streamed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<Line>,
+    /// The effect of a run that asks again by this name after a crash, where the upstream bills it once: the
+    /// repetition takes over what is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
 }
 
 /// Who has asked.
@@ -76,6 +83,9 @@ pub struct Settled {
     pub own_micros: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_micros: Option<u64>,
+    /// The call that has asked the same again, and has taken over what this one held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated_by: Option<CallId>,
     /// How often something of a class was hidden in the answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hidden: Hidden,
@@ -187,6 +197,28 @@ impl By {
     }
 }
 
+impl Settled {
+    /// Of a call whose end nobody knows: all that it held is charged.
+    #[must_use]
+    pub fn unknown(admitted: &Admitted, at: Timestamp) -> Self {
+        Self {
+            v: ENTRY_VERSION,
+            call: admitted.call,
+            at,
+            end: End::Unknown,
+            legs: Vec::new(),
+            bills: Vec::new(),
+            charged: admitted.held.clone(),
+            degraded: false,
+            micros: 0,
+            own_micros: 0,
+            first_micros: None,
+            repeated_by: None,
+            hidden: Hidden::new(),
+        }
+    }
+}
+
 impl Entry {
     /// One line, with its end.
     ///
@@ -194,7 +226,17 @@ impl Entry {
     /// Never: our own types have JSON text.
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(512);
+        self.line_behind(0)
+    }
+
+    /// The same, with room before it for what its keeper puts there.
+    ///
+    /// # Panics
+    /// Never: our own types have JSON text.
+    #[must_use]
+    pub fn line_behind(&self, room: usize) -> Vec<u8> {
+        let mut line = Vec::with_capacity(LINE_BYTES_USUAL);
+        line.resize(room, b' ');
         serde_json::to_writer(&mut line, self).expect("our own types have JSON text");
         line.push(b'\n');
         line

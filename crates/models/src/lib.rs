@@ -15,6 +15,7 @@ mod protect;
 mod purse;
 mod rate;
 mod rates;
+mod reference;
 mod refusal;
 mod route;
 mod source;

@@ -30,6 +30,9 @@ pub struct Upstream {
     /// The name by which it takes a limit of output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_parameter: Option<String>,
+    /// Whether it answers a repetition under the same `Idempotency-Key` as it did before, and bills it once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idempotent: bool,
 }
 
 /// A file that the site keeps, and runs in processes of its own (ADR 20).

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::budget::{Holder, Line};
-use crate::entry::{Admitted, By, End, Entry, Settled, Used};
+use crate::entry::{Admitted, Bill, By, End, Entry, Settled, Used};
 use crate::name::ModelName;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -17,21 +17,22 @@ const HOUR_MS: i64 = 3_600_000;
 /// Rows of sums that are kept by the hour; beyond, the oldest are kept by the day, then by the month.
 pub const SUMS_MAX: usize = 200_000;
 
+/// Budgets of which it is known what they have spent. Beyond, the run that began first is forgotten: a run
+/// that is had go on after a hundred thousand others begins anew with its budget.
+pub const SPENT_MAX: usize = 100_000;
+
 /// All entries up to one of them.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     through: u64,
     open: HashMap<CallId, Admitted>,
-    spent: BTreeMap<Spending, Line>,
+    /// One line for each period and currency: that of the newest window.
+    spent: BTreeMap<Holder, Vec<Line>>,
     sums: BTreeMap<Group, Sum>,
 }
 
 /// Windows of one fleet budget that are kept: one is closed soon after its end, and forgotten long after.
 const WINDOWS_MAX: usize = 8;
-
-/// One budget in one currency: only its newest window is kept. Of a fleet's budget the window belongs to the
-/// key, so that the last ones are kept: each is a lease of its own, and accounted for when it is over.
-type Spending = (Holder, Period, Currency, Option<Timestamp>);
 
 /// What is summed up together.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,13 +88,14 @@ impl Tally {
     #[must_use]
     pub fn of(checkpoint: Checkpoint) -> Self {
         let Checkpoint { through, open, spent, sums } = checkpoint;
-        let spending = |line: Line| (spending(&line), line);
-        Self {
+        let mut tally = Self {
             through,
             open: open.into_iter().map(|entry| (entry.call, entry)).collect(),
-            spent: spent.into_iter().map(spending).collect(),
+            spent: BTreeMap::new(),
             sums: sums.into_iter().collect(),
-        }
+        };
+        spent.iter().for_each(|line| tally.spend(line));
+        tally
     }
 
     #[must_use]
@@ -103,7 +105,7 @@ impl Tally {
         Checkpoint {
             through: self.through,
             open,
-            spent: self.spent.values().cloned().collect(),
+            spent: self.spent().cloned().collect(),
             sums: self.sums.iter().map(|(group, sum)| (group.clone(), sum.clone())).collect(),
         }
     }
@@ -115,16 +117,16 @@ impl Tally {
     }
 
     /// The next entry. One that is in it already changes nothing.
-    pub fn apply(&mut self, number: u64, entry: &Entry) {
+    pub fn apply(&mut self, number: u64, entry: Entry) {
         if number <= self.through {
             return;
         }
         self.through = number;
         match entry {
             Entry::Admitted(entry) => {
-                self.open.insert(entry.call, entry.clone());
+                self.open.insert(entry.call, entry);
             }
-            Entry::Settled(entry) => self.settled(entry),
+            Entry::Settled(entry) => self.settled(&entry),
         }
     }
 
@@ -142,33 +144,24 @@ impl Tally {
         }
         let By { namespace, key, workflow, .. } = admitted.who;
         let at = admitted.at.as_millis();
-        let group = |model: Option<ModelName>| Group {
+        let group = |bill: Option<&Bill>| Group {
             hour: Timestamp::from_millis(at - at.rem_euclid(HOUR_MS)),
             namespace: namespace.clone(),
             key: key.clone(),
             workflow: workflow.clone(),
-            model,
+            model: bill.map(|bill| bill.model.clone()),
             operation: admitted.operation,
         };
-        let last = entry.bills.last().map(|bill| bill.model.clone());
+        let (last, before) = entry.bills.split_last().unzip();
+        for bill in before.unwrap_or_default() {
+            self.sums.entry(group(Some(bill))).or_default().paid(bill);
+        }
         let sum = self.sums.entry(group(last)).or_default();
         sum.calls += 1;
         sum.failed += u64::from(matches!(entry.end, End::Failed | End::Unknown));
         sum.degraded += u64::from(entry.degraded);
-        for bill in &entry.bills {
-            let sum = self.sums.entry(group(Some(bill.model.clone()))).or_default();
-            if let Some(used) = &bill.usage {
-                sum.used.add(used);
-            }
-            match bill.cost {
-                Some(cost) => {
-                    add(&mut sum.cost, cost);
-                    if bill.is_bound {
-                        add(&mut sum.at_bound, cost);
-                    }
-                }
-                None => sum.unpriced += 1,
-            }
+        if let Some(bill) = last {
+            sum.paid(bill);
         }
         if self.sums.len() > SUMS_MAX {
             self.coarsen();
@@ -176,33 +169,30 @@ impl Tally {
     }
 
     fn spend(&mut self, line: &Line) {
-        let spending = spending(line);
-        match self.spent.get_mut(&spending) {
+        let lines = match self.spent.get_mut(&line.holder) {
+            Some(lines) => lines,
+            None => self.spent.entry(line.holder.clone()).or_default(),
+        };
+        match lines.iter_mut().find(|it| kind(it) == kind(line)) {
             Some(before) if before.window == line.window => {
                 before.amount = before.amount.plus(line.amount).unwrap_or(before.amount);
             }
             Some(before) if before.window > line.window => {}
-            _ => {
-                self.spent.insert(spending, line.clone());
-                self.prune(line);
+            Some(before) => before.clone_from(line),
+            None => {
+                lines.push(line.clone());
+                prune(lines, line);
+                if self.spent.len() > SPENT_MAX {
+                    self.forget_oldest_run();
+                }
             }
         }
     }
 
-    /// Windows of the same fleet budget, the oldest first.
-    fn windows(&self, line: &Line) -> impl Iterator<Item = (&Spending, &Line)> {
-        let (holder, period, currency) = (line.holder.clone(), line.period, line.amount.currency);
-        let from = (holder.clone(), period, currency, None);
-        let is_same = move |(key, _): &(&Spending, &Line)| {
-            key.0 == holder && key.1 == period && key.2 == currency
-        };
-        self.spent.range(from..).take_while(is_same)
-    }
-
-    fn prune(&mut self, line: &Line) {
-        let surplus = self.windows(line).count() > WINDOWS_MAX;
-        let oldest = self.windows(line).next().map(|(key, _)| key.clone());
-        if let Some(oldest) = oldest.filter(|_| surplus) {
+    /// Ids of runs are in the order of their beginnings.
+    fn forget_oldest_run(&mut self) {
+        let is_run = |holder: &&Holder| matches!(holder, Holder::Run(_));
+        if let Some(oldest) = self.spent.keys().find(is_run).cloned() {
             self.spent.remove(&oldest);
         }
     }
@@ -210,11 +200,12 @@ impl Tally {
     /// What was charged to a fleet budget in the window of `line`; nothing where that may be forgotten.
     #[must_use]
     pub fn spent_of(&self, line: &Line) -> Option<Amount> {
-        if let Some(found) = self.spent.get(&spending(line)) {
+        let lines = self.spent.get(&line.holder).map_or(&[][..], Vec::as_slice);
+        if let Some(found) = lines.iter().find(|it| kind(it) == kind(line)) {
             return Some(found.amount.amount);
         }
-        let is_forgotten = self.windows(line).count() == WINDOWS_MAX
-            && self.windows(line).next().is_some_and(|(_, oldest)| line.window < oldest.window);
+        let is_forgotten = windows(lines, line).count() == WINDOWS_MAX
+            && windows(lines, line).all(|kept| line.window < kept.window);
         (!is_forgotten).then_some(Amount::ZERO)
     }
 
@@ -239,7 +230,14 @@ impl Tally {
 
     /// What was charged to each budget in its newest window.
     pub fn spent(&self) -> impl Iterator<Item = &Line> {
-        self.spent.values()
+        self.spent.values().flatten()
+    }
+
+    /// The same of one budget.
+    #[must_use]
+    pub fn spent_by(&self, holder: &Holder, period: Period, currency: Currency) -> Option<&Line> {
+        let is_it = |line: &&Line| (line.period, line.amount.currency) == (period, currency);
+        self.spent.get(holder)?.iter().find(is_it)
     }
 
     /// By hour and the rest, from this time on.
@@ -249,6 +247,21 @@ impl Tally {
 }
 
 impl Sum {
+    fn paid(&mut self, bill: &Bill) {
+        if let Some(used) = &bill.usage {
+            self.used.add(used);
+        }
+        match bill.cost {
+            Some(cost) => {
+                add(&mut self.cost, cost);
+                if bill.is_bound {
+                    add(&mut self.at_bound, cost);
+                }
+            }
+            None => self.unpriced += 1,
+        }
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.failed += other.failed;
@@ -270,9 +283,28 @@ impl Used {
     }
 }
 
-fn spending(line: &Line) -> Spending {
+/// Of one kind only the newest window is kept. A fleet's windows are of a kind each: they are leases of
+/// their own, and accounted for when they are over.
+fn kind(line: &Line) -> (Period, Currency, Option<Timestamp>) {
     let window = line.window.filter(|_| matches!(line.holder, Holder::Fleet(_)));
-    (line.holder.clone(), line.period, line.amount.currency, window)
+    (line.period, line.amount.currency, window)
+}
+
+/// The windows of the same fleet budget.
+fn windows<'a>(lines: &'a [Line], line: &Line) -> impl Iterator<Item = &'a Line> {
+    let (period, currency) = (line.period, line.amount.currency);
+    lines.iter().filter(move |it| (it.period, it.amount.currency) == (period, currency))
+}
+
+fn prune(lines: &mut Vec<Line>, line: &Line) {
+    if windows(lines, line).count() <= WINDOWS_MAX {
+        return;
+    }
+    let oldest = windows(lines, line).map(|it| it.window).min();
+    let (period, currency) = (line.period, line.amount.currency);
+    lines.retain(|it| {
+        (it.period, it.amount.currency) != (period, currency) || Some(it.window) != oldest
+    });
 }
 
 fn add(sums: &mut Vec<Money>, more: Money) {
@@ -285,7 +317,9 @@ fn add(sums: &mut Vec<Money>, more: Money) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Bill, ENTRY_VERSION};
+    use pricing::Period;
+
+    use crate::entry::ENTRY_VERSION;
 
     fn call(n: u128) -> CallId {
         CallId::from_uuid(uuid::Uuid::from_u128(n))
@@ -316,6 +350,7 @@ mod tests {
             plan: Vec::new(),
             streamed: false,
             held: vec![line(held, Some(0))],
+            effect: None,
         })
     }
 
@@ -338,6 +373,7 @@ mod tests {
             micros: 1,
             own_micros: 1,
             first_micros: None,
+            repeated_by: None,
             hidden: crate::Hidden::new(),
         })
     }
@@ -363,15 +399,15 @@ mod tests {
         ];
         let mut live = Tally::default();
         for (at, entry) in entries.iter().enumerate() {
-            live.apply(at as u64 + 1, entry);
+            live.apply(at as u64 + 1, entry.clone());
             let text = serde_json::to_vec(&live.checkpoint()).expect("JSON");
             let mut again = Tally::of(serde_json::from_slice(&text).expect("a checkpoint"));
             for (at, entry) in entries.iter().enumerate() {
-                again.apply(at as u64 + 1, entry);
+                again.apply(at as u64 + 1, entry.clone());
             }
             let mut whole = live.clone();
             for (at, entry) in entries.iter().enumerate() {
-                whole.apply(at as u64 + 1, entry);
+                whole.apply(at as u64 + 1, entry.clone());
             }
             assert_eq!(shown(&again), shown(&whole));
         }
@@ -396,7 +432,7 @@ mod tests {
         .iter()
         .enumerate()
         {
-            tally.apply(at as u64 + 1, entry);
+            tally.apply(at as u64 + 1, entry.clone());
         }
         let spent: Vec<_> = tally.spent().map(|line| line.amount.exact()).collect();
         assert_eq!(spent, ["0.2 EUR"]);
@@ -406,8 +442,8 @@ mod tests {
     #[test]
     fn older_sums_are_put_together() {
         let mut tally = Tally::default();
-        tally.apply(1, &admitted(1, "1EUR"));
-        tally.apply(2, &settled(1, "0.1EUR", 0));
+        tally.apply(1, admitted(1, "1EUR"));
+        tally.apply(2, settled(1, "0.1EUR", 0));
         let (group, sum) = tally.sums.pop_first().expect("one");
         for hour in 0..24 {
             let hour = Timestamp::from_millis(hour * HOUR_MS);

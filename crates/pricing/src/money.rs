@@ -179,7 +179,10 @@ impl Money {
     /// For records: it is read back as the same amount.
     #[must_use]
     pub fn exact(self) -> String {
-        format!("{} {}", self.amount.exact(), self.currency)
+        let mut text = self.amount.exact();
+        text.push(' ');
+        text.push_str(self.currency.as_str());
+        text
     }
 }
 

@@ -13,6 +13,7 @@ mod flood;
 mod floor;
 mod fork;
 mod gate;
+pub mod gateway;
 mod list;
 mod load;
 mod long;

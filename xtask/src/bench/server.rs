@@ -47,6 +47,19 @@ impl Server {
         Self::start_with(program, data, &["--config".as_ref(), config.as_ref()])
     }
 
+    /// The same, with one core for all of it.
+    pub fn start_on_core(
+        program: &Path,
+        data: &Path,
+        config: &Path,
+        core: u8,
+    ) -> anyhow::Result<Self> {
+        Self::clear(data)?;
+        let mut command = Command::new("taskset");
+        command.arg("-c").arg(core.to_string()).arg(program);
+        Self::spawn_as(command, data, &["--config".as_ref(), config.as_ref()])
+    }
+
     fn start_with(program: &Path, data: &Path, flags: &[&OsStr]) -> anyhow::Result<Self> {
         Self::clear(data)?;
         Self::spawn(program, data, flags)
@@ -67,7 +80,11 @@ impl Server {
     }
 
     fn spawn(program: &Path, data: &Path, flags: &[&OsStr]) -> anyhow::Result<Self> {
-        let child = Command::new(program)
+        Self::spawn_as(Command::new(program), data, flags)
+    }
+
+    fn spawn_as(mut command: Command, data: &Path, flags: &[&OsStr]) -> anyhow::Result<Self> {
+        let child = command
             .args(["dev", "--port", "0", "--log", "warn", "--data"])
             .arg(data)
             .args(flags)
@@ -75,7 +92,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .with_context(|| format!("cannot start `{}`", program.display()))?;
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
         // From here on the child is stopped even if something fails.
         let mut server = Self { child, host: String::new(), key: String::new() };
         let stdout = server.child.stdout.take().context("the server has no stdout")?;
@@ -95,6 +112,17 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Address and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// A connection of somebody with its key.

@@ -11,6 +11,8 @@ const ALLOWED: [Row; 25] = [
     ("base", &[], &[]),
     // For tests alone.
     ("power", &[], &[]),
+    // For a benchmark alone.
+    ("model-bench", &[], &[]),
     ("wire", &["base"], &[]),
     ("link", &["base", "wire", "store"], &[]),
     ("identity", &["base"], &[]),
@@ -35,7 +37,7 @@ const ALLOWED: [Row; 25] = [
     ("gateway", &["base", "dialects", "models", "pricing", "privacy"], &[]),
     ("privacy", &[], &[]),
     // What functions put away, its tests look up where it lies.
-    ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &["store"]),
+    ("worker", &["base", "spec", "engine", "sandbox", "gateway", "models", "pricing"], &["store"]),
     (
         "site",
         &[

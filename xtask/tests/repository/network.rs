@@ -73,7 +73,10 @@ const TESTS: &[Place] = &[
 ];
 
 /// Tools outside of the product.
-const TOOLS: &[Place] = &[("xtask/src/bench/", "the load generator is a client of the site")];
+const TOOLS: &[Place] = &[
+    ("xtask/src/bench/", "the load generator is a client of the site"),
+    ("testing/gateway/", "what stands around a gateway that is measured"),
+];
 
 fn is_in(source: &Source, places: &[Place]) -> bool {
     let path = source.path.to_string_lossy().replace('\\', "/");
@@ -136,8 +139,9 @@ const CRATES: [(&str, &[&str]); 17] = [
     ("reqwest", &["gateway"]),
     ("rustls", &["gateway", "identity", "hub"]),
     // In `cli` these serve the demo's referral service; their clients are found by the words.
-    ("hyper", &["gateway", "server", "hub", "cli"]),
-    ("hyper-util", &["gateway", "server", "hub", "cli"]),
+    // `model-bench` is no part of the product.
+    ("hyper", &["gateway", "server", "hub", "cli", "model-bench"]),
+    ("hyper-util", &["gateway", "server", "hub", "cli", "model-bench"]),
     ("axum", &["server", "site", "hub", "cli"]),
     ("socket2", &[]),
     ("mio", &[]),

@@ -96,6 +96,7 @@ fn at_server(args: &ModelsAdd) -> Source {
         model: args.model.clone(),
         secret: args.secret.clone(),
         output_parameter: None,
+        idempotent: false,
     })
 }
 

@@ -18,6 +18,8 @@ pub struct Request {
     pub key: String,
     /// The header of that name.
     pub authorization: String,
+    /// `x-api-key`
+    pub api_key: String,
     pub body: String,
 }
 
@@ -25,6 +27,8 @@ pub enum Answer {
     /// 200 with this JSON.
     Json(String),
     Status(u16),
+    /// This status with this JSON.
+    Said(u16, String),
     /// 200 with these server-sent events.
     Events(String),
     /// 401 with this challenge.
@@ -80,6 +84,11 @@ impl World {
         self.requests.recv_timeout(HANG).expect("a request in time")
     }
 
+    /// Those that have come and were not asked for.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.try_iter().collect()
+    }
+
     /// The next request whose connection was closed while it was not answered.
     pub fn closed(&self) -> Request {
         self.closed.recv_timeout(HANG).expect("a close in time")
@@ -129,6 +138,7 @@ impl Served {
                 Answer::Json(body) => (200, json(), body),
                 Answer::Events(body) => (200, "content-type: text/event-stream\r\n".into(), body),
                 Answer::Status(status) => (status, json(), "{}".to_owned()),
+                Answer::Said(status, body) => (status, json(), body),
                 Answer::Ask(how) => {
                     (401, format!("{}www-authenticate: {how}\r\n", json()), "{}".to_owned())
                 }
@@ -158,12 +168,14 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     let mut words = line.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (mut key, mut authorization, mut length) = (String::new(), String::new(), 0);
+    let mut api_key = String::new();
     loop {
         let mut header = String::new();
         reader.read_line(&mut header)?;
         let Some((name, value)) = header.trim().split_once(':') else { break };
         match name.to_ascii_lowercase().as_str() {
             "authorization" => value.trim().clone_into(&mut authorization),
+            "x-api-key" => value.trim().clone_into(&mut api_key),
             "idempotency-key" => value.trim().clone_into(&mut key),
             "content-length" => length = value.trim().parse().unwrap_or(0),
             _ => {}
@@ -176,6 +188,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
         path,
         key,
         authorization,
+        api_key,
         body: String::from_utf8_lossy(&body).into_owned(),
     }))
 }

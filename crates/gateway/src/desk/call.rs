@@ -86,6 +86,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         streamed: ask.is_streamed,
         bound: dearest(desk, &bounds),
         tokens,
+        is_billed_once: found.is_billed_once(),
         started,
     };
     let admitted = Open::admit(desk, &question, admission).await;
@@ -145,11 +146,18 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
         Some(who) => chance(&who),
         None => desk.0.random.u64(),
     };
-    let mut found = desk.shelf().find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
+    let shelf = desk.shelf();
+    let mut found = shelf.find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
     found.models.retain(|it| it.model.spec.answers(question.operation));
     if found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());
         return Err(CallRefusal::NotAnswered { model, operation });
+    }
+    if question.of_run.as_ref().is_some_and(|it| !it.labels.is_empty()) {
+        found.models.retain(|it| shelf.is_here(it));
+        if found.models.is_empty() {
+            return Err(CallRefusal::Labelled(ask.model.clone()));
+        }
     }
     Ok(found)
 }
@@ -285,6 +293,7 @@ async fn answered(
         }
     };
     let mut reply = Reply::whole(status, content_type, whole);
+    reply.paid = Some(open.paid());
     if let Some(head) = headers.get(HEAD) {
         reply.headers.insert(HEAD, head.clone());
     }

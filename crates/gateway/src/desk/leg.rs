@@ -220,6 +220,9 @@ async fn headers(
     let json = HeaderValue::from_static("application/json");
     headers.insert(CONTENT_TYPE, if headers.contains_key(HEAD) { binary } else { json });
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    if let Some(of) = &question.of_run {
+        headers.insert("idempotency-key", of.header(&shelved.model.name));
+    }
     let name = match upstream.dialect {
         Dialect::OpenAi | Dialect::OpenInference => AUTHORIZATION,
         Dialect::Anthropic => {

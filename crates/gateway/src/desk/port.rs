@@ -5,14 +5,20 @@ use std::time::Duration;
 use base::{Namespace, SecretName};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use models::{Alarm, Entry, Model};
+use models::{Alarm, Entry, Holder, Line, Model};
+use pricing::Budget;
 use tokio::sync::watch;
 
 /// Keeps what is decided of calls.
 pub trait Record: Send + Sync + 'static {
     /// When this returns, the entry outlives the end of the process; when the ticket says so, that of
     /// the machine as well.
-    fn write(&self, entry: &Entry) -> Result<Ticket, NotWritten>;
+    fn write(&self, entry: Entry) -> Result<Ticket, NotWritten>;
+
+    /// What this budget has spent so far, where a run brings it along.
+    fn spent(&self, _holder: &Holder, _budget: Budget) -> Option<Line> {
+        None
+    }
 
     /// Shares of budgets that are reached.
     fn alarm(&self, alarms: &[Alarm]);

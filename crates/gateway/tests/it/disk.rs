@@ -69,6 +69,7 @@ fn question(model: &str) -> Question {
         model: Some(name(model)),
         body: INPUTS.into(),
         headers: HeaderMap::new(),
+        of_run: None,
     }
 }
 

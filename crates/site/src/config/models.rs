@@ -1,6 +1,8 @@
 //! `models`: what all models of a site have in common.
 
-use models::Exchange;
+use std::collections::BTreeSet;
+
+use models::{Exchange, ProtectSpec, address};
 use pricing::Rate;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -10,6 +12,8 @@ use super::{ConfigError, Reader};
 /// Currencies of the world, there and back.
 const RATES_MAX: usize = 400;
 
+/// Servers of models that one site has.
+const HERE_MAX: usize = 1_000;
 /// Less has no room for one process.
 const MEMORY_MIB_MIN: u64 = 16;
 
@@ -20,6 +24,8 @@ const MEMORY_MIB_MAX: u64 = 1_048_576;
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ModelsFile {
     rates: Vec<Spanned<String>>,
+    protect: Option<Spanned<ProtectSpec>>,
+    here: Vec<Spanned<String>>,
     #[serde(rename = "memoryMiB")]
     memory_mib: Option<Spanned<u64>>,
 }
@@ -29,13 +35,22 @@ pub(super) struct ModelsFile {
 pub struct ModelsConfig {
     /// What budgets in other currencies than prices are reckoned by.
     pub exchange: Exchange,
+    /// What every model that computes elsewhere is protected by at least.
+    pub protect: Option<ProtectSpec>,
+    /// Servers of models that are at the site, beside those of the machine itself.
+    pub here: BTreeSet<String>,
     /// What all models that the site runs itself may hold together.
     pub memory_bytes: u64,
 }
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { exchange: Exchange::default(), memory_bytes: sandbox::models::BUDGET_BYTES }
+        Self {
+            exchange: Exchange::default(),
+            protect: None,
+            here: BTreeSet::new(),
+            memory_bytes: sandbox::models::BUDGET_BYTES,
+        }
     }
 }
 
@@ -51,6 +66,10 @@ impl Reader<'_> {
                 return Err(self.wrong(found, "there is a rate between these two already"));
             }
         }
+        if let Some(found) = &models.protect {
+            found.value.check().map_err(|why| self.wrong(found, why))?;
+        }
+        let protect = models.protect.as_ref().map(|found| found.value.clone());
         let memory_bytes = match &models.memory_mib {
             None => sandbox::models::BUDGET_BYTES,
             Some(found) if (MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&found.value) => {
@@ -61,7 +80,24 @@ impl Reader<'_> {
                 return Err(self.wrong(found, what));
             }
         };
-        Ok(ModelsConfig { exchange, memory_bytes })
+        Ok(ModelsConfig { exchange, protect, here: self.here(&models.here)?, memory_bytes })
+    }
+
+    fn here(&self, here: &[Spanned<String>]) -> Result<BTreeSet<String>, ConfigError> {
+        let mut origins = BTreeSet::new();
+        for found in here {
+            match address(&found.value) {
+                Ok((origin, "")) if origins.len() < HERE_MAX => origins.insert(origin.to_owned()),
+                Ok((_, "")) => {
+                    return Err(self.wrong(found, format!("`here` has at most {HERE_MAX}")));
+                }
+                _ => {
+                    let what = "write a server without a path, such as `http://gpu.plant:8000`";
+                    return Err(self.wrong(found, what));
+                }
+            };
+        }
+        Ok(origins)
     }
 }
 

@@ -7,14 +7,16 @@ use std::time::Duration;
 use base::{By, Clock, Timestamp, document};
 use bytes::Bytes;
 use gateway::desk::{NotWritten, Page, Record, Ticket};
-use models::{Alarm, Books, Checkpoint, ENTRY_VERSION, End, Entry, Settled, Tally};
+use models::{Admitted, Alarm, Books, Checkpoint, Entry, Holder, Line, Settled, Tally};
+use pricing::Budget;
 use server::change_op;
 use store::{CallPage, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
 use tokio::sync::{Notify, watch};
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use super::alarm::AlarmDoc;
-use super::tail::Tail;
+use super::tail::{ROOM, Tail};
 
 const CHECKPOINT_TYPE: &str = "isonomy.calls";
 const CHECKPOINT_VERSION: u32 = 1;
@@ -29,6 +31,10 @@ const PAGE_BYTES_MAX: usize = 512 * 1024;
 /// Pages that wait for the store. Beyond, calls are refused: it does not answer.
 const WAITING_PAGES_MAX: usize = 64;
 
+/// An end waits so long for a page that somebody else waits for: each page of its own is a sync more. A power
+/// cut books calls that ended since then at their bounds.
+const SETTLED_WITHIN: Duration = Duration::from_millis(50);
+
 /// Pages that are read at once.
 const PAGES_READ: u32 = 64;
 
@@ -42,9 +48,12 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Somebody waits for a page.
     grown: Notify,
     /// The last entry that the store has.
     written: watch::Sender<u64>,
+    /// Something is to be written, and nobody waits for it.
+    left: Notify,
 }
 
 struct State {
@@ -98,7 +107,7 @@ impl Waiting {
 
 impl Book {
     /// Reads what there is. Calls that nobody has settled are settled now, at their bounds: whoever made
-    /// them is gone, and they may have to be paid. `folder` is where the tail lies; a store in memory
+    /// them is gone, and they may have to be paid. Those that a run may take up are left open. `folder` is where the tail lies; a store in memory
     /// has none.
     pub(crate) async fn open(
         store: Arc<dyn Store>,
@@ -126,8 +135,8 @@ impl Book {
         }
         let now = clock.now();
         for entry in unknown(&tally, now) {
-            tally.apply(next, &entry);
             record.extend_from_slice(&entry.line());
+            tally.apply(next, entry);
             next += 1;
         }
         if next > durable + 1 {
@@ -148,8 +157,9 @@ impl Book {
             is_failing: false,
             checkpoint_at: known + CHECKPOINT_EVERY,
         };
+        let (grown, left) = (Notify::new(), Notify::new());
         let (state, written) = (Mutex::new(state), watch::Sender::new(next - 1));
-        Ok(Self(Arc::new(Inner { store, clock, state, grown: Notify::new(), written })))
+        Ok(Self(Arc::new(Inner { store, clock, state, grown, left, written })))
     }
 
     /// What was charged goes into the books of budgets.
@@ -159,9 +169,15 @@ impl Book {
         }
     }
 
+    /// Calls of runs that the life before has not ended.
+    pub(crate) fn left(&self) -> Vec<Admitted> {
+        self.state().tally.open().cloned().collect()
+    }
+
     /// Until the store has all that was written up to now.
     pub(crate) async fn durable(&self) {
         let last = self.state().next - 1;
+        self.0.grown.notify_one();
         // The sender is here.
         let _ = self.0.written.subscribe().wait_for(|written| *written >= last).await;
     }
@@ -174,15 +190,32 @@ impl Book {
     /// Writes page after page until `closing`, and then what is left.
     pub(crate) async fn keep(self, closing: CancellationToken) {
         loop {
-            let is_last = tokio::select! {
-                () = self.0.grown.notified() => false,
-                () = closing.cancelled() => true,
-            };
-            while self.write_page().await {}
+            let is_last = self.wait(&closing).await;
+            loop {
+                // Calls that are ready have their turn first, and come into the same page.
+                yield_now().await;
+                if !self.write_page().await {
+                    break;
+                }
+            }
             if is_last {
                 self.write_checkpoint().await;
                 return;
             }
+        }
+    }
+
+    /// Until a page is due. Whether it is the last one.
+    async fn wait(&self, closing: &CancellationToken) -> bool {
+        tokio::select! {
+            () = self.0.grown.notified() => return false,
+            () = self.0.left.notified() => {}
+            () = closing.cancelled() => return true,
+        }
+        tokio::select! {
+            () = self.0.grown.notified() => false,
+            () = tokio::time::sleep(SETTLED_WITHIN) => false,
+            () = closing.cancelled() => true,
         }
     }
 
@@ -252,17 +285,18 @@ impl Book {
 }
 
 impl Record for Book {
-    fn write(&self, entry: &Entry) -> Result<Ticket, NotWritten> {
-        let line = entry.line();
+    fn write(&self, entry: Entry) -> Result<Ticket, NotWritten> {
+        let mut line = entry.line_behind(ROOM);
         let mut state = self.state();
         let is_full = state.waiting.len() > WAITING_PAGES_MAX;
+        let is_awaited = matches!(entry, Entry::Admitted(_));
         // What has been admitted must be settled; nothing new begins.
-        if matches!(entry, Entry::Admitted(_)) && (state.is_failing || is_full) {
+        if is_awaited && (state.is_failing || is_full) {
             return Err(NotWritten);
         }
         let (number, durable) = (state.next, state.durable);
         if let Some(tail) = &mut state.tail {
-            tail.push(number, &line, durable).map_err(|error| {
+            tail.push(number, &mut line, durable).map_err(|error| {
                 tracing::error!(%error, "cannot write to the tail of calls");
                 NotWritten
             })?;
@@ -273,12 +307,18 @@ impl Record for Book {
             state.waiting.push(Waiting::new(number));
         }
         let waiting = state.waiting.last_mut().expect("one is there");
-        waiting.record.extend_from_slice(&line);
+        waiting.record.extend_from_slice(&line[ROOM..]);
         waiting.last = number;
         let ticket = Ticket::of(waiting.page.subscribe());
         drop(state);
-        self.0.grown.notify_one();
+        let due = if is_awaited { &self.0.grown } else { &self.0.left };
+        due.notify_one();
         Ok(ticket)
+    }
+
+    fn spent(&self, holder: &Holder, budget: Budget) -> Option<Line> {
+        let state = self.state();
+        state.tally.spent_by(holder, budget.period(), budget.cap().currency).cloned()
     }
 
     fn alarm(&self, alarms: &[Alarm]) {
@@ -332,7 +372,7 @@ fn apply_page(tally: &mut Tally, page: &CallPage) -> Result<(), BookError> {
 
 fn apply(tally: &mut Tally, number: u64, line: &[u8]) -> Result<(), BookError> {
     let entry: Entry = serde_json::from_slice(line).map_err(|_| BookError::Damaged(number))?;
-    tally.apply(number, &entry);
+    tally.apply(number, entry);
     Ok(())
 }
 
@@ -340,22 +380,9 @@ fn apply(tally: &mut Tally, number: u64, line: &[u8]) -> Result<(), BookError> {
 fn unknown(tally: &Tally, now: Timestamp) -> Vec<Entry> {
     let mut open: Vec<_> = tally.open().collect();
     open.sort_by_key(|entry| entry.call);
-    let settled = open.into_iter().map(|entry| {
-        Entry::Settled(Settled {
-            v: ENTRY_VERSION,
-            call: entry.call,
-            at: now,
-            end: End::Unknown,
-            legs: Vec::new(),
-            bills: Vec::new(),
-            charged: entry.held.clone(),
-            degraded: false,
-            micros: 0,
-            own_micros: 0,
-            first_micros: None,
-            hidden: models::Hidden::new(),
-        })
-    });
+    // What a run may ask again is held until it does, or ends.
+    open.retain(|entry| entry.effect.is_none());
+    let settled = open.into_iter().map(|entry| Entry::Settled(Settled::unknown(entry, now)));
     settled.collect()
 }
 

@@ -185,7 +185,8 @@ impl Ahead for ModelDoor {
                 Ok(body) => body,
                 Err(refusal) => return served(Reply::refused(&refusal, Some(operation))),
             };
-            served(desk.call(Question { who, operation, model: None, body, headers }).await)
+            let question = Question { who, operation, model: None, body, headers, of_run: None };
+            served(desk.call(question).await)
         }
         .boxed()
     }
@@ -196,7 +197,7 @@ fn refused(refusal: &CallRefusal, operation: Option<Operation>) -> BoxFuture<'st
 }
 
 fn served(reply: Reply) -> Served {
-    let Reply { status, headers, body } = reply;
+    let Reply { status, headers, body, .. } = reply;
     let body = match body {
         ReplyBody::Whole(whole) => Body::new(whole),
         stream @ ReplyBody::Stream(_) => Body::new(stream),

@@ -15,6 +15,9 @@ const FILE_BYTES_TURN: u64 = 1024 * 1024;
 /// How large a file may be when it is read: what comes while the store does not answer is in it.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Before a line, for the longest number and a space.
+pub(super) const ROOM: usize = 21;
+
 #[derive(Debug)]
 pub(super) struct Tail {
     files: [Half; 2],
@@ -58,21 +61,33 @@ impl Tail {
         Ok(())
     }
 
-    /// Writes a line that ends with its end, where `durable` is what the store has.
-    pub(super) fn push(&mut self, number: u64, line: &[u8], durable: u64) -> io::Result<()> {
+    /// Writes a line that ends with its end and has [`ROOM`] before it, where `durable` is what the store has.
+    pub(super) fn push(&mut self, number: u64, line: &mut [u8], durable: u64) -> io::Result<()> {
         let other = 1 - self.at;
         if self.files[self.at].bytes > FILE_BYTES_TURN && self.files[other].last <= durable {
             self.files[other].empty()?;
             self.at = other;
         }
         let half = &mut self.files[self.at];
-        let mut text = Vec::with_capacity(line.len() + 21);
-        write!(text, "{number} ")?;
-        text.extend_from_slice(line);
-        half.file.write_all(&text)?;
+        let text = numbered(line, number);
+        half.file.write_all(text)?;
         half.bytes += text.len() as u64;
         half.last = number;
         Ok(())
+    }
+}
+
+/// Writes the number into the room before a line. Nothing is copied.
+fn numbered(line: &mut [u8], number: u64) -> &[u8] {
+    let (mut at, mut rest) = (ROOM - 1, number);
+    line[at] = b' ';
+    loop {
+        at -= 1;
+        line[at] = b"0123456789"[(rest % 10) as usize];
+        rest /= 10;
+        if rest == 0 {
+            return &line[at..];
+        }
     }
 }
 
@@ -109,16 +124,21 @@ mod tests {
         left.into_iter().map(|(number, _)| number).collect()
     }
 
+    fn line(text: &str) -> Vec<u8> {
+        [&[b' '; ROOM], text.as_bytes()].concat()
+    }
+
     /// Mutation: begin the other file anew though the store lacks some of it, or never.
     #[test]
     fn what_the_store_has_not_is_in_one_of_the_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut tail, left) = Tail::open(folder.path()).expect("opened");
         assert!(left.is_empty());
-        let line = format!("{}\n", "x".repeat(300 * 1024));
+        let mut line = line(&"x".repeat(300 * 1024));
+        line.push(b'\n');
         for number in 1..=40 {
             let durable = if number <= 20 { 0 } else { number - 2 };
-            tail.push(number, line.as_bytes(), durable).expect("written");
+            tail.push(number, &mut line, durable).expect("written");
             let kept = numbers(folder.path());
             assert!(((durable + 1)..=number).all(|it| kept.contains(&it)), "{number}: {kept:?}");
         }
@@ -127,14 +147,15 @@ mod tests {
         assert!(numbers(folder.path()).is_empty());
     }
 
-    /// Mutation: take a line without its end.
+    /// Mutation: take a line without its end, or have too little room for a number.
     #[test]
     fn a_line_that_was_cut_is_no_entry() {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut tail, _) = Tail::open(folder.path()).expect("opened");
-        tail.push(7, b"whole\n", 0).expect("written");
-        tail.push(8, b"cut", 0).expect("written");
+        tail.push(7, &mut line("whole\n"), 0).expect("written");
+        tail.push(u64::MAX, &mut line("whole\n"), 0).expect("written");
+        tail.push(8, &mut line("cut"), 0).expect("written");
         let (_, left) = Tail::open(folder.path()).expect("opened");
-        assert_eq!(left, [(7, b"whole\n".to_vec())]);
+        assert_eq!(left, [7, u64::MAX].map(|number| (number, b"whole\n".to_vec())));
     }
 }

@@ -141,6 +141,15 @@ async fn blocking(
 
 impl Job {
     fn read_file(&self, place: &Place, cancelled: &Cancelled) -> Result<Value, Fault> {
+        let (mut source, modified_at) = self.open(place, cancelled)?;
+        self.gather(&mut *source, modified_at)
+    }
+
+    fn open(
+        &self,
+        place: &Place,
+        cancelled: &Cancelled,
+    ) -> Result<(Box<dyn Source>, Option<Timestamp>), Fault> {
         let file = place.open().map_err(|closed| {
             let fault = self.fault(ErrorType::Runtime, closed_because(closed));
             match closed {
@@ -155,14 +164,34 @@ impl Job {
         if found.len() > SOURCE_BYTES_MAX {
             return Err(self.too_long());
         }
-        let mut source = match self.dataset.format {
+        let source = match self.dataset.format {
             Format::Parquet => Table::open(file, cancelled.clone())
                 .map(|it| Box::new(it) as Box<dyn Source>)
                 .map_err(|broken| self.broken(broken))?,
             // A file that grows meanwhile is read up to the limit.
             _ => self.text(cancelled.over(file.take(SOURCE_BYTES_MAX)))?,
         };
-        self.gather(&mut *source, modified_at)
+        Ok((source, modified_at))
+    }
+
+    /// The texts of one column, of all rows, whatever the schema says of them.
+    fn texts(&self, place: &Place, column: &str, most: usize) -> Result<Vec<String>, Fault> {
+        let guard = CancelOnDrop::default();
+        let (mut source, _) = self.open(place, &guard.flag())?;
+        self.check_columns(source.columns())?;
+        let (mut found, mut row) = (Vec::new(), 0_u64);
+        while let Some(next) = source.advance().map_err(|broken| self.broken(broken))? {
+            row += 1;
+            let value = next.and_then(|()| source.value()).map_err(|bad| {
+                self.fault(ErrorType::Validation, format!("row {row} is bad: {}", bad.code()))
+            })?;
+            found.extend(get(&value, column).and_then(as_str).map(ToOwned::to_owned));
+            if found.len() > most {
+                let what = format!("it has more than {most} rows with a `{column}`");
+                return Err(self.fault(ErrorType::Validation, what));
+            }
+        }
+        Ok(found)
     }
 
     /// Rows of a source that is text.
@@ -279,6 +308,28 @@ impl Job {
             "dataset `{name}` has more than {SOURCE_BYTES_MAX} bytes; cut it into several"
         ))
     }
+}
+
+/// The texts of a column of a dataset that is a file. Blocks. The error says what is wrong, and nothing
+/// that stands in it.
+pub fn texts_of(
+    dataset: &Arc<datasets::Dataset>,
+    column: &str,
+    most: usize,
+) -> Result<Vec<String>, String> {
+    let datasets::Source::File(place) = &dataset.source else {
+        return Err(format!("dataset `{}` is behind an address, and no file", dataset.name));
+    };
+    let wanted = Wanted {
+        name: dataset.name.to_string(),
+        columns: Some(vec![string(column)]),
+        offset: 0,
+        limit: None,
+        skips_bad: false,
+        stream: false,
+    };
+    let job = Job { dataset: Arc::clone(dataset), wanted, lists: Lists::default() };
+    job.texts(place, column, most).map_err(|fault| fault.detail.unwrap_or_default())
 }
 
 /// What has been read so far.

@@ -1,0 +1,263 @@
+//! Who stands where: an upstream that answers at once and one that thinks, a proxy and a site before each.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use super::super::connection::Connection;
+use super::super::server::Server;
+use super::{build, listening};
+use crate::bench::target_folder;
+
+/// Where the governed calls to the upstream that answers at once are among the targets.
+pub const GOVERNED: usize = 2;
+
+/// Milliseconds.
+const DELAY: u32 = 20;
+
+const NAMESPACE: &str = "sales";
+
+const CONFIG: &str = "apiVersion: isonomy.dev/v1
+kind: Site
+spec:
+  egress:
+    - {destination: 'http://127.0.0.1:*', allow: true}
+  models:
+    rates: ['1 USD = 0.92 EUR']
+";
+
+/// Who is asked.
+pub struct Target {
+    pub name: String,
+    pub host: String,
+    pub pid: u32,
+    pub headers: Vec<String>,
+    pub model: &'static str,
+    pub is_slow: bool,
+}
+
+/// Ended when it is dropped.
+pub struct Ending(pub Child);
+
+pub struct Place {
+    /// `isonomy-model-bench`
+    pub program: PathBuf,
+    /// The proxy, the site without and the site with all that it governs with; then the same before the
+    /// upstream that thinks.
+    pub targets: Vec<Target>,
+    pub upstream: String,
+    folder: PathBuf,
+    isonomy: PathBuf,
+    /// That of the first program first.
+    sites: Vec<Server>,
+    _others: Vec<Ending>,
+}
+
+impl Place {
+    /// Of this tree's programs, or of those that were built before.
+    pub fn build(folder: &Path, programs: &[PathBuf]) -> anyhow::Result<Self> {
+        let release = target_folder()?.join("release");
+        let (isonomy, more) = match programs {
+            [] => (release.join("isonomy"), programs),
+            [first, more @ ..] => (first.clone(), more),
+        };
+        let own = if programs.is_empty() { &["isonomy-cli"][..] } else { &[] };
+        build(&[own, &["isonomy-model-bench"]].concat())?;
+        let program = release.join("isonomy-model-bench");
+        let mut others = Vec::new();
+        let mut start = |core, args: &[&str]| {
+            let (child, host) = listening(on_core(core, &program).args(args))?;
+            let pid = child.id();
+            others.push(Ending(child));
+            Ok::<_, anyhow::Error>((host, pid))
+        };
+        let (upstream, _) = start(1, &["upstream", "0"])?;
+        let (slow, _) = start(1, &["upstream", &DELAY.to_string()])?;
+        let bare = start(0, &["proxy", &upstream])?;
+        let slow_bare = start(0, &["proxy", &slow])?;
+        let site = site_of(folder, &isonomy, "gateway")?;
+        let key = furnish(&site, &upstream, &slow)?;
+        let mut targets = Vec::new();
+        for (is_slow, (host, pid)) in [(false, bare), (true, slow_bare)] {
+            let after = if is_slow { ", upstream of 20 ms" } else { "" };
+            let target = |what: &str, host: &str, pid, model, headers| Target {
+                name: format!("{what}{after}"),
+                host: host.to_owned(),
+                pid,
+                headers,
+                model,
+                is_slow,
+            };
+            let (free, paid) = if is_slow { ("free-slow", "paid-slow") } else { ("free", "paid") };
+            targets.push(target("bare proxy", &host, pid, free, Vec::new()));
+            let mut headers = vec![bearer(site.key())];
+            headers.push(format!("x-isonomy-namespace: {NAMESPACE}"));
+            targets.push(target("plain", site.host(), site.pid(), free, headers));
+            targets.push(target("governed", site.host(), site.pid(), paid, vec![bearer(&key)]));
+        }
+        let mut sites = vec![site];
+        for (number, other) in more.iter().enumerate() {
+            let site = site_of(folder, other, &format!("gateway-{number}"))?;
+            let headers = vec![bearer(&furnish(&site, &upstream, &slow)?)];
+            let (name, host) = (format!("governed, {}", other.display()), site.host().to_owned());
+            let (pid, model) = (site.pid(), "paid");
+            targets.push(Target { name, host, pid, headers, model, is_slow: false });
+            sites.push(site);
+        }
+        let folder = folder.to_owned();
+        Ok(Self { program, targets, upstream, folder, isonomy, sites, _others: others })
+    }
+
+    pub fn bare(&self) -> &Target {
+        &self.targets[0]
+    }
+
+    pub fn governed(&self) -> &Target {
+        &self.targets[GOVERNED]
+    }
+
+    /// The upstream itself.
+    pub fn direct(&self) -> Target {
+        let (host, pid) = (self.upstream.clone(), self.bare().pid);
+        Target {
+            name: "upstream".into(),
+            host,
+            pid,
+            headers: Vec::new(),
+            model: "free",
+            is_slow: false,
+        }
+    }
+
+    /// Another life of the site, for what memory takes: nothing is left of the load before.
+    pub fn fresh(&self) -> anyhow::Result<Fresh> {
+        let site = site_of(&self.folder, &self.isonomy, "gateway-open")?;
+        let key = furnish(&site, &self.upstream, &self.upstream)?;
+        let target = Target {
+            name: "open streams".into(),
+            host: site.host().to_owned(),
+            pid: site.pid(),
+            headers: vec![bearer(&key)],
+            model: "paid",
+            is_slow: false,
+        };
+        Ok(Fresh { target, _site: site })
+    }
+
+    /// Of the newest calls.
+    pub fn own_micros(&self, count: usize) -> anyhow::Result<Vec<u64>> {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        while found.len() < count {
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/calls?limit=500{cursor}");
+            let page: Value = serde_json::from_slice(&self.sites[0].get(&path)?)?;
+            let items = page["items"].as_array().context("a page has `items`")?;
+            found.extend(items.iter().filter_map(|it| it["settled"]["ownMicros"].as_u64()));
+            let Some(next) = page["next"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        ensure!(!found.is_empty(), "the site has no record of calls");
+        Ok(found)
+    }
+}
+
+pub struct Fresh {
+    target: Target,
+    _site: Server,
+}
+
+impl std::ops::Deref for Fresh {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl Target {
+    /// What the load is told.
+    pub fn order(
+        &self,
+        connections: usize,
+        seconds: u64,
+        rate: Option<f64>,
+        stream: bool,
+    ) -> Value {
+        let mut body = json!({
+            "model": self.model, "max_tokens": 64,
+            "messages": [
+                {"role": "system", "content": "You are a helpful assistant."},
+                {"role": "user", "content": "Write one short greeting for whoever measures this."},
+            ],
+        });
+        if stream {
+            body["stream"] = json!(true);
+        }
+        json!({
+            "host": self.host, "headers": self.headers, "body": body.to_string(),
+            "connections": connections, "seconds": seconds, "rate": rate,
+        })
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A program that has this core to itself, as far as the system lets it.
+pub fn on_core(core: u8, program: &Path) -> Command {
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(core.to_string()).arg(program);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn bearer(key: &str) -> String {
+    format!("authorization: Bearer {key}")
+}
+
+fn site_of(folder: &Path, isonomy: &Path, name: &str) -> anyhow::Result<Server> {
+    let config = folder.join("gateway.yaml");
+    std::fs::write(&config, CONFIG).context("cannot write a configuration")?;
+    Server::start_on_core(isonomy, &folder.join(name), &config, 0)
+}
+
+/// Models with and without a price before both upstreams, budgets, and a key with all that limits it.
+fn furnish(site: &Server, upstream: &str, slow: &str) -> anyhow::Result<String> {
+    let mut connection = site.connect()?;
+    let paid = json!({"own": {"currency": "USD", "rates": {"input": "0.15", "output": "0.6"}}});
+    for (name, host, price) in [
+        ("free", upstream, json!("free")),
+        ("paid", upstream, paid.clone()),
+        ("free-slow", slow, json!("free")),
+        ("paid-slow", slow, paid),
+    ] {
+        let spec = json!({
+            "upstream": {"url": format!("http://{host}/v1")}, "price": price,
+            "limits": {"outputTokens": 1_000, "concurrency": 8_192},
+        });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/models/{name}");
+        send(&mut connection, "PUT", &path, &json!({"spec": spec}))?;
+    }
+    let terms = json!({
+        "namespace": NAMESPACE, "budgets": ["100000EUR/month"], "requestsPerMinute": 100_000_000,
+    });
+    let key = json!({"name": "bench", "scopes": ["model"], "model": terms});
+    let made = send(&mut connection, "POST", "/api/v1/keys", &key)?;
+    Ok(made["key"].as_str().context("a key was made")?.to_owned())
+}
+
+fn send(
+    connection: &mut Connection,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> anyhow::Result<Value> {
+    let request = connection.request(method, path, &body.to_string());
+    let answer = connection.send(&request)?.success(path)?;
+    serde_json::from_slice(&answer).context("the answer is not JSON")
+}

@@ -20,12 +20,19 @@ pub enum CallRefusal {
         "there is no model and no route `{0}` here; `GET /v1/models` lists those that this key may call"
     )]
     NoModel(ModelName),
+    #[error(
+        "the run has read labelled data, and none of the models behind `{0}` computes at this site: take one at this machine, or at an address that the site's owner has declared to be here"
+    )]
+    Labelled(ModelName),
     #[error("`{model}` does not answer `{operation}`")]
     NotAnswered { model: ModelName, operation: &'static str },
     #[error("`{model}` cannot be asked this: {why}")]
     Untranslated { model: ModelName, why: dialects::Refusal },
     #[error("{0}")]
     Request(#[from] AskError),
+    /// Not what the model takes.
+    #[error("{0}")]
+    Inputs(String),
     #[error("the request is larger than {0} bytes")]
     TooLarge(usize),
     #[error("{0}")]
@@ -51,10 +58,12 @@ impl CallRefusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Key(_) => 401,
+            Self::Labelled(_) => 403,
             Self::NoModel(_) | Self::NoOperation => 404,
             Self::NotAnswered { .. }
             | Self::Untranslated { .. }
             | Self::Request(_)
+            | Self::Inputs(_)
             | Self::NotWhole
             | Self::Protected { .. }
             | Self::Withheld { .. } => 400,
@@ -75,9 +84,11 @@ impl CallRefusal {
             Self::NoOperation => "unknown_url",
             Self::NotWhole => "not_whole",
             Self::NoModel(_) => "model_not_found",
+            Self::Labelled(_) => "labelled_data",
             Self::NotAnswered { .. } => "operation_not_supported",
             Self::Untranslated { .. } => "not_translated",
             Self::Request(_) => "invalid_request",
+            Self::Inputs(_) => "invalid_inputs",
             Self::TooLarge(_) => "request_too_large",
             Self::Budget(refused) => match **refused {
                 Refused::Unbounded { .. } => "cost_not_bounded",
@@ -109,6 +120,11 @@ impl CallRefusal {
     /// The body, as the clients of this dialect read it.
     #[must_use]
     pub fn body(&self, operation: Option<Operation>) -> Vec<u8> {
+        if operation == Some(Operation::Infer) {
+            // The protocol knows a text alone.
+            let body = serde_json::json!({"error": format!("{self} [{}]", self.code())});
+            return body.to_string().into_bytes();
+        }
         let dialect = operation.and_then(Operation::dialect).unwrap_or(Dialect::Chat);
         dialects::body(dialect, self.status(), &self.to_string(), Some(self.code()))
     }
@@ -135,5 +151,8 @@ mod tests {
         let anthropic = read(Some(Operation::Messages));
         assert_eq!(anthropic["type"], "error");
         assert_eq!(anthropic["error"]["type"], "not_found_error");
+        let tensors = read(Some(Operation::Infer));
+        let text = tensors["error"].as_str().expect("a text");
+        assert!(text.contains("`gpt-9`") && text.ends_with("[model_not_found]"), "{text}");
     }
 }

@@ -148,7 +148,7 @@ impl Site {
         let gate = Arc::new(Gate::new(config.egress, config.gate).counting(left));
         let scripts = scripts(program.clone(), config.scripts);
         let logs = LogKeeper::new(Arc::clone(&store), Arc::clone(&clock));
-        let evaluators = Evaluators::new(program, config.expressions);
+        let evaluators = Evaluators::new(program.clone(), config.expressions);
         let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
         let opened: Arc<dyn engine::secret::Secrets> = Arc::new(Opened(vault.clone()));
         let keeper = Keeper::new(vault, Arc::clone(&store), Arc::clone(&clock));
@@ -160,19 +160,19 @@ impl Site {
             secrets: Arc::clone(&opened),
             keys: keys.clone(),
             config: config.models,
+            program,
+            datasets: datasets.clone(),
             tail,
         });
         let models = models.await?;
-        let leases = match line.as_ref().and_then(LineKeeper::lease_parts) {
-            Some(parts) => Some(models.lease(parts).await?),
-            None => None,
-        };
+        let leases = leases(&models, line.as_ref()).await?;
         let ports = worker::Ports {
             secrets: Arc::clone(&opened),
             evaluator: Arc::new(evaluators.clone()),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             logs: Arc::new(logs.clone()),
+            models: Some(models.desk().clone()),
             sites: line.as_ref().map(|line| Arc::new(line.dispatches().clone()) as _),
         };
         let (gate_too, catalog_too) = (Arc::clone(&gate), Catalog::clone(&catalog));
@@ -192,12 +192,9 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
+        model::follow_runs(models.desk(), &driver, store.as_ref()).await?;
         if let Some(line) = &line {
-            let (grown, dispatches) = (line.grown(), line.dispatches().clone());
-            driver.on_end(move |run| {
-                grown.notify_one();
-                dispatches.has_ended(run);
-            });
+            told_of_ends(line, &driver);
         }
         let custodian = Custodian::at_work(
             Arc::clone(&store),
@@ -231,8 +228,6 @@ impl Site {
             evaluators.clone(),
             Arc::clone(&clock),
         );
-        let going = counted.iter().filter(|(state, _)| goes_on(*state));
-        let resumed = going.map(|(_, count)| count).sum();
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
@@ -260,7 +255,7 @@ impl Site {
             clock,
             store_figures,
             name,
-            resumed,
+            resumed: counted.iter().filter(|(state, _)| goes_on(*state)).map(|it| it.1).sum(),
         })))
     }
 
@@ -433,6 +428,23 @@ async fn line(
     let Some(membership) = membership else { return Ok(None) };
     let (store, clock, random) = (Arc::clone(store), Arc::clone(clock), Arc::clone(random));
     Ok(Some(LineKeeper::open(membership, store, clock, random, left, terms).await?))
+}
+
+/// The line hears of each run that ends.
+fn told_of_ends(line: &LineKeeper, driver: &Driver) {
+    let (grown, dispatches) = (line.grown(), line.dispatches().clone());
+    driver.on_end(move |run| {
+        grown.notify_one();
+        dispatches.has_ended(run);
+    });
+}
+
+/// Of a site that has a hub.
+async fn leases(models: &Models, line: Option<&LineKeeper>) -> Result<Option<Leases>, SiteError> {
+    match line.and_then(LineKeeper::lease_parts) {
+        Some(parts) => Ok(Some(models.lease(parts).await?)),
+        None => Ok(None),
+    }
 }
 
 fn scripts(program: PathBuf, config: Scripts) -> worker::Scripts {

@@ -118,11 +118,17 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
         End::Failed => "failed: no model has answered",
         End::Withheld => "withheld: the answer holds what it must not, by the rules of the model",
         End::Left => "the client has gone before the end",
+        End::Unknown if settled.repeated_by.is_some() => {
+            "unknown: the site stopped before the call ended, and its run has asked again"
+        }
         End::Unknown => {
             "unknown: the site stopped before the call ended, so it is paid at its bound"
         }
     };
     lines.add("state", state);
+    if let Some(call) = settled.repeated_by {
+        lines.add("repeated", &format!("by {call}, which has taken over what this one held"));
+    }
     if settled.degraded {
         lines.add("degraded", "the answer is not from the model that was to be first");
     }
@@ -173,6 +179,7 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Broken => "it broke off its answer",
         Missed::TooLarge => "its answer is too large",
         Missed::Status => "it failed, by the status of its answer",
+        Missed::Memory => "other models hold the memory that models may have",
         Missed::Budget => "a budget has no room for it",
         Missed::Protected => {
             "the rules of the site let it see none of the request: nothing was sent"
@@ -186,7 +193,10 @@ fn line_text(line: &Line) -> String {
 }
 
 pub fn used_text(used: &Used) -> String {
-    let Used { input, cached, output, reasoning, images } = used;
+    let Used { input, cached, output, reasoning, images, millis } = used;
+    if input + output + images == 0 && *millis > 0 {
+        return format!("{millis} ms of a device");
+    }
     let part = |count: u64, what: &str| (count > 0).then(|| format!(" ({count} {what})"));
     let mut text = format!(
         "{input} tokens in{}, {output} out{}",

@@ -2,26 +2,33 @@
 //! them. How a call is made is the desk's, in `gateway` (ADR 18).
 
 mod alarm;
+mod artifact;
 mod book;
 pub(crate) mod calls;
 mod door;
+mod file;
 pub(crate) mod lease;
+mod names;
 mod purse_row;
+mod runner;
 mod secret;
 mod shelf;
 mod tail;
+mod tensors;
 pub(crate) mod usage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::{Clock, Random};
+use engine::driver::Driver;
 use engine::secret::Secrets;
 use gateway::desk::DeskParts;
 use gateway::{Desk, Gate};
 use models::Books;
 use server::Keys;
 use store::Store;
+use worker::Datasets;
 
 pub use book::BookError;
 pub(crate) use door::ModelDoor;
@@ -29,6 +36,8 @@ pub(crate) use shelf::Models;
 
 use crate::config::ModelsConfig;
 use book::Book;
+use names::Guarding;
+use runner::Processes;
 use secret::SecretsOfModels;
 
 /// What models are put together from.
@@ -40,13 +49,22 @@ pub(crate) struct ModelParts {
     pub secrets: Arc<dyn Secrets>,
     pub keys: Keys,
     pub config: ModelsConfig,
+    /// This binary itself, as a file: processes of models are started from it.
+    pub program: PathBuf,
+    /// Where names are read that models must not see.
+    pub datasets: Datasets,
     /// The folder of the tail.
     pub tail: Option<PathBuf>,
 }
 
 /// Takes up what there is: definitions, budgets, and the record of calls.
 pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
-    let ModelParts { gate, store, clock, random, secrets, keys, config, tail } = parts;
+    let ModelParts { gate, store, clock, random, secrets, keys, config, program, datasets, tail } =
+        parts;
+    let guarding = Guarding::new(config.protect, config.here, datasets);
+    let budget_bytes = config.memory_bytes;
+    let run = sandbox::ModelsConfig { budget_bytes, ..sandbox::ModelsConfig::new(program) };
+    let processes = Processes::new(run, Arc::clone(&store));
     let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
     let desk = Desk::new(DeskParts {
         gate,
@@ -54,8 +72,26 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         exchange: config.exchange,
         record: Arc::new(book.clone()),
         credentials: Arc::new(SecretsOfModels(secrets)),
+        runner: Arc::new(processes.clone()),
         clock: Arc::clone(&clock),
         random,
     });
-    Models::open(desk, book, store, clock, &keys).await
+    Models::open(desk, processes, guarding, book, store, clock, &keys).await
+}
+
+/// What calls of runs hold that the life before has not ended, they hold until their runs do: from now on, and
+/// for those that have ended already.
+pub(crate) async fn follow_runs(
+    desk: &Desk,
+    driver: &Driver,
+    store: &dyn Store,
+) -> Result<(), BookError> {
+    let told = desk.clone();
+    driver.on_end(move |run| told.run_ended(run));
+    for run in desk.runs_left() {
+        if store.run_get(run).await?.is_none_or(|row| row.state.has_ended()) {
+            desk.run_ended(run);
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use base::name::{FunctionRef, Namespace, WorkflowKey};
+use base::name::{FunctionRef, Namespace, WorkflowKey, WorkflowName};
 use base::{Digest, Fault, RunId, Value};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -29,6 +29,9 @@ pub struct EffectNo(pub u64);
 pub struct Perform {
     pub run: RunId,
     pub namespace: Namespace,
+    pub workflow: WorkflowName,
+    /// What the run may spend on models in all, by its workflow's word.
+    pub budget: Option<Arc<str>>,
     pub effect: EffectNo,
     pub activation: Activation,
     pub key: IdempotencyKey,

@@ -144,6 +144,28 @@ impl Books {
         }
     }
 
+    /// Puts a budget that its holder brings along, where there is none yet; with what was spent before, and
+    /// what is held already.
+    pub fn bring(&mut self, holder: &Holder, budget: Budget, spent: impl FnOnce() -> Option<Line>) {
+        let accounts = self.accounts.get(holder).into_iter().flatten();
+        if accounts.into_iter().any(|it| it.budget.period() == budget.period()) {
+            return;
+        }
+        self.set(holder.clone(), budget);
+        let held = self.held.values().flatten().filter(|line| line.holder == *holder);
+        for line in held.cloned().collect::<Vec<_>>() {
+            if let Some(account) = self.account_at(&line) {
+                account.held = account.held.plus(line.amount.amount).unwrap_or(account.held);
+            }
+        }
+        let spent = spent();
+        if let Some((account, line)) =
+            spent.as_ref().and_then(|line| Some((self.account_at(line)?, line)))
+        {
+            account.spent = line.amount.amount;
+        }
+    }
+
     pub fn remove(&mut self, holder: &Holder, period: Period) -> bool {
         let Some(accounts) = self.accounts.get_mut(holder) else { return false };
         let before = accounts.len();
@@ -237,6 +259,7 @@ impl Books {
     /// What the record says was held; for the start.
     pub fn hold(&mut self, call: CallId, lines: Vec<Line>) {
         for line in &lines {
+            self.purses.hold(line);
             if let Some(account) = self.account_at(line) {
                 account.held = account.held.plus(line.amount.amount).unwrap_or(account.held);
             }
@@ -261,6 +284,12 @@ impl Books {
             }
         }
         alarms
+    }
+
+    /// What a call holds.
+    #[must_use]
+    pub fn held(&self, call: CallId) -> Vec<Line> {
+        self.held.get(&call).cloned().unwrap_or_default()
     }
 
     /// What this site may spend of fleet budgets.

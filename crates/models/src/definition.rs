@@ -73,6 +73,9 @@ pub struct Upstream {
     /// The name by which it takes a limit of output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_parameter: Option<String>,
+    /// Whether it answers a repetition under the same `Idempotency-Key` as it did before, and bills it once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idempotent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -42,6 +42,10 @@ pub struct Admitted {
     pub streamed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<Line>,
+    /// The effect of a run that asks again by this name after a crash, where the upstream bills it once: the
+    /// repetition takes over what is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
 }
 
 /// Who has asked.
@@ -79,6 +83,9 @@ pub struct Settled {
     pub own_micros: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_micros: Option<u64>,
+    /// The call that has asked the same again, and has taken over what this one held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated_by: Option<CallId>,
     /// How often something of a class was hidden in the answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hidden: Hidden,
@@ -182,6 +189,28 @@ impl By {
     pub fn run(workflow: &WorkflowKey, run: RunId) -> Self {
         let (namespace, workflow) = (workflow.namespace.clone(), Some(workflow.name.to_string()));
         Self { namespace, key: None, workflow, run: Some(run) }
+    }
+}
+
+impl Settled {
+    /// Of a call whose end nobody knows: all that it held is charged.
+    #[must_use]
+    pub fn unknown(admitted: &Admitted, at: Timestamp) -> Self {
+        Self {
+            v: ENTRY_VERSION,
+            call: admitted.call,
+            at,
+            end: End::Unknown,
+            legs: Vec::new(),
+            bills: Vec::new(),
+            charged: admitted.held.clone(),
+            degraded: false,
+            micros: 0,
+            own_micros: 0,
+            first_micros: None,
+            repeated_by: None,
+            hidden: Hidden::new(),
+        }
     }
 }
 

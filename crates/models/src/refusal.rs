@@ -20,6 +20,10 @@ pub enum CallRefusal {
         "there is no model and no route `{0}` here; `GET /v1/models` lists those that this key may call"
     )]
     NoModel(ModelName),
+    #[error(
+        "the run has read labelled data, and none of the models behind `{0}` computes at this site: take one at this machine, or at an address that the site's owner has declared to be here"
+    )]
+    Labelled(ModelName),
     #[error("`{model}` does not answer `{operation}`")]
     NotAnswered { model: ModelName, operation: &'static str },
     #[error("`{model}` cannot be asked this: {why}")]
@@ -51,6 +55,7 @@ impl CallRefusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::Key(_) => 401,
+            Self::Labelled(_) => 403,
             Self::NoModel(_) | Self::NoOperation => 404,
             Self::NotAnswered { .. }
             | Self::Untranslated { .. }
@@ -75,6 +80,7 @@ impl CallRefusal {
             Self::NoOperation => "unknown_url",
             Self::NotWhole => "not_whole",
             Self::NoModel(_) => "model_not_found",
+            Self::Labelled(_) => "labelled_data",
             Self::NotAnswered { .. } => "operation_not_supported",
             Self::Untranslated { .. } => "not_translated",
             Self::Request(_) => "invalid_request",

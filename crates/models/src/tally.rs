@@ -17,6 +17,10 @@ const HOUR_MS: i64 = 3_600_000;
 /// Rows of sums that are kept by the hour; beyond, the oldest are kept by the day, then by the month.
 pub const SUMS_MAX: usize = 200_000;
 
+/// Budgets of which it is known what they have spent. Beyond, the run that began first is forgotten: a run
+/// that is had go on after a hundred thousand others begins anew with its budget.
+pub const SPENT_MAX: usize = 100_000;
+
 /// All entries up to one of them.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
@@ -178,7 +182,18 @@ impl Tally {
             None => {
                 lines.push(line.clone());
                 prune(lines, line);
+                if self.spent.len() > SPENT_MAX {
+                    self.forget_oldest_run();
+                }
             }
+        }
+    }
+
+    /// Ids of runs are in the order of their beginnings.
+    fn forget_oldest_run(&mut self) {
+        let is_run = |holder: &&Holder| matches!(holder, Holder::Run(_));
+        if let Some(oldest) = self.spent.keys().find(is_run).cloned() {
+            self.spent.remove(&oldest);
         }
     }
 
@@ -216,6 +231,13 @@ impl Tally {
     /// What was charged to each budget in its newest window.
     pub fn spent(&self) -> impl Iterator<Item = &Line> {
         self.spent.values().flatten()
+    }
+
+    /// The same of one budget.
+    #[must_use]
+    pub fn spent_by(&self, holder: &Holder, period: Period, currency: Currency) -> Option<&Line> {
+        let is_it = |line: &&Line| (line.period, line.amount.currency) == (period, currency);
+        self.spent.get(holder)?.iter().find(is_it)
     }
 
     /// By hour and the rest, from this time on.
@@ -328,6 +350,7 @@ mod tests {
             plan: Vec::new(),
             streamed: false,
             held: vec![line(held, Some(0))],
+            effect: None,
         })
     }
 
@@ -350,6 +373,7 @@ mod tests {
             micros: 1,
             own_micros: 1,
             first_micros: None,
+            repeated_by: None,
             hidden: crate::Hidden::new(),
         })
     }

@@ -173,6 +173,7 @@ impl Site {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             logs: Arc::new(logs.clone()),
+            models: Some(models.desk().clone()),
             sites: line.as_ref().map(|line| Arc::new(line.dispatches().clone()) as _),
         };
         let (gate_too, catalog_too) = (Arc::clone(&gate), Catalog::clone(&catalog));
@@ -192,6 +193,7 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
+        model::follow_runs(models.desk(), &driver, store.as_ref()).await?;
         if let Some(line) = &line {
             let (grown, dispatches) = (line.grown(), line.dispatches().clone());
             driver.on_end(move |run| {
@@ -231,8 +233,6 @@ impl Site {
             evaluators.clone(),
             Arc::clone(&clock),
         );
-        let going = counted.iter().filter(|(state, _)| goes_on(*state));
-        let resumed = going.map(|(_, count)| count).sum();
         Ok(Self(Arc::new(Inner {
             workflows,
             runs,
@@ -260,7 +260,7 @@ impl Site {
             clock,
             store_figures,
             name,
-            resumed,
+            resumed: counted.iter().filter(|(state, _)| goes_on(*state)).map(|it| it.1).sum(),
         })))
     }
 

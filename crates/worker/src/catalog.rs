@@ -48,6 +48,9 @@ pub struct Capabilities {
     /// Whether it has other sites work, by way of the hub.
     #[serde(default, skip_serializing_if = "is_not")]
     pub sites: bool,
+    /// Whether it asks models, by the site's desk.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub models: bool,
 }
 
 /// What is not said does not stand in a manifest, nor in its digest.
@@ -207,7 +210,8 @@ mod tests {
     fn every_shipped_function_is_in_the_catalog() {
         let catalog = Catalog::shipped();
         let names: Vec<String> = catalog.names().iter().map(ToString::to_string).collect();
-        let expected = ["csv", "dataset", "dispatch", "echo", "notify", "now", "random", "uuid"];
+        let expected =
+            ["csv", "dataset", "dispatch", "echo", "infer", "notify", "now", "random", "uuid"];
         assert_eq!(names, expected.map(|name| format!("{name}:1.0.0@default")));
         for (reference, manifest) in catalog.names().iter().zip(manifests()) {
             let told = catalog.function(reference).expect("a listed function");

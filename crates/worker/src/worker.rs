@@ -11,7 +11,7 @@ use engine::effect::{
 use engine::secret::Secrets;
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
-use gateway::{Caller, Denial, Gate, Ruling};
+use gateway::{Caller, Denial, Desk, Gate, Ruling};
 use tokio::sync::Semaphore;
 
 use crate::authentication::Tokens;
@@ -52,6 +52,8 @@ pub struct Ports {
     pub logs: Arc<dyn Logs>,
     /// Who has other sites work; nobody where the site has joined no hub.
     pub sites: Option<Arc<dyn Sites>>,
+    /// Where every call to a model is made; nowhere in a test of a workflow.
+    pub models: Option<Desk>,
 }
 
 impl fmt::Debug for Ports {
@@ -90,6 +92,7 @@ impl Worker {
             clock: Arc::clone(&ports.clock),
             random: Arc::clone(&ports.random),
             sites: ports.sites.clone(),
+            models: ports.models.clone(),
         };
         let logs = Arc::clone(&ports.logs);
         let processes = process::Site { gate: Arc::clone(&gate), scripts: Arc::new(scripts), logs };

@@ -37,7 +37,7 @@ const ALLOWED: [Row; 25] = [
     ("gateway", &["base", "dialects", "models", "pricing", "privacy"], &[]),
     ("privacy", &[], &[]),
     // What functions put away, its tests look up where it lies.
-    ("worker", &["base", "spec", "engine", "sandbox", "gateway"], &["store"]),
+    ("worker", &["base", "spec", "engine", "sandbox", "gateway", "models", "pricing"], &["store"]),
     (
         "site",
         &[

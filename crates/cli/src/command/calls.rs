@@ -118,11 +118,17 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
         End::Failed => "failed: no model has answered",
         End::Withheld => "withheld: the answer holds what it must not, by the rules of the model",
         End::Left => "the client has gone before the end",
+        End::Unknown if settled.repeated_by.is_some() => {
+            "unknown: the site stopped before the call ended, and its run has asked again"
+        }
         End::Unknown => {
             "unknown: the site stopped before the call ended, so it is paid at its bound"
         }
     };
     lines.add("state", state);
+    if let Some(call) = settled.repeated_by {
+        lines.add("repeated", &format!("by {call}, which has taken over what this one held"));
+    }
     if settled.degraded {
         lines.add("degraded", "the answer is not from the model that was to be first");
     }

@@ -71,6 +71,7 @@ fn spec(args: &ModelsAdd) -> Outcome<ModelSpec> {
             model: args.model.clone(),
             secret: args.secret.clone(),
             output_parameter: None,
+            idempotent: false,
         },
         region: args.region.clone(),
         share: args.share.iter().cloned().collect(),

@@ -143,6 +143,7 @@ async fn open<'a>(subject: &'a Arc<Subject>, case: &'a Case, aside: Aside) -> Ou
         random: Arc::clone(&random),
         logs: Arc::new(worker::NoLogs),
         sites: None,
+        models: None,
     };
     // Nothing is started in a test: processes are answered by stubs.
     let scripts = worker::Scripts::new(

@@ -382,3 +382,119 @@ fn a_site_that_is_killed_in_a_call_books_the_most_that_it_may_have_cost() {
     }
     home.is_whole();
 }
+
+/// The most that one call of a workflow here may cost fits into it, and twice that does not.
+const ROOM: &str = "0.0007EUR/day";
+
+/// Asks twice, one after the other.
+const ASKING: &str = "document: {dsl: '1.0.3', namespace: sales, name: asking, version: 1.0.0}
+do:
+  - first: {call: 'infer:1.0.0@default', with: {model: chat, messages: [{role: user, content: one}], maxTokens: 50}}
+  - second: {call: 'infer:1.0.0@default', with: {model: chat, messages: [{role: user, content: two}], maxTokens: 50}}
+";
+
+/// Mutation: ask a model by another way than everybody, or show nothing of it in the run.
+#[test]
+fn a_workflow_asks_a_model_and_shows_what_it_cost() {
+    let (home, world) = (Home::new(), upstream());
+    home.allow(&world.url);
+    let _dev = home.dev();
+    add(&home, "chat", &format!("{}/v1", world.url), &PRICE);
+    home.write("asking.yaml", ASKING);
+    home.run(&["apply", "-f", "asking.yaml", "--yes"]).ends_with(0);
+    let run = home.run(&["run", "asking", "-n", "sales", "-o", "json"]).ends_with(0);
+    let (output, id) = (run.json(), run.run_id());
+    assert_eq!((&output["text"], &output["model"]), (&"Hello.".into(), &"chat".into()), "{output}");
+    assert_eq!(output["usage"], json!({"inputTokens": 10, "outputTokens": 5}));
+    assert_eq!(output["cost"], json!({"amount": "0.00002", "currency": "EUR", "atBound": false}));
+    let call = output["call"].as_str().expect("an id");
+    let said = home.run(&["calls", "explain", call, "-n", "sales"]).ends_with(0).stdout;
+    assert!(said.contains(&format!("by {id} of `sales/asking`")), "{said}");
+    let shown = home.run(&["runs", "show", &id, "-n", "sales", "-o", "json"]).ends_with(0).stdout;
+    assert!(shown.contains(&format!("models: {call}")), "{shown}");
+    let by = ["usage", "--by", "workflow", "-o", "json"];
+    let usage = until(&home, &by, |it| it["total"]["calls"] == 2);
+    assert_eq!(usage["items"][0]["group"], json!({"workflow": "asking"}));
+
+    home.write(
+        "asking.yaml",
+        &ASKING
+            .replace("version: 1.0.0}", "version: 1.0.1, metadata: {models: {budget: 0.0004EUR}}}"),
+    );
+    home.run(&["apply", "-f", "asking.yaml", "--yes"]).ends_with(0);
+    let refused = home.run(&["run", "asking", "-n", "sales"]).ends_with(1).stderr;
+    assert!(refused.contains("the budget of the run `run_"), "{refused}");
+    home.write("wrong.yaml", &ASKING.replace("maxTokens: 50", "maxToken: '${ .n }'"));
+    let said = home.run(&["validate", "wrong.yaml"]).ends_with(2).stdout;
+    assert!(said.contains("[WF-032]: the function has no argument `maxToken`"), "{said}");
+    assert!(said.contains("did you mean `maxTokens`?"), "{said}");
+}
+
+/// A site is killed while the second question of a run is at its model, which then answers. How the run ends, what
+/// was spent, and how the calls have ended, oldest first.
+fn killed_in_a_call(idempotent: bool) -> (i32, Value, Vec<Value>, World) {
+    let home = Home::new();
+    let world = World::remembering(|request, effects| {
+        let times = effects.iter().find(|it| it.key == request.key).map_or(0, |it| it.requests);
+        match request.body.contains("two") && times == 1 {
+            true => Answer::Silence,
+            false => Answer::Json(json!({
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello."}}], "usage": usage(),
+            }).to_string()),
+        }
+    });
+    home.allow(&world.url);
+    let dev = home.dev();
+    let own = "price:\n    own:\n      currency: EUR\n      rates: {input: '1', output: '2'}";
+    let model = model("chat", &format!("{}/v1\n    idempotent: {idempotent}", world.url));
+    home.write("model.yaml", &model.replace("price: free", own));
+    home.write("asking.yaml", ASKING);
+    home.run(&["apply", "-f", "model.yaml", "-f", "asking.yaml", "--yes"]).ends_with(0);
+    home.run(&["budgets", "set", "namespace/sales", ROOM]).ends_with(0);
+    let run = home.run(&["run", "asking", "-n", "sales", "--detach"]).ends_with(0).run_id();
+    sent(&world);
+    sent(&world);
+    dev.kill();
+    let dev = home.dev();
+    let ended = home.run(&["runs", "follow", &run, "-n", "sales"]);
+    let calls = ["calls", "-n", "sales", "-o", "json"];
+    let wanted = if idempotent { 3 } else { 2 };
+    let calls = until(&home, &calls, |it| {
+        let items = it["items"].as_array().expect("a list");
+        items.len() == wanted && items.iter().all(|it| it["settled"].is_object())
+    });
+    let mut calls = calls["items"].as_array().expect("a list").clone();
+    calls.sort_by_key(|it| it["admitted"]["call"].to_string());
+    let budget = home.run(&["budgets", "-o", "json"]).ends_with(0).json()["items"][0].clone();
+    dev.kill();
+    home.is_whole();
+    (ended.code, budget, calls, world)
+}
+
+/// Mutation: ask again what was answered, ask under another key, hold a second reservation beside that of the call
+/// which was killed, or leave it held.
+#[test]
+fn a_run_that_is_killed_in_a_call_takes_it_up_where_it_is_billed_once() {
+    let (code, budget, calls, world) = killed_in_a_call(true);
+    assert_eq!(code, 0);
+    let requests: Vec<u32> = world.effects().iter().map(|effect| effect.requests).collect();
+    assert_eq!(requests, [1, 2], "what was answered is not asked again, and the rest by its name");
+    assert_eq!((&budget["spent"], &budget["held"]), (&"0.00004 EUR".into(), &"0.00 EUR".into()));
+    let ends: Vec<&Value> = calls.iter().map(|call| &call["settled"]["end"]).collect();
+    assert_eq!(ends, ["answered", "unknown", "answered"]);
+    assert_eq!(calls[1]["settled"]["repeatedBy"], calls[2]["admitted"]["call"]);
+    assert_eq!(calls[1]["settled"]["charged"], Value::Null);
+}
+
+/// Mutation: give back what a call held that its provider may bill, since its run asks again.
+#[test]
+fn a_run_that_is_killed_in_a_call_pays_for_both_where_both_may_be_billed() {
+    let (code, budget, calls, world) = killed_in_a_call(false);
+    assert_eq!(code, 1, "there is no room for a second one beside the first");
+    assert_eq!(world.effects().len(), 2);
+    let ends: Vec<&Value> = calls.iter().map(|call| &call["settled"]["end"]).collect();
+    assert_eq!(ends, ["answered", "unknown"]);
+    let (charged, spent) = (&calls[1]["settled"]["charged"][0]["amount"], &budget["spent"]);
+    assert!(charged.is_string() && spent != "0.00004 EUR", "{charged} {spent}");
+    assert_eq!(budget["held"], "0.00 EUR");
+}

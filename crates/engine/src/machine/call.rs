@@ -97,6 +97,8 @@ impl Machine {
             lists: Lists::default(),
             run: header.run,
             namespace: header.key.namespace.clone(),
+            workflow: header.key.name.clone(),
+            budget: self.workflow.document.budget.clone(),
             effect,
             activation: activation.clone(),
             key: key.clone(),

@@ -84,6 +84,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         streamed: ask.is_streamed,
         bound: dearest(desk, &bounds),
         tokens,
+        is_billed_once: found.is_billed_once(),
         started,
     };
     let admitted = Open::admit(desk, &question, admission).await;
@@ -131,11 +132,18 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
         Some(who) => chance(&who),
         None => desk.0.random.u64(),
     };
-    let mut found = desk.shelf().find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
+    let shelf = desk.shelf();
+    let mut found = shelf.find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
     found.models.retain(|it| it.model.spec.answers(question.operation));
     if found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());
         return Err(CallRefusal::NotAnswered { model, operation });
+    }
+    if question.of_run.as_ref().is_some_and(|it| !it.labels.is_empty()) {
+        found.models.retain(|it| shelf.is_here(it));
+        if found.models.is_empty() {
+            return Err(CallRefusal::Labelled(ask.model.clone()));
+        }
     }
     Ok(found)
 }
@@ -262,7 +270,8 @@ async fn answered(
             return Ok(Err(CallRefusal::Withheld { asked, why }));
         }
     };
-    let reply = Reply::whole(status, content_type, whole);
+    let mut reply = Reply::whole(status, content_type, whole);
+    reply.paid = Some(open.paid());
     let reply = reply.of(open.call, Some(model), open.degraded);
     open.settle(End::Answered);
     Ok(Ok(reply))

@@ -201,6 +201,9 @@ async fn headers(
     let mut headers = if is_same { question.headers.clone() } else { HeaderMap::new() };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    if let Some(of) = &question.of_run {
+        headers.insert("idempotency-key", of.header(&shelved.model.name));
+    }
     let upstream = &shelved.model.spec.upstream;
     let name = match upstream.dialect {
         Dialect::OpenAi => AUTHORIZATION,

@@ -11,6 +11,7 @@ mod open;
 mod port;
 mod reply;
 mod restore;
+mod run;
 mod said;
 mod shelf;
 mod stream;
@@ -23,12 +24,14 @@ use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp};
 use bytes::Bytes;
 use http::HeaderMap;
 use models::{
-    Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation, Standing,
+    Admitted, Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation,
+    Standing,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
 pub use port::{Credentials, NotWritten, Page, Record, Ticket};
-pub use reply::{Reply, ReplyBody};
+pub use reply::{Paid, Reply, ReplyBody};
+pub use run::OfRun;
 pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
 
@@ -67,6 +70,8 @@ struct Inner {
     /// Counts what the hub has said of leases.
     granted: watch::Sender<u64>,
     left: Arc<Semaphore>,
+    /// Of the life before, whose runs may ask again.
+    left_calls: Mutex<Vec<Admitted>>,
 }
 
 /// What a desk is made of.
@@ -93,6 +98,8 @@ pub struct Question {
     pub body: Bytes,
     /// Those of the client's headers that an upstream may see.
     pub headers: HeaderMap,
+    /// Of a workflow's task.
+    pub of_run: Option<OfRun>,
 }
 
 /// Who asks, and what they may.
@@ -140,6 +147,7 @@ impl Desk {
             low: Notify::new(),
             granted: watch::Sender::new(0),
             left: Arc::new(Semaphore::new(LEFT_MAX)),
+            left_calls: Mutex::default(),
         }))
     }
 

@@ -7,12 +7,14 @@ use models::{
     Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Line, Missed, Missing,
     ModelName, Refused, Settled, Used,
 };
-use pricing::{Class, Money, Price, Usage};
+use pricing::{Amount, Class, Money, Price, Usage};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::port::Ticket;
+use super::reply::Paid;
+use super::run::OfRun;
 use super::{Desk, Question, Who, holders};
 
 /// How long a call waits for a lease that was asked for: a round trip to the hub, and its disk.
@@ -22,6 +24,8 @@ const LEASE_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Open {
     desk: Desk,
     pub(super) call: CallId,
+    /// As it was written down.
+    admitted: Admitted,
     who: Who,
     started: Instant,
     /// Until the answer is let go.
@@ -51,6 +55,8 @@ pub(super) struct Admission {
     /// The most that its dearest leg can cost; `None` where none costs anything.
     pub bound: Result<Option<Money>, String>,
     pub tokens: u64,
+    /// Whether a repetition under the same name costs nothing more.
+    pub is_billed_once: bool,
     pub started: Instant,
 }
 
@@ -61,19 +67,45 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, started } = admission;
+        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, started } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
+        let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
+        desk.brings(question);
+        let left = desk.takes_over(question, &plan, is_billed_once);
         let held = match bound.transpose() {
-            None => Vec::new(),
-            Some(bound) => hold(desk, call, by, bound).await.map_err(CallRefusal::Budget)?,
+            None => desk.in_place_of(&left, |_| Ok(Vec::new())).map_err(CallRefusal::Budget)?,
+            Some(bound) => {
+                let held = hold(desk, call, by, bound, &left).await;
+                held.map_err(CallRefusal::Budget)?
+            }
         };
-        let mut open = Self {
+        let admitted = Admitted {
+            v: ENTRY_VERSION,
+            call,
+            at: now,
+            who: by.clone(),
+            operation: question.operation,
+            asked,
+            plan,
+            streamed,
+            held,
+            effect,
+        };
+        let Ok(ticket) = desk.0.record.write(Entry::Admitted(admitted.clone())) else {
+            // Nobody knows of it, so that nothing is left of it.
+            desk.budgets(|books| books.charge(call, &[]));
+            desk.hold_on(&left);
+            return Err(CallRefusal::Unwritten);
+        };
+        left.iter().for_each(|it| desk.repeated(it, call));
+        Ok(Self {
             desk: desk.clone(),
             call,
+            admitted,
             who: question.who.clone(),
             started,
-            ticket: None,
+            ticket: Some(ticket),
             legs: Vec::with_capacity(1),
             sees: None,
             hidden: Hidden::new(),
@@ -84,29 +116,7 @@ impl Open {
             first: None,
             degraded: false,
             is_settled: false,
-        };
-        let entry = Entry::Admitted(Admitted {
-            v: ENTRY_VERSION,
-            call,
-            at: now,
-            who: by.clone(),
-            operation: question.operation,
-            asked,
-            plan,
-            streamed,
-            held,
-        });
-        match desk.0.record.write(entry) {
-            Ok(ticket) => open.ticket = Some(ticket),
-            Err(_) => {
-                // Nobody knows of it, so that nothing is left of it.
-                open.is_settled = true;
-                desk.budgets(|books| books.charge(call, &[]));
-                desk.give_back(&open.who, tokens);
-                return Err(CallRefusal::Unwritten);
-            }
-        }
-        Ok(open)
+        })
     }
 
     pub(super) fn desk(&self) -> &Desk {
@@ -117,12 +127,27 @@ impl Open {
     /// what it holds.
     pub(super) fn sends(&mut self, model: &ModelName, bound: Option<Money>) -> Result<(), Missed> {
         if let (false, Some(more)) = (self.bills.is_empty(), bound) {
-            let desk = &self.desk.0;
-            let extended = self.desk.budgets(|it| it.extend(self.call, Ok(more), &desk.exchange));
-            extended.map_err(|_| Missed::Budget)?;
+            self.holds_more(more).ok_or(Missed::Budget)?;
         }
         self.sent = Some((model.clone(), bound));
         Ok(())
+    }
+
+    /// It is written down as well: whoever is killed from now on may have to pay both legs.
+    fn holds_more(&mut self, more: Money) -> Option<()> {
+        let (desk, call) = (&self.desk.0, self.call);
+        let held = self.desk.budgets(|books| {
+            books.extend(call, Ok(more), &desk.exchange).ok()?;
+            Some(books.held(call))
+        })?;
+        if held == self.admitted.held {
+            return Some(());
+        }
+        self.admitted.held = held;
+        let entry = Entry::Admitted(self.admitted.clone());
+        // Its page is behind that of the first one.
+        self.ticket = Some(desk.record.write(entry).ok()?);
+        Some(())
     }
 
     /// So much is hidden from it.
@@ -167,6 +192,31 @@ impl Open {
 
     pub(super) fn legs(&self) -> &[Leg] {
         &self.legs
+    }
+
+<<<<<<< HEAD
+    /// What it comes to so far, in the currency of the last leg.
+    pub(super) fn paid(&self) -> Paid {
+        let currency = self.bills.iter().rev().find_map(|bill| bill.cost).map(|it| it.currency);
+        let mut cost = currency.map(|it| Amount::ZERO.of(it));
+        for bill in &self.bills {
+            let exchange = &self.desk.0.exchange;
+            let more = cost.zip(bill.cost).map(|(sum, cost)| {
+                let same = exchange.convert(cost, sum.currency).ok()?;
+                sum.plus(same).ok()
+            });
+            cost = more.unwrap_or(cost);
+        }
+        Paid {
+            used: self.bills.last().and_then(|bill| bill.usage),
+            cost,
+            is_bound: self.bills.iter().any(|bill| bill.is_bound),
+        }
+=======
+    /// What upstreams took of the time so far.
+    pub(super) const fn theirs(&self) -> Duration {
+        self.theirs
+>>>>>>> artifacts
     }
 
     pub(super) fn waited(&mut self, took: Duration) {
@@ -218,6 +268,7 @@ impl Open {
             micros: micros(took),
             own_micros: micros(took.saturating_sub(self.theirs)),
             first_micros: self.first.map(micros),
+            repeated_by: None,
             hidden: std::mem::take(&mut self.hidden),
         });
         if self.desk.0.record.write(entry).is_err() {
@@ -240,14 +291,15 @@ async fn hold(
     call: CallId,
     by: &By,
     bound: Result<Money, String>,
+    left: &[Admitted],
 ) -> Result<Vec<Line>, Box<Refused>> {
     let (holders, until) = (holders(by), Instant::now() + LEASE_WAIT);
     let mut granted: Option<watch::Receiver<u64>> = None;
     loop {
-        let (held, is_low) = desk.budgets(|books| {
-            let held = books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now());
-            (held, books.purses().takes_low())
+        let held = desk.in_place_of(left, |books| {
+            books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now())
         });
+        let is_low = desk.budgets(|books| books.purses().takes_low());
         if is_low {
             desk.0.low.notify_one();
         }
@@ -280,5 +332,6 @@ fn used(usage: &Usage) -> Used {
         output: usage.output_tokens(),
         reasoning: usage.count(Class::Reasoning),
         images: usage.count(Class::Image),
+        millis: usage.count(Class::Millisecond),
     }
 }

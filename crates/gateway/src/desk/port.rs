@@ -2,7 +2,8 @@
 
 use base::{Namespace, SecretName};
 use futures::future::BoxFuture;
-use models::{Alarm, Entry};
+use models::{Alarm, Entry, Holder, Line};
+use pricing::Budget;
 use tokio::sync::watch;
 
 /// Keeps what is decided of calls.
@@ -10,6 +11,11 @@ pub trait Record: Send + Sync + 'static {
     /// When this returns, the entry outlives the end of the process; when the ticket says so, that of
     /// the machine as well.
     fn write(&self, entry: Entry) -> Result<Ticket, NotWritten>;
+
+    /// What this budget has spent so far, where a run brings it along.
+    fn spent(&self, _holder: &Holder, _budget: Budget) -> Option<Line> {
+        None
+    }
 
     /// Shares of budgets that are reached.
     fn alarm(&self, alarms: &[Alarm]);

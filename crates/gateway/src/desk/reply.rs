@@ -7,9 +7,10 @@ use base::CallId;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Collected, Full};
 use hyper::body::{Body, Frame, SizeHint};
-use models::{CallRefusal, ModelName, Operation};
+use models::{CallRefusal, ModelName, Operation, Used};
+use pricing::Money;
 
 use super::stream::StreamBody;
 use crate::lane::LaneError;
@@ -28,6 +29,20 @@ pub struct Reply {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: ReplyBody,
+    /// There where it is a whole answer.
+    pub paid: Option<Paid>,
+    /// Why there is no answer, where that is our own word.
+    pub refusal: Option<CallRefusal>,
+}
+
+/// What an answer has used, and cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paid {
+    pub used: Option<Used>,
+    /// With legs before it that may have to be paid. None where nobody has a price.
+    pub cost: Option<Money>,
+    /// Not what was used, but the most that it may have been, or so for a leg before it.
+    pub is_bound: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +61,16 @@ impl Reply {
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, content_type);
         }
-        Self { status, headers, body: ReplyBody::Whole(Full::new(body)) }
+        let body = ReplyBody::Whole(Full::new(body));
+        Self { status, headers, body, paid: None, refusal: None }
+    }
+
+    /// The whole body; nothing of a stream.
+    pub async fn bytes(self) -> Option<Bytes> {
+        match self.body {
+            ReplyBody::Whole(body) => body.collect().await.ok().map(Collected::to_bytes),
+            ReplyBody::Stream(_) => None,
+        }
     }
 
     #[must_use]
@@ -60,6 +84,7 @@ impl Reply {
         let status = StatusCode::from_u16(refusal.status()).expect("a status of ours");
         let json = HeaderValue::from_static("application/json");
         let mut reply = Self::whole(status, Some(json), refusal.body(operation).into());
+        reply.refusal = Some(refusal.clone());
         if let Some(after) = refusal.retry_after() {
             let seconds = after.as_millis().div_ceil(1_000);
             reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -24,6 +24,7 @@ pub struct Shelf {
     routes: BTreeMap<Key, Arc<RouteSpec>>,
     /// Those that are shared at all, by name alone.
     shared: HashMap<ModelName, Vec<Key>>,
+    here: BTreeSet<String>,
 }
 
 type Key = (Namespace, ModelName);
@@ -133,7 +134,7 @@ impl Shelf {
         for key in of_models.map(|(key, _)| key).chain(of_routes.map(|(key, _)| key)) {
             shared.entry(key.1.clone()).or_default().push(key.clone());
         }
-        Self { models, routes, shared }
+        Self { models, routes, shared, here }
     }
 
     /// Those of other namespaces that have this name and are shared with somebody.
@@ -197,6 +198,11 @@ impl Shelf {
         };
         names.retain(is_there);
         names
+    }
+
+    /// Whether what it is given stays at this site.
+    pub(super) fn is_here(&self, shelved: &Shelved) -> bool {
+        shelved.model.spec.is_here(&self.here)
     }
 
     /// All models, by namespace and name.

@@ -3,20 +3,22 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use base::{Clock, Duration, KeyName, Namespace, SecretName, SystemRandom, Timestamp};
+use base::{
+    CallId, Clock, Duration, KeyName, Namespace, RunId, SecretName, SystemRandom, Timestamp,
+};
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all, ready};
 use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 use isonomy_gateway::desk::{
-    Credentials, DeskParts, NotWritten, Question, Record, Reply as Answer, ShelfParts, Terms,
-    Ticket, Who,
+    Credentials, DeskParts, NotWritten, OfRun, Question, Record, Reply as Answer, ShelfParts,
+    Terms, Ticket, Who,
 };
 use isonomy_gateway::{Desk, EgressMap, Gate, Limits};
 use models::{
-    Alarm, Books, By, COOL_DOWN, End, Entry, Exchange, FAULTS_MAX, Holder, Model, ModelName,
-    Operation, RouteSpec, Settled,
+    Admitted, Alarm, Books, By, COOL_DOWN, End, Entry, Exchange, FAULTS_MAX, Holder, Model,
+    ModelName, Operation, RouteSpec, Settled,
 };
 use pricing::Amount;
 use serde_json::{Value, json};
@@ -151,6 +153,7 @@ pub fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
         operation: Operation::Chat,
         body: body.to_string().into(),
         headers: HeaderMap::new(),
+        of_run: None,
     }
 }
 
@@ -227,7 +230,7 @@ async fn a_fallback_to_a_dearer_model_is_held_before_the_call() {
     assert_eq!(rich.standing(), (20 * 1_000_000_000, 0));
 }
 
-/// Mutation: forget what a leg may cost that has not answered, or go on without holding more.
+/// Mutation: forget what a leg may cost that has not answered, go on without holding more, or write down the first alone.
 #[tokio::test]
 async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     let silent = Server::start(|_, _| Reply::Hang(Vec::new())).await;
@@ -246,6 +249,15 @@ async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     let (spent, held) = place.standing();
     assert_eq!(held, 0);
     assert!(spent > 20 * 1_000_000, "the silent one is in it: {spent}");
+    let entries = place.kept.entries.lock().expect("no test panicked").clone();
+    let held: Vec<u128> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Admitted(entry) => Some(entry.held[0].amount.amount.pico()),
+            Entry::Settled(_) => None,
+        })
+        .collect();
+    assert!(matches!(held[..], [one, both] if both == 2 * one), "both are written down: {held:?}");
     // There is room for one of them, and not for a second bill.
     let tight = Place::with(models(), &["silent", "good"], "0.0007EUR/day");
     assert_eq!(tight.ask("assistant", 100, false).await.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -426,4 +438,99 @@ async fn a_key_has_so_many_requests_a_minute() {
     place.clock.0.fetch_add(i64::try_from(half).expect("short"), Ordering::Relaxed);
     assert_eq!(ask().await.status, StatusCode::OK);
     assert_eq!(server.seen().len(), 3);
+}
+
+/// A call that a run has left behind, which held so many micro-units of its namespace's budget.
+fn left(effect: &Question, model: &str, held: u64) -> Admitted {
+    let line = json!({
+        "holder": "namespace/sales", "period": "total", "window": null,
+        "amount": Amount::from_micros(held).of("EUR".parse().expect("a currency")),
+    });
+    Admitted {
+        v: 1,
+        call: CallId::new(Timestamp::from_millis(1_700_000_000_000), &SystemRandom),
+        at: Timestamp::from_millis(1_700_000_000_000),
+        who: effect.who.by.clone(),
+        operation: Operation::Chat,
+        asked: name(model),
+        plan: vec![name(model)],
+        streamed: false,
+        held: vec![serde_json::from_value(line).expect("a line")],
+        effect: Some(effect.of_run.as_ref().expect("of a run").effect()),
+    }
+}
+
+/// The question of a run, under this key.
+fn of_run(model: &str, key: &str) -> Question {
+    let mut asked = question(model, 100, false);
+    let flow = base::WorkflowKey {
+        namespace: sales(),
+        name: base::WorkflowName::parse("flow").expect("a name"),
+    };
+    asked.who.by = By::run(&flow, RunId::from_uuid(uuid::Uuid::from_u128(7)));
+    asked.of_run = Some(OfRun { key: key.into(), labels: Arc::new([]), cap: None });
+    asked
+}
+
+/// Mutation: hold a second reservation beside the first, give the first one back where nobody bills it once, to
+/// another effect, or at no end of the run; or lose it where there is no room for the repetition.
+#[tokio::test]
+async fn a_repetition_takes_over_what_was_held_where_it_is_billed_once() {
+    let server = Server::start(|_, _| answer(10, 10)).await;
+    let url = format!("{}/v1", server.address());
+    let once = json!({"upstream": {"url": url, "idempotent": true}});
+    let models = || {
+        vec![
+            model("once", &server.address(), PRICE, &once),
+            model("twice", &server.address(), PRICE, &json!({})),
+        ]
+    };
+    // There is room for one call, and not for two.
+    let place = || {
+        let place = Place::with(models(), &[], "1EUR/day");
+        let budget = "0.0007EUR/total".parse().expect("a budget");
+        place.desk.budgets(|books| books.set(Holder::Namespace(sales()), budget));
+        place
+    };
+    let standing = |place: &Place| {
+        let all = place.desk.standings();
+        let of = all.into_iter().find(|it| it.holder == Holder::Namespace(sales()));
+        let it = of.expect("a budget");
+        (it.spent.amount.pico() / 1_000_000, it.held.amount.pico() / 1_000_000)
+    };
+    let asked = of_run("once", "a");
+    let mut one = place();
+    let before = left(&asked, "once", 500);
+    one.desk.take_up(vec![before.clone()]);
+    assert_eq!(standing(&one), (0, 500));
+    let other = one.desk.call(of_run("once", "b")).await;
+    assert_eq!(other.status, StatusCode::PAYMENT_REQUIRED, "it is another effect");
+    assert_eq!(one.desk.call(asked.clone()).await.status, StatusCode::OK);
+    assert_eq!(standing(&one), (20, 0));
+    let first = one.settled.recv().await.expect("settled");
+    let second = one.settled.recv().await.expect("settled");
+    assert_eq!((first.call, first.end), (before.call, End::Unknown));
+    assert_eq!((first.repeated_by, first.charged.len()), (Some(second.call), 0));
+    assert!(one.desk.runs_left().is_empty());
+
+    let twice = of_run("twice", "a");
+    let mut two = place();
+    two.desk.take_up(vec![left(&twice, "twice", 500)]);
+    assert_eq!(two.desk.call(twice).await.status, StatusCode::PAYMENT_REQUIRED);
+    let first = two.settled.recv().await.expect("settled");
+    assert_eq!((first.repeated_by, first.charged.len()), (None, 1));
+    assert_eq!(standing(&two), (500, 0));
+
+    let mut three = place();
+    three.desk.take_up(vec![left(&asked, "once", 500)]);
+    let tight = "0.0003EUR/total".parse().expect("a budget");
+    three.desk.budgets(|books| books.set(Holder::Namespace(sales()), tight));
+    assert_eq!(three.desk.call(asked.clone()).await.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(standing(&three), (0, 500));
+    let run = asked.who.by.run.expect("a run");
+    assert_eq!(three.desk.runs_left(), [run]);
+    three.desk.run_ended(run);
+    let first = three.settled.recv().await.expect("settled");
+    assert_eq!((first.repeated_by, first.charged.len()), (None, 1));
+    assert_eq!(standing(&three), (500, 0));
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use base::{By, Clock, Timestamp, document};
 use bytes::Bytes;
 use gateway::desk::{NotWritten, Page, Record, Ticket};
-use models::{Alarm, Books, Checkpoint, ENTRY_VERSION, End, Entry, Settled, Tally};
+use models::{Admitted, Alarm, Books, Checkpoint, Entry, Holder, Line, Settled, Tally};
+use pricing::Budget;
 use server::change_op;
 use store::{CallPage, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
 use tokio::sync::{Notify, watch};
@@ -106,7 +107,7 @@ impl Waiting {
 
 impl Book {
     /// Reads what there is. Calls that nobody has settled are settled now, at their bounds: whoever made
-    /// them is gone, and they may have to be paid. `folder` is where the tail lies; a store in memory
+    /// them is gone, and they may have to be paid. Those that a run may take up are left open. `folder` is where the tail lies; a store in memory
     /// has none.
     pub(crate) async fn open(
         store: Arc<dyn Store>,
@@ -166,6 +167,11 @@ impl Book {
         for line in self.state().tally.spent() {
             books.charge(base::CallId::from_uuid(uuid::Uuid::nil()), std::slice::from_ref(line));
         }
+    }
+
+    /// Calls of runs that the life before has not ended.
+    pub(crate) fn left(&self) -> Vec<Admitted> {
+        self.state().tally.open().cloned().collect()
     }
 
     /// Until the store has all that was written up to now.
@@ -310,6 +316,11 @@ impl Record for Book {
         Ok(ticket)
     }
 
+    fn spent(&self, holder: &Holder, budget: Budget) -> Option<Line> {
+        let state = self.state();
+        state.tally.spent_by(holder, budget.period(), budget.cap().currency).cloned()
+    }
+
     fn alarm(&self, alarms: &[Alarm]) {
         self.state().alarms.extend(alarms.iter().map(AlarmDoc::of));
         self.0.grown.notify_one();
@@ -369,22 +380,9 @@ fn apply(tally: &mut Tally, number: u64, line: &[u8]) -> Result<(), BookError> {
 fn unknown(tally: &Tally, now: Timestamp) -> Vec<Entry> {
     let mut open: Vec<_> = tally.open().collect();
     open.sort_by_key(|entry| entry.call);
-    let settled = open.into_iter().map(|entry| {
-        Entry::Settled(Settled {
-            v: ENTRY_VERSION,
-            call: entry.call,
-            at: now,
-            end: End::Unknown,
-            legs: Vec::new(),
-            bills: Vec::new(),
-            charged: entry.held.clone(),
-            degraded: false,
-            micros: 0,
-            own_micros: 0,
-            first_micros: None,
-            hidden: models::Hidden::new(),
-        })
-    });
+    // What a run may ask again is held until it does, or ends.
+    open.retain(|entry| entry.effect.is_none());
+    let settled = open.into_iter().map(|entry| Entry::Settled(Settled::unknown(entry, now)));
     settled.collect()
 }
 

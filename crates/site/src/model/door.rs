@@ -135,7 +135,7 @@ impl Ahead for ModelDoor {
                     return served(Reply::refused(&refusal, Some(operation)));
                 }
             };
-            served(desk.call(Question { who, operation, body, headers }).await)
+            served(desk.call(Question { who, operation, body, headers, of_run: None }).await)
         }
         .boxed()
     }
@@ -146,7 +146,7 @@ fn refused(refusal: &CallRefusal, operation: Option<Operation>) -> BoxFuture<'st
 }
 
 fn served(reply: Reply) -> Served {
-    let Reply { status, headers, body } = reply;
+    let Reply { status, headers, body, .. } = reply;
     let body = match body {
         ReplyBody::Whole(whole) => Body::new(whole),
         stream @ ReplyBody::Stream(_) => Body::new(stream),

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::{Clock, Random};
+use engine::driver::Driver;
 use engine::secret::Secrets;
 use gateway::desk::DeskParts;
 use gateway::{Desk, Gate};
@@ -58,4 +59,21 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         random,
     });
     Models::open(desk, book, store, clock, &keys).await
+}
+
+/// What calls of runs hold that the life before has not ended, they hold until their runs do: from now on, and
+/// for those that have ended already.
+pub(crate) async fn follow_runs(
+    desk: &Desk,
+    driver: &Driver,
+    store: &dyn Store,
+) -> Result<(), BookError> {
+    let told = desk.clone();
+    driver.on_end(move |run| told.run_ended(run));
+    for run in desk.runs_left() {
+        if store.run_get(run).await?.is_none_or(|row| row.state.has_ended()) {
+            desk.run_ended(run);
+        }
+    }
+    Ok(())
 }

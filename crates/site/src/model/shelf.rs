@@ -109,6 +109,7 @@ impl Models {
             desk.budgets(|books| books.set(holder.clone(), *budget));
         }
         desk.budgets(|books| book.charge(books));
+        desk.take_up(book.left());
         let closing = CancellationToken::new();
         let keeping = tokio::spawn(book.clone().keep(closing.clone()));
         let models = Self(Arc::new(Inner {

@@ -1,13 +1,15 @@
 //! Calls: HTTP, and functions of the default catalog.
 
+use std::sync::Arc;
+
 use base::name::FunctionRef;
-use base::value::get;
+use base::value::{as_array, as_object, as_str, get};
 
 use crate::catalog::{DEFAULT, Manifest};
 use crate::code::Code;
 use crate::diagnostic::Location;
 use crate::near;
-use crate::node::Kind;
+use crate::node::{Entry, Kind};
 use crate::problems::shown;
 use crate::revision::{Reference, ReferenceKind, ReferenceTo};
 use crate::schema::Schema;
@@ -204,16 +206,25 @@ impl<'a> Reader<'a> {
         let (function, manifest) = found?;
         let to = ReferenceTo { kind: ReferenceKind::Function, name: function.to_string() };
         self.references.insert(Reference { to, digest: manifest.digest });
-        let (at, with) = match with {
+        let (at, with, entries) = match with {
             Some((item, template)) => {
                 let template = template?;
                 self.check_fixed(item, &template, &function, &manifest);
-                (item.at, Some(template))
+                let entries = match &item.node.kind {
+                    Kind::Map(entries) => Some(entries),
+                    _ => None,
+                };
+                (item.at, Some(template), entries)
             }
-            None => (item.at, None),
+            None => (item.at, None, None),
         };
         if let Some(schema) = &manifest.input {
-            self.check_arguments(at, with.as_ref(), schema);
+            match (&with, entries) {
+                (Some(Template::Object(fields)), Some(entries)) => {
+                    self.check_known(at, entries, fields, &manifest, schema);
+                }
+                _ => self.check_arguments(at, with.as_ref(), schema),
+            }
         }
         Some(FunctionCall { function, with })
     }
@@ -280,6 +291,44 @@ impl<'a> Reader<'a> {
             }
         };
         self.report(Code::UnknownFunction, item.node.at, message, Some(hint));
+    }
+
+    /// Beside expressions, what is known already: which arguments there are, and those without any.
+    fn check_known(
+        &mut self,
+        at: Location,
+        entries: &'a [Entry],
+        fields: &[(Arc<str>, Template)],
+        manifest: &Manifest,
+        schema: &base::Value,
+    ) {
+        let written = |name: &str| entries.iter().find(|entry| *entry.key == *name);
+        let known = get(schema, "properties").and_then(as_object);
+        let names: Vec<&str> =
+            known.into_iter().flat_map(|known| known.keys()).filter_map(as_str).collect();
+        let is_closed = get(schema, "additionalProperties") == Some(&base::Value::Bool(false));
+        for (name, argument) in fields {
+            let at = written(name).map_or(at, |entry| entry.value.at);
+            match argument_schema(manifest, name) {
+                // Those are checked where it is seen that they are written down.
+                _ if manifest.fixed.contains(name) => {}
+                Some(schema) => self.check_arguments(at, Some(argument), schema),
+                None if is_closed => {
+                    let message = format!("the function has no argument `{}`", shown(name));
+                    let hint = near::hint(name, names.iter().copied());
+                    let hint = hint.unwrap_or_else(|| format!("there are {}", quoted(&names)));
+                    self.report(Code::FunctionInput, at, message, Some(hint));
+                }
+                None => {}
+            }
+        }
+        for name in get(schema, "required").and_then(as_array).into_iter().flatten() {
+            let name = as_str(name).unwrap_or_default();
+            if !fields.iter().any(|(there, _)| **there == *name) {
+                let message = format!("the function needs the argument `{name}`");
+                self.report(Code::FunctionInput, at, message, None);
+            }
+        }
     }
 
     /// Arguments without any expression can be checked now.

@@ -93,6 +93,7 @@ impl<'a> Reader<'a> {
         let metadata = self.object_or_empty(fields.get("metadata"));
         let keep = fields.get("metadata").and_then(|item| self.keep(item));
         let concurrency = self.concurrency(fields.get("metadata"));
+        let budget = self.budget(fields.get("metadata"));
         let pool = self.pool(fields.get("metadata"));
         let key = WorkflowKey { namespace: namespace?, name: name? };
         self.key = fields.get("name").map(|item| (key.clone(), item.node.used_at()));
@@ -106,6 +107,7 @@ impl<'a> Reader<'a> {
             metadata: metadata?,
             keep,
             concurrency,
+            budget,
             pool,
         })
     }

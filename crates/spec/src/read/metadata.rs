@@ -1,4 +1,4 @@
-//! What the dispatcher of a site reads from `metadata`: pools, and how many runs at once.
+//! What a site reads from `metadata`: pools, how many runs at once, and what a run may spend on models.
 //!
 //! The rest of `metadata` is the author's own.
 
@@ -48,6 +48,20 @@ impl<'a> Reader<'a> {
         self.whole(limit, 1, RUNS_AT_ONCE_MAX)
     }
 
+    /// `metadata: {models: {budget: 0.50EUR}}`.
+    pub(super) fn budget(&mut self, metadata: Option<Item<'a>>) -> Option<Arc<str>> {
+        let item = member(metadata?, "models")?;
+        let fields = self.fields(item, &["budget"])?;
+        let item = self.require(&fields, "budget")?;
+        let text = self.text(item)?;
+        if !is_money(text) {
+            let hint = "write an amount and its currency, such as `0.50EUR`; a run has no other period than itself";
+            let message = format!("`{}` is no budget of a run", shown(text));
+            return self.wrong_value(item, message, Some(hint.into()));
+        }
+        Some(text.into())
+    }
+
     /// `metadata` takes anything, so that `pool` is no error where it means nothing.
     pub(super) fn warn_of_useless_pool(&mut self, metadata: Option<Item<'a>>, task: &Entry) {
         if let Some(item) = metadata.and_then(|metadata| member(metadata, "pool")) {
@@ -59,6 +73,19 @@ impl<'a> Reader<'a> {
             self.report(Code::PoolNoEffect, item.at, message, Some(hint.into()));
         }
     }
+}
+
+/// Digits, at most six of them behind a point, and three capital letters.
+fn is_money(text: &str) -> bool {
+    let Some((amount, currency)) = text.split_at_checked(text.len().saturating_sub(3)) else {
+        return false;
+    };
+    let (whole, part) = amount.split_once('.').unwrap_or((amount, "0"));
+    let is_number = |text: &str, most| {
+        (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    // As many as fit into an amount of micro-units.
+    is_number(whole, 12) && is_number(part, 6) && currency.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 fn member<'a>(metadata: Item<'a>, key: &str) -> Option<Item<'a>> {

@@ -80,6 +80,8 @@ pub struct Document {
     pub keep: Option<Keep>,
     /// `metadata.concurrency.limit`: how many runs of the workflow there are at once.
     pub concurrency: Option<u32>,
+    /// `metadata.models.budget`: what one run may spend on models, such as `0.50EUR`.
+    pub budget: Option<Arc<str>>,
     /// `metadata.pool`, for all tasks that name none.
     pub pool: Option<Arc<str>>,
 }

@@ -25,7 +25,7 @@ impl Catalog for Functions {
         if !self.names().contains(function) {
             return None;
         }
-        let schema = r#"{"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]}"#;
+        let schema = r#"{"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"], "additionalProperties": false}"#;
         let places =
             r#"{"type": "object", "properties": {"to": {"type": "string", "maxLength": 9}}}"#;
         let schema = match &*function.name {

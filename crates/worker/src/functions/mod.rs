@@ -12,6 +12,7 @@ pub mod csv;
 pub mod dataset;
 pub mod dispatch;
 pub mod echo;
+pub mod infer;
 pub mod notify;
 pub mod now;
 pub mod random;
@@ -41,11 +42,12 @@ pub(crate) trait Function: Send + Sync {
 }
 
 /// All functions of this binary.
-pub(crate) const SHIPPED: [&dyn Function; 8] = [
+pub(crate) const SHIPPED: [&dyn Function; 9] = [
     &csv::Csv,
     &dataset::Dataset,
     &dispatch::Dispatch,
     &echo::Echo,
+    &infer::Infer,
     &notify::Notify,
     &now::Now,
     &random::Random,

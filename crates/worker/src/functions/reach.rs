@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::{Clock, ErrorType, Fault, Random, Timestamp};
 use engine::effect::Perform;
 use gateway::decide::DENIED;
-use gateway::{Answer, Code, Destinations, Gate, Incoming, OutError, OutRequest, Ruling};
+use gateway::{Answer, Code, Desk, Destinations, Gate, Incoming, OutError, OutRequest, Ruling};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::catalog::{Capabilities, FileAccess};
@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) random: Arc<dyn Random>,
     /// Nobody where the site has joined no hub.
     pub(crate) sites: Option<Arc<dyn Sites>>,
+    pub(crate) models: Option<Desk>,
 }
 
 impl std::fmt::Debug for World {
@@ -39,6 +40,7 @@ pub(crate) struct Granted {
     may_read: bool,
     may_read_datasets: bool,
     may_dispatch: bool,
+    may_ask_models: bool,
 }
 
 impl Granted {
@@ -51,6 +53,7 @@ impl Granted {
             may_read: capabilities.files.contains(&FileAccess::Read),
             may_read_datasets: capabilities.datasets.contains(&FileAccess::Read),
             may_dispatch: capabilities.sites,
+            may_ask_models: capabilities.models,
         })
     }
 
@@ -105,6 +108,11 @@ impl Reach {
     /// Who has other sites work; nobody where the manifest does not name them, or there is no hub.
     pub(crate) fn sites(&self) -> Option<Arc<dyn Sites>> {
         self.world.sites.clone().filter(|_| self.granted.may_dispatch)
+    }
+
+    /// Where models are asked; nowhere where the manifest does not name them.
+    pub(crate) fn models(&self) -> Option<Desk> {
+        self.world.models.clone().filter(|_| self.granted.may_ask_models)
     }
 
     /// A turn at reading a file: each keeps a thread busy and its rows in memory.
@@ -185,6 +193,7 @@ mod tests {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             sites: Some(Arc::new(Nowhere)),
+            models: None,
         };
         let destinations = destinations.iter().map(|it| (*it).to_owned()).collect();
         let granted = Granted::parse(&Capabilities {
@@ -193,6 +202,7 @@ mod tests {
             datasets: Vec::new(),
             secrets: Vec::new(),
             sites: false,
+            models: false,
         });
         let run = RunId::new(Timestamp::from_millis(0), &SystemRandom);
         let activation = Activation::root().task("call", 1);
@@ -203,6 +213,8 @@ mod tests {
             lists: engine::list::Lists::default(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),
+            workflow: base::WorkflowName::parse("flow").expect("a name"),
+            budget: None,
             effect: EffectNo(1),
             key: IdempotencyKey::new(run, &activation, 0),
             activation,

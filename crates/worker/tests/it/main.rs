@@ -5,6 +5,7 @@ mod dataset;
 mod file;
 mod functions;
 mod http;
+mod infer;
 mod sealed;
 #[path = "../../../gateway/tests/it/server.rs"]
 mod server;

@@ -7,6 +7,7 @@ use base::name::{FunctionRef, Namespace};
 use base::value::{object, string};
 use base::{
     Clock, ErrorType, Fault, RunId, SecretName, SecretVersion, SystemRandom, Timestamp, Value,
+    WorkflowName,
 };
 use engine::activation::{Activation, IdempotencyKey};
 use engine::effect::{
@@ -17,7 +18,7 @@ use engine::sealed::{Late, Sealed, SealedCall};
 use engine::secret::{SecretUse, Secrets, missing};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use gateway::{EgressMap, EgressRule, Gate, Limits};
+use gateway::{Desk, EgressMap, EgressRule, Gate, Limits};
 use isonomy_worker::process::{Confinement, Interpreters, ProcessLimits};
 use isonomy_worker::{Catalog, Config, NoLogs, Ports, Scripts, Worker};
 use spec::tree::{HttpOutput, Scheme};
@@ -29,6 +30,9 @@ pub struct Site {
     pub clock: Arc<Dial>,
     /// Nowhere, but where a test says otherwise.
     pub lists: Lists,
+    /// What the run has read, and what it may spend on models.
+    pub labels: Arc<[String]>,
+    pub budget: Option<Arc<str>>,
 }
 
 /// A clock that the test moves.
@@ -106,6 +110,15 @@ impl Site {
 
     pub fn limited(rules: Vec<EgressRule>, config: Config, limits: Limits) -> Self {
         let gate = Gate::new(EgressMap::parse(rules).expect("good rules"), limits);
+        Self::at(gate, config, None)
+    }
+
+    /// Where models are asked at this desk.
+    pub fn asking(desk: Desk) -> Self {
+        Self::at(Gate::new(EgressMap::default(), Limits::default()), Config::default(), Some(desk))
+    }
+
+    fn at(gate: Gate, config: Config, models: Option<Desk>) -> Self {
         let clock = Arc::new(Dial::default());
         let ports = Ports {
             secrets: Arc::new(Kept),
@@ -114,8 +127,16 @@ impl Site {
             random: Arc::new(SystemRandom),
             logs: Arc::new(NoLogs),
             sites: None,
+            models,
         };
-        Self { worker: worker(gate, config, ports), clock, lists: Lists::default() }
+        let labels = Arc::new([]);
+        Self {
+            worker: worker(gate, config, ports),
+            clock,
+            lists: Lists::default(),
+            labels,
+            budget: None,
+        }
     }
 
     pub fn start(&self, action: Action) -> BoxFuture<'static, Performed> {
@@ -127,10 +148,12 @@ impl Site {
             lists: self.lists.clone(),
             run,
             namespace: Namespace::parse("lab").expect("a name"),
+            workflow: WorkflowName::parse("flow").expect("a name"),
+            budget: self.budget.clone(),
             effect: EffectNo(1),
             key: IdempotencyKey::new(run, &activation, 0),
             activation,
-            labels: Arc::new([]),
+            labels: Arc::clone(&self.labels),
             secrets: ["key", "login", "other"]
                 .map(|name| (SecretName::parse(name).expect("a name"), None))
                 .into(),

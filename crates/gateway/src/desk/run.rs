@@ -144,7 +144,7 @@ impl Desk {
 
     fn write_left(&self, settled: Settled) {
         let call = settled.call;
-        if self.0.record.write(&Entry::Settled(settled)).is_err() {
+        if self.0.record.write(Entry::Settled(settled)).is_err() {
             // It is still open in the record, and the next start takes it up again.
             tracing::error!(%call, "cannot write down how a call ended");
         }

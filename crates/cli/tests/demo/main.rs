@@ -86,7 +86,7 @@ fn the_demo_keeps_its_promises_and_leaves_nothing_behind() {
         "proved: a clinic needs nobody",
         "proved: not one value of a row at the hub",
         "The provider's server is stopped",
-        "the model was told of  NAME-1-",
+        "the model was told of  PERSON-1-",
         "writer-cloud wrote     Adelina Marchetti was seen today",
         "writer-local wrote     Jonas Oyelaran was seen today",
         "the budget of the namespace `clinic` is 0.01 EUR/total",

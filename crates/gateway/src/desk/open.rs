@@ -194,7 +194,6 @@ impl Open {
         &self.legs
     }
 
-<<<<<<< HEAD
     /// What it comes to so far, in the currency of the last leg.
     pub(super) fn paid(&self) -> Paid {
         let currency = self.bills.iter().rev().find_map(|bill| bill.cost).map(|it| it.currency);
@@ -212,11 +211,6 @@ impl Open {
             cost,
             is_bound: self.bills.iter().any(|bill| bill.is_bound),
         }
-=======
-    /// What upstreams took of the time so far.
-    pub(super) const fn theirs(&self) -> Duration {
-        self.theirs
->>>>>>> artifacts
     }
 
     pub(super) fn waited(&mut self, took: Duration) {
@@ -332,6 +326,5 @@ fn used(usage: &Usage) -> Used {
         output: usage.output_tokens(),
         reasoning: usage.count(Class::Reasoning),
         images: usage.count(Class::Image),
-        millis: usage.count(Class::Millisecond),
     }
 }

@@ -379,7 +379,7 @@ impl Api {
     }
 
     pub async fn exchange_import(&self, file: Vec<u8>) -> Outcome<ExchangeDown> {
-        self.give_file("/api/v1/exchange/import", file).await
+        self.give_file("/api/v1/exchange/import", FILE_TYPE, file).await
     }
 
     async fn take_file(&self, path: &str) -> Outcome<(Vec<u8>, bool)> {
@@ -391,8 +391,13 @@ impl Api {
         Ok((reply.body.into(), is_whole))
     }
 
-    async fn give_file<T: DeserializeOwned>(&self, path: &str, file: Vec<u8>) -> Outcome<T> {
-        match self.client.send_file("POST", path, Some((FILE_TYPE, file))).await {
+    async fn give_file<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        kind: &'static str,
+        file: Vec<u8>,
+    ) -> Outcome<T> {
+        match self.client.send_file("POST", path, Some((kind, file))).await {
             Ok(reply) => reply.json().map_err(|error| self.explain(error)),
             Err(error) => Err(self.explain(self.told(error, path).await)),
         }

@@ -2,7 +2,7 @@
 //!
 //! Judged here as the site judges them; where they are sent is `command::shelf`.
 
-use base::Namespace;
+use base::{Digest, Namespace};
 use models::{ModelName, ModelSpec, RouteSpec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,8 @@ pub struct Resource {
     pub namespace: Option<Namespace>,
     pub name: ModelName,
     pub spec: Value,
+    /// A model's file as it is written there, whose digest the spec has still to get.
+    pub file: Option<String>,
 }
 
 /// As people write it.
@@ -90,9 +92,41 @@ impl Kind {
 /// What a text says, or where it is wrong.
 pub fn read(kind: Kind, text: &str) -> Result<Resource, YamlWrong> {
     match kind {
-        Kind::Model => read_as(kind, text, ModelSpec::check),
+        Kind::Model => match with_file(text) {
+            Some(document) => read_file(document),
+            None => read_as(kind, text, ModelSpec::check),
+        },
         Kind::Route => read_as(kind, text, RouteSpec::check),
     }
+}
+
+/// A model that names its file by a path.
+fn with_file(text: &str) -> Option<File<Value>> {
+    let file: File<Value> = serde_saphyr::from_str(text).ok()?;
+    file.spec.value["artifact"]["file"].is_string().then_some(file)
+}
+
+/// The digest of the file is put in its place by whoever reads it.
+fn read_file(document: File<Value>) -> Result<Resource, YamlWrong> {
+    let File { api_version, metadata, mut spec, .. } = document;
+    if api_version.value != API_VERSION {
+        return Err(wrong_at(&api_version, format!("`apiVersion` is `{API_VERSION}`")));
+    }
+    let mut file = None;
+    if let Some(artifact) = spec.value["artifact"].as_object_mut() {
+        file = artifact.remove("file").and_then(|file| file.as_str().map(str::to_owned));
+        let place = Digest::of(b"").to_string();
+        if artifact.insert("digest".to_owned(), place.into()).is_some() {
+            let what = "`artifact` has a `file` or a `digest`, and not both";
+            return Err(wrong_at(&spec, what.to_owned()));
+        }
+    }
+    let read: Result<ModelSpec, _> = serde_json::from_value(spec.value.clone());
+    let read = read.map_err(|wrong| wrong_at(&spec, wrong.to_string()))?;
+    read.check().map_err(|wrong| wrong_at(&spec, wrong.to_string()))?;
+    let Metadata { namespace, name } = metadata;
+    let spec = serde_json::to_value(&read).expect("our own types have JSON text");
+    Ok(Resource { kind: Kind::Model, namespace, name, spec, file })
 }
 
 fn read_as<T: DeserializeOwned + Serialize, E: std::fmt::Display>(
@@ -108,7 +142,7 @@ fn read_as<T: DeserializeOwned + Serialize, E: std::fmt::Display>(
     check(&spec.value).map_err(|wrong| wrong_at(&spec, wrong.to_string()))?;
     let Metadata { namespace, name } = metadata;
     let spec = serde_json::to_value(&spec.value).expect("our own types have JSON text");
-    Ok(Resource { kind, namespace, name, spec })
+    Ok(Resource { kind, namespace, name, spec, file: None })
 }
 
 fn wrong_at<T>(at: &Spanned<T>, what: String) -> YamlWrong {

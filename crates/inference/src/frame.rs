@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use crate::model::{FILE_BYTES_MAX, InferError, Metadata, Model, Stop, TensorInfo};
 use crate::onnx::Onnx;
-use crate::tensor::{AXES_MAX, DATATYPES, Data, Tensor};
+use crate::tensor::{AXES_MAX, DATATYPES, Data, Datatype, Tensor};
 
 /// A file with the byte that says so, or 16 million numbers for a model, or of one.
 pub const FRAME_BYTES_MAX: usize = FILE_BYTES_MAX + 1;
@@ -108,6 +108,7 @@ impl Answer {
                 frame.extend(memory_bytes.to_le_bytes());
                 put_infos(&mut frame, &metadata.inputs);
                 put_infos(&mut frame, &metadata.outputs);
+                put_opsets(&mut frame, &metadata.opsets);
             }
             Self::Outputs(tensors) => {
                 frame.push(OUTPUTS);
@@ -130,7 +131,8 @@ impl Answer {
                 let mut rest = Rest(rest);
                 let memory_bytes = u64::from_le_bytes(rest.array()?);
                 let (inputs, outputs) = (rest.infos()?, rest.infos()?);
-                Some(Self::Loaded { metadata: Metadata { inputs, outputs }, memory_bytes })
+                let metadata = Metadata { inputs, outputs, opsets: rest.opsets()? };
+                Some(Self::Loaded { metadata, memory_bytes })
             }
             OUTPUTS => read_tensors(rest).map(Self::Outputs),
             REFUSED => {
@@ -185,6 +187,14 @@ fn put_infos(frame: &mut Vec<u8>, infos: &[TensorInfo]) {
     }
 }
 
+fn put_opsets(frame: &mut Vec<u8>, opsets: &[(String, i64)]) {
+    frame.extend((opsets.len() as u32).to_le_bytes());
+    for (domain, version) in opsets {
+        put_text(frame, domain.as_bytes());
+        frame.extend(version.to_le_bytes());
+    }
+}
+
 fn put_tensors(frame: &mut Vec<u8>, tensors: &[Tensor]) {
     frame.extend((tensors.len() as u32).to_le_bytes());
     for tensor in tensors {
@@ -198,7 +208,8 @@ fn put_tensors(frame: &mut Vec<u8>, tensors: &[Tensor]) {
     }
 }
 
-fn put_data(frame: &mut Vec<u8>, data: &Data) {
+/// As the binary form of the Open Inference Protocol has it, too.
+pub(crate) fn put_data(frame: &mut Vec<u8>, data: &Data) {
     /// Room for all, once, and the numbers.
     macro_rules! numbers {
         ($list:expr) => {{
@@ -267,6 +278,15 @@ impl<'f> Rest<'f> {
         (0..count).map(info).collect()
     }
 
+    fn opsets(&mut self) -> Option<Vec<(String, i64)>> {
+        let count = self.count(TENSORS_MAX)?;
+        let opset = |_| {
+            let domain = String::from_utf8(self.text()?.to_vec()).ok()?;
+            Some((domain, i64::from_le_bytes(self.array()?)))
+        };
+        (0..count).map(opset).collect()
+    }
+
     fn tensor(&mut self) -> Option<Tensor> {
         let (name, kind, axes) = self.head()?;
         let shape = axes.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>().ok()?;
@@ -302,6 +322,13 @@ impl<'f> Rest<'f> {
             _ => return None,
         })
     }
+}
+
+/// The same back, where it is all that there is.
+pub(crate) fn read_data(datatype: Datatype, bytes: &[u8], count: usize) -> Option<Data> {
+    let mut rest = Rest(bytes);
+    let data = rest.data(datatype as u8, count)?;
+    rest.0.is_empty().then_some(data)
 }
 
 fn read_tensors(bytes: &[u8]) -> Option<Vec<Tensor>> {
@@ -349,7 +376,8 @@ mod tests {
             TensorInfo { name: name.to_owned(), datatype, shape: shape.to_vec() }
         };
         let inputs = vec![info("x", &[None, Some(30)]), info("", &[])];
-        let metadata = Metadata { inputs, outputs: vec![info("y", &[Some(0)])] };
+        let opsets = vec![("ai.onnx".to_owned(), 21), ("ai.onnx.ml".to_owned(), 3)];
+        let metadata = Metadata { inputs, outputs: vec![info("y", &[Some(0)])], opsets };
         let answer = Answer::Loaded { metadata, memory_bytes: u64::MAX };
         assert_eq!(Answer::decode(&answer.encode()), Some(answer));
     }

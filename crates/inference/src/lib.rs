@@ -4,9 +4,11 @@
 //! may take and what becomes of a model that nobody asks is decided in `sandbox`
 //! ([ADR 20](../../../docs/adr/0020-local-inference.md)).
 
+mod foreign;
 pub mod frame;
 mod model;
 pub mod onnx;
+pub mod protocol;
 mod tensor;
 
 pub use model::{

@@ -33,6 +33,8 @@ pub trait Model: Send + Sync {
 pub struct Metadata {
     pub inputs: Vec<TensorInfo>,
     pub outputs: Vec<TensorInfo>,
+    /// Whose operators it is made of, and of which version.
+    pub opsets: Vec<(String, i64)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +88,8 @@ impl Stop {
 pub enum LoadError {
     #[error("this is no ONNX file; export the model again")]
     NotOnnx,
+    #[error("this is a file of {format}, and what runs here is ONNX; {hint}")]
+    Foreign { format: &'static str, hint: &'static str },
     #[error("the file ends in the middle; copy it again")]
     Cut,
     #[error("the file is larger than {} MiB", FILE_BYTES_MAX >> 20)]

@@ -39,6 +39,8 @@ pub enum Operation {
     Responses,
     /// `POST /v1/messages`, Anthropic's.
     Messages,
+    /// `POST /v2/models/{name}/infer`, of tensors. Its model stands in the path.
+    Infer,
 }
 
 /// A request as it was read.
@@ -111,7 +113,7 @@ pub enum AskError {
 
 /// Members that mean something here. Twice the same would be read by us in one way and by an upstream in
 /// another.
-const READ: [&str; 17] = [
+const READ: [&str; 18] = [
     "model",
     "stream",
     "stream_options",
@@ -124,6 +126,7 @@ const READ: [&str; 17] = [
     "temperature",
     "messages",
     "input",
+    "inputs",
     "prompt",
     "previous_response_id",
     "conversation",
@@ -132,10 +135,16 @@ const READ: [&str; 17] = [
 ];
 
 impl Operation {
-    pub const ALL: [Self; 5] =
-        [Self::Chat, Self::Completions, Self::Embeddings, Self::Responses, Self::Messages];
+    pub const ALL: [Self; 6] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Embeddings,
+        Self::Responses,
+        Self::Messages,
+        Self::Infer,
+    ];
 
-    /// Below the address of an API.
+    /// Below the address of an API, for people and for what has no model in its path.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -144,12 +153,14 @@ impl Operation {
             Self::Embeddings => "/v1/embeddings",
             Self::Responses => "/v1/responses",
             Self::Messages => "/v1/messages",
+            Self::Infer => "/v2/models/{name}/infer",
         }
     }
 
+    /// Of those that have a path of their own.
     #[must_use]
     pub fn of_path(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.path() == path)
+        Self::ALL.into_iter().find(|it| *it != Self::Infer && it.path() == path)
     }
 
     /// Below the address that ends with the version: that of most upstreams.
@@ -166,6 +177,7 @@ impl Operation {
             Self::Embeddings => "embeddings",
             Self::Responses => "responses",
             Self::Messages => "messages",
+            Self::Infer => "infer",
         }
     }
 
@@ -176,7 +188,7 @@ impl Operation {
             Self::Chat => Some(Dialect::Chat),
             Self::Responses => Some(Dialect::Responses),
             Self::Messages => Some(Dialect::Messages),
-            Self::Completions | Self::Embeddings => None,
+            Self::Completions | Self::Embeddings | Self::Infer => None,
         }
     }
 
@@ -186,15 +198,14 @@ impl Operation {
             Self::Chat | Self::Messages => "messages",
             Self::Completions => "prompt",
             Self::Embeddings | Self::Responses => "input",
+            Self::Infer => "inputs",
         }
     }
 }
 
 impl Ask {
     pub fn read(operation: Operation, body: &[u8]) -> Result<Self, AskError> {
-        let text = std::str::from_utf8(body).map_err(|wrong| {
-            AskError::Json(format!("byte {} is not UTF-8", wrong.valid_up_to()))
-        })?;
+        let text = utf8(body)?;
         let trimmed = text.trim_start();
         if !trimmed.starts_with('{') {
             return Err(AskError::NotAnObject);
@@ -235,6 +246,30 @@ impl Ask {
         })
     }
 
+    /// A request of the Open Inference Protocol, without the bytes that may follow its JSON. What is in
+    /// its tensors is the model's to read.
+    pub fn tensors(model: ModelName, json: &[u8]) -> Result<Self, AskError> {
+        let found = members(utf8(json)?)?;
+        let question = Operation::Infer.question();
+        if !found.iter().any(|(key, _)| *key == question) {
+            return Err(AskError::Missing(question));
+        }
+        Ok(Self {
+            operation: Operation::Infer,
+            model,
+            is_streamed: false,
+            wants_usage: false,
+            output_tokens_max: None,
+            choices: 1,
+            has_more_elsewhere: false,
+            images: 0,
+            tools: 0,
+            user: None,
+            is_sampled: false,
+            members: Members::default(),
+        })
+    }
+
     /// The request as an upstream gets it. Without a change it is the same bytes.
     #[must_use]
     pub fn changed(&self, body: &Bytes, change: &Change<'_>) -> Bytes {
@@ -263,6 +298,11 @@ impl Ask {
         }
         if edits.is_empty() { body.clone() } else { spliced(body, edits) }
     }
+}
+
+fn utf8(body: &[u8]) -> Result<&str, AskError> {
+    std::str::from_utf8(body)
+        .map_err(|wrong| AskError::Json(format!("byte {} is not UTF-8", wrong.valid_up_to())))
 }
 
 fn spliced(body: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Bytes {
@@ -543,6 +583,17 @@ mod tests {
             chat(&format!(r#"{{"model":"a","messages":[]{many}}}"#)),
             Err(AskError::Members)
         );
+    }
+
+    /// Mutation: take what is no request of tensors.
+    #[test]
+    fn a_request_of_tensors_has_inputs() {
+        let name = || ModelName::parse("risk@1").expect("a name");
+        let read = |text: &str| Ask::tensors(name(), text.as_bytes()).map(|ask| ask.model);
+        assert_eq!(read(r#"{"id":"7","inputs":[]}"#), Ok(name()));
+        assert_eq!(read("{}"), Err(AskError::Missing("inputs")));
+        assert_eq!(read(r#"{"inputs":[],"inputs":[]}"#), Err(AskError::Twice("inputs")));
+        assert!(matches!(read("[]"), Err(AskError::Json(_))));
     }
 
     /// Mutation: believe the smaller of two limits, or one answer where more are asked for.

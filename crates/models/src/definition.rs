@@ -2,22 +2,39 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::{Duration, Namespace, SecretName};
+use base::{Duration, Namespace};
 use dialects::Translation;
-use pricing::{
-    Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Source, Span,
-};
+use pricing::{Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::name::ModelName;
 use crate::protect::{ProtectError, ProtectSpec, Protection};
+use crate::source::{Artifact, Source, Upstream, address};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
 pub const CONCURRENCY_USUAL: u32 = 256;
 
 /// More are more sockets than a process has.
 pub const CONCURRENCY_MAX: u32 = 8_192;
+
+/// Processes of one artifact, where its definition does not say: more than cores make no sense, and few
+/// models are asked that much.
+pub const PROCESSES_USUAL: u32 = 2;
+
+/// More processes than the cores of a large machine only take memory from each other.
+pub const PROCESSES_MAX: u32 = 128;
+
+/// Calls of one artifact that wait, where its definition does not say. At a millisecond each, the last one
+/// waits a second.
+pub const QUEUE_USUAL: u32 = 1_000;
+
+/// Each holds its request in memory.
+pub const QUEUE_MAX: u32 = 100_000;
+
+/// How long a call of an artifact may take: what runs on a site's disk answers in milliseconds, or is
+/// loaded in seconds.
+pub const DEADLINE_USUAL: Duration = Duration::from_secs(30);
 
 /// How long an upstream may think before its first byte: longer than any model that streams takes.
 pub const FIRST_BYTE_USUAL: Duration = Duration::from_secs(120);
@@ -36,54 +53,40 @@ const SHARED_MAX: usize = 1_000;
 
 /// A model as its owner has written it down. What is not said is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct ModelSpec {
-    pub upstream: Upstream,
-    /// Where it computes, for routes and policies: `eu`, `us-east`, `here`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Source,
     pub region: Option<String>,
-    /// Namespaces that may call it beside its own; `*` is all.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub share: BTreeSet<String>,
-    /// What its upstream has; all that its dialect has, by default. The rest is translated.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub operations: BTreeSet<Operation>,
-    #[serde(default, skip_serializing_if = "Limits::is_usual")]
     pub limits: Limits,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<PriceSpec>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protect: Option<ProtectSpec>,
 }
 
-/// A server that answers in a dialect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// As it stands in a document, where its source is one of two members.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Upstream {
-    /// The address below which the dialect's paths are: `https://api.openai.com/v1`.
-    pub url: String,
-    #[serde(default)]
-    pub dialect: Dialect,
-    /// What the upstream calls it; the model's own name by default.
+struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// The secret of the model's namespace that opens it.
+    upstream: Option<Upstream>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretName>,
-    /// The name by which it takes a limit of output.
+    artifact: Option<Artifact>,
+    /// Where it computes, for routes and policies: `eu`, `us-east`, `here`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_parameter: Option<String>,
-    /// Whether it answers a repetition under the same `Idempotency-Key` as it did before, and bills it once.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub idempotent: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dialect {
-    #[default]
-    OpenAi,
-    Anthropic,
+    region: Option<String>,
+    /// Namespaces that may call it beside its own; `*` is all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    share: BTreeSet<String>,
+    /// What its upstream has; all that its dialect has, by default. The rest is translated.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    operations: BTreeSet<Operation>,
+    #[serde(default, skip_serializing_if = "Limits::is_usual")]
+    limits: Limits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    price: Option<PriceSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protect: Option<ProtectSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -99,6 +102,12 @@ pub struct Limits {
     /// Calls at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// Calls of an artifact that wait for their turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<u32>,
+    /// Of one call of an artifact, with its waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +136,8 @@ pub struct OwnPrice {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
+    #[error("a model has an `upstream` or an `artifact`, and not both")]
+    Source,
     #[error("`upstream.url` is not an address such as `https://api.openai.com/v1`: {0}")]
     Url(&'static str),
     #[error("`{name}` is {limit} at most, and more than nothing")]
@@ -143,7 +154,7 @@ pub enum SpecError {
     Amount { class: String, why: String },
     #[error("the price is none: {0}")]
     Price(#[from] PriceError),
-    #[error("the dialect of the upstream has no `{0}`")]
+    #[error("a model of this kind has no `{0}`")]
     Operation(&'static str),
     #[error(transparent)]
     Protect(#[from] ProtectError),
@@ -151,33 +162,36 @@ pub enum SpecError {
     Text,
 }
 
-impl Dialect {
-    /// What is spoken in it.
-    #[must_use]
-    pub const fn operations(self) -> &'static [Operation] {
-        match self {
-            Self::OpenAi => &[
-                Operation::Chat,
-                Operation::Completions,
-                Operation::Embeddings,
-                Operation::Responses,
-            ],
-            Self::Anthropic => &[Operation::Messages],
-        }
+impl TryFrom<Written> for ModelSpec {
+    type Error = SpecError;
+
+    fn try_from(written: Written) -> Result<Self, SpecError> {
+        let Written { upstream, artifact, region, share, operations, limits, price, protect } =
+            written;
+        let source = match (upstream, artifact) {
+            (Some(upstream), None) => Source::Upstream(upstream),
+            (None, Some(artifact)) => Source::Artifact(artifact),
+            (Some(_), Some(_)) | (None, None) => return Err(SpecError::Source),
+        };
+        Ok(Self { source, region, share, operations, limits, price, protect })
+    }
+}
+
+impl From<ModelSpec> for Written {
+    fn from(spec: ModelSpec) -> Self {
+        let ModelSpec { source, region, share, operations, limits, price, protect } = spec;
+        let (upstream, artifact) = match source {
+            Source::Upstream(upstream) => (Some(upstream), None),
+            Source::Artifact(artifact) => (None, Some(artifact)),
+        };
+        Self { upstream, artifact, region, share, operations, limits, price, protect }
     }
 }
 
 impl ModelSpec {
     /// Refuses what is no model, before it is written down.
     pub fn check(&self) -> Result<(), SpecError> {
-        address(&self.upstream.url)?;
-        let is_text = |text: &String| {
-            (1..=200).contains(&text.len()) && text.chars().all(|c| !c.is_control())
-        };
-        let texts = [&self.upstream.model, &self.upstream.output_parameter];
-        if !texts.into_iter().flatten().all(is_text) {
-            return Err(SpecError::Text);
-        }
+        self.source.check()?;
         let is_region = |text: &String| {
             let is_in = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
             (1..=63).contains(&text.len()) && text.bytes().all(is_in)
@@ -193,11 +207,11 @@ impl ModelSpec {
         if self.share.len() > SHARED_MAX {
             return Err(SpecError::Share(format!("one of {}", self.share.len())));
         }
-        let known = self.upstream.dialect.operations();
+        let known = self.source.operations();
         if let Some(other) = self.operations.iter().find(|it| !known.contains(it)) {
             return Err(SpecError::Operation(other.as_str()));
         }
-        self.limits.check()?;
+        self.limits.check(&self.source)?;
         if let Some(PriceSpec::Own(own)) = &self.price {
             own.price("own", "own")?;
         }
@@ -208,7 +222,8 @@ impl ModelSpec {
     /// Whether it computes at the site: at this machine, or at one of these origins.
     #[must_use]
     pub fn is_here(&self, here: &BTreeSet<String>) -> bool {
-        let Ok((origin, _)) = address(&self.upstream.url) else { return false };
+        let Some(upstream) = self.source.upstream() else { return true };
+        let Ok((origin, _)) = address(&upstream.url) else { return false };
         let host = origin.split_once("://").map_or("", |(_, host)| host);
         is_loopback(host) || here.contains(origin)
     }
@@ -218,10 +233,10 @@ impl ModelSpec {
         self.asked_as(operation).is_some()
     }
 
-    /// In which words its upstream is asked what is asked in these: the same, where it has them.
+    /// In which words it is asked what is asked in these: the same, where it has them.
     #[must_use]
     pub fn asked_as(&self, operation: Operation) -> Option<Operation> {
-        let (known, said) = (self.upstream.dialect.operations(), &self.operations);
+        let (known, said) = (self.source.operations(), &self.operations);
         let has = |it: &Operation| known.contains(it) && (said.is_empty() || said.contains(it));
         let is_known = |it: &Operation| match (operation.dialect(), it.dialect()) {
             (Some(client), Some(model)) => Translation::is_known(client, model),
@@ -236,25 +251,6 @@ impl ModelSpec {
     pub fn is_shared_with(&self, namespace: &Namespace) -> bool {
         self.share.contains("*") || self.share.contains(namespace.as_str())
     }
-}
-
-/// Where it is, and the path before those of the dialect.
-pub fn address(url: &str) -> Result<(&str, &str), SpecError> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let rest = rest.ok_or(SpecError::Url("it begins with `https://` or `http://`"))?;
-    if url.len() > 2_000 || url.bytes().any(|b| b.is_ascii_control() || b == b' ') {
-        return Err(SpecError::Url("it has a blank or a control character, or is too long"));
-    }
-    if rest.contains(['?', '#', '@']) {
-        return Err(SpecError::Url("it has a query, or somebody's name in it"));
-    }
-    let host_end = rest.find('/').unwrap_or(rest.len());
-    if host_end == 0 {
-        return Err(SpecError::Url("there is no host in it"));
-    }
-    let split = url.len() - rest.len() + host_end;
-    let (origin, path) = url.split_at(split);
-    Ok((origin, path.trim_end_matches('/')))
 }
 
 /// Of a host with its port.
@@ -272,13 +268,19 @@ impl Limits {
         *self == Self::default()
     }
 
-    fn check(&self) -> Result<(), SpecError> {
+    fn check(&self, source: &Source) -> Result<(), SpecError> {
         let wait = WAIT_MAX.as_millis() / 1_000;
+        let calls = match source {
+            Source::Upstream(_) => CONCURRENCY_MAX,
+            Source::Artifact(_) => PROCESSES_MAX,
+        };
         let all = [
             ("limits.contextTokens", self.context_tokens, TOKENS_MAX),
             ("limits.outputTokens", self.output_tokens, TOKENS_MAX),
             ("limits.imageTokens", self.image_tokens, TOKENS_MAX),
-            ("limits.concurrency", self.concurrency.map(u64::from), u64::from(CONCURRENCY_MAX)),
+            ("limits.concurrency", self.concurrency.map(u64::from), u64::from(calls)),
+            ("limits.queue", self.queue.map(u64::from), u64::from(QUEUE_MAX)),
+            ("limits.deadlineSeconds", self.deadline_seconds, wait),
             ("limits.firstByteSeconds", self.first_byte_seconds, wait),
             ("limits.silenceSeconds", self.silence_seconds, wait),
         ];
@@ -291,6 +293,22 @@ impl Limits {
     #[must_use]
     pub fn concurrency(&self) -> u32 {
         self.concurrency.unwrap_or(CONCURRENCY_USUAL)
+    }
+
+    /// Processes of an artifact, each with one call.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        self.concurrency.unwrap_or(PROCESSES_USUAL) as usize
+    }
+
+    #[must_use]
+    pub fn queue(&self) -> usize {
+        self.queue.unwrap_or(QUEUE_USUAL) as usize
+    }
+
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline_seconds.map_or(DEADLINE_USUAL, Duration::from_secs)
     }
 
     #[must_use]
@@ -327,7 +345,7 @@ impl OwnPrice {
             currency,
             from: None,
             to: None,
-            source: Source {
+            source: pricing::Source {
                 url: "the model's definition".to_owned(),
                 via: None,
                 dated: String::new(),
@@ -372,6 +390,9 @@ mod tests {
     fn what_is_no_model_is_refused_with_its_place() {
         let url = |url: &str| format!(r#"{{"upstream":{{"url":"{url}"}}}}"#);
         assert!(read(&url("https://api.openai.com/v1")).is_ok());
+        let digest = base::Digest::of(b"a file");
+        let artifact = format!(r#""artifact":{{"digest":"{digest}","format":"onnx"}}"#);
+        assert!(read(&format!("{{{artifact}}}")).is_ok());
         let more = |more: &str| format!(r#"{{"upstream":{{"url":"http://h/v1"}},{more}}}"#);
         for (json, expected) in [
             (url("ftp://h"), "`https://`"),
@@ -387,6 +408,12 @@ mod tests {
             (more(r#""price":{"own":{"currency":"EUR","rates":{"inputs":"1"}}}"#), "it takes"),
             (more(r#""price":{"own":{"currency":"EUR","rates":{"input":"x"}}}"#), "no amount"),
             (more(r#""prices":"free""#), "unknown field"),
+            (more(&artifact), "and not both"),
+            (r#"{"price":"free"}"#.to_owned(), "and not both"),
+            (format!(r#"{{{artifact},"operations":["chat"]}}"#), "no `chat`"),
+            (format!(r#"{{{artifact},"limits":{{"concurrency":129}}}}"#), "128 at most"),
+            (r#"{"artifact":{"digest":"b3:x"}}"#.to_owned(), "digest"),
+            (format!(r#"{{{}}}"#, artifact.replace("onnx", "gguf")), "unknown variant"),
         ] {
             let said = read(&json).expect_err(&json);
             assert!(said.contains(expected), "{json}: {said}");
@@ -421,13 +448,9 @@ mod tests {
         for url in ["http://gpu.plant:8001/v1", "https://localhost.example/v1", "http://10.0.0.1"] {
             assert!(!is_here(url), "{url}");
         }
-    }
-
-    /// Mutation: keep the end of the path, or cut the host.
-    #[test]
-    fn an_address_has_an_origin_and_a_path() {
-        assert_eq!(address("http://h:1/v1/"), Ok(("http://h:1", "/v1")));
-        assert_eq!(address("https://h"), Ok(("https://h", "")));
+        let digest = base::Digest::of(b"a file");
+        let file = format!(r#"{{"artifact":{{"digest":"{digest}"}}}}"#);
+        assert!(read(&file).expect("a file").is_here(&BTreeSet::new()));
     }
 
     /// Mutation: share with everybody what is shared with some, or offer what a dialect lacks.

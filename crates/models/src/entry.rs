@@ -144,6 +144,8 @@ pub enum Missed {
     TooLarge,
     Status,
     Budget,
+    /// Models at work hold the memory that models may have.
+    Memory,
     /// The request holds what this model must not see.
     Protected,
     /// It cannot be asked this in its own words.
@@ -176,6 +178,9 @@ pub struct Used {
     pub reasoning: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub images: u64,
+    /// Time of a device.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub millis: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

@@ -18,14 +18,15 @@ mod rates;
 mod reference;
 mod refusal;
 mod route;
+mod source;
 mod tally;
 
 pub use ask::{Ask, AskError, Change, Operation};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
 pub use budget::{ALARMS, Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use definition::{
-    CONCURRENCY_MAX, Dialect, Limits, Model, ModelSpec, OwnPrice, PriceSpec, SpecError, Upstream,
-    WAIT_MAX, address,
+    CONCURRENCY_MAX, Limits, Model, ModelSpec, OwnPrice, PROCESSES_MAX, PriceSpec, QUEUE_MAX,
+    SpecError, WAIT_MAX,
 };
 pub use entry::{
     Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
@@ -38,4 +39,5 @@ pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;
 pub use route::{LEGS_USUAL, RouteError, RouteSpec, Sticky, TARGETS_MAX, Target};
+pub use source::{Artifact, Dialect, Format, Source, Upstream, address};
 pub use tally::{Checkpoint, Group, SUMS_MAX, Sum, Tally};

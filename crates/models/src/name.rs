@@ -36,6 +36,22 @@ impl ModelName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands before the last `@`, and the version behind it.
+    #[must_use]
+    pub fn split(&self) -> (&str, Option<&str>) {
+        match self.0.rsplit_once('@') {
+            Some((base, version)) => (base, Some(version)),
+            None => (&self.0, None),
+        }
+    }
+
+    /// A version of numbers and dots, to compare it with another: `1.10` is after `1.9`. Others have a name
+    /// and no place in the order.
+    #[must_use]
+    pub fn version(&self) -> Option<Vec<u64>> {
+        self.split().1?.split('.').map(|part| part.parse().ok()).collect()
+    }
 }
 
 impl fmt::Display for ModelName {
@@ -68,6 +84,17 @@ impl<'de> Deserialize<'de> for ModelName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Mutation: compare versions as texts, or take `rc1` for one.
+    #[test]
+    fn versions_of_numbers_have_an_order() {
+        let version = |text: &str| ModelName::parse(text).expect("a name").version();
+        assert!(version("risk@1.10") > version("risk@1.9"));
+        assert!(version("risk@2") > version("risk@1.10"));
+        for none in ["risk", "risk@rc1", "risk@", "risk@1.x", "risk@1..2"] {
+            assert_eq!(version(none), None, "{none}");
+        }
+    }
 
     /// Mutation: take a name that disturbs a path, a header or a terminal, or one without end.
     #[test]

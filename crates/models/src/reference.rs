@@ -77,7 +77,7 @@ impl Walk<'_> {
         match self.operation {
             // What was said before by sound is kept by its id.
             Operation::Chat => self.below != "audio",
-            Operation::Messages => true,
+            Operation::Messages | Operation::Infer => true,
             Operation::Responses => matches!(
                 kind,
                 Some(

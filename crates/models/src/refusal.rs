@@ -30,6 +30,9 @@ pub enum CallRefusal {
     Untranslated { model: ModelName, why: dialects::Refusal },
     #[error("{0}")]
     Request(#[from] AskError),
+    /// Not what the model takes.
+    #[error("{0}")]
+    Inputs(String),
     #[error("the request is larger than {0} bytes")]
     TooLarge(usize),
     #[error("{0}")]
@@ -60,6 +63,7 @@ impl CallRefusal {
             Self::NotAnswered { .. }
             | Self::Untranslated { .. }
             | Self::Request(_)
+            | Self::Inputs(_)
             | Self::NotWhole
             | Self::Protected { .. }
             | Self::Withheld { .. } => 400,
@@ -84,6 +88,7 @@ impl CallRefusal {
             Self::NotAnswered { .. } => "operation_not_supported",
             Self::Untranslated { .. } => "not_translated",
             Self::Request(_) => "invalid_request",
+            Self::Inputs(_) => "invalid_inputs",
             Self::TooLarge(_) => "request_too_large",
             Self::Budget(refused) => match **refused {
                 Refused::Unbounded { .. } => "cost_not_bounded",
@@ -115,6 +120,11 @@ impl CallRefusal {
     /// The body, as the clients of this dialect read it.
     #[must_use]
     pub fn body(&self, operation: Option<Operation>) -> Vec<u8> {
+        if operation == Some(Operation::Infer) {
+            // The protocol knows a text alone.
+            let body = serde_json::json!({"error": format!("{self} [{}]", self.code())});
+            return body.to_string().into_bytes();
+        }
         let dialect = operation.and_then(Operation::dialect).unwrap_or(Dialect::Chat);
         dialects::body(dialect, self.status(), &self.to_string(), Some(self.code()))
     }
@@ -141,5 +151,8 @@ mod tests {
         let anthropic = read(Some(Operation::Messages));
         assert_eq!(anthropic["type"], "error");
         assert_eq!(anthropic["error"]["type"], "not_found_error");
+        let tensors = read(Some(Operation::Infer));
+        let text = tensors["error"].as_str().expect("a text");
+        assert!(text.contains("`gpt-9`") && text.ends_with("[model_not_found]"), "{text}");
     }
 }

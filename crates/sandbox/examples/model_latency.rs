@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use inference::{Data, Model, Onnx, Stop, Tensor};
-use isonomy_sandbox::{Models, ModelsConfig};
+use isonomy_sandbox::{Models, ModelsConfig, Share};
 
 const CALLS: usize = 20_000;
 
@@ -45,7 +45,7 @@ fn here(rows: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
 
 async fn child(rows: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
     let models = Models::new(ModelsConfig::new(std::env::current_exe()?));
-    models.add("risk", path())?;
+    models.add("risk", std::path::PathBuf::from(path()), Share { processes: 2, queue: 1_000 })?;
     let start = Instant::now();
     models.load("risk").await?;
     println!("started and loaded in {:?}", start.elapsed());
@@ -53,7 +53,7 @@ async fn child(rows: usize) -> Result<Vec<Duration>, Box<dyn Error>> {
     let mut times = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
         let start = Instant::now();
-        models.infer("risk", &input, Duration::from_secs(1)).await?;
+        models.infer("risk", &input, Duration::from_secs(1)).await.outputs?;
         times.push(start.elapsed());
     }
     Ok(times)

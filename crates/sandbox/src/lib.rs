@@ -15,7 +15,9 @@ mod protocol;
 
 pub use child::{EVALUATE, MODEL, evaluate_child_main, model_child_main};
 pub use jail::{Ending, Jail, Job, LaunchError, Running};
-pub use models::{ModelError, Models, ModelsConfig, ModelsStats};
+pub use models::{
+    Inferred, Loaded, ModelError, ModelFile, Models, ModelsConfig, ModelsStats, Share,
+};
 pub use pool::{Evaluation, Pool, PoolConfig, PoolError, PoolStats};
 
 /// What `main` does, before anything else, where this process is one of ours.

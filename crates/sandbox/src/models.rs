@@ -5,11 +5,15 @@
 //! first), and is replaced after its death: at once the first time, later and later after that.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use inference::frame::{self, Answer, FRAME_BYTES_MAX};
 use inference::{FILE_BYTES_MAX, Metadata, Tensor};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -26,12 +30,6 @@ pub const MEMORY_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Models do not recurse.
 pub const STACK_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Processes of one model. More than cores make no sense, and few models are asked that much.
-pub const PROCESSES: usize = 2;
-
-/// Calls of one model that wait. At a millisecond each, the last one waits a second.
-pub const QUEUE_MAX: usize = 1_000;
 
 /// Models that a site knows. Names are small; a site with more is none that people look after.
 pub const MODELS_MAX: usize = 1_000;
@@ -60,9 +58,62 @@ pub struct ModelsConfig {
     pub budget_bytes: u64,
     /// Of one process.
     pub memory_bytes: u64,
-    /// Of one model.
+}
+
+/// What one model may have of the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Each works on one call.
     pub processes: usize,
-    pub queue_max: usize,
+    /// Calls that wait.
+    pub queue: usize,
+}
+
+/// Where a model's file comes from, each time that a process of it starts.
+pub trait ModelFile: Send + Sync + 'static {
+    /// How large it is, before it is read.
+    fn bytes(&self) -> Answered<'_, u64>;
+
+    fn read(&self) -> Answered<'_, Bytes>;
+}
+
+pub type Answered<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+
+impl ModelFile for PathBuf {
+    fn bytes(&self) -> Answered<'_, u64> {
+        Box::pin(async move { Ok(tokio::fs::metadata(self).await?.len()) })
+    }
+
+    fn read(&self) -> Answered<'_, Bytes> {
+        Box::pin(async move { Ok(tokio::fs::read(self).await?.into()) })
+    }
+}
+
+/// One that is at hand.
+impl ModelFile for Bytes {
+    fn bytes(&self) -> Answered<'_, u64> {
+        Box::pin(std::future::ready(Ok(self.len() as u64)))
+    }
+
+    fn read(&self) -> Answered<'_, Bytes> {
+        Box::pin(std::future::ready(Ok(self.clone())))
+    }
+}
+
+/// A model as it was loaded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub metadata: Metadata,
+    /// What it holds while nobody asks it.
+    pub memory_bytes: u64,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub struct Inferred {
+    /// How long processes have worked on it, whatever came of that.
+    pub busy: Duration,
+    pub outputs: Result<Vec<Tensor>, ModelError>,
 }
 
 impl ModelsConfig {
@@ -73,8 +124,6 @@ impl ModelsConfig {
             args: vec![MODEL.to_owned()],
             budget_bytes: BUDGET_BYTES,
             memory_bytes: MEMORY_BYTES,
-            processes: PROCESSES,
-            queue_max: QUEUE_MAX,
         }
     }
 }
@@ -86,14 +135,19 @@ pub enum ModelError {
     Unknown(String),
     #[error("a site has at most {MODELS_MAX} models; remove one")]
     TooMany,
-    /// The file is no model for us, or the model does not take the inputs.
+    /// The file is no model for us.
+    #[error("{0}")]
+    NoModel(String),
+    /// The model does not take the inputs.
     #[error("{0}")]
     Refused(String),
+    #[error("the answer is larger than {} MiB", FRAME_BYTES_MAX >> 20)]
+    TooLarge,
     #[error("cannot read the file of the model `{name}`")]
     File {
         name: String,
         #[source]
-        cause: std::io::Error,
+        cause: io::Error,
     },
     #[error("too many calls wait for the model `{0}`; try again later")]
     Overloaded(String),
@@ -139,10 +193,11 @@ struct Inner {
     evicted: AtomicU64,
 }
 
-#[derive(Debug)]
 struct Entry {
     name: String,
-    file: PathBuf,
+    file: Box<dyn ModelFile>,
+    queue: usize,
+    processes: usize,
     /// One permit for each process. Fair: who came first is served first.
     slots: Semaphore,
     waiting: AtomicUsize,
@@ -162,7 +217,7 @@ struct Deaths {
 #[derive(Debug)]
 struct Lane {
     process: Process,
-    metadata: Metadata,
+    loaded: Loaded,
     _charge: Charge,
 }
 
@@ -195,15 +250,17 @@ impl Models {
     }
 
     /// Makes a file known, in place of what had the name before. Calls under way end as they began.
-    pub fn add(&self, name: &str, file: impl Into<PathBuf>) -> Result<(), ModelError> {
+    pub fn add(&self, name: &str, file: impl ModelFile, share: Share) -> Result<(), ModelError> {
         let mut models = lock(&self.0.models);
         if models.len() >= MODELS_MAX && !models.contains_key(name) {
             return Err(ModelError::TooMany);
         }
         let entry = Entry {
             name: name.to_owned(),
-            file: file.into(),
-            slots: Semaphore::new(self.0.config.processes.max(1)),
+            file: Box::new(file),
+            queue: share.queue,
+            processes: share.processes.max(1),
+            slots: Semaphore::new(share.processes.max(1)),
             waiting: AtomicUsize::new(0),
             idle: Mutex::default(),
             last_call: AtomicU64::new(0),
@@ -225,22 +282,38 @@ impl Models {
     }
 
     /// Starts a process for a model, if none is there, and says what the model takes and gives.
-    pub async fn load(&self, name: &str) -> Result<Metadata, ModelError> {
+    pub async fn load(&self, name: &str) -> Result<Loaded, ModelError> {
         let entry = self.entry(name)?;
         let _slot = self.0.slot(&entry).await?;
         let lane = self.0.lane(&entry).await?;
-        let metadata = lane.metadata.clone();
+        let loaded = lane.loaded.clone();
         lock(&entry.idle).push(lane);
-        Ok(metadata)
+        Ok(loaded)
+    }
+
+    /// How many processes have the model in them.
+    #[must_use]
+    pub fn processes(&self, name: &str) -> usize {
+        self.entry(name).map_or(0, |entry| {
+            let busy = entry.processes.saturating_sub(entry.slots.available_permits());
+            busy + lock(&entry.idle).len()
+        })
     }
 
     /// Asks a model. Dropping the future kills the process that works on it. The deadline counts
     /// waiting and working, not the start of a process.
-    pub async fn infer(
+    pub async fn infer(&self, name: &str, inputs: &[Tensor], deadline: Duration) -> Inferred {
+        let mut busy = Duration::ZERO;
+        let outputs = self.work(name, inputs, deadline, &mut busy).await;
+        Inferred { busy, outputs }
+    }
+
+    async fn work(
         &self,
         name: &str,
         inputs: &[Tensor],
         deadline: Duration,
+        busy: &mut Duration,
     ) -> Result<Vec<Tensor>, ModelError> {
         let entry = self.entry(name)?;
         let late = || ModelError::Deadline { name: name.to_owned(), deadline };
@@ -255,8 +328,11 @@ impl Models {
         let mut again = false;
         let answer = loop {
             let mut lane = self.0.lane(&entry).await?;
-            let end = Instant::now() + deadline.saturating_sub(waited);
-            match timeout_at(end, lane.process.exchange(&request, FRAME_BYTES_MAX)).await {
+            let began = Instant::now();
+            let end = began + deadline.saturating_sub(waited + *busy);
+            let answer = timeout_at(end, lane.process.exchange(&request, FRAME_BYTES_MAX)).await;
+            *busy += began.elapsed();
+            match answer {
                 Ok(Ok(answer)) => {
                     *lock(&entry.deaths) = Deaths::default();
                     lock(&entry.idle).push(lane);
@@ -275,7 +351,7 @@ impl Models {
                 }
                 Ok(Err(Silence::TooMuch)) => {
                     self.0.note_death(&entry);
-                    return Err(ModelError::Refused("the answer is too large".to_owned()));
+                    return Err(ModelError::TooLarge);
                 }
                 Err(_) => {
                     lane.process.kill().await;
@@ -315,7 +391,7 @@ impl Inner {
         if let Ok(slot) = entry.slots.try_acquire() {
             return Ok(slot);
         }
-        let _waiting = Waiting::enter(entry, self.config.queue_max)?;
+        let _waiting = Waiting::enter(entry)?;
         Ok(entry.slots.acquire().await.expect("the semaphore is never closed"))
     }
 
@@ -328,25 +404,20 @@ impl Inner {
         }
         entry.rest(Instant::now())?;
         let unread = |cause| ModelError::File { name: entry.name.clone(), cause };
-        let bytes = tokio::fs::metadata(&entry.file).await.map_err(unread)?.len();
+        let bytes = entry.file.bytes().await.map_err(unread)?;
         if bytes > FILE_BYTES_MAX as u64 {
-            return Err(ModelError::Refused(inference::LoadError::TooLarge.to_string()));
+            return Err(ModelError::NoModel(inference::LoadError::TooLarge.to_string()));
         }
         let charge = self.charge(entry, PROCESS_BYTES + FILE_TIMES * bytes)?;
-        let file = tokio::fs::read(&entry.file).await.map_err(unread)?;
-        let started = timeout(START_MAX, self.start(entry, file, charge)).await;
+        let file = entry.file.read().await.map_err(unread)?;
+        let started = timeout(START_MAX, self.start(entry, &file, charge)).await;
         started.unwrap_or_else(|_| {
             self.note_death(entry);
             Err(ModelError::Deadline { name: entry.name.clone(), deadline: START_MAX })
         })
     }
 
-    async fn start(
-        &self,
-        entry: &Entry,
-        file: Vec<u8>,
-        charge: Charge,
-    ) -> Result<Lane, ModelError> {
+    async fn start(&self, entry: &Entry, file: &[u8], charge: Charge) -> Result<Lane, ModelError> {
         let config = &self.config;
         let program = config.program.display();
         let unavailable = |error| ModelError::Unavailable(format!("`{program}`: {error}"));
@@ -355,12 +426,13 @@ impl Inner {
         let mut process = spawned.map_err(unavailable)?;
         self.started.fetch_add(1, Ordering::Relaxed);
         process.ready().await.map_err(unavailable)?;
-        let answer = process.exchange(&frame::load(&file), FRAME_BYTES_MAX).await;
+        let answer = process.exchange(&frame::load(file), FRAME_BYTES_MAX).await;
         match answer.ok().and_then(|it| Answer::decode(&it)) {
-            Some(Answer::Loaded { metadata, .. }) => {
-                Ok(Lane { process, metadata, _charge: charge })
+            Some(Answer::Loaded { metadata, memory_bytes }) => {
+                let loaded = Loaded { metadata, memory_bytes };
+                Ok(Lane { process, loaded, _charge: charge })
             }
-            Some(Answer::Refused(why)) => Err(ModelError::Refused(why)),
+            Some(Answer::Refused(why)) => Err(ModelError::NoModel(why)),
             Some(Answer::Outputs(_)) | None => {
                 self.note_death(entry);
                 Err(ModelError::Died(entry.name.clone()))
@@ -415,6 +487,12 @@ fn rest_after(deaths: u32) -> Option<Duration> {
     Some(REST_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(REST_MAX))
 }
 
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl Entry {
     fn rest(&self, now: Instant) -> Result<(), ModelError> {
         let deaths = lock(&self.deaths);
@@ -433,8 +511,8 @@ impl Entry {
 struct Waiting<'e>(&'e Entry);
 
 impl<'e> Waiting<'e> {
-    fn enter(entry: &'e Entry, queue_max: usize) -> Result<Self, ModelError> {
-        if entry.waiting.fetch_add(1, Ordering::Relaxed) >= queue_max {
+    fn enter(entry: &'e Entry) -> Result<Self, ModelError> {
+        if entry.waiting.fetch_add(1, Ordering::Relaxed) >= entry.queue {
             entry.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(ModelError::Overloaded(entry.name.clone()));
         }

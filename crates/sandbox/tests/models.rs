@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use inference::{Data, Datatype, Tensor};
-use isonomy_sandbox::{ModelError, Models, ModelsConfig};
+use isonomy_sandbox::{ModelError, Models, ModelsConfig, Share};
 
 /// Longer than any test: with it, nothing ends by the deadline.
 const NEVER: Duration = Duration::from_secs(3_600);
 
 /// Shorter than what `endless` does by hours, longer than any answer of the others.
 const SOON: Duration = Duration::from_millis(300);
+
+const SHARE: Share = Share { processes: 2, queue: 1_000 };
 
 fn config() -> ModelsConfig {
     ModelsConfig::new(env!("CARGO_BIN_EXE_isonomy-jail"))
@@ -25,7 +27,7 @@ fn row() -> Vec<Tensor> {
 }
 
 async fn answers(models: &Models, name: &str) {
-    let outputs = models.infer(name, &row(), NEVER).await.unwrap();
+    let outputs = models.infer(name, &row(), NEVER).await.outputs.unwrap();
     assert_eq!(outputs[1].values.shape(), [1, 2]);
 }
 
@@ -88,17 +90,19 @@ fn square(side: usize) -> Vec<Tensor> {
 #[tokio::test]
 async fn a_model_says_what_it_takes_and_answers_from_one_process() {
     let models = Models::new(config());
-    models.add("risk", demo()).unwrap();
-    let metadata = models.load("risk").await.unwrap();
+    models.add("risk", demo(), SHARE).unwrap();
+    let metadata = models.load("risk").await.unwrap().metadata;
+    assert_eq!(metadata.opsets[0], ("ai.onnx".to_owned(), 21));
+    assert_eq!(models.processes("risk"), 1);
     assert_eq!(metadata.inputs[0].shape_text(), "[-1, 30]");
     assert_eq!(metadata.outputs[0].datatype, Datatype::Bytes);
     for _ in 0..3 {
         answers(&models, "risk").await;
     }
     assert_eq!(models.stats().started, 1);
-    let refused = models.infer("risk", &[], NEVER).await.unwrap_err();
+    let refused = models.infer("risk", &[], NEVER).await.outputs.unwrap_err();
     assert_eq!(refused.to_string(), "the input `features` is missing");
-    assert!(matches!(models.infer("other", &[], NEVER).await, Err(ModelError::Unknown(_))));
+    assert!(matches!(models.infer("other", &[], NEVER).await.outputs, Err(ModelError::Unknown(_))));
 }
 
 /// Mutation: wait for the answer instead of killing, or kill every process.
@@ -106,18 +110,20 @@ async fn a_model_says_what_it_takes_and_answers_from_one_process() {
 async fn a_model_that_hangs_is_killed_at_its_deadline_and_others_answer_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let models = Models::new(config());
-    models.add("risk", demo()).unwrap();
-    models.add("endless", endless(folder.path())).unwrap();
+    models.add("risk", demo(), SHARE).unwrap();
+    models.add("endless", endless(folder.path()), SHARE).unwrap();
     answers(&models, "risk").await;
     let (inputs, other) = (square(2_000), models.clone());
     let hangs = tokio::spawn(async move { other.infer("endless", &inputs, SOON).await });
     answers(&models, "risk").await;
-    let late = hangs.await.unwrap().unwrap_err();
+    let late = hangs.await.unwrap();
+    assert!(late.busy >= SOON, "what it has worked is told: {late:?}");
+    let late = late.outputs.unwrap_err();
     assert_eq!(late.to_string(), "the model `endless` did not answer within 300ms");
     answers(&models, "risk").await;
     assert_eq!((models.stats().started, models.stats().died), (2, 1));
     // It works again, with what it can do.
-    assert!(models.infer("endless", &square(2), NEVER).await.is_ok());
+    assert!(models.infer("endless", &square(2), NEVER).await.outputs.is_ok());
     assert_eq!(models.stats().started, 3);
 }
 
@@ -126,15 +132,15 @@ async fn a_model_that_hangs_is_killed_at_its_deadline_and_others_answer_meanwhil
 async fn a_model_that_takes_too_much_memory_dies_alone_and_rests_if_it_does_so_again() {
     let folder = tempfile::tempdir().unwrap();
     let models = Models::new(ModelsConfig { memory_bytes: 200 * 1024 * 1024, ..config() });
-    models.add("risk", demo()).unwrap();
-    models.add("greedy", greedy(folder.path())).unwrap();
+    models.add("risk", demo(), SHARE).unwrap();
+    models.add("greedy", greedy(folder.path()), SHARE).unwrap();
     answers(&models, "risk").await;
     let large = column(4_000);
     for _ in 0..2 {
-        let died = models.infer("greedy", &large, NEVER).await.unwrap_err();
+        let died = models.infer("greedy", &large, NEVER).await.outputs.unwrap_err();
         assert!(matches!(died, ModelError::Died(_)), "{died}");
     }
-    let rests = models.infer("greedy", &large, NEVER).await.unwrap_err();
+    let rests = models.infer("greedy", &large, NEVER).await.outputs.unwrap_err();
     assert!(matches!(rests, ModelError::Resting { deaths: 2, .. }), "{rests}");
     answers(&models, "risk").await;
     assert_eq!((models.stats().started, models.stats().died), (3, 2));
@@ -146,7 +152,7 @@ async fn the_model_asked_longest_ago_goes_when_the_budget_is_spent() {
     // Two of the demo's model fit, three do not.
     let models = Models::new(ModelsConfig { budget_bytes: 17 * 1024 * 1024, ..config() });
     for name in ["a", "b", "c"] {
-        models.add(name, demo()).unwrap();
+        models.add(name, demo(), SHARE).unwrap();
     }
     answers(&models, "a").await;
     answers(&models, "b").await;
@@ -160,8 +166,8 @@ async fn the_model_asked_longest_ago_goes_when_the_budget_is_spent() {
     assert!(models.remove("c"));
     assert_eq!(models.stats().held_bytes, 0);
     let none = Models::new(ModelsConfig { budget_bytes: 1024, ..config() });
-    none.add("a", demo()).unwrap();
-    let refused = none.infer("a", &row(), NEVER).await.unwrap_err();
+    none.add("a", demo(), SHARE).unwrap();
+    let refused = none.infer("a", &row(), NEVER).await.outputs.unwrap_err();
     assert!(matches!(refused, ModelError::Memory { needed: 8, .. }), "{refused}");
 }
 
@@ -169,12 +175,13 @@ async fn the_model_asked_longest_ago_goes_when_the_budget_is_spent() {
 #[tokio::test]
 async fn calls_beyond_the_queue_of_a_model_are_refused_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let models = Models::new(ModelsConfig { processes: 1, queue_max: 1, ..config() });
-    models.add("endless", endless(folder.path())).unwrap();
+    let models = Models::new(config());
+    let share = Share { processes: 1, queue: 1 };
+    models.add("endless", endless(folder.path()), share).unwrap();
     models.load("endless").await.unwrap();
     let ask = |deadline| {
         let models = models.clone();
-        async move { models.infer("endless", &square(2_000), deadline).await.map(drop) }
+        async move { models.infer("endless", &square(2_000), deadline).await.outputs.map(drop) }
     };
     let (first, second, third) = tokio::join!(ask(4 * SOON), ask(SOON), ask(NEVER));
     assert!(matches!(first, Err(ModelError::Deadline { .. })), "{first:?}");
@@ -190,10 +197,10 @@ async fn a_file_that_is_no_model_is_refused_with_the_reason() {
     let path = folder.path().join("note.txt");
     std::fs::write(&path, "no model").unwrap();
     let models = Models::new(config());
-    models.add("note", &path).unwrap();
+    models.add("note", path, SHARE).unwrap();
     let refused = models.load("note").await.unwrap_err();
     assert_eq!(refused.to_string(), "this is no ONNX file; export the model again");
-    models.add("none", folder.path().join("none.onnx")).unwrap();
+    models.add("none", folder.path().join("none.onnx"), SHARE).unwrap();
     assert!(matches!(models.load("none").await, Err(ModelError::File { .. })));
     assert_eq!(models.stats().held_bytes, 0);
 }

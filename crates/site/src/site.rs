@@ -148,7 +148,7 @@ impl Site {
         let gate = Arc::new(Gate::new(config.egress, config.gate).counting(left));
         let scripts = scripts(program.clone(), config.scripts);
         let logs = LogKeeper::new(Arc::clone(&store), Arc::clone(&clock));
-        let evaluators = Evaluators::new(program, config.expressions);
+        let evaluators = Evaluators::new(program.clone(), config.expressions);
         let vault = Vault::new(secrets::Config { folder: secrets, ..config.secrets });
         let opened: Arc<dyn engine::secret::Secrets> = Arc::new(Opened(vault.clone()));
         let keeper = Keeper::new(vault, Arc::clone(&store), Arc::clone(&clock));
@@ -160,6 +160,7 @@ impl Site {
             secrets: Arc::clone(&opened),
             keys: keys.clone(),
             config: config.models,
+            program,
             tail,
         });
         let models = models.await?;

@@ -218,6 +218,8 @@ impl<'db> Applier<'db> {
             }
             Op::BlobPut { blob, bytes } => self.blob_put(*blob, bytes),
             Op::BlobRefer { run, sequence, blob } => self.blob_refer(*run, *sequence, *blob),
+            Op::BlobPin { blob } => self.blob_pin(*blob),
+            Op::BlobUnpin { blob } => self.blob_unpin(*blob),
             Op::JournalStart { run } => self.journal_start(*run),
             Op::JournalForget { run, through, stretch } => {
                 self.journal_forget(*run, *through, stretch)

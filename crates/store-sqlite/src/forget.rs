@@ -37,6 +37,20 @@ impl Applier<'_> {
         Ok(())
     }
 
+    /// No run has the number 0.
+    pub(crate) fn blob_pin(&self, blob: BlobId) -> Result<(), Refusal> {
+        let put = "INSERT INTO blob_refers VALUES (0, 1, ?1) ON CONFLICT DO NOTHING";
+        self.db.prepare_cached(put)?.execute([blob.as_bytes()])?;
+        Ok(())
+    }
+
+    pub(crate) fn blob_unpin(&mut self, blob: BlobId) -> Result<(), Refusal> {
+        let delete = "DELETE FROM blob_refers WHERE run = 0 AND sequence = 1 AND blob = ?1
+            RETURNING blob";
+        self.blobs_release(delete, [blob.as_bytes()])?;
+        Ok(())
+    }
+
     pub(crate) fn journal_start(&mut self, run: RunId) -> Result<(), Refusal> {
         let id = self.existing(run)?.id;
         self.db.prepare_cached(include_str!("sql/journal_start_put.sql"))?.execute([id])?;

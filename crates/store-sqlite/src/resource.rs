@@ -26,6 +26,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Budget => 16,
         ResourceKind::Calls => 17,
         ResourceKind::Lease => 18,
+        ResourceKind::Artifact => 20,
     }
 }
 

@@ -467,6 +467,8 @@ fn payload_bytes(ops: &[Op]) -> usize {
         // Its content is on the disk already.
         Op::BlobKeep { .. }
         | Op::BlobRefer { .. }
+        | Op::BlobPin { .. }
+        | Op::BlobUnpin { .. }
         | Op::JournalStart { .. }
         | Op::RunForget { .. }
         | Op::EventForget { .. }

@@ -98,6 +98,14 @@ pub enum Op {
         sequence: Sequence,
         blob: BlobId,
     },
+    /// Somebody who is no run refers to the blob: it is kept until it is unpinned. Again is harmless.
+    BlobPin {
+        blob: BlobId,
+    },
+    /// It is kept as long as runs refer to it. Harmless where it was not pinned.
+    BlobUnpin {
+        blob: BlobId,
+    },
     /// Keeps the newest snapshot of the run also as a place from which its journal can be followed.
     /// Harmless where there is none, or where it is one already.
     JournalStart {

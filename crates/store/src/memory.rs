@@ -56,6 +56,8 @@ struct Kept {
     epoch: u64,
     runs: BTreeMap<RunId, Run>,
     blobs: HashMap<BlobId, Bytes>,
+    /// Blobs that somebody who is no run refers to.
+    pinned: HashSet<BlobId>,
     /// Content that no commit has kept yet.
     written: HashMap<BlobId, Bytes>,
     workflows: BTreeMap<WorkflowKey, WorkflowRow>,

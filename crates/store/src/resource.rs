@@ -45,6 +45,8 @@ pub enum ResourceKind {
     Lease,
     /// What the pages of calls came to, up to one of them: a single row.
     Calls,
+    /// A model's file among the blobs, and what is in it.
+    Artifact,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -102,5 +104,6 @@ impl ResourceKind {
         Self::Budget,
         Self::Lease,
         Self::Calls,
+        Self::Artifact,
     ];
 }

@@ -59,8 +59,9 @@ pub use key::{
 };
 pub use log::LogView;
 pub use model::{
-    BudgetList, BudgetSet, BudgetView, CallView, FleetBudgetList, FleetBudgetSet, FleetBudgetView,
-    FleetLeaseView, LeaseView, ModelPut, ModelState, ModelView, RouteView, UsageList, UsageRow,
+    ArtifactView, BudgetList, BudgetSet, BudgetView, CallView, FleetBudgetList, FleetBudgetSet,
+    FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor, ModelView,
+    RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

@@ -31,6 +31,36 @@ pub struct ModelView {
     /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What is in its file, where the site runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<ArtifactView>,
+}
+
+/// A model's file, as it was when it was loaded. `POST /api/v1/namespaces/{namespace}/artifacts`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ArtifactView {
+    /// Of its bytes, for `spec.artifact.digest` of a model.
+    pub digest: String,
+    pub bytes: u64,
+    /// What one process of it holds while nobody asks it.
+    pub memory_bytes: u64,
+    /// Versions of the operators that it is made of.
+    pub opsets: BTreeMap<String, i64>,
+    pub inputs: Vec<ModelTensor>,
+    pub outputs: Vec<ModelTensor>,
+    /// Processes that have it loaded now.
+    pub processes: u64,
+}
+
+/// As version 2 of the Open Inference Protocol describes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelTensor {
+    pub name: String,
+    pub datatype: String,
+    /// An axis of -1 is as long as the caller likes.
+    pub shape: Vec<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -146,6 +146,6 @@ impl Api {
     }
 
     pub async fn fleet_import(&self, file: Vec<u8>) -> Outcome<ExchangeUp> {
-        self.give_file("/api/v1/exchange", file).await
+        self.give_file("/api/v1/exchange", wire::exchange::FILE_TYPE, file).await
     }
 }

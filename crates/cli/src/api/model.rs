@@ -7,13 +7,16 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
-    BudgetList, BudgetSet, CallView, FleetBudgetList, FleetBudgetSet, ModelPut, ModelView, Page,
-    RouteView, UsageList,
+    ArtifactView, BudgetList, BudgetSet, CallView, FleetBudgetList, FleetBudgetSet, ModelPut,
+    ModelView, Page, RouteView, UsageList,
 };
 
 use super::{Api, Part, Query, escaped};
 use crate::failure::Outcome;
 use crate::resource::Kind;
+
+/// What a model's file is sent as.
+const ARTIFACT_TYPE: &str = "application/octet-stream";
 
 /// In which namespace a call is that comes with the folder's own key.
 const NAMESPACE_HEADER: &str = "x-isonomy-namespace";
@@ -81,6 +84,16 @@ impl Api {
         let path = format!("{}{}", resource_path(kind, &self.namespace, name), query.0);
         self.call("DELETE", &path, None::<&()>).await.map_err(|error| self.explain(error))?;
         Ok(())
+    }
+
+    /// Brings a model's file to the site.
+    pub async fn artifact_take(
+        &self,
+        namespace: &Namespace,
+        file: Vec<u8>,
+    ) -> Outcome<ArtifactView> {
+        let path = format!("/api/v1/namespaces/{namespace}/artifacts");
+        self.give_file(&path, ARTIFACT_TYPE, file).await
     }
 
     pub async fn budget_list(&self) -> Outcome<Budgets> {

@@ -17,7 +17,7 @@ pub struct ModelsArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum ModelsCommand {
-    /// Give a server's model a name that calls can ask for; one of that name is replaced
+    /// Give a model, at a server or in a file, a name that calls can ask for; one of that name is replaced
     Add(Box<ModelsAdd>),
     /// List the models of a namespace, and whether there is a way to them
     List(ResourceList),
@@ -52,7 +52,9 @@ pub enum RoutesCommand {
 pub struct ModelsAdd {
     #[arg(value_parser = ModelName::parse)]
     pub name: ModelName,
-    /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`
+    /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`, or an
+    /// ONNX file that the site is to run
+    #[arg(value_name = "URL|FILE")]
     pub url: String,
     /// What the server speaks
     #[arg(long, value_enum, default_value_t = Speaks::OpenAi)]
@@ -87,9 +89,15 @@ pub struct ModelsAdd {
     /// And for a million tokens of output
     #[arg(long, value_name = "AMOUNT", requires = "currency")]
     pub price_output: Option<String>,
-    /// What these two are in, such as `EUR`
+    /// What these are in, such as `EUR`
     #[arg(long, value_name = "CODE")]
     pub currency: Option<String>,
+    /// A price of one's own for a second of a file's work
+    #[arg(long, value_name = "AMOUNT", requires = "currency", conflicts_with = "price")]
+    pub price_second: Option<String>,
+    /// Seconds that a call of a file may take at most, waiting included [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub deadline: Option<u64>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -101,6 +109,8 @@ pub struct ModelsAdd {
 pub enum Speaks {
     OpenAi,
     Anthropic,
+    /// Version 2 of the Open Inference Protocol, as Triton and others speak it
+    OpenInference,
 }
 
 impl From<Speaks> for Dialect {
@@ -108,6 +118,7 @@ impl From<Speaks> for Dialect {
         match speaks {
             Speaks::OpenAi => Self::OpenAi,
             Speaks::Anthropic => Self::Anthropic,
+            Speaks::OpenInference => Self::OpenInference,
         }
     }
 }
@@ -116,9 +127,9 @@ impl From<Speaks> for Dialect {
 pub struct ModelsTry {
     #[arg(value_parser = ModelName::parse)]
     pub name: ModelName,
-    /// What it is asked
-    #[arg(default_value = "Say hello in one short sentence.")]
-    pub text: String,
+    /// What it is asked. Of a model of tensors: a request of the Open Inference Protocol, a list of JSON, rows
+    /// of CSV, or a file with one of these [default: a greeting, or zeros]
+    pub text: Option<String>,
     /// Print the answer as it comes
     #[arg(long)]
     pub stream: bool,

@@ -179,6 +179,7 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Broken => "it broke off its answer",
         Missed::TooLarge => "its answer is too large",
         Missed::Status => "it failed, by the status of its answer",
+        Missed::Memory => "other models hold the memory that models may have",
         Missed::Budget => "a budget has no room for it",
         Missed::Protected => {
             "the rules of the site let it see none of the request: nothing was sent"
@@ -192,7 +193,10 @@ fn line_text(line: &Line) -> String {
 }
 
 pub fn used_text(used: &Used) -> String {
-    let Used { input, cached, output, reasoning, images } = used;
+    let Used { input, cached, output, reasoning, images, millis } = used;
+    if input + output + images == 0 && *millis > 0 {
+        return format!("{millis} ms of a device");
+    }
     let part = |count: u64, what: &str| (count > 0).then(|| format!(" ({count} {what})"));
     let mut text = format!(
         "{input} tokens in{}, {output} out{}",

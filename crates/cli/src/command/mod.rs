@@ -1,6 +1,7 @@
 //! The commands: one file per noun or verb. Each turns arguments into calls and answers into data.
 
 pub mod apply;
+mod artifact;
 pub mod authority;
 pub mod budgets;
 pub mod calls;

@@ -1,17 +1,19 @@
-//! `isonomy models`: names that calls can ask for, and the servers behind them.
+//! `isonomy models`: names that calls can ask for, and the servers and files behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use base::{Clock as _, SystemClock};
-use models::{Limits, ModelSpec, OwnPrice, PriceSpec, Upstream};
+use base::{Clock as _, Digest, SystemClock};
+use models::{Artifact, Format, Limits, ModelSpec, OwnPrice, PriceSpec, Source, Upstream};
 use serde_json::Value;
 use wire::{ModelPut, ModelState, ModelView};
 
 use super::shelf::{list, remove, show};
-use super::{api, pages};
+use super::{api, artifact, pages};
 use crate::args::Global;
-use crate::args::model::{ModelsAdd, ModelsArgs, ModelsCommand, ResourceList, ResourceShow};
+use crate::args::model::{
+    ModelsAdd, ModelsArgs, ModelsCommand, ResourceList, ResourceShow, Speaks,
+};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -32,10 +34,19 @@ pub async fn models(global: &Global, args: ModelsArgs) -> Outcome {
 }
 
 async fn add(global: &Global, args: ModelsAdd) -> Outcome {
-    refuse_file(&args.url)?;
-    let spec = spec(&args)?;
     let api = api(global)?;
-    let spec = serde_json::to_value(&spec).expect("our own types have JSON text");
+    let source = if is_file(&args.url) {
+        refuse_for_servers(&args)?;
+        let file = artifact::read(Path::new(&args.url))?;
+        // What is wrong with the rest is said before a large file is sent.
+        let source = in_file(Digest::of(&file));
+        spec(&args, source.clone())?;
+        api.artifact_take(&api.namespace, file).await?;
+        source
+    } else {
+        at_server(&args)
+    };
+    let spec = serde_json::to_value(spec(&args, source)?).expect("our own types have JSON text");
     let put = ModelPut { spec, reason: args.reason };
     let (view, is_new): (ModelView, bool) =
         api.resource_put(Kind::Model, &api.namespace, &args.name, &put).await?;
@@ -50,29 +61,48 @@ async fn add(global: &Global, args: ModelsAdd) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// A file needs a runtime here, and no server.
-fn refuse_file(url: &str) -> Outcome<()> {
+/// Anything that is there, or is called like a model's file, and is no address.
+fn is_file(url: &str) -> bool {
     let is_artifact = ARTIFACTS.iter().any(|ending| url.ends_with(ending));
     let is_url = url.starts_with("http://") || url.starts_with("https://");
-    if is_url || !(is_artifact || Path::new(url).exists()) {
-        return Ok(());
-    }
-    let what = format!("`{url}` is a file, and models from files are not taken yet");
-    Err(Failure::usage(what).hint(
-        "serve it with a server that speaks the dialect of OpenAI (llama.cpp, vLLM, Ollama) and add its address, such as `http://127.0.0.1:11434/v1`",
-    ))
+    !is_url && (is_artifact || Path::new(url).exists())
 }
 
-fn spec(args: &ModelsAdd) -> Outcome<ModelSpec> {
+/// What a file has no use for.
+fn refuse_for_servers(args: &ModelsAdd) -> Outcome<()> {
+    let said = [
+        ("--model", args.model.is_some()),
+        ("--secret", args.secret.is_some()),
+        ("--dialect", args.dialect != Speaks::OpenAi),
+        ("--output-tokens", args.output_tokens.is_some()),
+        ("--context-tokens", args.context_tokens.is_some()),
+    ];
+    match said.into_iter().find(|(_, is_said)| *is_said) {
+        Some((option, _)) => {
+            Err(Failure::usage(format!("`{option}` is for models at servers, and this is a file")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn in_file(digest: Digest) -> Source {
+    Source::Artifact(Artifact { digest, format: Format::Onnx })
+}
+
+fn at_server(args: &ModelsAdd) -> Source {
+    Source::Upstream(Upstream {
+        url: args.url.clone(),
+        dialect: args.dialect.into(),
+        model: args.model.clone(),
+        secret: args.secret.clone(),
+        output_parameter: None,
+        idempotent: false,
+    })
+}
+
+fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
     let spec = ModelSpec {
-        upstream: Upstream {
-            url: args.url.clone(),
-            dialect: args.dialect.into(),
-            model: args.model.clone(),
-            secret: args.secret.clone(),
-            output_parameter: None,
-            idempotent: false,
-        },
+        source,
         region: args.region.clone(),
         share: args.share.iter().cloned().collect(),
         operations: BTreeSet::new(),
@@ -80,6 +110,7 @@ fn spec(args: &ModelsAdd) -> Outcome<ModelSpec> {
             context_tokens: args.context_tokens,
             output_tokens: args.output_tokens,
             concurrency: args.concurrency,
+            deadline_seconds: args.deadline,
             ..Limits::default()
         },
         price: price(args)?,
@@ -98,7 +129,11 @@ fn price(args: &ModelsAdd) -> Outcome<Option<PriceSpec>> {
                 .hint("such as `openai/gpt-4o-mini`; `--price-input`, `--price-output` and `--currency` say one of your own")),
         };
     }
-    let said = [("input", &args.price_input), ("output", &args.price_output)];
+    let said = [
+        ("input", &args.price_input),
+        ("output", &args.price_output),
+        ("second", &args.price_second),
+    ];
     let rates: BTreeMap<String, String> = said
         .into_iter()
         .filter_map(|(class, amount)| Some((class.to_owned(), amount.clone()?)))
@@ -107,9 +142,9 @@ fn price(args: &ModelsAdd) -> Outcome<Option<PriceSpec>> {
         Some(currency) if !rates.is_empty() => {
             Ok(Some(PriceSpec::Own(OwnPrice { currency: currency.clone(), rates })))
         }
-        Some(_) => {
-            Err(Failure::usage("`--currency` goes with `--price-input` and `--price-output`"))
-        }
+        Some(_) => Err(Failure::usage(
+            "`--currency` goes with `--price-input`, `--price-output` and `--price-second`",
+        )),
         None => Ok(None),
     }
 }
@@ -125,14 +160,17 @@ fn list_text(views: &[ModelView]) -> String {
     let rows = views.iter().map(|view| {
         let (spec, upstream) = (&view.spec, &view.spec["upstream"]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let there = upstream["model"].as_str().unwrap_or(&view.name);
+        let (there, place) = match spec["artifact"]["format"].as_str() {
+            Some(format) => (format, "here".to_owned()),
+            None => (upstream["model"].as_str().unwrap_or(&view.name), text(&upstream["url"])),
+        };
         vec![
             view.name.clone(),
             state(view.state).to_owned(),
             there.to_owned(),
-            text(&upstream["url"]),
+            place,
             text(&spec["region"]),
-            price_text(&spec["price"]),
+            price_text(spec),
             words(&spec["share"]),
             when::age(&view.updated_at, now),
         ]
@@ -142,13 +180,15 @@ fn list_text(views: &[ModelView]) -> String {
 }
 
 /// As it is written down; `listed` is the row of its name.
-fn price_text(price: &Value) -> String {
+fn price_text(spec: &Value) -> String {
+    let price = &spec["price"];
     if let Some(row) = price["catalogue"].as_str() {
         return row.to_owned();
     }
     match (price, price["own"]["currency"].as_str()) {
         (Value::String(free), _) => free.clone(),
         (_, Some(currency)) => format!("own, {currency}"),
+        _ if spec["artifact"].is_object() => "free".to_owned(),
         _ => "listed".to_owned(),
     }
 }
@@ -161,12 +201,14 @@ fn words(list: &Value) -> String {
 
 async fn show_model(global: &Global, args: ResourceShow) -> Outcome {
     let view = api(global)?.model_show(&args.name).await?;
+    let file = view.artifact.as_ref().map(|it| format!("\n{}", artifact::head(it)));
     let head = format!(
-        "{}; changed {} ago by {}{}",
+        "{}; changed {} ago by {}{}{}",
         state(view.state),
         when::age(&view.updated_at, SystemClock.now()),
         view.updated_by,
         view.why.as_ref().map(|why| format!("\n{why}")).unwrap_or_default(),
+        file.unwrap_or_default(),
     );
     show(args.output.output, &view, &head, Kind::Model, (&view.namespace, &view.name, &view.spec))
 }
@@ -186,6 +228,10 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
 
+    fn refuse_or_not(args: &ModelsAdd) -> Outcome<()> {
+        if is_file(&args.url) { refuse_for_servers(args) } else { Ok(()) }
+    }
+
     fn added(more: &[&str]) -> Result<Value, String> {
         let args = [&["isonomy", "models", "add", "chat"], more].concat();
         let cli = Cli::try_parse_from(args).map_err(|wrong| wrong.to_string())?;
@@ -194,7 +240,8 @@ mod tests {
         else {
             panic!("another command")
         };
-        refuse_file(&args.url).and_then(|()| spec(&args)).map_or_else(
+        let source = if is_file(&args.url) { in_file(Digest::of(b"")) } else { at_server(&args) };
+        refuse_or_not(&args).and_then(|()| spec(&args, source)).map_or_else(
             |failure| Err(failure.render()),
             |spec| Ok(serde_json::to_value(spec).expect("JSON")),
         )
@@ -251,13 +298,22 @@ mod tests {
         }
     }
 
-    /// Mutation: send the path of a file to the site as an address.
+    /// Mutation: send the path of a file to the site as an address, or take an option that a file does not have.
     #[test]
     fn a_file_is_told_apart_from_an_address() {
-        for file in ["risk.onnx", "/models/chat.gguf", "Cargo.toml"] {
-            let said = added(&[file]).expect_err(file);
-            assert!(said.contains("is a file"), "{said}");
+        for file in ["risk.onnx", "Cargo.toml"] {
+            let spec = added(&[file]).expect(file);
+            assert_eq!(spec["artifact"]["format"], "onnx", "{spec}");
+            let said = added(&[file, "--secret", "key"]).expect_err(file);
+            assert!(said.contains("`--secret` is for models at servers"), "{said}");
         }
+        let priced =
+            added(&["risk.onnx", "--price-second", "0.01", "--currency", "EUR", "--deadline", "2"]);
+        let priced = priced.expect("a model");
+        assert_eq!(priced["price"]["own"]["rates"]["second"], "0.01");
+        assert_eq!(priced["limits"]["deadlineSeconds"], 2);
+        let said = artifact::read(Path::new("chat.gguf")).expect_err("weights").render();
+        assert!(said.contains("llama.cpp"), "{said}");
         let said = added(&["ftp://host/x"]).expect_err("no address");
         assert!(said.contains("`upstream.url`"), "{said}");
         assert!(added(&["http://host/x.onnx"]).is_ok());

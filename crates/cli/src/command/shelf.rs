@@ -2,8 +2,9 @@
 //! applied from documents.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
-use base::Namespace;
+use base::{Digest, Namespace};
 use models::ModelName;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,6 +32,9 @@ pub struct ResourceApplied {
     pub change: WorkflowChange,
     #[serde(skip)]
     spec: Value,
+    /// A model's file, which goes first.
+    #[serde(skip)]
+    file: Option<PathBuf>,
 }
 
 pub fn list<T: Serialize>(args: &ResourceList, page: &Page<T>, text: String) -> Outcome {
@@ -82,6 +86,13 @@ pub fn read(documents: &[Document], usual: &Namespace) -> Outcome<Vec<Resource>>
             Ok(mut resource) => {
                 let namespace = resource.namespace.get_or_insert_with(|| usual.clone());
                 let key = (namespace.clone(), resource.name.clone());
+                if let Some(file) = &mut resource.file {
+                    let beside = Path::new(source).parent().unwrap_or(Path::new(""));
+                    let path = beside.join(&*file);
+                    let digest = Digest::of(&super::artifact::read(&path)?);
+                    resource.spec["artifact"]["digest"] = digest.to_string().into();
+                    *file = path.display().to_string();
+                }
                 if let Some(first) = sources.insert(key, source) {
                     let name = &resource.name;
                     places
@@ -110,7 +121,7 @@ pub fn read(documents: &[Document], usual: &Namespace) -> Outcome<Vec<Resource>>
 /// What would change.
 pub async fn plan(api: &Api, resources: Vec<Resource>) -> Outcome<Vec<ResourceApplied>> {
     let mut plan = Vec::new();
-    for Resource { kind, namespace, name, spec } in resources {
+    for Resource { kind, namespace, name, spec, file } in resources {
         let namespace = namespace.unwrap_or_else(|| api.namespace.clone());
         let change = match find(api, kind, &namespace, &name).await? {
             Some(there) if there == spec => WorkflowChange::Unchanged,
@@ -121,7 +132,8 @@ pub async fn plan(api: &Api, resources: Vec<Resource>) -> Outcome<Vec<ResourceAp
             }
         };
         let (namespace, name) = (namespace.to_string(), name.to_string());
-        plan.push(ResourceApplied { kind, namespace, name, change, spec });
+        let file = file.map(PathBuf::from);
+        plan.push(ResourceApplied { kind, namespace, name, change, spec, file });
     }
     // A route is shown behind the models that it names.
     plan.sort_by_key(|it| it.kind);
@@ -177,6 +189,9 @@ pub async fn put(api: &Api, plan: &[ResourceApplied], reason: Option<&str>) -> O
         let valid = "it was read from a valid name";
         let namespace = Namespace::parse(&it.namespace).expect(valid);
         let name = ModelName::parse(&it.name).expect(valid);
+        if let Some(file) = &it.file {
+            api.artifact_take(&namespace, super::artifact::read(file)?).await?;
+        }
         let (view, _): (Value, bool) = api.resource_put(it.kind, &namespace, &name, &put).await?;
         if let Some(why) = view["why"].as_str() {
             let state = view["state"].as_str().unwrap_or_default();

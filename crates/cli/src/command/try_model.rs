@@ -8,9 +8,10 @@ use gateway::operator::{Answering, OperatorError};
 use models::{Operation, Settled};
 use serde::Serialize;
 use serde_json::{Value, json};
+use wire::ModelView;
 
-use super::api;
 use super::calls::{Call, cost_text, end_word, millis, used_text};
+use super::{api, artifact};
 use crate::api::Api;
 use crate::args::Global;
 use crate::args::model::ModelsTry;
@@ -23,6 +24,9 @@ const LOOKS_MAX: u32 = 40;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What a model of language is asked where nobody says it.
+const GREETING: &str = "Say hello in one short sentence.";
 
 /// Of an answer, where its dialect does not go without a limit.
 const ANSWER_TOKENS: u64 = 256;
@@ -48,14 +52,25 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
         return Err(Failure::usage("`--stream` prints text as it comes; leave out `-o`"));
     }
     let api = api(global)?;
-    let operation = operation(&api, &name).await;
-    let mut body = json!({
-        "model": name.as_str(), "messages": [{"role": "user", "content": text}], "stream": stream,
-    });
-    if operation == Operation::Messages {
-        body["max_tokens"] = ANSWER_TOKENS.into();
+    let view = api.model_show(&name).await.ok();
+    let operation = operation(view.as_ref(), text.as_deref());
+    if stream && operation == Operation::Infer {
+        return Err(Failure::usage("tensors come whole; leave out `--stream`"));
     }
-    let answering = api.model_pose(operation.path(), &body).await;
+    let (path, body) = if operation == Operation::Infer {
+        let inputs = view.and_then(|view| view.artifact).map(|it| it.inputs).unwrap_or_default();
+        (artifact::path(&name), artifact::request(&inputs, text.as_deref())?)
+    } else {
+        let text = text.as_deref().unwrap_or(GREETING);
+        let mut body = json!({
+            "model": name.as_str(), "messages": [{"role": "user", "content": text}], "stream": stream,
+        });
+        if operation == Operation::Messages {
+            body["max_tokens"] = ANSWER_TOKENS.into();
+        }
+        (operation.path().to_owned(), body)
+    };
+    let answering = api.model_pose(&path, &body).await;
     let answering = answering.map_err(|error| refused(&api, error))?;
     let header =
         |name: &str| answering.headers.get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
@@ -66,7 +81,7 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
         String::new()
     } else {
         let whole: Value = answering.json().await.map_err(|error| api.explain(error))?;
-        said(&whole)
+        if operation == Operation::Infer { artifact::said(&whole) } else { said(&whole) }
     };
     let settled = settled(&api, call.as_deref()).await;
     let written = settled.as_ref().and_then(|it| serde_json::to_value(it).ok());
@@ -78,11 +93,17 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// What the model's server speaks. Who may not see its definition, or asks a route, asks for a chat.
-async fn operation(api: &Api, name: &models::ModelName) -> Operation {
-    match api.model_show(name).await {
-        Ok(view) if view.spec["upstream"]["dialect"] == "anthropic" => Operation::Messages,
-        _ => Operation::Chat,
+/// What is asked of it. Who may not see its definition, or asks a route, asks for a chat, unless what he has
+/// typed is a request of tensors.
+fn operation(view: Option<&ModelView>, typed: Option<&str>) -> Operation {
+    let Some(spec) = view.map(|view| &view.spec) else {
+        let is_tensors = typed.is_some_and(|it| it.starts_with('{') && it.contains("\"inputs\""));
+        return if is_tensors { Operation::Infer } else { Operation::Chat };
+    };
+    match spec["upstream"]["dialect"].as_str() {
+        Some("anthropic") => Operation::Messages,
+        Some("open-inference") | None => Operation::Infer,
+        Some(_) => Operation::Chat,
     }
 }
 
@@ -90,7 +111,8 @@ async fn operation(api: &Api, name: &models::ModelName) -> Operation {
 fn refused(api: &Api, error: OperatorError) -> Failure {
     let OperatorError::Status { status, body } = &error else { return api.explain(error) };
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some(message) = body["error"]["message"].as_str() else { return api.explain(error) };
+    let message = body["error"]["message"].as_str().or_else(|| body["error"].as_str());
+    let Some(message) = message else { return api.explain(error) };
     let exit = match status {
         401 | 403 => Exit::Denied,
         402 => Exit::Budget,

@@ -2,6 +2,7 @@
 //! reached, against a real `isonomy dev` on a store of its own.
 
 mod apply;
+mod artifacts;
 mod attacks;
 mod author;
 mod authority;

@@ -237,7 +237,7 @@ fn a_model_without_a_way_says_what_to_add() {
     assert!(shown.contains(&format!("#     - destination: {}", world.url)), "{shown}");
     home.write("risk.onnx", "");
     let file = home.run(&["models", "add", "risk", "risk.onnx"]).ends_with(2).stderr;
-    assert!(file.contains("`risk.onnx` is a file"), "{file}");
+    assert!(file.contains("this is no ONNX file"), "{file}");
     home.run(&["models", "add", "risk", "ftp://host"]).ends_with(2);
     let unpriced = ["models", "add", "gpt", &url, "--price", "openai/no-such-model"];
     let unpriced = home.run(&unpriced).ends_with(2).stderr;

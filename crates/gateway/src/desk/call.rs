@@ -6,19 +6,21 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
-use models::{Ask, CallRefusal, End, Missed, Operation};
+use http::{HeaderValue, StatusCode};
+use models::{Ask, AskError, CallRefusal, End, Missed, Operation};
 use pricing::{Dialect, Money, Prompt};
 use privacy::Vault;
 use tokio::time::timeout;
 
 use super::leg::{self, Answers, Went};
 use super::open::{Admission, Open};
+use super::port::Tensors;
 use super::reply::Reply;
 use super::restore::{self, Restore};
 use super::shelf::{Found, Shelved};
 use super::stream::{StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
-use super::{ANSWER_BYTES_MAX, Desk, Question, ReplyBody, chance, sticky};
+use super::{ANSWER_BYTES_MAX, Desk, HEAD, Question, ReplyBody, chance, disk, sticky};
 use crate::lane::LaneAnswer;
 
 /// How long a call goes on whose client has gone, to learn what it costs.
@@ -71,7 +73,7 @@ async fn work(desk: Desk, question: Question) -> Reply {
 
 async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let started = Instant::now();
-    let ask = Ask::read(question.operation, &question.body)?;
+    let ask = read(&question)?;
     let found = find(desk, &question, &ask)?;
     let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
     let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
@@ -102,6 +104,9 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
                     Err(back) => open = back,
                 }
             }
+            Went::Ran(tensors) => {
+                return ran(open, tensors, shelved, &ask, vault.as_deref()).await;
+            }
             Went::Refused(status, headers, body) => {
                 open.durable().await?;
                 open.settle(End::Refused);
@@ -120,6 +125,15 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     open.settle(End::Failed);
     let reply = Reply::refused(&refusal, Some(question.operation));
     Ok(reply.of(open.call, None, false))
+}
+
+fn read(question: &Question) -> Result<Ask, CallRefusal> {
+    if question.operation != Operation::Infer {
+        return Ok(Ask::read(question.operation, &question.body)?);
+    }
+    let model = question.model.clone().ok_or(AskError::Missing("model"))?;
+    let json = question.head()?.unwrap_or(question.body.len());
+    Ok(Ask::tensors(model, &question.body[..json])?)
 }
 
 fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusal> {
@@ -162,6 +176,9 @@ fn prompt(body: &[u8], ask: &Ask) -> Prompt {
 
 /// The most tokens that any of the models may use.
 fn tokens(found: &Found, prompts: &[Prompt], ask: &Ask) -> u64 {
+    if ask.operation == Operation::Infer {
+        return 0;
+    }
     let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
         let output = it.output_tokens_max(ask.output_tokens_max).unwrap_or(0);
         let input = it.input_tokens_max(prompt).unwrap_or(prompt.text_bytes);
@@ -176,6 +193,7 @@ fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<Boun
     let now = desk.now();
     let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
         let output = match ask.operation {
+            Operation::Infer => return it.bound_of_tensors(now),
             Operation::Embeddings => Some(0),
             _ => it.output_tokens_max(ask.output_tokens_max),
         };
@@ -220,7 +238,7 @@ async fn answered(
     let dialect = dialect(shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation));
     let is_events =
         content_type.as_ref().is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
-    if is_events {
+    if let (true, Some(dialect)) = (is_events, dialect) {
         if let Err(refusal) = open.durable().await {
             return Ok(Err(refusal));
         }
@@ -245,7 +263,11 @@ async fn answered(
     };
     open.waited(waited.elapsed());
     drop(place);
-    let usage = pricing::read(dialect, &whole).ok().flatten();
+    let usage = match dialect {
+        Some(dialect) => pricing::read(dialect, &whole).ok().flatten(),
+        // No report of usage: the time by our own clock.
+        None => disk::usage(open.theirs()),
+    };
     open.has_used(usage.as_ref(), price.as_deref());
     let told = match &translation {
         None => Ok(whole),
@@ -272,16 +294,57 @@ async fn answered(
     };
     let mut reply = Reply::whole(status, content_type, whole);
     reply.paid = Some(open.paid());
+    if let Some(head) = headers.get(HEAD) {
+        reply.headers.insert(HEAD, head.clone());
+    }
     let reply = reply.of(open.call, Some(model), open.degraded);
     open.settle(End::Answered);
     Ok(Ok(reply))
 }
 
-const fn dialect(operation: Operation) -> Dialect {
+/// A model of the site's own disk has answered.
+async fn ran(
+    mut open: Open,
+    tensors: Tensors,
+    shelved: &Shelved,
+    ask: &Ask,
+    vault: Option<&Vault>,
+) -> Result<Reply, CallRefusal> {
+    open.durable().await?;
+    open.first();
+    let model = &shelved.model.name;
+    let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
+    // Bytes behind JSON are no JSON: where something is to be looked for in them, they stay here.
+    let body = match restore::answer(back, vault, tensors.body) {
+        Ok((body, hidden)) => {
+            open.hidden = hidden;
+            body
+        }
+        Err(why) => {
+            open.settle(End::Withheld);
+            let (asked, why) = (ask.model.clone(), why.to_string());
+            return Err(CallRefusal::Withheld { asked, why });
+        }
+    };
+    let binary = HeaderValue::from_static("application/octet-stream");
+    let json = HeaderValue::from_static("application/json");
+    let kind = if tensors.head.is_some() { binary } else { json };
+    let mut reply = Reply::whole(StatusCode::OK, Some(kind), body);
+    if let Some(head) = tensors.head {
+        reply.headers.insert(HEAD, HeaderValue::from(head));
+    }
+    let reply = reply.of(open.call, Some(model), open.degraded);
+    open.settle(End::Answered);
+    Ok(reply)
+}
+
+/// How an answer tells what was used; tensors do not.
+const fn dialect(operation: Operation) -> Option<Dialect> {
     match operation {
-        Operation::Chat | Operation::Completions | Operation::Responses => Dialect::OpenAi,
-        Operation::Embeddings => Dialect::Embeddings,
-        Operation::Messages => Dialect::Messages,
+        Operation::Chat | Operation::Completions | Operation::Responses => Some(Dialect::OpenAi),
+        Operation::Embeddings => Some(Dialect::Embeddings),
+        Operation::Messages => Some(Dialect::Messages),
+        Operation::Infer => None,
     }
 }
 
@@ -342,6 +405,7 @@ const fn said(why: Missed) -> &'static str {
         Missed::TooLarge => "answers more than is taken",
         Missed::Status => "fails",
         Missed::Budget => "costs more than is left",
+        Missed::Memory => "needs memory that other models hold just now",
         Missed::Protected => "must not see the request",
         Missed::Dialect => "cannot be asked this in its own dialect",
     }

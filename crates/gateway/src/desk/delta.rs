@@ -41,7 +41,9 @@ pub(super) fn read(operation: Operation, data: &str) -> Option<Read<'_>> {
         Operation::Chat | Operation::Completions => chunk(data),
         Operation::Messages => block(data),
         Operation::Responses => item(data),
-        Operation::Embeddings => Some(Read { is_whole: true, ..Read::default() }),
+        Operation::Embeddings | Operation::Infer => {
+            Some(Read { is_whole: true, ..Read::default() })
+        }
     }
 }
 

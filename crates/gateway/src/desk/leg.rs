@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base::Timestamp;
 use bytes::Bytes;
 use dialects::Translation;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use models::{Ask, Blame, CallRefusal, Dialect, Missed, Operation, Way, Why};
+use models::{Ask, Blame, CallRefusal, Dialect, Missed, Operation, Upstream, Way, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::open::Open;
+use super::port::Tensors;
 use super::said::{Said, said};
-use super::shelf::Shelved;
+use super::shelf::{Outlet, Shelved};
 use super::veil::Seen;
-use super::{Desk, Question};
+use super::{Desk, HEAD, Question, disk};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
 
 /// The largest text of an error that is passed on.
@@ -35,6 +35,8 @@ const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 pub(super) enum Went {
     /// It answers. The place is held until the end of the answer.
     Answers(Answers),
+    /// It has answered with tensors, and what that costs is known.
+    Ran(Tensors),
     /// The request is wrong, in the upstream's own words.
     Refused(StatusCode, HeaderMap, Bytes),
     /// Another model may answer.
@@ -52,15 +54,29 @@ pub(super) struct Answers {
 }
 
 /// One try of a lane. Dropped, it says that nobody knows.
-struct Try<'a> {
+pub(super) struct Try<'a> {
     shelved: &'a Shelved,
     is_probe: bool,
     desk: Desk,
     is_over: bool,
 }
 
-impl Try<'_> {
-    fn report(mut self, blame: Blame) {
+impl<'a> Try<'a> {
+    /// None where the lane is shut, and nothing is sent.
+    pub(super) fn begin(
+        desk: &Desk,
+        shelved: &'a Shelved,
+    ) -> Result<Self, (Missed, base::Duration)> {
+        let now = desk.now();
+        let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
+            Way::Free => false,
+            Way::Probe => true,
+            Way::Shut { until, why } => return Err((shut(why), until.since(now))),
+        };
+        Ok(Self { shelved, is_probe, desk: desk.clone(), is_over: false })
+    }
+
+    pub(super) fn report(mut self, blame: Blame) {
         self.is_over = true;
         self.tell(blame);
     }
@@ -92,9 +108,10 @@ pub(super) async fn go(
         open.leg(model, None, Some(why), Duration::ZERO);
         Went::Missed { after }
     };
-    let lane = match &shelved.lane {
-        Ok(lane) => lane,
-        Err(_) => return missed(open, Missed::Denied, None),
+    let outside = match &shelved.outlet {
+        Outlet::Lane(outside) => outside,
+        Outlet::Denied(_) => return missed(open, Missed::Denied, None),
+        Outlet::Disk => return disk::go(open, shelved, question, seen, bound).await,
     };
     if let Seen::Nothing(_) = seen {
         return missed(open, Missed::Protected, None);
@@ -102,23 +119,22 @@ pub(super) async fn go(
     let ask = seen.ask(ask);
     let desk = open.desk().clone();
     let now = desk.now();
-    let Said { operation, body, translation } = match said(shelved, ask, seen.body(question), now) {
+    let spoken = said(shelved, outside, ask, seen.body(question), now);
+    let Said { operation, body, translation } = match spoken {
         Ok(said) => said,
         Err(refusal) => {
             missed(open, Missed::Dialect, None);
             return Went::Untranslated(refusal);
         }
     };
-    let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
-        Way::Free => false,
-        Way::Probe => true,
-        Way::Shut { until, why } => return missed(open, shut(why), Some(until.since(now))),
+    let attempt = match Try::begin(&desk, shelved) {
+        Ok(attempt) => attempt,
+        Err((why, after)) => return missed(open, why, Some(after)),
     };
-    let attempt = Try { shelved, is_probe, desk: desk.clone(), is_over: false };
     let Some(place) = place(&shelved.places).await else {
         return missed(open, Missed::Busy, None);
     };
-    let headers = match headers(&desk, shelved, question, operation, now).await {
+    let headers = match headers(&desk, shelved, &outside.upstream, question, operation).await {
         Ok(headers) => headers,
         Err(why) => {
             tracing::warn!(model = %model, why, "the secret of a model cannot be used");
@@ -126,7 +142,7 @@ pub(super) async fn go(
             return missed(open, Missed::Credentials, None);
         }
     };
-    let path = shelved.path(operation);
+    let path = outside.path(operation, model);
     let request = LaneRequest { method: Method::POST, path, headers, body };
     if let Err(why) = open.sends(model, bound) {
         return missed(open, why, None);
@@ -134,7 +150,7 @@ pub(super) async fn go(
     open.sees(seen.hidden());
     let started = Instant::now();
     let within = shelved.model.spec.limits.first_byte().as_std();
-    let answer = lane.send(request, within).await;
+    let answer = outside.lane.send(request, within).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
@@ -192,21 +208,23 @@ async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 async fn headers(
     desk: &Desk,
     shelved: &Shelved,
+    upstream: &Upstream,
     question: &Question,
     operation: Operation,
-    now: Timestamp,
 ) -> Result<HeaderMap, String> {
+    let now = desk.now();
     // What the client says of its own dialect means nothing in another.
     let is_same = operation == question.operation;
     let mut headers = if is_same { question.headers.clone() } else { HeaderMap::new() };
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let binary = HeaderValue::from_static("application/octet-stream");
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(CONTENT_TYPE, if headers.contains_key(HEAD) { binary } else { json });
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     if let Some(of) = &question.of_run {
         headers.insert("idempotency-key", of.header(&shelved.model.name));
     }
-    let upstream = &shelved.model.spec.upstream;
     let name = match upstream.dialect {
-        Dialect::OpenAi => AUTHORIZATION,
+        Dialect::OpenAi | Dialect::OpenInference => AUTHORIZATION,
         Dialect::Anthropic => {
             let version = HeaderName::from_static("anthropic-version");
             headers.entry(version).or_insert(ANTHROPIC_VERSION);
@@ -222,7 +240,7 @@ async fn headers(
     }
     let text = desk.0.credentials.open(&shelved.model.namespace, secret).await?;
     let text = match upstream.dialect {
-        Dialect::OpenAi => format!("Bearer {}", text.trim()),
+        Dialect::OpenAi | Dialect::OpenInference => format!("Bearer {}", text.trim()),
         Dialect::Anthropic => text.trim().to_owned(),
     };
     let value = HeaderValue::from_str(&text);

@@ -5,6 +5,7 @@
 
 mod call;
 mod delta;
+mod disk;
 mod events;
 mod leg;
 mod open;
@@ -22,14 +23,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use models::{
-    Admitted, Alarm, Ask, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName, Operation,
-    Standing,
+    Admitted, Alarm, Ask, AskError, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName,
+    Operation, Standing,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
-pub use port::{Credentials, NotWritten, Page, Record, Ticket};
+pub use port::{Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Tensors, Ticket};
 pub use reply::{Paid, Reply, ReplyBody};
 pub use run::OfRun;
 pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
@@ -48,6 +49,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// its bound at once.
 const LEFT_MAX: usize = 256;
 
+/// How long the JSON is that tensors' bytes follow.
+pub const HEAD: HeaderName = HeaderName::from_static("inference-header-content-length");
+
 /// Keys whose rates are kept. One that was not seen for long begins with a full minute again.
 const RATES_MAX: usize = 100_000;
 
@@ -63,6 +67,7 @@ struct Inner {
     exchange: Exchange,
     record: Arc<dyn Record>,
     credentials: Arc<dyn Credentials>,
+    runner: Arc<dyn Runner>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// Told when a purse has become low.
@@ -81,6 +86,7 @@ pub struct DeskParts {
     pub exchange: Exchange,
     pub record: Arc<dyn Record>,
     pub credentials: Arc<dyn Credentials>,
+    pub runner: Arc<dyn Runner>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
 }
@@ -95,6 +101,8 @@ struct Rates {
 pub struct Question {
     pub who: Who,
     pub operation: Operation,
+    /// Whom it asks, where its body does not say so: with [`Operation::Infer`].
+    pub model: Option<ModelName>,
     pub body: Bytes,
     /// Those of the client's headers that an upstream may see.
     pub headers: HeaderMap,
@@ -133,7 +141,7 @@ impl Terms {
 impl Desk {
     #[must_use]
     pub fn new(parts: DeskParts) -> Self {
-        let DeskParts { gate, books, exchange, record, credentials, clock, random } = parts;
+        let DeskParts { gate, books, exchange, record, credentials, runner, clock, random } = parts;
         Self(Arc::new(Inner {
             gate,
             shelf: RwLock::default(),
@@ -142,6 +150,7 @@ impl Desk {
             exchange,
             record,
             credentials,
+            runner,
             clock,
             random,
             low: Notify::new(),
@@ -174,6 +183,18 @@ impl Desk {
         let mut names = self.shelf().names(namespace);
         names.retain(|name| terms.allow(name));
         names
+    }
+
+    /// The model that a call of this name would go to first.
+    #[must_use]
+    pub fn first(
+        &self,
+        namespace: &Namespace,
+        terms: &Terms,
+        name: &ModelName,
+    ) -> Option<Arc<Shelved>> {
+        let found = self.shelf().find(namespace, name, |_| 0)?;
+        found.models.into_iter().next().filter(|_| terms.allow(name))
     }
 
     /// Changes the budgets.
@@ -245,6 +266,21 @@ impl Desk {
         if !alarms.is_empty() {
             self.0.record.alarm(alarms);
         }
+    }
+}
+
+impl Question {
+    /// How long the JSON at the beginning of the body is, where bytes of tensors follow it.
+    pub(super) fn head(&self) -> Result<Option<usize>, CallRefusal> {
+        let Some(said) = self.headers.get(HEAD).filter(|_| self.operation == Operation::Infer)
+        else {
+            return Ok(None);
+        };
+        let head = said.to_str().ok().and_then(|it| it.parse().ok());
+        let head = head.filter(|head| *head <= self.body.len());
+        let wanted = "as many bytes as the JSON at the beginning of the body has";
+        let wrong = AskError::Wrong { name: "inference-header-content-length", wanted };
+        head.map(Some).ok_or(CallRefusal::Request(wrong))
     }
 }
 

@@ -213,6 +213,11 @@ impl Open {
         }
     }
 
+    /// What upstreams took of the time so far.
+    pub(super) const fn theirs(&self) -> Duration {
+        self.theirs
+    }
+
     pub(super) fn waited(&mut self, took: Duration) {
         self.theirs += took;
     }
@@ -326,5 +331,6 @@ fn used(usage: &Usage) -> Used {
         output: usage.output_tokens(),
         reasoning: usage.count(Class::Reasoning),
         images: usage.count(Class::Image),
+        millis: usage.count(Class::Millisecond),
     }
 }

@@ -1,8 +1,11 @@
-//! What the desk is handed: where entries are kept, and what opens an upstream.
+//! What the desk is handed: where entries are kept, what opens an upstream, and what runs a model's file.
+
+use std::time::Duration;
 
 use base::{Namespace, SecretName};
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use models::{Alarm, Entry, Holder, Line};
+use models::{Alarm, Entry, Holder, Line, Model};
 use pricing::Budget;
 use tokio::sync::watch;
 
@@ -68,4 +71,46 @@ pub trait Credentials: Send + Sync + 'static {
         namespace: &Namespace,
         secret: &SecretName,
     ) -> BoxFuture<'_, Result<String, String>>;
+}
+
+/// A request or an answer of the Open Inference Protocol: JSON, and where `head` says how long that is, the
+/// bytes of tensors behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensors {
+    pub body: Bytes,
+    pub head: Option<usize>,
+}
+
+/// Runs the models whose files the site has.
+pub trait Runner: Send + Sync + 'static {
+    /// Asks one of them, to the end of the deadline, waiting included. Dropped, it stops the work.
+    fn run(&self, model: &Model, ask: Tensors, deadline: Duration) -> BoxFuture<'_, Ran>;
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Ran {
+    /// How long a process has worked on it, whatever came of that.
+    pub busy: Duration,
+    pub end: Result<Tensors, NotRun>,
+}
+
+/// Why a model's file has not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotRun {
+    /// The request is wrong; what to say to whoever has asked.
+    Refused(String),
+    /// Too many wait for it.
+    Busy,
+    /// Others hold the memory that models may have.
+    Memory,
+    /// It has died again and again, and is left alone for so long.
+    Resting(Duration),
+    /// It has not answered in time.
+    Silent,
+    /// Its process has died.
+    Died,
+    TooLarge,
+    /// Nothing could be run; what is wrong is for the site's own log.
+    Unavailable(String),
 }

@@ -43,7 +43,8 @@ impl OfRun {
 impl Found {
     /// Whether asking all of it again costs nothing more. Of several models nobody knows which was asked.
     pub(super) fn is_billed_once(&self) -> bool {
-        matches!(&self.models[..], [one] if one.model.spec.upstream.idempotent)
+        let [one] = &self.models[..] else { return false };
+        one.model.spec.source.upstream().is_some_and(|it| it.idempotent)
     }
 }
 

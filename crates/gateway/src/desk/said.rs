@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dialects::{Refusal, Terms, Translation};
 use models::{Ask, CallRefusal, Change, Operation};
 
-use super::shelf::Shelved;
+use super::shelf::{Outside, Shelved};
 
 /// The request as it goes to a model.
 pub(super) struct Said {
@@ -19,23 +19,24 @@ pub(super) struct Said {
 /// What the client has written goes as it is but for what must be other; else in other words.
 pub(super) fn said(
     shelved: &Shelved,
+    outside: &Outside,
     ask: &Ask,
     body: &Bytes,
     now: Timestamp,
 ) -> Result<Said, CallRefusal> {
     let spoken = shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation);
     let ways = ask.operation.dialect().zip(spoken.dialect());
-    let terms = Terms { output_name: output_name(shelved, spoken), now: now.as_millis() / 1_000 };
+    let terms = Terms { output_name: output_name(outside, spoken), now: now.as_millis() / 1_000 };
     let made = ways.and_then(|(client, model)| Translation::of(client, model, body, terms));
     let Some(made) = made else {
-        let body = ask.changed(body, &change(shelved, ask));
+        let body = ask.changed(body, &change(shelved, outside, ask));
         return Ok(Said { operation: ask.operation, body, translation: None });
     };
     let untranslated = |why| CallRefusal::Untranslated { model: shelved.model.name.clone(), why };
     let mut translation = made.map_err(untranslated)?;
     let request = Bytes::from(translation.take_request());
     let asked = Ask::read(spoken, &request)?;
-    let change = change(shelved, &asked);
+    let change = change(shelved, outside, &asked);
     if spoken == Operation::Messages
         && asked.output_tokens_max.or(change.output_tokens_max).is_none()
     {
@@ -47,25 +48,28 @@ pub(super) fn said(
 }
 
 /// What must be other in the request than the client has written it.
-fn change<'a>(shelved: &'a Shelved, ask: &Ask) -> Change<'a> {
+fn change<'a>(shelved: &'a Shelved, outside: &'a Outside, ask: &Ask) -> Change<'a> {
+    if ask.operation == Operation::Infer {
+        return Change::default();
+    }
     let limit = match ask.operation {
         Operation::Embeddings => None,
         _ => shelved.output_tokens_max(ask.output_tokens_max),
     };
     Change {
-        model: Some(shelved.name_there()),
+        model: Some(outside.name_there(&shelved.model.name)),
         output_tokens_max: limit,
-        output_name: output_name(shelved, ask.operation),
+        output_name: output_name(outside, ask.operation),
         usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
     }
 }
 
 /// By which name a model takes a limit of output.
-fn output_name(shelved: &Shelved, operation: Operation) -> &str {
+fn output_name(outside: &Outside, operation: Operation) -> &str {
     let usual = match operation {
         Operation::Chat | Operation::Completions | Operation::Messages => "max_tokens",
         Operation::Responses => "max_output_tokens",
-        Operation::Embeddings => "",
+        Operation::Embeddings | Operation::Infer => "",
     };
-    shelved.model.spec.upstream.output_parameter.as_deref().unwrap_or(usual)
+    outside.upstream.output_parameter.as_deref().unwrap_or(usual)
 }

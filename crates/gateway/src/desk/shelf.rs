@@ -7,7 +7,7 @@ use base::{Namespace, Timestamp};
 use http::HeaderValue;
 use models::{
     Breaker, Dialect, Model, ModelName, ModelSpec, NamesOf, Operation, PriceSpec, ProtectSpec,
-    RouteSpec, Way, address,
+    RouteSpec, Source, Upstream, Way, address,
 };
 use pricing::{Bound, Catalogue, Money, Price, Prompt, bound, input_tokens_max};
 use privacy::Names;
@@ -49,10 +49,7 @@ pub type NameLists = BTreeMap<(Namespace, BTreeSet<NamesOf>), Result<Arc<Names>,
 #[derive(Debug)]
 pub struct Shelved {
     pub model: Model,
-    /// Or why there is no way to it.
-    pub(super) lane: Result<Arc<Lane>, String>,
-    /// The path of the upstream's address, before the dialect's own.
-    path: String,
+    pub(super) outlet: Outlet,
     breaker: Mutex<Breaker>,
     pub(super) places: Arc<Semaphore>,
     /// What is sent to open the upstream, and since when it is known.
@@ -90,6 +87,25 @@ fn is_same(one: &Veiling, other: &Veiling) -> bool {
         (Err(one), Err(other)) => one == other,
         _ => false,
     }
+}
+
+/// How a model is reached.
+#[derive(Debug)]
+pub(super) enum Outlet {
+    Lane(Box<Outside>),
+    /// Why there is no way to its upstream.
+    Denied(String),
+    /// The site runs it itself.
+    Disk,
+}
+
+/// An upstream, and the way to it.
+#[derive(Debug)]
+pub(super) struct Outside {
+    pub upstream: Upstream,
+    pub lane: Arc<Lane>,
+    /// The path of the upstream's address, before the dialect's own.
+    path: String,
 }
 
 /// What is sent to open an upstream, and since when it is known.
@@ -142,8 +158,28 @@ impl Shelf {
         self.shared.get(name).into_iter().flatten()
     }
 
-    /// A model of the namespace itself, or one that is shared with it.
+    /// A model of the namespace itself, or one that is shared with it. A name without a version also
+    /// means the highest of its versions.
     fn model(&self, namespace: &Namespace, name: &ModelName) -> Option<&Arc<Shelved>> {
+        self.exactly(namespace, name).or_else(|| {
+            let newest = self.newest(namespace, name)?;
+            self.exactly(namespace, newest)
+        })
+    }
+
+    /// Of the versions that have a place in the order.
+    fn newest(&self, namespace: &Namespace, name: &ModelName) -> Option<&ModelName> {
+        if name.split().1.is_some() {
+            return None;
+        }
+        let own = self.models.keys().filter(|(home, _)| home == namespace).map(|(_, name)| name);
+        let all = own.chain(self.shared.keys());
+        let of = all.filter(|it| it.split().0 == name.as_str() && it.version().is_some());
+        let reached = of.filter(|it| self.exactly(namespace, it).is_some());
+        reached.max_by_key(|it| it.version())
+    }
+
+    fn exactly(&self, namespace: &Namespace, name: &ModelName) -> Option<&Arc<Shelved>> {
         let own = self.models.get(&(namespace.clone(), name.clone()));
         own.or_else(|| {
             let mut others = self.others(name).filter_map(|key| self.models.get(key));
@@ -211,6 +247,54 @@ impl Shelf {
     }
 }
 
+impl Outlet {
+    fn to(upstream: &Upstream, gate: &Arc<Gate>, namespace: &Namespace) -> Self {
+        let (origin, path) = address(&upstream.url).unwrap_or_default();
+        let lane = match Lane::new(gate, namespace, origin, None) {
+            Ok(lane) => Arc::new(lane),
+            Err(error) => return Self::Denied(error.to_string()),
+        };
+        let path = match upstream.dialect {
+            Dialect::OpenAi => path,
+            // Their clients are told the address without the version.
+            Dialect::Anthropic => path.strip_suffix("/v1").unwrap_or(path),
+            Dialect::OpenInference => path.strip_suffix("/v2").unwrap_or(path),
+        };
+        let (upstream, path) = (upstream.clone(), path.to_owned());
+        Self::Lane(Box::new(Outside { upstream, lane, path }))
+    }
+}
+
+impl Outside {
+    /// Where it answers this.
+    pub(super) fn path(&self, operation: Operation, name: &ModelName) -> String {
+        let below = match self.upstream.dialect {
+            Dialect::OpenAi => operation.short_path(),
+            Dialect::Anthropic => operation.path(),
+            Dialect::OpenInference => return self.infers(name),
+        };
+        format!("{}{below}", self.path)
+    }
+
+    /// A version stands in a place of its own there.
+    fn infers(&self, name: &ModelName) -> String {
+        let (path, there) = (&self.path, self.name_there(name));
+        let escaped = |text: &str| text.replace('%', "%25").replace('/', "%2F");
+        match there.rsplit_once('@') {
+            Some((there, version)) => {
+                let (there, version) = (escaped(there), escaped(version));
+                format!("{path}/v2/models/{there}/versions/{version}/infer")
+            }
+            None => format!("{path}/v2/models/{}/infer", escaped(there)),
+        }
+    }
+
+    /// What the upstream calls it.
+    pub(super) fn name_there<'a>(&'a self, name: &'a ModelName) -> &'a str {
+        self.upstream.model.as_deref().unwrap_or(name.as_str())
+    }
+}
+
 impl Shelved {
     fn new(
         model: Model,
@@ -219,15 +303,10 @@ impl Shelved {
         catalogue: Option<&Arc<Catalogue>>,
     ) -> Self {
         let spec = &model.spec;
-        let (origin, path) = address(&spec.upstream.url).unwrap_or_default();
-        let lane = Lane::new(gate, &model.namespace, origin, None);
-        let lane = lane.map(Arc::new).map_err(|error| error.to_string());
-        let path = match spec.upstream.dialect {
-            Dialect::OpenAi => path,
-            // Its clients are told the address without the version.
-            Dialect::Anthropic => path.strip_suffix("/v1").unwrap_or(path),
+        let outlet = match &spec.source {
+            Source::Upstream(upstream) => Outlet::to(upstream, gate, &model.namespace),
+            Source::Artifact(_) => Outlet::Disk,
         };
-        let path = path.to_owned();
         let listed = listed(spec, &model.name, catalogue);
         let facts = facts(spec, &model.name, listed);
         let pricing = match &spec.price {
@@ -236,6 +315,8 @@ impl Shelved {
                 Ok(price) => Pricing::Own(Arc::new(price)),
                 Err(_) => Pricing::Unknown,
             },
+            // What it costs to run is in the owner's books, unless he says otherwise here.
+            None if matches!(outlet, Outlet::Disk) => Pricing::Free,
             Some(PriceSpec::Catalogue(_)) | None => match (listed, catalogue) {
                 (Some(found), Some(catalogue)) => Pricing::Listed {
                     catalogue: Arc::clone(catalogue),
@@ -248,8 +329,7 @@ impl Shelved {
         };
         Self {
             places: Arc::new(Semaphore::new(spec.limits.concurrency() as usize)),
-            lane,
-            path,
+            outlet,
             breaker: Mutex::default(),
             opens: Mutex::default(),
             pricing,
@@ -257,20 +337,6 @@ impl Shelved {
             veil,
             model,
         }
-    }
-
-    /// Where its upstream answers this.
-    pub(super) fn path(&self, operation: Operation) -> String {
-        let below = match self.model.spec.upstream.dialect {
-            Dialect::OpenAi => operation.short_path(),
-            Dialect::Anthropic => operation.path(),
-        };
-        format!("{}{below}", self.path)
-    }
-
-    /// What its upstream calls it.
-    pub(super) fn name_there(&self) -> &str {
-        self.model.spec.upstream.model.as_deref().unwrap_or(self.model.name.as_str())
     }
 
     pub(super) fn breaker<T>(&self, ask: impl FnOnce(&mut Breaker) -> T) -> T {
@@ -290,7 +356,11 @@ impl Shelved {
     /// Why there is no way to it at all.
     #[must_use]
     pub fn denied(&self) -> Option<&str> {
-        self.lane.as_ref().err().or(self.veil.as_ref().err()).map(String::as_str)
+        let veil = self.veil.as_ref().err();
+        match &self.outlet {
+            Outlet::Denied(why) => Some(why),
+            Outlet::Lane(_) | Outlet::Disk => veil.map(String::as_str),
+        }
     }
 
     pub(super) fn price(&self, at: Timestamp) -> Option<Arc<Price>> {
@@ -319,6 +389,28 @@ impl Shelved {
         input_tokens_max(prompt, &self.facts)
     }
 
+    /// The most that a call of tensors can cost here: that of its deadline, where the site runs it.
+    pub(super) fn bound_of_tensors(&self, now: Timestamp) -> Result<Option<Money>, String> {
+        if self.is_free() {
+            return Ok(None);
+        }
+        let name = &self.model.name;
+        let Some(price) = self.price(now) else {
+            return Err(unpriced(name));
+        };
+        let deadline =
+            matches!(self.outlet, Outlet::Disk).then(|| self.model.spec.limits.deadline());
+        let limits = Bound {
+            input_tokens_max: Some(0),
+            output_tokens_max: Some(0),
+            milliseconds_max: deadline.map(|it| it.as_millis()),
+            ..Bound::default()
+        };
+        bound(&price, &limits).map(Some).ok_or_else(|| {
+            format!("nobody knows how long `{name}` takes for a call; give it a price by `request`")
+        })
+    }
+
     /// The most that a call can cost here; `None` where it costs nothing. The error says what is missing.
     pub(super) fn bound(
         &self,
@@ -332,7 +424,7 @@ impl Shelved {
         }
         let name = &self.model.name;
         let Some(price) = self.price(now) else {
-            return Err(format!("`{name}` has no price; give it one, or say that it is free"));
+            return Err(unpriced(name));
         };
         let output = output_tokens.and_then(|tokens| tokens.checked_mul(choices));
         let limits = Bound {
@@ -356,6 +448,10 @@ impl Shelved {
     }
 }
 
+fn unpriced(name: &ModelName) -> String {
+    format!("`{name}` has no price; give it one, or say that it is free")
+}
+
 /// What the catalogue has of it.
 fn listed<'a>(
     spec: &ModelSpec,
@@ -367,8 +463,9 @@ fn listed<'a>(
         let (provider, name) = reference.split_once('/')?;
         return catalogue.model(provider, name);
     }
-    let there = spec.upstream.model.as_deref().unwrap_or(name.as_str());
-    catalogue.model(provider(&spec.upstream.url)?, there)
+    let upstream = spec.source.upstream()?;
+    let there = upstream.model.as_deref().unwrap_or(name.as_str());
+    catalogue.model(provider(&upstream.url)?, there)
 }
 
 /// Whose prices hold at an address.

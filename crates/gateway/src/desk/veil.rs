@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use models::{Ask, Hidden, Protection};
+use models::{Ask, Hidden, Operation, Protection};
 use privacy::{Exempt, Names, Shield, Vault};
 
 use super::shelf::Shelved;
@@ -59,6 +59,10 @@ static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "input.*.status",
         "input.*.encrypted_content",
         "input.*.content.*.type",
+        "inputs.*.name",
+        "inputs.*.datatype",
+        "inputs.*.shape",
+        "outputs.*.name",
     ])
     .expect("as many paths as there may be")
 });
@@ -194,7 +198,11 @@ fn one(veil: &Veil, vault: &mut Vault, question: &Question, ask: &Ask) -> Seen {
         Ok(Cow::Owned(text)) => Bytes::from(text),
         Err(refusal) => return Seen::Nothing(refusal.to_string()),
     };
-    match Ask::read(question.operation, &body) {
+    let read = match question.operation {
+        Operation::Infer => Ask::tensors(ask.model.clone(), &body),
+        operation => Ask::read(operation, &body),
+    };
+    match read {
         Ok(ask) => Seen::Veiled(Box::new(Veiled { body, ask, hidden: more(vault, &before) })),
         Err(wrong) => Seen::Nothing(wrong.to_string()),
     }

@@ -12,8 +12,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 use isonomy_gateway::desk::{
-    Credentials, DeskParts, NotWritten, OfRun, Question, Record, Reply as Answer, ShelfParts,
-    Terms, Ticket, Who,
+    Credentials, DeskParts, NotRun, NotWritten, OfRun, Question, Ran, Record, Reply as Answer,
+    Runner, ShelfParts, Tensors, Terms, Ticket, Who,
 };
 use isonomy_gateway::{Desk, EgressMap, Gate, Limits};
 use models::{
@@ -67,6 +67,16 @@ impl Credentials for Secrets {
     }
 }
 
+/// A site without files of models.
+struct Nothing;
+
+impl Runner for Nothing {
+    fn run(&self, _: &Model, _: Tensors, _: std::time::Duration) -> BoxFuture<'_, Ran> {
+        let end = Err(NotRun::Unavailable("there are none".to_owned()));
+        ready(Ran { busy: std::time::Duration::ZERO, end }).boxed()
+    }
+}
+
 pub struct Place {
     pub desk: Desk,
     clock: Arc<Hand>,
@@ -82,7 +92,7 @@ pub fn sales() -> Namespace {
     Namespace::parse("sales").expect("a name")
 }
 
-fn bot() -> KeyName {
+pub fn bot() -> KeyName {
     KeyName::parse("bot").expect("a name")
 }
 
@@ -104,6 +114,10 @@ pub fn model(called: &str, url: &str, price: &str, more: &Value) -> Model {
 
 impl Place {
     pub fn with(models: Vec<Model>, route: &[&str], cap: &str) -> Self {
+        Self::running(Arc::new(Nothing), models, route, cap)
+    }
+
+    pub fn running(runner: Arc<dyn Runner>, models: Vec<Model>, route: &[&str], cap: &str) -> Self {
         let (told, settled) = mpsc::unbounded_channel();
         let kept = Arc::new(Kept { entries: Mutex::default(), settled: told });
         let clock = Arc::new(Hand(AtomicI64::new(1_800_000_000_000)));
@@ -117,6 +131,7 @@ impl Place {
             exchange: Exchange::default(),
             record: Arc::clone(&kept) as Arc<dyn Record>,
             credentials: Arc::new(Secrets),
+            runner,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
         });
@@ -151,6 +166,7 @@ pub fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
     Question {
         who: Who { by, terms: Arc::new(Terms::default()) },
         operation: Operation::Chat,
+        model: None,
         body: body.to_string().into(),
         headers: HeaderMap::new(),
         of_run: None,

@@ -1,6 +1,7 @@
 //! The gate over real sockets.
 
 mod desk;
+mod disk;
 mod door;
 mod gate;
 mod operator;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use isonomy_gateway::Desk;
 use isonomy_gateway::desk::{NameLists, Question, ShelfParts};
-use models::{End, Model, NamesOf, Operation, ProtectSpec};
+use models::{End, Model, NamesOf, Operation, ProtectSpec, Source};
 use privacy::Names;
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ fn asked(operation: Operation, streamed: bool) -> Question {
         Operation::Responses => json!({"max_output_tokens": 100, "input": text}),
         Operation::Completions => json!({"prompt": text}),
         Operation::Embeddings => json!({"input": text}),
+        Operation::Infer => unreachable!("its tests are in `disk`"),
     };
     body["model"] = "m".into();
     body["stream"] = streamed.into();
@@ -124,7 +125,7 @@ fn echo(operation: Operation, request: &str, size: usize) -> Reply {
                 json!({"response": {"id": "r", "output": [{"type": "message", "content": [{"type": "output_text", "text": text}]}]}, "sequence_number": number + 1}),
             );
         }
-        Operation::Embeddings => unreachable!("it has no stream"),
+        Operation::Embeddings | Operation::Infer => unreachable!("it has no stream"),
     }
     Reply::Send(out.into())
 }
@@ -176,7 +177,8 @@ fn place(models: Vec<Model>, cap: &str) -> Place {
 fn dialect(operation: Operation, url: &str, more: &Value) -> Model {
     let mut model = model("m", url, "1", more);
     if operation == Operation::Messages {
-        model.spec.upstream.dialect = models::Dialect::Anthropic;
+        let Source::Upstream(upstream) = &mut model.spec.source else { unreachable!("made here") };
+        upstream.dialect = models::Dialect::Anthropic;
     }
     model
 }

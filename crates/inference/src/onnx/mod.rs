@@ -51,10 +51,12 @@ impl Onnx {
     /// Reads a file. Nothing in it makes this panic or hang; memory is bounded by its size and by
     /// the limits in `format`.
     pub fn load(file: &[u8]) -> Result<Self, LoadError> {
+        crate::foreign::refuse(file)?;
         let model = format::Model::read(file)?;
         let versions = versions(&model)?;
         let mut plan = Plan::default();
-        let (metadata, inputs) = plan.begin(&model.graph);
+        let (mut metadata, inputs) = plan.begin(&model.graph);
+        metadata.opsets = model.opsets.iter().map(opset).collect();
         let mut steps = Vec::with_capacity(model.graph.nodes.len());
         for (number, node) in model.graph.nodes.iter().enumerate() {
             steps.push(plan.step(number, node, versions)?);
@@ -150,6 +152,12 @@ struct Versions {
     learned: i64,
 }
 
+/// The standard's own operators have no name in files.
+fn opset((domain, version): &(&str, i64)) -> (String, i64) {
+    let domain = if domain.is_empty() { "ai.onnx" } else { domain };
+    (domain.to_owned(), *version)
+}
+
 fn versions(model: &format::Model<'_>) -> Result<Versions, LoadError> {
     let mut versions = Versions { standard: 0, learned: 0 };
     for &(domain, version) in &model.opsets {
@@ -195,7 +203,8 @@ impl<'f> Plan<'f> {
                 infos.push(info.clone());
             }
         }
-        (Metadata { inputs: infos, outputs: graph.outputs.clone() }, places)
+        let outputs = graph.outputs.clone();
+        (Metadata { inputs: infos, outputs, opsets: Vec::new() }, places)
     }
 
     fn step(

@@ -64,6 +64,7 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(secret::secret_set, secret::secret_delete))
         .routes(routes!(model::model_list))
         .routes(routes!(model::model_show, model::model_put, model::model_delete))
+        .routes(routes!(model::artifact_take))
         .routes(routes!(model::route_list))
         .routes(routes!(model::route_show, model::route_put, model::route_delete))
         .routes(routes!(model::budget_list, model::budget_set, model::budget_remove))
@@ -92,7 +93,8 @@ impl Guarded for Site {
 
     /// Waiting for a run's end comes on top.
     fn timeout(&self, route: &str, method: &Method) -> Duration {
-        if route.contains("/exchange/") {
+        // Files come as slowly as the line that brings them.
+        if route.contains("/exchange/") || route.ends_with("/artifacts") {
             return EXCHANGE_TIMEOUT;
         }
         let waits = method == Method::POST && route.ends_with("/runs");

@@ -1,9 +1,10 @@
 //! Models, routes, budgets, usage and calls.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequestParts, Request, State};
 use base::{CallId, Namespace, Timestamp};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use models::{Holder, ModelName};
 use pricing::{Budget, Period};
@@ -11,13 +12,17 @@ use serde::Deserialize;
 use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
 use utoipa::IntoParams;
 use wire::{
-    BudgetList, BudgetSet, CallView, ModelPut, ModelView, Page, Problem, Role, RouteView, UsageList,
+    ArtifactView, BudgetList, BudgetSet, CallView, ModelPut, ModelView, Page, Problem, ProblemCode,
+    Role, RouteView, UsageList,
 };
 
 use crate::model::usage::By;
 use crate::model::{calls, usage};
 use crate::refusal::Refusal;
 use crate::site::Site;
+
+/// What a model's file is sent as.
+const ARTIFACT_TYPE: &str = "application/octet-stream";
 
 /// A definition is written by hand.
 const PUT_BYTES_MAX: usize = 256 * 1024;
@@ -108,6 +113,34 @@ pub(super) async fn model_delete(
 ) -> Result<StatusCode, Refusal> {
     site.0.models.model_delete(caller.because(query.reason)?, (namespace, name)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a model's file, of at most 256 MiB: it is loaded once, kept, and is for a model to name. One that
+/// no model names goes at the site's next start.
+#[utoipa::path(
+    post, path = "/api/v1/namespaces/{namespace}/artifacts", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path)),
+    request_body(content = String, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, body = ArtifactView),
+        (status = 400, description = "It is no model that can be run", body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn artifact_take(
+    State(site): State<Site>,
+    InNamespace(namespace): InNamespace,
+    caller: Caller,
+    request: Request,
+) -> Result<Json<ArtifactView>, Refusal> {
+    // A page of another site can send a form without asking first, but not this.
+    if request.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != ARTIFACT_TYPE) {
+        let detail = format!("send the header `content-type: {ARTIFACT_TYPE}`");
+        return Err(Refusal::new(ProblemCode::NotJson, detail));
+    }
+    let by = caller.because(None)?;
+    Ok(Json(site.0.models.artifact_take(by, namespace, request.into_body()).await?))
 }
 
 /// Routes of a namespace, by name.

@@ -14,6 +14,11 @@ const RATES_MAX: usize = 400;
 
 /// Servers of models that one site has.
 const HERE_MAX: usize = 1_000;
+/// Less has no room for one process.
+const MEMORY_MIB_MIN: u64 = 16;
+
+/// More than the memory of any machine that a site runs on is a slip of the pen.
+const MEMORY_MIB_MAX: u64 = 1_048_576;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -21,10 +26,12 @@ pub(super) struct ModelsFile {
     rates: Vec<Spanned<String>>,
     protect: Option<Spanned<ProtectSpec>>,
     here: Vec<Spanned<String>>,
+    #[serde(rename = "memoryMiB")]
+    memory_mib: Option<Spanned<u64>>,
 }
 
 /// What the site's owner has said of models.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ModelsConfig {
     /// What budgets in other currencies than prices are reckoned by.
     pub exchange: Exchange,
@@ -32,6 +39,19 @@ pub struct ModelsConfig {
     pub protect: Option<ProtectSpec>,
     /// Servers of models that are at the site, beside those of the machine itself.
     pub here: BTreeSet<String>,
+    /// What all models that the site runs itself may hold together.
+    pub memory_bytes: u64,
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self {
+            exchange: Exchange::default(),
+            protect: None,
+            here: BTreeSet::new(),
+            memory_bytes: sandbox::models::BUDGET_BYTES,
+        }
+    }
 }
 
 impl Reader<'_> {
@@ -50,7 +70,17 @@ impl Reader<'_> {
             found.value.check().map_err(|why| self.wrong(found, why))?;
         }
         let protect = models.protect.as_ref().map(|found| found.value.clone());
-        Ok(ModelsConfig { exchange, protect, here: self.here(&models.here)? })
+        let memory_bytes = match &models.memory_mib {
+            None => sandbox::models::BUDGET_BYTES,
+            Some(found) if (MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&found.value) => {
+                found.value * 1024 * 1024
+            }
+            Some(found) => {
+                let what = format!("write a number from {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
+                return Err(self.wrong(found, what));
+            }
+        };
+        Ok(ModelsConfig { exchange, protect, here: self.here(&models.here)?, memory_bytes })
     }
 
     fn here(&self, here: &[Spanned<String>]) -> Result<BTreeSet<String>, ConfigError> {
@@ -68,5 +98,26 @@ impl Reader<'_> {
             };
         }
         Ok(origins)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    fn parse(text: &str) -> Result<u64, String> {
+        let config = Config::parse(text, "site.yaml", Path::new("/nowhere"));
+        config.map(|it| it.models.memory_bytes).map_err(|wrong| wrong.to_string())
+    }
+
+    /// Mutation: take any number, or megabytes for bytes.
+    #[test]
+    fn the_memory_of_models_is_what_the_owner_says() {
+        assert_eq!(parse(""), Ok(sandbox::models::BUDGET_BYTES));
+        assert_eq!(parse("spec:\n  models: {memoryMiB: 64}"), Ok(64 * 1024 * 1024));
+        let wrong = parse("spec:\n  models: {memoryMiB: 1}").expect_err("too little");
+        assert!(wrong.starts_with("site.yaml:2:23: write a number from 16"), "{wrong}");
     }
 }

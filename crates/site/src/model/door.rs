@@ -1,11 +1,13 @@
-//! Where clients of OpenAI and Anthropic call models: ahead of the API's own operations.
+//! Where clients of OpenAI, Anthropic and the Open Inference Protocol call models: ahead of the API's own operations.
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use base::Namespace;
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use gateway::Desk;
 use gateway::desk::{Question, REQUEST_BYTES_MAX, Reply, ReplyBody, Terms, Who};
 use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
@@ -14,6 +16,7 @@ use models::{By, CallRefusal, ModelName, Operation};
 use server::{Ahead, Asked, Keys, ModelCaller, Served};
 
 use super::shelf::Models;
+use super::tensors;
 
 /// Whoever has the folder's own key says in which namespace he calls.
 const NAMESPACE: HeaderName = HeaderName::from_static("x-isonomy-namespace");
@@ -86,13 +89,68 @@ impl ModelDoor {
     }
 }
 
+impl ModelDoor {
+    fn tensors(&self, request: Asked) -> BoxFuture<'static, Served> {
+        let asked = tensors::Asked::read(request.method(), request.uri().path());
+        let reply = match (asked, self.who(request.headers())) {
+            (Ok(tensors::Asked::Health), _) => Ok(tensors::health()),
+            (_, Err(refusal)) | (Err(refusal), _) => Err(refusal),
+            (Ok(tensors::Asked::Server), Ok(_)) => Ok(tensors::server()),
+            (Ok(tensors::Asked::Model(name)), Ok(who)) => self.models.tensors_model(&who, name),
+            (Ok(tensors::Asked::ModelReady(name)), Ok(who)) => {
+                self.models.tensors_ready(&who, name)
+            }
+            (Ok(tensors::Asked::Infer(model)), Ok(who)) => {
+                return infer(self.models.desk().clone(), who, model, request).boxed();
+            }
+        };
+        match reply {
+            Ok(reply) => std::future::ready(served(reply)).boxed(),
+            Err(refusal) => refused(&refusal, Some(Operation::Infer)),
+        }
+    }
+}
+
+async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served {
+    let operation = Operation::Infer;
+    let asked = async {
+        let headers = tensors::headers(request.headers())?;
+        let body = whole(request.into_body()).await?;
+        Ok(Question { who, operation, model: Some(model), body, headers })
+    };
+    match asked.await {
+        Ok(question) => served(desk.call(question).await),
+        Err(refusal) => served(Reply::refused(&refusal, Some(operation))),
+    }
+}
+
+async fn whole<B>(body: B) -> Result<Bytes, CallRefusal>
+where
+    B: HttpBody,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(wrong) if wrong.is::<http_body_util::LengthLimitError>() => {
+            Err(CallRefusal::TooLarge(REQUEST_BYTES_MAX))
+        }
+        Err(_) => Err(CallRefusal::NotWhole),
+    }
+}
+
 impl Ahead for ModelDoor {
     fn takes(&self, path: &str) -> bool {
-        path.starts_with("/v1/") || path == "/v1"
+        ["/v1", "/v2"].iter().any(|version| {
+            let rest = path.strip_prefix(version);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     }
 
     fn answer(&self, request: Asked) -> BoxFuture<'static, Served> {
         let path = request.uri().path();
+        if path.starts_with("/v2") {
+            return self.tensors(request);
+        }
         let operation = Operation::of_path(path);
         let who = match self.who(request.headers()) {
             Ok(who) => who,
@@ -123,19 +181,12 @@ impl Ahead for ModelDoor {
                     headers.insert(name, value.clone());
                 }
             }
-            let body = match Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(wrong) => {
-                    let is_large = wrong.is::<http_body_util::LengthLimitError>();
-                    let refusal = if is_large {
-                        CallRefusal::TooLarge(REQUEST_BYTES_MAX)
-                    } else {
-                        CallRefusal::NotWhole
-                    };
-                    return served(Reply::refused(&refusal, Some(operation)));
-                }
+            let body = match whole(request.into_body()).await {
+                Ok(body) => body,
+                Err(refusal) => return served(Reply::refused(&refusal, Some(operation))),
             };
-            served(desk.call(Question { who, operation, body, headers, of_run: None }).await)
+            let question = Question { who, operation, model: None, body, headers, of_run: None };
+            served(desk.call(question).await)
         }
         .boxed()
     }
@@ -158,7 +209,7 @@ fn served(reply: Reply) -> Served {
 }
 
 /// A name in a path: clients escape what is in it.
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

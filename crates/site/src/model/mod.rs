@@ -2,14 +2,18 @@
 //! them. How a call is made is the desk's, in `gateway` (ADR 18).
 
 mod alarm;
+mod artifact;
 mod book;
 pub(crate) mod calls;
 mod door;
+mod file;
 pub(crate) mod lease;
 mod purse_row;
+mod runner;
 mod secret;
 mod shelf;
 mod tail;
+mod tensors;
 pub(crate) mod usage;
 
 use std::path::PathBuf;
@@ -30,6 +34,7 @@ pub(crate) use shelf::Models;
 
 use crate::config::ModelsConfig;
 use book::Book;
+use runner::Processes;
 use secret::SecretsOfModels;
 
 /// What models are put together from.
@@ -41,13 +46,18 @@ pub(crate) struct ModelParts {
     pub secrets: Arc<dyn Secrets>,
     pub keys: Keys,
     pub config: ModelsConfig,
+    /// This binary itself, as a file: processes of models are started from it.
+    pub program: PathBuf,
     /// The folder of the tail.
     pub tail: Option<PathBuf>,
 }
 
 /// Takes up what there is: definitions, budgets, and the record of calls.
 pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
-    let ModelParts { gate, store, clock, random, secrets, keys, config, tail } = parts;
+    let ModelParts { gate, store, clock, random, secrets, keys, config, program, tail } = parts;
+    let budget_bytes = config.memory_bytes;
+    let run = sandbox::ModelsConfig { budget_bytes, ..sandbox::ModelsConfig::new(program) };
+    let processes = Processes::new(run, Arc::clone(&store));
     let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
     let desk = Desk::new(DeskParts {
         gate,
@@ -55,10 +65,11 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         exchange: config.exchange,
         record: Arc::new(book.clone()),
         credentials: Arc::new(SecretsOfModels(secrets)),
+        runner: Arc::new(processes.clone()),
         clock: Arc::clone(&clock),
         random,
     });
-    Models::open(desk, book, store, clock, &keys).await
+    Models::open(desk, processes, book, store, clock, &keys).await
 }
 
 /// What calls of runs hold that the life before has not ended, they hold until their runs do: from now on, and

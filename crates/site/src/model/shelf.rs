@@ -1,6 +1,6 @@
 //! Which models, routes and budgets there are: kept in the store, put on the desk, and shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{By, Clock, Namespace, Timestamp, document};
@@ -15,8 +15,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::{ModelState, ModelView, ProblemCode, Role, RouteView};
 
+use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
 use super::lease::{LeaseParts, Leases};
+use super::runner::Processes;
 use crate::refusal::Refusal;
 
 const MODEL_TYPE: &str = "isonomy.model";
@@ -28,17 +30,20 @@ const VERSION: u32 = 1;
 const MODELS_MAX: usize = 10_000;
 
 #[derive(Clone)]
-pub(crate) struct Models(Arc<Inner>);
+pub(crate) struct Models(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     desk: Desk,
+    pub(super) processes: Processes,
     book: Book,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
     catalogue: Arc<Catalogue>,
     kept: Mutex<Kept>,
     /// One change at a time.
-    changing: tokio::sync::Mutex<()>,
+    pub(super) changing: tokio::sync::Mutex<()>,
+    /// One file of a model at a time: it is held in memory.
+    pub(super) taking: tokio::sync::Mutex<()>,
     closing: CancellationToken,
     /// What writes the book.
     keeping: Mutex<Option<JoinHandle<()>>>,
@@ -47,8 +52,11 @@ struct Inner {
 type Name = (Namespace, ModelName);
 
 #[derive(Default, Clone)]
-struct Kept {
+pub(super) struct Kept {
     models: BTreeMap<Name, Doc<ModelSpec>>,
+    pub(super) artifacts: BTreeMap<artifact::Key, ArtifactDoc>,
+    /// Of those, the ones that no model has named yet, the oldest first.
+    pub(super) unnamed: VecDeque<artifact::Key>,
     routes: BTreeMap<Name, Doc<RouteSpec>>,
     budgets: BTreeMap<(Holder, Period), Budget>,
 }
@@ -83,6 +91,7 @@ struct ChangeDoc<'a> {
 impl Models {
     pub(crate) async fn open(
         desk: Desk,
+        processes: Processes,
         book: Book,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -92,6 +101,14 @@ impl Models {
         for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
             let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
             kept.models.insert((doc.namespace.clone(), doc.name.clone()), doc);
+        }
+        kept.artifacts = artifact::read_all(&store).await?;
+        let unnamed: Vec<artifact::Key> =
+            kept.artifacts.keys().filter(|key| !kept.is_named(key)).cloned().collect();
+        if !unnamed.is_empty() {
+            let ops = artifact::forget(&kept.artifacts, &unnamed);
+            store.commit(ops, Preconditions::none()).await?;
+            kept.artifacts.retain(|key, _| !unnamed.contains(key));
         }
         for row in resource_all(store.as_ref(), ResourceKind::Route).await? {
             let doc: Doc<RouteSpec> = read(&row, ROUTE_TYPE)?;
@@ -114,11 +131,13 @@ impl Models {
         let keeping = tokio::spawn(book.clone().keep(closing.clone()));
         let models = Self(Arc::new(Inner {
             desk,
+            processes,
             book,
             store,
             clock,
             catalogue,
             kept: Mutex::new(kept),
+            taking: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             closing,
             keeping: Mutex::new(Some(keeping)),
@@ -149,7 +168,7 @@ impl Models {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,8 +180,15 @@ impl Models {
             spec: doc.spec,
         };
         let route = |doc: Doc<RouteSpec>| (doc.namespace, doc.name, doc.spec);
+        let models: Vec<Model> = kept.models.into_values().map(model).collect();
+        let bytes = |model: &Model| {
+            let digest = model.spec.source.artifact().map(|it| it.digest)?;
+            Some(kept.artifacts.get(&(model.namespace.clone(), digest))?.bytes)
+        };
+        let files = models.iter().filter_map(|model| Some((model, bytes(model)?)));
+        self.0.processes.put(files);
         self.0.desk.put(ShelfParts {
-            models: kept.models.into_values().map(model).collect(),
+            models,
             routes: kept.routes.into_values().map(route).collect(),
             catalogue: Some(Arc::clone(&self.0.catalogue)),
             ..ShelfParts::default()
@@ -182,9 +208,13 @@ impl Models {
         let _alone = self.0.changing.lock().await;
         let taken = self.kept().routes.contains_key(&name);
         self.has_place(&name, taken, "route")?;
+        self.has_file(&name.0, &spec)?;
+        let gone = self.kept().gone(&name, Some(&spec));
         let doc = self.doc(&by, &name, spec);
-        self.commit("model-put", &name, &by, put_op(ResourceKind::Model, MODEL_TYPE, &doc)).await?;
-        let is_new = self.kept().models.insert(name.clone(), doc).is_none();
+        let mut ops = artifact::forget(&self.kept().artifacts, &gone);
+        ops.push(put_op(ResourceKind::Model, MODEL_TYPE, &doc));
+        self.commit("model-put", &name, &by, ops).await?;
+        let is_new = self.kept().put(name.clone(), doc, &gone);
         self.put_on_desk();
         Ok((self.model_show(&name)?, is_new))
     }
@@ -201,7 +231,8 @@ impl Models {
         let taken = self.kept().models.contains_key(&name);
         self.has_place(&name, taken, "model")?;
         let doc = self.doc(&by, &name, spec);
-        self.commit("route-put", &name, &by, put_op(ResourceKind::Route, ROUTE_TYPE, &doc)).await?;
+        self.commit("route-put", &name, &by, vec![put_op(ResourceKind::Route, ROUTE_TYPE, &doc)])
+            .await?;
         let is_new = self.kept().routes.insert(name.clone(), doc).is_none();
         self.put_on_desk();
         Ok((self.route_show(&name)?, is_new))
@@ -210,9 +241,11 @@ impl Models {
     pub(crate) async fn model_delete(&self, by: By, name: Name) -> Result<(), Refusal> {
         let _alone = self.0.changing.lock().await;
         self.model_show(&name)?;
-        let op = Op::ResourceDelete { kind: ResourceKind::Model, name: row_name(&name) };
-        self.commit("model-deleted", &name, &by, op).await?;
-        self.kept().models.remove(&name);
+        let gone = self.kept().gone(&name, None);
+        let mut ops = artifact::forget(&self.kept().artifacts, &gone);
+        ops.push(Op::ResourceDelete { kind: ResourceKind::Model, name: row_name(&name) });
+        self.commit("model-deleted", &name, &by, ops).await?;
+        self.kept().remove(&name, &gone);
         self.put_on_desk();
         Ok(())
     }
@@ -221,7 +254,7 @@ impl Models {
         let _alone = self.0.changing.lock().await;
         self.route_show(&name)?;
         let op = Op::ResourceDelete { kind: ResourceKind::Route, name: row_name(&name) };
-        self.commit("route-deleted", &name, &by, op).await?;
+        self.commit("route-deleted", &name, &by, vec![op]).await?;
         self.kept().routes.remove(&name);
         self.put_on_desk();
         Ok(())
@@ -353,6 +386,18 @@ impl Models {
         Err(Refusal::parameter("spec", what))
     }
 
+    /// A file is brought before a model names it.
+    fn has_file(&self, namespace: &Namespace, spec: &ModelSpec) -> Result<(), Refusal> {
+        let Some(artifact) = spec.source.artifact() else { return Ok(()) };
+        if self.kept().artifacts.contains_key(&(namespace.clone(), artifact.digest)) {
+            return Ok(());
+        }
+        let what = format!(
+            "`artifact.digest`: `{namespace}` has no such file; `isonomy models add NAME FILE` brings it, and so does `artifact.file` of a document that is applied"
+        );
+        Err(Refusal::parameter("spec", what))
+    }
+
     fn has_place(&self, name: &Name, is_taken: bool, by: &str) -> Result<(), Refusal> {
         if is_taken {
             let what = format!(
@@ -384,11 +429,11 @@ impl Models {
         change: &'static str,
         name: &Name,
         by: &By,
-        op: Op,
+        mut ops: Vec<Op>,
     ) -> Result<(), Refusal> {
         let name = row_name(name);
         let doc = ChangeDoc { change, name: &name, what: None, reason: by.reason.as_deref() };
-        let ops = vec![op, change_op(&doc, by, self.0.clock.now())];
+        ops.push(change_op(&doc, by, self.0.clock.now()));
         Ok(self.0.store.commit(ops, Preconditions::none()).await?)
     }
 
@@ -400,6 +445,11 @@ impl Models {
             Some(shelved) => state(shelved, self.0.clock.now()),
             None => (ModelState::Denied, None),
         };
+        let artifact = doc.spec.source.artifact().and_then(|artifact| {
+            let processes = self.0.processes.count(&doc.namespace, &doc.name);
+            let key = (doc.namespace.clone(), artifact.digest);
+            Some(self.kept().artifacts.get(&key)?.view(processes))
+        });
         ModelView {
             namespace: doc.namespace.to_string(),
             name: doc.name.to_string(),
@@ -408,7 +458,52 @@ impl Models {
             updated_by: doc.updated_by,
             state,
             why,
+            artifact,
         }
+    }
+}
+
+impl Kept {
+    /// Whether a model of its namespace names this file.
+    fn is_named(&self, (namespace, digest): &artifact::Key) -> bool {
+        let models = self.models.values().filter(|doc| doc.namespace == *namespace);
+        let mut named = models.filter_map(|doc| doc.spec.source.artifact());
+        named.any(|artifact| artifact.digest == *digest)
+    }
+
+    /// Files that no model names any more when this one is other than it was, or is no more.
+    fn gone(&self, name: &Name, spec: Option<&ModelSpec>) -> Vec<artifact::Key> {
+        let digest = |spec: &ModelSpec| spec.source.artifact().map(|it| it.digest);
+        let Some(before) = self.models.get(name).and_then(|doc| digest(&doc.spec)) else {
+            return Vec::new();
+        };
+        let others =
+            self.models.iter().filter(|((home, other), _)| *home == name.0 && *other != name.1);
+        let mut named =
+            others.filter_map(|(_, doc)| digest(&doc.spec)).chain(spec.and_then(digest));
+        if named.any(|digest| digest == before) {
+            return Vec::new();
+        }
+        vec![(name.0.clone(), before)]
+    }
+
+    /// True where there was none of that name.
+    fn put(&mut self, name: Name, doc: Doc<ModelSpec>, gone: &[artifact::Key]) -> bool {
+        let is_new = self.models.insert(name, doc).is_none();
+        self.forget(gone);
+        is_new
+    }
+
+    fn remove(&mut self, name: &Name, gone: &[artifact::Key]) {
+        self.models.remove(name);
+        self.forget(gone);
+    }
+
+    pub(super) fn forget(&mut self, gone: &[artifact::Key]) {
+        self.artifacts.retain(|key, _| !gone.contains(key));
+        let waiting = std::mem::take(&mut self.unnamed);
+        let waits = |key: &artifact::Key| self.artifacts.contains_key(key) && !self.is_named(key);
+        self.unnamed = waiting.into_iter().filter(waits).collect();
     }
 }
 

@@ -134,7 +134,9 @@ impl Kept {
                 page.follow(staged.call_last.unwrap_or_else(|| self.call_last()))?;
                 staged.call_last = Some(page.last);
             }
-            Op::Clear { .. }
+            Op::BlobPin { .. }
+            | Op::BlobUnpin { .. }
+            | Op::Clear { .. }
             | Op::LinkPut { .. }
             | Op::RevisionPut(_)
             | Op::ChangeAppend { .. }
@@ -192,6 +194,14 @@ impl Kept {
             }
             Op::BlobRefer { run, sequence, blob } => {
                 self.run_mut(run).refers.insert((sequence, blob));
+            }
+            Op::BlobPin { blob } => {
+                self.pinned.insert(blob);
+            }
+            Op::BlobUnpin { blob } => {
+                if self.pinned.remove(&blob) {
+                    self.release([blob]);
+                }
             }
             Op::JournalStart { run } => self.run_mut(run).start(),
             Op::JournalForget { run, through, stretch } => {

@@ -61,10 +61,10 @@ impl Kept {
     }
 
     /// Blobs that nothing refers to any more go.
-    fn release(&mut self, blobs: impl IntoIterator<Item = BlobId>) {
+    pub(super) fn release(&mut self, blobs: impl IntoIterator<Item = BlobId>) {
         for blob in blobs {
             let mut refers = self.runs.values().flat_map(|run| &run.refers);
-            if refers.all(|(_, kept)| *kept != blob) {
+            if !self.pinned.contains(&blob) && refers.all(|(_, kept)| *kept != blob) {
                 self.blobs.remove(&blob);
             }
         }

@@ -114,6 +114,20 @@ pub async fn long_runs_are_those_far_behind_their_start(store: &dyn Store) {
     assert_eq!(store.journal_long(100, 9).await.expect("reads"), [long(100, 200)]);
 }
 
+/// Mutation: forget a pinned blob with the last run that refers to it, or keep one that is unpinned.
+pub async fn a_blob_that_is_pinned_outlives_the_runs_that_refer_to_it(store: &dyn Store) {
+    let bytes = Bytes::from_static(b"a model's file");
+    let blob = Digest::of(&bytes);
+    let refer = Op::BlobRefer { run: run_id(1), sequence: Sequence(1), blob };
+    put(store, vec![Op::RunCreate(row(1)), Op::BlobPut { blob, bytes: bytes.clone() }, refer])
+        .await;
+    put(store, vec![Op::BlobPin { blob }, Op::BlobPin { blob }]).await;
+    put(store, vec![Op::RunUpdate(ended(1, 5)), run_forget(1), Op::Clear { rows: 100 }]).await;
+    assert_eq!(store.blob_get(blob).await.expect("reads"), Some(bytes));
+    put(store, vec![Op::BlobUnpin { blob }, Op::BlobUnpin { blob }]).await;
+    assert_eq!(store.blob_get(blob).await.expect("reads"), None);
+}
+
 /// Mutation: keep a blob that only forgotten records refer to, or drop one that is referred to still:
 /// by the first record, by the place to go on from, or by another run.
 pub async fn blobs_go_with_the_last_that_refers_to_them(store: &dyn Store) {

@@ -59,6 +59,7 @@ macro_rules! suite_cases {
             forget::old_records_are_forgotten_and_the_first_stays,
             forget::records_that_are_needed_are_not_forgotten,
             forget::long_runs_are_those_far_behind_their_start,
+            forget::a_blob_that_is_pinned_outlives_the_runs_that_refer_to_it,
             forget::blobs_go_with_the_last_that_refers_to_them,
             forget::a_run_is_forgotten_with_all_that_is_its_own,
             forget::an_outcome_stays_until_hub_and_run_let_it_go,

@@ -105,7 +105,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let own = own(&place, &rounds, options)?;
     let first = first(&place, options)?;
     let open = open(&place)?;
-    let rows: Vec<_> = targets.iter().map(|it| it.name.as_str()).zip(&rounds).collect();
+    let rows: Vec<_> = targets.iter().copied().zip(&rounds).collect();
     print!("{}", table::markdown(&machine, options, &rows, &own, &first, &open));
     let file = folder.join("gateway.json");
     let report = table::json(&machine, options, &rows, &own, &first, &open);

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::super::machine::Machine;
+use super::place::Target;
 use super::{Measured, OPEN, Open, Options, Own, STREAMS_A_SECOND, median};
 
-type Row<'a> = (&'a str, &'a Vec<Measured>);
+type Row<'a> = (&'a Target, &'a Vec<Measured>);
 
 /// The most and the least of all rounds say how quiet it was.
 fn span(numbers: impl Iterator<Item = f64> + Clone) -> String {
@@ -33,14 +34,17 @@ pub fn markdown(
         "medians of {} rounds of {} s, in turn, one core each; {machine}\n\n| | µs of processor time a call | calls/s a core | of the bare proxy | calls/s here | p50, p99 ms |\n|---|---|---|---|---|---|\n",
         options.repeats, options.seconds
     );
-    let bare = rows.first().map_or(&[][..], |(_, it)| it.as_slice());
-    for (name, row) in rows {
+    for (target, row) in rows {
+        // The first before the same upstream.
+        let bare = rows.iter().find(|(it, _)| it.is_slow == target.is_slow);
+        let bare = bare.map_or(&[][..], |(_, it)| it.as_slice());
         let of = |what: fn(&Measured) -> f64| median(row.iter().map(what));
         let micros = row.iter().map(|it| it.micros);
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "| {name} | {} | {:.0} | {:.3} | {:.0} | {:.2}, {:.2} |",
+            "| {} | {} | {:.0} | {:.3} | {:.0} | {:.2}, {:.2} |",
+            target.name,
             span(micros.clone()),
             1e6 / median(micros),
             ratio(bare, row),
@@ -85,7 +89,7 @@ pub fn json(
             "firstP50Micros": it.first_p50, "firstP99Micros": it.first_p99,
         })
     };
-    let rounds = |(name, all): &Row<'_>| json!({"name": name, "rounds": all.iter().map(measured).collect::<Vec<_>>()});
+    let rounds = |(target, all): &Row<'_>| json!({"name": target.name, "rounds": all.iter().map(measured).collect::<Vec<_>>()});
     let first = first.iter().map(|(name, it)| json!({"name": name, "measured": measured(it)}));
     json!({
         "machine": machine.json(), "seconds": options.seconds,

@@ -70,6 +70,7 @@ const ALLOWED: [Row; 25] = [
             "store",
             "store-sqlite",
             "engine",
+            "inference",
             "sandbox",
             "secrets",
             "gateway",

@@ -27,6 +27,13 @@ pub const LAW: [(&str, &str); 3] = [
     ),
 ];
 
+/// Trained by a script beside it, which has also written down what it answers to cases that it has not seen.
+pub const RISK: &[u8] = include_bytes!("../../../../testing/models/tumour-risk/tumour-risk.onnx");
+pub const EXPECTED: &str = include_str!("../../../../testing/models/tumour-risk/expected.csv");
+
+/// What the site calls it.
+pub const RISK_NAME: &str = "tumour-risk@1";
+
 /// What writes notes, and what it may ask.
 pub const NOTE: &str = include_str!("../../../../examples/patient-note/workflow.yaml");
 pub const NOTE_SITE: &str = include_str!("../../../../examples/patient-note/site.yaml");
@@ -84,7 +91,7 @@ impl Folder {
     }
 }
 
-/// The model, as it stands under `model` in the input.
+/// The model of the three clinics, as it stands under `model` in their input.
 #[must_use]
 pub fn model() -> Value {
     let mut file: Value = serde_json::from_str(MODEL).expect("a test reads it");
@@ -99,7 +106,7 @@ pub fn patients() -> impl Iterator<Item = &'static str> {
 /// What the run is given.
 #[must_use]
 pub fn input() -> Value {
-    serde_json::json!({ "path": PATH, "threshold": THRESHOLD, "model": model() })
+    serde_json::json!({ "path": PATH, "threshold": THRESHOLD, "model": RISK_NAME })
 }
 
 #[cfg(test)]
@@ -109,9 +116,7 @@ mod tests {
     /// Mutation: move the service to another port in `site.yaml` alone.
     #[test]
     fn the_example_is_whole_and_the_configuration_names_the_demos_service() {
-        assert!(
-            input()["model"]["features"].as_array().is_some_and(|features| features.len() == 30)
-        );
+        assert!(model()["features"].as_array().is_some_and(|features| features.len() == 30));
         let folder = Folder::lay_out("http://127.0.0.1:1234").expect("a temporary folder");
         let config = fs::read_to_string(folder.path().join("site.yaml")).expect("it was written");
         assert!(config.contains("to: http://127.0.0.1:1234\n"), "{config}");

@@ -102,7 +102,8 @@ impl Fleet {
         for (name, count) in PARTS {
             let rows: Vec<&str> = lines.by_ref().take(count).collect();
             let slice = format!("{head}\n{}\n", rows.join("\n"));
-            let truth = truth::truth(&slice, slice.as_bytes(), &bundle::model(), bundle::THRESHOLD);
+            let risks = truth::risks(&slice, &bundle::model());
+            let truth = truth::truth(&slice, slice.as_bytes(), &risks, bundle::THRESHOLD);
             let folder = folder.join(name);
             fs::create_dir_all(&folder).map_err(failed)?;
             fs::write(folder.join("cases.csv"), slice).map_err(failed)?;

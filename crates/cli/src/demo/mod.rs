@@ -25,10 +25,11 @@ use std::time::{Duration, Instant};
 use base::{Clock as _, Namespace, RunId, SystemClock, SystemRandom, WorkflowName};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use models::ModelName;
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::RunState;
-use wire::{FollowEvent, RunDetail, RunStart, WorkflowApplied, WorkflowApply};
+use wire::{FollowEvent, ModelPut, ModelView, RunDetail, RunStart, WorkflowApplied, WorkflowApply};
 
 use self::book::Book;
 use self::bundle::Folder;
@@ -46,6 +47,7 @@ use crate::failure::{Failure, Outcome};
 use crate::follow::{Follower, Stop};
 use crate::interrupt::Interrupt;
 use crate::output;
+use crate::resource::Kind;
 use crate::runtime;
 
 /// The request at which the site is killed: about a third of the way.
@@ -137,8 +139,7 @@ impl Stage {
 
     /// Returns the three lines of what was proved.
     async fn play(&mut self) -> Outcome<String> {
-        let truth =
-            truth::truth(bundle::CASES, bundle::INTAKE, &bundle::model(), bundle::THRESHOLD);
+        let truth = truth::of_the_example();
         output::write(&story::title(truth.rows, truth.cases))?;
         output::write(&story::service_up(&self.service.url()))?;
         let site = self.site_start().await?;
@@ -147,6 +148,7 @@ impl Stage {
             Address::Folder(self.folder.data(), Whom::Site),
             name(Namespace::parse(NAMESPACE)),
         )?;
+        add_model(&api).await?;
         let began = Instant::now();
         let run = start(&api).await?;
         let mut waits = Waits::default();
@@ -239,6 +241,17 @@ impl Stage {
             Err(Failure::new(Exit::Faulted, "a server did not stop as it should"))
         }
     }
+}
+
+/// Gives the site the model's file, and a name for it.
+async fn add_model(api: &Api) -> Outcome<()> {
+    let file = api.artifact_take(&api.namespace, bundle::RISK.to_vec()).await?;
+    let spec = json!({ "artifact": { "digest": file.digest } });
+    let put = ModelPut { spec, reason: Some(REASON.to_owned()) };
+    let model = name(ModelName::parse(bundle::RISK_NAME));
+    let (view, _) =
+        api.resource_put::<ModelView>(Kind::Model, &api.namespace, &model, &put).await?;
+    output::write(&story::model_added(&view.name, bundle::RISK.len()))
 }
 
 /// Applies the workflow and starts a run of it.

@@ -30,6 +30,12 @@ pub fn site_up(pid: u32, url: &str) -> String {
     format!("A site is up: pid {pid}, {url}.")
 }
 
+pub fn model_added(name: &str, bytes: usize) -> String {
+    format!(
+        "It has a model on its disk: {name}, an ONNX file of {bytes} bytes, trained by a script of the repository."
+    )
+}
+
 pub fn run_started(run: &str, version: &str, revision: &str) -> String {
     format!(
         "The run has begun: {run}\n  of clinic/tumour-screening {version}, revision {revision}.\n\n"
@@ -138,7 +144,7 @@ pub fn proved(evidence: &Evidence, totals: &Totals, kill: &Kill) -> String {
     format!(
         "proved: every row counted once: {} read = {} cases + {} broken ones, each reported by its number\n\
          proved: every effect done once: {} requests, {keys} referrals under {keys} keys, {repeated} of them asked for again\n\
-         proved: the run outlived its server: pid {} killed at request {held}, pid {} went on; {} of {} unseen cases right",
+         proved: the run outlived its server: pid {} killed at request {held}, pid {} went on; {} of {} unseen cases right, as the training script says",
         totals.read,
         totals.screened,
         totals.broken.len(),

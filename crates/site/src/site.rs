@@ -161,13 +161,11 @@ impl Site {
             keys: keys.clone(),
             config: config.models,
             program,
+            datasets: datasets.clone(),
             tail,
         });
         let models = models.await?;
-        let leases = match line.as_ref().and_then(LineKeeper::lease_parts) {
-            Some(parts) => Some(models.lease(parts).await?),
-            None => None,
-        };
+        let leases = leases(&models, line.as_ref()).await?;
         let ports = worker::Ports {
             secrets: Arc::clone(&opened),
             evaluator: Arc::new(evaluators.clone()),
@@ -196,11 +194,7 @@ impl Site {
         .map_err(SiteError::Resume)?;
         model::follow_runs(models.desk(), &driver, store.as_ref()).await?;
         if let Some(line) = &line {
-            let (grown, dispatches) = (line.grown(), line.dispatches().clone());
-            driver.on_end(move |run| {
-                grown.notify_one();
-                dispatches.has_ended(run);
-            });
+            told_of_ends(line, &driver);
         }
         let custodian = Custodian::at_work(
             Arc::clone(&store),
@@ -434,6 +428,23 @@ async fn line(
     let Some(membership) = membership else { return Ok(None) };
     let (store, clock, random) = (Arc::clone(store), Arc::clone(clock), Arc::clone(random));
     Ok(Some(LineKeeper::open(membership, store, clock, random, left, terms).await?))
+}
+
+/// The line hears of each run that ends.
+fn told_of_ends(line: &LineKeeper, driver: &Driver) {
+    let (grown, dispatches) = (line.grown(), line.dispatches().clone());
+    driver.on_end(move |run| {
+        grown.notify_one();
+        dispatches.has_ended(run);
+    });
+}
+
+/// Of a site that has a hub.
+async fn leases(models: &Models, line: Option<&LineKeeper>) -> Result<Option<Leases>, SiteError> {
+    match line.and_then(LineKeeper::lease_parts) {
+        Some(parts) => Ok(Some(models.lease(parts).await?)),
+        None => Ok(None),
+    }
 }
 
 fn scripts(program: PathBuf, config: Scripts) -> worker::Scripts {

@@ -116,7 +116,7 @@ async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served
     let asked = async {
         let headers = tensors::headers(request.headers())?;
         let body = whole(request.into_body()).await?;
-        Ok(Question { who, operation, model: Some(model), body, headers })
+        Ok(Question { who, operation, model: Some(model), body, headers, of_run: None })
     };
     match asked.await {
         Ok(question) => served(desk.call(question).await),

@@ -8,6 +8,7 @@ pub(crate) mod calls;
 mod door;
 mod file;
 pub(crate) mod lease;
+mod names;
 mod purse_row;
 mod runner;
 mod secret;
@@ -27,6 +28,7 @@ use gateway::{Desk, Gate};
 use models::Books;
 use server::Keys;
 use store::Store;
+use worker::Datasets;
 
 pub use book::BookError;
 pub(crate) use door::ModelDoor;
@@ -34,6 +36,7 @@ pub(crate) use shelf::Models;
 
 use crate::config::ModelsConfig;
 use book::Book;
+use names::Guarding;
 use runner::Processes;
 use secret::SecretsOfModels;
 
@@ -48,13 +51,17 @@ pub(crate) struct ModelParts {
     pub config: ModelsConfig,
     /// This binary itself, as a file: processes of models are started from it.
     pub program: PathBuf,
+    /// Where names are read that models must not see.
+    pub datasets: Datasets,
     /// The folder of the tail.
     pub tail: Option<PathBuf>,
 }
 
 /// Takes up what there is: definitions, budgets, and the record of calls.
 pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
-    let ModelParts { gate, store, clock, random, secrets, keys, config, program, tail } = parts;
+    let ModelParts { gate, store, clock, random, secrets, keys, config, program, datasets, tail } =
+        parts;
+    let guarding = Guarding::new(config.protect, config.here, datasets);
     let budget_bytes = config.memory_bytes;
     let run = sandbox::ModelsConfig { budget_bytes, ..sandbox::ModelsConfig::new(program) };
     let processes = Processes::new(run, Arc::clone(&store));
@@ -69,7 +76,7 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         clock: Arc::clone(&clock),
         random,
     });
-    Models::open(desk, processes, book, store, clock, &keys).await
+    Models::open(desk, processes, guarding, book, store, clock, &keys).await
 }
 
 /// What calls of runs hold that the life before has not ended, they hold until their runs do: from now on, and

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base::Namespace;
 use gateway::desk::NameLists;
@@ -9,6 +10,9 @@ use models::{Model, NamesOf, ProtectSpec};
 use privacy::{NAMES_MAX, Names};
 use tokio::task::spawn_blocking;
 use worker::{Dataset, Datasets, Look};
+
+/// How often files of names are looked at: a new patient is protected within so long.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 /// Whose model, and from which columns.
 type Key = (Namespace, BTreeSet<NamesOf>);
@@ -20,32 +24,43 @@ struct Known {
     names: Result<Arc<Names>, String>,
 }
 
-/// The lists that models of this site are protected by.
-pub(super) struct NameBook {
+/// What all models of the site are protected by, and the lists of names for it.
+pub(crate) struct Guarding {
+    pub least: Option<ProtectSpec>,
+    pub here: BTreeSet<String>,
     datasets: Datasets,
-    /// Which every model may use that computes elsewhere.
-    common: BTreeSet<NamesOf>,
     known: Arc<Mutex<BTreeMap<Key, Known>>>,
 }
 
-impl NameBook {
-    pub(super) fn new(datasets: Datasets, least: Option<&ProtectSpec>) -> Self {
-        let common = least.map(|least| least.names.clone()).unwrap_or_default();
-        Self { datasets, common, known: Arc::default() }
+impl Guarding {
+    pub(super) fn new(
+        least: Option<ProtectSpec>,
+        here: BTreeSet<String>,
+        datasets: Datasets,
+    ) -> Self {
+        Self { least, here, datasets, known: Arc::default() }
+    }
+
+    pub(super) fn has_names(&self) -> bool {
+        !self.known.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// The lists that these models need, read where they are new or have changed.
-    pub(super) async fn of(&self, keys: BTreeSet<Key>) -> NameLists {
+    pub(super) async fn names(&self, models: &[Model]) -> NameLists {
+        let key = |model: &Model| {
+            let names = model.protection(self.least.as_ref(), &self.here).names;
+            (!names.is_empty()).then(|| (model.namespace.clone(), names))
+        };
+        let keys: BTreeSet<Key> = models.iter().filter_map(key).collect();
         if keys.is_empty() {
             return NameLists::new();
         }
-        let (datasets, common) = (self.datasets.clone(), self.common.clone());
-        let known = Arc::clone(&self.known);
+        let common = self.least.as_ref().map(|least| least.names.clone()).unwrap_or_default();
+        let (datasets, known) = (self.datasets.clone(), Arc::clone(&self.known));
         let reading = spawn_blocking(move || {
             let before = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let read = |key: Key| {
-                let found = sources(&datasets, &common, &key);
-                let now = read(found, before.get(&key));
+                let now = read(sources(&datasets, &common, &key), before.get(&key));
                 (key, now)
             };
             let now: BTreeMap<Key, Known> = keys.into_iter().map(read).collect();
@@ -55,16 +70,6 @@ impl NameBook {
         // Without lists the models that need them are denied.
         reading.await.unwrap_or_default()
     }
-}
-
-/// What the lists of a model are known by; nothing where it has none.
-pub(super) fn key(
-    model: &Model,
-    least: Option<&ProtectSpec>,
-    here: &BTreeSet<String>,
-) -> Option<Key> {
-    let names = model.protection(least, here).names;
-    (!names.is_empty()).then(|| (model.namespace.clone(), names))
 }
 
 type Sources = Result<Vec<(Arc<Dataset>, String)>, String>;

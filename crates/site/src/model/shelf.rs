@@ -18,6 +18,7 @@ use wire::{ModelState, ModelView, ProblemCode, Role, RouteView};
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
 use super::lease::{LeaseParts, Leases};
+use super::names::{Guarding, LOOK_EVERY};
 use super::runner::Processes;
 use crate::refusal::Refusal;
 
@@ -35,6 +36,7 @@ pub(crate) struct Models(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     desk: Desk,
     pub(super) processes: Processes,
+    guarding: Guarding,
     book: Book,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
@@ -92,6 +94,7 @@ impl Models {
     pub(crate) async fn open(
         desk: Desk,
         processes: Processes,
+        guarding: Guarding,
         book: Book,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -132,6 +135,7 @@ impl Models {
         let models = Self(Arc::new(Inner {
             desk,
             processes,
+            guarding,
             book,
             store,
             clock,
@@ -142,7 +146,8 @@ impl Models {
             closing,
             keeping: Mutex::new(Some(keeping)),
         }));
-        models.put_on_desk();
+        models.put_on_desk().await;
+        tokio::spawn(models.clone().look_at_names());
         Ok(models)
     }
 
@@ -172,7 +177,21 @@ impl Models {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put_on_desk(&self) {
+    /// Names that models must not see are read again when their files change.
+    async fn look_at_names(self) {
+        loop {
+            tokio::select! {
+                () = self.0.closing.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let _alone = self.0.changing.lock().await;
+            if self.0.guarding.has_names() {
+                self.put_on_desk().await;
+            }
+        }
+    }
+
+    async fn put_on_desk(&self) {
         let kept = self.kept().clone();
         let model = |doc: Doc<ModelSpec>| Model {
             namespace: doc.namespace,
@@ -187,11 +206,14 @@ impl Models {
         };
         let files = models.iter().filter_map(|model| Some((model, bytes(model)?)));
         self.0.processes.put(files);
+        let names = self.0.guarding.names(&models).await;
         self.0.desk.put(ShelfParts {
             models,
             routes: kept.routes.into_values().map(route).collect(),
             catalogue: Some(Arc::clone(&self.0.catalogue)),
-            ..ShelfParts::default()
+            least: self.0.guarding.least.clone(),
+            here: self.0.guarding.here.clone(),
+            names,
         });
     }
 
@@ -215,7 +237,7 @@ impl Models {
         ops.push(put_op(ResourceKind::Model, MODEL_TYPE, &doc));
         self.commit("model-put", &name, &by, ops).await?;
         let is_new = self.kept().put(name.clone(), doc, &gone);
-        self.put_on_desk();
+        self.put_on_desk().await;
         Ok((self.model_show(&name)?, is_new))
     }
 
@@ -234,7 +256,7 @@ impl Models {
         self.commit("route-put", &name, &by, vec![put_op(ResourceKind::Route, ROUTE_TYPE, &doc)])
             .await?;
         let is_new = self.kept().routes.insert(name.clone(), doc).is_none();
-        self.put_on_desk();
+        self.put_on_desk().await;
         Ok((self.route_show(&name)?, is_new))
     }
 
@@ -246,7 +268,7 @@ impl Models {
         ops.push(Op::ResourceDelete { kind: ResourceKind::Model, name: row_name(&name) });
         self.commit("model-deleted", &name, &by, ops).await?;
         self.kept().remove(&name, &gone);
-        self.put_on_desk();
+        self.put_on_desk().await;
         Ok(())
     }
 
@@ -256,7 +278,7 @@ impl Models {
         let op = Op::ResourceDelete { kind: ResourceKind::Route, name: row_name(&name) };
         self.commit("route-deleted", &name, &by, vec![op]).await?;
         self.kept().routes.remove(&name);
-        self.put_on_desk();
+        self.put_on_desk().await;
         Ok(())
     }
 

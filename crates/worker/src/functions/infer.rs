@@ -13,13 +13,14 @@ use futures::future::{BoxFuture, ready};
 use gateway::desk::{OfRun, Paid, Question, REQUEST_BYTES_MAX, Reply, Who};
 use gateway::{Desk, Permit, Ruling};
 use http::{HeaderMap, StatusCode};
-use models::{By, CallRefusal, Operation};
+use models::{By, CallRefusal, ModelName, Operation};
 use pricing::{Budget, Period};
 
 use super::{Done, Function, Reach};
 use crate::http::certainty_of;
 
 mod answer;
+mod tensors;
 
 pub const MANIFEST: &str = include_str!("infer.json");
 
@@ -61,15 +62,19 @@ impl Function for Infer {
 
 /// The arguments, which fit the schema, as a request.
 fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
-    let operation =
-        if get(input, "messages").is_some() { Operation::Chat } else { Operation::Embeddings };
+    let operation = operation(input);
     let model = get(input, "model").cloned().unwrap_or(Value::Null);
     let named =
         NAMES.iter().filter_map(|(ours, theirs)| Some((*theirs, get(input, ours)?.clone())));
     let options = get(input, "options").and_then(as_object);
     let options = options.into_iter().flat_map(|options| options.iter());
     let options = options.map(|(name, value)| (as_str(name).unwrap_or_default(), value.clone()));
-    let body = object([("model", model)].into_iter().chain(named).chain(options));
+    let body = match get(input, "input").filter(|_| operation == Operation::Infer) {
+        Some(columns) => tensors::request(columns).map_err(|why| tensors::wrong(&why))?,
+        None => object([("model", model.clone())].into_iter().chain(named).chain(options)),
+    };
+    let model = ModelName::parse(as_str(&model).unwrap_or_default());
+    let model = model.map_err(|why| tensors::wrong(&why.to_string()))?;
     let body = base::value::to_json(&body);
     if body.len() > REQUEST_BYTES_MAX {
         let detail = format!("a request to a model has at most {REQUEST_BYTES_MAX} bytes");
@@ -81,6 +86,7 @@ fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
     Ok(Question {
         who: Who { by: By::run(&key, effect.run), terms: Arc::default() },
         operation,
+        model: Some(model),
         body: body.into(),
         headers: HeaderMap::new(),
         of_run: Some(OfRun {
@@ -89,6 +95,15 @@ fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
             cap,
         }),
     })
+}
+
+/// What is asked for: columns are a model of tensors', texts become vectors.
+fn operation(input: &Value) -> Operation {
+    match get(input, "input") {
+        None => Operation::Chat,
+        Some(columns) if as_object(columns).is_some() => Operation::Infer,
+        Some(_) => Operation::Embeddings,
+    }
 }
 
 /// What the run may spend in all. Whoever reads documents has seen that it is an amount.
@@ -122,6 +137,7 @@ async fn asked_of(desk: Desk, question: Question, asked: String) -> Done {
     let body = reply.bytes().await.unwrap_or_default();
     let said = match operation {
         Operation::Embeddings => answer::embeddings(&body),
+        Operation::Infer => tensors::outputs(&body),
         _ => answer::chat(&body),
     };
     let result = said.map_err(|wrong| answer::invalid(&model, wrong)).map(|mut fields| {
@@ -188,9 +204,10 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
             (ErrorType::Configuration, "No such model")
         }
         CallRefusal::NotAnswered { .. } => (ErrorType::Configuration, "Not answered by this model"),
-        CallRefusal::Request(_) | CallRefusal::Untranslated { .. } | CallRefusal::NotWhole => {
-            (ErrorType::Validation, "Invalid request")
-        }
+        CallRefusal::Request(_)
+        | CallRefusal::Inputs(_)
+        | CallRefusal::Untranslated { .. }
+        | CallRefusal::NotWhole => (ErrorType::Validation, "Invalid request"),
         CallRefusal::TooLarge(_) => (ErrorType::Runtime, "Request too large"),
         CallRefusal::Key(_) | CallRefusal::Labelled(_) => {
             (ErrorType::Authorization, gateway::decide::DENIED)

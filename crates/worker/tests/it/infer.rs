@@ -7,7 +7,9 @@ use base::{Clock, ErrorType, Namespace, SecretName, SystemClock, SystemRandom};
 use engine::effect::{Certainty, Performed};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
-use gateway::desk::{Credentials, DeskParts, NotWritten, Record, ShelfParts, Ticket};
+use gateway::desk::{
+    Credentials, DeskParts, NotRun, NotWritten, Ran, Record, Runner, ShelfParts, Tensors, Ticket,
+};
 use gateway::{Desk, EgressMap, EgressRule, Gate, Limits};
 use models::{Alarm, Books, Entry, Exchange, Model, ModelName};
 
@@ -37,6 +39,15 @@ impl Credentials for NoSecrets {
 
 /// What the site's owner has declared to be at the site.
 const HERE: &str = "http://near.example";
+/// There are no files of models.
+struct NoFiles;
+
+impl Runner for NoFiles {
+    fn run(&self, _: &Model, _: Tensors, _: std::time::Duration) -> BoxFuture<'_, Ran> {
+        let end = Err(NotRun::Unavailable("there is none".to_owned()));
+        ready(Ran { busy: std::time::Duration::ZERO, end }).boxed()
+    }
+}
 
 struct Place {
     site: Site,
@@ -78,6 +89,7 @@ impl Place {
             exchange: Exchange::default(),
             record: Arc::clone(&kept) as Arc<dyn Record>,
             credentials: Arc::new(NoSecrets),
+            runner: Arc::new(NoFiles),
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
         });
@@ -330,4 +342,33 @@ async fn where_there_is_no_desk_nothing_is_asked() {
     let performed = site.function("infer:1.0.0@default", input).await;
     let fault = performed.result.expect_err("no desk");
     assert_eq!(fault.kind(), ErrorType::Configuration);
+}
+
+/// Mutation: ask tensors as a text, or lose their names or shapes.
+#[tokio::test]
+async fn columns_are_asked_as_tensors() {
+    let answer = r#"{"model_name":"risk","outputs":[{"name":"probability","datatype":"FP32","shape":[2,2],"data":[0.25,0.75,1,0]}]}"#;
+    let server = Server::start(move |_, _| good(answer)).await;
+    let spec = format!(
+        r#"{{"upstream":{{"url":"{}","dialect":"open-inference"}},"price":"free"}}"#,
+        server.address()
+    );
+    let mut risk = model("tumour-risk@1", &server.address());
+    risk.spec = serde_json::from_str(&spec).expect("a definition");
+    let place = Place::new(vec![risk], &server.address());
+    let input = r#"{"model":"tumour-risk","input":{"age":[61,40],"smokes":[true,false]}}"#;
+    let answer = place.ask(input).await.result.expect("an answer");
+    let outputs = get(&answer, "outputs").map(base::value::to_json_string);
+    assert_eq!(outputs.as_deref(), Some(r#"{"probability":[[0.25,0.75],[1,0]]}"#));
+    assert_eq!(get(&answer, "model").and_then(as_str), Some("tumour-risk@1"));
+    let seen = server.seen().remove(0);
+    assert!(seen.starts_with("POST /v2/models/tumour-risk/versions/1/infer "), "{seen}");
+    let expected = serde_json::json!({"inputs": [
+        {"name": "age", "datatype": "FP32", "shape": [2, 1], "data": [61, 40]},
+        {"name": "smokes", "datatype": "BOOL", "shape": [2, 1], "data": [true, false]},
+    ]});
+    assert_eq!(body(&seen), expected);
+    let ragged = r#"{"model":"tumour-risk","input":{"age":[[61],[40,1]]}}"#;
+    let fault = place.ask(ragged).await.result.expect_err("ragged");
+    assert_eq!(fault.kind(), ErrorType::Validation);
 }

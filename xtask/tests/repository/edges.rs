@@ -70,6 +70,7 @@ const ALLOWED: [Row; 26] = [
             "store",
             "store-sqlite",
             "engine",
+            "inference",
             "sandbox",
             "secrets",
             "gateway",

@@ -130,6 +130,19 @@ const EXAMPLES: &[Example] = &[
         ],
     },
     Example {
+        name: "patient-note",
+        about: "a language model writes a note without being told the patient's name",
+        files: &[
+            file!("workflow.yaml", "patient-note/workflow.yaml"),
+            file!("site.yaml", "patient-note/site.yaml"),
+            file!("patients.csv", "patient-note/patients.csv"),
+            file!("models/cloud.yaml", "patient-note/models/cloud.yaml"),
+            file!("models/local.yaml", "patient-note/models/local.yaml"),
+            file!("models/writer.yaml", "patient-note/models/writer.yaml"),
+            file!("README.md", "patient-note/README.md"),
+        ],
+    },
+    Example {
         name: "plant",
         about: "watches a furnace by its events until the shift ends",
         files: &[

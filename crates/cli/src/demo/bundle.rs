@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
+use crate::resource::Kind;
 
 pub const WORKFLOW: &str = include_str!("../../../../examples/tumour-screening/workflow.yaml");
 pub const CASES: &str = include_str!("../../../../examples/tumour-screening/cases.csv");
@@ -25,6 +26,27 @@ pub const LAW: [(&str, &str); 3] = [
         include_str!("../../../../examples/three-clinics/law/screening-case.yaml"),
     ),
 ];
+
+/// Trained by a script beside it, which has also written down what it answers to cases that it has not seen.
+pub const RISK: &[u8] = include_bytes!("../../../../testing/models/tumour-risk/tumour-risk.onnx");
+pub const EXPECTED: &str = include_str!("../../../../testing/models/tumour-risk/expected.csv");
+
+/// What the site calls it.
+pub const RISK_NAME: &str = "tumour-risk@1";
+
+/// What writes notes, and what it may ask.
+pub const NOTE: &str = include_str!("../../../../examples/patient-note/workflow.yaml");
+pub const NOTE_SITE: &str = include_str!("../../../../examples/patient-note/site.yaml");
+pub const PATIENTS: &str = include_str!("../../../../examples/patient-note/patients.csv");
+pub const WRITERS: [(Kind, &str); 3] = [
+    (Kind::Model, include_str!("../../../../examples/patient-note/models/cloud.yaml")),
+    (Kind::Model, include_str!("../../../../examples/patient-note/models/local.yaml")),
+    (Kind::Route, include_str!("../../../../examples/patient-note/models/writer.yaml")),
+];
+
+/// Where that example expects the provider and the server beside the site.
+pub const CLOUD: &str = "http://127.0.0.1:8091";
+pub const LOCAL: &str = "http://127.0.0.1:8092";
 
 /// Where `site.yaml` expects the service when the example is run by hand.
 const SERVICE: &str = "http://127.0.0.1:8090";
@@ -56,18 +78,8 @@ impl Folder {
     }
 
     #[must_use]
-    pub fn config(&self) -> PathBuf {
-        self.path().join("site.yaml")
-    }
-
-    #[must_use]
     pub fn data(&self) -> PathBuf {
         self.path().join("data")
-    }
-
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.path().join("site.log")
     }
 
     /// Removes it now, and says what is in the way.
@@ -79,17 +91,22 @@ impl Folder {
     }
 }
 
-/// The model, as it stands under `model` in the input.
+/// The model of the three clinics, as it stands under `model` in their input.
 #[must_use]
 pub fn model() -> Value {
     let mut file: Value = serde_json::from_str(MODEL).expect("a test reads it");
     file["model"].take()
 }
 
+/// Names of patients, as the list has them.
+pub fn patients() -> impl Iterator<Item = &'static str> {
+    PATIENTS.lines().skip(1).filter_map(|line| line.split(',').next())
+}
+
 /// What the run is given.
 #[must_use]
 pub fn input() -> Value {
-    serde_json::json!({ "path": PATH, "threshold": THRESHOLD, "model": model() })
+    serde_json::json!({ "path": PATH, "threshold": THRESHOLD, "model": RISK_NAME })
 }
 
 #[cfg(test)]
@@ -99,12 +116,12 @@ mod tests {
     /// Mutation: move the service to another port in `site.yaml` alone.
     #[test]
     fn the_example_is_whole_and_the_configuration_names_the_demos_service() {
-        assert!(
-            input()["model"]["features"].as_array().is_some_and(|features| features.len() == 30)
-        );
+        assert!(model()["features"].as_array().is_some_and(|features| features.len() == 30));
         let folder = Folder::lay_out("http://127.0.0.1:1234").expect("a temporary folder");
-        let config = fs::read_to_string(folder.config()).expect("it was written");
+        let config = fs::read_to_string(folder.path().join("site.yaml")).expect("it was written");
         assert!(config.contains("to: http://127.0.0.1:1234\n"), "{config}");
+        assert!(NOTE_SITE.contains(CLOUD) && NOTE_SITE.contains(LOCAL));
+        assert!(WRITERS[1].1.contains(LOCAL));
         let path = folder.path().to_owned();
         folder.remove().expect("nobody is in the way");
         assert!(!path.exists());

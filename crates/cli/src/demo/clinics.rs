@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
-use base::{Clock as _, Namespace, SystemClock, SystemRandom};
+use base::{Clock as _, Namespace, RunId, SystemClock, SystemRandom};
 use hub::HubFolder;
 use identity::{Domain, JoinToken};
 use site::uplink::Membership;
@@ -102,7 +102,8 @@ impl Fleet {
         for (name, count) in PARTS {
             let rows: Vec<&str> = lines.by_ref().take(count).collect();
             let slice = format!("{head}\n{}\n", rows.join("\n"));
-            let truth = truth::truth(&slice, slice.as_bytes(), &bundle::model(), bundle::THRESHOLD);
+            let risks = truth::risks(&slice, &bundle::model());
+            let truth = truth::truth(&slice, slice.as_bytes(), &risks, bundle::THRESHOLD);
             let folder = folder.join(name);
             fs::create_dir_all(&folder).map_err(failed)?;
             fs::write(folder.join("cases.csv"), slice).map_err(failed)?;
@@ -311,17 +312,7 @@ impl Fleet {
     /// The run at that clinic, when it has ended.
     async fn run_end(&self, n: usize, run: &str) -> Outcome<RunDetail> {
         let api = self.site_api(n)?;
-        let run = name(run.parse());
-        let ended = async {
-            loop {
-                let detail = api.run_show(run).await?;
-                match detail.view.state.parse::<RunState>() {
-                    Ok(state) if state.has_ended() => return Ok(detail),
-                    _ => sleep(LOOK_EVERY).await,
-                }
-            }
-        };
-        timeout(PATIENCE, ended).await.unwrap_or_else(|_| Err(stuck(self.clinics[n].name)))
+        ended(&api, name(run.parse()), self.clinics[n].name).await
     }
 
     async fn until(&self, api: &Api, is_so: impl Fn(&[SiteView]) -> bool) -> Outcome<()> {
@@ -369,6 +360,20 @@ impl Fleet {
 
 async fn sites(api: &Api) -> Outcome<Vec<SiteView>> {
     Ok(api.fleet_list(&Part { limit: None, cursor: None }).await?.items)
+}
+
+/// The run at that site, when it has ended.
+pub async fn ended(api: &Api, run: RunId, who: &str) -> Outcome<RunDetail> {
+    let ended = async {
+        loop {
+            let detail = api.run_show(run).await?;
+            match detail.view.state.parse::<RunState>() {
+                Ok(state) if state.has_ended() => return Ok(detail),
+                _ => sleep(LOOK_EVERY).await,
+            }
+        }
+    };
+    timeout(PATIENCE, ended).await.unwrap_or_else(|_| Err(stuck(who)))
 }
 
 fn stuck(who: &str) -> Failure {

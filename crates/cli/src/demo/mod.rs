@@ -1,6 +1,6 @@
 //! `isonomy demo`: the real example, end to end, with its own server killed on the way.
 //!
-//! Here is the order of events of the first act; the second is in `clinics`. The world outside is in
+//! Here is the order of events of the first act; the second is in `clinics`, the third in `notes`. The world outside is in
 //! `service`, servers are in `server`, what must come of it in `truth`, whether it did in `promise`, and the
 //! words in `story`.
 
@@ -8,12 +8,15 @@ mod book;
 pub mod bundle;
 mod clinics;
 mod cut;
+mod listen;
+mod notes;
 mod promise;
 mod server;
 mod service;
 mod story;
 mod truth;
 mod waits;
+mod writer;
 
 use std::cell::RefCell;
 use std::future::pending;
@@ -22,13 +25,16 @@ use std::time::{Duration, Instant};
 use base::{Clock as _, Namespace, RunId, SystemClock, SystemRandom, WorkflowName};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use models::ModelName;
 use serde::Deserialize as _;
+use serde_json::{Value, json};
 use store::RunState;
-use wire::{FollowEvent, RunDetail, RunStart, WorkflowApply};
+use wire::{FollowEvent, ModelPut, ModelView, RunDetail, RunStart, WorkflowApplied, WorkflowApply};
 
 use self::book::Book;
 use self::bundle::Folder;
 use self::clinics::Fleet;
+use self::notes::Notes;
 use self::promise::{Evidence, Kill, Totals};
 use self::server::Server;
 use self::service::Service;
@@ -41,6 +47,7 @@ use crate::failure::{Failure, Outcome};
 use crate::follow::{Follower, Stop};
 use crate::interrupt::Interrupt;
 use crate::output;
+use crate::resource::Kind;
 use crate::runtime;
 
 /// The request at which the site is killed: about a third of the way.
@@ -51,6 +58,9 @@ const DEADLINE: Duration = Duration::from_secs(300);
 
 const NAMESPACE: &str = "clinic";
 const WORKFLOW: &str = "tumour-screening";
+
+/// What the site writes down for everything that the demo asks of it.
+const REASON: &str = "the demo";
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -83,7 +93,8 @@ async fn demonstrate() -> Outcome {
     let service = Service::start(0, Book::new(Some(KILL_AT))).await?;
     let folder = Folder::lay_out(&service.url())?;
     let fleet = Fleet::lay_out(&folder.path().join("fleet"))?;
-    let mut stage = Stage { folder, service, site: None, fleet };
+    let notes = Notes::new(folder.path().join("notes"));
+    let mut stage = Stage { folder, service, site: None, fleet, notes };
     let played = tokio::select! {
         biased;
         () = interrupt.wait() => Err(Failure::new(Exit::Interrupted, "the demo was interrupted")),
@@ -114,6 +125,7 @@ struct Stage {
     service: Service,
     site: Option<Server>,
     fleet: Fleet,
+    notes: Notes,
 }
 
 impl Stage {
@@ -121,13 +133,13 @@ impl Stage {
     async fn acts(&mut self) -> Outcome<String> {
         let first = self.play().await?;
         let second = self.fleet.play().await?;
-        Ok(format!("\n{first}\n{second}"))
+        let third = self.notes.play().await?;
+        Ok(format!("\n{first}\n{second}\n{third}"))
     }
 
     /// Returns the three lines of what was proved.
     async fn play(&mut self) -> Outcome<String> {
-        let truth =
-            truth::truth(bundle::CASES, bundle::INTAKE, &bundle::model(), bundle::THRESHOLD);
+        let truth = truth::of_the_example();
         output::write(&story::title(truth.rows, truth.cases))?;
         output::write(&story::service_up(&self.service.url()))?;
         let site = self.site_start().await?;
@@ -136,6 +148,7 @@ impl Stage {
             Address::Folder(self.folder.data(), Whom::Site),
             name(Namespace::parse(NAMESPACE)),
         )?;
+        add_model(&api).await?;
         let began = Instant::now();
         let run = start(&api).await?;
         let mut waits = Waits::default();
@@ -158,7 +171,7 @@ impl Stage {
     }
 
     async fn site_start(&mut self) -> Outcome<&Server> {
-        let site = Server::site(&self.folder).await?;
+        let site = Server::site(self.folder.path()).await?;
         Ok(self.site.insert(site))
     }
 
@@ -213,7 +226,7 @@ impl Stage {
     }
 
     async fn clear(self) -> Outcome<()> {
-        let mut stopped = self.fleet.clear().await;
+        let mut stopped = self.fleet.clear().await & self.notes.clear().await;
         if let Some(site) = self.site {
             stopped &= site.stop().await;
         }
@@ -230,32 +243,55 @@ impl Stage {
     }
 }
 
+/// Gives the site the model's file, and a name for it.
+async fn add_model(api: &Api) -> Outcome<()> {
+    let file = api.artifact_take(&api.namespace, bundle::RISK.to_vec()).await?;
+    let spec = json!({ "artifact": { "digest": file.digest } });
+    let put = ModelPut { spec, reason: Some(REASON.to_owned()) };
+    let model = name(ModelName::parse(bundle::RISK_NAME));
+    let (view, _) =
+        api.resource_put::<ModelView>(Kind::Model, &api.namespace, &model, &put).await?;
+    output::write(&story::model_added(&view.name, bundle::RISK.len()))
+}
+
 /// Applies the workflow and starts a run of it.
 async fn start(api: &Api) -> Outcome<RunId> {
+    let workflow = name(WorkflowName::parse(WORKFLOW));
+    let applied = applied(api, &workflow, bundle::WORKFLOW).await?;
+    let run = started(api, &workflow, &applied.revision, bundle::input()).await?;
+    output::write(&story::run_started(&run.to_string(), &applied.version, &applied.revision))?;
+    Ok(run)
+}
+
+async fn applied(api: &Api, workflow: &WorkflowName, text: &str) -> Outcome<WorkflowApplied> {
     let apply = WorkflowApply {
-        text: bundle::WORKFLOW.to_owned(),
+        text: text.to_owned(),
         dry_run: false,
         source: Some("workflow.yaml".to_owned()),
-        reason: Some("the demo".to_owned()),
+        reason: Some(REASON.to_owned()),
     };
-    let workflow = name(WorkflowName::parse(WORKFLOW));
-    let applied = api
-        .workflow_apply(&api.namespace, &workflow, &apply)
-        .await
-        .map_err(|error| api.explain(error))?;
+    let applied = api.workflow_apply(&api.namespace, workflow, &apply).await;
+    applied.map_err(|error| api.explain(error))
+}
+
+async fn started(
+    api: &Api,
+    workflow: &WorkflowName,
+    revision: &str,
+    input: Value,
+) -> Outcome<RunId> {
     let run = RunId::new(SystemClock.now(), &SystemRandom);
     let start = RunStart {
-        workflow: WORKFLOW.to_owned(),
-        revision: Some(applied.revision.clone()),
+        workflow: workflow.to_string(),
+        revision: Some(revision.to_owned()),
         run: Some(run.to_string()),
-        input: bundle::input(),
+        input,
         tags: Vec::new(),
         labels: Vec::new(),
         priority: 0,
-        reason: Some("the demo".to_owned()),
+        reason: Some(REASON.to_owned()),
     };
     api.run_start(&api.namespace, &start).await.map_err(|error| api.explain(error))?;
-    output::write(&story::run_started(&run.to_string(), &applied.version, &applied.revision))?;
     Ok(run)
 }
 

@@ -7,6 +7,7 @@ use store::RunState;
 
 use super::book::Book;
 use super::clinics;
+use super::notes::{self, FINDINGS};
 use super::truth::{HeldOut, Truth};
 
 /// The model is right on the held-out half at least this often.
@@ -72,6 +73,47 @@ pub fn broken_at_clinics(evidence: &clinics::Evidence) -> Vec<String> {
     // Else it would prove nothing that they are not found at the hub.
     broken.same("values that are found at the clinics", evidence.found_at_clinics, evidence.values);
     broken.0
+}
+
+/// The same of the third act.
+#[must_use]
+pub fn broken_in_notes(evidence: &notes::Evidence) -> Vec<String> {
+    let mut broken = Broken(Vec::new());
+    broken.same("notes asked for", evidence.notes.len(), FINDINGS.len());
+    let patients = &evidence.patients;
+    for (number, (model, degraded)) in
+        [("writer-cloud", false), ("writer-local", true)].iter().enumerate()
+    {
+        let written = evidence.notes.get(number).and_then(|it| it.written.as_ref());
+        let by = written.map(|it| (it.model.as_str(), it.degraded));
+        broken.same(&format!("who wrote note {}", number + 1), by, Some((*model, *degraded)));
+        let patient = patients.get(number).copied().unwrap_or_default();
+        let is_named = written.is_some_and(|it| !patient.is_empty() && it.note.contains(patient));
+        broken.unless(is_named, || format!("note {} does not name its patient", number + 1));
+    }
+    names_hold(evidence, &mut broken);
+    let refused = evidence.notes.get(2).and_then(|it| it.refused.as_ref());
+    broken.same("the status of the third note", refused.map(|it| it.status), Some(402));
+    let is_clear = refused.is_some_and(|it| {
+        it.detail.contains("namespace `clinic`") && it.detail.contains("0.01 EUR")
+    });
+    broken.unless(is_clear, || "the third note's error does not name the budget".into());
+    broken.0
+}
+
+/// Each server was asked once, for its own note, and no part of a name was in what it got.
+fn names_hold(evidence: &notes::Evidence, broken: &mut Broken) {
+    let parts: Vec<&str> = evidence.patients.iter().flat_map(|it| it.split(' ')).collect();
+    broken.unless(!parts.is_empty(), || "the list of patients is empty".into());
+    let servers = [("provider", &evidence.cloud_got), ("local server", &evidence.local_got)];
+    for ((who, got), findings) in servers.into_iter().zip(FINDINGS) {
+        broken.same(&format!("requests to the {who}"), got.len(), 1);
+        // Else it would prove nothing that no name is in it.
+        let is_whole = got.iter().all(|body| body.contains(findings));
+        broken.unless(is_whole, || format!("the {who} was not asked what the run asked"));
+        let is_named = got.iter().any(|body| parts.iter().any(|part| body.contains(part)));
+        broken.unless(!is_named, || format!("the {who} was sent the name of a patient"));
+    }
 }
 
 /// What is not as promised; nothing, if all is well.
@@ -283,6 +325,57 @@ mod tests {
             spoil(&mut evidence);
             let found = broken_at_clinics(&evidence);
             assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+        }
+    }
+
+    /// Mutation: leave out any one of the promises of the third act.
+    #[test]
+    fn each_promise_of_the_notes_is_noticed_when_it_alone_is_broken() {
+        let note = |model: &str, degraded, patient: &str| notes::Note {
+            state: "completed".into(),
+            written: Some(notes::Written {
+                note: format!("{patient} was seen."),
+                model: model.into(),
+                degraded,
+            }),
+            refused: None,
+        };
+        let detail = "the budget of the namespace `clinic` is 0.01 EUR".to_owned();
+        let good = || notes::Evidence {
+            patients: vec!["Ada Moss", "Jon Reed", "Eva Lind"],
+            notes: vec![
+                note("writer-cloud", false, "Ada Moss"),
+                note("writer-local", true, "Jon Reed"),
+                notes::Note {
+                    state: "faulted".into(),
+                    written: None,
+                    refused: Some(notes::Refused { status: 402, detail: detail.clone() }),
+                },
+            ],
+            cloud_got: vec![FINDINGS[0].to_owned()],
+            local_got: vec![FINDINGS[1].to_owned()],
+        };
+        assert_eq!(broken_in_notes(&good()), Vec::<String>::new());
+        type Spoil = fn(&mut notes::Evidence);
+        let spoils: [(Spoil, &str); 9] = [
+            (|it| it.notes[0] = it.notes[1].clone(), "who wrote note 1"),
+            (|it| it.notes[1].written.as_mut().expect("it").degraded = false, "who wrote note 2"),
+            (|it| it.notes[1].written.as_mut().expect("it").note.clear(), "name its patient"),
+            (|it| it.cloud_got.clear(), "requests to the provider"),
+            (|it| it.local_got.push(FINDINGS[1].into()), "requests to the local server"),
+            (|it| it.local_got[0] = "{}".into(), "was not asked what the run asked"),
+            (|it| it.cloud_got[0].push_str("Lind"), "was sent the name of a patient"),
+            (
+                |it| it.notes[2].refused.as_mut().expect("it").status = 403,
+                "the status of the third",
+            ),
+            (|it| it.notes[2].refused.as_mut().expect("it").detail.clear(), "not name the budget"),
+        ];
+        for (spoil, expected) in spoils {
+            let mut evidence = good();
+            spoil(&mut evidence);
+            let found = broken_in_notes(&evidence);
+            assert!(found.iter().any(|it| it.contains(expected)), "{expected}: {found:?}");
         }
     }
 }

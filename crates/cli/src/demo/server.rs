@@ -12,7 +12,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::bundle::Folder;
 use crate::failure::{Failure, Outcome};
 
 /// What a site says first, before its address.
@@ -38,9 +37,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// The site of the run that is killed.
-    pub async fn site(folder: &Folder) -> Outcome<Self> {
-        let (data, config) = (folder.data(), folder.config());
+    /// A site that has its configuration in that folder, and keeps all else there.
+    pub async fn site(folder: &Path) -> Outcome<Self> {
+        let (data, config) = (folder.join("data"), folder.join("site.yaml"));
         let args: [&OsStr; 7] = [
             "dev".as_ref(),
             "--port".as_ref(),
@@ -50,7 +49,7 @@ impl Server {
             "--config".as_ref(),
             config.as_ref(),
         ];
-        Self::start(&args, &folder.log()).await
+        Self::start(&args, &folder.join("site.log")).await
     }
 
     /// What it logs goes to that file.

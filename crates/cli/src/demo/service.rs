@@ -2,24 +2,20 @@
 //! survives its death. What it answers is decided in `book`.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::pending;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
 use serde::Deserialize;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::book::{Answer, Book};
+use super::listen::{Answered, Unanswered, accept, response};
 use crate::failure::{Failure, Outcome};
 
 /// A referral is one short object.
@@ -30,7 +26,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 pub struct Service {
     address: SocketAddr,
     desk: Arc<Desk>,
-    _accepting: JoinSet<()>,
+    _accepting: JoinSet<Infallible>,
 }
 
 #[derive(Debug)]
@@ -38,10 +34,6 @@ struct Desk {
     book: Mutex<Book>,
     held: Notify,
 }
-
-/// Why a connection ends without an answer.
-#[derive(Debug)]
-struct Unanswered;
 
 #[derive(Deserialize)]
 struct Referral {
@@ -58,7 +50,12 @@ impl Service {
         let address = listener.local_addr().map_err(failed)?;
         let desk = Arc::new(Desk { book: Mutex::new(book), held: Notify::new() });
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, Arc::clone(&desk)));
+        let at_desk = Arc::clone(&desk);
+        let answer = move |request| {
+            let desk = Arc::clone(&at_desk);
+            async move { desk.answer(request).await }
+        };
+        accepting.spawn(accept(listener, answer));
         Ok(Self { address, desk, _accepting: accepting })
     }
 
@@ -85,10 +82,7 @@ impl Desk {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Unanswered> {
+    async fn answer(&self, request: Request<Incoming>) -> Answered {
         if request.method() != Method::POST || request.uri().path() != "/referrals" {
             return Ok(response(StatusCode::NOT_FOUND, r#"{"wanted":"POST /referrals"}"#.into()));
         }
@@ -125,49 +119,10 @@ impl Desk {
     }
 }
 
-fn response(status: StatusCode, json: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(json)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-/// Takes connections, each served by a task that ends with this one.
-async fn accept(listener: TcpListener, desk: Arc<Desk>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                // One that is gone before it was taken is nobody's loss.
-                if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, Arc::clone(&desk)));
-                }
-            }
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn serve(stream: TcpStream, desk: Arc<Desk>) {
-    let answer = service_fn(move |request| {
-        let desk = Arc::clone(&desk);
-        async move { desk.answer(request).await }
-    });
-    // An error is a connection that ended early: by the caller's death, or unanswered on purpose.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
-}
-
-impl fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not answered, on purpose")
-    }
-}
-
-impl std::error::Error for Unanswered {}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
 
     use super::*;
 

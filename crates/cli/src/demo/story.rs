@@ -7,8 +7,10 @@ use wire::{DayLeft, LeftTo, SiteView};
 
 use super::book::{Book, Held, REFUSED_EVERY, UNANSWERED_EVERY};
 use super::clinics;
+use super::notes::{self, BUDGET, Note};
 use super::promise::{Evidence, Kill, Totals};
 use super::truth::HeldOut;
+use super::writer;
 
 pub fn title(rows: u64, cases: u64) -> String {
     format!(
@@ -26,6 +28,12 @@ pub fn service_up(url: &str) -> String {
 
 pub fn site_up(pid: u32, url: &str) -> String {
     format!("A site is up: pid {pid}, {url}.")
+}
+
+pub fn model_added(name: &str, bytes: usize) -> String {
+    format!(
+        "It has a model on its disk: {name}, an ONNX file of {bytes} bytes, trained by a script of the repository."
+    )
 }
 
 pub fn run_started(run: &str, version: &str, revision: &str) -> String {
@@ -136,7 +144,7 @@ pub fn proved(evidence: &Evidence, totals: &Totals, kill: &Kill) -> String {
     format!(
         "proved: every row counted once: {} read = {} cases + {} broken ones, each reported by its number\n\
          proved: every effect done once: {} requests, {keys} referrals under {keys} keys, {repeated} of them asked for again\n\
-         proved: the run outlived its server: pid {} killed at request {held}, pid {} went on; {} of {} unseen cases right",
+         proved: the run outlived its server: pid {} killed at request {held}, pid {} went on; {} of {} unseen cases right, as the training script says",
         totals.read,
         totals.screened,
         totals.broken.len(),
@@ -214,6 +222,46 @@ pub fn clinics_proved(evidence: &clinics::Evidence) -> String {
         evidence.clinics.len(),
         evidence.waited,
         evidence.values,
+    )
+}
+
+/// The third act.
+pub fn notes_title(cloud: &str, local: &str) -> String {
+    format!(
+        "\nNotes by language models: a workflow asks `writer`, a route over a model at a provider and one at the site.\n  \
+         Both are small servers of this demo, at {cloud} and {local}. They are no real language\n  \
+         models, whose weights cannot be had everywhere; all else is real. The team may spend {BUDGET}.\n\n"
+    )
+}
+
+/// How a note came about: whom its model was told of, and what the run has.
+pub fn note(number: usize, patient: &str, note: &Note, got: Option<&String>) -> String {
+    let mut text = format!("Note {number}, for {patient}: the run is {}.\n", note.state);
+    if let Some(told) = got.and_then(|body| writer::told(body)) {
+        let _ = writeln!(text, "    the model was told of  {told}");
+    }
+    if let Some(written) = &note.written {
+        let _ = writeln!(text, "    {} wrote     {}", written.model, written.note);
+    }
+    if let Some(refused) = &note.refused {
+        let _ = writeln!(text, "    {}", refused.detail);
+    }
+    text
+}
+
+pub fn cloud_stopped() -> String {
+    "The provider's server is stopped.\n".to_owned()
+}
+
+/// Three lines more, only for evidence of which nothing is broken.
+pub fn notes_proved(evidence: &notes::Evidence) -> String {
+    let got = evidence.cloud_got.len() + evidence.local_got.len();
+    let written = evidence.notes.iter().filter(|it| it.written.is_some()).count();
+    format!(
+        "proved: no name left: none of {} patients' names in {got} requests to models, and {written} notes name their patient\n\
+         proved: a provider may die: the next note was written by writer-local, marked degraded\n\
+         proved: a budget holds: the third note was refused before it was sent, and {got} requests is all that servers got",
+        evidence.patients.len(),
     )
 }
 

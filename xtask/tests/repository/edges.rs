@@ -57,6 +57,7 @@ const ALLOWED: [Row; 26] = [
             "server",
             "models",
             "pricing",
+            "privacy",
         ],
         &["store-sqlite"],
     ),

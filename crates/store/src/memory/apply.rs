@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::name::WorkflowKey;
 use base::stream::PerStream;
-use base::{Digest, RunId};
+use base::{Digest, RunId, SiteName};
 use bytes::Bytes;
 
 use super::{Kept, Run};
@@ -274,16 +274,7 @@ impl Kept {
                 self.order_close(|row| (row.order, &row.site) == (order, &site), at);
             }
             Op::OrderForget { order } => self.orders.retain(|row| row.order != order),
-            Op::SitePut { site, record } => {
-                let row = self.sites.entry(site.clone());
-                let row = row.or_insert_with(|| SiteRow {
-                    site,
-                    record: Bytes::new(),
-                    seat: None,
-                    taken: PerStream::default(),
-                });
-                row.record = record;
-            }
+            Op::SitePut { site, record } => self.site_put(site, record),
             Op::SeatPut { site, seat } => {
                 self.sites.get_mut(&site).expect("admitted only where it is there").seat =
                     Some(seat);
@@ -311,6 +302,16 @@ impl Kept {
                 });
             }
         }
+    }
+
+    fn site_put(&mut self, site: SiteName, record: Bytes) {
+        let row = self.sites.entry(site.clone()).or_insert_with(|| SiteRow {
+            site,
+            record: Bytes::new(),
+            seat: None,
+            taken: PerStream::default(),
+        });
+        row.record = record;
     }
 
     fn log_append(&mut self, row: LogRow) {

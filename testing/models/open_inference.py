@@ -29,13 +29,14 @@ def main():
     with open(HERE / "tumour-risk" / "expected.csv") as file:
         expected = list(csv.DictReader(file))
     reference = numpy.array([float(row["malignant_onnxruntime"]) for row in expected])
+    # The client writes into the headers that it is given, and they are good for one call.
     for is_binary in (True, False):
         rows = triton.InferInput("features", list(features.shape), "FP32")
         rows.set_data_from_numpy(features, binary_data=is_binary)
         names = [output["name"] for output in client.get_model_metadata("tumour-risk", headers=headers)["outputs"]]
         wanted = [triton.InferRequestedOutput(name, binary_data=is_binary) for name in names]
         for version in ("", "1"):
-            answer = client.infer("tumour-risk", [rows], version, wanted, request_id="7", headers=headers)
+            answer = client.infer("tumour-risk", [rows], version, wanted, request_id="7", headers=dict(headers))
             labels, chances = (answer.as_numpy(name) for name in names)
             labels = [it.decode() if isinstance(it, bytes) else it for it in labels]
             assert answer.get_response()["id"] == "7"
@@ -43,12 +44,13 @@ def main():
             assert abs(chances[:, 1] - reference).max() < DIFFERENCE_MAX
         print("binary" if is_binary else "JSON", len(labels), "rows,", abs(chances[:, 1] - reference).max())
     # Without a word on the outputs all of them come as bytes.
+    rows = triton.InferInput("features", [1, 30], "FP32")
     rows.set_data_from_numpy(features[:1], binary_data=True)
-    assert client.infer("tumour-risk", [rows], headers=headers).as_numpy(names[1]).shape == (1, 2)
+    assert client.infer("tumour-risk", [rows], headers=dict(headers)).as_numpy(names[1]).shape == (1, 2)
     try:
         rows = triton.InferInput("features", [1, 29], "FP32")
         rows.set_data_from_numpy(features[:1, :29])
-        client.infer("tumour-risk", [rows], headers=headers)
+        client.infer("tumour-risk", [rows], headers=dict(headers))
     except triton.InferenceServerException as refused:
         print("refused:", refused)
     else:

@@ -194,7 +194,6 @@ pub(super) fn is_json(data: &Data) -> bool {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde asks so")]
 pub(super) fn write_json<S: Serializer>(data: &Option<&Data>, to: S) -> Result<S::Ok, S::Error> {
     match data {
         None => to.serialize_none(),

@@ -77,7 +77,7 @@ fn check(program: &str, upstream: impl FnOnce() -> Upstream) {
     for request in &requests {
         let shown = [&request.authorization, &request.api_key];
         let is_ours = |text: &&String| text.ends_with(SECRET);
-        assert!(shown.iter().any(|it| is_ours(it)), "{request:?}");
+        assert!(shown.iter().any(is_ours), "{request:?}");
         assert!(shown.iter().all(|it| it.is_empty() || is_ours(it)), "{request:?}");
     }
     // What the upstream has sent bills for, to the micro-unit.

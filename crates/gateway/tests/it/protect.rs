@@ -227,6 +227,20 @@ async fn a_stream_says_what_was_asked_wherever_it_is_cut() {
     }
 }
 
+/// Mutation: lose what is held back where a text ends in the event that says so.
+#[tokio::test]
+async fn a_text_that_ends_in_its_last_event_is_whole() {
+    let server = Server::start(|_, _| {
+        let chunk = json!({"choices": [{"index": 0, "delta": {"content": "made in the USA"}, "finish_reason": "stop"}]});
+        Reply::Send(format!("{STREAM}data: {chunk}\n\ndata: [DONE]\n\n").into())
+    });
+    let server = server.await;
+    let place =
+        place(vec![model("m", &server.address(), "1", &json!({"protect": protect()}))], "1EUR/day");
+    let stream = text(place.desk.call(asked(Operation::Chat, true)).await).await;
+    assert_eq!(heard(&stream).0, "made in the USA", "{stream}");
+}
+
 /// Mutation: restore nothing in whole answers or errors, or write values down.
 #[tokio::test]
 async fn a_whole_answer_has_its_values_again_and_the_record_has_none() {

@@ -305,7 +305,9 @@ fn utf8(body: &[u8]) -> Result<&str, AskError> {
         .map_err(|wrong| AskError::Json(format!("byte {} is not UTF-8", wrong.valid_up_to())))
 }
 
-fn spliced(body: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Bytes {
+/// The bytes with other text at these places.
+#[must_use]
+pub fn spliced(body: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Bytes {
     edits.sort_by_key(|(place, _)| place.start);
     let more: usize = edits.iter().map(|(_, text)| text.len()).sum();
     let mut out = Vec::with_capacity(body.len() + more);

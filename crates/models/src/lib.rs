@@ -21,7 +21,7 @@ mod route;
 mod source;
 mod tally;
 
-pub use ask::{Ask, AskError, Change, Operation};
+pub use ask::{Ask, AskError, Change, Operation, spliced};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
 pub use budget::{ALARMS, Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use definition::{

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use models::{Hidden, Operation};
+use models::{Hidden, Operation, spliced};
 use privacy::{Exempt, Guard, Refusal, Restorer, Shield, Vault};
 use serde_json::value::RawValue;
 
@@ -193,7 +193,7 @@ impl Restore {
         {
             edits.push((place(raw), (number + self.more).to_string()));
         }
-        let passed = spliced(event, edits);
+        let passed = if edits.is_empty() { event.clone() } else { spliced(event, edits) };
         if is_whole {
             return self.whole(&passed, out);
         }
@@ -301,22 +301,6 @@ fn count(all: &mut Hidden, text: &Text) {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-fn spliced(event: &Bytes, mut edits: Vec<(Range<usize>, String)>) -> Bytes {
-    if edits.is_empty() {
-        return event.clone();
-    }
-    edits.sort_by_key(|(place, _)| place.start);
-    let mut out = Vec::with_capacity(event.len() + 64);
-    let mut at = 0;
-    for (place, text) in edits {
-        out.extend_from_slice(&event[at..place.start]);
-        out.extend_from_slice(text.as_bytes());
-        at = place.end;
-    }
-    out.extend_from_slice(&event[at..]);
-    out.into()
 }
 
 impl std::fmt::Debug for Restore {

@@ -168,11 +168,7 @@ pub(super) async fn run(driver: Driver) {
 impl Inner {
     /// Hands a slot to a run, which is taken up where it is not in memory.
     pub(super) fn go(&self, driver: &Driver, run: RunId, slot: Slot) {
-        let mut actors = self.actors();
-        let sender = self.sender(driver, &mut actors, run);
-        let sent = sender.try_send(Command::Go(slot));
-        let sender = sender.clone();
-        drop(actors);
+        let (sender, sent) = self.hand(driver, &mut self.actors(), run, Command::Go(slot));
         if let Err(TrySendError::Full(go) | TrySendError::Closed(go)) = sent {
             // A flood of commands waits at it. It has its turn after them, or is taken up again.
             let driver = driver.clone();

@@ -33,6 +33,7 @@ use base::name::WorkflowKey;
 use base::{By, Clock, Digest, Random, RunId, Timestamp, Value};
 use spec::Catalog;
 use store::{CommitError, RunRow, RunState, Sequence, Store, StoreError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -460,25 +461,26 @@ impl Inner {
         if self.stopping.is_cancelled() {
             return Err(CommandError::Stopping);
         }
-        let mut actors = self.actors();
-        let sender = self.sender(driver, &mut actors, run);
-        sender.try_send(command).map_err(|_| CommandError::Busy(run))
+        let (_, sent) = self.hand(driver, &mut self.actors(), run, command);
+        sent.map_err(|_| CommandError::Busy(run))
     }
 
-    fn sender<'a>(
+    /// Gives the command to the run's actor. One that is made for it finds it there when it begins.
+    fn hand(
         &self,
         driver: &Driver,
-        actors: &'a mut Actors,
+        actors: &mut Actors,
         run: RunId,
-    ) -> &'a mpsc::Sender<Command> {
+        command: Command,
+    ) -> (mpsc::Sender<Command>, Result<(), TrySendError<Command>>) {
         // An actor that has gone without a word is replaced.
-        if actors.get(&run).is_some_and(mpsc::Sender::is_closed) {
-            actors.remove(&run);
+        if let Some(sender) = actors.get(&run).filter(|sender| !sender.is_closed()) {
+            return (sender.clone(), sender.try_send(command));
         }
-        actors.entry(run).or_insert_with(|| {
-            let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
-            self.tasks.spawn(actor::resume(driver.clone(), run, commands));
-            sender
-        })
+        let (sender, commands) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let sent = sender.try_send(command);
+        self.tasks.spawn(actor::resume(driver.clone(), run, commands));
+        actors.insert(run, sender.clone());
+        (sender, sent)
     }
 }

@@ -1,13 +1,15 @@
 //! The two shapes of process: one that asks, and one that serves.
 
+use std::num::NonZero;
 use std::pin::Pin;
 
 use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Failure, Outcome};
 
-/// Threads of a site. The store has its own; what is left fits two, and an idle site stays small.
-const SITE_THREADS: usize = 2;
+/// Threads of a site, where the machine has as many cores. The store has its own; what is left fits two, and an
+/// idle site stays small. On one core, two would only wait for each other.
+const SITE_THREADS_MAX: usize = 2;
 
 /// For a command that only talks to a site.
 pub fn client<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
@@ -20,8 +22,9 @@ pub fn site<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
 }
 
 pub fn threads() -> Outcome<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(SITE_THREADS_MAX, NonZero::get);
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(SITE_THREADS);
+    builder.worker_threads(cores.min(SITE_THREADS_MAX));
     build(builder)
 }
 

@@ -102,7 +102,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             measured.push(load(&place, target, crowd, options.seconds, None, false)?);
         }
     }
-    let own = own(&place, &rounds, options)?;
+    let own = [
+        own(&place, place.governed(), &rounds[place::GOVERNED], options)?,
+        own(&place, place.governed_slow(), &rounds[place::GOVERNED_SLOW], options)?,
+    ];
     let first = first(&place, options)?;
     let open = open(&place)?;
     let rows: Vec<_> = targets.iter().copied().zip(&rounds).collect();
@@ -154,21 +157,28 @@ fn median(numbers: impl Iterator<Item = f64>) -> f64 {
 
 /// What a call spends in the site itself, by the site's own clock, at half of the most that it can.
 struct Own {
+    name: String,
     rate: f64,
     p50: u64,
     p99: u64,
 }
 
-fn own(place: &Place, rounds: &[Vec<Measured>], options: &Options) -> anyhow::Result<Own> {
-    let governed = place.governed();
-    let rate = median(rounds[place::GOVERNED].iter().map(|it| it.calls_a_second)) / 2.0;
-    eprintln!("own time at {rate:.0} calls a second");
-    load(place, governed, CROWD * 2, options.seconds, Some(rate), false)?;
+fn own(
+    place: &Place,
+    target: &Target,
+    rounds: &[Measured],
+    options: &Options,
+) -> anyhow::Result<Own> {
+    let rate = median(rounds.iter().map(|it| it.calls_a_second)) / 2.0;
+    eprintln!("own time at {rate:.0} calls a second: {}", target.name);
+    let crowd = if target.is_slow { SLOW_CROWD } else { CROWD * 2 };
+    load(place, target, crowd, options.seconds, Some(rate), false)?;
     sleep(SETTLED);
-    let mut micros = place.own_micros(READ)?;
+    let all = rate * options.seconds as f64;
+    let mut micros = place.own_micros(READ.min(all as usize))?;
     micros.sort_unstable();
     let at = |share: usize| micros.get(micros.len() * share / 100).copied().unwrap_or(0);
-    Ok(Own { rate, p50: at(50), p99: at(99) })
+    Ok(Own { name: target.name.clone(), rate, p50: at(50), p99: at(99) })
 }
 
 /// Until the first byte of a stream: from the upstream itself, through the proxy, through the site.

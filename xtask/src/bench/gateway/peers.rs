@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use super::place::{Ending, Place, Target, on_core};
+use super::place::{Ending, GREETING, Place, Target, on_core};
 
 const LITELLM_PORT: u16 = 21_304;
 const PORTKEY_PORT: u16 = 21_303;
@@ -91,7 +91,8 @@ fn started(
     }
     let pid = child.0.id();
     let name = name.to_owned();
-    Ok((Target { name, host, pid, headers, model: "free", is_slow: false }, child))
+    let (model, content) = ("free", GREETING);
+    Ok((Target { name, host, pid, headers, model, content, is_slow: false }, child))
 }
 
 fn succeed(command: &mut Command, what: &'static str) -> anyhow::Result<()> {

@@ -14,6 +14,14 @@ use crate::bench::target_folder;
 /// Where the governed calls to the upstream that answers at once are among the targets.
 pub const GOVERNED: usize = 2;
 
+/// The same to the upstream that thinks.
+pub const GOVERNED_SLOW: usize = 6;
+
+pub const GREETING: &str = "Write one short greeting for whoever measures this.";
+
+/// 1 kB, as somebody would write it who has customers, with what tells of people in it.
+const LETTER: &str = "Please write a short letter to the family of our customer. Her name is on the account; she can be reached under maria.keller@example.org or by phone under +49 30 901820, and she asked that copies go to jonas.keller@example.org as well. The refund of 412.50 EUR goes to DE89 3704 0044 0532 0130 00, which she has confirmed on the telephone on 12 March, and the old card 4111 1111 1111 1111 is not to be used any more. The order came from 192.0.2.44 and was placed through our shop; the machine that took it is 00:1b:44:11:3a:b7. If she asks for details, point her to https://shop.example.org/orders/88172 and say that a colleague will call on Monday between nine and eleven. Keep the letter friendly and short, name no amounts in the first paragraph, do not promise a date for the refund, and close with thanks for her patience over the last weeks. She has been with us for eleven years, so a word about that would be good. Write in the language of the address, and sign it with the team's name only, not with yours.";
+
 /// Milliseconds.
 const DELAY: u32 = 20;
 
@@ -35,6 +43,8 @@ pub struct Target {
     pub pid: u32,
     pub headers: Vec<String>,
     pub model: &'static str,
+    /// What the user says.
+    pub content: &'static str,
     pub is_slow: bool,
 }
 
@@ -44,8 +54,8 @@ pub struct Ending(pub Child);
 pub struct Place {
     /// `isonomy-model-bench`
     pub program: PathBuf,
-    /// The proxy, the site without and the site with all that it governs with; then the same before the
-    /// upstream that thinks.
+    /// The proxy, the site without and the site with all that it governs with, and with protection; then the first
+    /// three before the upstream that thinks.
     pub targets: Vec<Target>,
     pub upstream: String,
     folder: PathBuf,
@@ -88,6 +98,7 @@ impl Place {
                 pid,
                 headers,
                 model,
+                content: GREETING,
                 is_slow,
             };
             let (free, paid) = if is_slow { ("free-slow", "paid-slow") } else { ("free", "paid") };
@@ -96,6 +107,11 @@ impl Place {
             headers.push(format!("x-isonomy-namespace: {NAMESPACE}"));
             targets.push(target("plain", site.host(), site.pid(), free, headers));
             targets.push(target("governed", site.host(), site.pid(), paid, vec![bearer(&key)]));
+            if !is_slow {
+                let (name, headers) = ("governed, 1 kB protected both ways", vec![bearer(&key)]);
+                let veiled = target(name, site.host(), site.pid(), "veiled", headers);
+                targets.push(Target { content: LETTER, ..veiled });
+            }
         }
         let mut sites = vec![site];
         for (number, other) in more.iter().enumerate() {
@@ -103,7 +119,8 @@ impl Place {
             let headers = vec![bearer(&furnish(&site, &upstream, &slow)?)];
             let (name, host) = (format!("governed, {}", other.display()), site.host().to_owned());
             let (pid, model) = (site.pid(), "paid");
-            targets.push(Target { name, host, pid, headers, model, is_slow: false });
+            let (content, is_slow) = (GREETING, false);
+            targets.push(Target { name, host, pid, headers, model, content, is_slow });
             sites.push(site);
         }
         let folder = folder.to_owned();
@@ -118,6 +135,10 @@ impl Place {
         &self.targets[GOVERNED]
     }
 
+    pub fn governed_slow(&self) -> &Target {
+        &self.targets[GOVERNED_SLOW]
+    }
+
     /// The upstream itself.
     pub fn direct(&self) -> Target {
         let (host, pid) = (self.upstream.clone(), self.bare().pid);
@@ -127,6 +148,7 @@ impl Place {
             pid,
             headers: Vec::new(),
             model: "free",
+            content: GREETING,
             is_slow: false,
         }
     }
@@ -141,6 +163,7 @@ impl Place {
             pid: site.pid(),
             headers: vec![bearer(&key)],
             model: "paid",
+            content: GREETING,
             is_slow: false,
         };
         Ok(Fresh { target, _site: site })
@@ -188,7 +211,7 @@ impl Target {
             "model": self.model, "max_tokens": 64,
             "messages": [
                 {"role": "system", "content": "You are a helpful assistant."},
-                {"role": "user", "content": "Write one short greeting for whoever measures this."},
+                {"role": "user", "content": self.content},
             ],
         });
         if stream {
@@ -230,14 +253,16 @@ fn site_of(folder: &Path, isonomy: &Path, name: &str) -> anyhow::Result<Server> 
 fn furnish(site: &Server, upstream: &str, slow: &str) -> anyhow::Result<String> {
     let mut connection = site.connect()?;
     let paid = json!({"own": {"currency": "USD", "rates": {"input": "0.15", "output": "0.6"}}});
-    for (name, host, price) in [
-        ("free", upstream, json!("free")),
-        ("paid", upstream, paid.clone()),
-        ("free-slow", slow, json!("free")),
-        ("paid-slow", slow, paid),
+    let veil = json!({"rules": "standard", "answers": {"email": "redact", "iban": "redact"}});
+    for (name, host, price, protect) in [
+        ("free", upstream, json!("free"), Value::Null),
+        ("paid", upstream, paid.clone(), Value::Null),
+        ("veiled", upstream, paid.clone(), veil),
+        ("free-slow", slow, json!("free"), Value::Null),
+        ("paid-slow", slow, paid, Value::Null),
     ] {
         let spec = json!({
-            "upstream": {"url": format!("http://{host}/v1")}, "price": price,
+            "upstream": {"url": format!("http://{host}/v1")}, "price": price, "protect": protect,
             "limits": {"outputTokens": 1_000, "concurrency": 8_192},
         });
         let path = format!("/api/v1/namespaces/{NAMESPACE}/models/{name}");

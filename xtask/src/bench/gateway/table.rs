@@ -26,7 +26,7 @@ pub fn markdown(
     machine: &Machine,
     options: &Options,
     rows: &[Row<'_>],
-    own: &Own,
+    own: &[Own],
     first: &[(&str, Measured)],
     open: &Open,
 ) -> String {
@@ -53,11 +53,11 @@ pub fn markdown(
             of(|it| it.p99 as f64) / 1e3,
         );
     }
-    let _ = writeln!(
-        text,
-        "\nown time of a governed call, at {:.0} calls/s: p50 {} µs, p99 {} µs",
-        own.rate, own.p50, own.p99
-    );
+    text.push('\n');
+    for Own { name, rate, p50, p99 } in own {
+        let _ =
+            writeln!(text, "own time, {name}, at {rate:.0} calls/s: p50 {p50} µs, p99 {p99} µs");
+    }
     for (name, it) in first {
         let (p50, p99) = (it.first_p50, it.first_p99);
         let _ = writeln!(
@@ -78,7 +78,7 @@ pub fn json(
     machine: &Machine,
     options: &Options,
     rows: &[Row<'_>],
-    own: &Own,
+    own: &[Own],
     first: &[(&str, Measured)],
     open: &Open,
 ) -> Value {
@@ -89,12 +89,18 @@ pub fn json(
             "firstP50Micros": it.first_p50, "firstP99Micros": it.first_p99,
         })
     };
+    let of_own = |it: &Own| {
+        json!({
+            "name": it.name, "callsPerSecond": it.rate,
+            "p50Micros": it.p50, "p99Micros": it.p99,
+        })
+    };
     let rounds = |(target, all): &Row<'_>| json!({"name": target.name, "rounds": all.iter().map(measured).collect::<Vec<_>>()});
     let first = first.iter().map(|(name, it)| json!({"name": name, "measured": measured(it)}));
     json!({
         "machine": machine.json(), "seconds": options.seconds,
         "rows": rows.iter().map(rounds).collect::<Vec<_>>(),
-        "own": {"callsPerSecond": own.rate, "p50Micros": own.p50, "p99Micros": own.p99},
+        "own": own.iter().map(of_own).collect::<Vec<_>>(),
         "first": first.collect::<Vec<_>>(),
         "open": {"streams": OPEN, "beforeMiB": open.before, "duringMiB": open.during},
     })

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{By, Clock, Namespace, Timestamp, document};
 use gateway::Desk;
 use gateway::desk::{ShelfParts, Shelved};
+use models::genai::Provider;
 use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, Way, Why};
 use pricing::Catalogue;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ use super::budget::{self, Budgets};
 use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
 use super::runner::Processes;
+use super::telemetry::{Exporter, Providers, Seen};
 use crate::refusal::Refusal;
 
 const MODEL_TYPE: &str = "isonomy.model";
@@ -47,8 +49,8 @@ pub(super) struct Inner {
     /// One file of a model at a time: it is held in memory.
     pub(super) taking: tokio::sync::Mutex<()>,
     closing: CancellationToken,
-    /// What writes the book.
-    keeping: Mutex<Option<JoinHandle<()>>>,
+    /// What writes the book, and what tells others of it.
+    keeping: Mutex<Vec<JoinHandle<()>>>,
 }
 
 type Name = (Namespace, ModelName);
@@ -134,7 +136,7 @@ impl Models {
             taking: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             closing,
-            keeping: Mutex::new(Some(keeping)),
+            keeping: Mutex::new(vec![keeping]),
         }));
         models.put_on_desk().await;
         tokio::spawn(models.clone().look_at_names());
@@ -157,10 +159,25 @@ impl Models {
     /// What is left to be written down is written down.
     pub(crate) async fn ended(&self) {
         self.0.closing.cancel();
-        let keeping = self.0.keeping.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(keeping) = keeping {
-            keeping.await.ok();
+        let keeping = std::mem::take(&mut *self.keeping());
+        for it in keeping {
+            it.await.ok();
         }
+    }
+
+    /// Spans of calls are sent from now on.
+    pub(super) fn export(&self, exporter: Exporter) {
+        let exporting = tokio::spawn(exporter.run(self.0.closing.clone()));
+        self.keeping().push(exporting);
+    }
+
+    /// What is told of calls.
+    pub(crate) fn seen(&self) -> Seen {
+        self.0.book.observing(|it| it.seen())
+    }
+
+    fn keeping(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -196,6 +213,12 @@ impl Models {
         };
         let files = models.iter().filter_map(|model| Some((model, bytes(model)?)));
         self.0.processes.put(files);
+        let mut providers = Providers::new();
+        for model in &models {
+            let of = providers.entry(model.namespace.clone()).or_default();
+            of.insert(model.name.clone(), Provider::of(&model.spec.source));
+        }
+        self.0.book.observing(|it| it.know(providers));
         let names = self.0.guarding.names(&models).await;
         self.0.desk.put(ShelfParts {
             models,

@@ -227,6 +227,7 @@ mod tests {
         meters.note(&observed("a", 1, None));
         meters.note(&observed("a", 2, None));
         meters.note(&observed("a", 4, Some(ErrorKind::Status(500))));
+        meters.note(&observed("a", 16, Some(ErrorKind::Status(429))));
         meters.note(&observed("b", 8, Some(ErrorKind::Named("outage"))));
         let told: Vec<_> = meters
             .durations()
@@ -236,7 +237,7 @@ mod tests {
                 format!("{} {error} {} {}", labels.asked, it.duration.count(), it.duration.sum())
             })
             .collect();
-        assert_eq!(told, ["a 500 1 4", "a  2 3", "b outage 1 8"]);
+        assert_eq!(told, ["a 429 1 16", "a 500 1 4", "a  2 3", "b outage 1 8"]);
         let input: u64 = meters.answers().values().map(|it| it.input.sum()).sum();
         assert_eq!(input, 10);
     }

@@ -17,6 +17,7 @@ pub mod state;
 pub mod stream;
 pub mod tag;
 pub mod time;
+pub mod trace;
 pub mod value;
 
 pub use by::By;
@@ -33,4 +34,5 @@ pub use secret::{SecretName, SecretVersion};
 pub use state::{RunState, RunStateError};
 pub use tag::tags_wrong;
 pub use time::{Duration, Timestamp};
+pub use trace::{TraceParent, TraceParentError};
 pub use value::Value;

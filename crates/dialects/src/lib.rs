@@ -7,6 +7,7 @@
 
 mod calls;
 mod chat_at_messages;
+mod chunk;
 mod error;
 mod members;
 mod messages_at_chat;

@@ -40,6 +40,13 @@ pub fn is_reserved(name: &str) -> bool {
     ) || name.starts_with("proxy-")
 }
 
+/// Whether an owner may name this header, in small letters, for requests that the site makes itself.
+#[must_use]
+pub fn may_be_set(name: &str) -> bool {
+    let is_small = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    is_small && http::HeaderName::from_bytes(name.as_bytes()).is_ok() && !is_reserved(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

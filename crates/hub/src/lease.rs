@@ -277,7 +277,7 @@ impl Said {
 
 fn id_of(purse: &PurseName) -> Option<PurseId> {
     let holder: Holder = purse.holder.parse().ok()?;
-    let period = Period::ALL.into_iter().find(|period| period.name() == purse.period)?;
+    let period: Period = purse.period.parse().ok()?;
     let id = PurseId { holder, period, window: purse.window };
     let begins = match id.window {
         Some(at) => period.window(at).ok()?.map(|it| it.start),

@@ -514,9 +514,7 @@ mod period {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Period, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let found = Period::ALL.into_iter().find(|period| period.name() == text);
-        found.ok_or_else(|| serde::de::Error::custom("no period of a budget"))
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

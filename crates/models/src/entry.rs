@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use base::name::WorkflowKey;
-use base::{CallId, KeyName, Namespace, RunId, Timestamp};
+use base::{CallId, KeyName, Namespace, RunId, Timestamp, TraceParent};
 use pricing::Money;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub struct Admitted {
     /// repetition takes over what is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
+    /// To which trace it belongs, and what in it has asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 /// Who has asked.

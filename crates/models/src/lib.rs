@@ -9,7 +9,9 @@ mod breaker;
 mod budget;
 mod definition;
 mod entry;
+pub mod genai;
 mod lease;
+mod meters;
 mod name;
 mod protect;
 mod purse;
@@ -32,6 +34,7 @@ pub use entry::{
     Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
 };
 pub use lease::{Grant, Ledger, Share, Word};
+pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
 pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
 pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};

@@ -223,6 +223,12 @@ impl Tally {
         }
     }
 
+    /// A call that was admitted and is not settled.
+    #[must_use]
+    pub fn opened(&self, call: CallId) -> Option<&Admitted> {
+        self.open.get(&call)
+    }
+
     /// Calls that were admitted and are not settled.
     pub fn open(&self) -> impl Iterator<Item = &Admitted> {
         self.open.values()
@@ -351,6 +357,7 @@ mod tests {
             streamed: false,
             held: vec![line(held, Some(0))],
             effect: None,
+            trace: None,
         })
     }
 

@@ -22,6 +22,10 @@ pub enum BudgetError {
     Time,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("one of {}", names())]
+pub struct PeriodError;
+
 /// How often a budget begins anew. All in UTC, so that every site of a fleet begins at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Period {
@@ -88,6 +92,14 @@ impl Period {
     }
 }
 
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(text: &str) -> Result<Self, PeriodError> {
+        Self::ALL.into_iter().find(|period| period.name() == text).ok_or(PeriodError)
+    }
+}
+
 fn hour(now: &jiff::Zoned) -> Result<Window, jiff::Error> {
     let start = now.date().at(now.hour(), 0, 0, 0).to_zoned(TimeZone::UTC)?.timestamp();
     let end = start.checked_add(SignedDuration::from_hours(1))?;
@@ -128,8 +140,7 @@ impl FromStr for Budget {
 
     fn from_str(text: &str) -> Result<Self, BudgetError> {
         let (cap, period) = text.split_once('/').ok_or(BudgetError::Syntax)?;
-        let found = Period::ALL.into_iter().find(|known| known.name() == period);
-        Self::new(cap.parse()?, found.ok_or(BudgetError::Syntax)?)
+        Self::new(cap.parse()?, period.parse().map_err(|PeriodError| BudgetError::Syntax)?)
     }
 }
 

@@ -17,7 +17,7 @@ mod stream;
 mod usage;
 
 pub use bound::{Bound, Prompt, bound, input_tokens_max};
-pub use budget::{Budget, BudgetError, Period, Window};
+pub use budget::{Budget, BudgetError, Period, PeriodError, Window};
 pub use catalogue::{Capability, Catalogue, CatalogueError, Kind, Model, Problem};
 pub use class::{Class, PerClass};
 pub use decimal::DecimalError;

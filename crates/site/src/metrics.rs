@@ -1,4 +1,5 @@
-//! Counters in the text form of Prometheus. No label ever holds a text that a user gave.
+//! Counters in the text form of Prometheus. No label ever holds a text that a user gave, but for the names of
+//! models.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use gateway::Counts;
 use store::RunState;
+
+use crate::model::telemetry::{self, Seen};
 
 /// What a store counts of itself. The one who opens the store knows where to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +37,7 @@ pub(crate) struct Figures {
     pub evaluators_killed: u64,
     pub store: Option<StoreFigures>,
     pub resident_bytes: Option<u64>,
+    pub calls: Seen,
 }
 
 impl Requests {
@@ -154,18 +158,31 @@ pub(crate) fn render(requests: &Requests, figures: &Figures) -> String {
         out.one("process_resident_memory_bytes", "gauge", "Memory of the process.", resident);
     }
     requests.write(&mut out);
+    telemetry::write(&mut out, &figures.calls);
     out.0
 }
 
-struct Text(String);
+/// Text that grows line by line.
+#[derive(Default)]
+pub(crate) struct Text(String);
 
 impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    #[cfg(test)]
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+
+    pub(crate) fn head(&mut self, name: &str, kind: &str, help: &str) {
         // Writing into a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn line(&mut self, name: &str, labels: &str, value: u64) {
+    pub(crate) fn line(&mut self, name: &str, labels: &str, value: u64) {
+        let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+    }
+
+    /// A value that is no whole number.
+    pub(crate) fn decimal(&mut self, name: &str, labels: &str, value: &str) {
         let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
     }
 
@@ -203,6 +220,7 @@ mod tests {
             evaluators_killed: 0,
             store: None,
             resident_bytes: None,
+            calls: Seen { meters: models::Meters::default(), spans: None },
         };
         let text = render(&requests, &figures);
         assert!(!text.contains("X-SECRET"), "{text}");

@@ -136,8 +136,7 @@ impl Site {
         // A site that has joined is called what its hub calls it.
         let name = membership.as_ref().map(|it| it.site().to_string());
         let name = name.unwrap_or_else(|| config.name.clone());
-        let left = Left::default();
-        let terms = config.terms.clone();
+        let (left, terms) = (Left::default(), config.terms.clone());
         let line = line(membership, &store, &clock, &random, left.clone(), terms).await?;
         let departures = Departures::new(left.clone(), Arc::clone(&store), Arc::clone(&clock));
         let (keys, time) = keys(&store, &clock, &random, &name, own_key).await?;
@@ -160,6 +159,8 @@ impl Site {
             secrets: Arc::clone(&opened),
             keys: keys.clone(),
             config: config.models,
+            collector: config.telemetry,
+            site: name.clone(),
             program,
             datasets: datasets.clone(),
             tail,
@@ -395,6 +396,7 @@ impl Site {
             evaluators_killed,
             store: self.0.store_figures.as_ref().map(|ask| ask()),
             resident_bytes: resident_bytes(),
+            calls: self.0.models.seen(),
         };
         Ok(render(&self.0.requests, &figures))
     }

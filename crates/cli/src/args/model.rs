@@ -80,6 +80,10 @@ pub struct ModelsAdd {
     /// Calls at once at most
     #[arg(long, value_name = "N")]
     pub concurrency: Option<u32>,
+    /// What it may not see, and what its answers may not hold: `standard`, `none`, or a file with what a
+    /// document says in `spec.protect`
+    #[arg(long, value_name = "standard|none|FILE")]
+    pub protect: Option<String>,
     /// `free`, or the row of the shipped prices [default: the row of its name, if there is one]
     #[arg(long, value_name = "free|PROVIDER/MODEL", conflicts_with_all = ["price_input", "price_output", "currency"])]
     pub price: Option<String>,

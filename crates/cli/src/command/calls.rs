@@ -43,7 +43,18 @@ impl Call {
 
 async fn list_calls(global: &Global, args: ResourceList) -> Outcome {
     let api = api(global)?;
-    let page = pages(&args.page, async |part| api.call_list(&part).await).await?;
+    let page = pages(&args.page, async |part| {
+        let mut part = part;
+        loop {
+            let page = api.call_list(&part).await?;
+            // A question looks through so many calls of all namespaces, and may find none of this one.
+            if !page.items.is_empty() || page.next.is_none() {
+                return Ok(page);
+            }
+            part.cursor = page.next;
+        }
+    });
+    let page = page.await?;
     let calls: Vec<Call> = page.items.iter().map(Call::read).collect::<Outcome<_>>()?;
     list(&args, &page, list_text(&calls, SystemClock.now()))
 }

@@ -1,11 +1,17 @@
 //! `isonomy models`: names that calls can ask for, and the servers and files behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use base::{Clock as _, Digest, SystemClock};
-use models::{Artifact, Format, Limits, ModelSpec, OwnPrice, PriceSpec, Source, Upstream};
+use models::{
+    Artifact, Format, Limits, ModelSpec, OwnPrice, PriceSpec, ProtectSpec, RuleSet, Source,
+    Upstream,
+};
 use serde_json::Value;
+use spec::YamlWrong;
 use wire::{ModelPut, ModelState, ModelView};
 
 use super::shelf::{list, remove, show};
@@ -19,6 +25,9 @@ use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::resource::Kind;
 use crate::when;
+
+/// Rules of one model are written by hand: a few lines.
+const PROTECT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Endings of models' own files.
 const ARTIFACTS: [&str; 3] = [".onnx", ".gguf", ".safetensors"];
@@ -114,10 +123,37 @@ fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
             ..Limits::default()
         },
         price: price(args)?,
-        protect: None,
+        protect: protect(args)?,
     };
     spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
     Ok(spec)
+}
+
+fn protect(args: &ModelsAdd) -> Outcome<Option<ProtectSpec>> {
+    let rules = match args.protect.as_deref() {
+        None => return Ok(None),
+        Some("standard") => RuleSet::Standard,
+        Some("none") => RuleSet::None,
+        Some(file) => return protect_file(file).map(Some),
+    };
+    Ok(Some(ProtectSpec { rules: Some(rules), ..ProtectSpec::default() }))
+}
+
+fn protect_file(file: &str) -> Outcome<ProtectSpec> {
+    let mut text = String::new();
+    let read = fs::File::open(file)
+        .and_then(|opened| opened.take(PROTECT_BYTES_MAX + 1).read_to_string(&mut text));
+    let hint =
+        "`--protect` is `standard`, `none`, or a file with what a document says in `spec.protect`";
+    read.map_err(|cause| Failure::usage(format!("cannot read `{file}`: {cause}")).hint(hint))?;
+    if text.len() as u64 > PROTECT_BYTES_MAX {
+        let what = format!("`{file}` is larger than {PROTECT_BYTES_MAX} bytes");
+        return Err(Failure::usage(what).hint(hint));
+    }
+    serde_saphyr::from_str(&text).map_err(|wrong| {
+        let YamlWrong { line, column, what } = YamlWrong::from(&wrong);
+        Failure::usage(format!("{file}:{line}:{column}: {what}")).hint(hint)
+    })
 }
 
 fn price(args: &ModelsAdd) -> Outcome<Option<PriceSpec>> {

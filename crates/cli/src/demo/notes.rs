@@ -1,25 +1,36 @@
 //! The third act: notes by language models, through the site's one door to them. The provider's server is stopped
-//! after the first note, and a budget stops the third one.
+//! after the first note, and rests when a few calls have found nobody there; a budget stops the third note.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base::{Namespace, WorkflowName};
+use gateway::operator::OperatorError;
+use models::{FAULTS_MAX, Missed, ModelName, Operation, Settled};
 use serde::Deserialize;
 use serde_json::json;
-use wire::{BudgetSet, ModelPut, RunDetail};
+use wire::{BudgetSet, ModelPut, ModelState, RunDetail};
 
 use super::server::Server;
 use super::writer::Writer;
 use super::{REASON, applied, bundle, clinics, name, promise, started, story};
 use crate::address::{Address, Whom};
-use crate::api::Api;
+use crate::api::{Api, Part};
+use crate::command::calls::Call;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::resource::{self, Kind};
 
 const NAMESPACE: &str = "clinic";
 const WORKFLOW: &str = "patient-note";
+
+/// The provider's model, and the route over it.
+pub const CLOUD: &str = "writer-cloud";
+const ROUTE: &str = "writer";
+
+/// Between two looks at what is written down.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the team may spend: two notes, and not a third one.
 pub const BUDGET: &str = "0.01EUR/total";
@@ -41,6 +52,7 @@ pub struct Notes {
 /// What happened: as the runs say, and as the servers have kept it.
 #[derive(Debug, Clone)]
 pub struct Evidence {
+    pub outage: Outage,
     /// All names of the list.
     pub patients: Vec<&'static str>,
     /// In their order, one for each of the findings.
@@ -48,6 +60,20 @@ pub struct Evidence {
     pub cloud_got: Vec<String>,
     pub local_got: Vec<String>,
 }
+
+/// What came of the provider's death, before the second note and with it.
+#[derive(Debug, Clone, Default)]
+pub struct Outage {
+    /// What each call of its model has tried, until it rested.
+    pub tried: Vec<Vec<Tried>>,
+    /// As the site shows its model then, and why.
+    pub state: Option<(ModelState, String)>,
+    /// What the call for the second note has tried.
+    pub note: Vec<Tried>,
+}
+
+/// A model, and why it was left.
+pub type Tried = (String, Option<Missed>);
 
 #[derive(Debug, Clone)]
 pub struct Note {
@@ -90,7 +116,7 @@ impl Notes {
         let revision = applied(&api, &workflow, bundle::NOTE).await?.revision;
 
         let patients: Vec<&str> = bundle::patients().collect();
-        let mut notes = Vec::new();
+        let (mut notes, mut outage) = (Vec::new(), Outage::default());
         for (number, (patient, findings)) in patients.iter().zip(FINDINGS).enumerate() {
             let input = json!({ "patient": patient, "findings": findings });
             let run = started(&api, &workflow, &revision, input).await?;
@@ -98,13 +124,18 @@ impl Notes {
             let got = [cloud.got(), local.got()].concat();
             output::write(&story::note(number + 1, patient, &note, got.get(number)))?;
             notes.push(note);
-            if number == 0 {
-                cloud.stop().await;
-                output::write(&story::cloud_stopped())?;
+            match number {
+                0 => {
+                    cloud.stop().await;
+                    outage = rests(&api).await?;
+                    output::write(&story::cloud_rests(&outage))?;
+                }
+                1 => outage.note = tried(&api, ROUTE, 2).await?.pop().unwrap_or_default(),
+                _ => {}
             }
         }
         let (cloud_got, local_got) = (cloud.got(), local.got());
-        let evidence = Evidence { patients, notes, cloud_got, local_got };
+        let evidence = Evidence { outage, patients, notes, cloud_got, local_got };
         let broken = promise::broken_in_notes(&evidence);
         if !broken.is_empty() {
             let told = broken.join("\n  - ");
@@ -127,6 +158,43 @@ impl Note {
         let written = detail.output.as_ref().and_then(|it| Written::deserialize(it).ok());
         let refused = detail.view.error.as_ref().and_then(|it| Refused::deserialize(it).ok());
         Self { state: detail.view.state.clone(), written, refused }
+    }
+}
+
+/// Asks the model whose server is gone, as often as it takes until its lane is shut.
+async fn rests(api: &Api) -> Outcome<Outage> {
+    let mut outage = Outage::default();
+    let name: ModelName = name(ModelName::parse(CLOUD));
+    let question = json!([{"role": "user", "content": "Patient: nobody"}]);
+    let body = json!({ "model": CLOUD, "messages": question });
+    for _ in 0..FAULTS_MAX {
+        match api.model_pose(Operation::Chat.path(), &body).await {
+            Ok(_) => return Err(Failure::internal("a server that is stopped has answered")),
+            Err(OperatorError::Status { .. }) => {}
+            Err(error) => return Err(api.explain(error)),
+        }
+    }
+    outage.tried = tried(api, CLOUD, FAULTS_MAX as usize).await?;
+    let shown = api.model_show(&name).await?;
+    outage.state = Some((shown.state, shown.why.unwrap_or_default()));
+    Ok(outage)
+}
+
+/// What calls under this name have tried, the first one first, once so many are written down with their ends.
+async fn tried(api: &Api, asked: &str, count: usize) -> Outcome<Vec<Vec<Tried>>> {
+    loop {
+        let page = api.call_list(&Part::default()).await?;
+        let calls = page.items.iter().rev().map(Call::read).collect::<Outcome<Vec<_>>>()?;
+        let calls = calls.into_iter().filter(|call| call.admitted.asked.as_str() == asked);
+        let ends: Vec<_> = calls.filter_map(|call| call.settled).collect();
+        if ends.len() < count {
+            // An end is written down a moment after its answer.
+            tokio::time::sleep(LOOK_AGAIN).await;
+            continue;
+        }
+        let of =
+            |end: &Settled| end.legs.iter().map(|leg| (leg.model.to_string(), leg.why)).collect();
+        return Ok(ends.iter().map(of).collect());
     }
 }
 

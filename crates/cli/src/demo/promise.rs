@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use models::{FAULTS_MAX, Missed};
 use serde::Deserialize;
 use store::RunState;
+use wire::ModelState;
 
 use super::book::Book;
 use super::clinics;
@@ -92,6 +94,7 @@ pub fn broken_in_notes(evidence: &notes::Evidence) -> Vec<String> {
         broken.unless(is_named, || format!("note {} does not name its patient", number + 1));
     }
     names_hold(evidence, &mut broken);
+    outage_holds(&evidence.outage, &mut broken);
     let refused = evidence.notes.get(2).and_then(|it| it.refused.as_ref());
     broken.same("the status of the third note", refused.map(|it| it.status), Some(402));
     let is_clear = refused.is_some_and(|it| {
@@ -99,6 +102,18 @@ pub fn broken_in_notes(evidence: &notes::Evidence) -> Vec<String> {
     });
     broken.unless(is_clear, || "the third note's error does not name the budget".into());
     broken.0
+}
+
+/// The first calls found nobody, then its model rested, and the next call did not try it.
+fn outage_holds(outage: &notes::Outage, broken: &mut Broken) {
+    let of = |why| vec![(notes::CLOUD.to_owned(), Some(why))];
+    let wanted = vec![of(Missed::Unreachable); FAULTS_MAX as usize];
+    broken.same("calls that found nobody", outage.tried.clone(), wanted);
+    let state = outage.state.as_ref().map(|(state, _)| *state);
+    broken.same("the state of the provider's model", state, Some(ModelState::Resting));
+    let local = ("writer-local".to_owned(), None);
+    let wanted = [of(Missed::Outage), vec![local]].concat();
+    broken.same("what note 2 has tried", outage.note.clone(), wanted);
 }
 
 /// Each server was asked once, for its own note, and no part of a name was in what it got.
@@ -341,7 +356,13 @@ mod tests {
             refused: None,
         };
         let detail = "the budget of the namespace `clinic` is 0.01 EUR".to_owned();
+        let tried = |why| vec![(notes::CLOUD.to_owned(), Some(why))];
         let good = || notes::Evidence {
+            outage: notes::Outage {
+                tried: vec![tried(Missed::Unreachable); 3],
+                state: Some((ModelState::Resting, "it has failed several times".to_owned())),
+                note: vec![tried(Missed::Outage).remove(0), ("writer-local".to_owned(), None)],
+            },
             patients: vec!["Ada Moss", "Jon Reed", "Eva Lind"],
             notes: vec![
                 note("writer-cloud", false, "Ada Moss"),
@@ -357,7 +378,11 @@ mod tests {
         };
         assert_eq!(broken_in_notes(&good()), Vec::<String>::new());
         type Spoil = fn(&mut notes::Evidence);
-        let spoils: [(Spoil, &str); 9] = [
+        let spoils: [(Spoil, &str); 13] = [
+            (|it| it.outage.tried.truncate(2), "calls that found nobody"),
+            (|it| it.outage.tried[2][0].1 = Some(Missed::Outage), "calls that found nobody"),
+            (|it| it.outage.state = None, "the state of the provider's model"),
+            (|it| it.outage.note[0].1 = Some(Missed::Unreachable), "what note 2 has tried"),
             (|it| it.notes[0] = it.notes[1].clone(), "who wrote note 1"),
             (|it| it.notes[1].written.as_mut().expect("it").degraded = false, "who wrote note 2"),
             (|it| it.notes[1].written.as_mut().expect("it").note.clear(), "name its patient"),

@@ -7,7 +7,7 @@ use wire::{DayLeft, LeftTo, SiteView};
 
 use super::book::{Book, Held, REFUSED_EVERY, UNANSWERED_EVERY};
 use super::clinics;
-use super::notes::{self, BUDGET, Note};
+use super::notes::{self, BUDGET, CLOUD, Note};
 use super::promise::{Evidence, Kill, Totals};
 use super::truth::HeldOut;
 use super::writer;
@@ -249,8 +249,13 @@ pub fn note(number: usize, patient: &str, note: &Note, got: Option<&String>) -> 
     text
 }
 
-pub fn cloud_stopped() -> String {
-    "The provider's server is stopped.\n".to_owned()
+/// What calls find where the provider was, and what `isonomy models show` says then.
+pub fn cloud_rests(outage: &notes::Outage) -> String {
+    let why = outage.state.as_ref().map_or("", |(_, why)| why);
+    format!(
+        "The provider's server is stopped. {} calls find nobody there, and {CLOUD} rests:\n    {why}\n",
+        outage.tried.len(),
+    )
 }
 
 /// Three lines more, only for evidence of which nothing is broken.
@@ -259,9 +264,10 @@ pub fn notes_proved(evidence: &notes::Evidence) -> String {
     let written = evidence.notes.iter().filter(|it| it.written.is_some()).count();
     format!(
         "proved: no name left: none of {} patients' names in {got} requests to models, and {written} notes name their patient\n\
-         proved: a provider may die: the next note was written by writer-local, marked degraded\n\
+         proved: a provider may die: after {} calls in vain it was not asked again, and the next note was written by writer-local, marked degraded\n\
          proved: a budget holds: the third note was refused before it was sent, and {got} requests is all that servers got",
         evidence.patients.len(),
+        evidence.outage.tried.len(),
     )
 }
 

@@ -5,6 +5,8 @@ mod anthropic;
 mod openai;
 #[path = "../support/mod.rs"]
 mod support;
+mod telemetry;
+mod triton;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -84,7 +86,7 @@ fn check(program: &str, upstream: impl FnOnce() -> Upstream) {
     let paid = requests.iter().filter(|it| is_paid(&it.path));
     let bill: u64 = paid.clone().map(|it| price(&it.path)).sum();
     let calls = paid.count() as u64;
-    let mut all = until(&home, |usage| usage["calls"] == calls);
+    let mut all = until(&home, "chat", |usage| usage["calls"] == calls);
     assert_eq!(micros(&all["cost"][0].take()), bill, "{all}");
     dev.stop().ends_with(0);
     home.is_whole();
@@ -133,19 +135,25 @@ fn command(home: &Home, dev: &Dev, runner: &Path, program: &str) -> Command {
     command
 }
 
-/// What the calls of the model `chat` have cost, once all is written down.
-fn until(home: &Home, is_it: impl Fn(&Value) -> bool) -> Value {
+/// What the calls of a model have used and cost, once all is written down.
+fn until(home: &Home, model: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
         let usage = home.run(&["usage", "--by", "model", "-o", "json"]).ends_with(0).json();
         let rows = usage["items"].as_array().cloned().unwrap_or_default();
-        let chat = rows.into_iter().find(|row| row["group"]["model"] == "chat");
-        let chat = chat.unwrap_or_default();
-        if is_it(&chat) {
-            return chat;
+        let found = rows.into_iter().find(|row| row["group"]["model"] == model);
+        let found = found.unwrap_or_default();
+        if is_it(&found) {
+            return found;
         }
         assert!(began.elapsed() < HANG, "{usage}");
     }
+}
+
+/// Where something of the repository lies.
+fn in_repository(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.join(path).display().to_string()
 }
 
 /// Whether the model `chat` is asked, which answers.

@@ -20,16 +20,45 @@ pub struct Door {
 
 /// Asks, and waits for the whole answer. The path begins with `/`.
 pub fn ask(door: &Door, method: &str, path: &str, body: &Value) -> std::io::Result<Reply> {
-    let mut reader = send(door, method, path, body)?;
+    ask_with(door, "", method, path, body)
+}
+
+/// The same, with headers beside, each with its end of line.
+pub fn ask_with(
+    door: &Door,
+    headers: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> std::io::Result<Reply> {
+    let (status, text) = answer(door, headers, method, path, body)?;
+    Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or_default() })
+}
+
+/// An answer that is no JSON, of a request that is well.
+pub fn text(door: &Door, path: &str) -> std::io::Result<String> {
+    let (status, text) = answer(door, "", "GET", path, &Value::Null)?;
+    assert_eq!(status, 200, "{text}");
+    Ok(text)
+}
+
+fn answer(
+    door: &Door,
+    headers: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> std::io::Result<(u16, String)> {
+    let mut reader = send(door, headers, method, path, body)?;
     let status = head(&mut reader)?;
     let mut text = String::new();
     reader.read_to_string(&mut text)?;
-    Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or_default() })
+    Ok((status, text))
 }
 
 /// A stream of events that was begun. Nothing is read of it but what the system takes by itself.
 pub fn follow(door: &Door, path: &str) -> std::io::Result<impl Iterator<Item = String> + use<>> {
-    let mut reader = send(door, "GET", path, &Value::Null)?;
+    let mut reader = send(door, "", "GET", path, &Value::Null)?;
     let status = head(&mut reader)?;
     assert_eq!(status, 200, "{path}");
     let lines = reader.lines().map_while(Result::ok);
@@ -38,6 +67,7 @@ pub fn follow(door: &Door, path: &str) -> std::io::Result<impl Iterator<Item = S
 
 fn send(
     door: &Door,
+    headers: &str,
     method: &str,
     path: &str,
     body: &Value,
@@ -59,7 +89,7 @@ fn send(
     let key = key.map_or_else(String::new, |key| format!("authorization: Bearer {key}\r\n"));
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{key}{kind}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{key}{kind}{headers}content-length: {length}\r\n\r\n{body}"
     )?;
     Ok(BufReader::new(stream))
 }

@@ -21,6 +21,8 @@ pub struct Request {
     /// `x-api-key`
     pub api_key: String,
     pub body: String,
+    /// The body as it came, which may be no text.
+    pub bytes: Vec<u8>,
 }
 
 pub enum Answer {
@@ -190,5 +192,6 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
         authorization,
         api_key,
         body: String::from_utf8_lossy(&body).into_owned(),
+        bytes: body,
     }))
 }

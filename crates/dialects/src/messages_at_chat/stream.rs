@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::answer::{id, reason_of};
 use crate::calls::{Calls, Piece};
-use crate::error::{message, messages_event};
-use crate::text::said;
+use crate::chunk::Chunk;
+use crate::error::messages_event;
 use crate::tokens::Tokens;
 
 #[derive(Debug, Default)]
@@ -35,27 +35,24 @@ impl Stream {
         if self.is_over {
             return;
         }
-        if !chunk["error"].is_null() {
-            return self.breaks(message(chunk).unwrap_or("the model broke off"), out);
+        let read = Chunk::read(chunk);
+        if let Some(what) = read.error {
+            return self.breaks(what, out);
         }
-        if chunk["usage"].is_object() {
-            self.tokens = Tokens::of_chat(&chunk["usage"]);
+        if let Some(tokens) = read.tokens {
+            self.tokens = tokens;
         }
         if !self.is_begun {
             self.begin(chunk, out);
         }
-        let choice = &chunk["choices"][0];
-        let delta = &choice["delta"];
-        for name in ["content", "refusal"] {
-            if let Some(text) = said(&delta[name]) {
-                self.is_refused |= name == "refusal";
-                self.say(&text, out);
-            }
+        for (name, text) in &read.said {
+            self.is_refused |= *name == "refusal";
+            self.say(text, out);
         }
-        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+        for call in read.calls {
             self.call(call, out);
         }
-        if let Some(reason) = choice["finish_reason"].as_str() {
+        if let Some(reason) = read.finish {
             self.reason = Some(reason.to_owned());
         }
     }

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Head, Status, call_id, called, item_id, part, response_id, said};
 use crate::calls::{Calls, Piece};
-use crate::error::message;
-use crate::text;
+use crate::chunk::Chunk;
 use crate::tokens::Tokens;
 
 /// Of one answer: a million tokens, more than any model says, and what a site can keep of many at once.
@@ -85,24 +84,21 @@ impl Stream {
         if !self.is_begun {
             self.begin(chunk, out);
         }
-        if !chunk["error"].is_null() {
-            return self.breaks(message(chunk).unwrap_or("the model broke off"), out);
+        let read = Chunk::read(chunk);
+        if let Some(what) = read.error {
+            return self.breaks(what, out);
         }
-        if chunk["usage"].is_object() {
-            self.tokens = Tokens::of_chat(&chunk["usage"]);
+        if let Some(tokens) = read.tokens {
+            self.tokens = tokens;
         }
-        let choice = &chunk["choices"][0];
-        let delta = &choice["delta"];
-        for name in ["content", "refusal"] {
-            if let Some(text) = text::said(&delta[name]) {
-                self.say(name, &text, out);
-            }
+        for (name, text) in &read.said {
+            self.say(name, text, out);
         }
-        for call in delta["tool_calls"].as_array().into_iter().flatten() {
+        for call in read.calls {
             self.call(call, out);
         }
-        if let Some(reason) = choice["finish_reason"].as_str() {
-            self.finish = Some(reason.to_owned());
+        if let Some(finish) = read.finish {
+            self.finish = Some(finish.to_owned());
         }
         let is_too_long = self.bytes > ANSWER_BYTES_MAX || self.items.len() > ITEMS_MAX;
         if is_too_long && !self.is_over {

@@ -21,7 +21,7 @@ mod veil;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp};
+use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp, TraceParent};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use models::{
@@ -108,6 +108,8 @@ pub struct Question {
     pub headers: HeaderMap,
     /// Of a workflow's task.
     pub of_run: Option<OfRun>,
+    /// Which trace it belongs to.
+    pub trace: Option<TraceParent>,
 }
 
 /// Who asks, and what they may.

@@ -91,6 +91,7 @@ impl Open {
             streamed,
             held,
             effect,
+            trace: question.trace,
         };
         let Ok(ticket) = desk.0.record.write(Entry::Admitted(admitted.clone())) else {
             // Nobody knows of it, so that nothing is left of it.

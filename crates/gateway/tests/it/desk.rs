@@ -170,6 +170,7 @@ pub fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
         body: body.to_string().into(),
         headers: HeaderMap::new(),
         of_run: None,
+        trace: None,
     }
 }
 
@@ -473,6 +474,7 @@ fn left(effect: &Question, model: &str, held: u64) -> Admitted {
         streamed: false,
         held: vec![serde_json::from_value(line).expect("a line")],
         effect: Some(effect.of_run.as_ref().expect("of a run").effect()),
+        trace: None,
     }
 }
 

@@ -70,6 +70,7 @@ fn question(model: &str) -> Question {
         body: INPUTS.into(),
         headers: HeaderMap::new(),
         of_run: None,
+        trace: None,
     }
 }
 

@@ -76,9 +76,7 @@ pub(super) async fn budget_remove(
 ) -> Result<StatusCode, Refusal> {
     let BudgetQuery { holder, period, reason } = query;
     let holder: Holder = holder.parse().map_err(|wrong| Refusal::parameter("holder", wrong))?;
-    let found = Period::ALL.into_iter().find(|it| it.name() == period);
-    let known = Period::ALL.map(Period::name).join(", ");
-    let period = found.ok_or_else(|| Refusal::parameter("period", format!("one of {known}")))?;
+    let period: Period = period.parse().map_err(|wrong| Refusal::parameter("period", wrong))?;
     finished(async move { hub.budget_remove(&caller, &holder, period, reason).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

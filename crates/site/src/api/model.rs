@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use models::{Holder, ModelName};
-use pricing::{Budget, Period};
+use pricing::Budget;
 use serde::Deserialize;
 use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
 use utoipa::IntoParams;
@@ -295,9 +295,7 @@ pub(super) async fn budget_remove(
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
     let holder = query.holder.parse().map_err(|wrong| Refusal::parameter("holder", wrong))?;
-    let period = Period::ALL.into_iter().find(|period| period.name() == query.period);
-    let known = Period::ALL.map(Period::name).join(", ");
-    let period = period.ok_or_else(|| Refusal::parameter("period", format!("one of {known}")))?;
+    let period = query.period.parse().map_err(|wrong| Refusal::parameter("period", wrong))?;
     site.0.models.budget_remove(&caller, holder, period, query.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,6 +11,7 @@ mod models;
 mod retention;
 mod scripts;
 mod secrets;
+mod telemetry;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ use spec::YamlWrong;
 use store::EventLimits;
 use worker::{Datasets, Folder, Folders};
 
+use crate::model::telemetry::Collector;
 use crate::uplink::Terms;
 
 pub use hub::Refused;
@@ -82,6 +84,8 @@ pub struct Config {
     /// What the line to its hub may take.
     pub terms: Terms,
     pub models: ModelsConfig,
+    /// Where spans of calls go.
+    pub telemetry: Option<Collector>,
 }
 
 /// The processes that evaluate what is not on the closed list.
@@ -127,6 +131,7 @@ impl Default for Config {
             refused: Refused::default(),
             terms: Terms::default(),
             models: ModelsConfig::default(),
+            telemetry: None,
         }
     }
 }
@@ -220,6 +225,7 @@ struct Spec {
     namespaces: Vec<Spanned<dispatch::NamespaceFile>>,
     hub: hub::HubFile,
     models: models::ModelsFile,
+    telemetry: telemetry::TelemetryFile,
 }
 
 #[derive(Default, Deserialize)]
@@ -276,6 +282,7 @@ impl Reader<'_> {
             refused: self.refused(&spec.hub)?,
             terms: self.terms(&spec.hub)?,
             models: self.models(&spec.models)?,
+            telemetry: self.telemetry(&spec.telemetry)?,
         })
     }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alarm::AlarmDoc;
 use super::tail::{ROOM, Tail};
+use super::telemetry::Observing;
 
 const CHECKPOINT_TYPE: &str = "isonomy.calls";
 const CHECKPOINT_VERSION: u32 = 1;
@@ -59,6 +60,8 @@ struct Inner {
 struct State {
     tail: Option<Tail>,
     tally: Tally,
+    /// What is told of calls that end from now on.
+    observing: Observing,
     next: u64,
     /// What the store has.
     durable: u64,
@@ -150,6 +153,7 @@ impl Book {
         let state = State {
             tail,
             tally,
+            observing: Observing::default(),
             next,
             durable: next - 1,
             waiting: Vec::new(),
@@ -185,6 +189,11 @@ impl Book {
     /// What the entries come to.
     pub(crate) fn tally<T>(&self, ask: impl FnOnce(&Tally) -> T) -> T {
         ask(&self.state().tally)
+    }
+
+    /// What is told of calls.
+    pub(super) fn observing<T>(&self, with: impl FnOnce(&mut Observing) -> T) -> T {
+        with(&mut self.state().observing)
     }
 
     /// Writes page after page until `closing`, and then what is left.
@@ -300,7 +309,13 @@ impl Record for Book {
             })?;
         }
         state.next += 1;
-        state.tally.apply(number, entry);
+        let State { tally, observing, .. } = &mut *state;
+        if let Entry::Settled(settled) = &entry
+            && let Some(admitted) = tally.opened(settled.call)
+        {
+            observing.note(admitted, settled);
+        }
+        tally.apply(number, entry);
         if state.waiting.last().is_none_or(|it| it.record.len() >= PAGE_BYTES_MAX) {
             state.waiting.push(Waiting::new(number));
         }

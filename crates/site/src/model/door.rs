@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, HttpBody};
-use base::Namespace;
+use base::{Namespace, TraceParent};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -29,6 +29,8 @@ const PASSED: [HeaderName; 3] = [
     HeaderName::from_static("anthropic-beta"),
     ACCEPT_LANGUAGE,
 ];
+
+const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 pub(crate) struct ModelDoor {
     models: Models,
@@ -115,8 +117,9 @@ async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served
     let operation = Operation::Infer;
     let asked = async {
         let headers = tensors::headers(request.headers())?;
+        let trace = trace(request.headers());
         let body = whole(request.into_body()).await?;
-        Ok(Question { who, operation, model: Some(model), body, headers, of_run: None })
+        Ok(Question { who, operation, model: Some(model), body, headers, of_run: None, trace })
     };
     match asked.await {
         Ok(question) => served(desk.call(question).await),
@@ -181,15 +184,22 @@ impl Ahead for ModelDoor {
                     headers.insert(name, value.clone());
                 }
             }
+            let trace = trace(request.headers());
             let body = match whole(request.into_body()).await {
                 Ok(body) => body,
                 Err(refusal) => return served(Reply::refused(&refusal, Some(operation))),
             };
-            let question = Question { who, operation, model: None, body, headers, of_run: None };
+            let (model, of_run) = (None, None);
+            let question = Question { who, operation, model, body, headers, of_run, trace };
             served(desk.call(question).await)
         }
         .boxed()
     }
+}
+
+/// To which trace the call belongs, by the client's word.
+fn trace(headers: &HeaderMap) -> Option<TraceParent> {
+    headers.get(TRACE)?.to_str().ok()?.parse().ok()
 }
 
 fn refused(refusal: &CallRefusal, operation: Option<Operation>) -> BoxFuture<'static, Served> {

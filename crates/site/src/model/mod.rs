@@ -4,6 +4,7 @@
 mod alarm;
 mod artifact;
 mod book;
+mod budget;
 pub(crate) mod calls;
 mod door;
 mod file;
@@ -14,6 +15,7 @@ mod runner;
 mod secret;
 mod shelf;
 mod tail;
+pub(crate) mod telemetry;
 mod tensors;
 pub(crate) mod usage;
 
@@ -39,6 +41,7 @@ use book::Book;
 use names::Guarding;
 use runner::Processes;
 use secret::SecretsOfModels;
+use telemetry::{Collector, Exporter, ExporterParts};
 
 /// What models are put together from.
 pub(crate) struct ModelParts {
@@ -49,6 +52,10 @@ pub(crate) struct ModelParts {
     pub secrets: Arc<dyn Secrets>,
     pub keys: Keys,
     pub config: ModelsConfig,
+    /// Where spans of calls go; nowhere, where the owner says nothing.
+    pub collector: Option<Collector>,
+    /// What the site is called.
+    pub site: String,
     /// This binary itself, as a file: processes of models are started from it.
     pub program: PathBuf,
     /// Where names are read that models must not see.
@@ -59,13 +66,18 @@ pub(crate) struct ModelParts {
 
 /// Takes up what there is: definitions, budgets, and the record of calls.
 pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
-    let ModelParts { gate, store, clock, random, secrets, keys, config, program, datasets, tail } =
+    let ModelParts { gate, store, clock, random, secrets, keys, config, program, datasets, .. } =
         parts;
+    let ModelParts { collector, site, tail, .. } = parts;
     let guarding = Guarding::new(config.protect, config.here, datasets);
     let budget_bytes = config.memory_bytes;
     let run = sandbox::ModelsConfig { budget_bytes, ..sandbox::ModelsConfig::new(program) };
     let processes = Processes::new(run, Arc::clone(&store));
     let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
+    let exporter = collector.map(|collector| {
+        let (gate, secrets) = (Arc::clone(&gate), Arc::clone(&secrets));
+        Exporter::new(ExporterParts { collector, site, gate, secrets, book: book.clone() })
+    });
     let desk = Desk::new(DeskParts {
         gate,
         books: Books::default(),
@@ -76,7 +88,11 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         clock: Arc::clone(&clock),
         random,
     });
-    Models::open(desk, processes, guarding, book, store, clock, &keys).await
+    let models = Models::open(desk, processes, guarding, book, store, clock, &keys).await?;
+    if let Some(exporter) = exporter {
+        models.export(exporter);
+    }
+    Ok(models)
 }
 
 /// What calls of runs hold that the life before has not ended, they hold until their runs do: from now on, and

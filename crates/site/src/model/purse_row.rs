@@ -139,7 +139,7 @@ pub(super) fn name_of(id: &PurseId, site: &SiteName, life: IncarnationId) -> Pur
 
 pub(super) fn id_of(purse: &PurseName) -> Option<PurseId> {
     let holder: Holder = purse.holder.parse().ok()?;
-    let period = Period::ALL.into_iter().find(|period| period.name() == purse.period)?;
+    let period: Period = purse.period.parse().ok()?;
     Some(PurseId { holder, period, window: purse.window })
 }
 

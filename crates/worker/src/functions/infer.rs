@@ -94,6 +94,7 @@ fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
             labels: Arc::clone(&effect.labels),
             cap,
         }),
+        trace: effect.traceparent.parse().ok(),
     })
 }
 

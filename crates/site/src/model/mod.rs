@@ -4,6 +4,7 @@
 mod alarm;
 mod artifact;
 mod book;
+mod budget;
 pub(crate) mod calls;
 mod door;
 mod file;

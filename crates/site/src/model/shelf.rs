@@ -1,4 +1,4 @@
-//! Which models, routes and budgets there are: kept in the store, put on the desk, and shown.
+//! Which models and routes there are: kept in the store, put on the desk, and shown. Budgets are in `budget`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,16 +7,17 @@ use base::{By, Clock, Namespace, Timestamp, document};
 use gateway::Desk;
 use gateway::desk::{ShelfParts, Shelved};
 use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, Way, Why};
-use pricing::{Budget, Catalogue, Period};
+use pricing::Catalogue;
 use serde::{Deserialize, Serialize};
-use server::{Caller, Keys, change_op};
+use server::{Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ModelState, ModelView, ProblemCode, Role, RouteView};
+use wire::{ModelState, ModelView, ProblemCode, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
+use super::budget::{self, Budgets};
 use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
 use super::runner::Processes;
@@ -24,17 +25,16 @@ use crate::refusal::Refusal;
 
 const MODEL_TYPE: &str = "isonomy.model";
 const ROUTE_TYPE: &str = "isonomy.route";
-const BUDGET_TYPE: &str = "isonomy.budget";
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
-/// Models and routes of one site, and as many budgets: every team of a large house has some.
+/// Models and routes of one site: every team of a large house has some.
 const MODELS_MAX: usize = 10_000;
 
 #[derive(Clone)]
 pub(crate) struct Models(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    desk: Desk,
+    pub(super) desk: Desk,
     pub(super) processes: Processes,
     guarding: Guarding,
     book: Book,
@@ -60,7 +60,7 @@ pub(super) struct Kept {
     /// Of those, the ones that no model has named yet, the oldest first.
     pub(super) unnamed: VecDeque<artifact::Key>,
     routes: BTreeMap<Name, Doc<RouteSpec>>,
-    budgets: BTreeMap<(Holder, Period), Budget>,
+    pub(super) budgets: Budgets,
 }
 
 /// What is kept of one.
@@ -74,20 +74,14 @@ struct Doc<T> {
     updated_by: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct BudgetDoc {
-    holder: Holder,
-    budget: String,
-}
-
 #[derive(Serialize)]
-struct ChangeDoc<'a> {
-    change: &'static str,
-    name: &'a str,
+pub(super) struct ChangeDoc<'a> {
+    pub change: &'static str,
+    pub name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    what: Option<String>,
+    pub what: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    pub reason: Option<&'a str>,
 }
 
 impl Models {
@@ -117,11 +111,7 @@ impl Models {
             let doc: Doc<RouteSpec> = read(&row, ROUTE_TYPE)?;
             kept.routes.insert((doc.namespace.clone(), doc.name.clone()), doc);
         }
-        for row in resource_all(store.as_ref(), ResourceKind::Budget).await? {
-            let doc: BudgetDoc = read(&row, BUDGET_TYPE)?;
-            let budget: Budget = doc.budget.parse().map_err(|_| BookError::Damaged(0))?;
-            kept.budgets.insert((doc.holder, budget.period()), budget);
-        }
+        kept.budgets = budget::read_all(store.as_ref()).await?;
         let catalogue =
             Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
         watch(&desk, keys);
@@ -311,86 +301,6 @@ impl Models {
         limit: u32,
     ) -> Vec<RouteView> {
         page(&self.kept().routes, namespace, after, limit).into_iter().map(route_view).collect()
-    }
-
-    pub(crate) async fn budget_set(
-        &self,
-        caller: &Caller,
-        holder: Holder,
-        budget: Budget,
-        reason: Option<String>,
-    ) -> Result<(), Refusal> {
-        self.may_cap(caller, &holder)?;
-        let by = caller.because(reason)?;
-        let _alone = self.0.changing.lock().await;
-        if self.kept().budgets.len() >= MODELS_MAX {
-            let what = format!("there are {MODELS_MAX} budgets, and no more are kept");
-            return Err(Refusal::parameter("holder", what));
-        }
-        let doc = BudgetDoc { holder: holder.clone(), budget: budget.to_string() };
-        let row = ResourceRow {
-            kind: ResourceKind::Budget,
-            name: budget_name(&holder, budget.period()),
-            record: document::write(BUDGET_TYPE, VERSION, &doc).into(),
-        };
-        let change = ChangeDoc {
-            change: "budget-set",
-            name: &holder.to_text(),
-            what: Some(budget.to_string()),
-            reason: by.reason.as_deref(),
-        };
-        let ops = vec![Op::ResourcePut(row), change_op(&change, &by, self.0.clock.now())];
-        self.0.store.commit(ops, Preconditions::none()).await?;
-        self.kept().budgets.insert((holder.clone(), budget.period()), budget);
-        self.0.desk.budgets(|books| books.set(holder, budget));
-        Ok(())
-    }
-
-    pub(crate) async fn budget_remove(
-        &self,
-        caller: &Caller,
-        holder: Holder,
-        period: Period,
-        reason: Option<String>,
-    ) -> Result<(), Refusal> {
-        self.may_cap(caller, &holder)?;
-        let by = caller.because(reason)?;
-        let _alone = self.0.changing.lock().await;
-        if !self.0.desk.budgets(|books| books.remove(&holder, period)) {
-            let what = format!("{holder} has no budget by the {}", period.name());
-            return Err(Refusal::new(ProblemCode::BudgetMissing, what));
-        }
-        let name = budget_name(&holder, period);
-        let change = ChangeDoc {
-            change: "budget-removed",
-            name: &holder.to_text(),
-            what: Some(period.name().to_owned()),
-            reason: by.reason.as_deref(),
-        };
-        let delete = Op::ResourceDelete { kind: ResourceKind::Budget, name };
-        let ops = vec![delete, change_op(&change, &by, self.0.clock.now())];
-        self.0.store.commit(ops, Preconditions::none()).await?;
-        self.kept().budgets.remove(&(holder, period));
-        Ok(())
-    }
-
-    /// A key's cap, and a run's, is its namespace's admin's business; who has only one namespace caps that.
-    fn may_cap(&self, caller: &Caller, holder: &Holder) -> Result<(), Refusal> {
-        let roles = caller.roles();
-        match holder {
-            Holder::Namespace(namespace) => roles.need(Role::Admin, namespace)?,
-            Holder::Workflow(key) => roles.need(Role::Admin, &key.namespace)?,
-            Holder::Key(_) => roles.need_somewhere(Role::Admin)?,
-            Holder::Fleet(_) => {
-                let what = "a budget over several sites is set at the hub";
-                return Err(Refusal::parameter("holder", what));
-            }
-            Holder::Run(_) => {
-                let what = "a run has the budget of its workflow; give that one";
-                return Err(Refusal::parameter("holder", what));
-            }
-        }
-        Ok(())
     }
 
     /// A price that is nowhere would let calls go unpriced.
@@ -585,7 +495,7 @@ fn parsed<T: serde::de::DeserializeOwned>(spec: serde_json::Value) -> Result<T, 
     serde_json::from_value(spec).map_err(|wrong| Refusal::parameter("spec", wrong))
 }
 
-fn read<T: serde::de::DeserializeOwned>(
+pub(super) fn read<T: serde::de::DeserializeOwned>(
     row: &ResourceRow,
     kind: &'static str,
 ) -> Result<T, BookError> {
@@ -603,10 +513,6 @@ fn put_op<T: Serialize>(kind: ResourceKind, name: &'static str, doc: &Doc<T>) ->
 /// A namespace has no slash in it.
 fn row_name((namespace, name): &Name) -> String {
     format!("{namespace}/{name}")
-}
-
-fn budget_name(holder: &Holder, period: Period) -> String {
-    format!("{}:{}", holder.to_text(), period.name())
 }
 
 fn missing(what: &str, name: &ModelName) -> Refusal {

@@ -3,10 +3,12 @@
 //! Nothing at the site waits for it. What should go up is in the outbox whether somebody listens or not.
 
 mod clock;
+mod error;
 mod exchange;
 mod hours;
 mod keeper;
 mod membership;
+mod socket;
 mod view;
 
 use std::collections::VecDeque;
@@ -17,9 +19,10 @@ use std::time::Duration;
 use base::stream::Stream;
 use base::{Clock, IncarnationId, Random, Timestamp};
 pub(crate) use clock::HubClock;
+pub use error::LineError;
 pub(crate) use exchange::Errand;
-use futures::{Sink, SinkExt as _, Stream as Source, StreamExt as _};
-use gateway::uplink::{UplinkError, retry_after};
+use futures::{Stream as Source, StreamExt as _};
+use gateway::uplink::retry_after;
 use gateway::{Amount, Left};
 pub(crate) use hours::SPANS_MAX;
 pub use hours::{Hours, Terms};
@@ -27,11 +30,12 @@ use identity::Certificate;
 pub(crate) use keeper::LineKeeper;
 pub use keeper::{LeaveError, leave};
 use link::site::{
-    Effect, Ending, Input, KeepError, Line, Saying, Session, Write, edition, edition_forget, read,
+    Effect, Ending, Input, Line, Saying, Session, Write, edition, edition_forget, read,
 };
-use link::{MESSAGE_BYTES_MAX, pack, unpack};
+use link::{MESSAGE_BYTES_MAX, pack};
 pub use membership::{IDENTITY_FILE, Membership, MembershipError};
-use store::{CommitError, Preconditions, Store, StoreError};
+use socket::{Outgoing, Socket, broken, closed, frame, rule, write};
+use store::{Preconditions, Store};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_tungstenite::client_async_with_config;
@@ -40,18 +44,13 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 pub(crate) use view::Watch;
-use wire::dispatch::is_entry;
-use wire::lease::is_word;
-use wire::link::{HubFrame, RefuseCode, RefusedCode, SiteFrame};
+use wire::link::{HubFrame, RefusedCode, SiteFrame};
 
 /// Between signs of life: less than any box between forgets a connection, and few bytes.
 const PING_EVERY: Duration = Duration::from_secs(50);
 
 /// A hub that says nothing for so long, not even to a ping, is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(150);
-
-/// A hub that takes nothing for so long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// From a connection to its first frame.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -91,71 +90,6 @@ pub enum LineState {
         since: Timestamp,
         hub: Option<IncarnationId>,
     },
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    #[error(transparent)]
-    Membership(#[from] MembershipError),
-    #[error(transparent)]
-    Uplink(#[from] UplinkError),
-    #[error(transparent)]
-    Keep(#[from] KeepError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    #[error("the hub refuses the line: it answers {0}")]
-    Door(u16),
-    #[error("the hub refuses the line for {} seconds: too much was refused before", .0.as_secs())]
-    Later(Duration),
-    #[error("the certificate is due to be renewed")]
-    Due,
-    #[error("the line broke: {0}")]
-    Broken(String),
-    #[error("outside its hours, which the owner has set: {0} UTC")]
-    Hours(Hours),
-    #[error("the hub is silent")]
-    Silent,
-    #[error("the hub says what this version does not understand")]
-    Frame,
-    #[error("{}", ended(.0))]
-    Ended(Ending),
-}
-
-fn ended(ending: &Ending) -> String {
-    match ending {
-        Ending::Refused(refused) => match refused.code {
-            RefusedCode::Quarantined => {
-                "the hub does not know which of two copies this site is: ask for a token with `--replace`, and join again"
-            }
-            RefusedCode::RetiredIncarnation => "another machine has taken this site's place",
-            RefusedCode::Revoked => "the hub has revoked this site",
-            RefusedCode::UnknownSite => "the hub does not know this site",
-            RefusedCode::NoCommonVersion => "this program and the hub's are too far apart: update one",
-            RefusedCode::Replaced => "another connection of this site has come",
-            RefusedCode::Overloaded => "the hub is busy",
-            RefusedCode::BadFrame => "the hub does not understand this site",
-            RefusedCode::ChainDiffers => "the hub has counted otherwise",
-        }
-        .to_owned(),
-        Ending::Refuse(code) => match code {
-            RefuseCode::ChainDiffers => "this site has refused the hub: what the hub counts is not what this site has sent",
-            RefuseCode::HubRetired => {
-                "this site has refused the hub: it knows another one of its name, which was brought back from a backup later; stop the old one, and start that"
-            }
-            RefuseCode::BadFrame => "this site does not understand the hub",
-            RefuseCode::EditionUnsigned => {
-                "this site has refused the hub: its edition is not signed by the hub that this site has joined"
-            }
-            RefuseCode::EditionForked => {
-                "this site has refused the hub: two hubs of its name have made editions of one number; stop one of them"
-            }
-            RefuseCode::Left => "this site has left its fleet",
-        }
-        .to_owned(),
-        Ending::Damaged(stream) => format!("the outbox of {} is damaged", stream.name()),
-    }
 }
 
 /// What the line is made of.
@@ -547,109 +481,5 @@ impl Uplink {
             }
             Effect::Close(ending) => Err(LineError::Ended(ending)),
         }
-    }
-}
-
-/// What goes to the hub.
-struct Outgoing<'a> {
-    /// Which it is.
-    to: &'a str,
-    queue: mpsc::UnboundedSender<Message>,
-    /// They wait for all else: there may be many of them, and the line may be slow.
-    outcomes: mpsc::UnboundedSender<Message>,
-}
-
-/// By what right a frame leaves: each kind is a closed list, field by field in `docs/spec/link.md`.
-fn rule(frame: &SiteFrame) -> &'static str {
-    match frame {
-        SiteFrame::Hello(_) => "link/hello",
-        SiteFrame::Proof(_) => "link/proof",
-        SiteFrame::Ready(_) => "link/ready",
-        SiteFrame::Begin(_) => "link/begin",
-        SiteFrame::Entries(entries) => match entries.stream {
-            Stream::Outcome => "link/outcome",
-            Stream::Receipt if entries.entries.iter().any(|it| is_entry(it.get())) => {
-                "link/dispatch"
-            }
-            Stream::Receipt if entries.entries.iter().any(|it| is_word(it.get())) => "link/lease",
-            Stream::Receipt => "link/receipt",
-        },
-        SiteFrame::Have(_) => "link/have",
-        SiteFrame::Want(_) => "link/want",
-        SiteFrame::Health(_) => "link/health",
-        SiteFrame::Refuse(_) => "link/refuse",
-    }
-}
-
-fn broken(error: Error) -> LineError {
-    LineError::Broken(error.to_string())
-}
-
-fn closed() -> LineError {
-    LineError::Broken("the hub has closed it".to_owned())
-}
-
-type Socket = tokio_tungstenite::WebSocketStream<gateway::uplink::HubStream>;
-
-/// Nothing where the message is no frame, but a sign of life.
-fn frame(message: &Message) -> Result<Option<HubFrame>, LineError> {
-    match message {
-        Message::Binary(bytes) => {
-            let json = unpack(bytes).map_err(|_| LineError::Frame)?;
-            HubFrame::decode(&json).map(Some).map_err(|_| LineError::Frame)
-        }
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
-        Message::Close(_) => Err(closed()),
-        Message::Text(_) => Err(LineError::Frame),
-    }
-}
-
-async fn write(
-    sink: &mut (impl Sink<Message, Error = Error> + Unpin),
-    mut waiting: mpsc::UnboundedReceiver<Message>,
-    mut outcomes: mpsc::UnboundedReceiver<Message>,
-) -> LineError {
-    loop {
-        let message = tokio::select! {
-            biased;
-            message = waiting.recv() => match message {
-                Some(message) => message,
-                // Outcomes that are left here are sent again.
-                None => return closed(),
-            },
-            Some(message) = outcomes.recv() => message,
-        };
-        match timeout(WRITE_TIMEOUT, sink.send(message)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return broken(error),
-            Err(_) => return LineError::Silent,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Mutation: send what comes first, first.
-    #[tokio::test]
-    async fn outcomes_wait_for_all_else() {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let (outcomes, many) = mpsc::unbounded_channel();
-        let (sink, source) = futures::channel::mpsc::unbounded();
-        let mut sink = sink.sink_map_err(|_| Error::ConnectionClosed);
-        for (queue, text) in [(&outcomes, "a"), (&outcomes, "b"), (&queue, "receipt")] {
-            queue.send(Message::text(text)).expect("it is read");
-        }
-        let writing = async {
-            write(&mut sink, waiting, many).await;
-        };
-        let reading = async {
-            let sent: Vec<Message> = source.take(3).collect().await;
-            drop(queue);
-            sent.iter().map(Message::to_string).collect::<Vec<_>>()
-        };
-        let (sent, ()) = tokio::join!(reading, writing);
-        assert_eq!(sent, ["receipt", "a", "b"]);
     }
 }

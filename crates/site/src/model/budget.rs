@@ -1,0 +1,125 @@
+//! Which budgets there are at this site: kept in the store, and in the desk's books.
+
+use std::collections::BTreeMap;
+
+use base::document;
+use models::Holder;
+use pricing::{Budget, Period};
+use serde::{Deserialize, Serialize};
+use server::{Caller, change_op};
+use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
+use wire::{ProblemCode, Role};
+
+use super::book::BookError;
+use super::shelf::{ChangeDoc, Models, VERSION, read};
+use crate::refusal::Refusal;
+
+const BUDGET_TYPE: &str = "isonomy.budget";
+
+/// Of one site: every team of a large house has some, and looks through them are short at so many.
+const BUDGETS_MAX: usize = 10_000;
+
+pub(super) type Budgets = BTreeMap<(Holder, Period), Budget>;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BudgetDoc {
+    holder: Holder,
+    budget: String,
+}
+
+/// Those that the store has.
+pub(super) async fn read_all(store: &dyn Store) -> Result<Budgets, BookError> {
+    let mut budgets = Budgets::default();
+    for row in resource_all(store, ResourceKind::Budget).await? {
+        let doc: BudgetDoc = read(&row, BUDGET_TYPE)?;
+        let budget: Budget = doc.budget.parse().map_err(|_| BookError::Damaged(0))?;
+        budgets.insert((doc.holder, budget.period()), budget);
+    }
+    Ok(budgets)
+}
+
+impl Models {
+    pub(crate) async fn budget_set(
+        &self,
+        caller: &Caller,
+        holder: Holder,
+        budget: Budget,
+        reason: Option<String>,
+    ) -> Result<(), Refusal> {
+        self.may_cap(caller, &holder)?;
+        let by = caller.because(reason)?;
+        let _alone = self.0.changing.lock().await;
+        if self.kept().budgets.len() >= BUDGETS_MAX {
+            let what = format!("there are {BUDGETS_MAX} budgets, and no more are kept");
+            return Err(Refusal::parameter("holder", what));
+        }
+        let doc = BudgetDoc { holder: holder.clone(), budget: budget.to_string() };
+        let row = ResourceRow {
+            kind: ResourceKind::Budget,
+            name: budget_name(&holder, budget.period()),
+            record: document::write(BUDGET_TYPE, VERSION, &doc).into(),
+        };
+        let change = ChangeDoc {
+            change: "budget-set",
+            name: &holder.to_text(),
+            what: Some(budget.to_string()),
+            reason: by.reason.as_deref(),
+        };
+        let ops = vec![Op::ResourcePut(row), change_op(&change, &by, self.0.clock.now())];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        self.kept().budgets.insert((holder.clone(), budget.period()), budget);
+        self.0.desk.budgets(|books| books.set(holder, budget));
+        Ok(())
+    }
+
+    pub(crate) async fn budget_remove(
+        &self,
+        caller: &Caller,
+        holder: Holder,
+        period: Period,
+        reason: Option<String>,
+    ) -> Result<(), Refusal> {
+        self.may_cap(caller, &holder)?;
+        let by = caller.because(reason)?;
+        let _alone = self.0.changing.lock().await;
+        if !self.0.desk.budgets(|books| books.remove(&holder, period)) {
+            let what = format!("{holder} has no budget by the {}", period.name());
+            return Err(Refusal::new(ProblemCode::BudgetMissing, what));
+        }
+        let name = budget_name(&holder, period);
+        let change = ChangeDoc {
+            change: "budget-removed",
+            name: &holder.to_text(),
+            what: Some(period.name().to_owned()),
+            reason: by.reason.as_deref(),
+        };
+        let delete = Op::ResourceDelete { kind: ResourceKind::Budget, name };
+        let ops = vec![delete, change_op(&change, &by, self.0.clock.now())];
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        self.kept().budgets.remove(&(holder, period));
+        Ok(())
+    }
+
+    /// A key's cap, and a run's, is its namespace's admin's business; who has only one namespace caps that.
+    fn may_cap(&self, caller: &Caller, holder: &Holder) -> Result<(), Refusal> {
+        let roles = caller.roles();
+        match holder {
+            Holder::Namespace(namespace) => roles.need(Role::Admin, namespace)?,
+            Holder::Workflow(key) => roles.need(Role::Admin, &key.namespace)?,
+            Holder::Key(_) => roles.need_somewhere(Role::Admin)?,
+            Holder::Fleet(_) => {
+                let what = "a budget over several sites is set at the hub";
+                return Err(Refusal::parameter("holder", what));
+            }
+            Holder::Run(_) => {
+                let what = "a run has the budget of its workflow; give that one";
+                return Err(Refusal::parameter("holder", what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn budget_name(holder: &Holder, period: Period) -> String {
+    format!("{}:{}", holder.to_text(), period.name())
+}

@@ -7,6 +7,7 @@
 mod ask;
 mod breaker;
 mod budget;
+mod correction;
 mod definition;
 mod entry;
 mod lease;
@@ -23,13 +24,17 @@ mod tally;
 
 pub use ask::{Ask, AskError, Change, Operation, spliced};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
-pub use budget::{ALARMS, Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
+pub use budget::{
+    ALARMS, ALARMS_MAX, Account, Alarm, Alarms, AlarmsError, Books, Holder, Line, Refused,
+    SettleError, Standing,
+};
+pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
 pub use definition::{
     CONCURRENCY_MAX, Limits, Model, ModelSpec, OwnPrice, PROCESSES_MAX, PriceSpec, QUEUE_MAX,
     SpecError, WAIT_MAX,
 };
 pub use entry::{
-    Admitted, Bill, By, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
+    Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
 };
 pub use lease::{Grant, Ledger, Share, Word};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
@@ -40,4 +45,4 @@ pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;
 pub use route::{LEGS_USUAL, RouteError, RouteSpec, Sticky, TARGETS_MAX, Target};
 pub use source::{Artifact, Dialect, Format, Source, Upstream, address};
-pub use tally::{Checkpoint, Group, SUMS_MAX, Sum, Tally};
+pub use tally::{Checkpoint, Group, Part, SUMS_MAX, Sum, Tally};

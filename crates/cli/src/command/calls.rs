@@ -1,14 +1,14 @@
 //! `isonomy calls`: what was asked of models, where it went and why, and what it cost.
 
 use base::{Clock as _, SystemClock, Timestamp};
-use models::{Admitted, Bill, By, End, Leg, Line, Missed, Settled, Used};
-use wire::CallView;
+use models::{Admitted, Bill, By, Corrected, End, Leg, Line, Missed, Settled, Used};
+use wire::{CallSettle, CallView};
 
 use super::explain::Lines;
 use super::shelf::list;
 use super::{api, pages};
 use crate::args::Global;
-use crate::args::model::{CallsArgs, CallsCommand, CallsExplain, ResourceList};
+use crate::args::model::{CallsArgs, CallsCommand, CallsExplain, CallsSettle, ResourceList};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -18,12 +18,14 @@ use crate::when;
 pub struct Call {
     pub admitted: Admitted,
     pub settled: Option<Settled>,
+    pub corrected: Option<Corrected>,
 }
 
 pub async fn calls(global: &Global, args: CallsArgs) -> Outcome {
     match args.command.unwrap_or(CallsCommand::List(args.list)) {
         CallsCommand::List(args) => list_calls(global, args).await,
         CallsCommand::Explain(args) => explain(global, args).await,
+        CallsCommand::Settle(args) => settle(global, args).await,
     }
 }
 
@@ -34,9 +36,11 @@ impl Call {
                 .hint("are site and command line of the same version?")
         };
         let settled = view.settled.as_ref().map(serde::Deserialize::deserialize).transpose();
+        let corrected = view.corrected.as_ref().map(serde::Deserialize::deserialize).transpose();
         Ok(Self {
             admitted: serde::Deserialize::deserialize(&view.admitted).map_err(foreign)?,
             settled: settled.map_err(foreign)?,
+            corrected: corrected.map_err(foreign)?,
         })
     }
 }
@@ -49,8 +53,12 @@ async fn list_calls(global: &Global, args: ResourceList) -> Outcome {
 }
 
 fn list_text(calls: &[Call], now: Timestamp) -> String {
-    let rows = calls.iter().map(|Call { admitted, settled }| {
+    let rows = calls.iter().map(|Call { admitted, settled, corrected }| {
         let settled = settled.as_ref();
+        let cost = match corrected {
+            Some(corrected) => recharged_text(corrected),
+            None => settled.map_or_else(String::new, |it| cost_text(&it.bills)),
+        };
         let answered = settled.and_then(|it| it.legs.last()).map(|leg| leg.model.to_string());
         vec![
             when::age(&admitted.at.to_string(), now),
@@ -59,7 +67,7 @@ fn list_text(calls: &[Call], now: Timestamp) -> String {
             admitted.asked.to_string(),
             answered.unwrap_or_default(),
             settled.map_or("under way", |it| end_word(it.end)).to_owned(),
-            settled.map_or_else(String::new, |it| cost_text(&it.bills)),
+            cost,
             settled.map_or_else(String::new, |it| millis(it.micros)),
         ]
     });
@@ -82,7 +90,7 @@ async fn explain(global: &Global, args: CallsExplain) -> Outcome {
 }
 
 fn explain_text(call: &Call, now: Timestamp) -> String {
-    let Call { admitted, settled } = call;
+    let Call { admitted, settled, corrected } = call;
     let mut lines = Lines::default();
     lines.add("call", &admitted.call.to_string());
     let at = admitted.at.to_string();
@@ -96,9 +104,27 @@ fn explain_text(call: &Call, now: Timestamp) -> String {
     lines.add("held", &held.join("; "));
     match settled {
         None => lines.add("state", "under way: nothing is known of its end yet"),
-        Some(settled) => settled_text(settled, &mut lines),
+        Some(settled) => settled_text(settled, corrected.as_ref(), now, &mut lines),
     }
     lines.0
+}
+
+/// Somebody knows what it has cost.
+async fn settle(global: &Global, args: CallsSettle) -> Outcome {
+    let CallsSettle { call, cost, free, reason, output } = args;
+    let api = api(global)?;
+    let view = api.call_settle(call, &CallSettle { cost, free, reason }).await?;
+    let call = Call::read(&view)?;
+    output::show(output.output, &view, || explain_text(&call, SystemClock.now()))?;
+    Ok(Exit::Ok)
+}
+
+/// What it has cost, where that was said later.
+fn recharged_text(corrected: &Corrected) -> String {
+    let costs = corrected.bills.iter().map(|bill| bill.cost);
+    let costs: Vec<String> =
+        costs.filter(|it| it.amount.pico() > 0).map(|it| it.to_string()).collect();
+    if costs.is_empty() { "free".to_owned() } else { costs.join(" + ") }
 }
 
 fn who_text(who: &By) -> String {
@@ -111,7 +137,12 @@ fn who_text(who: &By) -> String {
     }
 }
 
-fn settled_text(settled: &Settled, lines: &mut Lines) {
+fn settled_text(
+    settled: &Settled,
+    corrected: Option<&Corrected>,
+    now: Timestamp,
+    lines: &mut Lines,
+) {
     let state = match settled.end {
         End::Answered => "answered",
         End::Refused => "refused by the model's server: the request is wrong",
@@ -137,6 +168,14 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
     for bill in &settled.bills {
         let usage = bill.usage.as_ref().map_or_else(|| "usage unknown".to_owned(), used_text);
         lines.add("used", &format!("{}: {usage}; {}", bill.model, bill_text(bill)));
+    }
+    if let Some(corrected) = corrected {
+        let Corrected { at, by, reason, charged, .. } = corrected;
+        let age = when::age(&at.to_string(), now);
+        let cost = recharged_text(corrected);
+        lines.add("settled", &format!("it has cost {cost}, says {by} {age} ago: {reason}"));
+        let lines_now: Vec<String> = charged.iter().map(|it| line_text(&it.line)).collect();
+        lines.add("so charged", &lines_now.join("; "));
     }
     if !settled.hidden.is_empty() {
         lines.add("hidden", &format!("in the answer: {}", hidden_text(&settled.hidden)));
@@ -269,7 +308,7 @@ mod tests {
             "held": [{"holder": "namespace/sales", "period": "month", "window": "2027-01-01T00:00:00.000Z", "amount": "0.02 EUR"}],
         });
         let settled = Some(settled).filter(|it| !it.is_null());
-        Call::read(&CallView { admitted, settled }).expect("a call")
+        Call::read(&CallView { admitted, settled, corrected: None }).expect("a call")
     }
 
     fn now() -> Timestamp {
@@ -311,6 +350,35 @@ mod tests {
             row,
             format!("60s  {CALL}  key:bot  best   small    answered  0.0012 EUR  312 ms")
         );
+    }
+
+    /// Mutation: show the bound in the list though somebody knows the cost, or leave out who says so and why.
+    #[test]
+    fn a_call_that_was_settled_later_says_what_it_has_cost() {
+        let lost = json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:01.000Z", "end": "left", "legs": [],
+            "bills": [{"model": "small", "cost": "0.5 EUR", "isBound": true}],
+            "charged": [], "micros": 400, "ownMicros": 400,
+        });
+        let corrected = json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:58.000Z", "by": "key:ann",
+            "reason": "the bill of May", "admitted": "2027-01-15T07:59:00.000Z",
+            "namespace": "sales", "operation": "chat",
+            "bills": [{"model": "small", "was": "0.5 EUR", "cost": "0.12 EUR"}],
+            "charged": [{"holder": "namespace/sales", "period": "month", "window": "2027-01-01T00:00:00.000Z", "amount": "0.12 EUR", "was": "0.5 EUR"}],
+        });
+        let corrected = serde_json::from_value(corrected).expect("an entry");
+        let call = Call { corrected: Some(corrected), ..call(lost) };
+        let text = explain_text(&call, now());
+        for wanted in [
+            "small: usage unknown; 0.50 EUR, the most that it may have been",
+            "settled      it has cost 0.12 EUR, says key:ann 2s ago: the bill of May",
+            "so charged   0.12 EUR of namespace/sales by the month",
+        ] {
+            assert!(text.contains(wanted), "{wanted}\n{text}");
+        }
+        let list = list_text(&[call], now());
+        assert!(list.contains("0.12 EUR") && !list.contains("0.50 EUR"), "{list}");
     }
 
     /// Mutation: take a call without an end for one that has failed.

@@ -1,11 +1,12 @@
 //! Calls as they were written down, newest first, and one of them by its id.
 
 use base::{CallId, Namespace, Timestamp};
-use models::{Admitted, Entry};
+use models::{Admitted, Corrected, Entry, Settled};
 use store::{CallPage, Store};
 use wire::{CallView, Page, ProblemCode};
 
 use super::book::entries;
+use super::correction;
 use crate::refusal::Refusal;
 
 /// Pages that are read at once.
@@ -43,6 +44,7 @@ pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallV
                 Entry::Admitted(entry) => {
                     admitted.insert(entry.call, entry);
                 }
+                Entry::Corrected(_) => {}
             }
         }
         // An end is shown when its beginning is found, which lies further back.
@@ -50,7 +52,12 @@ pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallV
             let Some(begin) = admitted.get(&end.call) else { break };
             let (number, is_seen) = (*number, begin.who.namespace == wanted.namespace);
             if is_seen {
-                items.push(view(begin, Some(end)));
+                // Few calls are at their bounds, and of these alone somebody may know more.
+                let corrected = match end.bills.iter().any(|bill| bill.is_bound) {
+                    true => correction::of_call(store, end.call).await?,
+                    false => None,
+                };
+                items.push(view(begin, Some(end), corrected.as_ref()));
             }
             ends.remove(0);
             if items.len() == wanted.limit as usize {
@@ -62,14 +69,37 @@ pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallV
     Ok(Page { items, next: next.map(|it| it.to_string()) })
 }
 
+/// A call as it was written down.
+pub(crate) struct Found {
+    pub admitted: Admitted,
+    pub settled: Option<Settled>,
+}
+
 /// The call of this id, where it is one of the namespace.
 pub(crate) async fn show(
     store: &dyn Store,
     namespace: &Namespace,
     call: CallId,
 ) -> Result<CallView, Refusal> {
+    let Found { admitted, settled } = find(store, namespace, call).await?;
+    let corrected = correction::of_call(store, call).await?;
+    Ok(view(&admitted, settled.as_ref(), corrected.as_ref()))
+}
+
+pub(crate) async fn find(
+    store: &dyn Store,
+    namespace: &Namespace,
+    call: CallId,
+) -> Result<Found, Refusal> {
+    let oldest =
+        store.call_page_list(0, 1).await?.first().filter(|page| page.first > 1).map(|it| it.at);
     let missing = || {
-        let what = format!("there is no call `{call}` in this namespace, or it is no longer kept");
+        let what = match oldest {
+            Some(oldest) if began(call) < oldest => format!(
+                "`{call}` is no longer kept: this site has calls since {oldest}, and sums of those before (`isonomy usage`); `spec.retention.calls` says how long"
+            ),
+            _ => format!("there is no call `{call}` in this namespace"),
+        };
         Refusal::new(ProblemCode::CallMissing, what)
     };
     let from = store.call_page_at(began(call)).await?.map_or(0, |first| first.saturating_sub(1));
@@ -84,14 +114,15 @@ pub(crate) async fn show(
                 Ok(Entry::Admitted(entry)) if entry.call == call => begin = Some(entry),
                 Ok(Entry::Settled(entry)) if entry.call == call => {
                     let begin = begin.filter(|it| it.who.namespace == *namespace);
-                    return Ok(view(&begin.ok_or_else(missing)?, Some(&entry)));
+                    let admitted = begin.ok_or_else(missing)?;
+                    return Ok(Found { admitted, settled: Some(entry) });
                 }
                 _ => {}
             }
         }
     }
     let begin = begin.filter(|it| it.who.namespace == *namespace).ok_or_else(missing)?;
-    Ok(view(&begin, None))
+    Ok(Found { admitted: begin, settled: None })
 }
 
 /// When a call was asked, by its id. The clock of its page may have been a moment behind.
@@ -105,11 +136,17 @@ fn began(call: CallId) -> Timestamp {
     at.minus(base::Duration::from_secs(1))
 }
 
-fn view(admitted: &Admitted, settled: Option<&models::Settled>) -> CallView {
-    let json =
-        |value: serde_json::Result<serde_json::Value>| value.expect("our own types are JSON");
+pub(super) fn view(
+    admitted: &Admitted,
+    settled: Option<&Settled>,
+    corrected: Option<&Corrected>,
+) -> CallView {
+    fn json(value: &impl serde::Serialize) -> serde_json::Value {
+        serde_json::to_value(value).expect("our own types are JSON")
+    }
     CallView {
-        admitted: json(serde_json::to_value(admitted)),
-        settled: settled.map(|settled| json(serde_json::to_value(settled))),
+        admitted: json(admitted),
+        settled: settled.map(json),
+        corrected: corrected.map(json),
     }
 }

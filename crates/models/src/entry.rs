@@ -18,7 +18,7 @@ use crate::name::ModelName;
 pub const ENTRY_VERSION: u32 = 1;
 
 /// Few are longer, so that most are written without growing.
-const LINE_BYTES_USUAL: usize = 768;
+const LINE_BYTES_USUAL: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]

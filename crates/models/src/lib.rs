@@ -4,6 +4,7 @@
 //! Everything here is a plain function or a machine: it reads no clock, no disk, no network. The one that
 //! drives a call is in `gateway`; who keeps what is written down is in `site` (ADR 18).
 
+mod alarms;
 mod ask;
 mod breaker;
 mod budget;
@@ -22,12 +23,10 @@ mod route;
 mod source;
 mod tally;
 
+pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, Operation, spliced};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
-pub use budget::{
-    ALARMS, ALARMS_MAX, Account, Alarm, Alarms, AlarmsError, Books, Holder, Line, Refused,
-    SettleError, Standing,
-};
+pub use budget::{Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
 pub use definition::{
     CONCURRENCY_MAX, Limits, Model, ModelSpec, OwnPrice, PROCESSES_MAX, PriceSpec, QUEUE_MAX,

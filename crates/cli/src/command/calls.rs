@@ -1,7 +1,7 @@
 //! `isonomy calls`: what was asked of models, where it went and why, and what it cost.
 
 use base::{Clock as _, SystemClock, Timestamp};
-use models::{Admitted, Bill, By, Corrected, End, Leg, Line, Missed, Settled, Used};
+use models::{Admitted, Bill, By, Charge, Corrected, End, Leg, Line, Missed, Settled, Used};
 use wire::{CallSettle, CallView};
 
 use super::explain::Lines;
@@ -168,6 +168,13 @@ fn settled_text(
     for bill in &settled.bills {
         let usage = bill.usage.as_ref().map_or_else(|| "usage unknown".to_owned(), used_text);
         lines.add("used", &format!("{}: {usage}; {}", bill.model, bill_text(bill)));
+        let charge = |it: &Charge| format!("{} {} {}", it.count, it.class.title(), it.cost.exact());
+        let parts: Vec<String> = bill.lines.iter().map(charge).collect();
+        if let Some(price) = &bill.price {
+            let list = if price.is_own() { "its definition" } else { "the catalogue" };
+            let of = format!("by {list}, {}: {}", price.version, parts.join("; "));
+            lines.add("priced", &of);
+        }
     }
     if let Some(corrected) = corrected {
         let Corrected { at, by, reason, charged, .. } = corrected;
@@ -350,6 +357,25 @@ mod tests {
             row,
             format!("60s  {CALL}  key:bot  best   small    answered  0.0012 EUR  312 ms")
         );
+    }
+
+    /// Mutation: leave out a part of a cost, or which price it was.
+    #[test]
+    fn a_cost_says_what_it_is_made_of() {
+        let version = format!("b3:{}", "0".repeat(64));
+        let call = call(json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:01.000Z", "end": "answered", "legs": [],
+            "bills": [{"model": "small", "usage": {"input": 12, "output": 5}, "cost": "0.00022 EUR",
+                "lines": [{"class": "input", "count": 12, "cost": "0.00012 EUR"},
+                    {"class": "output", "count": 5, "cost": "0.0001 EUR"}],
+                "price": {"provider": "own", "model": "small", "version": version}}],
+            "charged": [], "micros": 400, "ownMicros": 400,
+        }));
+        let wanted = format!(
+            "priced       by its definition, {version}: 12 Input Tokens 0.00012 EUR; 5 Output Tokens 0.0001 EUR"
+        );
+        let text = explain_text(&call, now());
+        assert!(text.contains(&wanted), "{text}");
     }
 
     /// Mutation: show the bound in the list though somebody knows the cost, or leave out who says so and why.

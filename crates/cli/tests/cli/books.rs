@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::parties::{hub, join, online};
+use crate::support::parties::{hub, join, online, serve};
 use crate::support::world::{Answer, World};
 use crate::support::{Ended, HANG, Home, document};
 
@@ -267,13 +267,6 @@ fn old_calls_are_forgotten_and_what_they_cost_is_not() {
 fn a_hub_knows_what_calls_at_its_sites_have_cost() {
     let (home, world) = (Home::new(), upstream());
     let governing = hub(&home);
-    for site in ["plant-1", "plant-2"] {
-        join(&home, site, &[]);
-        let config =
-            format!("spec:\n  egress:\n    - destination: {}\n      allow: true\n", world.url);
-        home.write(&format!("{site}/site.yaml"), &config);
-    }
-    let sites = ["plant-1", "plant-2"].map(|site| (site, online(&home, site)));
     let at = |site: &str, args: &[&str]| {
         let site = home.path(site);
         home.run(&[&["--server", site.to_str().expect("text")], args].concat()).ends_with(0)
@@ -281,11 +274,20 @@ fn a_hub_knows_what_calls_at_its_sites_have_cost() {
     let call = |site: &str| {
         at(site, &["models", "try", "chat", "-n", "sales", "-o", "json"]);
     };
-    for (site, _) in &sites {
+    let sites = ["plant-1", "plant-2"].map(|site| {
+        let config =
+            format!("spec:\n  egress:\n    - destination: {}\n      allow: true\n", world.url);
+        home.write(&format!("{site}/site.yaml"), &config);
+        let alone = serve(&home, site);
         let add = ["models", "add", "chat", &format!("{}/v1", world.url), "-n", "sales"];
         at(site, &[&add[..], &PRICE].concat());
         call(site);
-    }
+        alone.stop().ends_with(0);
+        join(&home, site, &[]);
+        (site, online(&home, site))
+    });
+    call("plant-1");
+    call("plant-2");
     call("plant-2");
     let data = home.path(".isonomy-hub");
     let known = |by: &str| {
@@ -324,8 +326,8 @@ fn a_hub_knows_what_calls_at_its_sites_have_cost() {
     let governing =
         home.run(&["--server", "plant-2", "site", "status", "-o", "json"]).ends_with(0).json();
     let address = governing["hub"]["addresses"][0].as_str().expect("an address").to_owned();
-    let serve = ["hub", "serve", "--listen", &address, "--port", "0"];
-    let _governing = crate::support::Dev::of(home.start(&serve));
+    let again = ["hub", "serve", "--listen", &address, "--port", "0"];
+    let _governing = crate::support::Dev::of(home.start(&again));
     assert_eq!(by_site(known("site")), wanted);
     call("plant-1");
     until(|| known("site")["total"]["calls"] == 4);

@@ -172,7 +172,7 @@ impl Reports {
             self.book.durable().await;
             self.store.commit(ops, Preconditions::none()).await?;
         }
-        past.iter().for_each(|hour| drop(self.told.remove(hour)));
+        self.told.retain(|hour, _| *hour >= over);
         if !told.is_empty() {
             self.told.extend(told.into_iter().map(|it| (it.hour, it)));
             self.grown.notify_one();

@@ -147,7 +147,6 @@ impl Site {
         let (keys, time) = keys(&store, &clock, &random, &name, own_key).await?;
         let catalog = Arc::new(Catalog::shipped());
         let (journals, refused) = (config.journals, config.refused.clone());
-        let keep_calls = config.keep_calls;
         let tidying = Tidying::new(Arc::clone(&store), &config, Arc::clone(&clock));
         let (files, datasets) = (config.worker(), config.datasets.clone());
         let gate = Arc::new(Gate::new(config.egress, config.gate).counting(left));
@@ -250,7 +249,7 @@ impl Site {
             line,
             departures,
             tidying,
-            keep_calls,
+            keep_calls: config.keep_calls,
             journals,
             refused,
             driver,

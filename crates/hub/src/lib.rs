@@ -30,6 +30,7 @@ mod source;
 #[cfg(test)]
 mod stage;
 mod turned;
+mod usage;
 
 pub use api::{addresses_wrong, openapi_json};
 pub use authority::{AUTHORITY_OVERLAP, Former, Kept};
@@ -100,6 +101,7 @@ struct Inner {
     recovery: Arc<Recovery>,
     turned: Turned,
     leases: lease::Leases,
+    usages: usage::Usages,
     /// One change of what should be at a time, so that a plan is still true when it is carried out.
     changing: tokio::sync::Mutex<()>,
     /// One request for orders at a time, so that one that is made twice at once is made once. And none while a
@@ -187,6 +189,7 @@ impl Hub {
             recovery,
             turned: Turned::default(),
             leases: lease::Leases::default(),
+            usages: usage::Usages::default(),
             changing: tokio::sync::Mutex::default(),
             ordering: tokio::sync::Mutex::default(),
         };
@@ -236,7 +239,8 @@ impl Hub {
             (edition::keep(&self.0.editions, self.desks()), dispatch::keep(self));
         let (recovering, time) =
             (self.0.recovery.keep(self.desks()), self.0.clock.keep(self.0.store.as_ref()));
-        tokio::join!(editions, relay, lease::keep(self), recovering, recovered, time);
+        let said = usage::keep(self);
+        tokio::join!(editions, relay, lease::keep(self), said, recovering, recovered, time);
     }
 
     /// The store as it is at this moment. Other work goes on.

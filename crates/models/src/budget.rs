@@ -12,11 +12,10 @@ use base::{CallId, KeyName, Namespace, RunId, Timestamp, WorkflowName};
 use pricing::{Amount, Budget, BudgetError, Currency, Money, MoneyError, Period};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::alarms::Alarms;
+use crate::correction::Recharge;
 use crate::purse::{Missing, Purses};
 use crate::rates::{Exchange, ExchangeError};
-
-/// Shares of a cap, in percent, that are told when they are reached.
-pub const ALARMS: [u8; 3] = [50, 80, 100];
 
 /// Whose spending is capped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +64,8 @@ pub struct Account {
     window: Option<(Timestamp, Timestamp)>,
     spent: Amount,
     held: Amount,
-    /// The highest of [`ALARMS`] that was told in this window.
+    alarms: Alarms,
+    /// The highest of them that was told in this window.
     told: u8,
 }
 
@@ -76,6 +76,8 @@ pub struct Alarm {
     pub budget: Budget,
     pub percent: u8,
     pub spent: Money,
+    /// When the window began; none where it never ends.
+    pub window: Option<Timestamp>,
 }
 
 /// One budget for people.
@@ -87,6 +89,7 @@ pub struct Standing {
     pub held: Money,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
+    pub alarms: Alarms,
 }
 
 /// Why a call may not be made.
@@ -141,6 +144,15 @@ impl Books {
             }
             Some(account) => *account = Account::new(budget),
             None => accounts.push(Account::new(budget)),
+        }
+    }
+
+    /// At which shares a budget is told of, in place of the usual ones. Those below one that was told in its
+    /// window are not told any more.
+    pub fn alarms_set(&mut self, holder: &Holder, period: Period, alarms: Alarms) {
+        let accounts = self.accounts.get_mut(holder).into_iter().flatten();
+        for account in accounts.filter(|it| it.budget.period() == period) {
+            account.alarms = alarms.clone();
         }
     }
 
@@ -286,6 +298,17 @@ impl Books {
         alarms
     }
 
+    /// What was charged turns out to be less: the rest comes back, in the windows in which it was charged. Of
+    /// one that is over nothing is left to come back to.
+    pub fn correct(&mut self, charged: &[Recharge]) {
+        for Recharge { line, was } in charged {
+            let Ok(back) = was.amount.minus(line.amount.amount) else { continue };
+            if let Some(account) = self.account(line) {
+                account.spent = account.spent.minus(back).unwrap_or_default();
+            }
+        }
+    }
+
     /// What a call holds.
     #[must_use]
     pub fn held(&self, call: CallId) -> Vec<Line> {
@@ -359,7 +382,7 @@ impl Line {
 impl Account {
     fn new(budget: Budget) -> Self {
         let (spent, held) = (Amount::ZERO, Amount::ZERO);
-        Self { budget, window: None, spent, held, told: 0 }
+        Self { budget, window: None, spent, held, alarms: Alarms::default(), told: 0 }
     }
 
     fn currency(&self) -> Currency {
@@ -377,7 +400,8 @@ impl Account {
         }
         let window = self.budget.period().window(now)?.map(|it| (it.start, it.end));
         if window != self.window {
-            *self = Self { window, ..Self::new(self.budget) };
+            let alarms = std::mem::take(&mut self.alarms);
+            *self = Self { window, alarms, ..Self::new(self.budget) };
         }
         Ok(())
     }
@@ -414,20 +438,26 @@ impl Account {
         }
     }
 
-    /// The highest share that is reached and was not told.
-    fn alarm(&mut self, holder: &Holder) -> Option<Alarm> {
-        let cap = self.budget.cap();
+    /// The highest share that is reached.
+    fn reached(&self) -> Option<u8> {
+        let cap = self.budget.cap().amount.pico();
         let reached = |percent: &u8| {
-            let share = cap.amount.pico().saturating_mul(u128::from(*percent)) / 100;
+            let share = cap.saturating_mul(u128::from(*percent)) / 100;
             self.spent.pico() >= share
         };
-        let percent = ALARMS.into_iter().rfind(reached)?;
+        self.alarms.shares().iter().copied().rfind(reached)
+    }
+
+    /// The same, where it was not told.
+    fn alarm(&mut self, holder: &Holder) -> Option<Alarm> {
+        let percent = self.reached()?;
         if percent <= self.told {
             return None;
         }
         self.told = percent;
-        let (holder, budget) = (holder.clone(), self.budget);
-        Some(Alarm { holder, budget, percent, spent: self.spent.of(cap.currency) })
+        let (holder, budget, window) = (holder.clone(), self.budget, self.starts());
+        let spent = self.spent.of(self.currency());
+        Some(Alarm { holder, budget, percent, spent, window })
     }
 
     fn standing(self, holder: Holder) -> Standing {
@@ -439,6 +469,7 @@ impl Account {
             held: self.held.of(currency),
             since: self.starts(),
             until: self.window.map(|(_, end)| end),
+            alarms: self.alarms,
         }
     }
 }
@@ -673,6 +704,24 @@ mod tests {
         assert_eq!(percents(spend(5, "0.80EUR", NEXT_DAY)), [80]);
     }
 
+    /// Mutation: tell at the usual shares as well, forget them with the window, or tell again what was told.
+    #[test]
+    fn a_budget_is_told_at_the_shares_that_were_asked_for() {
+        let mut books = books(&[("key/bot", "1EUR/day")]);
+        let alarms = |shares: &[u8]| Alarms::try_from(shares.to_vec());
+        books.alarms_set(&holder("key/bot"), Period::Day, alarms(&[95, 20]).expect("shares"));
+        let spend = |books: &mut Books, n: u128, amount: &str, now: &str| {
+            reserve(books, n, &["key/bot"], amount, now).expect("it fits");
+            let told = books.settle(call(n), &[money(amount)], &Exchange::default());
+            told.expect("settled").1.iter().map(|it| it.percent).collect::<Vec<_>>()
+        };
+        assert_eq!(spend(&mut books, 1, "0.60EUR", NOON), [20]);
+        books.alarms_set(&holder("key/bot"), Period::Day, alarms(&[10, 60, 70]).expect("shares"));
+        assert_eq!(spend(&mut books, 2, "0.05EUR", NOON), [60]);
+        assert_eq!(spend(&mut books, 3, "0.05EUR", NOON), [70]);
+        assert_eq!(spend(&mut books, 4, "0.10EUR", NEXT_DAY), [10]);
+    }
+
     /// Mutation: forget what was held or charged, or count it twice.
     #[test]
     fn the_record_brings_the_books_back() {
@@ -694,6 +743,27 @@ mod tests {
             shown(&again, &tomorrow)[0],
             "namespace/sales 1.00 EUR/day: 0.00 spent, 0.00 held"
         );
+    }
+
+    /// Mutation: give back to the window that is there now, or to none.
+    #[test]
+    fn what_was_charged_too_much_comes_back_where_it_was_charged() {
+        let mut books = books(&[("namespace/sales", "1EUR/month"), ("key/bot", "0.50EUR/day")]);
+        let both = ["namespace/sales", "key/bot"];
+        reserve(&mut books, 1, &both, "0.40EUR", NOON).expect("held");
+        let (charged, _) = books.settle_held(call(1));
+        reserve(&mut books, 2, &both, "0.30EUR", NEXT_DAY).expect("a new day");
+        books.settle_held(call(2));
+        let less = |line: &Line| Recharge {
+            line: Line { amount: money("0.10EUR"), ..line.clone() },
+            was: line.amount,
+        };
+        books.correct(&charged.iter().map(less).collect::<Vec<_>>());
+        let after = [
+            "namespace/sales 1.00 EUR/month: 0.40 spent, 0.00 held",
+            "key/bot 0.50 EUR/day: 0.30 spent, 0.00 held",
+        ];
+        assert_eq!(shown(&books, NEXT_DAY), after);
     }
 
     /// Mutation: hold more in one budget alone, or check it without what is held already.

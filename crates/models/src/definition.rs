@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::{Duration, Namespace};
+use base::{Digest, Duration, Namespace};
 use dialects::Translation;
-use pricing::{Amount, Class, Currency, Offer, PerClass, Price, PriceError, Service, Sheet, Span};
+use pricing::{
+    Amount, Class, Currency, OWN, Offer, PerClass, Price, PriceError, Service, Sheet, Span,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
@@ -213,7 +215,7 @@ impl ModelSpec {
         }
         self.limits.check(&self.source)?;
         if let Some(PriceSpec::Own(own)) = &self.price {
-            own.price("own", "own")?;
+            own.price(OWN, OWN)?;
         }
         self.protect.as_ref().map_or(Ok(()), ProtectSpec::check)?;
         Ok(())
@@ -328,8 +330,8 @@ impl OwnPrice {
         let currency: Currency = self.currency.parse().map_err(|_| SpecError::Currency)?;
         let mut rates: PerClass<Option<Amount>> = PerClass::default();
         for (name, text) in &self.rates {
-            let class = Class::ALL.into_iter().find(|class| class.column() == name);
-            let class = class.ok_or_else(|| SpecError::Class(name.chars().take(80).collect()))?;
+            let class = Class::named(name)
+                .ok_or_else(|| SpecError::Class(name.chars().take(80).collect()))?;
             let wrong = |why: String| SpecError::Amount { class: name.clone(), why };
             let written = Amount::parse(text).map_err(|error| wrong(error.to_string()))?;
             if !written.pico().is_multiple_of(class.per()) {
@@ -351,7 +353,8 @@ impl OwnPrice {
                 dated: String::new(),
             },
         };
-        Ok(Price::new(offer, vec![sheet])?)
+        let written = serde_json::to_vec(self).expect("texts have JSON");
+        Ok(Price::new(offer, vec![sheet])?.listed(Digest::of(&written)))
     }
 }
 

@@ -1,28 +1,31 @@
-//! What is written down of a call: that it was admitted, and how it was settled (ADR 18). One line of JSON
-//! each; `docs/spec/call.md` has the form.
+//! What is written down of a call: that it was admitted, how it was settled (ADR 18), and what was known later of
+//! what it has cost. One line of JSON each; `docs/spec/call.md` has the form.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::name::WorkflowKey;
 use base::{CallId, KeyName, Namespace, RunId, Timestamp, TraceParent};
-use pricing::Money;
+use pricing::{Amount, Class, Money, Price, PriceName, Service, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::budget::Line;
+use crate::correction::Corrected;
 use crate::name::ModelName;
 
 /// Of the lines that this binary writes.
 pub const ENTRY_VERSION: u32 = 1;
 
 /// Few are longer, so that most are written without growing.
-const LINE_BYTES_USUAL: usize = 768;
+const LINE_BYTES_USUAL: usize = 1_024;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Entry {
     Admitted(Admitted),
     Settled(Settled),
+    Corrected(Corrected),
 }
 
 /// Before the first byte leaves.
@@ -167,6 +170,25 @@ pub struct Bill {
     /// Not what was used, but the most that it may have been.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_bound: bool,
+    /// What the cost is made of; nothing where it is a bound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<Charge>,
+    /// Which price that was by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Arc<PriceName>>,
+}
+
+/// One class of what was used, and its part of the cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    pub class: Class,
+    /// The sheet of the price.
+    #[serde(default, skip_serializing_if = "is_standard")]
+    pub service: Service,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub above: u64,
+    pub count: u64,
+    pub cost: Money,
 }
 
 /// Counts for sums and lists; how they were priced is in the price.
@@ -191,6 +213,60 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_standard(service: &Service) -> bool {
+    matches!(service, Service::Standard)
+}
+
+impl Bill {
+    /// For what was used, or for `bound` where nobody knows what that was or what it costs.
+    #[must_use]
+    pub fn of(
+        model: ModelName,
+        usage: Option<&Usage>,
+        price: Option<&Price>,
+        bound: Option<Money>,
+    ) -> Self {
+        let billed = usage.zip(price);
+        let billed = billed.and_then(|(usage, price)| Some((price.bill(usage).ok()?, price)));
+        let usage = usage.map(Used::of);
+        let Some((lines, price)) = billed else {
+            let (lines, price) = (Vec::new(), None);
+            return Self { model, usage, cost: bound, is_bound: bound.is_some(), lines, price };
+        };
+        let currency = price.offer.currency;
+        let charge = |line: &pricing::Line| Charge {
+            class: line.class,
+            service: line.service,
+            above: line.above,
+            count: line.count,
+            cost: line.amount.of(currency),
+        };
+        let pico = lines.iter().map(|line| line.amount.pico()).sum();
+        Self {
+            model,
+            usage,
+            cost: Some(Amount::from_pico(pico).of(currency)),
+            is_bound: false,
+            lines: lines.iter().map(charge).collect(),
+            price: Some(Arc::clone(price.name())),
+        }
+    }
+}
+
+impl Used {
+    fn of(usage: &Usage) -> Self {
+        Self {
+            input: usage.input_tokens(),
+            cached: usage.count(Class::CacheRead),
+            output: usage.output_tokens(),
+            reasoning: usage.count(Class::Reasoning),
+            images: usage.count(Class::Image),
+            millis: usage.count(Class::Millisecond),
+        }
+    }
+}
+
 impl By {
     /// Of a run.
     #[must_use]
@@ -201,16 +277,20 @@ impl By {
 }
 
 impl Settled {
-    /// Of a call whose end nobody knows: all that it held is charged.
+    /// Of a call whose end nobody knows: all that it held is charged, and billed for the model that it was to
+    /// go to first.
     #[must_use]
     pub fn unknown(admitted: &Admitted, at: Timestamp) -> Self {
+        let held = admitted.held.first().map(|line| line.amount);
+        let bill = |model: &ModelName| Bill::of(model.clone(), None, None, held);
+        let bills = admitted.plan.first().filter(|_| held.is_some()).map(bill);
         Self {
             v: ENTRY_VERSION,
             call: admitted.call,
             at,
             end: End::Unknown,
             legs: Vec::new(),
-            bills: Vec::new(),
+            bills: bills.into_iter().collect(),
             charged: admitted.held.clone(),
             degraded: false,
             micros: 0,
@@ -256,6 +336,7 @@ impl Entry {
         match self {
             Self::Admitted(entry) => entry.call,
             Self::Settled(entry) => entry.call,
+            Self::Corrected(entry) => entry.call,
         }
     }
 }

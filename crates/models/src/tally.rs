@@ -1,18 +1,23 @@
 //! What the entries come to: calls under way, what each budget has spent, and sums for people. The same fold
 //! at work and at the start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use base::{CallId, KeyName, Namespace, Timestamp};
-use pricing::{Amount, Currency, Money, Period};
+use pricing::{Amount, Class, Currency, Money, Period, PriceName, Service};
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Operation;
 use crate::budget::{Holder, Line};
-use crate::entry::{Admitted, Bill, By, End, Entry, Settled, Used};
+use crate::correction::{Corrected, Recharge};
+use crate::entry::{Admitted, Bill, By, Charge, End, Entry, Settled, Used};
 use crate::name::ModelName;
 
 const HOUR_MS: i64 = 3_600_000;
+
+const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Rows of sums that are kept by the hour; beyond, the oldest are kept by the day, then by the month.
 pub const SUMS_MAX: usize = 200_000;
@@ -29,6 +34,10 @@ pub struct Tally {
     /// One line for each period and currency: that of the newest window.
     spent: BTreeMap<Holder, Vec<Line>>,
     sums: BTreeMap<Group, Sum>,
+    /// Each once, however many sums were charged by it.
+    prices: BTreeSet<Arc<PriceName>>,
+    /// How often sums were put together.
+    coarsened: u64,
 }
 
 /// Windows of one fleet budget that are kept: one is closed soon after its end, and forgotten long after.
@@ -72,6 +81,33 @@ pub struct Sum {
     /// Calls of a model without a price.
     #[serde(default)]
     pub unpriced: u64,
+    /// Not of an hour, but of a whole day.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_day: bool,
+    /// What the cost is made of. Costs at a bound have none, nor have those that were written down before
+    /// there were any.
+    #[serde(skip)]
+    pub parts: Vec<Part>,
+}
+
+/// What was charged for one class by one sheet of one price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub price: Arc<PriceName>,
+    pub class: Class,
+    pub service: Service,
+    pub above: u64,
+    pub count: u64,
+    pub cost: Money,
+}
+
+/// The same as it is kept: which sum it is of, and which of the prices.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct KeptPart {
+    sum: usize,
+    price: usize,
+    #[serde(flatten)]
+    charge: Charge,
 }
 
 /// A tally as it is kept, so that a start need not read all entries.
@@ -82,17 +118,28 @@ pub struct Checkpoint {
     open: Vec<Admitted>,
     spent: Vec<Line>,
     sums: Vec<(Group, Sum)>,
+    #[serde(default)]
+    prices: Vec<Arc<PriceName>>,
+    #[serde(default)]
+    parts: Vec<KeptPart>,
 }
 
 impl Tally {
     #[must_use]
     pub fn of(checkpoint: Checkpoint) -> Self {
-        let Checkpoint { through, open, spent, sums } = checkpoint;
+        let Checkpoint { through, open, spent, mut sums, prices, parts } = checkpoint;
+        for KeptPart { sum, price, charge } in parts {
+            if let (Some((_, sum)), Some(price)) = (sums.get_mut(sum), prices.get(price)) {
+                sum.parts.push(Part::of(price, &charge));
+            }
+        }
         let mut tally = Self {
             through,
             open: open.into_iter().map(|entry| (entry.call, entry)).collect(),
             spent: BTreeMap::new(),
             sums: sums.into_iter().collect(),
+            prices: prices.into_iter().collect(),
+            coarsened: 0,
         };
         spent.iter().for_each(|line| tally.spend(line));
         tally
@@ -102,12 +149,31 @@ impl Tally {
     pub fn checkpoint(&self) -> Checkpoint {
         let mut open: Vec<_> = self.open.values().cloned().collect();
         open.sort_by_key(|entry| entry.call);
+        let (prices, parts) = self.parts();
+        let bare = |sum: &Sum| Sum { parts: Vec::new(), ..sum.clone() };
         Checkpoint {
             through: self.through,
             open,
             spent: self.spent().cloned().collect(),
-            sums: self.sums.iter().map(|(group, sum)| (group.clone(), sum.clone())).collect(),
+            sums: self.sums.iter().map(|(group, sum)| (group.clone(), bare(sum))).collect(),
+            prices,
+            parts,
         }
+    }
+
+    /// The parts of all sums, with each price once: they are few.
+    fn parts(&self) -> (Vec<Arc<PriceName>>, Vec<KeptPart>) {
+        let (mut numbers, mut prices, mut parts) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (at, sum) in self.sums.values().enumerate() {
+            for part in &sum.parts {
+                let number = *numbers.entry(Arc::clone(&part.price)).or_insert_with(|| {
+                    prices.push(Arc::clone(&part.price));
+                    prices.len() - 1
+                });
+                parts.push(KeptPart { sum: at, price: number, charge: part.charge() });
+            }
+        }
+        (prices, parts)
     }
 
     /// The number of the last entry that is in it.
@@ -126,7 +192,23 @@ impl Tally {
             Entry::Admitted(entry) => {
                 self.open.insert(entry.call, entry);
             }
-            Entry::Settled(entry) => self.settled(&entry),
+            Entry::Settled(mut entry) => {
+                let prices = entry.bills.iter_mut().filter_map(|bill| bill.price.as_mut());
+                prices.for_each(|price| *price = self.known(price));
+                self.settled(&entry);
+            }
+            Entry::Corrected(entry) => self.corrected(&entry),
+        }
+    }
+
+    /// The same price, as the one that is kept.
+    fn known(&mut self, price: &Arc<PriceName>) -> Arc<PriceName> {
+        match self.prices.get(price) {
+            Some(known) => Arc::clone(known),
+            None => {
+                self.prices.insert(Arc::clone(price));
+                Arc::clone(price)
+            }
         }
     }
 
@@ -166,6 +248,39 @@ impl Tally {
         if self.sums.len() > SUMS_MAX {
             self.coarsen();
         }
+    }
+
+    fn corrected(&mut self, entry: &Corrected) {
+        for Recharge { line, was } in &entry.charged {
+            let lines = self.spent.get_mut(&line.holder).into_iter().flatten();
+            let mut same = lines.filter(|it| kind(it) == kind(line) && it.window == line.window);
+            if let (Some(spent), Ok(back)) = (same.next(), was.amount.minus(line.amount.amount)) {
+                spent.amount.amount = spent.amount.amount.minus(back).unwrap_or_default();
+            }
+        }
+        for bill in &entry.bills {
+            let sum = self.sums.entry(self.group_of(entry, &bill.model)).or_default();
+            if let Some(was) = bill.was {
+                take(&mut sum.cost, was);
+                take(&mut sum.at_bound, was);
+            }
+            add(&mut sum.cost, bill.cost);
+        }
+    }
+
+    /// The group of the call, which may be its whole day's since.
+    fn group_of(&self, entry: &Corrected, model: &ModelName) -> Group {
+        let By { namespace, key, workflow, .. } = entry.who.clone();
+        let at = entry.admitted.as_millis();
+        let hour = Timestamp::from_millis(at - at.rem_euclid(HOUR_MS));
+        let (model, operation) = (Some(model.clone()), entry.operation);
+        let group = Group { hour, namespace, key, workflow, model, operation };
+        if self.sums.contains_key(&group) {
+            return group;
+        }
+        let day = Timestamp::from_millis(at - at.rem_euclid(DAY_MS));
+        let of_day = Group { hour: day, ..group.clone() };
+        if self.sums.contains_key(&of_day) { of_day } else { group }
     }
 
     fn spend(&mut self, line: &Line) {
@@ -211,11 +326,12 @@ impl Tally {
 
     /// Puts the older half of the sums together, each day into its first hour.
     fn coarsen(&mut self) {
-        const DAY_MS: i64 = 24 * HOUR_MS;
+        self.coarsened += 1;
         let all = std::mem::take(&mut self.sums);
         let half = all.len() / 2;
-        for (at, (mut group, sum)) in all.into_iter().enumerate() {
+        for (at, (mut group, mut sum)) in all.into_iter().enumerate() {
             if at < half {
+                sum.is_day = true;
                 let hour = group.hour.as_millis();
                 group.hour = Timestamp::from_millis(hour - hour.rem_euclid(DAY_MS));
             }
@@ -250,10 +366,43 @@ impl Tally {
     pub fn sums(&self, since: Timestamp) -> impl Iterator<Item = (&Group, &Sum)> {
         self.sums.iter().skip_while(move |(group, _)| group.hour < since)
     }
+
+    /// The same, behind one of them.
+    pub fn sums_after(&self, after: &Group) -> impl Iterator<Item = (&Group, &Sum)> {
+        self.sums.range((Bound::Excluded(after), Bound::Unbounded))
+    }
+
+    /// Changes whenever sums were put together: what was read of them before does not go on behind.
+    #[must_use]
+    pub const fn coarsened(&self) -> u64 {
+        self.coarsened
+    }
+}
+
+impl Part {
+    fn of(price: &Arc<PriceName>, charge: &Charge) -> Self {
+        let Charge { class, service, above, count, cost } = *charge;
+        Self { price: Arc::clone(price), class, service, above, count, cost }
+    }
+
+    fn charge(&self) -> Charge {
+        let Self { class, service, above, count, cost, .. } = *self;
+        Charge { class, service, above, count, cost }
+    }
+
+    /// Whether both stand in one row of a price list.
+    fn is_with(&self, other: &Self) -> bool {
+        let row = |it: &Self| (it.class, it.service, it.above, it.cost.currency);
+        let is_same_price = Arc::ptr_eq(&self.price, &other.price) || self.price == other.price;
+        row(self) == row(other) && is_same_price
+    }
 }
 
 impl Sum {
     fn paid(&mut self, bill: &Bill) {
+        if let Some(price) = &bill.price {
+            bill.lines.iter().for_each(|line| self.part(&Part::of(price, line)));
+        }
         if let Some(used) = &bill.usage {
             self.used.add(used);
         }
@@ -268,7 +417,40 @@ impl Sum {
         }
     }
 
+    fn part(&mut self, part: &Part) {
+        match self.parts.iter_mut().find(|it| it.is_with(part)) {
+            Some(same) => {
+                same.count = same.count.saturating_add(part.count);
+                same.cost = same.cost.plus(part.cost).unwrap_or(same.cost);
+            }
+            None => self.parts.push(part.clone()),
+        }
+    }
+
+    /// What has come since it was that.
+    #[must_use]
+    pub fn less(&self, before: &Self) -> Self {
+        let amounts = |all: &[Money], before: &[Money]| {
+            let mut all = all.to_vec();
+            before.iter().for_each(|it| take(&mut all, *it));
+            all
+        };
+        Self {
+            calls: self.calls.saturating_sub(before.calls),
+            failed: self.failed.saturating_sub(before.failed),
+            degraded: self.degraded.saturating_sub(before.degraded),
+            used: self.used.less(&before.used),
+            cost: amounts(&self.cost, &before.cost),
+            at_bound: amounts(&self.at_bound, &before.at_bound),
+            unpriced: self.unpriced.saturating_sub(before.unpriced),
+            is_day: self.is_day,
+            parts: Vec::new(),
+        }
+    }
+
     pub fn add(&mut self, other: &Self) {
+        self.is_day |= other.is_day;
+        other.parts.iter().for_each(|part| self.part(part));
         self.calls += other.calls;
         self.failed += other.failed;
         self.degraded += other.degraded;
@@ -280,12 +462,24 @@ impl Sum {
 }
 
 impl Used {
+    fn less(&self, before: &Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(before.input),
+            cached: self.cached.saturating_sub(before.cached),
+            output: self.output.saturating_sub(before.output),
+            reasoning: self.reasoning.saturating_sub(before.reasoning),
+            images: self.images.saturating_sub(before.images),
+            millis: self.millis.saturating_sub(before.millis),
+        }
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.input = self.input.saturating_add(other.input);
         self.cached = self.cached.saturating_add(other.cached);
         self.output = self.output.saturating_add(other.output);
         self.reasoning = self.reasoning.saturating_add(other.reasoning);
         self.images = self.images.saturating_add(other.images);
+        self.millis = self.millis.saturating_add(other.millis);
     }
 }
 
@@ -320,6 +514,13 @@ fn add(sums: &mut Vec<Money>, more: Money) {
     }
 }
 
+fn take(sums: &mut Vec<Money>, less: Money) {
+    if let Some(sum) = sums.iter_mut().find(|sum| sum.currency == less.currency) {
+        *sum = sum.minus(less).unwrap_or(Amount::ZERO.of(less.currency));
+    }
+    sums.retain(|sum| sum.amount > Amount::ZERO);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +539,11 @@ mod tests {
             window: window.map(Timestamp::from_millis),
             amount: amount.parse().expect("an amount"),
         }
+    }
+
+    fn price(version: &str) -> PriceName {
+        let version = base::Digest::of(version.as_bytes());
+        PriceName { provider: "p".into(), model: "m".into(), region: None, from: None, version }
     }
 
     fn admitted(n: u128, held: &str) -> Entry {
@@ -367,6 +573,14 @@ mod tests {
             usage: Some(Used { input: 3, output: 4, ..Used::default() }),
             cost: Some(charged.parse().expect("an amount")),
             is_bound: n == 9,
+            lines: vec![Charge {
+                class: Class::Output,
+                service: Service::Standard,
+                above: 0,
+                count: 4,
+                cost: charged.parse().expect("an amount"),
+            }],
+            price: Some(Arc::new(price("1"))),
         };
         Entry::Settled(Settled {
             v: ENTRY_VERSION,
@@ -385,15 +599,21 @@ mod tests {
         })
     }
 
+    fn parts(sum: &Sum) -> Vec<String> {
+        let part = |it: &Part| format!("{} {} {}", it.class.column(), it.count, it.cost.exact());
+        sum.parts.iter().map(part).collect()
+    }
+
     fn shown(tally: &Tally) -> String {
         let spent: Vec<_> = tally.spent().map(|line| line.amount.exact()).collect();
         let sums = tally.sums(Timestamp::from_millis(0));
-        let sums: Vec<_> =
-            sums.map(|(_, sum)| (sum.calls, sum.used.output, sum.cost.clone())).collect();
+        let sums: Vec<_> = sums
+            .map(|(_, sum)| (sum.calls, sum.used.output, sum.cost.clone(), parts(sum)))
+            .collect();
         format!("{} {} {spent:?} {sums:?}", tally.through(), tally.open().count())
     }
 
-    /// Mutation: apply an entry twice, or lose one that was open at a checkpoint.
+    /// Mutation: apply an entry twice, or lose one that was open at a checkpoint, or what a cost is made of.
     #[test]
     fn a_tally_is_the_same_from_the_start_and_from_a_checkpoint() {
         let entries = [
@@ -420,8 +640,40 @@ mod tests {
         }
         assert_eq!(
             shown(&live),
-            "6 0 [\"0.8 EUR\"] [(3, 12, [Money { amount: Amount(800000000000), currency: EUR }])]"
+            "6 0 [\"0.8 EUR\"] [(3, 12, [Money { amount: Amount(800000000000), currency: EUR }], [\"output 12 0.8 EUR\"])]"
         );
+    }
+
+    /// Mutation: leave the sum, the budget or the share at a bound as it was; or take it out of another window.
+    #[test]
+    fn what_was_known_later_takes_the_place_of_a_bound() {
+        let mut tally = Tally::default();
+        tally.apply(1, admitted(9, "0.5EUR"));
+        tally.apply(2, admitted(1, "0.5EUR"));
+        tally.apply(3, settled(9, "0.5EUR", 0));
+        tally.apply(4, settled(1, "0.1EUR", 0));
+        let (Entry::Admitted(begin), Entry::Settled(end)) =
+            (admitted(9, "0.5EUR"), settled(9, "0.5EUR", 0))
+        else {
+            panic!("they are made so")
+        };
+        let cost = Some("0.2EUR".parse().expect("an amount"));
+        let (by, reason) = ("ann".to_owned(), "the bill".to_owned());
+        let known = crate::Known { cost, by, reason, at: begin.at };
+        let known = Corrected::of(&begin, Some(&end), known, &crate::Exchange::default());
+        let entry = Entry::Corrected(known.expect("it is at its bound"));
+        let read = serde_json::from_slice(&entry.line()).expect("an entry");
+        assert_eq!(read, entry);
+        tally.apply(5, read);
+        tally.apply(5, entry);
+        let sum = |tally: &Tally| {
+            let (_, sum) = tally.sums(Timestamp::from_millis(0)).next().expect("one");
+            let costs = |all: &[Money]| all.iter().map(|it| it.exact()).collect::<Vec<_>>();
+            (sum.calls, costs(&sum.cost), costs(&sum.at_bound))
+        };
+        assert_eq!(sum(&tally), (2, vec!["0.3 EUR".to_owned()], Vec::new()));
+        let spent: Vec<_> = tally.spent().map(|line| line.amount.exact()).collect();
+        assert_eq!(spent, ["0.3 EUR"]);
     }
 
     /// Mutation: keep what was spent in a window that is over.
@@ -459,6 +711,31 @@ mod tests {
         tally.coarsen();
         assert_eq!(tally.sums.len(), 13);
         assert_eq!(tally.sums.values().map(|sum| sum.calls).sum::<u64>(), 24);
+        let mut all = Sum::default();
+        tally.sums.values().for_each(|sum| all.add(sum));
+        assert_eq!(
+            (parts(&all), all.cost[0].exact()),
+            (vec!["output 96 2.4 EUR".into()], "2.4 EUR".into())
+        );
+        assert_eq!(tally.sums.values().filter(|sum| sum.is_day).count(), 1);
+    }
+
+    /// Mutation: add what two prices have charged, or two sheets of one.
+    #[test]
+    fn what_was_charged_by_another_price_stands_for_itself() {
+        let one = |version: &str, above: u64| Part {
+            price: Arc::new(price(version)),
+            class: Class::Input,
+            service: Service::Standard,
+            above,
+            count: 2,
+            cost: "0.1EUR".parse().expect("an amount"),
+        };
+        let mut sum = Sum::default();
+        for part in [one("1", 0), one("2", 0), one("1", 0), one("1", 200_000)] {
+            sum.part(&part);
+        }
+        assert_eq!(parts(&sum), ["input 4 0.2 EUR", "input 2 0.1 EUR", "input 2 0.1 EUR"]);
     }
 
     /// Mutation: keep only the newest window of a fleet's budget, all there ever were, or call what is forgotten

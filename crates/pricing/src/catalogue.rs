@@ -167,8 +167,16 @@ impl Catalogue {
         for (line, price) in prices {
             made.add_price(price).map_err(|problem| problem.at(table::PRICES, line))?;
         }
-        made.version = made.digest();
+        made.names_its_version();
         Ok(made)
+    }
+
+    /// Each price knows in which list it stands.
+    fn names_its_version(&mut self) {
+        self.version = self.digest();
+        for price in self.prices.values_mut().flatten() {
+            *price = Arc::new(Price::clone(price).listed(self.version));
+        }
     }
 
     fn add_model(&mut self, model: Model) -> Result<(), Problem> {
@@ -248,7 +256,7 @@ impl Catalogue {
             self.models.insert(key, model);
         }
         self.prices.extend(over.prices);
-        self.version = self.digest();
+        self.names_its_version();
         self
     }
 

@@ -1,10 +1,13 @@
 //! Prices: what one unit of each class costs, by manner of service and amount of input, and the bill
 //! for what a call used.
 
-use base::Timestamp;
+use std::sync::Arc;
+
+use base::{Digest, Timestamp};
 
 use crate::class::{Class, PerClass};
 use crate::money::{Amount, Currency, Money};
+use crate::named::PriceName;
 use crate::usage::{Service, Usage};
 
 /// A million units of a currency for one token or image: no price, and small enough that a bill of
@@ -93,6 +96,8 @@ pub struct Price {
     sheets: Vec<Sheet>,
     /// The same, with a rate for every class. By service, then by `above`.
     steps: Vec<Step>,
+    /// Shared with what is written down of each call.
+    name: Arc<PriceName>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +130,26 @@ impl Price {
             let step = step(sheet, &steps)?;
             steps.push(step);
         }
-        Ok(Self { offer, sheets, steps })
+        let name = PriceName {
+            provider: offer.provider.clone(),
+            model: offer.model.clone(),
+            region: offer.region.clone(),
+            from: offer.from,
+            version: Digest::of(b""),
+        };
+        Ok(Self { offer, sheets, steps, name: Arc::new(name) })
+    }
+
+    /// The same, as it stands in the list of this version.
+    #[must_use]
+    pub fn listed(self, version: Digest) -> Self {
+        let name = PriceName { version, ..PriceName::clone(&self.name) };
+        Self { name: Arc::new(name), ..self }
+    }
+
+    #[must_use]
+    pub const fn name(&self) -> &Arc<PriceName> {
+        &self.name
     }
 
     #[must_use]

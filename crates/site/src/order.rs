@@ -367,6 +367,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::ModelExists
         | ProblemCode::BudgetMissing
         | ProblemCode::CallMissing
+        | ProblemCode::CallKnown
         | ProblemCode::ExchangeRefused => Some("refused"),
     }
 }

@@ -8,6 +8,7 @@ use link::site::KeepError;
 use store::{CommitError, StoreError};
 use wire::{Finding, ProblemCode};
 
+use crate::model::ForgetError;
 use crate::retention::TidyError;
 
 /// What errors of the rooms below become.
@@ -83,6 +84,15 @@ impl From<TidyError> for Refusal {
             TidyError::Compact(error @ CompactError::Record(..)) => {
                 Self::new(ProblemCode::StoreFailed, error.to_string())
             }
+        }
+    }
+}
+
+impl From<ForgetError> for Refusal {
+    fn from(error: ForgetError) -> Self {
+        match error {
+            ForgetError::Store(error) => error.into(),
+            ForgetError::Commit(error) => error.into(),
         }
     }
 }

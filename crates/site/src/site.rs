@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base::value::{array, object, string};
 use base::{By, Clock, IncarnationId, Random, Timestamp};
 use bytes::Bytes;
 use engine::driver::Driver;
+use engine::pace::Pacer;
 use engine::record::SEMANTICS;
 use gateway::{Gate, Left};
 use secrets::Vault;
 use server::{KeyParts, Keys, KeysError, Listening, Onward, PROGRAM_SINCE, ServeError};
+use spec::Keep;
 use store::{Preconditions, RunState, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -92,6 +95,7 @@ pub(crate) struct Inner {
     line: Option<LineKeeper>,
     pub departures: Departures,
     tidying: Tidying,
+    keep_calls: Keep,
     journals: Journals,
     refused: Refused,
     driver: Driver,
@@ -193,7 +197,7 @@ impl Site {
         })
         .await
         .map_err(SiteError::Resume)?;
-        model::follow_runs(models.desk(), &driver, store.as_ref()).await?;
+        model::follow_runs(&models, &driver, store.as_ref()).await?;
         if let Some(line) = &line {
             told_of_ends(line, &driver);
         }
@@ -246,6 +250,7 @@ impl Site {
             line,
             departures,
             tidying,
+            keep_calls: config.keep_calls,
             journals,
             refused,
             driver,
@@ -303,6 +308,8 @@ impl Site {
     pub fn keep_tidy(&self) {
         let tidying = self.0.tidying.clone();
         tokio::spawn(tidying.run(self.0.driver.clone(), self.0.closing.clone()));
+        let keeping = self.0.models.clone().keep_calls(self.0.keep_calls, self.0.closing.clone());
+        tokio::spawn(keeping);
         tokio::spawn(self.0.departures.clone().keep(self.0.closing.clone()));
         let (time, store) = (Arc::clone(&self.0.time), Arc::clone(&self.0.store));
         let keeping = async move { time.keep(store.as_ref()).await };
@@ -313,6 +320,10 @@ impl Site {
     }
 
     pub(crate) async fn compact(&self) -> Result<StoreCompacted, Refusal> {
+        if let Keep::For(keep) = self.0.keep_calls {
+            let until = Instant::now() + COMPACT_TIME / 2;
+            self.0.models.forget_calls(keep, &mut Pacer::swift(), until).await?;
+        }
         Ok(self.0.tidying.tidy(COMPACT_TIME, Some(&self.0.driver)).await?.into())
     }
 
@@ -347,6 +358,10 @@ impl Site {
         if let Err(refusal) = self.0.departures.write().await {
             tracing::error!(?refusal, "cannot write down what has left");
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
     }
 
     pub(crate) fn now(&self) -> Timestamp {

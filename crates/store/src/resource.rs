@@ -43,7 +43,8 @@ pub enum ResourceKind {
     Budget,
     /// What is leased of a fleet's budget: at a site its purses, at a hub those of all sites.
     Lease,
-    /// What the pages of calls came to, up to one of them: a single row.
+    /// Of calls of models. At a site: what their pages came to, up to one of them; what was said later of one;
+    /// what its hub was told. At a hub: what sites have said.
     Calls,
     /// A model's file among the blobs, and what is in it.
     Artifact,

@@ -29,6 +29,7 @@ pub mod run;
 pub mod secret;
 pub mod site;
 pub mod store;
+pub mod usage;
 pub mod workflow;
 
 pub use authority::{
@@ -59,9 +60,9 @@ pub use key::{
 };
 pub use log::LogView;
 pub use model::{
-    ArtifactView, BudgetList, BudgetSet, BudgetView, CallView, FleetBudgetList, FleetBudgetSet,
-    FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor, ModelView,
-    RouteView, UsageList, UsageRow,
+    ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView, FleetBudgetList,
+    FleetBudgetSet, FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor,
+    ModelView, RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

@@ -92,6 +92,10 @@ pub struct BudgetSet {
     pub holder: String,
     /// Such as `50EUR/month`.
     pub budget: String,
+    /// In percent, 1 to 10 of them: who listens is told when they are reached. `[50, 80, 100]`, where there
+    /// are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<Vec<u8>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -118,6 +122,9 @@ pub struct BudgetView {
     /// When it will be spent, if it goes on so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_at: Option<String>,
+    /// Shares in percent that are told when they are reached.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -249,4 +256,22 @@ pub struct CallView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub settled: Option<serde_json::Value>,
+    /// It was booked at its bound, and somebody has known later what it has cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub corrected: Option<serde_json::Value>,
+}
+
+/// What a call has cost that was booked at its bound: `cost`, or that it was `free`.
+/// `POST /api/v1/namespaces/{namespace}/calls/{call}/settle`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CallSettle {
+    /// Such as `0.12EUR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub free: bool,
+    /// How one knows.
+    pub reason: String,
 }

@@ -152,13 +152,16 @@ pub enum ProblemCode {
     /// No call of that id.
     #[serde(rename = "MDL-004")]
     CallMissing,
+    /// The call is under way, or what it has cost is known.
+    #[serde(rename = "MDL-005")]
+    CallKnown,
     /// The file of an exchange is not taken, or cannot be made.
     #[serde(rename = "EXC-001")]
     ExchangeRefused,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -207,6 +210,7 @@ impl ProblemCode {
         Self::ModelExists,
         Self::BudgetMissing,
         Self::CallMissing,
+        Self::CallKnown,
         Self::ExchangeRefused,
     ];
 
@@ -261,6 +265,7 @@ impl ProblemCode {
             Self::ModelExists => "MDL-002",
             Self::BudgetMissing => "MDL-003",
             Self::CallMissing => "MDL-004",
+            Self::CallKnown => "MDL-005",
             Self::ExchangeRefused => "EXC-001",
         }
     }
@@ -316,6 +321,7 @@ impl ProblemCode {
             Self::ModelExists => "The name is taken",
             Self::BudgetMissing => "No such budget",
             Self::CallMissing => "No such call",
+            Self::CallKnown => "The cost is known, or not yet",
             Self::ExchangeRefused => "Not exchanged",
         }
     }
@@ -346,6 +352,7 @@ impl ProblemCode {
             Self::TooSlow => 408,
             Self::RunExists
             | Self::ModelExists
+            | Self::CallKnown
             | Self::RunEnded
             | Self::RunNotFaulted
             | Self::RunSuspended

@@ -1,14 +1,14 @@
 //! What a site can be asked about models: definitions, budgets, usage and calls; and a model itself.
 
 use base::{CallId, Namespace};
-use gateway::operator::{Answering, OperatorError};
+use gateway::operator::{Answering, OperatorError, Pieces};
 use models::ModelName;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
-    ArtifactView, BudgetList, BudgetSet, CallView, FleetBudgetList, FleetBudgetSet, ModelPut,
-    ModelView, Page, RouteView, UsageList,
+    ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList, FleetBudgetSet,
+    ModelPut, ModelView, Page, RouteView, UsageList,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -132,12 +132,30 @@ impl Api {
         self.ask(format!("/api/v1/usage{}", query.0)).await
     }
 
+    /// A table of costs, piece by piece.
+    pub async fn usage_focus(
+        &self,
+        since: Option<&str>,
+        until: Option<&str>,
+    ) -> Result<Pieces, OperatorError> {
+        let mut query = Query::default();
+        query.add("since", since);
+        query.add("until", until);
+        self.client.stream("GET", &format!("/api/v1/usage/focus{}", query.0)).await
+    }
+
     pub async fn call_list(&self, part: &Part) -> Outcome<Page<CallView>> {
         self.ask(self.path("calls", &part.query())).await
     }
 
     pub async fn call_show(&self, call: CallId) -> Outcome<CallView> {
         self.ask(self.path(&format!("calls/{call}"), &Query::default())).await
+    }
+
+    pub async fn call_settle(&self, call: CallId, settle: &CallSettle) -> Outcome<CallView> {
+        let path = self.path(&format!("calls/{call}/settle"), &Query::default());
+        let said = self.call("POST", &path, Some(settle)).await;
+        said.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
     }
 
     /// Asks a model itself, by the door that its clients take.

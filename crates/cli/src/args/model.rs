@@ -1,5 +1,7 @@
 //! What can be typed behind `isonomy models`, `routes`, `budgets`, `usage` and `calls`.
 
+use std::path::PathBuf;
+
 use base::{CallId, SecretName};
 use clap::{Args, Subcommand, ValueEnum};
 use models::{Dialect, ModelName};
@@ -202,6 +204,9 @@ pub struct BudgetsSet {
     /// At a hub: over the sites with all of these tags, with commas
     #[arg(long, value_name = "KEY=VALUE,…", value_parser = super::tag, value_delimiter = ',', conflicts_with = "sites")]
     pub r#where: Vec<(String, String)>,
+    /// Shares in percent, with commas, that are told as the event `dev.isonomy.budget.reached` [default: 50,80,100]
+    #[arg(long, value_name = "PERCENT,…", value_delimiter = ',', conflicts_with_all = ["sites", "where"])]
+    pub alarm: Vec<u8>,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -221,14 +226,30 @@ pub struct BudgetsRemove {
     pub reason: Option<String>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UsageFormat {
+    /// CSV with the columns of the FinOps Open Cost and Usage Specification 1.2
+    Focus,
+}
+
 #[derive(Debug, Args)]
 pub struct UsageArgs {
-    /// What is told apart: one or more of `namespace`, `key`, `workflow`, `model`, `operation`, `day`, `hour`
+    /// What is told apart: one or more of `namespace`, `key`, `workflow`, `model`, `operation`, `day`, `hour`; at a
+    /// hub `site` too, and no `key`
     #[arg(long, value_name = "NAME,…", default_value = "namespace,model")]
     pub by: String,
     /// Only calls since then: `7d`, `PT2H`, or a time; whole hours
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
+    /// Write a table for tools that show costs, in place of sums
+    #[arg(long, value_enum, conflicts_with_all = ["by", "output"])]
+    pub format: Option<UsageFormat>,
+    /// Of such a table: only calls before then; whole hours
+    #[arg(long, value_name = "TIME", requires = "format")]
+    pub until: Option<String>,
+    /// Of such a table: the file that it is written to [default: what you see]
+    #[arg(long, value_name = "FILE", requires = "format")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -248,12 +269,31 @@ pub enum CallsCommand {
     List(ResourceList),
     /// Say who asked what, where it went and why, and what it cost
     Explain(CallsExplain),
+    /// Say what a call has cost that was booked at the most that it may have cost, since nobody knew
+    Settle(CallsSettle),
 }
 
 #[derive(Debug, Args)]
 pub struct CallsExplain {
     /// As `isonomy calls` and the header `x-isonomy-call` of an answer say it
     pub call: CallId,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CallsSettle {
+    /// As `isonomy calls` shows it
+    pub call: CallId,
+    /// What it has cost, such as `0.12EUR`; not more than it was booked at
+    #[arg(long, value_name = "AMOUNT", required_unless_present = "free")]
+    pub cost: Option<String>,
+    /// It has cost nothing
+    #[arg(long, conflicts_with = "cost")]
+    pub free: bool,
+    /// How you know, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
     #[command(flatten)]
     pub output: OutputArgs,
 }

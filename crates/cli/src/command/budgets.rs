@@ -140,7 +140,7 @@ fn forecast_text(views: &[BudgetView]) -> String {
 }
 
 async fn set(global: &Global, args: BudgetsSet) -> Outcome {
-    let BudgetsSet { holder, budget, sites, r#where: tags, reason } = args;
+    let BudgetsSet { holder, budget, sites, r#where: tags, alarm, reason } = args;
     let api = api(global)?;
     if !sites.is_empty() || !tags.is_empty() {
         let all = sites == ["all"];
@@ -155,10 +155,17 @@ async fn set(global: &Global, args: BudgetsSet) -> Outcome {
         ));
         return Ok(Exit::Ok);
     }
-    api.budget_set(&BudgetSet { holder: holder.clone(), budget: budget.clone(), reason }).await?;
+    let alarms = Some(alarm).filter(|shares| !shares.is_empty());
+    let told = alarms.as_ref().map(|shares| {
+        let shares: Vec<String> = shares.iter().map(|it| format!("{it} %")).collect();
+        format!("; events tell when {} of it are spent", shares.join(", "))
+    });
+    let (named, cap) = (holder.clone(), budget.clone());
+    api.budget_set(&BudgetSet { holder, budget, alarms, reason }).await?;
     output::say(&format!(
-        "{holder} has {budget} at {}; calls beyond it are refused",
-        api.address()
+        "{named} has {cap} at {}; calls beyond it are refused{}",
+        api.address(),
+        told.unwrap_or_default()
     ));
     Ok(Exit::Ok)
 }
@@ -196,6 +203,7 @@ mod tests {
             until: Some("2026-12-01T00:00:00.000Z".to_owned()),
             forecast: Some("15.00 EUR".to_owned()),
             exhausted_at: None,
+            alarms: vec![50],
         };
         let total = BudgetView {
             holder: "key/bot".to_owned(),

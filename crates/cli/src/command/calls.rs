@@ -1,14 +1,14 @@
 //! `isonomy calls`: what was asked of models, where it went and why, and what it cost.
 
 use base::{Clock as _, SystemClock, Timestamp};
-use models::{Admitted, Bill, By, End, Leg, Line, Missed, Settled, Used};
-use wire::CallView;
+use models::{Admitted, Bill, By, Charge, Corrected, End, Leg, Line, Missed, Settled, Used};
+use wire::{CallSettle, CallView};
 
 use super::explain::Lines;
 use super::shelf::list;
 use super::{api, pages};
 use crate::args::Global;
-use crate::args::model::{CallsArgs, CallsCommand, CallsExplain, ResourceList};
+use crate::args::model::{CallsArgs, CallsCommand, CallsExplain, CallsSettle, ResourceList};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -18,12 +18,14 @@ use crate::when;
 pub struct Call {
     pub admitted: Admitted,
     pub settled: Option<Settled>,
+    pub corrected: Option<Corrected>,
 }
 
 pub async fn calls(global: &Global, args: CallsArgs) -> Outcome {
     match args.command.unwrap_or(CallsCommand::List(args.list)) {
         CallsCommand::List(args) => list_calls(global, args).await,
         CallsCommand::Explain(args) => explain(global, args).await,
+        CallsCommand::Settle(args) => settle(global, args).await,
     }
 }
 
@@ -34,9 +36,11 @@ impl Call {
                 .hint("are site and command line of the same version?")
         };
         let settled = view.settled.as_ref().map(serde::Deserialize::deserialize).transpose();
+        let corrected = view.corrected.as_ref().map(serde::Deserialize::deserialize).transpose();
         Ok(Self {
             admitted: serde::Deserialize::deserialize(&view.admitted).map_err(foreign)?,
             settled: settled.map_err(foreign)?,
+            corrected: corrected.map_err(foreign)?,
         })
     }
 }
@@ -60,8 +64,12 @@ async fn list_calls(global: &Global, args: ResourceList) -> Outcome {
 }
 
 fn list_text(calls: &[Call], now: Timestamp) -> String {
-    let rows = calls.iter().map(|Call { admitted, settled }| {
+    let rows = calls.iter().map(|Call { admitted, settled, corrected }| {
         let settled = settled.as_ref();
+        let cost = match corrected {
+            Some(corrected) => recharged_text(corrected),
+            None => settled.map_or_else(String::new, |it| cost_text(&it.bills)),
+        };
         let answered = settled.and_then(|it| it.legs.last()).map(|leg| leg.model.to_string());
         vec![
             when::age(&admitted.at.to_string(), now),
@@ -70,7 +78,7 @@ fn list_text(calls: &[Call], now: Timestamp) -> String {
             admitted.asked.to_string(),
             answered.unwrap_or_default(),
             settled.map_or("under way", |it| end_word(it.end)).to_owned(),
-            settled.map_or_else(String::new, |it| cost_text(&it.bills)),
+            cost,
             settled.map_or_else(String::new, |it| millis(it.micros)),
         ]
     });
@@ -93,7 +101,7 @@ async fn explain(global: &Global, args: CallsExplain) -> Outcome {
 }
 
 fn explain_text(call: &Call, now: Timestamp) -> String {
-    let Call { admitted, settled } = call;
+    let Call { admitted, settled, corrected } = call;
     let mut lines = Lines::default();
     lines.add("call", &admitted.call.to_string());
     let at = admitted.at.to_string();
@@ -107,9 +115,27 @@ fn explain_text(call: &Call, now: Timestamp) -> String {
     lines.add("held", &held.join("; "));
     match settled {
         None => lines.add("state", "under way: nothing is known of its end yet"),
-        Some(settled) => settled_text(settled, &mut lines),
+        Some(settled) => settled_text(settled, corrected.as_ref(), now, &mut lines),
     }
     lines.0
+}
+
+/// Somebody knows what it has cost.
+async fn settle(global: &Global, args: CallsSettle) -> Outcome {
+    let CallsSettle { call, cost, free, reason, output } = args;
+    let api = api(global)?;
+    let view = api.call_settle(call, &CallSettle { cost, free, reason }).await?;
+    let call = Call::read(&view)?;
+    output::show(output.output, &view, || explain_text(&call, SystemClock.now()))?;
+    Ok(Exit::Ok)
+}
+
+/// What it has cost, where that was said later.
+fn recharged_text(corrected: &Corrected) -> String {
+    let costs = corrected.bills.iter().map(|bill| bill.cost);
+    let costs: Vec<String> =
+        costs.filter(|it| it.amount.pico() > 0).map(|it| it.to_string()).collect();
+    if costs.is_empty() { "free".to_owned() } else { costs.join(" + ") }
 }
 
 fn who_text(who: &By) -> String {
@@ -122,7 +148,12 @@ fn who_text(who: &By) -> String {
     }
 }
 
-fn settled_text(settled: &Settled, lines: &mut Lines) {
+fn settled_text(
+    settled: &Settled,
+    corrected: Option<&Corrected>,
+    now: Timestamp,
+    lines: &mut Lines,
+) {
     let state = match settled.end {
         End::Answered => "answered",
         End::Refused => "refused by the model's server: the request is wrong",
@@ -148,6 +179,21 @@ fn settled_text(settled: &Settled, lines: &mut Lines) {
     for bill in &settled.bills {
         let usage = bill.usage.as_ref().map_or_else(|| "usage unknown".to_owned(), used_text);
         lines.add("used", &format!("{}: {usage}; {}", bill.model, bill_text(bill)));
+        let charge = |it: &Charge| format!("{} {} {}", it.count, it.class.title(), it.cost.exact());
+        let parts: Vec<String> = bill.lines.iter().map(charge).collect();
+        if let Some(price) = &bill.price {
+            let list = if price.is_own() { "its definition" } else { "the catalogue" };
+            let of = format!("by {list}, {}: {}", price.version, parts.join("; "));
+            lines.add("priced", &of);
+        }
+    }
+    if let Some(corrected) = corrected {
+        let Corrected { at, by, reason, charged, .. } = corrected;
+        let age = when::age(&at.to_string(), now);
+        let cost = recharged_text(corrected);
+        lines.add("settled", &format!("it has cost {cost}, says {by} {age} ago: {reason}"));
+        let lines_now: Vec<String> = charged.iter().map(|it| line_text(&it.line)).collect();
+        lines.add("so charged", &lines_now.join("; "));
     }
     if !settled.hidden.is_empty() {
         lines.add("hidden", &format!("in the answer: {}", hidden_text(&settled.hidden)));
@@ -280,7 +326,7 @@ mod tests {
             "held": [{"holder": "namespace/sales", "period": "month", "window": "2027-01-01T00:00:00.000Z", "amount": "0.02 EUR"}],
         });
         let settled = Some(settled).filter(|it| !it.is_null());
-        Call::read(&CallView { admitted, settled }).expect("a call")
+        Call::read(&CallView { admitted, settled, corrected: None }).expect("a call")
     }
 
     fn now() -> Timestamp {
@@ -322,6 +368,54 @@ mod tests {
             row,
             format!("60s  {CALL}  key:bot  best   small    answered  0.0012 EUR  312 ms")
         );
+    }
+
+    /// Mutation: leave out a part of a cost, or which price it was.
+    #[test]
+    fn a_cost_says_what_it_is_made_of() {
+        let version = format!("b3:{}", "0".repeat(64));
+        let call = call(json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:01.000Z", "end": "answered", "legs": [],
+            "bills": [{"model": "small", "usage": {"input": 12, "output": 5}, "cost": "0.00022 EUR",
+                "lines": [{"class": "input", "count": 12, "cost": "0.00012 EUR"},
+                    {"class": "output", "count": 5, "cost": "0.0001 EUR"}],
+                "price": {"provider": "own", "model": "small", "version": version}}],
+            "charged": [], "micros": 400, "ownMicros": 400,
+        }));
+        let wanted = format!(
+            "priced       by its definition, {version}: 12 Input Tokens 0.00012 EUR; 5 Output Tokens 0.0001 EUR"
+        );
+        let text = explain_text(&call, now());
+        assert!(text.contains(&wanted), "{text}");
+    }
+
+    /// Mutation: show the bound in the list though somebody knows the cost, or leave out who says so and why.
+    #[test]
+    fn a_call_that_was_settled_later_says_what_it_has_cost() {
+        let lost = json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:01.000Z", "end": "left", "legs": [],
+            "bills": [{"model": "small", "cost": "0.5 EUR", "isBound": true}],
+            "charged": [], "micros": 400, "ownMicros": 400,
+        });
+        let corrected = json!({
+            "v": 1, "call": CALL, "at": "2027-01-15T07:59:58.000Z", "by": "key:ann",
+            "reason": "the bill of May", "admitted": "2027-01-15T07:59:00.000Z",
+            "namespace": "sales", "operation": "chat",
+            "bills": [{"model": "small", "was": "0.5 EUR", "cost": "0.12 EUR"}],
+            "charged": [{"holder": "namespace/sales", "period": "month", "window": "2027-01-01T00:00:00.000Z", "amount": "0.12 EUR", "was": "0.5 EUR"}],
+        });
+        let corrected = serde_json::from_value(corrected).expect("an entry");
+        let call = Call { corrected: Some(corrected), ..call(lost) };
+        let text = explain_text(&call, now());
+        for wanted in [
+            "small: usage unknown; 0.50 EUR, the most that it may have been",
+            "settled      it has cost 0.12 EUR, says key:ann 2s ago: the bill of May",
+            "so charged   0.12 EUR of namespace/sales by the month",
+        ] {
+            assert!(text.contains(wanted), "{wanted}\n{text}");
+        }
+        let list = list_text(&[call], now());
+        assert!(list.contains("0.12 EUR") && !list.contains("0.50 EUR"), "{list}");
     }
 
     /// Mutation: take a call without an end for one that has failed.

@@ -1,11 +1,15 @@
 //! `isonomy usage`: what calls to models have used and cost.
 
+use std::io::Write as _;
+use std::path::Path;
+
 use base::{Clock as _, SystemClock};
+use futures::StreamExt as _;
 use wire::{UsageList, UsageRow};
 
-use super::api;
+use super::{any_api, api};
 use crate::args::Global;
-use crate::args::model::UsageArgs;
+use crate::args::model::{UsageArgs, UsageFormat};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -19,8 +23,14 @@ pub async fn usage(global: &Global, args: UsageArgs) -> Outcome {
         let what = "usage is told of all namespaces that the key may see";
         return Err(Failure::usage(what).hint("`--by namespace` tells them apart"));
     }
-    let since = args.since.map(|since| when::since(&since, SystemClock.now())).transpose()?;
-    let usage = api(global)?.usage_list(&args.by, since.as_deref()).await?;
+    let time =
+        |text: Option<String>| text.map(|text| when::since(&text, SystemClock.now())).transpose();
+    let since = time(args.since)?;
+    if let Some(UsageFormat::Focus) = args.format {
+        let until = time(args.until)?;
+        return focus(global, since.as_deref(), until.as_deref(), args.out.as_deref()).await;
+    }
+    let usage = any_api(global)?.usage_list(&args.by, since.as_deref()).await?;
     output::show(args.output.output, &usage, || text(&usage, &args.by))?;
     if !usage.total.at_bound.is_empty() {
         output::say(&format!(
@@ -28,6 +38,40 @@ pub async fn usage(global: &Global, args: UsageArgs) -> Outcome {
             usage.total.at_bound.join(" + ")
         ));
     }
+    Ok(Exit::Ok)
+}
+
+/// A file is there when the table is whole.
+async fn focus(
+    global: &Global,
+    since: Option<&str>,
+    until: Option<&str>,
+    out: Option<&Path>,
+) -> Outcome {
+    let api = api(global)?;
+    let table = api.usage_focus(since, until).await;
+    let mut table = table.map_err(|error| api.explain(error))?;
+    let Some(out) = out else {
+        while let Some(piece) = table.next().await.transpose()? {
+            output::write_bytes(&piece)?;
+        }
+        return Ok(Exit::Ok);
+    };
+    let failed = |what: &str, error: std::io::Error| {
+        Failure::usage(format!("cannot {what} `{}`: {error}", out.display()))
+    };
+    let folder = out.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = tempfile::NamedTempFile::new_in(folder);
+    let mut file = file.map_err(|error| failed("write", error))?;
+    let mut rows = 0;
+    while let Some(piece) = table.next().await.transpose()? {
+        rows += piece.iter().filter(|byte| **byte == b'\n').count();
+        file.write_all(&piece).map_err(|error| failed("write", error))?;
+    }
+    file.persist(out).map_err(|error| failed("write", error.error))?;
+    // The first line has the names of the columns.
+    let rows = rows.saturating_sub(1);
+    output::say(&format!("{rows} rows of FOCUS 1.2 are in `{}`", out.display()));
     Ok(Exit::Ok)
 }
 

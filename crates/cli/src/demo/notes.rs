@@ -224,5 +224,5 @@ async fn stock(api: &Api, local: &str) -> Outcome<()> {
     }
     let holder = format!("namespace/{NAMESPACE}");
     let reason = Some(REASON.to_owned());
-    api.budget_set(&BudgetSet { holder, budget: BUDGET.to_owned(), reason }).await
+    api.budget_set(&BudgetSet { holder, budget: BUDGET.to_owned(), alarms: None, reason }).await
 }

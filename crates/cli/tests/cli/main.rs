@@ -6,6 +6,7 @@ mod artifacts;
 mod attacks;
 mod author;
 mod authority;
+mod books;
 mod caps;
 mod contract;
 mod datasets;

@@ -166,6 +166,11 @@ impl Driver {
         Ok(())
     }
 
+    /// Wakes whoever listens to these. They are durable already, written by somebody else.
+    pub fn event_raise(&self, events: &[EventRow]) {
+        self.0.ears.raise(events);
+    }
+
     /// The position of the first event that a listener of a run has still to hear, if there is one;
     /// those before it are history. That is in doubt as long as a run is not taken up that may listen.
     pub async fn events_needed(&self) -> Result<Option<u64>, StoreError> {

@@ -204,6 +204,12 @@ impl Desk {
         change(&mut self.0.books.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// By what amounts are told in another currency.
+    #[must_use]
+    pub fn exchange(&self) -> &Exchange {
+        &self.0.exchange
+    }
+
     /// Until more is to be asked of the hub.
     pub async fn is_low(&self) {
         self.0.low.notified().await;
@@ -264,9 +270,9 @@ impl Desk {
         }
     }
 
-    fn alarm(&self, alarms: &[Alarm]) {
+    fn alarm(&self, namespace: &Namespace, alarms: &[Alarm]) {
         if !alarms.is_empty() {
-            self.0.record.alarm(alarms);
+            self.0.record.alarm(namespace, alarms);
         }
     }
 }

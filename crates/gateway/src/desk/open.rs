@@ -7,7 +7,7 @@ use models::{
     Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Line, Missed, Missing,
     ModelName, Refused, Settled, Used,
 };
-use pricing::{Amount, Class, Money, Price, Usage};
+use pricing::{Amount, Money, Price, Usage};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -164,19 +164,14 @@ impl Open {
     /// The leg's end is not known: it is paid at its bound.
     pub(super) fn is_lost(&mut self) {
         if let Some((model, bound)) = self.sent.take() {
-            self.bills.push(Bill { model, usage: None, cost: bound, is_bound: bound.is_some() });
+            self.bills.push(Bill::of(model, None, None, bound));
         }
     }
 
     /// The leg has answered, and this was used; nobody knows what, where there is none.
     pub(super) fn has_used(&mut self, usage: Option<&Usage>, price: Option<&Price>) {
         let Some((model, bound)) = self.sent.take() else { return };
-        let cost = usage.zip(price).and_then(|(usage, price)| price.cost(usage).ok());
-        let usage = usage.map(used);
-        // With a price, and without a cost: what was held is charged.
-        let is_bound = cost.is_none() && bound.is_some();
-        let cost = cost.or(if is_bound { bound } else { None });
-        self.bills.push(Bill { model, usage, cost, is_bound });
+        self.bills.push(Bill::of(model, usage, price, bound));
     }
 
     pub(super) fn leg(
@@ -248,7 +243,7 @@ impl Open {
             settled.unwrap_or_else(|_| books.settle_held(self.call))
         });
         let (charged, alarms) = settled;
-        self.desk.alarm(&alarms);
+        self.desk.alarm(&self.who.by.namespace, &alarms);
         let tokens = |it: &Used| it.input.saturating_add(it.output);
         let used: u64 = self.bills.iter().filter_map(|it| it.usage.as_ref()).map(tokens).sum();
         let is_known = self.bills.iter().all(|bill| bill.usage.is_some());
@@ -323,15 +318,4 @@ async fn hold(
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn used(usage: &Usage) -> Used {
-    Used {
-        input: usage.input_tokens(),
-        cached: usage.count(Class::CacheRead),
-        output: usage.output_tokens(),
-        reasoning: usage.count(Class::Reasoning),
-        images: usage.count(Class::Image),
-        millis: usage.count(Class::Millisecond),
-    }
 }

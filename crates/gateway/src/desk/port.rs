@@ -20,8 +20,8 @@ pub trait Record: Send + Sync + 'static {
         None
     }
 
-    /// Shares of budgets that are reached.
-    fn alarm(&self, alarms: &[Alarm]);
+    /// Shares of budgets that are reached, by a call of this namespace.
+    fn alarm(&self, namespace: &Namespace, alarms: &[Alarm]);
 }
 
 /// The entry is not kept, and nothing may follow from it.

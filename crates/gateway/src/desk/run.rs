@@ -132,7 +132,7 @@ impl Desk {
     /// Nobody knows its end, and nobody asks again: it is charged at its bound.
     fn charge_left(&self, call: &Admitted) {
         let (_, alarms) = self.budgets(|books| books.settle_held(call.call));
-        self.alarm(&alarms);
+        self.alarm(&call.who.namespace, &alarms);
         self.write_left(Settled::unknown(call, self.now()));
     }
 
@@ -140,7 +140,8 @@ impl Desk {
     pub(super) fn repeated(&self, call: &Admitted, by: CallId) {
         self.left_calls(|calls| calls.retain(|it| it.call != call.call));
         let settled = Settled::unknown(call, self.now());
-        self.write_left(Settled { charged: Vec::new(), repeated_by: Some(by), ..settled });
+        let (bills, charged) = (Vec::new(), Vec::new());
+        self.write_left(Settled { bills, charged, repeated_by: Some(by), ..settled });
     }
 
     fn write_left(&self, settled: Settled) {

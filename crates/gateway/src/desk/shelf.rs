@@ -311,7 +311,7 @@ impl Shelved {
         let facts = facts(spec, &model.name, listed);
         let pricing = match &spec.price {
             Some(PriceSpec::Free) => Pricing::Free,
-            Some(PriceSpec::Own(own)) => match own.price("own", model.name.as_str()) {
+            Some(PriceSpec::Own(own)) => match own.price(pricing::OWN, model.name.as_str()) {
                 Ok(price) => Pricing::Own(Arc::new(price)),
                 Err(_) => Pricing::Unknown,
             },
@@ -491,7 +491,7 @@ fn facts(
 ) -> pricing::Model {
     let listed = listed.map(|it| it.as_ref().clone());
     let base = listed.unwrap_or_else(|| pricing::Model {
-        provider: "own".to_owned(),
+        provider: pricing::OWN.to_owned(),
         name: name.to_string(),
         aliases: Vec::new(),
         kind: pricing::Kind::Chat,

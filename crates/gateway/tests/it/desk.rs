@@ -56,7 +56,7 @@ impl Record for Kept {
         Ok(Ticket::done())
     }
 
-    fn alarm(&self, _alarms: &[Alarm]) {}
+    fn alarm(&self, _: &Namespace, _: &[Alarm]) {}
 }
 
 struct Secrets;
@@ -271,7 +271,7 @@ async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
         .iter()
         .filter_map(|entry| match entry {
             Entry::Admitted(entry) => Some(entry.held[0].amount.amount.pico()),
-            Entry::Settled(_) => None,
+            Entry::Settled(_) | Entry::Corrected(_) => None,
         })
         .collect();
     assert!(matches!(held[..], [one, both] if both == 2 * one), "both are written down: {held:?}");

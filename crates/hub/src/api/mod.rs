@@ -12,6 +12,7 @@ mod recovery;
 mod site;
 mod store;
 mod token;
+mod usage;
 
 pub use token::addresses_wrong;
 
@@ -63,6 +64,7 @@ fn operations() -> OpenApiRouter<Hub> {
         .routes(routes!(desired::placement_list))
         .routes(routes!(desired::placement_delete))
         .routes(routes!(budget::budget_list, budget::budget_set, budget::budget_remove))
+        .routes(routes!(usage::usage_list))
         .routes(routes!(order::order_create, order::order_list))
         .routes(routes!(order::order_show))
         .routes(routes!(order::order_explain))

@@ -15,6 +15,7 @@ use wire::dispatch;
 use wire::lease;
 use wire::link::{Dataset, Head, Health, Order};
 use wire::order::Receipt;
+use wire::usage;
 
 use super::Write;
 use crate::{ORDERS_READ_MAX, RETIRED_MAX};
@@ -320,8 +321,13 @@ impl Taken {
                         Ok((_, word)) => {
                             Self { key: word.key().into(), order: None, is_read: true }
                         }
-                        // A later version says more of an order, and that there is no more to do.
-                        Err(_) => Self { key: unread(), order: order_of(entry), is_read: false },
+                        Err(_) => match usage::UsageWord::decode(entry) {
+                            Ok(word) => Self { key: word.key().into(), order: None, is_read: true },
+                            // A later version says more of an order, and that there is no more to do.
+                            Err(_) => {
+                                Self { key: unread(), order: order_of(entry), is_read: false }
+                            }
+                        },
                     },
                 },
             },

@@ -13,6 +13,7 @@ mod secret;
 mod site;
 mod store;
 mod stream;
+mod usage;
 mod workflow;
 
 use std::time::Duration;
@@ -68,9 +69,11 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(model::route_list))
         .routes(routes!(model::route_show, model::route_put, model::route_delete))
         .routes(routes!(model::budget_list, model::budget_set, model::budget_remove))
-        .routes(routes!(model::usage_list))
+        .routes(routes!(usage::usage_list))
+        .routes(routes!(usage::usage_focus))
         .routes(routes!(model::call_list))
         .routes(routes!(model::call_show))
+        .routes(routes!(model::call_settle))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_follow))
         .routes(routes!(store::store_check))

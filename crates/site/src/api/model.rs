@@ -2,21 +2,21 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
-use base::{CallId, Namespace, Timestamp};
+use base::{CallId, Namespace};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use models::{Holder, ModelName};
-use pricing::Budget;
+use models::{Alarms, Holder, ModelName};
+use pricing::{Budget, Period};
 use serde::Deserialize;
 use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
 use utoipa::IntoParams;
 use wire::{
-    ArtifactView, BudgetList, BudgetSet, CallView, ModelPut, ModelView, Page, Problem, ProblemCode,
-    Role, RouteView, UsageList,
+    ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, ModelPut, ModelView, Page, Problem,
+    ProblemCode, Role, RouteView,
 };
 
-use crate::model::usage::By;
+use crate::model::budget::Capped;
 use crate::model::{calls, usage};
 use crate::refusal::Refusal;
 use crate::site::Site;
@@ -261,10 +261,12 @@ pub(super) async fn budget_set(
     caller: Caller,
     Body(set): Body<BudgetSet, PUT_BYTES_MAX>,
 ) -> Result<StatusCode, Refusal> {
-    let BudgetSet { holder, budget, reason } = set;
+    let BudgetSet { holder, budget, alarms, reason } = set;
     let holder: Holder = holder.parse().map_err(|wrong| Refusal::parameter("holder", wrong))?;
     let budget: Budget = budget.parse().map_err(|wrong| Refusal::parameter("budget", wrong))?;
-    site.0.models.budget_set(&caller, holder, budget, reason).await?;
+    let alarms = alarms.map(Alarms::try_from).transpose();
+    let alarms = alarms.map_err(|wrong| Refusal::parameter("alarms", wrong))?;
+    site.0.models.budget_set(&caller, holder, Capped { budget, alarms }, reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -300,49 +302,6 @@ pub(super) async fn budget_remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct UsageQuery {
-    /// One or more of `namespace`, `key`, `workflow`, `model`, `operation`, `day`, `hour`, with commas between
-    /// them; `namespace,model` by default.
-    by: Option<String>,
-    /// From the hour of this time on; all that is kept by default.
-    since: Option<String>,
-}
-
-/// What calls have used and cost, of the namespaces that the key may see.
-#[utoipa::path(
-    get, path = "/api/v1/usage", tag = "models",
-    security(("key" = [])),
-    params(UsageQuery),
-    responses(
-        (status = 200, body = UsageList),
-        (status = 400, body = Problem, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn usage_list(
-    State(site): State<Site>,
-    caller: Caller,
-    Query(query): Query<UsageQuery>,
-) -> Result<Json<UsageList>, Refusal> {
-    let by = By::read(query.by.as_deref().unwrap_or("namespace,model"));
-    let by = by.map_err(|wrong| Refusal::parameter("by", wrong))?;
-    let since = match &query.since {
-        None => Timestamp::from_millis(0),
-        Some(text) => Timestamp::parse(text)
-            .ok_or_else(|| Refusal::parameter("since", "a time such as `2026-11-22T00:00:00Z`"))?,
-    };
-    let hour = since.as_millis() - since.as_millis().rem_euclid(3_600_000);
-    let may_see = |namespace: &Namespace| caller.roles().need(Role::Viewer, namespace).is_ok();
-    let since = Timestamp::from_millis(hour);
-    let (items, total) = site.0.models.book().tally(|tally| {
-        let rows = |by: &[By]| usage::rows(tally, by, since, may_see);
-        (rows(&by), rows(&[]).pop())
-    });
-    Ok(Json(UsageList { items, total: total.unwrap_or_default() }))
-}
-
 /// Calls that have ended, newest first.
 #[utoipa::path(
     get, path = "/api/v1/namespaces/{namespace}/calls", tag = "models",
@@ -375,6 +334,29 @@ pub(super) async fn call_show(
 ) -> Result<Json<CallView>, Refusal> {
     let store = site.0.models.book().store();
     Ok(Json(calls::show(store.as_ref(), &namespace, call).await?))
+}
+
+/// Says what a call has cost that was booked at its bound, since nobody knew; once, and not more than that. The
+/// rest goes back to its budgets, in the windows that it was charged in.
+#[utoipa::path(
+    post, path = "/api/v1/namespaces/{namespace}/calls/{call}/settle", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path), ("call" = String, Path)),
+    request_body = CallSettle,
+    responses(
+        (status = 200, body = CallView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is under way, or its cost is known", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn call_settle(
+    State(site): State<Site>,
+    OfCall(namespace, call): OfCall,
+    caller: Caller,
+    Body(settle): Body<CallSettle, PUT_BYTES_MAX>,
+) -> Result<Json<CallView>, Refusal> {
+    Ok(Json(site.0.models.call_settle(&caller, &namespace, call, settle).await?))
 }
 
 pub(super) struct OfCall(Namespace, CallId);

@@ -74,6 +74,8 @@ pub struct Config {
     pub scripts: Scripts,
     /// How long runs are kept after their end, where their workflow does not say.
     pub keep: spec::Keep,
+    /// How long each call of a model is kept after it was written down.
+    pub keep_calls: spec::Keep,
     pub journals: Journals,
     /// Events that are kept though nobody has still to hear them.
     pub events: EventLimits,
@@ -125,6 +127,7 @@ impl Default for Config {
             secrets: ::secrets::Config::default(),
             scripts: Scripts::default(),
             keep: retention::KEEP,
+            keep_calls: retention::KEEP_CALLS,
             journals: Journals::default(),
             events: EventLimits::history(),
             dispatch: Settings::default(),
@@ -276,6 +279,7 @@ impl Reader<'_> {
             lifecycle: self.lifecycle(&spec.events)?,
             scripts: self.scripts(&spec.scripts)?,
             keep: self.keep(&spec.retention)?,
+            keep_calls: self.keep_calls(&spec.retention)?,
             journals: self.journals(&spec.retention)?,
             events: self.event_limits(&spec.retention)?,
             dispatch: self.dispatch(spec.limits.runs.as_ref(), &spec.pools, &spec.namespaces)?,

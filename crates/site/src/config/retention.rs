@@ -14,6 +14,10 @@ use super::{ConfigError, Reader};
 /// does not fill up by itself. Whoever must keep runs longer says so.
 pub(super) const KEEP: Keep = Keep::For(Duration::from_secs(30 * 24 * 3600));
 
+/// A quarter. Providers bill by the month, and somebody has to find the time to compare. What calls have used
+/// and cost is kept beyond that, hour by hour.
+pub(super) const KEEP_CALLS: Keep = Keep::For(Duration::from_secs(90 * 24 * 3600));
+
 /// What becomes of the old records of long runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Journals {
@@ -30,6 +34,7 @@ pub(super) struct Retention {
     keep: Option<Spanned<String>>,
     journals: Option<Spanned<String>>,
     events: Option<Spanned<u32>>,
+    calls: Option<Spanned<String>>,
 }
 
 /// What may be asked for: enough to look at, and no more than a store holds at all.
@@ -45,6 +50,11 @@ impl Reader<'_> {
 
     pub(super) fn keep(&self, retention: &Retention) -> Result<Keep, ConfigError> {
         let Some(found) = &retention.keep else { return Ok(KEEP) };
+        Keep::parse(&found.value).map_err(|why| self.wrong(found, why))
+    }
+
+    pub(super) fn keep_calls(&self, retention: &Retention) -> Result<Keep, ConfigError> {
+        let Some(found) = &retention.calls else { return Ok(KEEP_CALLS) };
         Keep::parse(&found.value).map_err(|why| self.wrong(found, why))
     }
 

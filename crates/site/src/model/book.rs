@@ -1,21 +1,21 @@
 //! The book of calls: keeps entries in the tail at once and in the store page by page, and the tally of all.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use base::{By, Clock, Timestamp, document};
+use base::{By, Clock, Namespace, Timestamp, document};
 use bytes::Bytes;
 use gateway::desk::{NotWritten, Page, Record, Ticket};
-use models::{Admitted, Alarm, Books, Checkpoint, Entry, Holder, Line, Settled, Tally};
+use models::{Admitted, Alarm, Books, Checkpoint, Corrected, Entry, Holder, Line, Settled, Tally};
 use pricing::Budget;
-use server::change_op;
-use store::{CallPage, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
+use store::{CallPage, EventRow, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
 use tokio::sync::{Notify, watch};
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
-use super::alarm::AlarmDoc;
+use super::alarm::Reached;
+use super::correction;
 use super::tail::{ROOM, Tail};
 use super::telemetry::Observing;
 
@@ -55,7 +55,13 @@ struct Inner {
     written: watch::Sender<u64>,
     /// Something is to be written, and nobody waits for it.
     left: Notify,
+    /// The last entry that is in the checkpoint of the store.
+    kept: watch::Sender<u64>,
+    /// Wakes who listens to events that are durable.
+    told: OnceLock<Box<Told>>,
 }
+
+type Told = dyn Fn(&[EventRow]) + Send + Sync;
 
 struct State {
     tail: Option<Tail>,
@@ -67,10 +73,14 @@ struct State {
     durable: u64,
     /// The last of them is not full.
     waiting: Vec<Waiting>,
-    alarms: Vec<AlarmDoc>,
+    alarms: Vec<Reached>,
+    /// Each is found by its call, as long as that is kept.
+    corrections: Vec<Corrected>,
     /// The store has refused the last page, and it is tried again.
     is_failing: bool,
     checkpoint_at: u64,
+    /// A checkpoint is waited for.
+    wants_checkpoint: bool,
 }
 
 /// A page to be.
@@ -100,6 +110,8 @@ struct Taken {
     ops: Vec<Op>,
     waiting: Vec<Waiting>,
     last: u64,
+    has_checkpoint: bool,
+    events: Vec<EventRow>,
 }
 
 impl Waiting {
@@ -126,12 +138,16 @@ impl Book {
             Some((tail, left)) => (Some(tail), left),
             None => (None, Vec::new()),
         };
-        let mut record = Vec::new();
+        let (mut record, mut ops) = (Vec::new(), Vec::new());
         let mut next = durable + 1;
         for (number, line) in left {
             // What the store has already, or what is behind a gap: nothing has followed from it.
             if number == next {
-                apply(&mut tally, number, &line)?;
+                let entry = read_entry(number, &line)?;
+                if let Entry::Corrected(entry) = &entry {
+                    ops.extend(correction::ops(entry));
+                }
+                tally.apply(number, entry);
                 record.extend_from_slice(&line);
                 next += 1;
             }
@@ -145,7 +161,8 @@ impl Book {
         if next > durable + 1 {
             let page =
                 CallPage { first: durable + 1, last: next - 1, at: now, record: record.into() };
-            store.commit(vec![Op::CallAppend(page)], Preconditions::none()).await?;
+            ops.push(Op::CallAppend(page));
+            store.commit(ops, Preconditions::none()).await?;
         }
         if let Some(tail) = &mut tail {
             tail.clear().map_err(BookError::Tail)?;
@@ -158,12 +175,16 @@ impl Book {
             durable: next - 1,
             waiting: Vec::new(),
             alarms: Vec::new(),
+            corrections: Vec::new(),
             is_failing: false,
             checkpoint_at: known + CHECKPOINT_EVERY,
+            wants_checkpoint: false,
         };
         let (grown, left) = (Notify::new(), Notify::new());
         let (state, written) = (Mutex::new(state), watch::Sender::new(next - 1));
-        Ok(Self(Arc::new(Inner { store, clock, state, grown, left, written })))
+        let kept = watch::Sender::new(known);
+        let told = OnceLock::new();
+        Ok(Self(Arc::new(Inner { store, clock, state, grown, written, left, kept, told })))
     }
 
     /// What was charged goes into the books of budgets.
@@ -178,12 +199,28 @@ impl Book {
         self.state().tally.open().cloned().collect()
     }
 
+    /// Whom events are told to from now on, once they are durable. Those before are found in the store.
+    pub(crate) fn on_events(&self, told: impl Fn(&[EventRow]) + Send + Sync + 'static) {
+        // Once, when a site is put together.
+        let _ = self.0.told.set(Box::new(told));
+    }
+
     /// Until the store has all that was written up to now.
     pub(crate) async fn durable(&self) {
         let last = self.state().next - 1;
         self.0.grown.notify_one();
         // The sender is here.
         let _ = self.0.written.subscribe().wait_for(|written| *written >= last).await;
+    }
+
+    /// Until the checkpoint of the store has the entries up to this one.
+    pub(crate) async fn checkpoint(&self, through: u64) {
+        if *self.0.kept.borrow() < through {
+            self.state().wants_checkpoint = true;
+            self.0.grown.notify_one();
+        }
+        // The sender is here.
+        let _ = self.0.kept.subscribe().wait_for(|kept| *kept >= through).await;
     }
 
     /// What the entries come to.
@@ -228,7 +265,9 @@ impl Book {
 
     /// Whether there may be more.
     async fn write_page(&self) -> bool {
-        let Some(Taken { mut ops, waiting, last }) = self.take() else { return false };
+        let Some(Taken { mut ops, waiting, last, has_checkpoint, events }) = self.take() else {
+            return false;
+        };
         let mut is_told = false;
         // The store keeps what it is given, so that each try needs its own.
         while let Err(error) = self.0.store.commit(ops.clone(), Preconditions::none()).await {
@@ -246,6 +285,12 @@ impl Book {
             state.is_failing = false;
         }
         self.0.written.send_replace(last);
+        if has_checkpoint {
+            self.0.kept.send_replace(last);
+        }
+        if let Some(told) = self.0.told.get().filter(|_| !events.is_empty()) {
+            told(&events);
+        }
         if !is_told {
             tell(&waiting, Page::Durable);
         }
@@ -255,23 +300,29 @@ impl Book {
     /// What waits, and the tally with it now and then.
     fn take(&self) -> Option<Taken> {
         let mut state = self.state();
-        if state.waiting.is_empty() && state.alarms.is_empty() {
+        if state.waiting.is_empty() && state.alarms.is_empty() && !state.wants_checkpoint {
             return None;
         }
         let mut waiting = std::mem::take(&mut state.waiting);
         let (at, last) = (self.0.clock.now(), state.next - 1);
         let by = By { actor: "site".to_owned(), reason: None };
         let alarms = std::mem::take(&mut state.alarms);
-        let mut ops: Vec<Op> = alarms.iter().map(|doc| change_op(doc, &by, at)).collect();
+        let mut ops: Vec<Op> = alarms.iter().map(|it| it.change(&by, at)).collect();
+        let events: Vec<EventRow> = alarms.iter().filter_map(|it| it.event(at)).collect();
+        ops.extend(events.iter().cloned().map(Op::EventAppend));
+        let corrections = std::mem::take(&mut state.corrections);
+        ops.extend(corrections.iter().flat_map(correction::ops));
         ops.extend(waiting.iter_mut().map(|it| {
             let record = std::mem::take(&mut it.record).into();
             Op::CallAppend(CallPage { first: it.first, last: it.last, at, record })
         }));
-        if last >= state.checkpoint_at {
+        let has_checkpoint = last >= state.checkpoint_at || state.wants_checkpoint;
+        if has_checkpoint {
             state.checkpoint_at = last + CHECKPOINT_EVERY;
+            state.wants_checkpoint = false;
             ops.push(checkpoint_op(&state.tally));
         }
-        Some(Taken { ops, waiting, last })
+        Some(Taken { ops, waiting, last, has_checkpoint, events })
     }
 
     /// So that the next start reads little. Where it cannot be written, that reads more.
@@ -296,7 +347,10 @@ impl Record for Book {
         let mut line = entry.line_behind(ROOM);
         let mut state = self.state();
         let is_full = state.waiting.len() > WAITING_PAGES_MAX;
-        let is_awaited = matches!(entry, Entry::Admitted(_));
+        let is_awaited = match &entry {
+            Entry::Admitted(_) | Entry::Corrected(_) => true,
+            Entry::Settled(_) => false,
+        };
         // What has been admitted must be settled; nothing new begins.
         if is_awaited && (state.is_failing || is_full) {
             return Err(NotWritten);
@@ -309,11 +363,15 @@ impl Record for Book {
             })?;
         }
         state.next += 1;
-        let State { tally, observing, .. } = &mut *state;
-        if let Entry::Settled(settled) = &entry
-            && let Some(admitted) = tally.opened(settled.call)
-        {
-            observing.note(admitted, settled);
+        let State { tally, observing, corrections, .. } = &mut *state;
+        match &entry {
+            Entry::Admitted(_) => {}
+            Entry::Settled(settled) => {
+                if let Some(admitted) = tally.opened(settled.call) {
+                    observing.note(admitted, settled);
+                }
+            }
+            Entry::Corrected(entry) => corrections.push(entry.clone()),
         }
         tally.apply(number, entry);
         if state.waiting.last().is_none_or(|it| it.record.len() >= PAGE_BYTES_MAX) {
@@ -334,8 +392,9 @@ impl Record for Book {
         state.tally.spent_by(holder, budget.period(), budget.cap().currency).cloned()
     }
 
-    fn alarm(&self, alarms: &[Alarm]) {
-        self.state().alarms.extend(alarms.iter().map(AlarmDoc::of));
+    fn alarm(&self, namespace: &Namespace, alarms: &[Alarm]) {
+        let reached = alarms.iter().map(|alarm| Reached::new(namespace, alarm));
+        self.state().alarms.extend(reached);
         self.0.grown.notify_one();
     }
 }
@@ -384,9 +443,12 @@ fn apply_page(tally: &mut Tally, page: &CallPage) -> Result<(), BookError> {
 }
 
 fn apply(tally: &mut Tally, number: u64, line: &[u8]) -> Result<(), BookError> {
-    let entry: Entry = serde_json::from_slice(line).map_err(|_| BookError::Damaged(number))?;
-    tally.apply(number, entry);
+    tally.apply(number, read_entry(number, line)?);
     Ok(())
+}
+
+fn read_entry(number: u64, line: &[u8]) -> Result<Entry, BookError> {
+    serde_json::from_slice(line).map_err(|_| BookError::Damaged(number))
 }
 
 /// What ends the calls of a life that is over.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base::document;
-use models::Holder;
+use models::{Alarms, Books, Holder};
 use pricing::{Budget, Period};
 use serde::{Deserialize, Serialize};
 use server::{Caller, change_op};
@@ -19,12 +19,22 @@ const BUDGET_TYPE: &str = "isonomy.budget";
 /// Of one site: every team of a large house has some, and looks through them are short at so many.
 const BUDGETS_MAX: usize = 10_000;
 
-pub(super) type Budgets = BTreeMap<(Holder, Period), Budget>;
+pub(super) type Budgets = BTreeMap<(Holder, Period), Capped>;
+
+/// A cap, and at which shares of it somebody is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Capped {
+    pub budget: Budget,
+    /// The usual ones, where there are none.
+    pub alarms: Option<Alarms>,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct BudgetDoc {
     holder: Holder,
     budget: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alarms: Option<Alarms>,
 }
 
 /// Those that the store has.
@@ -33,9 +43,18 @@ pub(super) async fn read_all(store: &dyn Store) -> Result<Budgets, BookError> {
     for row in resource_all(store, ResourceKind::Budget).await? {
         let doc: BudgetDoc = read(&row, BUDGET_TYPE)?;
         let budget: Budget = doc.budget.parse().map_err(|_| BookError::Damaged(0))?;
-        budgets.insert((doc.holder, budget.period()), budget);
+        let period = budget.period();
+        budgets.insert((doc.holder, period), Capped { budget, alarms: doc.alarms });
     }
     Ok(budgets)
+}
+
+impl Capped {
+    pub(super) fn put(&self, holder: &Holder, books: &mut Books) {
+        books.set(holder.clone(), self.budget);
+        let alarms = self.alarms.clone().unwrap_or_default();
+        books.alarms_set(holder, self.budget.period(), alarms);
+    }
 }
 
 impl Models {
@@ -43,9 +62,10 @@ impl Models {
         &self,
         caller: &Caller,
         holder: Holder,
-        budget: Budget,
+        capped: Capped,
         reason: Option<String>,
     ) -> Result<(), Refusal> {
+        let Capped { budget, alarms } = capped.clone();
         self.may_cap(caller, &holder)?;
         let by = caller.because(reason)?;
         let _alone = self.0.changing.lock().await;
@@ -53,7 +73,7 @@ impl Models {
             let what = format!("there are {BUDGETS_MAX} budgets, and no more are kept");
             return Err(Refusal::parameter("holder", what));
         }
-        let doc = BudgetDoc { holder: holder.clone(), budget: budget.to_string() };
+        let doc = BudgetDoc { holder: holder.clone(), budget: budget.to_string(), alarms };
         let row = ResourceRow {
             kind: ResourceKind::Budget,
             name: budget_name(&holder, budget.period()),
@@ -67,8 +87,8 @@ impl Models {
         };
         let ops = vec![Op::ResourcePut(row), change_op(&change, &by, self.0.clock.now())];
         self.0.store.commit(ops, Preconditions::none()).await?;
-        self.kept().budgets.insert((holder.clone(), budget.period()), budget);
-        self.0.desk.budgets(|books| books.set(holder, budget));
+        self.kept().budgets.insert((holder.clone(), budget.period()), capped.clone());
+        self.0.desk.budgets(|books| capped.put(&holder, books));
         Ok(())
     }
 

@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use base::{CallId, Namespace, Timestamp};
-use models::{Admitted, Entry, Settled};
+use models::{Admitted, Corrected, Entry, Settled};
 use store::{CallPage, Store};
 use wire::{CallView, Page, ProblemCode};
 
 use super::book::entries;
+use super::correction;
 use crate::refusal::Refusal;
 
 /// Pages that are read at once.
@@ -38,7 +39,7 @@ pub(crate) struct Wanted {
 /// Newest first, by when they ended. Calls under way are not among them.
 pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallView>, Refusal> {
     let mut before = wanted.before;
-    let (mut found, mut ends) = (Found::new(wanted), VecDeque::new());
+    let (mut found, mut ends) = (Listing::new(wanted), VecDeque::new());
     let (mut open, mut begun) = (HashSet::new(), HashMap::new());
     for _ in 0..PAGES_MAX.div_ceil(PAGES_READ as usize) {
         let pages = store.call_page_newest(before, PAGES_READ).await?;
@@ -58,14 +59,14 @@ pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallV
                 Entry::Admitted(entry) if open.contains(&entry.call) => {
                     begun.insert(entry.call, entry);
                 }
-                Entry::Admitted(_) => {}
+                Entry::Admitted(_) | Entry::Corrected(_) => {}
             }
         }
         // An end is shown when its beginning is found, which lies further back.
         while let Some(begin) = ends.front().and_then(|(_, end)| begun.remove(&end.call)) {
             let (number, end) = ends.pop_front().expect("one is there");
             open.remove(&end.call);
-            if found.takes(&begin, &end) {
+            if found.takes(store, &begin, &end).await? {
                 return Ok(found.up_to(number));
             }
         }
@@ -74,7 +75,10 @@ pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallV
     for (number, end) in ends.into_iter().take(LOOKED_UP_MAX) {
         let begin = begun.remove(&end.call);
         let begin = if begin.is_some() { begin } else { began_with(store, end.call).await? };
-        let is_full = begin.is_some_and(|begin| found.takes(&begin, &end));
+        let is_full = match begin {
+            Some(begin) => found.takes(store, &begin, &end).await?,
+            None => false,
+        };
         before = Some(number);
         if is_full {
             break;
@@ -84,12 +88,12 @@ pub(crate) async fn list(store: &dyn Store, wanted: Wanted) -> Result<Page<CallV
 }
 
 /// What a question has found so far.
-struct Found {
+struct Listing {
     wanted: Wanted,
     items: Vec<CallView>,
 }
 
-impl Found {
+impl Listing {
     const fn new(wanted: Wanted) -> Self {
         Self { wanted, items: Vec::new() }
     }
@@ -99,11 +103,21 @@ impl Found {
     }
 
     /// Whether there are enough of them now.
-    fn takes(&mut self, begin: &Admitted, end: &Settled) -> bool {
+    async fn takes(
+        &mut self,
+        store: &dyn Store,
+        begin: &Admitted,
+        end: &Settled,
+    ) -> Result<bool, Refusal> {
         if begin.who.namespace == self.wanted.namespace {
-            self.items.push(view(begin, Some(end)));
+            // Few calls are at their bounds, and of these alone somebody may know more.
+            let corrected = match end.bills.iter().any(|bill| bill.is_bound) {
+                true => correction::of_call(store, end.call).await?,
+                false => None,
+            };
+            self.items.push(view(begin, Some(end), corrected.as_ref()));
         }
-        self.items.len() >= self.wanted.limit as usize
+        Ok(self.items.len() >= self.wanted.limit as usize)
     }
 
     fn up_to(self, number: u64) -> Page<CallView> {
@@ -129,14 +143,37 @@ async fn began_with(store: &dyn Store, call: CallId) -> Result<Option<Admitted>,
     Ok(None)
 }
 
+/// A call as it was written down.
+pub(crate) struct Found {
+    pub admitted: Admitted,
+    pub settled: Option<Settled>,
+}
+
 /// The call of this id, where it is one of the namespace.
 pub(crate) async fn show(
     store: &dyn Store,
     namespace: &Namespace,
     call: CallId,
 ) -> Result<CallView, Refusal> {
+    let Found { admitted, settled } = find(store, namespace, call).await?;
+    let corrected = correction::of_call(store, call).await?;
+    Ok(view(&admitted, settled.as_ref(), corrected.as_ref()))
+}
+
+pub(crate) async fn find(
+    store: &dyn Store,
+    namespace: &Namespace,
+    call: CallId,
+) -> Result<Found, Refusal> {
+    let oldest =
+        store.call_page_list(0, 1).await?.first().filter(|page| page.first > 1).map(|it| it.at);
     let missing = || {
-        let what = format!("there is no call `{call}` in this namespace, or it is no longer kept");
+        let what = match oldest {
+            Some(oldest) if began(call) < oldest => format!(
+                "`{call}` is no longer kept: this site has calls since {oldest}, and sums of those before (`isonomy usage`); `spec.retention.calls` says how long"
+            ),
+            _ => format!("there is no call `{call}` in this namespace"),
+        };
         Refusal::new(ProblemCode::CallMissing, what)
     };
     let from = store.call_page_at(began(call)).await?.map_or(0, |first| first.saturating_sub(1));
@@ -151,14 +188,15 @@ pub(crate) async fn show(
                 Ok(Entry::Admitted(entry)) if entry.call == call => begin = Some(entry),
                 Ok(Entry::Settled(entry)) if entry.call == call => {
                     let begin = begin.filter(|it| it.who.namespace == *namespace);
-                    return Ok(view(&begin.ok_or_else(missing)?, Some(&entry)));
+                    let admitted = begin.ok_or_else(missing)?;
+                    return Ok(Found { admitted, settled: Some(entry) });
                 }
                 _ => {}
             }
         }
     }
     let begin = begin.filter(|it| it.who.namespace == *namespace).ok_or_else(missing)?;
-    Ok(view(&begin, None))
+    Ok(Found { admitted: begin, settled: None })
 }
 
 /// When a call was asked, by its id. The clock of its page may have been a moment behind.
@@ -172,12 +210,18 @@ fn began(call: CallId) -> Timestamp {
     at.minus(base::Duration::from_secs(1))
 }
 
-fn view(admitted: &Admitted, settled: Option<&Settled>) -> CallView {
-    let json =
-        |value: serde_json::Result<serde_json::Value>| value.expect("our own types are JSON");
+pub(super) fn view(
+    admitted: &Admitted,
+    settled: Option<&Settled>,
+    corrected: Option<&Corrected>,
+) -> CallView {
+    fn json(value: &impl serde::Serialize) -> serde_json::Value {
+        serde_json::to_value(value).expect("our own types are JSON")
+    }
     CallView {
-        admitted: json(serde_json::to_value(admitted)),
-        settled: settled.map(|settled| json(serde_json::to_value(settled))),
+        admitted: json(admitted),
+        settled: settled.map(json),
+        corrected: corrected.map(json),
     }
 }
 

@@ -23,6 +23,7 @@ use wire::{LeaseView, ProblemCode};
 
 use super::book::{Book, BookError};
 use super::purse_row::{Row, id_of, line_of, name_of, row_name};
+use super::report::{ReportError, Reports};
 use crate::edition;
 use crate::refusal::Refusal;
 use crate::uplink::LineState;
@@ -144,6 +145,13 @@ impl Leases {
                 () = tokio::time::sleep(rest) => {}
             }
         }
+    }
+
+    /// What tells the hub of all that calls have cost, of its budgets or not.
+    pub(crate) async fn reports(&self) -> Result<Reports, ReportError> {
+        let LeaseParts { store, clock, life, grown, .. } = &self.0.parts;
+        let (store, clock, book) = (Arc::clone(store), Arc::clone(clock), self.0.book.clone());
+        Reports::open(store, clock, book, *life, Arc::clone(grown)).await
     }
 
     fn now(&self) -> Timestamp {

@@ -4,13 +4,17 @@
 mod alarm;
 mod artifact;
 mod book;
-mod budget;
+pub(crate) mod budget;
 pub(crate) mod calls;
+mod correction;
 mod door;
 mod file;
+pub(crate) mod focus;
 pub(crate) mod lease;
 mod names;
 mod purse_row;
+pub(crate) mod report;
+mod retention;
 mod runner;
 mod secret;
 mod shelf;
@@ -34,6 +38,7 @@ use worker::Datasets;
 
 pub use book::BookError;
 pub(crate) use door::ModelDoor;
+pub(crate) use retention::ForgetError;
 pub(crate) use shelf::Models;
 
 use crate::config::ModelsConfig;
@@ -98,10 +103,12 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
 /// What calls of runs hold that the life before has not ended, they hold until their runs do: from now on, and
 /// for those that have ended already.
 pub(crate) async fn follow_runs(
-    desk: &Desk,
+    models: &Models,
     driver: &Driver,
     store: &dyn Store,
 ) -> Result<(), BookError> {
+    let (desk, ears) = (models.desk(), driver.clone());
+    models.book().on_events(move |events| ears.event_raise(events));
     let told = desk.clone();
     driver.on_end(move |run| told.run_ended(run));
     for run in desk.runs_left() {

@@ -117,8 +117,8 @@ impl Models {
         let catalogue =
             Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
         watch(&desk, keys);
-        for ((holder, _), budget) in &kept.budgets {
-            desk.budgets(|books| books.set(holder.clone(), *budget));
+        for ((holder, _), capped) in &kept.budgets {
+            desk.budgets(|books| capped.put(holder, books));
         }
         desk.budgets(|books| book.charge(books));
         desk.take_up(book.left());

@@ -116,6 +116,7 @@ pub(crate) fn standing(it: &Standing, now: Timestamp) -> BudgetView {
         until: it.until.map(|at| at.to_string()),
         forecast: forecast.map(|it| it.to_string()),
         exhausted_at: exhausted_at.map(|at| at.to_string()),
+        alarms: it.alarms.shares().to_vec(),
     }
 }
 
@@ -157,6 +158,7 @@ mod tests {
             held: "0EUR".parse().expect("money"),
             since: Some(at("2026-11-22T00:00:00Z")),
             until: Some(at("2026-11-23T00:00:00Z")),
+            alarms: models::Alarms::default(),
         };
         let view = super::standing(&standing, at(now));
         (view.forecast, view.exhausted_at)

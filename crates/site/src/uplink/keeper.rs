@@ -26,6 +26,7 @@ use crate::dataset;
 use crate::dispatch::{self, Dispatches};
 use crate::edition::{self, Reconciler};
 use crate::model::lease::{LeaseParts, Leases};
+use crate::model::report;
 use crate::order::Orders;
 use crate::refusal::Refusal;
 use crate::run::Runs;
@@ -194,7 +195,8 @@ impl LineKeeper {
                 watching.run(ending.clone()),
                 reconciler.run(ending.clone()),
                 dispatches.answer(runs, ending.clone()),
-                leases.run(saying, ending.clone())
+                leases.clone().run(saying, ending.clone()),
+                reports(leases, ending.clone())
             );
         };
         *self.holding.lock().await = Some(tokio::spawn(held));
@@ -245,6 +247,14 @@ impl LineKeeper {
     }
 }
 
+/// Tells the hub what calls have cost, until `closing`.
+async fn reports(leases: Leases, closing: CancellationToken) {
+    match leases.reports().await {
+        Ok(reports) => reports.run(closing).await,
+        Err(error) => tracing::error!(%error, "cannot tell the hub what calls of models have cost"),
+    }
+}
+
 /// What makes this somebody's site goes, the key first: nobody can be it by what is left. What was the hub's
 /// is the owner's from now on. What the hub has not taken is for nobody else: gives how much, by stream.
 pub async fn leave(
@@ -257,6 +267,7 @@ pub async fn leave(
     let mut ops = left(store).await?;
     ops.extend(dispatch::left(store).await?);
     ops.extend(Leases::left(store).await?);
+    ops.extend(report::left(store).await?);
     store.commit(ops, Preconditions::none()).await?;
     Ok(unsent)
 }

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::dispatch::is_entry;
 use wire::lease::is_word;
 use wire::link::{HubFrame, SiteFrame};
+use wire::usage::is_usage;
 
 use super::LineError;
 
@@ -39,6 +40,7 @@ pub(super) fn rule(frame: &SiteFrame) -> &'static str {
                 "link/dispatch"
             }
             Stream::Receipt if entries.entries.iter().any(|it| is_word(it.get())) => "link/lease",
+            Stream::Receipt if entries.entries.iter().any(|it| is_usage(it.get())) => "link/usage",
             Stream::Receipt => "link/receipt",
         },
         SiteFrame::Have(_) => "link/have",

@@ -26,7 +26,7 @@ impl Record for Kept {
         Ok(Ticket::done())
     }
 
-    fn alarm(&self, _alarms: &[Alarm]) {}
+    fn alarm(&self, _: &Namespace, _: &[Alarm]) {}
 }
 
 struct NoSecrets;

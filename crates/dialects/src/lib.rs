@@ -10,6 +10,7 @@ mod chat_at_messages;
 mod error;
 mod members;
 mod messages_at_chat;
+mod plain;
 mod refusal;
 mod responses_at_chat;
 mod text;
@@ -20,6 +21,7 @@ mod translation;
 use std::fmt;
 
 pub use error::{body, broken};
+pub use plain::Plain;
 pub use refusal::{NotRead, Refusal};
 pub use translation::{Terms, Translation};
 

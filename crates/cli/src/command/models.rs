@@ -115,6 +115,7 @@ fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
         },
         price: price(args)?,
         protect: None,
+        cache: None,
     };
     spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
     Ok(spec)

@@ -26,6 +26,7 @@ mod orders;
 mod promise;
 mod recovery;
 mod resources;
+mod routes;
 mod run;
 mod runs;
 mod scripts;

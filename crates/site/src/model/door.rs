@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gateway::Desk;
-use gateway::desk::{Question, REQUEST_BYTES_MAX, Reply, ReplyBody, Terms, Who};
+use gateway::desk::{Fresh, Question, REQUEST_BYTES_MAX, Reply, ReplyBody, Terms, Who};
 use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -115,8 +115,9 @@ async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served
     let operation = Operation::Infer;
     let asked = async {
         let headers = tensors::headers(request.headers())?;
+        let fresh = Fresh::of(request.headers());
         let body = whole(request.into_body()).await?;
-        Ok(Question { who, operation, model: Some(model), body, headers, of_run: None })
+        Ok(Question { who, operation, model: Some(model), body, headers, of_run: None, fresh })
     };
     match asked.await {
         Ok(question) => served(desk.call(question).await),
@@ -176,6 +177,7 @@ impl Ahead for ModelDoor {
         let desk = self.models.desk().clone();
         async move {
             let mut headers = HeaderMap::new();
+            let fresh = Fresh::of(request.headers());
             for name in PASSED {
                 if let Some(value) = request.headers().get(&name) {
                     headers.insert(name, value.clone());
@@ -185,7 +187,8 @@ impl Ahead for ModelDoor {
                 Ok(body) => body,
                 Err(refusal) => return served(Reply::refused(&refusal, Some(operation))),
             };
-            let question = Question { who, operation, model: None, body, headers, of_run: None };
+            let question =
+                Question { who, operation, model: None, body, headers, of_run: None, fresh };
             served(desk.call(question).await)
         }
         .boxed()

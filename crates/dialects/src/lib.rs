@@ -11,6 +11,7 @@ mod chunk;
 mod error;
 mod members;
 mod messages_at_chat;
+mod plain;
 mod refusal;
 mod responses_at_chat;
 mod text;
@@ -21,6 +22,7 @@ mod translation;
 use std::fmt;
 
 pub use error::{body, broken};
+pub use plain::Plain;
 pub use refusal::{NotRead, Refusal};
 pub use translation::{Terms, Translation};
 

@@ -29,7 +29,7 @@ pub struct Translation {
 }
 
 #[derive(Debug)]
-enum Step {
+pub(crate) enum Step {
     ChatAtMessages(ChatAtMessages),
     MessagesAtChat(MessagesAtChat),
     ResponsesAtChat(ResponsesAtChat),
@@ -54,6 +54,11 @@ impl Translation {
         terms: Terms<'_>,
     ) -> Option<Result<Self, Refusal>> {
         Self::is_known(client, model).then(|| Self::made(client, model, request, terms))
+    }
+
+    /// For an answer that no model was asked for.
+    pub(crate) fn plain(client: Dialect, step: Step) -> Self {
+        Self { client, request: Vec::new(), steps: vec![step], is_over: false }
     }
 
     fn made(

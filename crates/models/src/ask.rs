@@ -66,6 +66,8 @@ pub struct Ask {
     pub user: Option<String>,
     /// Whether the same question may get another answer: a temperature that is not zero.
     pub is_sampled: bool,
+    /// Whether the client wants to see how sure the model is of its words.
+    pub wants_logprobs: bool,
     members: Members,
 }
 
@@ -78,6 +80,7 @@ struct Members {
     stream_options: Option<Range<usize>>,
     /// The limit of output, by whichever name.
     output: Option<Range<usize>>,
+    logprobs: Option<Range<usize>>,
 }
 
 /// What goes to an upstream in place of what came.
@@ -91,6 +94,8 @@ pub struct Change<'a> {
     pub output_name: &'a str,
     /// Whether a stream must tell what it has used.
     pub usage: bool,
+    /// Whether a model must tell how sure it is of its words.
+    pub logprobs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,7 +118,7 @@ pub enum AskError {
 
 /// Members that mean something here. Twice the same would be read by us in one way and by an upstream in
 /// another.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "model",
     "stream",
     "stream_options",
@@ -132,6 +137,7 @@ const READ: [&str; 18] = [
     "conversation",
     "tools",
     "web_search_options",
+    "logprobs",
 ];
 
 impl Operation {
@@ -237,11 +243,13 @@ impl Ask {
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
             user: get("user").and_then(|raw| string("user", raw).ok()),
             is_sampled: get("temperature").is_none_or(|raw| !is_zero(raw)),
+            wants_logprobs: get("logprobs").is_some_and(|raw| raw.get() == "true"),
             members: Members {
                 start,
                 model: range(text, model),
                 stream_options: get("stream_options").map(|raw| range(text, raw)),
                 output: output.first().map(|(_, raw)| range(text, raw)),
+                logprobs: get("logprobs").map(|raw| range(text, raw)),
             },
         })
     }
@@ -266,6 +274,7 @@ impl Ask {
             tools: 0,
             user: None,
             is_sampled: false,
+            wants_logprobs: false,
             members: Members::default(),
         })
     }
@@ -291,6 +300,12 @@ impl Ask {
             match &members.stream_options {
                 Some(place) => edits.push((place.clone(), USAGE.to_owned())),
                 None => first.push_str(&format!("\"stream_options\":{USAGE},")),
+            }
+        }
+        if change.logprobs && !self.wants_logprobs {
+            match &members.logprobs {
+                Some(place) => edits.push((place.clone(), "true".to_owned())),
+                None => first.push_str("\"logprobs\":true,"),
             }
         }
         if !first.is_empty() {
@@ -536,6 +551,7 @@ mod tests {
             output_tokens_max: Some(5),
             output_name: "max_tokens",
             usage: true,
+            logprobs: false,
         };
         check(
             plain,
@@ -555,6 +571,27 @@ mod tests {
             &Change { usage: true, output_tokens_max: Some(5), ..Change::default() },
             r#"{"stream_options":{"include_usage":true},"model":"a","messages":[],"stream":true,"max_completion_tokens":4}"#,
         );
+    }
+
+    /// Mutation: ask twice, or leave a `false` as it is.
+    #[test]
+    fn a_model_is_asked_how_sure_it_is_where_the_client_has_not() {
+        let change = Change { logprobs: true, ..Change::default() };
+        check(
+            r#"{"model":"a","messages":[]}"#,
+            &change,
+            r#"{"logprobs":true,"model":"a","messages":[]}"#,
+        );
+        for said in ["false", "null"] {
+            check(
+                &format!(r#"{{"model":"a","logprobs":{said},"messages":[]}}"#),
+                &change,
+                r#"{"model":"a","logprobs":true,"messages":[]}"#,
+            );
+        }
+        let asked = r#"{"model":"a","logprobs":true,"messages":[]}"#;
+        check(asked, &change, asked);
+        assert!(chat(asked).expect("a request").wants_logprobs);
     }
 
     /// Mutation: take the first of two, or pass on what is no request.

@@ -2,7 +2,7 @@
 //!
 //! Who is to blame decides. What is the upstream's own fault opens the lane after a few in a row; what is
 //! the secret's benches it for a while at once; what is the caller's changes nothing. After a cool-down
-//! one call tries the lane, and only one.
+//! one call tries the lane, and only one. Which lanes share one of these is in `health`.
 
 use base::{Duration, Timestamp};
 
@@ -80,6 +80,8 @@ pub enum Blame {
     },
     Credentials,
     Payment,
+    /// The secret could not be had, so that nothing was sent.
+    Unopened,
 }
 
 impl Blame {
@@ -139,7 +141,9 @@ impl Breaker {
                 let rest = after.unwrap_or(BENCH_BUSY).min(BENCH_MAX);
                 self.open(now.plus(rest), Why::RateLimit);
             }
-            Blame::Credentials => self.open(now.plus(BENCH_REFUSED), Why::Credentials),
+            Blame::Credentials | Blame::Unopened => {
+                self.open(now.plus(BENCH_REFUSED), Why::Credentials);
+            }
             Blame::Payment => self.open(now.plus(BENCH_REFUSED), Why::Payment),
         }
     }

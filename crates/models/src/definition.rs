@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ask::Operation;
 use crate::name::ModelName;
 use crate::protect::{ProtectError, ProtectSpec, Protection};
+use crate::route::CacheSpec;
 use crate::source::{Artifact, Source, Upstream, address};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
@@ -64,6 +65,8 @@ pub struct ModelSpec {
     pub limits: Limits,
     pub price: Option<PriceSpec>,
     pub protect: Option<ProtectSpec>,
+    /// Whether the same question gets the same answer for a while.
+    pub cache: Option<CacheSpec>,
 }
 
 /// As it stands in a document, where its source is one of two members.
@@ -89,6 +92,8 @@ struct Written {
     price: Option<PriceSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     protect: Option<ProtectSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -168,25 +173,34 @@ impl TryFrom<Written> for ModelSpec {
     type Error = SpecError;
 
     fn try_from(written: Written) -> Result<Self, SpecError> {
-        let Written { upstream, artifact, region, share, operations, limits, price, protect } =
-            written;
+        let Written {
+            upstream,
+            artifact,
+            region,
+            share,
+            operations,
+            limits,
+            price,
+            protect,
+            cache,
+        } = written;
         let source = match (upstream, artifact) {
             (Some(upstream), None) => Source::Upstream(upstream),
             (None, Some(artifact)) => Source::Artifact(artifact),
             (Some(_), Some(_)) | (None, None) => return Err(SpecError::Source),
         };
-        Ok(Self { source, region, share, operations, limits, price, protect })
+        Ok(Self { source, region, share, operations, limits, price, protect, cache })
     }
 }
 
 impl From<ModelSpec> for Written {
     fn from(spec: ModelSpec) -> Self {
-        let ModelSpec { source, region, share, operations, limits, price, protect } = spec;
+        let ModelSpec { source, region, share, operations, limits, price, protect, cache } = spec;
         let (upstream, artifact) = match source {
             Source::Upstream(upstream) => (Some(upstream), None),
             Source::Artifact(artifact) => (None, Some(artifact)),
         };
-        Self { upstream, artifact, region, share, operations, limits, price, protect }
+        Self { upstream, artifact, region, share, operations, limits, price, protect, cache }
     }
 }
 

@@ -95,6 +95,35 @@ pub struct Settled {
     /// How often something of a class was hidden in the answer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hidden: Hidden,
+    /// The call whose answer was given again: no model was asked, or none has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_from: Option<CallId>,
+    /// What was given where no model had a good answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resort: Option<Given>,
+}
+
+/// What was given in place of a good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Given {
+    /// The answer of a model that was not sure enough, by its route.
+    Unsure,
+    /// An answer to the same question from before.
+    Cached,
+    /// A text of the route's own.
+    Rule,
+}
+
+impl Given {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unsure => "unsure",
+            Self::Cached => "cached",
+            Self::Rule => "rule",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +185,14 @@ pub enum Missed {
     Protected,
     /// It cannot be asked this in its own words.
     Dialect,
+    /// Its answer is not good enough, by its route.
+    Unsure,
+    /// Nobody could say whether its answer is good enough: nothing was sent.
+    Unjudged,
+    /// Too many calls of its route are tried again: nothing was sent.
+    Retries,
+    /// Another model that was asked beside it was faster.
+    Slower,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -298,6 +335,8 @@ impl Settled {
             first_micros: None,
             repeated_by: None,
             hidden: Hidden::new(),
+            cached_from: None,
+            resort: None,
         }
     }
 }

@@ -269,6 +269,10 @@ const fn name(why: Missed) -> &'static str {
         Missed::Memory => "memory",
         Missed::Protected => "protected",
         Missed::Dialect => "dialect",
+        Missed::Unsure => "unsure",
+        Missed::Unjudged => "unjudged",
+        Missed::Retries => "retries",
+        Missed::Slower => "slower",
     }
 }
 
@@ -315,7 +319,14 @@ mod tests {
 
     fn settled(end: End, legs: Vec<Leg>) -> Settled {
         let used = |input, output| Some(Used { input, output, ..Used::default() });
-        let bill = |usage| Bill { model: named("m"), usage, cost: None, is_bound: false };
+        let bill = |usage| Bill {
+            model: named("m"),
+            usage,
+            cost: None,
+            is_bound: false,
+            lines: Vec::new(),
+            price: None,
+        };
         let first_micros = Some(5);
         let bills = vec![bill(used(3, 4)), bill(None), bill(used(10, 20))];
         Settled {
@@ -433,6 +444,10 @@ mod tests {
             Missed::Memory,
             Missed::Protected,
             Missed::Dialect,
+            Missed::Unsure,
+            Missed::Unjudged,
+            Missed::Retries,
+            Missed::Slower,
         ] {
             let written = serde_json::to_value(why).expect("a text");
             assert_eq!(written, name(why));

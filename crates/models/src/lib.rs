@@ -4,14 +4,19 @@
 //! Everything here is a plain function or a machine: it reads no clock, no disk, no network. The one that
 //! drives a call is in `gateway`; who keeps what is written down is in `site` (ADR 18).
 
+mod accept;
 mod alarms;
 mod ask;
 mod breaker;
 mod budget;
+mod cache;
 mod correction;
 mod definition;
 mod entry;
 pub mod genai;
+mod health;
+mod heard;
+mod iso;
 mod lease;
 mod meters;
 mod name;
@@ -21,22 +26,30 @@ mod rate;
 mod rates;
 mod reference;
 mod refusal;
+mod retry;
 mod route;
 mod source;
 mod tally;
+mod words;
 
+pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, Operation, spliced};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
 pub use budget::{Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
+pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
 pub use definition::{
     CONCURRENCY_MAX, Limits, Model, ModelSpec, OwnPrice, PROCESSES_MAX, PriceSpec, QUEUE_MAX,
     SpecError, WAIT_MAX,
 };
 pub use entry::{
-    Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Hidden, Leg, Missed, Settled, Used,
+    Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Missed, Settled,
+    Used,
 };
+pub use health::{Health, Leave, Shut};
+pub use heard::Heard;
+pub use iso::{IsoDuration, NoIsoDuration};
 pub use lease::{Grant, Ledger, Share, Word};
 pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
@@ -45,6 +58,11 @@ pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::Bucket;
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;
-pub use route::{LEGS_USUAL, RouteError, RouteSpec, Sticky, TARGETS_MAX, Target};
+pub use retry::{RETRIES_FREE, RETRIES_PERCENT, Retries};
+pub use route::{
+    CacheSpec, Cached, Hedge, LEGS_USUAL, Resort, RouteError, RouteSpec, Rule, Rules, Sticky,
+    TARGETS_MAX, Target, When,
+};
 pub use source::{Artifact, Dialect, Format, Source, Upstream, address};
 pub use tally::{Checkpoint, Group, Part, SUMS_MAX, Sum, Tally};
+pub use words::last_words;

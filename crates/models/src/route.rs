@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::accept::{Accept, AcceptError, Pattern};
+use crate::iso::IsoDuration;
 use crate::name::ModelName;
 
 /// Models behind one route. More would be tried for minutes.
@@ -15,32 +17,132 @@ pub const LEGS_USUAL: u32 = 3;
 /// A share of a thousandth is the smallest that anybody asks for.
 const WEIGHT_MAX: u32 = 100_000;
 
+/// Rules of one answer. They are tried one after the other, for each call that nobody answers.
+const RULES_MAX: usize = 100;
+
+/// Of an answer by rule: a page of text.
+const TEXT_CHARS_MAX: usize = 4_000;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct RouteSpec {
     /// In the order of preference.
     pub to: Vec<Target>,
+    /// What is given where none of them answers, in order. In a document they stand behind the models.
+    pub last: Vec<Resort>,
     /// Who gets the same model each time, where weights decide.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
     /// Where the models must compute; any region by default.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub regions: BTreeSet<String>,
     /// Models that one call tries at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub legs: Option<u32>,
     /// Namespaces that may use it beside its own; `*` is all.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub share: BTreeSet<String>,
+    /// Whether the same question gets the same answer for a while.
+    pub cache: Option<CacheSpec>,
+    /// When the next model is asked beside one that says nothing.
+    pub hedge: Option<Hedge>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// As it stands in a document.
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    to: Vec<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sticky: Option<Sticky>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    regions: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    legs: Option<u32>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    share: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache: Option<CacheSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hedge: Option<Hedge>,
+}
+
+/// One place of `to`: a model, or a last resort.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct Place {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<ModelName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accept: Option<Accept>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached: Option<Cached>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Rules>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub model: ModelName,
     /// Its share of the calls that begin with a model that has one. Models without are fallbacks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// What its answer must be to be given; the next model is asked else.
+    pub accept: Option<Accept>,
+}
+
+/// What is given where no model answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resort {
+    Cached(Cached),
+    Rules(Rules),
+}
+
+/// An answer to the same question from before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cached {
+    /// How old it may be.
+    pub within: IsoDuration,
+}
+
+/// An answer by rule: of the first whose pattern the last words of the user match.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Where none of them fits; there is no answer without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    pub when: When,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    pub pattern: Pattern,
+}
+
+/// Answers that are given again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheSpec {
+    /// For how long.
+    pub ttl: IsoDuration,
+    /// Also where the same question may get another answer each time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sampled: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hedge {
+    /// How long the first model may say nothing.
+    pub after: IsoDuration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +158,91 @@ pub enum Sticky {
 pub enum RouteError {
     #[error("`to` has 1 to {TARGETS_MAX} models")]
     Targets,
+    #[error("`to[{0}]` is a `model`, or `cached`, or `answer`, and one of these alone")]
+    Place(usize),
+    #[error("`to[{0}]` is a model behind `cached` or `answer`, which end a route")]
+    Behind(usize),
+    #[error("`to` has `cached` and `answer` once each")]
+    Resorts,
+    #[error("`to[{0}].{1}` goes with a `model`")]
+    NoModel(usize, &'static str),
+    #[error("`to` of `{0}`: {1}")]
+    Accept(ModelName, AcceptError),
+    #[error(
+        "`answer` has a `text`, or up to {RULES_MAX} `rules`; each text has 1 to {TEXT_CHARS_MAX} characters"
+    )]
+    Rules,
+    #[error(
+        "`hedge` asks two models at once, and `accept` one after the other: a route has one of them"
+    )]
+    Both,
     #[error("`to` has `{0}` twice")]
     Twice(ModelName),
     #[error("`weight` is {WEIGHT_MAX} at most, and one of them more than nothing")]
     Weight,
     #[error("`legs` is 1 to {TARGETS_MAX}")]
     Legs,
+}
+
+impl Rules {
+    /// The text for somebody who has said this last.
+    #[must_use]
+    pub fn text(&self, last_words: &str) -> Option<&str> {
+        let fits = |rule: &&Rule| rule.when.pattern.matches(last_words);
+        let found = self.rules.iter().find(fits).map(|rule| &rule.text);
+        found.or(self.text.as_ref()).map(String::as_str)
+    }
+}
+
+impl TryFrom<Written> for RouteSpec {
+    type Error = RouteError;
+
+    fn try_from(written: Written) -> Result<Self, RouteError> {
+        let Written { to: places, sticky, regions, legs, share, cache, hedge } = written;
+        let (mut to, mut last) = (Vec::new(), Vec::new());
+        for (at, place) in places.into_iter().enumerate() {
+            match place {
+                Place { model: Some(model), weight, accept, cached: None, answer: None } => {
+                    if !last.is_empty() {
+                        return Err(RouteError::Behind(at));
+                    }
+                    to.push(Target { model, weight, accept });
+                }
+                Place { model: None, weight: Some(_), .. } => {
+                    return Err(RouteError::NoModel(at, "weight"));
+                }
+                Place { model: None, accept: Some(_), .. } => {
+                    return Err(RouteError::NoModel(at, "accept"));
+                }
+                Place { model: None, cached: Some(cached), answer: None, .. } => {
+                    last.push(Resort::Cached(cached));
+                }
+                Place { model: None, cached: None, answer: Some(rules), .. } => {
+                    last.push(Resort::Rules(rules));
+                }
+                Place { .. } => return Err(RouteError::Place(at)),
+            }
+        }
+        Ok(Self { to, last, sticky, regions, legs, share, cache, hedge })
+    }
+}
+
+impl From<RouteSpec> for Written {
+    fn from(spec: RouteSpec) -> Self {
+        let RouteSpec { to, last, sticky, regions, legs, share, cache, hedge } = spec;
+        let model = |Target { model, weight, accept }| Place {
+            model: Some(model),
+            weight,
+            accept,
+            ..Place::default()
+        };
+        let resort = |resort| match resort {
+            Resort::Cached(cached) => Place { cached: Some(cached), ..Place::default() },
+            Resort::Rules(rules) => Place { answer: Some(rules), ..Place::default() },
+        };
+        let to = to.into_iter().map(model).chain(last.into_iter().map(resort)).collect();
+        Self { to, sticky, regions, legs, share, cache, hedge }
+    }
 }
 
 impl RouteSpec {
@@ -86,10 +267,34 @@ impl RouteSpec {
         if some && sum == 0 {
             return Err(RouteError::Weight);
         }
+        for target in &self.to {
+            let checked = target.accept.as_ref().map_or(Ok(()), Accept::check);
+            checked.map_err(|wrong| RouteError::Accept(target.model.clone(), wrong))?;
+        }
+        self.check_last()?;
+        if self.hedge.is_some() && self.to.iter().any(|target| target.accept.is_some()) {
+            return Err(RouteError::Both);
+        }
         match self.legs {
             Some(legs) if legs == 0 || legs as usize > TARGETS_MAX => Err(RouteError::Legs),
             _ => Ok(()),
         }
+    }
+
+    fn check_last(&self) -> Result<(), RouteError> {
+        let cached = self.last.iter().filter(|it| matches!(it, Resort::Cached(_))).count();
+        if cached > 1 || self.last.len() - cached > 1 {
+            return Err(RouteError::Resorts);
+        }
+        let is_text = |text: &String| (1..=TEXT_CHARS_MAX).contains(&text.chars().count());
+        let is_good = |resort: &Resort| match resort {
+            Resort::Cached(_) => true,
+            Resort::Rules(Rules { rules, text }) => {
+                let mut texts = rules.iter().map(|rule| &rule.text).chain(text).peekable();
+                rules.len() <= RULES_MAX && texts.peek().is_some() && texts.all(is_text)
+            }
+        };
+        if self.last.iter().all(is_good) { Ok(()) } else { Err(RouteError::Rules) }
     }
 
     #[must_use]
@@ -97,13 +302,22 @@ impl RouteSpec {
         self.legs.unwrap_or(LEGS_USUAL) as usize
     }
 
-    /// The models in the order in which a call tries them. `chance` is any number; the same one gives
-    /// the same order.
-    pub fn order(&self, chance: u64) -> impl Iterator<Item = &ModelName> {
+    /// The models in the order in which a call tries them, each with its place in `to`. `chance` is any
+    /// number; the same one gives the same order.
+    pub fn order(&self, chance: u64) -> impl Iterator<Item = (usize, &Target)> {
         let first = self.drawn(chance);
-        let head = first.map(|at| &self.to[at].model);
+        let head = first.map(|at| (at, &self.to[at]));
         let rest = self.to.iter().enumerate().filter(move |(at, _)| Some(*at) != first);
-        head.into_iter().chain(rest.map(|(_, target)| &target.model))
+        head.into_iter().chain(rest)
+    }
+
+    /// How old an answer to the same question may be where no model answers.
+    #[must_use]
+    pub fn cached(&self) -> Option<&Cached> {
+        self.last.iter().find_map(|resort| match resort {
+            Resort::Cached(cached) => Some(cached),
+            Resort::Rules(_) => None,
+        })
     }
 
     /// By weight, where there are weights.
@@ -121,24 +335,36 @@ impl RouteSpec {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn route(to: &[(&str, Option<u32>)]) -> RouteSpec {
         let target = |(model, weight): &(&str, Option<u32>)| Target {
             model: ModelName::parse(model).expect("a name"),
             weight: *weight,
+            accept: None,
         };
         RouteSpec {
             to: to.iter().map(target).collect(),
+            last: Vec::new(),
             sticky: None,
             regions: BTreeSet::new(),
             legs: None,
             share: BTreeSet::new(),
+            cache: None,
+            hedge: None,
         }
     }
 
+    fn read(json: serde_json::Value) -> Result<RouteSpec, String> {
+        let spec: RouteSpec = serde_json::from_value(json).map_err(|wrong| wrong.to_string())?;
+        spec.check().map_err(|wrong| wrong.to_string())?;
+        Ok(spec)
+    }
+
     fn order(route: &RouteSpec, chance: u64) -> Vec<String> {
-        route.order(chance).map(ToString::to_string).collect()
+        route.order(chance).map(|(_, target)| target.model.to_string()).collect()
     }
 
     /// Mutation: draw without weights, or lose the one that was drawn from the rest.
@@ -151,6 +377,80 @@ mod tests {
         let firsts = (0..4_000).filter(|chance| order(&weighted, *chance)[0] == "a").count();
         assert_eq!(firsts, 3_000);
         assert_eq!(order(&route(&[("a", Some(0)), ("b", Some(5))]), 4), ["b", "a"]);
+    }
+
+    /// Mutation: lose a member on the way to the store, or read it as another.
+    #[test]
+    fn a_route_is_written_as_it_was_read() {
+        let whole = json!({
+            "to": [
+                {"model": "small", "weight": 9, "accept": {"confidence": 0.8, "pattern": "^a"}},
+                {"model": "big"},
+                {"cached": {"within": "P1D"}},
+                {"answer": {"rules": [{"when": {"pattern": "hours"}, "text": "9 to 5"}], "text": "later"}},
+            ],
+            "sticky": "user", "regions": ["eu"], "legs": 2, "share": ["lab"],
+            "cache": {"ttl": "PT1H", "sampled": true},
+        });
+        let read = read(whole.clone()).expect("a route");
+        assert_eq!((read.to.len(), read.last.len()), (2, 2));
+        assert_eq!(serde_json::to_value(&read).expect("JSON"), whole);
+        let hedged = json!({"to": [{"model": "a"}], "hedge": {"after": "PT2S"}});
+        let spec: RouteSpec = serde_json::from_value(hedged.clone()).expect("a route");
+        assert_eq!(serde_json::to_value(spec).expect("JSON"), hedged);
+    }
+
+    /// Mutation: take any of these, or say nothing of the place.
+    #[test]
+    fn what_is_no_place_of_a_route_is_refused_by_its_number() {
+        let to = |place: serde_json::Value| json!({"to": [{"model": "a"}, place]});
+        let rule = |text: &str| json!({"when": {"pattern": "a"}, "text": text});
+        for (spec, expected) in [
+            (to(json!({})), "`to[1]` is a `model`, or `cached`"),
+            (to(json!({"model": "b", "cached": {"within": "PT1H"}})), "and one of these alone"),
+            (to(json!({"weight": 1, "cached": {"within": "PT1H"}})), "`to[1].weight` goes with"),
+            (to(json!({"accept": {"pattern": "a"}})), "`to[1].accept` goes with"),
+            (to(json!({"cached": {"within": "1h"}})), "`PT1H30M`"),
+            (to(json!({"model": "b", "accept": {}})), "`to` of `b`: `accept` has"),
+            (to(json!({"answer": {}})), "`answer` has a `text`"),
+            (to(json!({"answer": {"text": ""}})), "`answer` has a `text`"),
+            (to(json!({"answer": {"rules": vec![rule("b"); RULES_MAX + 1]}})), "up to 100"),
+            (to(json!({"answer": {"rules": [rule(&"b".repeat(TEXT_CHARS_MAX + 1))]}})), "4000"),
+            (to(json!({"anser": {"text": "b"}})), "unknown field `anser`"),
+            (json!({"to": [{"cached": {"within": "PT1H"}}]}), "`to` has 1 to"),
+            (
+                json!({"to": [{"model": "a"}, {"answer": {"text": "b"}}, {"model": "b"}]}),
+                "`to[2]` is a model behind",
+            ),
+            (
+                json!({"to": [{"model": "a"}, {"answer": {"text": "b"}}, {"answer": {"text": "c"}}]}),
+                "once each",
+            ),
+            (
+                json!({"to": [{"model": "a", "accept": {"pattern": "a"}}, {"model": "b"}], "hedge": {"after": "PT1S"}}),
+                "a route has one of them",
+            ),
+        ] {
+            let said = read(spec.clone()).expect_err("it is none");
+            assert!(said.contains(expected), "{spec}: {said}");
+        }
+    }
+
+    /// Mutation: take the last of the rules that fit, or the default first.
+    #[test]
+    fn the_first_rule_that_fits_answers() {
+        let rule = |when: &str, text: &str| json!({"when": {"pattern": when}, "text": text});
+        let rules: Rules = serde_json::from_value(
+            json!({"rules": [rule("hours", "9 to 5"), rule("open|hours", "yes")], "text": "later"}),
+        )
+        .expect("rules");
+        for (said, expected) in
+            [("your hours?", "9 to 5"), ("are you open", "yes"), ("hello", "later")]
+        {
+            assert_eq!(rules.text(said), Some(expected));
+        }
+        let strict = Rules { text: None, ..rules };
+        assert_eq!(strict.text("hello"), None);
     }
 
     /// Mutation: leave out any of the checks.

@@ -595,6 +595,8 @@ mod tests {
             own_micros: 1,
             first_micros: None,
             repeated_by: None,
+            cached_from: None,
+            resort: None,
             hidden: crate::Hidden::new(),
         })
     }

@@ -198,9 +198,7 @@ impl Site {
         .await
         .map_err(SiteError::Resume)?;
         model::follow_runs(&models, &driver, store.as_ref()).await?;
-        if let Some(line) = &line {
-            told_of_ends(line, &driver);
-        }
+        line.iter().for_each(|line| told_of_ends(line, &driver));
         let custodian = Custodian::at_work(
             Arc::clone(&store),
             upkeep,

@@ -1,7 +1,7 @@
 //! `isonomy calls`: what was asked of models, where it went and why, and what it cost.
 
 use base::{Clock as _, SystemClock, Timestamp};
-use models::{Admitted, Bill, By, Charge, Corrected, End, Leg, Line, Missed, Settled, Used};
+use models::{Admitted, Bill, By, Charge, Corrected, End, Given, Leg, Line, Missed, Settled, Used};
 use wire::{CallSettle, CallView};
 
 use super::explain::Lines;
@@ -171,8 +171,11 @@ fn settled_text(
     if let Some(call) = settled.repeated_by {
         lines.add("repeated", &format!("by {call}, which has taken over what this one held"));
     }
+    if let Some(call) = settled.cached_from {
+        lines.add("from", &format!("the answer of {call}, given again"));
+    }
     if settled.degraded {
-        lines.add("degraded", "the answer is not from the model that was to be first");
+        lines.add("degraded", degraded_text(settled.resort));
     }
     let charged: Vec<String> = settled.charged.iter().map(line_text).collect();
     lines.add("charged", &charged.join("; "));
@@ -203,6 +206,15 @@ fn settled_text(
     let legs: Vec<String> = legs.map(|(at, leg)| format!("{} {}", at + 1, leg_text(leg))).collect();
     if !legs.is_empty() {
         lines.part("tried", &legs.join("\n"));
+    }
+}
+
+const fn degraded_text(given: Option<Given>) -> &'static str {
+    match given {
+        None => "the answer is not from the model that was to be first",
+        Some(Given::Unsure) => "no model has a better answer than one that is not good enough",
+        Some(Given::Cached) => "no model has answered: an answer from before was given",
+        Some(Given::Rule) => "no model has answered: a text of the route was given",
     }
 }
 
@@ -242,6 +254,10 @@ const fn missed_text(why: Missed) -> &'static str {
             "the rules of the site let it see none of the request: nothing was sent"
         }
         Missed::Dialect => "it cannot be asked this in its own dialect: nothing was sent",
+        Missed::Unsure => "its answer is not good enough, by its route",
+        Missed::Unjudged => "nobody could judge its answer as its route asks: nothing was sent",
+        Missed::Retries => "too many calls of its route are tried again: nothing was sent",
+        Missed::Slower => "another model was faster",
     }
 }
 

@@ -124,6 +124,7 @@ fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
         },
         price: price(args)?,
         protect: protect(args)?,
+        cache: None,
     };
     spec.check().map_err(|wrong| Failure::usage(wrong.to_string()))?;
     Ok(spec)

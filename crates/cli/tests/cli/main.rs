@@ -28,6 +28,7 @@ mod orders;
 mod promise;
 mod recovery;
 mod resources;
+mod routes;
 mod run;
 mod runs;
 mod scripts;

@@ -67,7 +67,7 @@ fn sent(world: &World) -> Request {
 }
 
 /// What a command says in JSON, once what calls have left behind is written down.
-fn until(home: &Home, args: &[&str], is_it: impl Fn(&Value) -> bool) -> Value {
+pub fn until(home: &Home, args: &[&str], is_it: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
         let said = home.run(args).ends_with(0).json();

@@ -5,7 +5,7 @@ mod items;
 mod request;
 mod stream;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::refusal::{NotRead, Refusal};
 
@@ -23,6 +23,11 @@ impl ResponsesAtChat {
         let (request, said) = request::translated(request, output_name)?;
         let head = answer::Head { said, now };
         Ok((request, Self { stream: stream::Stream::new(head) }))
+    }
+
+    /// Of no request.
+    pub(crate) fn plain(said: Map<String, Value>, now: i64) -> Self {
+        Self { stream: stream::Stream::new(answer::Head { said, now }) }
     }
 
     pub(crate) fn answer(&self, answer: &Value) -> Result<Value, NotRead> {

@@ -6,22 +6,27 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, StatusCode};
-use models::{Ask, AskError, CallRefusal, End, Missed, Operation};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use models::{Ask, AskError, CallRefusal, End, Given, Missed, Operation};
 use pricing::{Dialect, Money, Prompt};
 use privacy::Vault;
 use tokio::time::timeout;
 
-use super::leg::{self, Answers, Went};
+use super::cached::Keep;
+use super::judge::{self, Held};
+use super::leg::{self, Answers, Leg, Went};
 use super::open::{Admission, Open};
 use super::port::Tensors;
-use super::reply::Reply;
+use super::reply::{Marks, Reply};
 use super::restore::{self, Restore};
-use super::shelf::{Found, Shelved};
+use super::routed::{Candidate, Found};
+use super::shelf::Shelved;
 use super::stream::{StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
-use super::{ANSWER_BYTES_MAX, Desk, HEAD, Question, ReplyBody, chance, disk, sticky};
-use crate::lane::LaneAnswer;
+use super::{
+    ANSWER_BYTES_MAX, Desk, HEAD, Question, ReplyBody, chance, disk, hedge, resort, sticky,
+};
+use hedge::Tried;
 
 /// How long a call goes on whose client has gone, to learn what it costs.
 const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
@@ -71,60 +76,141 @@ async fn work(desk: Desk, question: Question) -> Reply {
     }
 }
 
+/// One question on its way, and what stands for what in it.
+pub(super) struct Asked<'a> {
+    pub question: &'a Question,
+    pub ask: &'a Ask,
+    pub found: &'a Found,
+    pub vault: Option<Arc<Vault>>,
+    /// How the answer is kept, where it is.
+    pub keep: Option<Keep>,
+}
+
 async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let started = Instant::now();
     let ask = read(&question)?;
     let found = find(desk, &question, &ask)?;
+    let keep = Keep::of(&question, &ask, &found);
+    if let Some(kept) = keep.as_ref().and_then(|keep| keep.fresh(desk)) {
+        return Box::pin(kept.given(desk, &question, &ask, &found, started)).await;
+    }
     let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
     let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
     let tokens = tokens(&found, &prompts, &ask);
     desk.take(&question.who, tokens)?;
+    found.count(desk.now());
     let bounds = bounds(desk, &found, &prompts, &ask);
     let admission = Admission {
         asked: ask.model.clone(),
-        plan: found.models.iter().map(|it| it.model.name.clone()).collect(),
+        plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
         streamed: ask.is_streamed,
-        bound: dearest(desk, &bounds),
+        bound: worst(desk, &found, &bounds),
         tokens,
         is_billed_once: found.is_billed_once(),
+        route: found.route.clone(),
         started,
     };
     let admitted = Open::admit(desk, &question, admission).await;
-    let mut open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
-    let (mut after, mut untranslated) = (None, None);
-    let legs = found.models.iter().zip(&seen).zip(bounds).take(found.legs);
-    for (at, ((shelved, seen), bound)) in legs.enumerate() {
-        // Without budgets there may be none.
-        let bound = bound.ok().flatten();
-        open.degraded = at > 0;
-        match leg::go(&mut open, shelved, &question, &ask, seen, bound).await {
-            Went::Answers(answers) => {
-                match answered(open, answers, shelved, &ask, vault.clone()).await {
-                    Ok(reply) => return reply,
-                    Err(back) => open = back,
+    let open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
+    let asked = Asked { question: &question, ask: &ask, found: &found, vault, keep };
+    tried(open, &asked, &seen, &bounds).await
+}
+
+/// Model after model, until one answers as it should.
+async fn tried(
+    mut open: Open,
+    asked: &Asked<'_>,
+    seen: &[Seen],
+    bounds: &[BoundOf],
+) -> Result<Reply, CallRefusal> {
+    let Asked { question, ask, found, vault, .. } = asked;
+    let (mut after, mut untranslated, mut unsure) = (None, None, None);
+    let leg_at = |at: usize| {
+        let candidate = found.models[..found.models.len().min(found.legs)].get(at)?;
+        Some(Leg {
+            shelved: &candidate.shelved,
+            question,
+            ask,
+            seen: &seen[at],
+            accept: found.accept(candidate),
+            // Without budgets there may be none.
+            bound: bounds[at].as_ref().ok().copied().flatten(),
+        })
+    };
+    let mut next = 0;
+    while let Some(mut leg) = leg_at(next) {
+        open.degraded = open.is_fallback();
+        let went = match (found.hedge(), leg_at(next + 1)) {
+            (Some(hedge), Some(beside)) if open.is_unsent() => {
+                // What few calls do is beside the state of all.
+                let (went, asked) = Box::pin(hedge::go(&mut open, leg, beside, hedge)).await;
+                if asked != Tried::First {
+                    next += 1;
                 }
+                if asked == Tried::BothAndSecond {
+                    leg = beside;
+                }
+                went
             }
-            Went::Ran(tensors) => {
-                return ran(open, tensors, shelved, &ask, vault.as_deref()).await;
-            }
+            _ => leg::go(&mut open, leg).await,
+        };
+        next += 1;
+        let Leg { shelved, accept, .. } = leg;
+        let went = match accept {
+            Some(accept) => Box::pin(judge::judged(&mut open, went, shelved, ask, accept)).await,
+            None => went,
+        };
+        match went {
+            Went::Answers(answers) => match answered(open, answers, shelved, asked).await {
+                Ok(reply) => return reply,
+                Err(back) => open = back,
+            },
+            Went::Ran(tensors) => return ran(open, tensors, shelved, asked).await,
+            // There is an answer, though none that the route takes.
+            Went::Refused(..) if unsure.is_some() => break,
             Went::Refused(status, headers, body) => {
                 open.durable().await?;
                 open.settle(End::Refused);
                 let body = veil::named_again(vault.as_deref(), body);
                 let reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
-                return Ok(reply.of(open.call, Some(&shelved.model.name), open.degraded));
+                return Ok(reply.of(open.call, Some(&shelved.model.name), open.marks()));
             }
+            Went::Unsure(held) => unsure = Some((held, shelved)),
             Went::Missed { after: rest } => after = earlier(after, rest),
             Went::Untranslated(refusal) => untranslated = untranslated.or(Some(refusal)),
         }
+        if open.legs().last().is_some_and(|leg| leg.why == Some(Missed::Retries)) {
+            break;
+        }
+    }
+    if let Some((held, shelved)) = unsure {
+        open.resort = Some(Given::Unsure);
+        open.degraded = true;
+        match held {
+            Held::Ran(tensors) => return ran(open, tensors, shelved, asked).await,
+            Held::Answers(answers) => match answered(open, answers, shelved, asked).await {
+                Ok(reply) => return reply,
+                Err(back) => open = back,
+            },
+        }
+        open.resort = None;
     }
     let is_asked = open.legs().iter().any(|leg| leg.why != Some(Missed::Dialect));
-    let refusal = untranslated.filter(|_| !is_asked).or_else(|| hidden(&ask, &open, &seen));
-    let refusal = refusal.unwrap_or_else(|| nobody(&ask, &open, after));
+    let refusal = untranslated.filter(|_| !is_asked).or_else(|| hidden(ask, &open, seen));
+    let refusal = match refusal {
+        Some(refusal) => refusal,
+        None => match Box::pin(resort::given(open, asked)).await {
+            Ok(reply) => return reply,
+            Err(back) => {
+                open = back;
+                nobody(ask, &open, after)
+            }
+        },
+    };
     open.durable().await?;
     open.settle(End::Failed);
     let reply = Reply::refused(&refusal, Some(question.operation));
-    Ok(reply.of(open.call, None, false))
+    Ok(reply.of(open.call, None, Marks::default()))
 }
 
 fn read(question: &Question) -> Result<Ask, CallRefusal> {
@@ -148,13 +234,13 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
     };
     let shelf = desk.shelf();
     let mut found = shelf.find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
-    found.models.retain(|it| it.model.spec.answers(question.operation));
+    found.models.retain(|it| it.shelved.model.spec.answers(question.operation));
     if found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());
         return Err(CallRefusal::NotAnswered { model, operation });
     }
     if question.of_run.as_ref().is_some_and(|it| !it.labels.is_empty()) {
-        found.models.retain(|it| shelf.is_here(it));
+        found.models.retain(|it| shelf.is_here(&it.shelved));
         if found.models.is_empty() {
             return Err(CallRefusal::Labelled(ask.model.clone()));
         }
@@ -179,7 +265,7 @@ fn tokens(found: &Found, prompts: &[Prompt], ask: &Ask) -> u64 {
     if ask.operation == Operation::Infer {
         return 0;
     }
-    let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
+    let of = |(Candidate { shelved: it, .. }, prompt): (&Candidate, &Prompt)| {
         let output = it.output_tokens_max(ask.output_tokens_max).unwrap_or(0);
         let input = it.input_tokens_max(prompt).unwrap_or(prompt.text_bytes);
         input.saturating_add(output.saturating_mul(ask.choices))
@@ -191,7 +277,7 @@ type BoundOf = Result<Option<Money>, String>;
 
 fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<BoundOf> {
     let now = desk.now();
-    let of = |(it, prompt): (&Arc<Shelved>, &Prompt)| {
+    let of = |(Candidate { shelved: it, .. }, prompt): (&Candidate, &Prompt)| {
         let output = match ask.operation {
             Operation::Infer => return it.bound_of_tensors(now),
             Operation::Embeddings => Some(0),
@@ -202,21 +288,29 @@ fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<Boun
     found.models.iter().zip(prompts).map(of).collect()
 }
 
-/// The most that one of them can cost. One that nobody can bound, or compare, has no bound for all.
-fn dearest(desk: &Desk, bounds: &[BoundOf]) -> BoundOf {
-    let mut most: Option<Money> = None;
-    for bound in bounds {
+/// The most that all of them can cost in one call: the dearest, and beside it each whose answer may be paid
+/// and not be good enough. One that nobody can bound, or compare, has no bound for all.
+fn worst(desk: &Desk, found: &Found, bounds: &[BoundOf]) -> BoundOf {
+    let exchange = &desk.0.exchange;
+    let (mut most, mut unsure): (Option<Money>, Option<Money>) = (None, None);
+    for (candidate, bound) in found.models.iter().zip(bounds).take(found.legs) {
         let Some(bound) = bound.clone()? else { continue };
-        most = Some(match most {
-            None => bound,
-            Some(most) => {
-                let same = desk.0.exchange.convert(bound, most.currency);
-                let same = same.map_err(|error| error.to_string())?;
-                if same.amount > most.amount { same } else { most }
-            }
-        });
+        let currency = most.or(unsure).map_or(bound.currency, |it| it.currency);
+        let bound = exchange.convert(bound, currency).map_err(|error| error.to_string())?;
+        if found.accept(candidate).is_some() {
+            unsure = Some(plus(unsure, bound)?);
+        } else if most.is_none_or(|most| bound.amount > most.amount) {
+            most = Some(bound);
+        }
     }
-    Ok(most)
+    match (most, unsure) {
+        (Some(most), Some(unsure)) => plus(Some(most), unsure).map(Some),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+fn plus(sum: Option<Money>, more: Money) -> Result<Money, String> {
+    sum.map_or(Ok(more), |sum| sum.plus(more)).map_err(|error| error.to_string())
 }
 
 /// The rest of an answer. Where it breaks off before the client has seen anything of it, another model may
@@ -225,24 +319,21 @@ async fn answered(
     mut open: Open,
     answers: Answers,
     shelved: &Arc<Shelved>,
-    ask: &Ask,
-    vault: Option<Arc<Vault>>,
+    asked: &Asked<'_>,
 ) -> Result<Result<Reply, CallRefusal>, Open> {
-    let Answers { answer, place, translation } = answers;
-    let LaneAnswer { status, headers, body } = answer;
+    let Answers { status, headers, body, place, translation } = answers;
+    let (ask, vault) = (asked.ask, asked.vault.clone());
     let (model, content_type) = (&shelved.model.name, headers.get(CONTENT_TYPE).cloned());
     let price = shelved.price(open.desk().now());
     let silence = shelved.model.spec.limits.silence().as_std();
     let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
     // What is to be paid is read in the upstream's own words.
     let dialect = dialect(shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation));
-    let is_events =
-        content_type.as_ref().is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
-    if let (true, Some(dialect)) = (is_events, dialect) {
+    if let (true, Some(dialect)) = (is_events(&headers), dialect) {
         if let Err(refusal) = open.durable().await {
             return Ok(Err(refusal));
         }
-        let (call, degraded) = (open.call, open.degraded);
+        let (call, marks) = (open.call, open.marks());
         let words = Words { operation: ask.operation, translation };
         let hides_usage = words.translation.is_none() && ask.is_streamed && !ask.wants_usage;
         let restore = Restore::new(ask.operation, vault, back.cloned());
@@ -250,7 +341,7 @@ async fn answered(
         let stream = StreamBody::new(open, body, place, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));
-        return Ok(Ok(reply.of(call, Some(model), degraded)));
+        return Ok(Ok(reply.of(call, Some(model), marks)));
     }
     let waited = Instant::now();
     let whole = match body.whole(ANSWER_BYTES_MAX, silence).await {
@@ -292,12 +383,15 @@ async fn answered(
             return Ok(Err(CallRefusal::Withheld { asked, why }));
         }
     };
-    let mut reply = Reply::whole(status, content_type, whole);
+    let mut reply = Reply::whole(status, content_type, whole.clone());
     reply.paid = Some(open.paid());
     if let Some(head) = headers.get(HEAD) {
         reply.headers.insert(HEAD, head.clone());
     }
-    let reply = reply.of(open.call, Some(model), open.degraded);
+    if let Some(keep) = &asked.keep {
+        keep.keeps(&open, &reply, &whole, model);
+    }
+    let reply = reply.of(open.call, Some(model), open.marks());
     open.settle(End::Answered);
     Ok(Ok(reply))
 }
@@ -307,9 +401,9 @@ async fn ran(
     mut open: Open,
     tensors: Tensors,
     shelved: &Shelved,
-    ask: &Ask,
-    vault: Option<&Vault>,
+    asked: &Asked<'_>,
 ) -> Result<Reply, CallRefusal> {
+    let (ask, vault) = (asked.ask, asked.vault.as_deref());
     open.durable().await?;
     open.first();
     let model = &shelved.model.name;
@@ -329,17 +423,25 @@ async fn ran(
     let binary = HeaderValue::from_static("application/octet-stream");
     let json = HeaderValue::from_static("application/json");
     let kind = if tensors.head.is_some() { binary } else { json };
-    let mut reply = Reply::whole(StatusCode::OK, Some(kind), body);
+    let mut reply = Reply::whole(StatusCode::OK, Some(kind), body.clone());
     if let Some(head) = tensors.head {
         reply.headers.insert(HEAD, HeaderValue::from(head));
     }
-    let reply = reply.of(open.call, Some(model), open.degraded);
+    if let Some(keep) = &asked.keep {
+        keep.keeps(&open, &reply, &body, model);
+    }
+    let reply = reply.of(open.call, Some(model), open.marks());
     open.settle(End::Answered);
     Ok(reply)
 }
 
+pub(super) fn is_events(headers: &HeaderMap) -> bool {
+    let said = headers.get(CONTENT_TYPE);
+    said.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"))
+}
+
 /// How an answer tells what was used; tensors do not.
-const fn dialect(operation: Operation) -> Option<Dialect> {
+pub(super) const fn dialect(operation: Operation) -> Option<Dialect> {
     match operation {
         Operation::Chat | Operation::Completions | Operation::Responses => Some(Dialect::OpenAi),
         Operation::Embeddings => Some(Dialect::Embeddings),
@@ -408,5 +510,9 @@ const fn said(why: Missed) -> &'static str {
         Missed::Memory => "needs memory that other models hold just now",
         Missed::Protected => "must not see the request",
         Missed::Dialect => "cannot be asked this in its own dialect",
+        Missed::Unsure => "is not sure enough",
+        Missed::Unjudged => "gives no answer that could be judged as the route asks",
+        Missed::Retries => "is not asked: too many calls of the route are tried again",
+        Missed::Slower => "was slower",
     }
 }

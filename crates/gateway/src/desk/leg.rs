@@ -7,14 +7,19 @@ use bytes::Bytes;
 use dialects::Translation;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use models::{Ask, Blame, CallRefusal, Dialect, Missed, Operation, Upstream, Way, Why};
+use models::{
+    Accept, Ask, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream, Why,
+};
+use pricing::Money;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::judge::Held;
 use super::open::Open;
 use super::port::Tensors;
 use super::said::{Said, said};
-use super::shelf::{Outlet, Shelved};
+use super::shelf::{Outlet, Outside, Shelved};
+use super::stream::Coming;
 use super::veil::Seen;
 use super::{Desk, HEAD, Question, disk};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
@@ -39,6 +44,8 @@ pub(super) enum Went {
     Ran(Tensors),
     /// The request is wrong, in the upstream's own words.
     Refused(StatusCode, HeaderMap, Bytes),
+    /// It is paid for, and not good enough: another model may have a better one.
+    Unsure(Held),
     /// Another model may answer.
     Missed { after: Option<base::Duration> },
     /// It cannot be asked this; a model of the client's own dialect may answer.
@@ -47,16 +54,43 @@ pub(super) enum Went {
 
 /// An answer that has begun.
 pub(super) struct Answers {
-    pub answer: LaneAnswer,
-    pub place: OwnedSemaphorePermit,
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Coming,
+    /// Until the end of the answer.
+    pub place: Option<OwnedSemaphorePermit>,
     /// What puts it into the client's words.
     pub translation: Option<Box<Translation>>,
+}
+
+/// One model in one call.
+#[derive(Clone, Copy)]
+pub(super) struct Leg<'a> {
+    pub shelved: &'a Arc<Shelved>,
+    pub question: &'a Question,
+    /// As the client has asked it.
+    pub ask: &'a Ask,
+    pub seen: &'a Seen,
+    /// What its answer must be.
+    pub accept: Option<&'a Accept>,
+    pub bound: Option<Money>,
+}
+
+/// A leg that may be sent, and is not yet.
+pub(super) struct Ready<'a> {
+    leg: Leg<'a>,
+    outside: &'a Outside,
+    /// Until it is sent.
+    request: Option<LaneRequest>,
+    attempt: Try<'a>,
+    place: OwnedSemaphorePermit,
+    translation: Option<Box<Translation>>,
 }
 
 /// One try of a lane. Dropped, it says that nobody knows.
 pub(super) struct Try<'a> {
     shelved: &'a Shelved,
-    is_probe: bool,
+    leave: Leave,
     desk: Desk,
     is_over: bool,
 }
@@ -68,12 +102,9 @@ impl<'a> Try<'a> {
         shelved: &'a Shelved,
     ) -> Result<Self, (Missed, base::Duration)> {
         let now = desk.now();
-        let is_probe = match shelved.breaker(|breaker| breaker.ask(now)) {
-            Way::Free => false,
-            Way::Probe => true,
-            Way::Shut { until, why } => return Err((shut(why), until.since(now))),
-        };
-        Ok(Self { shelved, is_probe, desk: desk.clone(), is_over: false })
+        let leave = shelved.health(|health, secret| health.ask(secret, now));
+        let leave = leave.map_err(|Shut { until, why }| (shut(why), until.since(now)))?;
+        Ok(Self { shelved, leave, desk: desk.clone(), is_over: false })
     }
 
     pub(super) fn report(mut self, blame: Blame) {
@@ -83,7 +114,7 @@ impl<'a> Try<'a> {
 
     fn tell(&self, blame: Blame) {
         let now = self.desk.now();
-        self.shelved.breaker(|breaker| breaker.report(blame, self.is_probe, now));
+        self.shelved.health(|health, secret| health.report(secret, blame, self.leave, now));
     }
 }
 
@@ -95,100 +126,159 @@ impl Drop for Try<'_> {
     }
 }
 
-pub(super) async fn go(
-    open: &mut Open,
-    shelved: &Arc<Shelved>,
-    question: &Question,
-    ask: &Ask,
-    seen: &Seen,
-    bound: Option<pricing::Money>,
-) -> Went {
-    let model = &shelved.model.name;
-    let missed = |open: &mut Open, why, after| {
-        open.leg(model, None, Some(why), Duration::ZERO);
-        Went::Missed { after }
+pub(super) async fn go(open: &mut Open, leg: Leg<'_>) -> Went {
+    if let Outlet::Disk = &leg.shelved.outlet {
+        if let Some(missed) = unjudged(open, leg) {
+            return missed;
+        }
+        return disk::go(open, leg.shelved, leg.question, leg.seen, leg.bound).await;
+    }
+    let mut ready = match ready(open, leg).await {
+        Ok(ready) => ready,
+        Err(went) => return went,
     };
+    if let Err(why) = open.sends(&leg.shelved.model.name, leg.bound) {
+        return missed(open, leg, why, None);
+    }
+    let started = Instant::now();
+    let answer = ready.send().await;
+    ready.went(open, answer, started).await
+}
+
+/// Nobody could say whether its answer is good.
+fn unjudged(open: &mut Open, leg: Leg<'_>) -> Option<Went> {
+    let accept = leg.accept?;
+    let spoken = leg.shelved.model.spec.asked_as(leg.ask.operation).unwrap_or(leg.ask.operation);
+    (!accept.can_judge(spoken)).then(|| missed(open, leg, Missed::Unjudged, None))
+}
+
+pub(super) fn missed(
+    open: &mut Open,
+    leg: Leg<'_>,
+    why: Missed,
+    after: Option<base::Duration>,
+) -> Went {
+    open.leg(&leg.shelved.model.name, None, Some(why), Duration::ZERO);
+    Went::Missed { after }
+}
+
+/// All that comes before a request is sent.
+pub(super) async fn ready<'a>(open: &mut Open, leg: Leg<'a>) -> Result<Ready<'a>, Went> {
+    let Leg { shelved, question, ask, seen, accept, .. } = leg;
+    let model = &shelved.model.name;
     let outside = match &shelved.outlet {
         Outlet::Lane(outside) => outside,
-        Outlet::Denied(_) => return missed(open, Missed::Denied, None),
-        Outlet::Disk => return disk::go(open, shelved, question, seen, bound).await,
+        Outlet::Denied(_) => return Err(missed(open, leg, Missed::Denied, None)),
+        Outlet::Disk => return Err(missed(open, leg, Missed::Unreachable, None)),
     };
     if let Seen::Nothing(_) = seen {
-        return missed(open, Missed::Protected, None);
+        return Err(missed(open, leg, Missed::Protected, None));
+    }
+    if let Some(missed) = unjudged(open, leg) {
+        return Err(missed);
     }
     let ask = seen.ask(ask);
     let desk = open.desk().clone();
     let now = desk.now();
-    let spoken = said(shelved, outside, ask, seen.body(question), now);
+    let spoken = said(shelved, outside, ask, seen.body(question), accept, now);
     let Said { operation, body, translation } = match spoken {
         Ok(said) => said,
         Err(refusal) => {
-            missed(open, Missed::Dialect, None);
-            return Went::Untranslated(refusal);
+            missed(open, leg, Missed::Dialect, None);
+            return Err(Went::Untranslated(refusal));
         }
     };
     let attempt = match Try::begin(&desk, shelved) {
         Ok(attempt) => attempt,
-        Err((why, after)) => return missed(open, why, Some(after)),
+        Err((why, after)) => return Err(missed(open, leg, why, Some(after))),
     };
     let Some(place) = place(&shelved.places).await else {
-        return missed(open, Missed::Busy, None);
+        return Err(missed(open, leg, Missed::Busy, None));
     };
     let headers = match headers(&desk, shelved, &outside.upstream, question, operation).await {
         Ok(headers) => headers,
         Err(why) => {
             tracing::warn!(model = %model, why, "the secret of a model cannot be used");
-            attempt.report(Blame::Credentials);
-            return missed(open, Missed::Credentials, None);
+            attempt.report(Blame::Unopened);
+            return Err(missed(open, leg, Missed::Credentials, None));
         }
     };
     let path = outside.path(operation, model);
-    let request = LaneRequest { method: Method::POST, path, headers, body };
-    if let Err(why) = open.sends(model, bound) {
-        return missed(open, why, None);
+    let request = Some(LaneRequest { method: Method::POST, path, headers, body });
+    Ok(Ready { leg, outside, request, attempt, place, translation })
+}
+
+impl<'a> Ready<'a> {
+    pub(super) const fn leg(&self) -> Leg<'a> {
+        self.leg
     }
-    open.sees(seen.hidden());
-    let started = Instant::now();
-    let within = shelved.model.spec.limits.first_byte().as_std();
-    let answer = outside.lane.send(request, within).await;
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(error) => {
-            if error.is_unsent() {
-                open.was_free();
-            } else {
-                open.is_lost();
+
+    /// Up to the head of the answer.
+    pub(super) fn send(
+        &mut self,
+    ) -> impl Future<Output = Result<LaneAnswer, LaneError>> + Send + use<'a> {
+        let request = self.request.take().expect("it is sent once");
+        let within = self.leg.shelved.model.spec.limits.first_byte().as_std();
+        let lane = &self.outside.lane;
+        async move { lane.send(request, within).await }
+    }
+
+    /// What came of it.
+    pub(super) async fn went(
+        self,
+        open: &mut Open,
+        answer: Result<LaneAnswer, LaneError>,
+        started: Instant,
+    ) -> Went {
+        let Self { leg, attempt, place, translation, .. } = self;
+        let (shelved, model) = (leg.shelved, &leg.shelved.model.name);
+        open.sees(leg.seen.hidden());
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.is_unsent() {
+                    open.was_free();
+                } else {
+                    open.is_lost();
+                }
+                attempt.report(Blame::Upstream);
+                open.leg(model, None, Some(why(&error)), started.elapsed());
+                return Went::Missed { after: None };
             }
-            attempt.report(Blame::Upstream);
-            open.leg(model, None, Some(why(&error)), started.elapsed());
-            return Went::Missed { after: None };
+        };
+        let LaneAnswer { status: told, headers, body } = answer;
+        let status = told.as_u16();
+        if told.is_success() {
+            attempt.report(Blame::Nobody);
+            open.leg(model, Some(status), None, started.elapsed());
+            let (body, place) = (Coming::Lane(body), Some(place));
+            return Went::Answers(Answers { status: told, headers, body, place, translation });
         }
-    };
-    let status = answer.status.as_u16();
-    if answer.status.is_success() {
-        attempt.report(Blame::Nobody);
-        open.leg(model, Some(status), None, started.elapsed());
-        return Went::Answers(Answers { answer, place, translation });
+        let after = retry_after(&headers);
+        let blame = Blame::of_status(status, after);
+        attempt.report(blame);
+        // Nobody bills an error.
+        open.was_free();
+        let text = text(body, shelved).await;
+        let why = refused(blame);
+        open.leg(model, Some(status), why, started.elapsed());
+        match (why, text) {
+            (None, Some(text)) => {
+                let text = match translation {
+                    Some(translation) => translation.error(status, &text).into(),
+                    None => text,
+                };
+                Went::Refused(told, headers, text)
+            }
+            (None, None) => Went::Missed { after: None },
+            (Some(_), _) => Went::Missed { after },
+        }
     }
-    let after = retry_after(&answer.headers);
-    let blame = Blame::of_status(status, after);
-    attempt.report(blame);
-    // Nobody bills an error.
-    open.was_free();
-    let LaneAnswer { status: told, headers, body } = answer;
-    let text = text(body, shelved).await;
-    let why = refused(blame);
-    open.leg(model, Some(status), why, started.elapsed());
-    match (why, text) {
-        (None, Some(text)) => {
-            let text = match translation {
-                Some(translation) => translation.error(status, &text).into(),
-                None => text,
-            };
-            Went::Refused(told, headers, text)
-        }
-        (None, None) => Went::Missed { after: None },
-        (Some(_), _) => Went::Missed { after },
+
+    /// It was sent, and another one was faster.
+    pub(super) fn slower(self, open: &mut Open, took: Duration) {
+        open.sees(self.leg.seen.hidden());
+        open.leg(&self.leg.shelved.model.name, None, Some(Missed::Slower), took);
     }
 }
 
@@ -271,7 +361,7 @@ const fn refused(blame: Blame) -> Option<Missed> {
         Blame::Nobody | Blame::Unknown => None,
         Blame::Upstream => Some(Missed::Status),
         Blame::RateLimit { .. } => Some(Missed::RateLimit),
-        Blame::Credentials => Some(Missed::Credentials),
+        Blame::Credentials | Blame::Unopened => Some(Missed::Credentials),
         Blame::Payment => Some(Missed::Payment),
     }
 }

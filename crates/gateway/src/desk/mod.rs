@@ -3,15 +3,21 @@
 //! What a call may do is decided in `models` and `pricing`; here it is driven. Whose key it is, where
 //! entries are kept and what secrets hold is handed in.
 
+mod cached;
 mod call;
 mod delta;
 mod disk;
 mod events;
+mod hedge;
+mod judge;
 mod leg;
 mod open;
+mod origin;
 mod port;
 mod reply;
+mod resort;
 mod restore;
+mod routed;
 mod run;
 mod said;
 mod shelf;
@@ -25,8 +31,8 @@ use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp, TraceParent};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use models::{
-    Admitted, Alarm, Ask, AskError, Books, Bucket, By, CallRefusal, Exchange, Holder, ModelName,
-    Operation, Standing,
+    Admitted, Alarm, Ask, AskError, Books, Bucket, By, CACHE_BYTES_MAX, Cache, CallRefusal,
+    Exchange, Holder, ModelName, Operation, Standing,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -37,6 +43,7 @@ pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
 
 use crate::gate::Gate;
+use cached::Kept;
 use call::Calling;
 
 /// The largest request: a conversation with some images in it.
@@ -77,6 +84,8 @@ struct Inner {
     left: Arc<Semaphore>,
     /// Of the life before, whose runs may ask again.
     left_calls: Mutex<Vec<Admitted>>,
+    /// Answers that may be given again.
+    cache: Mutex<Cache<Arc<Kept>>>,
 }
 
 /// What a desk is made of.
@@ -110,6 +119,32 @@ pub struct Question {
     pub of_run: Option<OfRun>,
     /// Which trace it belongs to.
     pub trace: Option<TraceParent>,
+    pub fresh: Fresh,
+}
+
+/// Whether an answer from before will do, where there is a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fresh {
+    #[default]
+    Any,
+    /// A new one, which others may get again: `no-cache`.
+    New,
+    /// A new one, which nobody gets again: `no-store`.
+    Alone,
+}
+
+impl Fresh {
+    /// What `cache-control` says.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let said = headers.get_all(http::header::CACHE_CONTROL).iter();
+        let said = said.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
+        said.fold(Self::Any, |fresh, said| match said.trim() {
+            it if it.eq_ignore_ascii_case("no-store") => Self::Alone,
+            it if it.eq_ignore_ascii_case("no-cache") && fresh == Self::Any => Self::New,
+            _ => fresh,
+        })
+    }
 }
 
 /// Who asks, and what they may.
@@ -159,6 +194,7 @@ impl Desk {
             granted: watch::Sender::new(0),
             left: Arc::new(Semaphore::new(LEFT_MAX)),
             left_calls: Mutex::default(),
+            cache: Mutex::new(Cache::new(CACHE_BYTES_MAX)),
         }))
     }
 
@@ -196,7 +232,7 @@ impl Desk {
         name: &ModelName,
     ) -> Option<Arc<Shelved>> {
         let found = self.shelf().find(namespace, name, |_| 0)?;
-        found.models.into_iter().next().filter(|_| terms.allow(name))
+        found.models.into_iter().next().map(|it| it.shelved).filter(|_| terms.allow(name))
     }
 
     /// Changes the budgets.

@@ -1,11 +1,12 @@
 //! A call under way: what it holds, what it has tried, and that it is settled once, however it ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Hidden, Leg, Line, Missed, Missing,
-    ModelName, Refused, Settled, Used,
+    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
+    Missing, ModelName, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
@@ -13,7 +14,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::port::Ticket;
-use super::reply::Paid;
+use super::reply::{Marks, Paid};
+use super::routed::Routed;
 use super::run::OfRun;
 use super::{Desk, Question, Who, holders};
 
@@ -38,12 +40,24 @@ pub(super) struct Open {
     bills: Vec<Bill>,
     /// What was sent, and may have to be paid.
     sent: Option<(ModelName, Option<Money>)>,
+    /// The same of a leg beside it.
+    beside: Option<(ModelName, Option<Money>)>,
     /// Tokens that were taken out of the key's minute.
     tokens: u64,
     /// What the upstreams took of the time.
     theirs: Duration,
     first: Option<Duration>,
     pub(super) degraded: bool,
+    /// The call whose answer is given again.
+    pub(super) cached_from: Option<CallId>,
+    /// What is given where no model has a good answer.
+    pub(super) resort: Option<Given>,
+    /// Whose calls may be tried again so often.
+    route: Option<Arc<Routed>>,
+    /// Legs that were sent.
+    tries: usize,
+    /// Of those, the ones whose answers were not good enough: the next one was planned with them.
+    unsure: usize,
     is_settled: bool,
 }
 
@@ -57,6 +71,7 @@ pub(super) struct Admission {
     pub tokens: u64,
     /// Whether a repetition under the same name costs nothing more.
     pub is_billed_once: bool,
+    pub route: Option<Arc<Routed>>,
     pub started: Instant,
 }
 
@@ -67,7 +82,8 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, started } = admission;
+        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, route, started } =
+            admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
@@ -112,10 +128,16 @@ impl Open {
             hidden: Hidden::new(),
             bills: Vec::new(),
             sent: None,
+            beside: None,
             tokens,
             theirs: Duration::ZERO,
             first: None,
             degraded: false,
+            cached_from: None,
+            resort: None,
+            route,
+            tries: 0,
+            unsure: 0,
             is_settled: false,
         })
     }
@@ -124,14 +146,79 @@ impl Open {
         &self.desk
     }
 
-    /// A leg is about to be sent, that may cost so much. One before it that may have to be paid keeps
-    /// what it holds.
+    /// A leg is about to be sent, that may cost so much. One before it that may have to be paid, and that
+    /// nobody has planned with, keeps what it holds.
     pub(super) fn sends(&mut self, model: &ModelName, bound: Option<Money>) -> Result<(), Missed> {
-        if let (false, Some(more)) = (self.bills.is_empty(), bound) {
+        self.takes_retry()?;
+        if let (true, Some(more)) = (self.bills.len() > self.unsure, bound) {
             self.holds_more(more).ok_or(Missed::Budget)?;
         }
+        self.tries += 1;
         self.sent = Some((model.clone(), bound));
         Ok(())
+    }
+
+    /// A leg is about to be sent beside the one that is under way: both may have to be paid.
+    pub(super) fn sends_beside(
+        &mut self,
+        model: &ModelName,
+        bound: Option<Money>,
+    ) -> Result<(), Missed> {
+        self.takes_retry()?;
+        if let Some(more) = bound {
+            self.holds_more(more).ok_or(Missed::Budget)?;
+        }
+        self.tries += 1;
+        self.beside = Some((model.clone(), bound));
+        Ok(())
+    }
+
+    /// Of two that are under way, it is this one whose end is told now.
+    pub(super) fn awaits(&mut self, model: &ModelName) {
+        if self.beside.as_ref().is_some_and(|(beside, _)| beside == model) {
+            std::mem::swap(&mut self.sent, &mut self.beside);
+        }
+    }
+
+    /// A leg after one that was sent in vain. One after an answer that was not good enough is none.
+    fn takes_retry(&self) -> Result<(), Missed> {
+        match &self.route {
+            Some(route) if self.tries > self.unsure && !route.takes_retry(self.desk.now()) => {
+                Err(Missed::Retries)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether anything was sent.
+    pub(super) const fn is_unsent(&self) -> bool {
+        self.tries == 0
+    }
+
+    /// The answer that has come is not good enough. It is paid for, and was planned with.
+    pub(super) fn unsure(&mut self) {
+        self.unsure += 1;
+        if let Some(leg) = self.legs.last_mut() {
+            leg.why = Some(Missed::Unsure);
+        }
+    }
+
+    /// Whether the model that is asked next stands in for one that has failed. One that is asked since the
+    /// answers before it were not good enough does not.
+    pub(super) fn is_fallback(&self) -> bool {
+        let is_it = |leg: &Leg| !matches!(leg.why, Some(Missed::Unsure | Missed::Unjudged));
+        self.legs.iter().any(is_it)
+    }
+
+    /// What an answer says of how it came to be.
+    pub(super) fn marks(&self) -> Marks {
+        let degraded = match self.resort {
+            Some(given) => Some(given.as_str()),
+            None if self.degraded => Some("fallback"),
+            None => None,
+        };
+        let escalated = self.legs.iter().filter(|leg| leg.why == Some(Missed::Unsure)).count();
+        Marks { degraded, escalated: if self.resort.is_some() { 0 } else { escalated } }
     }
 
     /// It is written down as well: whoever is killed from now on may have to pay both legs.
@@ -236,6 +323,8 @@ impl Open {
             return;
         }
         self.is_lost();
+        self.sent = self.beside.take();
+        self.is_lost();
         let costs: Vec<Money> = self.bills.iter().filter_map(|bill| bill.cost).collect();
         let exchange = &self.desk.0.exchange;
         let settled = self.desk.budgets(|books| {
@@ -265,6 +354,8 @@ impl Open {
             first_micros: self.first.map(micros),
             repeated_by: None,
             hidden: std::mem::take(&mut self.hidden),
+            cached_from: self.cached_from,
+            resort: self.resort,
         });
         if self.desk.0.record.write(entry).is_err() {
             // The next start settles it at its bound.

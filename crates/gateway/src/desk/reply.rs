@@ -24,6 +24,19 @@ pub const MODEL: HeaderName = HeaderName::from_static("x-isonomy-model");
 /// There where the answer is not from the model that was to be first.
 pub const DEGRADED: HeaderName = HeaderName::from_static("x-isonomy-degraded");
 
+/// How many models before it had answers that were not good enough, by the route.
+pub const ESCALATED: HeaderName = HeaderName::from_static("x-isonomy-escalated");
+
+/// There where the answer was given before.
+pub const CACHE: HeaderName = HeaderName::from_static("x-isonomy-cache");
+
+/// What an answer says of how it came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Marks {
+    pub degraded: Option<&'static str>,
+    pub escalated: usize,
+}
+
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -92,7 +105,7 @@ impl Reply {
         reply
     }
 
-    pub(super) fn of(mut self, call: CallId, model: Option<&ModelName>, degraded: bool) -> Self {
+    pub(super) fn of(mut self, call: CallId, model: Option<&ModelName>, marks: Marks) -> Self {
         let mut put = |name, text: &str| {
             if let Ok(value) = HeaderValue::from_str(text) {
                 self.headers.insert(name, value);
@@ -102,8 +115,11 @@ impl Reply {
         if let Some(model) = model {
             put(MODEL, model.as_str());
         }
-        if degraded {
-            put(DEGRADED, "fallback");
+        if let Some(degraded) = marks.degraded {
+            put(DEGRADED, degraded);
+        }
+        if marks.escalated > 0 {
+            put(ESCALATED, &marks.escalated.to_string());
         }
         self
     }

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use models::{Admitted, Books, Entry, Holder, Line, ModelName, Refused, Settled};
 use pricing::{Budget, Period};
 
-use super::shelf::Found;
+use super::routed::Found;
 use super::{Desk, Question};
 
 /// What a run says beside its question.
@@ -44,7 +44,7 @@ impl Found {
     /// Whether asking all of it again costs nothing more. Of several models nobody knows which was asked.
     pub(super) fn is_billed_once(&self) -> bool {
         let [one] = &self.models[..] else { return false };
-        one.model.spec.source.upstream().is_some_and(|it| it.idempotent)
+        one.shelved.model.spec.source.upstream().is_some_and(|it| it.idempotent)
     }
 }
 

@@ -3,7 +3,7 @@
 use base::Timestamp;
 use bytes::Bytes;
 use dialects::{Refusal, Terms, Translation};
-use models::{Ask, CallRefusal, Change, Operation};
+use models::{Accept, Ask, CallRefusal, Change, Operation};
 
 use super::shelf::{Outside, Shelved};
 
@@ -22,6 +22,7 @@ pub(super) fn said(
     outside: &Outside,
     ask: &Ask,
     body: &Bytes,
+    accept: Option<&Accept>,
     now: Timestamp,
 ) -> Result<Said, CallRefusal> {
     let spoken = shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation);
@@ -29,14 +30,14 @@ pub(super) fn said(
     let terms = Terms { output_name: output_name(outside, spoken), now: now.as_millis() / 1_000 };
     let made = ways.and_then(|(client, model)| Translation::of(client, model, body, terms));
     let Some(made) = made else {
-        let body = ask.changed(body, &change(shelved, outside, ask));
+        let body = ask.changed(body, &change(shelved, outside, ask, accept));
         return Ok(Said { operation: ask.operation, body, translation: None });
     };
     let untranslated = |why| CallRefusal::Untranslated { model: shelved.model.name.clone(), why };
     let mut translation = made.map_err(untranslated)?;
     let request = Bytes::from(translation.take_request());
     let asked = Ask::read(spoken, &request)?;
-    let change = change(shelved, outside, &asked);
+    let change = change(shelved, outside, &asked, accept);
     if spoken == Operation::Messages
         && asked.output_tokens_max.or(change.output_tokens_max).is_none()
     {
@@ -48,7 +49,12 @@ pub(super) fn said(
 }
 
 /// What must be other in the request than the client has written it.
-fn change<'a>(shelved: &'a Shelved, outside: &'a Outside, ask: &Ask) -> Change<'a> {
+fn change<'a>(
+    shelved: &'a Shelved,
+    outside: &'a Outside,
+    ask: &Ask,
+    accept: Option<&Accept>,
+) -> Change<'a> {
     if ask.operation == Operation::Infer {
         return Change::default();
     }
@@ -61,6 +67,7 @@ fn change<'a>(shelved: &'a Shelved, outside: &'a Outside, ask: &Ask) -> Change<'
         output_tokens_max: limit,
         output_name: output_name(outside, ask.operation),
         usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
+        logprobs: accept.is_some_and(|it| it.asks_logprobs(ask.operation)),
     }
 }
 

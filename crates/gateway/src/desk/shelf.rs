@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base::{Namespace, Timestamp};
+use base::{Namespace, SecretName, Timestamp};
 use http::HeaderValue;
 use models::{
-    Breaker, Dialect, Model, ModelName, ModelSpec, NamesOf, Operation, PriceSpec, ProtectSpec,
-    RouteSpec, Source, Upstream, Way, address,
+    Dialect, Health, Model, ModelName, ModelSpec, NamesOf, Operation, PriceSpec, ProtectSpec,
+    RouteSpec, Upstream, Way, address,
 };
 use pricing::{Bound, Catalogue, Money, Price, Prompt, bound, input_tokens_max};
 use privacy::Names;
 use tokio::sync::Semaphore;
 
+use super::origin::{Origins, Reach};
+use super::routed::{Candidate, Found, Revision, Routed};
 use super::veil::Veil;
 use crate::gate::Gate;
 use crate::lane::Lane;
@@ -21,10 +23,11 @@ use crate::lane::Lane;
 #[derive(Debug, Default)]
 pub struct Shelf {
     models: BTreeMap<Key, Arc<Shelved>>,
-    routes: BTreeMap<Key, Arc<RouteSpec>>,
+    routes: BTreeMap<Key, Arc<Routed>>,
     /// Those that are shared at all, by name alone.
     shared: HashMap<ModelName, Vec<Key>>,
     here: BTreeSet<String>,
+    origins: Origins,
 }
 
 type Key = (Namespace, ModelName);
@@ -49,8 +52,10 @@ pub type NameLists = BTreeMap<(Namespace, BTreeSet<NamesOf>), Result<Arc<Names>,
 #[derive(Debug)]
 pub struct Shelved {
     pub model: Model,
+    pub(super) revision: Revision,
     pub(super) outlet: Outlet,
-    breaker: Mutex<Breaker>,
+    /// Of its upstream, with all other models there; its own, where the site runs it itself.
+    health: Arc<Mutex<Health>>,
     pub(super) places: Arc<Semaphore>,
     /// What is sent to open the upstream, and since when it is known.
     opens: Mutex<Option<Opens>>,
@@ -119,38 +124,42 @@ enum Pricing {
     Unknown,
 }
 
-/// What a name stands for, for one call.
-pub(super) struct Found {
-    /// In the order in which they are tried.
-    pub models: Vec<Arc<Shelved>>,
-    pub legs: usize,
-}
-
 impl Shelf {
-    /// Models that have not changed keep their lanes, and what is known of them.
+    /// Upstreams keep their connections and what is known of them, whatever changes about their models.
     pub(super) fn of(parts: ShelfParts, before: &Self, gate: &Arc<Gate>) -> Self {
         let ShelfParts { models, routes, catalogue, least, here, names } = parts;
+        let mut reach = Reach { gate, before: &before.origins, now: Origins::new() };
         let shelved = |model: Model| {
             let key = (model.namespace.clone(), model.name.clone());
             let veil = veil(&model, least.as_ref(), &here, &names);
             let same = before.models.get(&key);
             let same = same.filter(|it| it.model == model && is_same(&it.veil, &veil));
             let shelved = match same {
-                Some(same) => Arc::clone(same),
-                None => Arc::new(Shelved::new(model, veil, gate, catalogue.as_ref())),
+                Some(same) => {
+                    reach.keep(&model, &same.outlet);
+                    Arc::clone(same)
+                }
+                None => {
+                    let (outlet, health) = reach.of(&model);
+                    Arc::new(Shelved::new(model, veil, outlet, health, catalogue.as_ref()))
+                }
             };
             (key, shelved)
         };
-        let route = |(namespace, name, spec)| ((namespace, name), Arc::new(spec));
+        let route = |(namespace, name, spec)| {
+            let key = (namespace, name);
+            let routed = Routed::of(spec, before.routes.get(&key));
+            (key, routed)
+        };
         let models: BTreeMap<Key, _> = models.into_iter().map(shelved).collect();
-        let routes: BTreeMap<Key, Arc<RouteSpec>> = routes.into_iter().map(route).collect();
+        let routes: BTreeMap<Key, Arc<Routed>> = routes.into_iter().map(route).collect();
         let mut shared: HashMap<ModelName, Vec<Key>> = HashMap::new();
         let of_models = models.iter().filter(|(_, it)| !it.model.spec.share.is_empty());
-        let of_routes = routes.iter().filter(|(_, it)| !it.share.is_empty());
+        let of_routes = routes.iter().filter(|(_, it)| !it.spec.share.is_empty());
         for key in of_models.map(|(key, _)| key).chain(of_routes.map(|(key, _)| key)) {
             shared.entry(key.1.clone()).or_default().push(key.clone());
         }
-        Self { models, routes, shared, here }
+        Self { models, routes, shared, here, origins: reach.now }
     }
 
     /// Those of other namespaces that have this name and are shared with somebody.
@@ -187,11 +196,7 @@ impl Shelf {
         })
     }
 
-    fn route(
-        &self,
-        namespace: &Namespace,
-        name: &ModelName,
-    ) -> Option<(&Namespace, &Arc<RouteSpec>)> {
+    fn route(&self, namespace: &Namespace, name: &ModelName) -> Option<(&Namespace, &Arc<Routed>)> {
         let own = self.routes.get_key_value(&(namespace.clone(), name.clone()));
         let own = own.map(|((home, _), route)| (home, route));
         own.or_else(|| {
@@ -199,7 +204,7 @@ impl Shelf {
                 share.share.contains("*") || share.share.contains(namespace.as_str())
             };
             let mut others = self.others(name).filter_map(|key| self.routes.get_key_value(key));
-            others.find(|(_, it)| is_shared(it)).map(|((home, _), it)| (home, it))
+            others.find(|(_, it)| is_shared(&it.spec)).map(|((home, _), it)| (home, it))
         })
     }
 
@@ -212,16 +217,19 @@ impl Shelf {
         chance: impl FnOnce(&RouteSpec) -> u64,
     ) -> Option<Found> {
         if let Some((home, route)) = self.route(namespace, name) {
-            let in_region = |it: &Arc<Shelved>| {
-                let region = it.model.spec.region.as_ref();
-                route.regions.is_empty() || region.is_some_and(|it| route.regions.contains(it))
+            let spec = &route.spec;
+            let in_region = |it: &Candidate| {
+                let region = it.shelved.model.spec.region.as_ref();
+                spec.regions.is_empty() || region.is_some_and(|it| spec.regions.contains(it))
             };
-            let named = route.order(chance(route)).filter_map(|name| self.model(home, name));
-            let models = named.filter(|it| in_region(it)).cloned().collect();
-            return Some(Found { models, legs: route.legs() });
+            let named = spec.order(chance(spec)).filter_map(|(place, target)| {
+                let shelved = Arc::clone(self.model(home, &target.model)?);
+                Some(Candidate { shelved, place })
+            });
+            let models = named.filter(in_region).collect();
+            return Some(Found { models, legs: spec.legs(), route: Some(Arc::clone(route)) });
         }
-        let model = self.model(namespace, name)?;
-        Some(Found { models: vec![Arc::clone(model)], legs: 1 })
+        self.model(namespace, name).map(Found::of_model)
     }
 
     pub(super) fn names(&self, namespace: &Namespace) -> Vec<ModelName> {
@@ -247,25 +255,18 @@ impl Shelf {
     }
 }
 
-impl Outlet {
-    fn to(upstream: &Upstream, gate: &Arc<Gate>, namespace: &Namespace) -> Self {
-        let (origin, path) = address(&upstream.url).unwrap_or_default();
-        let lane = match Lane::new(gate, namespace, origin, None) {
-            Ok(lane) => Arc::new(lane),
-            Err(error) => return Self::Denied(error.to_string()),
-        };
+impl Outside {
+    pub(super) fn new(upstream: &Upstream, lane: Arc<Lane>) -> Self {
+        let (_, path) = address(&upstream.url).unwrap_or_default();
         let path = match upstream.dialect {
             Dialect::OpenAi => path,
             // Their clients are told the address without the version.
             Dialect::Anthropic => path.strip_suffix("/v1").unwrap_or(path),
             Dialect::OpenInference => path.strip_suffix("/v2").unwrap_or(path),
         };
-        let (upstream, path) = (upstream.clone(), path.to_owned());
-        Self::Lane(Box::new(Outside { upstream, lane, path }))
+        Self { upstream: upstream.clone(), lane, path: path.to_owned() }
     }
-}
 
-impl Outside {
     /// Where it answers this.
     pub(super) fn path(&self, operation: Operation, name: &ModelName) -> String {
         let below = match self.upstream.dialect {
@@ -299,14 +300,11 @@ impl Shelved {
     fn new(
         model: Model,
         veil: Veiling,
-        gate: &Arc<Gate>,
+        outlet: Outlet,
+        health: Arc<Mutex<Health>>,
         catalogue: Option<&Arc<Catalogue>>,
     ) -> Self {
         let spec = &model.spec;
-        let outlet = match &spec.source {
-            Source::Upstream(upstream) => Outlet::to(upstream, gate, &model.namespace),
-            Source::Artifact(_) => Outlet::Disk,
-        };
         let listed = listed(spec, &model.name, catalogue);
         let facts = facts(spec, &model.name, listed);
         let pricing = match &spec.price {
@@ -328,9 +326,10 @@ impl Shelved {
             },
         };
         Self {
+            revision: Revision::next(),
             places: Arc::new(Semaphore::new(spec.limits.concurrency() as usize)),
             outlet,
-            breaker: Mutex::default(),
+            health,
             opens: Mutex::default(),
             pricing,
             facts,
@@ -339,8 +338,10 @@ impl Shelved {
         }
     }
 
-    pub(super) fn breaker<T>(&self, ask: impl FnOnce(&mut Breaker) -> T) -> T {
-        ask(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What is known of its upstream, and which secret opens that.
+    pub(super) fn health<T>(&self, ask: impl FnOnce(&mut Health, Option<&SecretName>) -> T) -> T {
+        let secret = self.model.spec.source.upstream().and_then(|it| it.secret.as_ref());
+        ask(&mut self.health.lock().unwrap_or_else(PoisonError::into_inner), secret)
     }
 
     pub(super) fn opens<T>(&self, change: impl FnOnce(&mut Option<Opens>) -> T) -> T {
@@ -350,7 +351,7 @@ impl Shelved {
     /// What its lane says now.
     #[must_use]
     pub fn way(&self, now: Timestamp) -> Way {
-        self.breaker(|breaker| breaker.look(now))
+        self.health(|health, secret| health.look(secret, now))
     }
 
     /// Why there is no way to it at all.

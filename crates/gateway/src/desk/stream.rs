@@ -49,10 +49,41 @@ pub(super) struct Words {
     pub translation: Option<Box<Translation>>,
 }
 
+/// What is still to come of an answer.
+pub(super) enum Coming {
+    Lane(LaneBody),
+    /// It was waited for. None when it is passed on.
+    Whole(Option<Bytes>),
+}
+
+impl Coming {
+    /// All of it, no more than `limit` and no piece later than `within`.
+    pub(super) async fn whole(self, limit: usize, within: Duration) -> Result<Bytes, LaneError> {
+        match self {
+            Self::Lane(body) => body.whole(limit, within).await,
+            Self::Whole(whole) => Ok(whole.unwrap_or_default()),
+        }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LaneError>>> {
+        match self {
+            Self::Lane(body) => body.poll_chunk(cx),
+            Self::Whole(whole) => Poll::Ready(whole.take().map(Ok)),
+        }
+    }
+
+    async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, LaneError> {
+        match self {
+            Self::Lane(body) => body.chunk(within).await,
+            Self::Whole(whole) => Ok(whole.take()),
+        }
+    }
+}
+
 struct State {
     open: Open,
-    body: LaneBody,
-    _place: OwnedSemaphorePermit,
+    body: Coming,
+    _place: Option<OwnedSemaphorePermit>,
     events: Events,
     meter: Stream,
     way: Way,
@@ -61,7 +92,12 @@ struct State {
 }
 
 impl StreamBody {
-    pub(super) fn new(open: Open, body: LaneBody, place: OwnedSemaphorePermit, way: Way) -> Self {
+    pub(super) fn new(
+        open: Open,
+        body: Coming,
+        place: Option<OwnedSemaphorePermit>,
+        way: Way,
+    ) -> Self {
         let state = State {
             open,
             body,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use models::{Ask, Hidden, Operation, Protection};
 use privacy::{Exempt, Names, Shield, Vault};
 
-use super::shelf::Shelved;
+use super::routed::Candidate;
 use super::{Desk, Question};
 
 /// Places of requests that hold words of the interface, not of people.
@@ -152,17 +152,17 @@ impl Seen {
 /// What each of the models may see, and what stands for what in it.
 pub(super) fn seen(
     desk: &Desk,
-    models: &[Arc<Shelved>],
+    models: &[Candidate],
     question: &Question,
     ask: &Ask,
 ) -> (Vec<Seen>, Option<Arc<Vault>>) {
-    if models.iter().all(|it| matches!(it.veil, Ok(None))) {
+    if models.iter().all(|it| matches!(it.shelved.veil, Ok(None))) {
         return (vec![Seen::Plain; models.len()], None);
     }
     let mut vault = Vault::new(desk.0.random.u64());
     let mut all: Vec<Seen> = Vec::with_capacity(models.len());
     for (at, model) in models.iter().enumerate() {
-        let veil = match &model.veil {
+        let veil = match &model.shelved.veil {
             Ok(None) => {
                 all.push(Seen::Plain);
                 continue;
@@ -173,7 +173,7 @@ pub(super) fn seen(
                 continue;
             }
         };
-        let is_same = |it: &Arc<Shelved>| match &it.veil {
+        let is_same = |it: &Candidate| match &it.shelved.veil {
             Ok(Some(other)) => veil.hides_the_same(other),
             _ => false,
         };

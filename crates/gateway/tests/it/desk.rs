@@ -12,8 +12,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 use isonomy_gateway::desk::{
-    Credentials, DeskParts, NotRun, NotWritten, OfRun, Question, Ran, Record, Reply as Answer,
-    Runner, ShelfParts, Tensors, Terms, Ticket, Who,
+    Credentials, DeskParts, Fresh, NotRun, NotWritten, OfRun, Question, Ran, Record,
+    Reply as Answer, Runner, ShelfParts, Tensors, Terms, Ticket, Who,
 };
 use isonomy_gateway::{Desk, EgressMap, Gate, Limits};
 use models::{
@@ -146,8 +146,25 @@ impl Place {
         Self { desk, clock, kept, settled }
     }
 
-    async fn ask(&self, model: &str, max_tokens: u64, streamed: bool) -> Answer {
+    pub async fn ask(&self, model: &str, max_tokens: u64, streamed: bool) -> Answer {
         self.desk.call(question(model, max_tokens, streamed)).await
+    }
+
+    /// Moves the clock.
+    pub fn passes(&self, time: Duration) {
+        let millis = i64::try_from(time.as_millis()).expect("short");
+        self.clock.0.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Puts these models on the desk, and routes as they are written.
+    pub fn put(&self, models: Vec<Model>, routes: &[(&str, Value)]) {
+        let route = |(called, spec): &(&str, Value)| {
+            let spec: RouteSpec = serde_json::from_value(spec.clone()).expect("a route");
+            spec.check().expect("a good route");
+            (sales(), name(called), spec)
+        };
+        let routes = routes.iter().map(route).collect();
+        self.desk.put(ShelfParts { models, routes, ..ShelfParts::default() });
     }
 
     /// What is spent, and what is held for calls under way, in pico-units.
@@ -171,6 +188,7 @@ pub fn question(model: &str, max_tokens: u64, streamed: bool) -> Question {
         headers: HeaderMap::new(),
         of_run: None,
         trace: None,
+        fresh: Fresh::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use isonomy_gateway::desk::{
-    HEAD, NotRun, Question, Ran, Reply as Answer, Runner, Tensors, Terms, Who,
+    Fresh, HEAD, NotRun, Question, Ran, Reply as Answer, Runner, Tensors, Terms, Who,
 };
 use models::{By, End, FAULTS_MAX, Missed, Model, Operation};
 use serde_json::{Value, json};
@@ -71,6 +71,7 @@ fn question(model: &str) -> Question {
         headers: HeaderMap::new(),
         of_run: None,
         trace: None,
+        fresh: Fresh::default(),
     }
 }
 
@@ -234,4 +235,34 @@ async fn rules_of_a_model_hold_for_its_tensors() {
     question.headers.insert(HEAD, HeaderValue::from(asked.len()));
     assert_eq!(place.desk.call(question).await.status, StatusCode::BAD_REQUEST);
     assert!(echo.0.lock().expect("no test panicked").is_empty());
+}
+
+/// Mutation: judge by another output, by the row of which a model is surest, or pay for one of the two alone.
+#[tokio::test]
+async fn tensors_that_are_not_sure_enough_are_asked_of_the_next_model() {
+    let told = Arc::new(Told::default());
+    let models = vec![file("small", "0.0005"), file("big", "0.0005")];
+    let mut place = Place::running(told.clone(), Vec::new(), &[], "1EUR/day");
+    let accept = json!({"confidence": 0.8, "output": "p"});
+    let route = json!({"to": [{"model": "small", "accept": accept}, {"model": "big"}]});
+    place.put(models, &[("risk", route)]);
+    let says = |rows: Value| {
+        let p = json!({"name": "p", "datatype": "FP32", "shape": [2, 2], "data": rows});
+        json!({ "outputs": [p] }).to_string()
+    };
+    let sure = says(json!([0.9, 0.1, 0.2, 0.8]));
+    let unsure = says(json!([1.0, 0.0, 0.4, 0.6]));
+    told.say(1_000, Ok(&sure));
+    let answer = ask(&place, "risk").await;
+    assert_eq!(answer.headers["x-isonomy-model"], "small");
+    assert_eq!(text(answer).await, sure);
+    place.settled.recv().await.expect("settled");
+    told.say(1_000, Ok(&unsure));
+    told.say(1_000, Ok("{}"));
+    let answer = ask(&place, "risk").await;
+    assert_eq!(answer.headers["x-isonomy-model"], "big");
+    assert_eq!(answer.headers["x-isonomy-escalated"], "1");
+    let settled = place.settled.recv().await.expect("settled");
+    assert_eq!((settled.bills.len(), settled.degraded), (2, false));
+    assert_eq!(told.asked(), ["small", "small", "big"]);
 }

@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use models::{Alarms, Holder, ModelName};
-use pricing::{Budget, Period};
+use pricing::Budget;
 use serde::Deserialize;
 use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
 use utoipa::IntoParams;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gateway::Desk;
-use gateway::desk::{Question, REQUEST_BYTES_MAX, Reply, ReplyBody, Terms, Who};
+use gateway::desk::{Fresh, Question, REQUEST_BYTES_MAX, Reply, ReplyBody, Terms, Who};
 use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -117,9 +117,10 @@ async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served
     let operation = Operation::Infer;
     let asked = async {
         let headers = tensors::headers(request.headers())?;
-        let trace = trace(request.headers());
+        let (trace, fresh) = (trace(request.headers()), Fresh::of(request.headers()));
+        let (model, of_run) = (Some(model), None);
         let body = whole(request.into_body()).await?;
-        Ok(Question { who, operation, model: Some(model), body, headers, of_run: None, trace })
+        Ok(Question { who, operation, model, body, headers, of_run, trace, fresh })
     };
     match asked.await {
         Ok(question) => served(desk.call(question).await),
@@ -179,6 +180,7 @@ impl Ahead for ModelDoor {
         let desk = self.models.desk().clone();
         async move {
             let mut headers = HeaderMap::new();
+            let fresh = Fresh::of(request.headers());
             for name in PASSED {
                 if let Some(value) = request.headers().get(&name) {
                     headers.insert(name, value.clone());
@@ -190,7 +192,7 @@ impl Ahead for ModelDoor {
                 Err(refusal) => return served(Reply::refused(&refusal, Some(operation))),
             };
             let (model, of_run) = (None, None);
-            let question = Question { who, operation, model, body, headers, of_run, trace };
+            let question = Question { who, operation, model, body, headers, of_run, trace, fresh };
             served(desk.call(question).await)
         }
         .boxed()

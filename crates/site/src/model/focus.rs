@@ -245,6 +245,7 @@ mod tests {
             streamed: false,
             held: Vec::new(),
             effect: None,
+            trace: None,
         });
         let settled = Entry::Settled(Settled {
             v: ENTRY_VERSION,
@@ -260,6 +261,8 @@ mod tests {
             first_micros: None,
             repeated_by: None,
             hidden: Hidden::new(),
+            cached_from: None,
+            resort: None,
         });
         for (number, entry) in (number..).zip([admitted, settled]) {
             let entry = serde_json::from_slice(&entry.line()).expect("an entry");

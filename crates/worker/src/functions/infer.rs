@@ -10,7 +10,7 @@ use base::{ErrorType, Fault, Value, WorkflowKey};
 use engine::effect::{Certainty, Perform};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
-use gateway::desk::{OfRun, Paid, Question, REQUEST_BYTES_MAX, Reply, Who};
+use gateway::desk::{Fresh, OfRun, Paid, Question, REQUEST_BYTES_MAX, Reply, Who};
 use gateway::{Desk, Permit, Ruling};
 use http::{HeaderMap, StatusCode};
 use models::{By, CallRefusal, ModelName, Operation};
@@ -95,6 +95,7 @@ fn question(input: &Value, effect: &Perform) -> Result<Question, Fault> {
             cap,
         }),
         trace: effect.traceparent.parse().ok(),
+        fresh: Fresh::default(),
     })
 }
 

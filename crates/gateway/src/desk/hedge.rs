@@ -1,0 +1,129 @@
+//! Two models beside each other, where the first says nothing for long. The first head of an answer wins; the
+//! other one was sent, and nobody learns what it costs, so that it is paid at its bound.
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use futures::future::{Either, select};
+use models::Hedge;
+use tokio::time::sleep;
+
+use super::leg::{self, Leg, Ready, Went};
+use super::open::Open;
+use super::shelf::Outlet;
+use crate::lane::{LaneAnswer, LaneError};
+
+type Sent = Result<LaneAnswer, LaneError>;
+
+/// A request under way.
+struct Flight<'a> {
+    ready: Ready<'a>,
+    answer: Pin<Box<dyn Future<Output = Sent> + Send + 'a>>,
+    since: Instant,
+}
+
+/// Who was asked, and of whom is what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// The second one may be asked yet.
+    First,
+    BothAndFirst,
+    BothAndSecond,
+}
+
+impl<'a> Flight<'a> {
+    fn of(mut ready: Ready<'a>) -> Self {
+        let answer = Box::pin(ready.send());
+        Self { ready, answer, since: Instant::now() }
+    }
+
+    async fn landed(self, open: &mut Open, sent: Sent) -> Went {
+        self.ready.went(open, sent, self.since).await
+    }
+
+    /// What it may cost is what is awaited now.
+    fn is_awaited(&self, open: &mut Open) {
+        let leg = self.ready.leg();
+        open.awaits(&leg.shelved.model.name);
+    }
+
+    fn lost(self, open: &mut Open) {
+        self.is_awaited(open);
+        open.is_lost();
+        self.ready.slower(open, self.since.elapsed());
+    }
+}
+
+pub(super) async fn go(
+    open: &mut Open,
+    one: Leg<'_>,
+    other: Leg<'_>,
+    hedge: &Hedge,
+) -> (Went, Tried) {
+    // What the site runs itself has a queue of its own, and no other machine is faster for it.
+    if [one, other].iter().any(|leg| matches!(leg.shelved.outlet, Outlet::Disk)) {
+        return (leg::go(open, one).await, Tried::First);
+    }
+    let ready = match leg::ready(open, one).await {
+        Ok(ready) => ready,
+        Err(went) => return (went, Tried::First),
+    };
+    if let Err(why) = open.sends(&one.shelved.model.name, one.bound) {
+        return (leg::missed(open, one, why, None), Tried::First);
+    }
+    let mut first = Flight::of(ready);
+    let wait = Box::pin(sleep(hedge.after.duration().as_std()));
+    if let Either::Left((sent, _)) = select(first.answer.as_mut(), wait).await {
+        return (first.landed(open, sent).await, Tried::First);
+    }
+    let readied = {
+        let readying = Box::pin(leg::ready(open, other));
+        match select(first.answer.as_mut(), readying).await {
+            Either::Left((sent, readying)) => {
+                drop(readying);
+                Err(Some(sent))
+            }
+            Either::Right((Ok(ready), _)) => Ok(ready),
+            Either::Right((Err(_), _)) => Err(None),
+        }
+    };
+    let ready = match readied {
+        Ok(ready) if open.sends_beside(&other.shelved.model.name, other.bound).is_ok() => ready,
+        Err(Some(sent)) => return (first.landed(open, sent).await, Tried::First),
+        // There is nobody to ask, or no room for both.
+        Ok(_) | Err(None) => {
+            let sent = first.answer.as_mut().await;
+            return (first.landed(open, sent).await, Tried::First);
+        }
+    };
+    both(open, first, Flight::of(ready)).await
+}
+
+async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>) -> (Went, Tried) {
+    let (sent, who) = match select(first.answer.as_mut(), second.answer.as_mut()).await {
+        Either::Left((sent, _)) => (sent, Tried::BothAndFirst),
+        Either::Right((sent, _)) => (sent, Tried::BothAndSecond),
+    };
+    let (ended, mut other, other_is) = match who {
+        Tried::First | Tried::BothAndFirst => (first, second, Tried::BothAndSecond),
+        Tried::BothAndSecond => (second, first, Tried::BothAndFirst),
+    };
+    let has_won = sent.as_ref().is_ok_and(|answer| answer.status.is_success());
+    if has_won {
+        other.lost(open);
+        ended.is_awaited(open);
+        open.degraded |= who == Tried::BothAndSecond;
+        return (ended.landed(open, sent).await, who);
+    }
+    ended.is_awaited(open);
+    let went = ended.landed(open, sent).await;
+    if let Went::Refused(..) = went {
+        // The request is wrong, and another model would say no other.
+        other.lost(open);
+        return (went, who);
+    }
+    let sent = other.answer.as_mut().await;
+    other.is_awaited(open);
+    open.degraded |= other_is == Tried::BothAndSecond;
+    (other.landed(open, sent).await, other_is)
+}

@@ -166,9 +166,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Wakes whoever listens to these. They are durable already, written by somebody else.
-    pub fn event_raise(&self, events: &[EventRow]) {
-        self.0.ears.raise(events);
+    /// Wakes whoever listens to events that are durable already, written by somebody else. It does not keep the
+    /// driver.
+    pub fn event_raiser(&self) -> impl Fn(&[EventRow]) + Send + Sync + 'static {
+        let driver = std::sync::Arc::downgrade(&self.0);
+        move |events| {
+            if let Some(driver) = driver.upgrade() {
+                driver.ears.raise(events);
+            }
+        }
     }
 
     /// The position of the first event that a listener of a run has still to hear, if there is one;

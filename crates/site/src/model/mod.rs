@@ -107,8 +107,8 @@ pub(crate) async fn follow_runs(
     driver: &Driver,
     store: &dyn Store,
 ) -> Result<(), BookError> {
-    let (desk, ears) = (models.desk(), driver.clone());
-    models.book().on_events(move |events| ears.event_raise(events));
+    let desk = models.desk();
+    models.book().on_events(driver.event_raiser());
     let told = desk.clone();
     driver.on_end(move |run| told.run_ended(run));
     for run in desk.runs_left() {

@@ -76,8 +76,17 @@ async fn a_key_does_what_its_roles_say() {
     let place = Place::new().await;
     let elsewhere = key(&place, "elsewhere", json!({"shop": "admin"})).await;
     let viewer = key(&place, "viewer", json!({"lab": "viewer"})).await;
-    let any =
-        ["/health", "/version", "/site", "/openapi.json", "/whoami", "/keys", "/budgets", "/usage"];
+    let any = [
+        "/health",
+        "/version",
+        "/site",
+        "/openapi.json",
+        "/whoami",
+        "/keys",
+        "/budgets",
+        "/usage",
+        "/usage/focus",
+    ];
     // What these ask for stands in their body, or behind the path.
     let looks_itself = ["/api/v1/workflows:apply", "/api/v1/budgets"];
     for (method, path) in operations() {

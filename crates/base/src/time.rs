@@ -16,6 +16,8 @@ pub struct Duration(u64);
 /// written down.
 const MILLIS_MAX: i64 = 253_402_207_200_999;
 
+const HOUR_MS: i64 = 3_600_000;
+
 impl Timestamp {
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
@@ -42,6 +44,18 @@ impl Timestamp {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// When its hour began.
+    #[must_use]
+    pub const fn hour(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(HOUR_MS))
+    }
+
+    /// When its day began, in UTC.
+    #[must_use]
+    pub const fn day(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(24 * HOUR_MS))
     }
 
     fn civil(self) -> jiff::Timestamp {

@@ -11,7 +11,7 @@ use base::{IncarnationId, Namespace, SiteName, Timestamp, document};
 use models::{Sum, Used};
 use pricing::Money;
 use serde::{Deserialize, Serialize};
-use server::{Refusal, Roles};
+use server::{Facet, Refusal, Roles, usage_rows};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::sync::Mutex;
 use wire::usage::{UsageSum, UsageWord};
@@ -73,16 +73,15 @@ struct Doc {
 }
 
 /// By what usage can be told apart at a hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    Site,
-    Namespace,
-    Workflow,
-    Model,
-    Operation,
-    Day,
-    Hour,
-}
+pub(crate) const FACETS: [Facet; 7] = [
+    Facet::Site,
+    Facet::Namespace,
+    Facet::Workflow,
+    Facet::Model,
+    Facet::Operation,
+    Facet::Day,
+    Facet::Hour,
+];
 
 /// Looks at what comes, until it is dropped.
 pub(crate) async fn keep(hub: &Hub) {
@@ -172,20 +171,26 @@ impl State {
         Op::ResourcePut(ResourceRow { kind: ResourceKind::Calls, name, record })
     }
 
-    fn rows(&self, by: &[By], since: Timestamp, roles: &Roles) -> Vec<UsageRow> {
-        let mut sums: BTreeMap<Vec<String>, Sum> = BTreeMap::new();
+    fn rows(&self, by: &[Facet], since: Timestamp, roles: &Roles) -> Vec<UsageRow> {
+        let may_see = |sum: &UsageSum| {
+            let namespace = Namespace::parse(&sum.namespace).ok();
+            namespace.is_some_and(|it| roles.need(Role::Viewer, &it).is_ok())
+        };
         let parts = self.parts.iter().skip_while(|((hour, ..), _)| *hour < since);
-        for ((hour, site, ..), said) in parts {
-            for it in &said.sums {
-                let Ok(namespace) = Namespace::parse(&it.namespace) else { continue };
-                if roles.need(Role::Viewer, &namespace).is_err() {
-                    continue;
-                }
-                let key = by.iter().map(|by| by.of(*hour, site, it)).collect();
-                sums.entry(key).or_default().add(&sum(it));
-            }
-        }
-        sums.into_iter().map(|(key, sum)| row(by, key, &sum)).collect()
+        let told = parts.flat_map(|((hour, site, ..), said)| {
+            said.sums.iter().map(move |told| (*hour, site, told))
+        });
+        let sums = told.filter(|(.., told)| may_see(told)).map(|it| (it, sum(it.2)));
+        usage_rows(by, sums, |facet, (hour, site, told)| match facet {
+            Facet::Site => site.to_string(),
+            Facet::Namespace => told.namespace.clone(),
+            Facet::Workflow => told.workflow.clone().unwrap_or_default(),
+            Facet::Model => told.model.clone().unwrap_or_default(),
+            Facet::Operation => told.operation.clone(),
+            // Names of keys stay at the sites.
+            Facet::Key => String::new(),
+            Facet::Day | Facet::Hour => facet.of_hour(*hour),
+        })
     }
 }
 
@@ -225,7 +230,7 @@ impl Hub {
     /// Rows by what they are told apart by, and all as one, of the namespaces that the roles may see.
     pub(crate) async fn usage_list(
         &self,
-        by: &[By],
+        by: &[Facet],
         since: Timestamp,
         roles: &Roles,
     ) -> Result<UsageList, Refusal> {
@@ -236,54 +241,6 @@ impl Hub {
         let state = place.as_ref().expect("it was loaded");
         let total = state.rows(&[], since, roles).pop().unwrap_or_default();
         Ok(UsageList { items: state.rows(by, since, roles), total })
-    }
-}
-
-impl By {
-    const ALL: [Self; 7] = [
-        Self::Site,
-        Self::Namespace,
-        Self::Workflow,
-        Self::Model,
-        Self::Operation,
-        Self::Day,
-        Self::Hour,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Site => "site",
-            Self::Namespace => "namespace",
-            Self::Workflow => "workflow",
-            Self::Model => "model",
-            Self::Operation => "operation",
-            Self::Day => "day",
-            Self::Hour => "hour",
-        }
-    }
-
-    /// Names with commas between them.
-    pub(crate) fn read(text: &str) -> Result<Vec<Self>, String> {
-        let one = |name: &str| {
-            let found = Self::ALL.into_iter().find(|it| it.name() == name.trim());
-            found.ok_or_else(|| {
-                let known = Self::ALL.map(Self::name).join(", ");
-                format!("one or more of {known}; names of keys stay at the sites")
-            })
-        };
-        text.split(',').map(one).collect()
-    }
-
-    fn of(self, hour: Timestamp, site: &SiteName, sum: &UsageSum) -> String {
-        match self {
-            Self::Site => site.to_string(),
-            Self::Namespace => sum.namespace.clone(),
-            Self::Workflow => sum.workflow.clone().unwrap_or_default(),
-            Self::Model => sum.model.clone().unwrap_or_default(),
-            Self::Operation => sum.operation.clone(),
-            Self::Day => hour.to_string().chars().take(10).collect(),
-            Self::Hour => hour.to_string().chars().take(13).collect(),
-        }
     }
 }
 
@@ -306,24 +263,6 @@ fn sum(told: &UsageSum) -> Sum {
         at_bound: money(&told.at_bound),
         unpriced: told.unpriced,
         ..Sum::default()
-    }
-}
-
-fn row(by: &[By], key: Vec<String>, sum: &Sum) -> UsageRow {
-    let shown = |all: &[Money]| all.iter().map(ToString::to_string).collect();
-    UsageRow {
-        group: by.iter().map(|by| by.name().to_owned()).zip(key).collect(),
-        calls: sum.calls,
-        failed: sum.failed,
-        degraded: sum.degraded,
-        input_tokens: sum.used.input,
-        cached_tokens: sum.used.cached,
-        output_tokens: sum.used.output,
-        reasoning_tokens: sum.used.reasoning,
-        images: sum.used.images,
-        cost: shown(&sum.cost),
-        at_bound: shown(&sum.at_bound),
-        unpriced: sum.unpriced,
     }
 }
 
@@ -362,7 +301,8 @@ mod tests {
     }
 
     fn shown(state: &State, by: &str, roles: &Roles) -> Vec<String> {
-        let rows = state.rows(&By::read(by).expect("names"), Timestamp::from_millis(0), roles);
+        let rows =
+            state.rows(&Facet::read(by, &FACETS).expect("names"), Timestamp::from_millis(0), roles);
         let group = |row: &UsageRow| row.group.values().cloned().collect::<Vec<_>>().join(" ");
         rows.iter()
             .map(|row| format!("{}: {} {}", group(row), row.calls, row.cost.join(",")))

@@ -15,10 +15,6 @@ use crate::correction::{Corrected, Recharge};
 use crate::entry::{Admitted, Bill, By, Charge, End, Entry, Settled, Used};
 use crate::name::ModelName;
 
-const HOUR_MS: i64 = 3_600_000;
-
-const DAY_MS: i64 = 24 * HOUR_MS;
-
 /// Rows of sums that are kept by the hour; beyond, the oldest are kept by the day, then by the month.
 pub const SUMS_MAX: usize = 200_000;
 
@@ -225,9 +221,8 @@ impl Tally {
             self.spend(line);
         }
         let By { namespace, key, workflow, .. } = admitted.who;
-        let at = admitted.at.as_millis();
         let group = |bill: Option<&Bill>| Group {
-            hour: Timestamp::from_millis(at - at.rem_euclid(HOUR_MS)),
+            hour: admitted.at.hour(),
             namespace: namespace.clone(),
             key: key.clone(),
             workflow: workflow.clone(),
@@ -271,15 +266,13 @@ impl Tally {
     /// The group of the call, which may be its whole day's since.
     fn group_of(&self, entry: &Corrected, model: &ModelName) -> Group {
         let By { namespace, key, workflow, .. } = entry.who.clone();
-        let at = entry.admitted.as_millis();
-        let hour = Timestamp::from_millis(at - at.rem_euclid(HOUR_MS));
+        let hour = entry.admitted.hour();
         let (model, operation) = (Some(model.clone()), entry.operation);
         let group = Group { hour, namespace, key, workflow, model, operation };
         if self.sums.contains_key(&group) {
             return group;
         }
-        let day = Timestamp::from_millis(at - at.rem_euclid(DAY_MS));
-        let of_day = Group { hour: day, ..group.clone() };
+        let of_day = Group { hour: entry.admitted.day(), ..group.clone() };
         if self.sums.contains_key(&of_day) { of_day } else { group }
     }
 
@@ -332,8 +325,7 @@ impl Tally {
         for (at, (mut group, mut sum)) in all.into_iter().enumerate() {
             if at < half {
                 sum.is_day = true;
-                let hour = group.hour.as_millis();
-                group.hour = Timestamp::from_millis(hour - hour.rem_euclid(DAY_MS));
+                group.hour = group.hour.day();
             }
             self.sums.entry(group).or_default().add(&sum);
         }
@@ -527,6 +519,8 @@ mod tests {
     use pricing::Period;
 
     use crate::entry::ENTRY_VERSION;
+
+    const HOUR_MS: i64 = 3_600_000;
 
     fn call(n: u128) -> CallId {
         CallId::from_uuid(uuid::Uuid::from_u128(n))

@@ -15,6 +15,7 @@ mod pieces;
 mod refusal;
 mod serve;
 mod terms;
+mod usage;
 mod workflow;
 
 pub use access::Roles;
@@ -33,4 +34,5 @@ pub use pieces::{Out, Pieces, Unread, pieces, stream};
 pub use refusal::{Refusal, finished, internal};
 pub use serve::{Ahead, Asked, Listening, ServeError, Served, Shown, serve};
 pub use terms::Terms;
+pub use usage::{Facet, hour, usage_rows};
 pub use workflow::{finding, invalid, remark, revision_view, same_version, workflow_view};

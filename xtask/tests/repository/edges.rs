@@ -17,7 +17,7 @@ const ALLOWED: [Row; 26] = [
     ("link", &["base", "wire", "store"], &[]),
     ("identity", &["base"], &[]),
     // What the APIs of hub and site do alike.
-    ("server", &["base", "identity", "pricing", "spec", "store", "wire"], &[]),
+    ("server", &["base", "identity", "models", "pricing", "spec", "store", "wire"], &[]),
     (
         "hub",
         &["base", "identity", "link", "models", "pricing", "server", "spec", "store", "wire"],

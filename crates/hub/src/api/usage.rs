@@ -4,14 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use base::Timestamp;
 use serde::Deserialize;
-use server::{Caller, Query, Refusal};
+use server::{Caller, Facet, Query, Refusal, hour};
 use utoipa::IntoParams;
 use wire::{Problem, UsageList};
 
 use crate::Hub;
-use crate::usage::By;
-
-const HOUR_MS: i64 = 3_600_000;
+use crate::usage::FACETS;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -39,14 +37,7 @@ pub(super) async fn usage_list(
     caller: Caller,
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageList>, Refusal> {
-    let by = By::read(query.by.as_deref().unwrap_or("site,model"));
-    let by = by.map_err(|wrong| Refusal::parameter("by", wrong))?;
-    let since = match &query.since {
-        None => 0,
-        Some(text) => Timestamp::parse(text)
-            .ok_or_else(|| Refusal::parameter("since", "a time such as `2026-11-22T00:00:00Z`"))?
-            .as_millis(),
-    };
-    let since = Timestamp::from_millis(since - since.rem_euclid(HOUR_MS));
+    let by = Facet::read(query.by.as_deref().unwrap_or("site,model"), &FACETS)?;
+    let since = hour("since", query.since.as_deref())?.unwrap_or(Timestamp::from_millis(0));
     Ok(Json(hub.usage_list(&by, since, caller.roles()).await?))
 }

@@ -7,19 +7,16 @@ use axum::response::{IntoResponse as _, Response};
 use base::{Namespace, Timestamp};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use server::{Caller, Query};
+use server::{Caller, Facet, Query, hour};
 use utoipa::IntoParams;
 use wire::{Problem, Role, UsageList};
 
 use crate::model::focus::Table;
 use crate::model::usage;
-use crate::model::usage::By;
 use crate::refusal::Refusal;
 use crate::site::Site;
 
 const TABLE: &str = "text/csv; charset=utf-8";
-
-const HOUR_MS: i64 = 3_600_000;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -47,12 +44,11 @@ pub(super) async fn usage_list(
     caller: Caller,
     Query(query): Query<UsageQuery>,
 ) -> Result<Json<UsageList>, Refusal> {
-    let by = By::read(query.by.as_deref().unwrap_or("namespace,model"));
-    let by = by.map_err(|wrong| Refusal::parameter("by", wrong))?;
+    let by = Facet::read(query.by.as_deref().unwrap_or("namespace,model"), &usage::FACETS)?;
     let since = hour("since", query.since.as_deref())?.unwrap_or(Timestamp::from_millis(0));
     let may_see = |namespace: &Namespace| caller.roles().need(Role::Viewer, namespace).is_ok();
     let (items, total) = site.0.models.book().tally(|tally| {
-        let rows = |by: &[By]| usage::rows(tally, by, since, may_see);
+        let rows = |by: &[Facet]| usage::rows(tally, by, since, may_see);
         (rows(&by), rows(&[]).pop())
     });
     Ok(Json(UsageList { items, total: total.unwrap_or_default() }))
@@ -92,13 +88,4 @@ pub(super) async fn usage_focus(
     let table = Table::new(book, name, since, until, may_see);
     let body = Body::from_stream(futures::stream::iter(table));
     Ok(([(CONTENT_TYPE, TABLE)], body).into_response())
-}
-
-/// When the hour of this time began.
-fn hour(name: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
-    let Some(text) = text else { return Ok(None) };
-    let at = Timestamp::parse(text)
-        .ok_or_else(|| Refusal::parameter(name, "a time such as `2026-11-22T00:00:00Z`"))?;
-    let at = at.as_millis();
-    Ok(Some(Timestamp::from_millis(at - at.rem_euclid(HOUR_MS))))
 }

@@ -46,8 +46,6 @@ const HOURS_KEPT: base::Duration = base::Duration::from_secs(35 * 24 * 3600);
 /// So often.
 const WIDE_EVERY: base::Duration = base::Duration::from_secs(3600);
 
-const HOUR_MS: i64 = 3_600_000;
-
 /// What is told by.
 pub(crate) struct Reports {
     store: Arc<dyn Store>,
@@ -116,7 +114,7 @@ impl Reports {
         let begun = match begun {
             Some(begun) => begun,
             None => {
-                let hour = hour_of(clock.now());
+                let hour = clock.now().hour();
                 let had = book.tally(|tally| sums(tally, hour, hour));
                 let begun = Begun { hour, had: had.into_iter().collect() };
                 let record = document::write(BEGUN_TYPE, VERSION, &begun).into();
@@ -146,7 +144,7 @@ impl Reports {
         let now = self.clock.now();
         let is_wide = self.widely.is_none_or(|at| at.plus(WIDE_EVERY) <= now);
         let back = if is_wide { HOURS_KEPT } else { HOURS_LOOKED };
-        let since = hour_of(now.minus(back)).max(self.begun.hour);
+        let since = now.minus(back).hour().max(self.begun.hour);
         let all = self.book.tally(|tally| sums(tally, since, Timestamp::from_millis(i64::MAX)));
         let mut ops = Vec::new();
         let mut told = Vec::new();
@@ -161,7 +159,7 @@ impl Reports {
             ops.push(put(told_name(self.life, hour), record));
             told.push(next);
         }
-        let over = hour_of(now.minus(HOURS_KEPT));
+        let over = now.minus(HOURS_KEPT).hour();
         let past: Vec<Timestamp> = self.told.range(..over).map(|(hour, _)| *hour).collect();
         ops.extend(past.iter().map(|hour| Op::ResourceDelete {
             kind: ResourceKind::Calls,
@@ -298,9 +296,4 @@ fn begun_name(life: IncarnationId) -> String {
 
 fn told_name(life: IncarnationId, hour: Timestamp) -> String {
     format!("{ROWS}{life}/{:015}", hour.as_millis())
-}
-
-fn hour_of(at: Timestamp) -> Timestamp {
-    let at = at.as_millis();
-    Timestamp::from_millis(at - at.rem_euclid(HOUR_MS))
 }

@@ -1,101 +1,44 @@
 //! What calls have used and cost, put together as somebody asks; and how budgets stand.
 
-use std::collections::BTreeMap;
-
 use base::{Namespace, Timestamp};
-use models::{Group, Standing, Sum, Tally};
+use models::{Group, Standing, Tally};
 use pricing::{Amount, Money};
+use server::{Facet, usage_rows};
 use wire::{BudgetView, UsageRow};
 
-/// By what usage can be told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum By {
-    Namespace,
-    Key,
-    Workflow,
-    Model,
-    Operation,
-    Day,
-    Hour,
-}
-
-impl By {
-    const ALL: [Self; 7] = [
-        Self::Namespace,
-        Self::Key,
-        Self::Workflow,
-        Self::Model,
-        Self::Operation,
-        Self::Day,
-        Self::Hour,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Namespace => "namespace",
-            Self::Key => "key",
-            Self::Workflow => "workflow",
-            Self::Model => "model",
-            Self::Operation => "operation",
-            Self::Day => "day",
-            Self::Hour => "hour",
-        }
-    }
-
-    /// Names with commas between them.
-    pub(crate) fn read(text: &str) -> Result<Vec<Self>, String> {
-        let one = |name: &str| {
-            let found = Self::ALL.into_iter().find(|it| it.name() == name.trim());
-            found.ok_or_else(|| format!("one or more of {}", Self::ALL.map(Self::name).join(", ")))
-        };
-        text.split(',').map(one).collect()
-    }
-
-    /// What it is for these calls; nothing, where they have none.
-    fn of(self, group: &Group) -> String {
-        let text = |it: Option<String>| it.unwrap_or_default();
-        match self {
-            Self::Namespace => group.namespace.to_string(),
-            Self::Key => text(group.key.as_ref().map(ToString::to_string)),
-            Self::Workflow => text(group.workflow.clone()),
-            Self::Model => text(group.model.as_ref().map(ToString::to_string)),
-            Self::Operation => group.operation.as_str().to_owned(),
-            Self::Day => group.hour.to_string().chars().take(10).collect(),
-            Self::Hour => group.hour.to_string().chars().take(13).collect(),
-        }
-    }
-}
+/// By what usage can be told apart at a site.
+pub(crate) const FACETS: [Facet; 7] = [
+    Facet::Namespace,
+    Facet::Key,
+    Facet::Workflow,
+    Facet::Model,
+    Facet::Operation,
+    Facet::Day,
+    Facet::Hour,
+];
 
 /// Rows by what they are told apart by, in that order. Only of namespaces that `may_see` lets through.
 pub(crate) fn rows(
     tally: &Tally,
-    by: &[By],
+    by: &[Facet],
     since: Timestamp,
     may_see: impl Fn(&Namespace) -> bool,
 ) -> Vec<UsageRow> {
-    let mut sums: BTreeMap<Vec<String>, Sum> = BTreeMap::new();
-    for (group, sum) in tally.sums(since).filter(|(group, _)| may_see(&group.namespace)) {
-        let key = by.iter().map(|by| by.of(group)).collect();
-        sums.entry(key).or_default().add(sum);
-    }
-    sums.into_iter().map(|(key, sum)| row(by, key, &sum)).collect()
+    let sums = tally.sums(since).filter(|(group, _)| may_see(&group.namespace));
+    usage_rows(by, sums, |facet, group| of(facet, group))
 }
 
-fn row(by: &[By], key: Vec<String>, sum: &Sum) -> UsageRow {
-    let shown = |all: &[Money]| all.iter().map(ToString::to_string).collect();
-    UsageRow {
-        group: by.iter().map(|by| by.name().to_owned()).zip(key).collect(),
-        calls: sum.calls,
-        failed: sum.failed,
-        degraded: sum.degraded,
-        input_tokens: sum.used.input,
-        cached_tokens: sum.used.cached,
-        output_tokens: sum.used.output,
-        reasoning_tokens: sum.used.reasoning,
-        images: sum.used.images,
-        cost: shown(&sum.cost),
-        at_bound: shown(&sum.at_bound),
-        unpriced: sum.unpriced,
+/// What it is for these calls; nothing, where they have none.
+fn of(facet: Facet, group: &Group) -> String {
+    match facet {
+        Facet::Namespace => group.namespace.to_string(),
+        Facet::Key => group.key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        Facet::Workflow => group.workflow.clone().unwrap_or_default(),
+        Facet::Model => group.model.as_ref().map(ToString::to_string).unwrap_or_default(),
+        Facet::Operation => group.operation.as_str().to_owned(),
+        Facet::Day | Facet::Hour => facet.of_hour(group.hour),
+        // All of them are this one's.
+        Facet::Site => String::new(),
     }
 }
 
@@ -172,12 +115,5 @@ mod tests {
         let (end, exhausted) = shown("6EUR", "2026-11-22T12:00:00Z");
         assert_eq!(end.as_deref(), Some("12.00 EUR"));
         assert_eq!(exhausted.as_deref(), Some("2026-11-22T20:00:00.000Z"));
-    }
-
-    /// Mutation: take an unknown name for none.
-    #[test]
-    fn usage_is_told_apart_by_names() {
-        assert_eq!(By::read("namespace, model"), Ok(vec![By::Namespace, By::Model]));
-        assert!(By::read("colour").is_err_and(|why| why.contains("namespace, key")));
     }
 }

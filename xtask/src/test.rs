@@ -113,6 +113,12 @@ fn steps(options: &Options, has_nextest: bool) -> Vec<Step> {
             repeat: "cargo xtask licences",
             run: licence::run,
         });
+        // With a feature that no other step has: only what it changes is built again.
+        let with = ["--features", "isonomy-sandbox/candle", "--locked"];
+        let rooms = ["-p", "isonomy-inference", "-p", "isonomy-sandbox"];
+        let run: &[&str] =
+            if has_nextest { &["nextest", "run", "--profile", "ci"] } else { &["test"] };
+        steps.push(cargo("models of language", &[run, &rooms, &with].concat(), &[]));
     }
     steps
 }
@@ -241,6 +247,7 @@ mod tests {
             "repository checks",
             "documentation",
             "licences",
+            "models of language",
         ];
         assert_eq!(titles(false, true), all);
         let plain = [
@@ -250,6 +257,7 @@ mod tests {
             "tests and repository checks",
             "documentation",
             "licences",
+            "models of language",
         ];
         assert_eq!(titles(false, false), plain);
         assert_eq!(titles(true, false), plain[..4]);

@@ -1,14 +1,18 @@
 //! A model in a process of its own: what that process and its parent say to each other.
 //!
 //! A frame is its length (four bytes, little endian) and that many bytes; the first of them says
-//! what it is, numbers are little endian. The parent sends the file and then inputs; each gets one
-//! answer. Both are the same binary, so there is no version. Neither trusts the other's lengths.
+//! what it is, numbers are little endian. The parent sends the file and then questions; each gets one
+//! answer, before which a text may come in pieces. Both are the same binary, so there is no version.
+//! Neither trusts the other's lengths.
 
 use std::io::{self, Read, Write};
 
-use crate::model::{FILE_BYTES_MAX, InferError, Metadata, Model, Stop, TensorInfo};
-use crate::onnx::Onnx;
-use crate::tensor::{AXES_MAX, DATATYPES, Data, Datatype, Tensor};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{FILE_BYTES_MAX, InferError, Metadata, Model, Stop, TensorInfo, load as read};
+use crate::tensor::{AXES_MAX, DATATYPES, Data, Datatype, ELEMENTS_MAX, Tensor};
+use crate::words::{Embed, Generate, Said, TEXTS_MAX, Vectors};
 
 /// A file with the byte that says so, or 16 million numbers for a model, or of one.
 pub const FRAME_BYTES_MAX: usize = FILE_BYTES_MAX + 1;
@@ -29,13 +33,26 @@ pub enum Answer {
     Outputs(Vec<Tensor>),
     /// The file is none, or the model does not take the inputs. Says why; holds no values.
     Refused(String),
+    /// The model cannot answer, whatever it is asked. Says why; holds no values.
+    Failed(String),
+    /// A piece of a text. More comes.
+    Piece(String),
+    /// The end of a text.
+    Said(Said),
+    Vectors(Vectors),
 }
 
 const LOAD: u8 = 1;
 const INFER: u8 = 2;
+const GENERATE: u8 = 3;
+const EMBED: u8 = 4;
 const LOADED: u8 = 1;
 const OUTPUTS: u8 = 2;
 const REFUSED: u8 = 3;
+const FAILED: u8 = 4;
+const PIECE: u8 = 5;
+const SAID: u8 = 6;
+const VECTORS: u8 = 7;
 
 /// The frame that has a child read a model.
 #[must_use]
@@ -51,20 +68,46 @@ pub fn infer(inputs: &[Tensor]) -> Vec<u8> {
     frame
 }
 
+/// The frame that asks for text.
+#[must_use]
+pub fn generate(ask: &Generate) -> Vec<u8> {
+    put_json(GENERATE, ask)
+}
+
+/// The frame that asks for vectors.
+#[must_use]
+pub fn embed(ask: &Embed) -> Vec<u8> {
+    put_json(EMBED, ask)
+}
+
+fn put_json(kind: u8, content: &impl Serialize) -> Vec<u8> {
+    let mut frame = vec![kind];
+    serde_json::to_writer(&mut frame, content).expect("our own types have JSON text");
+    frame
+}
+
+fn json<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
+    serde_json::from_slice(text).ok()
+}
+
 /// What a child does: reads requests until there are none, and answers each.
 pub fn serve(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut model = None;
     while let Some(request) = read_frame(from)? {
-        let answer = answer(&mut model, request);
+        let answer = answer(&mut model, request, to);
         write_frame(to, &answer.encode())?;
     }
     Ok(())
 }
 
-fn answer(model: &mut Option<Onnx>, request: Vec<u8>) -> Answer {
-    let refused = |error: InferError| Answer::Refused(told(&error));
+fn answer(model: &mut Option<Box<dyn Model>>, request: Vec<u8>, to: &mut impl Write) -> Answer {
+    let refused = |error: InferError| {
+        let why = told(&error);
+        if error.is_of_the_model() { Answer::Failed(why) } else { Answer::Refused(why) }
+    };
+    let unread = || Answer::Refused("the request is not readable".to_owned());
     match (request.split_first(), &model) {
-        (Some((&LOAD, file)), _) => match Onnx::load(file) {
+        (Some((&LOAD, file)), _) => match read(file) {
             Ok(loaded) => {
                 // Zeros are no input of every model, so a refusal says nothing.
                 let _ = loaded.warm();
@@ -82,6 +125,19 @@ fn answer(model: &mut Option<Onnx>, request: Vec<u8>) -> Answer {
             }
             None => Answer::Refused("the inputs are not readable".to_owned()),
         },
+        (Some((&GENERATE, ask)), Some(model)) => {
+            let Some(ask) = json::<Generate>(ask) else { return unread() };
+            // Whoever reads no more is gone, and this process with him.
+            let mut say = |text: &str| {
+                let frame = Answer::Piece(text.to_owned()).encode();
+                write_frame(to, &frame).map_err(|_| InferError::Stopped)
+            };
+            model.generate(&ask, &mut say, &Stop::default()).map_or_else(refused, Answer::Said)
+        }
+        (Some((&EMBED, ask)), Some(model)) => {
+            let Some(ask) = json::<Embed>(ask) else { return unread() };
+            model.embed(&ask, &Stop::default()).map_or_else(refused, Answer::Vectors)
+        }
         _ => Answer::Refused("there is no model, or no such request".to_owned()),
     }
 }
@@ -109,6 +165,7 @@ impl Answer {
                 put_infos(&mut frame, &metadata.inputs);
                 put_infos(&mut frame, &metadata.outputs);
                 put_opsets(&mut frame, &metadata.opsets);
+                put_text(&mut frame, &serde_json::to_vec(&metadata.language).expect("JSON text"));
             }
             Self::Outputs(tensors) => {
                 frame.push(OUTPUTS);
@@ -117,6 +174,24 @@ impl Answer {
             Self::Refused(why) => {
                 frame.push(REFUSED);
                 frame.extend(why.as_bytes());
+            }
+            Self::Failed(why) => {
+                frame.push(FAILED);
+                frame.extend(why.as_bytes());
+            }
+            Self::Piece(text) => {
+                frame.push(PIECE);
+                frame.extend(text.as_bytes());
+            }
+            Self::Said(said) => return put_json(SAID, said),
+            Self::Vectors(Vectors { vectors, input_tokens }) => {
+                frame.push(VECTORS);
+                frame.extend(input_tokens.to_le_bytes());
+                frame.extend((vectors.len() as u32).to_le_bytes());
+                for vector in vectors {
+                    frame.extend((vector.len() as u32).to_le_bytes());
+                    vector.iter().for_each(|it| frame.extend(it.to_le_bytes()));
+                }
             }
         }
         frame
@@ -131,17 +206,24 @@ impl Answer {
                 let mut rest = Rest(rest);
                 let memory_bytes = u64::from_le_bytes(rest.array()?);
                 let (inputs, outputs) = (rest.infos()?, rest.infos()?);
-                let metadata = Metadata { inputs, outputs, opsets: rest.opsets()? };
+                let (opsets, language) = (rest.opsets()?, json(rest.text()?)?);
+                let metadata = Metadata { inputs, outputs, opsets, language };
                 Some(Self::Loaded { metadata, memory_bytes })
             }
             OUTPUTS => read_tensors(rest).map(Self::Outputs),
-            REFUSED => {
-                let why = rest.get(..MESSAGE_BYTES_MAX).unwrap_or(rest);
-                Some(Self::Refused(String::from_utf8_lossy(why).into_owned()))
-            }
+            REFUSED => Some(Self::Refused(message(rest))),
+            FAILED => Some(Self::Failed(message(rest))),
+            PIECE => String::from_utf8(rest.to_vec()).ok().map(Self::Piece),
+            SAID => json(rest).map(Self::Said),
+            VECTORS => Rest(rest).vectors().map(Self::Vectors),
             _ => None,
         }
     }
+}
+
+fn message(why: &[u8]) -> String {
+    let why = why.get(..MESSAGE_BYTES_MAX).unwrap_or(why);
+    String::from_utf8_lossy(why).into_owned()
 }
 
 /// Reads one frame, or nothing where the other side has closed.
@@ -287,6 +369,18 @@ impl<'f> Rest<'f> {
         (0..count).map(opset).collect()
     }
 
+    fn vectors(&mut self) -> Option<Vectors> {
+        let input_tokens = u64::from_le_bytes(self.array()?);
+        let count = self.count(TEXTS_MAX)?;
+        let vector = |_| {
+            let length = self.count(ELEMENTS_MAX)?;
+            let (numbers, _) = self.bytes(length * size_of::<f32>())?.as_chunks();
+            Some(numbers.iter().map(|it| f32::from_le_bytes(*it)).collect())
+        };
+        let vectors = (0..count).map(vector).collect::<Option<_>>()?;
+        self.0.is_empty().then_some(Vectors { vectors, input_tokens })
+    }
+
     fn tensor(&mut self) -> Option<Tensor> {
         let (name, kind, axes) = self.head()?;
         let shape = axes.into_iter().map(usize::try_from).collect::<Result<Vec<_>, _>>().ok()?;
@@ -341,6 +435,8 @@ fn read_tensors(bytes: &[u8]) -> Option<Vec<Tensor>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::{Does, Language};
+    use crate::words::{Finish, Prompt};
 
     fn every_type() -> Vec<Tensor> {
         let lists = [
@@ -377,9 +473,64 @@ mod tests {
         };
         let inputs = vec![info("x", &[None, Some(30)]), info("", &[])];
         let opsets = vec![("ai.onnx".to_owned(), 21), ("ai.onnx.ml".to_owned(), 3)];
-        let metadata = Metadata { inputs, outputs: vec![info("y", &[Some(0)])], opsets };
+        let language = Some(Language {
+            does: Does::Vectors,
+            architecture: "bert".to_owned(),
+            parameters: 7,
+            context_tokens: 512,
+            quantization: "F32".to_owned(),
+            template: None,
+            vector_length: Some(384),
+        });
+        let outputs = vec![info("y", &[Some(0)])];
+        let metadata = Metadata { inputs, outputs, opsets, language };
         let answer = Answer::Loaded { metadata, memory_bytes: u64::MAX };
         assert_eq!(Answer::decode(&answer.encode()), Some(answer));
+    }
+
+    /// Mutation: give two kinds of answers the same number.
+    #[test]
+    fn words_and_vectors_come_back_as_they_went() {
+        let said = Said { finish: Finish::Length, input_tokens: 3, output_tokens: u64::MAX };
+        let vectors = vec![vec![1.5, -0.0], Vec::new()];
+        for answer in [
+            Answer::Piece("ä\n".to_owned()),
+            Answer::Said(said),
+            Answer::Vectors(Vectors { vectors, input_tokens: 9 }),
+            Answer::Failed("why".to_owned()),
+            Answer::Refused("why".to_owned()),
+        ] {
+            let whole = answer.encode();
+            assert_eq!(Answer::decode(&whole), Some(answer));
+            for end in 0..whole.len() {
+                // An answer or none; never a panic or a large allocation.
+                let _ = Answer::decode(&whole[..end]);
+            }
+        }
+    }
+
+    /// Mutation: answer with text where there is a model of tensors.
+    #[test]
+    fn a_model_of_tensors_refuses_words() {
+        let file = std::fs::read("../../testing/models/tumour-risk/tumour-risk.onnx").unwrap();
+        let ask = Generate {
+            prompt: Prompt::Text("a".to_owned()),
+            output_tokens_max: None,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+            stop: Vec::new(),
+        };
+        let (mut requests, mut answers) = (Vec::new(), Vec::new());
+        for request in [load(&file), generate(&ask), embed(&Embed { texts: Vec::new() })] {
+            write_frame(&mut requests, &request).unwrap();
+        }
+        serve(&mut requests.as_slice(), &mut answers).unwrap();
+        let mut answers = answers.as_slice();
+        let mut next = || Answer::decode(&read_frame(&mut answers).unwrap().unwrap()).unwrap();
+        assert!(matches!(next(), Answer::Loaded { .. }));
+        assert_eq!(next(), Answer::Refused("this model is not for text".to_owned()));
+        assert!(matches!(next(), Answer::Refused(why) if why.contains("vectors")));
     }
 
     /// Mutation: leave out a check of a length in `Rest`.

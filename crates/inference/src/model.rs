@@ -2,15 +2,25 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::foreign::SERVE;
 use crate::tensor::{Datatype, ShapeError, Tensor};
+use crate::weights::{Kind, Language};
+use crate::words::{Embed, Generate, Said, Vectors};
 
 /// A model file. Larger ones are language models, which have servers of their own.
 pub const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Whether this build answers with weights of models of language.
+pub const HAS_CANDLE: bool = cfg!(feature = "candle");
+
+/// Gets an answer piece by piece, and says whether it is to go on.
+pub type Say<'a> = dyn FnMut(&str) -> Result<(), InferError> + 'a;
+
 /// A model in memory. Unloading is dropping it.
 ///
 /// It keeps no state between calls and takes whole batches: the first axis of each input, where the
-/// model leaves it free, is as long as the caller likes.
+/// model leaves it free, is as long as the caller likes, and as many texts become vectors as there
+/// are. What a model is not for, it refuses.
 pub trait Model: Send + Sync {
     fn metadata(&self) -> &Metadata;
 
@@ -21,10 +31,36 @@ pub trait Model: Send + Sync {
     /// must be sure lets a process of its own do this and kills it.
     fn infer(&self, inputs: Vec<Tensor>, stop: &Stop) -> Result<Vec<Tensor>, InferError>;
 
+    /// Goes on with a text. Looks at `stop` between tokens.
+    fn generate(&self, _: &Generate, _: &mut Say<'_>, _: &Stop) -> Result<Said, InferError> {
+        Err(InferError::NotFor { what: "text" })
+    }
+
+    /// Makes vectors of texts. Looks at `stop` between them.
+    fn embed(&self, _: &Embed, _: &Stop) -> Result<Vectors, InferError> {
+        Err(InferError::NotFor { what: "vectors of texts" })
+    }
+
     /// Touches everything that the first real call would: one row of zeros through the model.
     fn warm(&self) -> Result<(), InferError> {
         let inputs = self.metadata().inputs.iter().map(TensorInfo::zeros).collect::<Result<_, _>>();
         self.infer(inputs?, &Stop::default()).map(drop)
+    }
+}
+
+/// Reads a model's file, of whichever kind it is.
+pub fn load(file: &[u8]) -> Result<Box<dyn Model>, LoadError> {
+    match Kind::of(file) {
+        Kind::Onnx => Ok(Box::new(crate::Onnx::load(file)?)),
+        #[cfg(feature = "candle")]
+        Kind::Gguf => Ok(Box::new(crate::candle::Chat::load(file)?)),
+        #[cfg(feature = "candle")]
+        Kind::Folder => Ok(Box::new(crate::candle::Bert::load(file)?)),
+        #[cfg(not(feature = "candle"))]
+        Kind::Gguf | Kind::Folder => Err(match crate::weights::describe(file)? {
+            Some(language) => LoadError::NotBuilt { what: language.to_string() },
+            None => LoadError::NotOnnx,
+        }),
     }
 }
 
@@ -35,6 +71,8 @@ pub struct Metadata {
     pub outputs: Vec<TensorInfo>,
     /// Whose operators it is made of, and of which version.
     pub opsets: Vec<(String, i64)>,
+    /// Of a model of language, which takes and gives no tensors.
+    pub language: Option<Language>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +128,18 @@ pub enum LoadError {
     NotOnnx,
     #[error("this is a file of {format}, and what runs here is ONNX; {hint}")]
     Foreign { format: &'static str, hint: &'static str },
+    #[error(
+        "these are weights of a model of language ({what}), and this site's program was built \
+         without the feature `candle`, which answers with them; build it with \
+         `cargo build --release --features candle`, or {SERVE}"
+    )]
+    NotBuilt { what: String },
+    #[error("the {format} file cannot be read: {what}")]
+    Weights { format: &'static str, what: String },
+    #[error("`{name}` of the folder: {what}")]
+    Part { name: &'static str, what: &'static str },
+    #[error("the architecture `{name}` is not supported; {SERVE}")]
+    Architecture { name: String },
     #[error("the file ends in the middle; copy it again")]
     Cut,
     #[error("the file is larger than {} MiB", FILE_BYTES_MAX >> 20)]
@@ -135,6 +185,30 @@ pub enum InferError {
     Memory,
     #[error("the caller no longer waits")]
     Stopped,
+    #[error("this model is not for {what}")]
+    NotFor { what: &'static str },
+    #[error("{what} has {given} tokens, and the model takes {most} at most, answer included")]
+    TooLong { what: String, given: u64, most: u64 },
+    #[error(
+        "the file has no form of conversations that is known here; ask it by `/v1/completions`"
+    )]
+    NoTemplate,
+    #[error("there is nothing to go on from: the text is empty")]
+    Empty,
+    /// The model's own fault: whoever asks cannot help it.
+    #[error("the model answers with numbers that are none")]
+    NotNumbers,
+    /// So is this, of what the file says of itself.
+    #[error("the model cannot be calculated: {what}")]
+    Calculation { what: String },
+}
+
+impl InferError {
+    /// Whether another question may be answered, and this one by another model.
+    #[must_use]
+    pub const fn is_of_the_model(&self) -> bool {
+        matches!(self, Self::NotNumbers | Self::Calculation { .. })
+    }
 }
 
 /// What the values between nodes may take together. Twice the largest tensor and some more.

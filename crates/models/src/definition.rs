@@ -410,6 +410,9 @@ mod tests {
         let digest = base::Digest::of(b"a file");
         let artifact = format!(r#""artifact":{{"digest":"{digest}","format":"onnx"}}"#);
         assert!(read(&format!("{{{artifact}}}")).is_ok());
+        let words = artifact.replace("onnx", "gguf");
+        let words = read(&format!("{{{words}}}")).expect("a model of words");
+        assert!(words.answers(Operation::Messages) && !words.answers(Operation::Infer));
         let more = |more: &str| format!(r#"{{"upstream":{{"url":"http://h/v1"}},{more}}}"#);
         for (json, expected) in [
             (url("ftp://h"), "`https://`"),
@@ -430,7 +433,7 @@ mod tests {
             (format!(r#"{{{artifact},"operations":["chat"]}}"#), "no `chat`"),
             (format!(r#"{{{artifact},"limits":{{"concurrency":129}}}}"#), "128 at most"),
             (r#"{"artifact":{"digest":"b3:x"}}"#.to_owned(), "digest"),
-            (format!(r#"{{{}}}"#, artifact.replace("onnx", "gguf")), "unknown variant"),
+            (format!(r#"{{{}}}"#, artifact.replace("onnx", "pickle")), "unknown variant"),
         ] {
             let said = read(&json).expect_err(&json);
             assert!(said.contains(expected), "{json}: {said}");

@@ -50,6 +50,32 @@ pub struct Artifact {
 pub enum Format {
     #[default]
     Onnx,
+    /// Weights that go on with texts.
+    Gguf,
+    /// A folder of weights that makes vectors of texts, packed.
+    Safetensors,
+}
+
+impl Format {
+    /// As it stands in a document.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx",
+            Self::Gguf => "gguf",
+            Self::Safetensors => "safetensors",
+        }
+    }
+
+    /// What a model of it is asked.
+    #[must_use]
+    pub const fn operations(self) -> &'static [Operation] {
+        match self {
+            Self::Onnx => &[Operation::Infer],
+            Self::Gguf => &[Operation::Chat, Operation::Completions],
+            Self::Safetensors => &[Operation::Embeddings],
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -85,7 +111,7 @@ impl Source {
     pub const fn operations(&self) -> &'static [Operation] {
         match self {
             Self::Upstream(upstream) => upstream.dialect.operations(),
-            Self::Artifact(_) => &[Operation::Infer],
+            Self::Artifact(artifact) => artifact.format.operations(),
         }
     }
 

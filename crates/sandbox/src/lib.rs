@@ -8,10 +8,12 @@
 mod child;
 mod confine;
 pub mod jail;
+mod lane;
 pub mod models;
 pub mod pool;
 mod process;
 mod protocol;
+mod speech;
 
 pub use child::{EVALUATE, MODEL, evaluate_child_main, model_child_main};
 pub use jail::{Ending, Jail, Job, LaunchError, Running};
@@ -19,6 +21,7 @@ pub use models::{
     Inferred, Loaded, ModelError, ModelFile, Models, ModelsConfig, ModelsStats, Share,
 };
 pub use pool::{Evaluation, Pool, PoolConfig, PoolError, PoolStats};
+pub use speech::{Embedded, Generated, Part, Speech};
 
 /// What `main` does, before anything else, where this process is one of ours.
 #[must_use]

@@ -4,23 +4,24 @@
 //! when its model is first asked, goes when others need the memory (the model asked longest ago
 //! first), and is replaced after its death: at once the first time, later and later after that.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use inference::frame::{self, Answer, FRAME_BYTES_MAX};
-use inference::{FILE_BYTES_MAX, Metadata, Tensor};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use inference::words::{Embed, Generate};
+use inference::{Metadata, Tensor};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::child::MODEL;
-use crate::process::{End, Process, Silence};
+use crate::lane::{Entry, Inner, lock};
+use crate::process::{End, Silence};
+use crate::speech::{Embedded, Generated, Speech, Working, decoded, no_answer};
 
 /// What all models of a site may hold together. A site of 4 GiB keeps half for the rest.
 pub const BUDGET_BYTES: u64 = 2 * 1024 * 1024 * 1024;
@@ -39,15 +40,6 @@ pub const REST_MAX: Duration = Duration::from_mins(1);
 
 /// The time after its second death.
 pub const REST_FIRST: Duration = Duration::from_millis(100);
-
-/// A file of 256 MiB is read and understood long before.
-const START_MAX: Duration = Duration::from_secs(30);
-
-/// A process without a model.
-const PROCESS_BYTES: u64 = 8 * 1024 * 1024;
-
-/// How many times its file a model holds, roughly: as bytes, as numbers, and while it calculates.
-const FILE_TIMES: u64 = 4;
 
 #[derive(Debug, Clone)]
 pub struct ModelsConfig {
@@ -160,6 +152,9 @@ pub enum ModelError {
     Deadline { name: String, deadline: Duration },
     #[error("the model `{0}` needed more memory than a model may use")]
     Died(String),
+    /// It answers with what is no answer, whatever it is asked.
+    #[error("the model `{name}`: {why}")]
+    Failed { name: String, why: String },
     #[error("the model `{name}` has died {deaths} times in a row; it is tried again in {after:?}")]
     Resting { name: String, deaths: u32, after: Duration },
     #[error("cannot start a process for a model: {0}")]
@@ -181,72 +176,11 @@ pub struct ModelsStats {
 #[derive(Debug, Clone)]
 pub struct Models(Arc<Inner>);
 
-#[derive(Debug)]
-struct Inner {
-    config: ModelsConfig,
-    models: Mutex<HashMap<String, Arc<Entry>>>,
-    held_bytes: Arc<AtomicU64>,
-    /// Counts calls, so that the one asked longest ago is known.
-    calls: AtomicU64,
-    started: AtomicU64,
-    died: AtomicU64,
-    evicted: AtomicU64,
-}
-
-struct Entry {
-    name: String,
-    file: Box<dyn ModelFile>,
-    queue: usize,
-    processes: usize,
-    /// One permit for each process. Fair: who came first is served first.
-    slots: Semaphore,
-    waiting: AtomicUsize,
-    idle: Mutex<Vec<Lane>>,
-    last_call: AtomicU64,
-    deaths: Mutex<Deaths>,
-}
-
-/// Deaths in a row, and when the next attempt may be.
-#[derive(Debug, Default)]
-struct Deaths {
-    count: u32,
-    rest_until: Option<Instant>,
-}
-
-/// A process with its model in it.
-#[derive(Debug)]
-struct Lane {
-    process: Process,
-    loaded: Loaded,
-    _charge: Charge,
-}
-
-/// A part of the budget, until it is dropped.
-#[derive(Debug)]
-struct Charge {
-    held_bytes: Arc<AtomicU64>,
-    bytes: u64,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.held_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
 impl Models {
     /// Starts nothing yet.
     #[must_use]
     pub fn new(config: ModelsConfig) -> Self {
-        Self(Arc::new(Inner {
-            config,
-            models: Mutex::default(),
-            held_bytes: Arc::default(),
-            calls: AtomicU64::new(0),
-            started: AtomicU64::new(0),
-            died: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-        }))
+        Self(Arc::new(Inner::new(config)))
     }
 
     /// Makes a file known, in place of what had the name before. Calls under way end as they began.
@@ -255,18 +189,7 @@ impl Models {
         if models.len() >= MODELS_MAX && !models.contains_key(name) {
             return Err(ModelError::TooMany);
         }
-        let entry = Entry {
-            name: name.to_owned(),
-            file: Box::new(file),
-            queue: share.queue,
-            processes: share.processes.max(1),
-            slots: Semaphore::new(share.processes.max(1)),
-            waiting: AtomicUsize::new(0),
-            idle: Mutex::default(),
-            last_call: AtomicU64::new(0),
-            deaths: Mutex::default(),
-        };
-        models.insert(name.to_owned(), Arc::new(entry));
+        models.insert(name.to_owned(), Arc::new(Entry::new(name, file, share)));
         Ok(())
     }
 
@@ -294,10 +217,7 @@ impl Models {
     /// How many processes have the model in them.
     #[must_use]
     pub fn processes(&self, name: &str) -> usize {
-        self.entry(name).map_or(0, |entry| {
-            let busy = entry.processes.saturating_sub(entry.slots.available_permits());
-            busy + lock(&entry.idle).len()
-        })
+        self.entry(name).map_or(0, |entry| entry.alive())
     }
 
     /// Asks a model. Dropping the future kills the process that works on it. The deadline counts
@@ -315,28 +235,94 @@ impl Models {
         deadline: Duration,
         busy: &mut Duration,
     ) -> Result<Vec<Tensor>, ModelError> {
+        match self.asked(name, &frame::infer(inputs), deadline, busy).await? {
+            Answer::Outputs(tensors) => Ok(tensors),
+            other => Err(no_answer(name, other)),
+        }
+    }
+
+    /// Makes vectors of texts. As [`Self::infer`].
+    pub async fn embed(&self, name: &str, ask: &Embed, deadline: Duration) -> Embedded {
+        let mut busy = Duration::ZERO;
+        let vectors = match self.asked(name, &frame::embed(ask), deadline, &mut busy).await {
+            Ok(Answer::Vectors(vectors)) => Ok(vectors),
+            Ok(other) => Err(no_answer(name, other)),
+            Err(error) => Err(error),
+        };
+        Embedded { busy, vectors }
+    }
+
+    /// A question with one answer.
+    async fn asked(
+        &self,
+        name: &str,
+        request: &[u8],
+        deadline: Duration,
+        busy: &mut Duration,
+    ) -> Result<Answer, ModelError> {
+        let (_slot, lane, answer) = self.first(name, request, deadline, busy).await?;
+        lane.rests();
+        decoded(&answer)
+    }
+
+    /// Asks a model of language; its answer comes piece by piece. This ends with the first of them, so that
+    /// whoever cannot answer at all is known before anything is said.
+    pub async fn generate(&self, name: &str, ask: &Generate, deadline: Duration) -> Generated {
+        let mut busy = Duration::ZERO;
+        let request = frame::generate(ask);
+        let began = Instant::now();
+        let first = self.first(name, &request, deadline, &mut busy).await;
+        let speech = first.and_then(|(slot, lane, answer)| {
+            let first = match decoded(&answer)? {
+                first @ (Answer::Piece(_) | Answer::Said(_)) => first,
+                other => {
+                    lane.rests();
+                    return Err(no_answer(name, other));
+                }
+            };
+            let (first, lane) = (Some(first), Some(lane));
+            Ok(Speech {
+                name: name.to_owned(),
+                deadline,
+                end: began + deadline,
+                busy,
+                first,
+                lane,
+                _slot: slot,
+            })
+        });
+        Generated { busy, speech }
+    }
+
+    /// Up to the first frame that a process says to this.
+    async fn first(
+        &self,
+        name: &str,
+        request: &[u8],
+        deadline: Duration,
+        busy: &mut Duration,
+    ) -> Result<(OwnedSemaphorePermit, Working, Vec<u8>), ModelError> {
         let entry = self.entry(name)?;
         let late = || ModelError::Deadline { name: name.to_owned(), deadline };
         let asked = Instant::now();
         let slot = timeout(deadline, self.0.slot(&entry)).await.map_err(|_| late())??;
         let waited = asked.elapsed();
-        let request = frame::infer(inputs);
         if request.len() > FRAME_BYTES_MAX {
             let most = FRAME_BYTES_MAX >> 20;
             return Err(ModelError::Refused(format!("the inputs are larger than {most} MiB")));
         }
         let mut again = false;
-        let answer = loop {
+        loop {
             let mut lane = self.0.lane(&entry).await?;
             let began = Instant::now();
             let end = began + deadline.saturating_sub(waited + *busy);
-            let answer = timeout_at(end, lane.process.exchange(&request, FRAME_BYTES_MAX)).await;
+            let answer = timeout_at(end, lane.process.exchange(request, FRAME_BYTES_MAX)).await;
             *busy += began.elapsed();
             match answer {
                 Ok(Ok(answer)) => {
-                    *lock(&entry.deaths) = Deaths::default();
-                    lock(&entry.idle).push(lane);
-                    break answer;
+                    entry.is_well();
+                    let working = Working { lane, entry, inner: Arc::clone(&self.0) };
+                    return Ok((slot, working, answer));
                 }
                 // It was killed by somebody else while it was idle. Once is chance.
                 Ok(Err(Silence::NotSent)) if !again => again = true,
@@ -359,12 +345,6 @@ impl Models {
                     return Err(late());
                 }
             }
-        };
-        drop(slot);
-        match Answer::decode(&answer) {
-            Some(Answer::Outputs(tensors)) => Ok(tensors),
-            Some(Answer::Refused(why)) => Err(ModelError::Refused(why)),
-            _ => Err(ModelError::Unavailable("its answer is none".to_owned())),
         }
     }
 
@@ -381,170 +361,5 @@ impl Models {
     fn entry(&self, name: &str) -> Result<Arc<Entry>, ModelError> {
         let entry = lock(&self.0.models).get(name).cloned();
         entry.ok_or_else(|| ModelError::Unknown(name.to_owned()))
-    }
-}
-
-impl Inner {
-    /// A place among the calls of a model that are worked on.
-    async fn slot<'e>(&self, entry: &'e Entry) -> Result<SemaphorePermit<'e>, ModelError> {
-        entry.last_call.store(self.calls.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        if let Ok(slot) = entry.slots.try_acquire() {
-            return Ok(slot);
-        }
-        let _waiting = Waiting::enter(entry)?;
-        Ok(entry.slots.acquire().await.expect("the semaphore is never closed"))
-    }
-
-    /// An idle process of the model, or a new one.
-    async fn lane(&self, entry: &Entry) -> Result<Lane, ModelError> {
-        while let Some(mut lane) = { lock(&entry.idle).pop() } {
-            if lane.process.is_alive() {
-                return Ok(lane);
-            }
-        }
-        entry.rest(Instant::now())?;
-        let unread = |cause| ModelError::File { name: entry.name.clone(), cause };
-        let bytes = entry.file.bytes().await.map_err(unread)?;
-        if bytes > FILE_BYTES_MAX as u64 {
-            return Err(ModelError::NoModel(inference::LoadError::TooLarge.to_string()));
-        }
-        let charge = self.charge(entry, PROCESS_BYTES + FILE_TIMES * bytes)?;
-        let file = entry.file.read().await.map_err(unread)?;
-        let started = timeout(START_MAX, self.start(entry, &file, charge)).await;
-        started.unwrap_or_else(|_| {
-            self.note_death(entry);
-            Err(ModelError::Deadline { name: entry.name.clone(), deadline: START_MAX })
-        })
-    }
-
-    async fn start(&self, entry: &Entry, file: &[u8], charge: Charge) -> Result<Lane, ModelError> {
-        let config = &self.config;
-        let program = config.program.display();
-        let unavailable = |error| ModelError::Unavailable(format!("`{program}`: {error}"));
-        let spawned =
-            Process::spawn(&config.program, &config.args, config.memory_bytes, STACK_BYTES);
-        let mut process = spawned.map_err(unavailable)?;
-        self.started.fetch_add(1, Ordering::Relaxed);
-        process.ready().await.map_err(unavailable)?;
-        let answer = process.exchange(&frame::load(file), FRAME_BYTES_MAX).await;
-        match answer.ok().and_then(|it| Answer::decode(&it)) {
-            Some(Answer::Loaded { metadata, memory_bytes }) => {
-                let loaded = Loaded { metadata, memory_bytes };
-                Ok(Lane { process, loaded, _charge: charge })
-            }
-            Some(Answer::Refused(why)) => Err(ModelError::NoModel(why)),
-            Some(Answer::Outputs(_)) | None => {
-                self.note_death(entry);
-                Err(ModelError::Died(entry.name.clone()))
-            }
-        }
-    }
-
-    /// A part of the budget. Idle processes go for it, of the model asked longest ago first.
-    fn charge(&self, entry: &Entry, bytes: u64) -> Result<Charge, ModelError> {
-        let budget = self.config.budget_bytes;
-        loop {
-            let held = self.held_bytes.load(Ordering::Acquire);
-            let then = held.saturating_add(bytes);
-            if then > budget {
-                if self.evict() {
-                    continue;
-                }
-                let (name, needed, budget) = (entry.name.clone(), bytes >> 20, budget >> 20);
-                return Err(ModelError::Memory { name, needed, budget });
-            }
-            let swapped =
-                self.held_bytes.compare_exchange(held, then, Ordering::AcqRel, Ordering::Acquire);
-            if swapped.is_ok() {
-                return Ok(Charge { held_bytes: self.held_bytes.clone(), bytes });
-            }
-        }
-    }
-
-    fn evict(&self) -> bool {
-        let models = lock(&self.models);
-        let idle = models.values().filter(|entry| !lock(&entry.idle).is_empty());
-        let oldest = idle.min_by_key(|entry| entry.last_call.load(Ordering::Relaxed));
-        let lane = oldest.and_then(|entry| lock(&entry.idle).pop());
-        let found = lane.is_some();
-        if found {
-            self.evicted.fetch_add(1, Ordering::Relaxed);
-        }
-        found
-    }
-
-    fn note_death(&self, entry: &Entry) {
-        self.died.fetch_add(1, Ordering::Relaxed);
-        let mut deaths = lock(&entry.deaths);
-        deaths.count = deaths.count.saturating_add(1);
-        deaths.rest_until = rest_after(deaths.count).map(|rest| Instant::now() + rest);
-    }
-}
-
-/// How long a model is left alone after so many deaths in a row. One may be the fault of its input.
-fn rest_after(deaths: u32) -> Option<Duration> {
-    let doublings = deaths.checked_sub(2)?;
-    Some(REST_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(REST_MAX))
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Entry {
-    fn rest(&self, now: Instant) -> Result<(), ModelError> {
-        let deaths = lock(&self.deaths);
-        match deaths.rest_until {
-            Some(until) if until > now => Err(ModelError::Resting {
-                name: self.name.clone(),
-                deaths: deaths.count,
-                after: until - now,
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A place in the queue of a model.
-struct Waiting<'e>(&'e Entry);
-
-impl<'e> Waiting<'e> {
-    fn enter(entry: &'e Entry) -> Result<Self, ModelError> {
-        if entry.waiting.fetch_add(1, Ordering::Relaxed) >= entry.queue {
-            entry.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(ModelError::Overloaded(entry.name.clone()));
-        }
-        Ok(Self(entry))
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A panic while one of these is held leaves what it guards as it was.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Mutation: rest after the first death, or without an upper bound.
-    #[test]
-    fn a_model_rests_from_its_second_death_on_twice_as_long_each_time() {
-        let rests = [0, 1, 2, 3, 4, 40, u32::MAX].map(rest_after);
-        let [none, one, two, three, four, many, all] = rests;
-        assert_eq!((none, one), (None, None));
-        assert_eq!(
-            (two, three, four),
-            (Some(REST_FIRST), Some(2 * REST_FIRST), Some(4 * REST_FIRST))
-        );
-        assert_eq!((many, all), (Some(REST_MAX), Some(REST_MAX)));
     }
 }

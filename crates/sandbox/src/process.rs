@@ -77,8 +77,18 @@ impl Process {
         request: &[u8],
         answer_bytes_max: usize,
     ) -> Result<Vec<u8>, Silence> {
+        self.ask(request).await?;
+        self.next(answer_bytes_max).await
+    }
+
+    /// Says something; what is answered comes with [`Self::next`].
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<(), Silence> {
         self.served += 1;
-        self.send(request).await.map_err(|_| Silence::NotSent)?;
+        self.send(request).await.map_err(|_| Silence::NotSent)
+    }
+
+    /// The next frame that the process says.
+    pub(crate) async fn next(&mut self, answer_bytes_max: usize) -> Result<Vec<u8>, Silence> {
         let length = self.stdout.read_u32_le().await.map_err(|_| Silence::Died)? as usize;
         if length > answer_bytes_max {
             return Err(Silence::TooMuch);

@@ -204,3 +204,111 @@ async fn a_file_that_is_no_model_is_refused_with_the_reason() {
     assert!(matches!(models.load("none").await, Err(ModelError::File { .. })));
     assert_eq!(models.stats().held_bytes, 0);
 }
+
+#[cfg(feature = "candle")]
+mod language {
+    use inference::words::{Embed, Finish, Generate, Message, Prompt, Role, Said};
+    use isonomy_sandbox::Part;
+
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testing/models").join(name)
+    }
+
+    fn ask(text: &str, output_tokens_max: u64) -> Generate {
+        let messages = vec![Message { role: Role::User, text: text.to_owned() }];
+        Generate {
+            prompt: Prompt::Chat(messages),
+            output_tokens_max: Some(output_tokens_max),
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 1,
+            stop: Vec::new(),
+        }
+    }
+
+    /// All pieces, and the end.
+    async fn heard(models: &Models, name: &str, ask: &Generate) -> (Vec<String>, Said) {
+        let mut speech = models.generate(name, ask, NEVER).await.speech.unwrap();
+        let mut pieces = Vec::new();
+        loop {
+            match speech.next().await.unwrap().unwrap() {
+                Part::Text(text) => pieces.push(text),
+                Part::End(said) => {
+                    assert!(speech.next().await.is_none());
+                    assert!(speech.busy() > Duration::ZERO);
+                    return (pieces, said);
+                }
+            }
+        }
+    }
+
+    /// Mutation: answer whole, lose a piece, or start a process for each answer.
+    #[tokio::test]
+    async fn a_model_of_language_answers_piece_by_piece_from_one_process() {
+        let models = Models::new(config());
+        models.add("chat", file("tiny-chat.gguf"), SHARE).unwrap();
+        let language = models.load("chat").await.unwrap().metadata.language.unwrap();
+        assert_eq!(language.architecture, "llama");
+        for _ in 0..2 {
+            let (pieces, said) = heard(&models, "chat", &ask("Who are you?", 100)).await;
+            assert_eq!(pieces.concat(), "A model that fits into a letter.");
+            assert!(pieces.len() > 3, "{pieces:?}");
+            assert_eq!(said.finish, Finish::Stop);
+        }
+        let refused =
+            models.embed("chat", &Embed { texts: vec![] }, NEVER).await.vectors.unwrap_err();
+        assert_eq!(refused.to_string(), "this model is not for vectors of texts");
+        let long = ask(&"a ".repeat(1_000), 1);
+        let refused = models.generate("chat", &long, NEVER).await.speech.unwrap_err();
+        assert!(refused.to_string().contains("takes 512 at most"), "{refused}");
+        assert_eq!((models.stats().started, models.stats().died), (1, 0));
+    }
+
+    /// Mutation: let the process go on that nobody hears, or give its place to nobody.
+    #[tokio::test]
+    async fn whoever_hears_no_more_ends_the_process_and_the_next_call_has_one() {
+        let models = Models::new(config());
+        models.add("chat", file("tiny-chat.gguf"), Share { processes: 1, queue: 1 }).unwrap();
+        let long = Generate { temperature: 2.0, ..ask("Who are you?", 400) };
+        let mut speech = models.generate("chat", &long, NEVER).await.speech.unwrap();
+        assert!(matches!(speech.next().await, Some(Ok(Part::Text(_)))));
+        drop(speech);
+        let (pieces, _) = heard(&models, "chat", &ask("Who are you?", 100)).await;
+        assert!(!pieces.is_empty());
+        assert_eq!(models.stats().started, 2);
+    }
+
+    /// Mutation: take what a broken model says for an answer, or blame whoever has asked.
+    #[tokio::test]
+    async fn a_model_of_numbers_that_are_none_fails_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut broken = std::fs::read(file("tiny-chat.gguf")).unwrap();
+        let from = broken.len() - 20_000;
+        broken[from..].iter_mut().for_each(|it| *it = 0x7e);
+        let path = folder.path().join("broken.gguf");
+        std::fs::write(&path, broken).unwrap();
+        let models = Models::new(config());
+        models.add("broken", path, SHARE).unwrap();
+        models.add("chat", file("tiny-chat.gguf"), SHARE).unwrap();
+        let failed = models.generate("broken", &ask("a", 5), NEVER).await.speech.unwrap_err();
+        assert!(matches!(failed, ModelError::Failed { .. }), "{failed}");
+        let (pieces, _) = heard(&models, "chat", &ask("Who are you?", 100)).await;
+        assert!(!pieces.is_empty());
+    }
+
+    /// Mutation: count nothing for weights, or evict the model asked last.
+    #[tokio::test]
+    async fn weights_fall_under_the_same_budget_of_memory() {
+        let models = Models::new(ModelsConfig { budget_bytes: 17 * 1024 * 1024, ..config() });
+        models.add("risk", demo(), SHARE).unwrap();
+        models.add("chat", file("tiny-chat.gguf"), SHARE).unwrap();
+        models.add("other", file("tiny-qwen2.gguf"), SHARE).unwrap();
+        answers(&models, "risk").await;
+        heard(&models, "chat", &ask("Who are you?", 5)).await;
+        models.load("other").await.unwrap();
+        assert_eq!((models.stats().evicted, models.processes("risk")), (1, 0));
+        assert_eq!((models.processes("chat"), models.processes("other")), (1, 1));
+    }
+}

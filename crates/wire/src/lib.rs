@@ -61,8 +61,8 @@ pub use key::{
 pub use log::LogView;
 pub use model::{
     ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView, FleetBudgetList,
-    FleetBudgetSet, FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor,
-    ModelView, RouteView, UsageList, UsageRow,
+    FleetBudgetSet, FleetBudgetView, FleetLeaseView, LanguageView, LeaseView, ModelPut, ModelState,
+    ModelTensor, ModelView, RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

@@ -49,8 +49,32 @@ pub struct ArtifactView {
     pub opsets: BTreeMap<String, i64>,
     pub inputs: Vec<ModelTensor>,
     pub outputs: Vec<ModelTensor>,
+    /// Of weights of a model of language, which has no tensors to ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<LanguageView>,
     /// Processes that have it loaded now.
     pub processes: u64,
+}
+
+/// What weights of a model of language say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LanguageView {
+    /// `text` goes on with a text, `vectors` makes a vector of one.
+    pub does: String,
+    /// `llama`, `qwen2`, `bert`.
+    pub architecture: String,
+    pub parameters: u64,
+    /// Tokens of the question and the answer together.
+    pub context_tokens: u64,
+    /// How most of its numbers are written: `Q4_K`, `F32`.
+    pub quantization: String,
+    /// The form of conversations, by its usual name; none where it has none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Numbers in a vector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_length: Option<u64>,
 }
 
 /// As version 2 of the Open Inference Protocol describes it.

@@ -54,8 +54,8 @@ pub enum RoutesCommand {
 pub struct ModelsAdd {
     #[arg(value_parser = ModelName::parse)]
     pub name: ModelName,
-    /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`, or an
-    /// ONNX file that the site is to run
+    /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`, or a
+    /// file that the site is to run: ONNX, GGUF, or a folder of safetensors
     #[arg(value_name = "URL|FILE")]
     pub url: String,
     /// What the server speaks

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use models::ModelName;
+use inference::weights::{Kind, folder};
+use models::{Format, ModelName};
 use serde_json::{Map, Value, json};
-use wire::{ArtifactView, ModelTensor};
+use wire::{ArtifactView, LanguageView, ModelTensor};
 
 use crate::failure::{Failure, Outcome};
 use crate::output;
@@ -12,25 +13,47 @@ use crate::output;
 /// What a site takes.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Endings of files that other programs serve.
-const SERVED: [&str; 2] = [".gguf", ".safetensors"];
-
-/// Reads a model's file.
+/// Reads a model's file, or packs its folder.
 pub fn read(path: &Path) -> Outcome<Vec<u8>> {
+    if path.is_dir() {
+        return read_folder(path);
+    }
+    read_file(path)
+}
+
+/// What a definition says that this is.
+pub fn format(file: &[u8]) -> Format {
+    match Kind::of(file) {
+        Kind::Onnx => Format::Onnx,
+        Kind::Gguf => Format::Gguf,
+        Kind::Folder => Format::Safetensors,
+    }
+}
+
+/// Of a folder, what belongs to a model.
+fn read_folder(path: &Path) -> Outcome<Vec<u8>> {
     let shown = path.display();
-    let name = path.to_string_lossy();
-    if SERVED.iter().any(|ending| name.ends_with(ending)) {
-        let what = format!("`{shown}` is no file that a site runs: it runs ONNX");
+    if let Some(missing) = folder::NEEDED.into_iter().find(|name| !path.join(name).is_file()) {
+        let what = format!("the folder `{shown}` is no model: it has no `{missing}`");
         return Err(Failure::usage(what).hint(
-            "serve it with llama.cpp, Ollama or vLLM and add that server's address, such as `http://127.0.0.1:8080/v1`",
+            "a folder of weights has `config.json`, `model.safetensors` and `tokenizer.json`, as the sentence-transformers library saves it",
         ));
     }
+    let there = folder::FILES.into_iter().filter(|name| path.join(name).is_file());
+    let files: Vec<(&str, Vec<u8>)> =
+        there.map(|name| Ok((name, read_file(&path.join(name))?))).collect::<Outcome<_>>()?;
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, file)| (*name, &**file)).collect();
+    Ok(folder::pack(&files))
+}
+
+fn read_file(path: &Path) -> Outcome<Vec<u8>> {
+    let shown = path.display();
     let unread = |cause: std::io::Error| Failure::usage(format!("cannot read `{shown}`: {cause}"));
     let size = std::fs::metadata(path).map_err(unread)?.len();
     if size > FILE_BYTES_MAX {
         let most = FILE_BYTES_MAX >> 20;
         return Err(Failure::usage(format!("`{shown}` is larger than {most} MiB"))
-            .hint("serve it with Triton or another server of the Open Inference Protocol, and add its address with `--dialect open-inference`"));
+            .hint("serve it with llama.cpp, Ollama or vLLM, or Triton for tensors, and add that server's address"));
     }
     std::fs::read(path).map_err(unread)
 }
@@ -44,8 +67,9 @@ pub fn head(artifact: &ArtifactView) -> String {
         1 => "loaded in 1 process".to_owned(),
         many => format!("loaded in {many} processes"),
     };
+    let made = artifact.language.as_ref().map_or(format!("operators of {opsets}"), weights);
     let mut lines = vec![
-        format!("{} bytes, operators of {opsets}", artifact.bytes),
+        format!("{} bytes, {made}", artifact.bytes),
         format!("{loaded}, each with {} KiB of numbers", artifact.memory_bytes.div_ceil(1024)),
     ];
     let all = [("input", &artifact.inputs), ("output", &artifact.outputs)];
@@ -54,6 +78,21 @@ pub fn head(artifact: &ArtifactView) -> String {
         lines.extend(tensors.iter().map(line));
     }
     lines.join("\n")
+}
+
+/// What weights say of themselves.
+fn weights(of: &LanguageView) -> String {
+    let LanguageView { architecture, parameters, quantization, context_tokens, .. } = of;
+    let last = match (&of.vector_length, &of.template) {
+        (Some(length), _) => format!("vectors of {length} numbers"),
+        (None, Some(template)) => format!("conversations as {template}"),
+        (None, None) => {
+            "no form of conversations that is known: ask it by `/v1/completions`".to_owned()
+        }
+    };
+    format!(
+        "{architecture} of {parameters} numbers as {quantization}, {context_tokens} tokens of context, {last}"
+    )
 }
 
 /// Where a model is asked.

@@ -48,7 +48,8 @@ async fn add(global: &Global, args: ModelsAdd) -> Outcome {
         refuse_for_servers(&args)?;
         let file = artifact::read(Path::new(&args.url))?;
         // What is wrong with the rest is said before a large file is sent.
-        let source = in_file(Digest::of(&file));
+        let source = in_file(Digest::of(&file), artifact::format(&file));
+        refuse_for_tensors(&args, &source)?;
         spec(&args, source.clone())?;
         api.artifact_take(&api.namespace, file).await?;
         source
@@ -83,8 +84,6 @@ fn refuse_for_servers(args: &ModelsAdd) -> Outcome<()> {
         ("--model", args.model.is_some()),
         ("--secret", args.secret.is_some()),
         ("--dialect", args.dialect != Speaks::OpenAi),
-        ("--output-tokens", args.output_tokens.is_some()),
-        ("--context-tokens", args.context_tokens.is_some()),
     ];
     match said.into_iter().find(|(_, is_said)| *is_said) {
         Some((option, _)) => {
@@ -94,8 +93,23 @@ fn refuse_for_servers(args: &ModelsAdd) -> Outcome<()> {
     }
 }
 
-fn in_file(digest: Digest) -> Source {
-    Source::Artifact(Artifact { digest, format: Format::Onnx })
+/// What tensors have no use for.
+fn refuse_for_tensors(args: &ModelsAdd, source: &Source) -> Outcome<()> {
+    let is_tensors = source.artifact().is_some_and(|it| it.format == Format::Onnx);
+    let said = [
+        ("--output-tokens", args.output_tokens.is_some()),
+        ("--context-tokens", args.context_tokens.is_some()),
+    ];
+    match said.into_iter().find(|(_, is_said)| is_tensors && *is_said) {
+        Some((option, _)) => Err(Failure::usage(format!(
+            "`{option}` is for models of language, and this file takes tensors"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn in_file(digest: Digest, format: Format) -> Source {
+    Source::Artifact(Artifact { digest, format })
 }
 
 fn at_server(args: &ModelsAdd) -> Source {
@@ -266,7 +280,11 @@ mod tests {
     use crate::args::{Cli, Command};
 
     fn refuse_or_not(args: &ModelsAdd) -> Outcome<()> {
-        if is_file(&args.url) { refuse_for_servers(args) } else { Ok(()) }
+        if !is_file(&args.url) {
+            return Ok(());
+        }
+        refuse_for_tensors(args, &in_file(Digest::of(b""), Format::Onnx))?;
+        refuse_for_servers(args)
     }
 
     fn added(more: &[&str]) -> Result<Value, String> {
@@ -277,7 +295,11 @@ mod tests {
         else {
             panic!("another command")
         };
-        let source = if is_file(&args.url) { in_file(Digest::of(b"")) } else { at_server(&args) };
+        let source = if is_file(&args.url) {
+            in_file(Digest::of(b""), Format::Onnx)
+        } else {
+            at_server(&args)
+        };
         refuse_or_not(&args).and_then(|()| spec(&args, source)).map_or_else(
             |failure| Err(failure.render()),
             |spec| Ok(serde_json::to_value(spec).expect("JSON")),
@@ -349,8 +371,11 @@ mod tests {
         let priced = priced.expect("a model");
         assert_eq!(priced["price"]["own"]["rates"]["second"], "0.01");
         assert_eq!(priced["limits"]["deadlineSeconds"], 2);
-        let said = artifact::read(Path::new("chat.gguf")).expect_err("weights").render();
-        assert!(said.contains("llama.cpp"), "{said}");
+        let said = added(&["risk.onnx", "--output-tokens", "5"]).expect_err("tensors");
+        assert!(said.contains("`--output-tokens` is for models of language"), "{said}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let said = artifact::read(folder).expect_err("no weights").render();
+        assert!(said.contains("it has no `config.json`"), "{said}");
         let said = added(&["ftp://host/x"]).expect_err("no address");
         assert!(said.contains("`upstream.url`"), "{said}");
         assert!(added(&["http://host/x.onnx"]).is_ok());

@@ -89,8 +89,10 @@ pub fn read(documents: &[Document], usual: &Namespace) -> Outcome<Vec<Resource>>
                 if let Some(file) = &mut resource.file {
                     let beside = Path::new(source).parent().unwrap_or(Path::new(""));
                     let path = beside.join(&*file);
-                    let digest = Digest::of(&super::artifact::read(&path)?);
-                    resource.spec["artifact"]["digest"] = digest.to_string().into();
+                    let content = super::artifact::read(&path)?;
+                    let format = super::artifact::format(&content);
+                    resource.spec["artifact"]["digest"] = Digest::of(&content).to_string().into();
+                    resource.spec["artifact"]["format"] = format.as_str().into();
                     *file = path.display().to_string();
                 }
                 if let Some(first) = sources.insert(key, source) {

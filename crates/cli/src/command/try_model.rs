@@ -54,12 +54,15 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
     let api = api(global)?;
     let view = api.model_show(&name).await.ok();
     let operation = operation(view.as_ref(), text.as_deref());
-    if stream && operation == Operation::Infer {
-        return Err(Failure::usage("tensors come whole; leave out `--stream`"));
+    if stream && matches!(operation, Operation::Infer | Operation::Embeddings) {
+        return Err(Failure::usage("tensors and vectors come whole; leave out `--stream`"));
     }
     let (path, body) = if operation == Operation::Infer {
         let inputs = view.and_then(|view| view.artifact).map(|it| it.inputs).unwrap_or_default();
         (artifact::path(&name), artifact::request(&inputs, text.as_deref())?)
+    } else if operation == Operation::Embeddings {
+        let text = text.as_deref().unwrap_or(GREETING);
+        (operation.path().to_owned(), json!({"model": name.as_str(), "input": text}))
     } else {
         let text = text.as_deref().unwrap_or(GREETING);
         let mut body = json!({
@@ -81,7 +84,14 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
         String::new()
     } else {
         let whole: Value = answering.json().await.map_err(|error| api.explain(error))?;
-        if operation == Operation::Infer { artifact::said(&whole) } else { said(&whole) }
+        match operation {
+            Operation::Infer => artifact::said(&whole),
+            Operation::Embeddings => output::clip(&whole["data"][0]["embedding"].to_string(), 500),
+            Operation::Chat
+            | Operation::Completions
+            | Operation::Responses
+            | Operation::Messages => said(&whole),
+        }
     };
     let settled = settled(&api, call.as_deref()).await;
     let written = settled.as_ref().and_then(|it| serde_json::to_value(it).ok());
@@ -100,6 +110,11 @@ fn operation(view: Option<&ModelView>, typed: Option<&str>) -> Operation {
         let is_tensors = typed.is_some_and(|it| it.starts_with('{') && it.contains("\"inputs\""));
         return if is_tensors { Operation::Infer } else { Operation::Chat };
     };
+    match spec["artifact"]["format"].as_str() {
+        Some("gguf") => return Operation::Chat,
+        Some("safetensors") => return Operation::Embeddings,
+        Some(_) | None => {}
+    }
     match spec["upstream"]["dialect"].as_str() {
         Some("anthropic") => Operation::Messages,
         Some("open-inference") | None => Operation::Infer,

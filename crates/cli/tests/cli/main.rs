@@ -20,6 +20,7 @@ mod gallery;
 mod graph;
 mod guide;
 mod keys;
+mod language;
 mod leak;
 mod left;
 mod local;

@@ -344,10 +344,11 @@ async fn answered(
         return Ok(Ok(reply.of(call, Some(model), marks)));
     }
     let waited = Instant::now();
+    let busy = body.busy();
     let whole = match body.whole(ANSWER_BYTES_MAX, silence).await {
         Ok(whole) => whole,
         Err(error) => {
-            open.is_lost();
+            disk::broke_off(&mut open, shelved, busy);
             open.leg(model, Some(status.as_u16()), Some(leg::why(&error)), waited.elapsed());
             return Err(open);
         }
@@ -358,6 +359,10 @@ async fn answered(
         Some(dialect) => pricing::read(dialect, &whole).ok().flatten(),
         // No report of usage: the time by our own clock.
         None => disk::usage(open.theirs()),
+    };
+    let usage = match busy {
+        Some(busy) => disk::timed(usage, busy.get()),
+        None => usage,
     };
     open.has_used(usage.as_ref(), price.as_deref());
     let told = match &translation {

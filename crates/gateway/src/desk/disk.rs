@@ -4,17 +4,39 @@ use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use models::{Blame, CallRefusal, Missed, Operation};
-use pricing::{Money, Totals, Usage};
+use models::{Ask, Blame, CallRefusal, Missed, Operation};
+use pricing::{Class, Money, Totals, Usage};
 
 use super::Question;
-use super::leg::{Try, Went};
+use super::body::{AnswerBody, Busy};
+use super::leg::{Answers, Leg, Try, Went, place};
 use super::open::Open;
-use super::port::{NotRun, Ran, Tensors};
-use super::shelf::Shelved;
+use super::port::{NotRun, Ran, Spoke, Tensors, Words};
+use super::said::{Said, said};
+use super::shelf::{Shelved, There};
 use super::veil::Seen;
 
-pub(super) async fn go(
+pub(super) async fn go(open: &mut Open, leg: Leg<'_>) -> Went {
+    let Leg { shelved, question, ask, seen, bound, .. } = leg;
+    if let Seen::Nothing(_) = seen {
+        return missed(open, shelved, Missed::Protected, None);
+    }
+    match question.operation {
+        Operation::Infer => tensors(open, shelved, question, seen, bound).await,
+        Operation::Chat
+        | Operation::Completions
+        | Operation::Embeddings
+        | Operation::Responses
+        | Operation::Messages => words(open, shelved, question, seen.ask(ask), seen, bound).await,
+    }
+}
+
+fn missed(open: &mut Open, shelved: &Shelved, why: Missed, after: Option<base::Duration>) -> Went {
+    open.leg(&shelved.model.name, None, Some(why), Duration::ZERO);
+    Went::Missed { after }
+}
+
+async fn tensors(
     open: &mut Open,
     shelved: &Shelved,
     question: &Question,
@@ -22,47 +44,106 @@ pub(super) async fn go(
     bound: Option<Money>,
 ) -> Went {
     let model = &shelved.model.name;
-    let missed = |open: &mut Open, why, after| {
-        open.leg(model, None, Some(why), Duration::ZERO);
-        Went::Missed { after }
-    };
-    if let Seen::Nothing(_) = seen {
-        return missed(open, Missed::Protected, None);
-    }
     let desk = open.desk().clone();
     let attempt = match Try::begin(&desk, shelved) {
         Ok(attempt) => attempt,
-        Err((why, after)) => return missed(open, why, Some(after)),
+        Err((why, after)) => return missed(open, shelved, why, Some(after)),
     };
     // One that is wrong was refused before anything was planned.
     let head = question.head().ok().flatten();
     if let Err(why) = open.sends(model, bound) {
-        return missed(open, why, None);
+        return missed(open, shelved, why, None);
     }
     open.sees(seen.hidden());
     let deadline = shelved.model.spec.limits.deadline().as_std();
     let started = Instant::now();
     let ask = Tensors { body: seen.body(question).clone(), head };
     let Ran { busy, end } = desk.0.runner.run(&shelved.model, ask, deadline).await;
-    attempt.report(blame(&end));
+    attempt.report(blame(end.as_ref().err()));
     settle(open, shelved, busy.min(deadline));
-    let not_run = match end {
+    match end {
         Ok(tensors) => {
             open.leg(model, Some(200), None, started.elapsed());
-            return Went::Ran(tensors);
+            Went::Ran(tensors)
         }
-        Err(not_run) => not_run,
+        Err(why) => not_run(open, shelved, question.operation, why, started),
+    }
+}
+
+/// A question in words, in those that the process speaks.
+async fn words(
+    open: &mut Open,
+    shelved: &Shelved,
+    question: &Question,
+    ask: &Ask,
+    seen: &Seen,
+    bound: Option<Money>,
+) -> Went {
+    let model = &shelved.model.name;
+    let desk = open.desk().clone();
+    let there = There { name: model.as_str(), output: None };
+    let Said { operation, body, translation } =
+        match said(shelved, there, ask, seen.body(question), None, desk.now()) {
+            Ok(said) => said,
+            Err(refusal) => {
+                missed(open, shelved, Missed::Dialect, None);
+                return Went::Untranslated(refusal);
+            }
+        };
+    let attempt = match Try::begin(&desk, shelved) {
+        Ok(attempt) => attempt,
+        Err((why, after)) => return missed(open, shelved, why, Some(after)),
     };
+    let Some(place) = place(&shelved.places).await else {
+        return missed(open, shelved, Missed::Busy, None);
+    };
+    if let Err(why) = open.sends(model, bound) {
+        return missed(open, shelved, why, None);
+    }
+    open.sees(seen.hidden());
+    let deadline = shelved.model.spec.limits.deadline().as_std();
+    let started = Instant::now();
+    let is_streamed = ask.is_streamed && operation != Operation::Embeddings;
+    let words = Words { operation, body, is_streamed };
+    let Spoke { busy, end } = desk.0.runner.speak(&shelved.model, words, deadline).await;
+    attempt.report(blame(end.as_ref().err()));
+    match end {
+        Ok(spoken) => {
+            open.leg(model, Some(200), None, started.elapsed());
+            let kind = if is_streamed { "text/event-stream" } else { "application/json" };
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            let (body, place) = (AnswerBody::Spoken(spoken), Some(place));
+            Went::Answers(Answers { status: StatusCode::OK, headers, body, place, translation })
+        }
+        Err(why) => {
+            settle(open, shelved, busy.min(deadline));
+            not_run(open, shelved, question.operation, why, started)
+        }
+    }
+}
+
+fn not_run(
+    open: &mut Open,
+    shelved: &Shelved,
+    operation: Operation,
+    not_run: NotRun,
+    started: Instant,
+) -> Went {
+    let model = &shelved.model.name;
     let (why, after) = match not_run {
         NotRun::Refused(why) => {
             open.leg(model, Some(400), None, started.elapsed());
-            return refused(why);
+            return refused(operation, why);
         }
         NotRun::Busy => (Missed::Busy, None),
         NotRun::Memory => (Missed::Memory, None),
         NotRun::Resting(after) => (Missed::Outage, Some(after)),
         NotRun::Silent => (Missed::Silent, None),
         NotRun::Died => (Missed::Broken, None),
+        NotRun::Failed(why) => {
+            tracing::warn!(%model, why, "a model of the site answers with what is no answer");
+            (Missed::Broken, None)
+        }
         NotRun::TooLarge => (Missed::TooLarge, None),
         NotRun::Unavailable(why) => {
             tracing::error!(%model, why, "a model of the site cannot be run");
@@ -74,11 +155,11 @@ pub(super) async fn go(
     Went::Missed { after: after.map(|it| base::Duration::from_millis(millis(it))) }
 }
 
-/// In the words of the protocol, as an upstream would.
-fn refused(why: String) -> Went {
+/// In the words in which it was asked, as an upstream would.
+fn refused(operation: Operation, why: String) -> Went {
     let json = HeaderValue::from_static("application/json");
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
-    let body = CallRefusal::Inputs(why).body(Some(Operation::Infer));
+    let body = CallRefusal::Inputs(why).body(Some(operation));
     Went::Refused(StatusCode::BAD_REQUEST, headers, body.into())
 }
 
@@ -92,16 +173,31 @@ fn settle(open: &mut Open, shelved: &Shelved, busy: Duration) {
     open.has_used(usage(busy).as_ref(), price.as_deref());
 }
 
+/// An answer that has begun and has no end. What a process of the site has worked is known, and that is paid.
+pub(super) fn broke_off(open: &mut Open, shelved: &Shelved, busy: Option<Busy>) {
+    let Some(busy) = busy else { return open.is_lost() };
+    let price = shelved.price(open.desk().now());
+    open.has_used(usage(busy.get()).as_ref(), price.as_deref());
+}
+
 /// One request, and the time of a device, in whole milliseconds.
 pub(super) fn usage(busy: Duration) -> Option<Usage> {
     let milliseconds = u64::try_from(busy.as_micros().div_ceil(1_000)).ok()?;
     Usage::of(&Totals { milliseconds, ..Totals::default() }).ok()
 }
 
-const fn blame(end: &Result<Tensors, NotRun>) -> Blame {
-    match end {
-        Ok(_) | Err(NotRun::Refused(_) | NotRun::TooLarge) => Blame::Nobody,
-        Err(NotRun::Busy | NotRun::Memory | NotRun::Resting(_)) => Blame::Unknown,
-        Err(NotRun::Silent | NotRun::Died | NotRun::Unavailable(_)) => Blame::Upstream,
+/// The same with the time of a device, which no report of usage has.
+pub(super) fn timed(usage: Option<Usage>, busy: Duration) -> Option<Usage> {
+    let milliseconds = u64::try_from(busy.as_micros().div_ceil(1_000)).ok()?;
+    usage?.with(Class::Millisecond, milliseconds).ok()
+}
+
+const fn blame(not_run: Option<&NotRun>) -> Blame {
+    match not_run {
+        None | Some(NotRun::Refused(_) | NotRun::TooLarge) => Blame::Nobody,
+        Some(NotRun::Busy | NotRun::Memory | NotRun::Resting(_)) => Blame::Unknown,
+        Some(NotRun::Silent | NotRun::Died | NotRun::Failed(_) | NotRun::Unavailable(_)) => {
+            Blame::Upstream
+        }
     }
 }

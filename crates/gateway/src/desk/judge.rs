@@ -9,12 +9,12 @@ use models::{Accept, Ask, Heard, Operation};
 use pricing::{Metered, Stream};
 use serde_json::Value;
 
+use super::body::{AnswerBody, Busy};
 use super::call::{dialect, is_events};
 use super::leg::{self, Answers, Went};
 use super::open::Open;
 use super::port::Tensors;
 use super::shelf::Shelved;
-use super::stream::Coming;
 use super::{ANSWER_BYTES_MAX, HEAD, disk, events};
 
 /// An answer that was not good enough, and is paid for.
@@ -55,11 +55,11 @@ async fn of_answers(
     let Answers { status, headers, body, place, translation } = answers;
     let spoken = shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation);
     let silence = shelved.model.spec.limits.silence().as_std();
-    let waited = Instant::now();
+    let (waited, busy) = (Instant::now(), body.busy());
     let whole = match body.whole(ANSWER_BYTES_MAX, silence).await {
         Ok(whole) => whole,
         Err(error) => {
-            open.is_lost();
+            disk::broke_off(open, shelved, busy);
             let why = Some(leg::why(&error));
             open.leg(&shelved.model.name, Some(status.as_u16()), why, waited.elapsed());
             return Went::Missed { after: None };
@@ -68,12 +68,12 @@ async fn of_answers(
     open.waited(waited.elapsed());
     drop(place);
     let is_stream = is_events(&headers) && dialect(spoken).is_some();
-    pay(open, shelved, spoken, &whole, is_stream);
+    pay(open, shelved, spoken, &whole, is_stream, busy);
     let heard = heard(spoken, accept, &whole, &headers, is_stream);
     let was_asked = accept.asks_logprobs(spoken) && !ask.wants_logprobs;
     // Other dialects have no place for it, so that it is lost on the way back.
     let whole = if was_asked && translation.is_none() { unasked(whole, is_stream) } else { whole };
-    let body = Coming::Whole(Some(whole));
+    let body = AnswerBody::Whole(Some(whole));
     let answers = Answers { status, headers, body, place: None, translation };
     if accept.takes(&heard) {
         return Went::Answers(answers);
@@ -83,7 +83,14 @@ async fn of_answers(
 }
 
 /// It is paid for, whatever becomes of it.
-fn pay(open: &mut Open, shelved: &Shelved, spoken: Operation, whole: &Bytes, is_stream: bool) {
+fn pay(
+    open: &mut Open,
+    shelved: &Shelved,
+    spoken: Operation,
+    whole: &Bytes,
+    is_stream: bool,
+    busy: Option<Busy>,
+) {
     let usage = match dialect(spoken) {
         None => disk::usage(open.theirs()),
         Some(dialect) if is_stream => {
@@ -101,6 +108,10 @@ fn pay(open: &mut Open, shelved: &Shelved, spoken: Operation, whole: &Bytes, is_
             }
         }
         Some(dialect) => pricing::read(dialect, whole).ok().flatten(),
+    };
+    let usage = match busy {
+        Some(busy) => disk::timed(usage, busy.get()),
+        None => usage,
     };
     let price = shelved.price(open.desk().now());
     open.has_used(usage.as_ref(), price.as_deref());

@@ -14,12 +14,12 @@ use pricing::Money;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::body::AnswerBody;
 use super::judge::Held;
 use super::open::Open;
 use super::port::Tensors;
 use super::said::{Said, said};
 use super::shelf::{Outlet, Outside, Shelved};
-use super::stream::Coming;
 use super::veil::Seen;
 use super::{Desk, HEAD, Question, disk};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
@@ -56,7 +56,7 @@ pub(super) enum Went {
 pub(super) struct Answers {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Coming,
+    pub body: AnswerBody,
     /// Until the end of the answer.
     pub place: Option<OwnedSemaphorePermit>,
     /// What puts it into the client's words.
@@ -131,7 +131,7 @@ pub(super) async fn go(open: &mut Open, leg: Leg<'_>) -> Went {
         if let Some(missed) = unjudged(open, leg) {
             return missed;
         }
-        return disk::go(open, leg.shelved, leg.question, leg.seen, leg.bound).await;
+        return disk::go(open, leg).await;
     }
     let mut ready = match ready(open, leg).await {
         Ok(ready) => ready,
@@ -180,7 +180,7 @@ pub(super) async fn ready<'a>(open: &mut Open, leg: Leg<'a>) -> Result<Ready<'a>
     let ask = seen.ask(ask);
     let desk = open.desk().clone();
     let now = desk.now();
-    let spoken = said(shelved, outside, ask, seen.body(question), accept, now);
+    let spoken = said(shelved, outside.spoken(model), ask, seen.body(question), accept, now);
     let Said { operation, body, translation } = match spoken {
         Ok(said) => said,
         Err(refusal) => {
@@ -251,7 +251,7 @@ impl<'a> Ready<'a> {
         if told.is_success() {
             attempt.report(Blame::Nobody);
             open.leg(model, Some(status), None, started.elapsed());
-            let (body, place) = (Coming::Lane(body), Some(place));
+            let (body, place) = (AnswerBody::Lane(body), Some(place));
             return Went::Answers(Answers { status: told, headers, body, place, translation });
         }
         let after = retry_after(&headers);
@@ -288,7 +288,7 @@ async fn text(body: LaneBody, shelved: &Shelved) -> Option<Bytes> {
 }
 
 /// A place among the calls at once.
-async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+pub(super) async fn place(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     if let Ok(place) = Arc::clone(places).try_acquire_owned() {
         return Some(place);
     }

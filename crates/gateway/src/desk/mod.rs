@@ -3,6 +3,7 @@
 //! What a call may do is decided in `models` and `pricing`; here it is driven. Whose key it is, where
 //! entries are kept and what secrets hold is handed in.
 
+mod body;
 mod cached;
 mod call;
 mod delta;
@@ -36,7 +37,10 @@ use models::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
-pub use port::{Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Tensors, Ticket};
+pub use body::{Busy, Spoken};
+pub use port::{
+    Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Spoke, Tensors, Ticket, Words,
+};
 pub use reply::{Paid, Reply, ReplyBody};
 pub use run::OfRun;
 pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};

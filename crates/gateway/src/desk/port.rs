@@ -5,9 +5,11 @@ use std::time::Duration;
 use base::{Namespace, SecretName};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use models::{Alarm, Entry, Holder, Line, Model};
+use models::{Alarm, Entry, Holder, Line, Model, Operation};
 use pricing::Budget;
 use tokio::sync::watch;
+
+use super::body::Spoken;
 
 /// Keeps what is decided of calls.
 pub trait Record: Send + Sync + 'static {
@@ -81,10 +83,33 @@ pub struct Tensors {
     pub head: Option<usize>,
 }
 
+/// A request in `OpenAI`'s words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    pub operation: Operation,
+    pub body: Bytes,
+    /// Whether the answer is to come event by event.
+    pub is_streamed: bool,
+}
+
 /// Runs the models whose files the site has.
 pub trait Runner: Send + Sync + 'static {
     /// Asks one of them, to the end of the deadline, waiting included. Dropped, it stops the work.
     fn run(&self, model: &Model, ask: Tensors, deadline: Duration) -> BoxFuture<'_, Ran>;
+
+    /// Asks one of language, up to the first piece of its answer. The deadline is that of the whole.
+    fn speak(&self, _model: &Model, _ask: Words, _deadline: Duration) -> BoxFuture<'_, Spoke> {
+        let end = Err(NotRun::Unavailable("no models of language are run here".to_owned()));
+        Box::pin(std::future::ready(Spoke { busy: Duration::ZERO, end }))
+    }
+}
+
+/// What came of a request in words.
+#[derive(Debug)]
+pub struct Spoke {
+    /// How long a process has worked on it so far, where there is no answer.
+    pub busy: Duration,
+    pub end: Result<Spoken, NotRun>,
 }
 
 /// What came of it.
@@ -110,6 +135,8 @@ pub enum NotRun {
     Silent,
     /// Its process has died.
     Died,
+    /// It answers with what is no answer; what is wrong is for the site's own log.
+    Failed(String),
     TooLarge,
     /// Nothing could be run; what is wrong is for the site's own log.
     Unavailable(String),

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dialects::{Refusal, Terms, Translation};
 use models::{Accept, Ask, CallRefusal, Change, Operation};
 
-use super::shelf::{Outside, Shelved};
+use super::shelf::{Shelved, There};
 
 /// The request as it goes to a model.
 pub(super) struct Said {
@@ -19,7 +19,7 @@ pub(super) struct Said {
 /// What the client has written goes as it is but for what must be other; else in other words.
 pub(super) fn said(
     shelved: &Shelved,
-    outside: &Outside,
+    there: There<'_>,
     ask: &Ask,
     body: &Bytes,
     accept: Option<&Accept>,
@@ -27,17 +27,17 @@ pub(super) fn said(
 ) -> Result<Said, CallRefusal> {
     let spoken = shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation);
     let ways = ask.operation.dialect().zip(spoken.dialect());
-    let terms = Terms { output_name: output_name(outside, spoken), now: now.as_millis() / 1_000 };
+    let terms = Terms { output_name: output_name(there, spoken), now: now.as_millis() / 1_000 };
     let made = ways.and_then(|(client, model)| Translation::of(client, model, body, terms));
     let Some(made) = made else {
-        let body = ask.changed(body, &change(shelved, outside, ask, accept));
+        let body = ask.changed(body, &change(shelved, there, ask, accept));
         return Ok(Said { operation: ask.operation, body, translation: None });
     };
     let untranslated = |why| CallRefusal::Untranslated { model: shelved.model.name.clone(), why };
     let mut translation = made.map_err(untranslated)?;
     let request = Bytes::from(translation.take_request());
     let asked = Ask::read(spoken, &request)?;
-    let change = change(shelved, outside, &asked, accept);
+    let change = change(shelved, there, &asked, accept);
     if spoken == Operation::Messages
         && asked.output_tokens_max.or(change.output_tokens_max).is_none()
     {
@@ -50,8 +50,8 @@ pub(super) fn said(
 
 /// What must be other in the request than the client has written it.
 fn change<'a>(
-    shelved: &'a Shelved,
-    outside: &'a Outside,
+    shelved: &Shelved,
+    there: There<'a>,
     ask: &Ask,
     accept: Option<&Accept>,
 ) -> Change<'a> {
@@ -63,20 +63,20 @@ fn change<'a>(
         _ => shelved.output_tokens_max(ask.output_tokens_max),
     };
     Change {
-        model: Some(outside.name_there(&shelved.model.name)),
+        model: Some(there.name),
         output_tokens_max: limit,
-        output_name: output_name(outside, ask.operation),
+        output_name: output_name(there, ask.operation),
         usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
         logprobs: accept.is_some_and(|it| it.asks_logprobs(ask.operation)),
     }
 }
 
 /// By which name a model takes a limit of output.
-fn output_name(outside: &Outside, operation: Operation) -> &str {
+fn output_name(there: There<'_>, operation: Operation) -> &str {
     let usual = match operation {
         Operation::Chat | Operation::Completions | Operation::Messages => "max_tokens",
         Operation::Responses => "max_output_tokens",
         Operation::Embeddings | Operation::Infer => "",
     };
-    outside.upstream.output_parameter.as_deref().unwrap_or(usual)
+    there.output.unwrap_or(usual)
 }

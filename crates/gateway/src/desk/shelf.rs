@@ -113,6 +113,14 @@ pub(super) struct Outside {
     path: String,
 }
 
+/// In which names a model is asked where it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct There<'a> {
+    pub name: &'a str,
+    /// How it calls a limit of output, where that is not the usual name.
+    pub output: Option<&'a str>,
+}
+
 /// What is sent to open an upstream, and since when it is known.
 pub(super) type Opens = (HeaderValue, Timestamp);
 
@@ -290,6 +298,11 @@ impl Outside {
         }
     }
 
+    /// In which names it is asked.
+    pub(super) fn spoken<'a>(&'a self, name: &'a ModelName) -> There<'a> {
+        There { name: self.name_there(name), output: self.upstream.output_parameter.as_deref() }
+    }
+
     /// What the upstream calls it.
     pub(super) fn name_there<'a>(&'a self, name: &'a ModelName) -> &'a str {
         self.upstream.model.as_deref().unwrap_or(name.as_str())
@@ -399,17 +412,21 @@ impl Shelved {
         let Some(price) = self.price(now) else {
             return Err(unpriced(name));
         };
-        let deadline =
-            matches!(self.outlet, Outlet::Disk).then(|| self.model.spec.limits.deadline());
         let limits = Bound {
             input_tokens_max: Some(0),
             output_tokens_max: Some(0),
-            milliseconds_max: deadline.map(|it| it.as_millis()),
+            milliseconds_max: self.deadline_millis(),
             ..Bound::default()
         };
         bound(&price, &limits).map(Some).ok_or_else(|| {
             format!("nobody knows how long `{name}` takes for a call; give it a price by `request`")
         })
+    }
+
+    /// How long a call can take, where the site runs the model.
+    fn deadline_millis(&self) -> Option<u64> {
+        let deadline = || self.model.spec.limits.deadline().as_millis();
+        matches!(self.outlet, Outlet::Disk).then(deadline)
     }
 
     /// The most that a call can cost here; `None` where it costs nothing. The error says what is missing.
@@ -435,6 +452,7 @@ impl Shelved {
             has_audio: prompt.has_other_media,
             // A provider's own tools may search, and not all of them say how often.
             searches_max: (!prompt.has_other_media).then_some(0),
+            milliseconds_max: self.deadline_millis(),
             ..Bound::default()
         };
         match bound(&price, &limits) {

@@ -13,10 +13,12 @@ use pricing::{Dialect, Metered, Price, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
+use super::body::AnswerBody;
+use super::disk;
 use super::events::{self, Events};
 use super::open::Open;
 use super::restore::Restore;
-use crate::lane::{LaneBody, LaneError};
+use crate::lane::LaneError;
 
 /// How long a stream is read whose client has gone, to learn what it costs.
 const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
@@ -49,40 +51,9 @@ pub(super) struct Words {
     pub translation: Option<Box<Translation>>,
 }
 
-/// What is still to come of an answer.
-pub(super) enum Coming {
-    Lane(LaneBody),
-    /// It was waited for. None when it is passed on.
-    Whole(Option<Bytes>),
-}
-
-impl Coming {
-    /// All of it, no more than `limit` and no piece later than `within`.
-    pub(super) async fn whole(self, limit: usize, within: Duration) -> Result<Bytes, LaneError> {
-        match self {
-            Self::Lane(body) => body.whole(limit, within).await,
-            Self::Whole(whole) => Ok(whole.unwrap_or_default()),
-        }
-    }
-
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, LaneError>>> {
-        match self {
-            Self::Lane(body) => body.poll_chunk(cx),
-            Self::Whole(whole) => Poll::Ready(whole.take().map(Ok)),
-        }
-    }
-
-    async fn chunk(&mut self, within: Duration) -> Result<Option<Bytes>, LaneError> {
-        match self {
-            Self::Lane(body) => body.chunk(within).await,
-            Self::Whole(whole) => Ok(whole.take()),
-        }
-    }
-}
-
 struct State {
     open: Open,
-    body: Coming,
+    body: AnswerBody,
     _place: Option<OwnedSemaphorePermit>,
     events: Events,
     meter: Stream,
@@ -94,7 +65,7 @@ struct State {
 impl StreamBody {
     pub(super) fn new(
         open: Open,
-        body: Coming,
+        body: AnswerBody,
         place: Option<OwnedSemaphorePermit>,
         way: Way,
     ) -> Self {
@@ -257,6 +228,10 @@ impl State {
         let usage = match self.meter.metered() {
             Ok(Metered::Whole(usage)) => Some(usage),
             Ok(Metered::SoFar(_) | Metered::Nothing) | Err(_) => None,
+        };
+        let usage = match self.body.busy() {
+            Some(busy) => disk::timed(usage, busy.get()),
+            None => usage,
         };
         if let Some(restore) = &self.way.restore {
             self.open.hidden = restore.hidden();

@@ -9,5 +9,6 @@ mod operator;
 mod protect;
 mod routes;
 mod server;
+mod speech;
 mod tls;
 mod translate;

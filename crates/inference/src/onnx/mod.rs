@@ -204,7 +204,7 @@ impl<'f> Plan<'f> {
             }
         }
         let outputs = graph.outputs.clone();
-        (Metadata { inputs: infos, outputs, opsets: Vec::new() }, places)
+        (Metadata { inputs: infos, outputs, ..Metadata::default() }, places)
     }
 
     fn step(

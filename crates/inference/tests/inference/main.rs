@@ -2,7 +2,10 @@
 
 mod broken;
 mod demo;
+#[cfg(feature = "candle")]
+mod language;
 mod reference;
+mod weights;
 mod written;
 
 use std::path::PathBuf;

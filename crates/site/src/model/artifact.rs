@@ -10,10 +10,12 @@ use base::{Digest, Namespace, document};
 use bytes::Bytes;
 use inference::Metadata;
 use inference::protocol::describe;
+use inference::weights::{Does, Language};
+use models::Format;
 use sandbox::Loaded;
 use serde::{Deserialize, Serialize};
 use store::{Op, ResourceKind, ResourceRow, Store, resource_all};
-use wire::{ArtifactView, ModelTensor};
+use wire::{ArtifactView, LanguageView, ModelTensor};
 
 use super::book::BookError;
 
@@ -37,6 +39,9 @@ pub(super) struct ArtifactDoc {
     opsets: Vec<(String, i64)>,
     pub inputs: Vec<ModelTensor>,
     pub outputs: Vec<ModelTensor>,
+    /// Of weights of a model of language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    language: Option<Language>,
 }
 
 impl ArtifactDoc {
@@ -44,8 +49,17 @@ impl ArtifactDoc {
         let Loaded { metadata, memory_bytes } = loaded;
         let (inputs, outputs) = tensors(&metadata);
         let (digest, bytes) = (Digest::of(file), file.len() as u64);
-        let opsets = metadata.opsets;
-        Self { namespace, digest, bytes, memory_bytes, opsets, inputs, outputs }
+        let Metadata { opsets, language, .. } = metadata;
+        Self { namespace, digest, bytes, memory_bytes, opsets, inputs, outputs, language }
+    }
+
+    /// What a definition that names it says it is.
+    pub(super) fn format(&self) -> Format {
+        match self.language.as_ref().map(|it| it.does) {
+            None => Format::Onnx,
+            Some(Does::Text) => Format::Gguf,
+            Some(Does::Vectors) => Format::Safetensors,
+        }
     }
 
     pub(super) fn key(&self) -> Key {
@@ -68,8 +82,25 @@ impl ArtifactDoc {
             opsets: self.opsets.iter().cloned().collect(),
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
+            language: self.language.as_ref().map(language),
             processes: u64::try_from(processes).unwrap_or(u64::MAX),
         }
+    }
+}
+
+fn language(of: &Language) -> LanguageView {
+    let does = match of.does {
+        Does::Text => "text",
+        Does::Vectors => "vectors",
+    };
+    LanguageView {
+        does: does.to_owned(),
+        architecture: of.architecture.clone(),
+        parameters: of.parameters,
+        context_tokens: of.context_tokens,
+        quantization: of.quantization.clone(),
+        template: of.template.clone(),
+        vector_length: of.vector_length,
     }
 }
 

@@ -18,6 +18,7 @@ mod retention;
 mod runner;
 mod secret;
 mod shelf;
+mod speech;
 mod tail;
 pub(crate) mod telemetry;
 mod tensors;
@@ -77,7 +78,8 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
     let guarding = Guarding::new(config.protect, config.here, datasets);
     let budget_bytes = config.memory_bytes;
     let run = sandbox::ModelsConfig { budget_bytes, ..sandbox::ModelsConfig::new(program) };
-    let processes = Processes::new(run, Arc::clone(&store));
+    let processes =
+        Processes::new(run, Arc::clone(&store), Arc::clone(&clock), Arc::clone(&random));
     let book = Book::open(Arc::clone(&store), Arc::clone(&clock), tail.as_deref()).await?;
     let exporter = collector.map(|collector| {
         let (gate, secrets) = (Arc::clone(&gate), Arc::clone(&secrets));

@@ -6,10 +6,10 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base::{Digest, Namespace};
+use base::{Clock, Digest, Namespace, Random};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use gateway::desk::{ANSWER_BYTES_MAX, NotRun, Ran, Runner, Tensors};
+use gateway::desk::{ANSWER_BYTES_MAX, NotRun, Ran, Runner, Spoke, Tensors, Words};
 use inference::Tensor;
 use inference::protocol::{self, ProtocolError, Request, Wants, Written};
 use models::{Model, ModelName, Source};
@@ -25,8 +25,10 @@ const AT_ONCE_ELEMENTS_MAX: usize = 8 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct Processes {
-    models: Models,
+    pub(super) models: Models,
     store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
     /// What each one was added as.
     known: Arc<Mutex<BTreeMap<String, (Digest, Share)>>>,
 }
@@ -53,8 +55,13 @@ impl ModelFile for Blob {
 
 impl Processes {
     /// Starts nothing yet.
-    pub(crate) fn new(config: ModelsConfig, store: Arc<dyn Store>) -> Self {
-        Self { models: Models::new(config), store, known: Arc::default() }
+    pub(crate) fn new(
+        config: ModelsConfig,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { models: Models::new(config), store, clock, random, known: Arc::default() }
     }
 
     /// These are there from now on, and no others. `bytes` says how large the file of each is.
@@ -117,10 +124,15 @@ impl Runner for Processes {
         let model = model.clone();
         Box::pin(async move { self.ask(&model, ask, deadline).await })
     }
+
+    fn speak(&self, model: &Model, ask: Words, deadline: Duration) -> BoxFuture<'_, Spoke> {
+        let model = model.clone();
+        Box::pin(async move { self.spoken(&model, ask, deadline).await })
+    }
 }
 
 /// A namespace has no slash in it.
-fn name(namespace: &Namespace, model: &ModelName) -> String {
+pub(super) fn name(namespace: &Namespace, model: &ModelName) -> String {
     format!("{namespace}/{model}")
 }
 
@@ -148,7 +160,7 @@ async fn write(wants: Wants, model: ModelName, outputs: Vec<Tensor>) -> Result<T
     Ok(Tensors { body: body.into(), head })
 }
 
-fn not_run(error: ModelError) -> NotRun {
+pub(super) fn not_run(error: ModelError) -> NotRun {
     match error {
         ModelError::Refused(why) => NotRun::Refused(why),
         ModelError::TooLarge => NotRun::TooLarge,
@@ -156,6 +168,7 @@ fn not_run(error: ModelError) -> NotRun {
         ModelError::Memory { .. } => NotRun::Memory,
         ModelError::Deadline { .. } => NotRun::Silent,
         ModelError::Died(_) => NotRun::Died,
+        ModelError::Failed { why, .. } => NotRun::Failed(why),
         ModelError::Resting { after, .. } => NotRun::Resting(after),
         other @ (ModelError::Unknown(_)
         | ModelError::TooMany

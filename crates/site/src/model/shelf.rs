@@ -344,8 +344,18 @@ impl Models {
     /// A file is brought before a model names it.
     fn has_file(&self, namespace: &Namespace, spec: &ModelSpec) -> Result<(), Refusal> {
         let Some(artifact) = spec.source.artifact() else { return Ok(()) };
-        if self.kept().artifacts.contains_key(&(namespace.clone(), artifact.digest)) {
-            return Ok(());
+        let found = self
+            .kept()
+            .artifacts
+            .get(&(namespace.clone(), artifact.digest))
+            .map(ArtifactDoc::format);
+        match found {
+            Some(format) if format == artifact.format => return Ok(()),
+            Some(format) => {
+                let what = format!("`artifact.format`: this file is `{}`", format.as_str());
+                return Err(Refusal::parameter("spec", what));
+            }
+            None => {}
         }
         let what = format!(
             "`artifact.digest`: `{namespace}` has no such file; `isonomy models add NAME FILE` brings it, and so does `artifact.file` of a document that is applied"

@@ -3,7 +3,7 @@
 use gateway::desk::{HEAD, Reply, Shelved, Who};
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
-use models::{CallRefusal, Model, ModelName, Source, Way};
+use models::{CallRefusal, Format, Model, ModelName, Source, Way};
 use serde_json::json;
 
 use super::door::percent_decoded;
@@ -89,6 +89,10 @@ impl Models {
             CallRefusal::Inputs(what)
         };
         let Source::Artifact(artifact) = &spec.source else { return Err(elsewhere()) };
+        if artifact.format != Format::Onnx {
+            let what = format!("`{name}` is asked in words, below `/v1`, and has no tensors");
+            return Err(CallRefusal::Inputs(what));
+        }
         let key = (namespace.clone(), artifact.digest);
         let (inputs, outputs) = {
             let kept = self.kept();

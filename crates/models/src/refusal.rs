@@ -7,6 +7,9 @@ use crate::ask::{AskError, Operation};
 use crate::budget::Refused;
 use crate::name::ModelName;
 
+/// When a route with as many calls as it may have is worth another try: nobody knows when one of them ends.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Why a call is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallRefusal {
@@ -39,6 +42,12 @@ pub enum CallRefusal {
     Budget(Box<Refused>),
     #[error("{limit} {what} a minute are what this key may have; there is room in {} ms", .after.as_millis())]
     Rate { what: &'static str, limit: u64, after: Duration },
+    #[error("{limit} {what} a minute are what the route `{route}` may have of all that call it; there is room in {} ms", .after.as_millis())]
+    RouteRate { route: ModelName, what: &'static str, limit: u64, after: Duration },
+    #[error(
+        "{limit} calls at once are what the route `{route}` may have, and so many are under way"
+    )]
+    RouteBusy { route: ModelName, limit: u32 },
     #[error("none of the models behind `{asked}` answers now: {tried}")]
     NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
     #[error("`{asked}` gave no answer in time: {tried}")]
@@ -70,7 +79,7 @@ impl CallRefusal {
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
-            Self::Rate { .. } => 429,
+            Self::Rate { .. } | Self::RouteRate { .. } | Self::RouteBusy { .. } => 429,
             Self::NoAnswer { .. } | Self::Unwritten => 503,
             Self::Silent { .. } => 504,
         }
@@ -98,7 +107,8 @@ impl CallRefusal {
                 Refused::Exhausted { .. } => "budget_exhausted",
                 Refused::Leased { .. } => "lease_exhausted",
             },
-            Self::Rate { .. } => "rate_limit_exceeded",
+            Self::Rate { .. } | Self::RouteRate { .. } => "rate_limit_exceeded",
+            Self::RouteBusy { .. } => "too_many_calls",
             Self::NoAnswer { .. } => "no_model_answers",
             Self::Silent { .. } => "timeout",
             Self::Protected { .. } => "content_blocked",
@@ -111,7 +121,8 @@ impl CallRefusal {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Rate { after, .. } => Some(*after),
+            Self::Rate { after, .. } | Self::RouteRate { after, .. } => Some(*after),
+            Self::RouteBusy { .. } => Some(BUSY),
             Self::NoAnswer { after, .. } => *after,
             _ => None,
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accept::{Accept, AcceptError, Pattern};
 use crate::iso::IsoDuration;
+use crate::limits::{RouteLimits, RouteLimitsError};
 use crate::name::ModelName;
 
 /// Models behind one route. More would be tried for minutes.
@@ -42,6 +43,7 @@ pub struct RouteSpec {
     pub cache: Option<CacheSpec>,
     /// When the next model is asked beside one that says nothing.
     pub hedge: Option<Hedge>,
+    pub limits: RouteLimits,
 }
 
 /// As it stands in a document.
@@ -61,6 +63,12 @@ struct Written {
     cache: Option<CacheSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hedge: Option<Hedge>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    limits: RouteLimits,
+}
+
+fn is_none(limits: &RouteLimits) -> bool {
+    !limits.is_any()
 }
 
 /// One place of `to`: a model, or a last resort.
@@ -182,6 +190,8 @@ pub enum RouteError {
     Weight,
     #[error("`legs` is 1 to {TARGETS_MAX}")]
     Legs,
+    #[error(transparent)]
+    Limits(#[from] RouteLimitsError),
 }
 
 impl Rules {
@@ -198,7 +208,7 @@ impl TryFrom<Written> for RouteSpec {
     type Error = RouteError;
 
     fn try_from(written: Written) -> Result<Self, RouteError> {
-        let Written { to: places, sticky, regions, legs, share, cache, hedge } = written;
+        let Written { to: places, sticky, regions, legs, share, cache, hedge, limits } = written;
         let (mut to, mut last) = (Vec::new(), Vec::new());
         for (at, place) in places.into_iter().enumerate() {
             match place {
@@ -223,13 +233,13 @@ impl TryFrom<Written> for RouteSpec {
                 Place { .. } => return Err(RouteError::Place(at)),
             }
         }
-        Ok(Self { to, last, sticky, regions, legs, share, cache, hedge })
+        Ok(Self { to, last, sticky, regions, legs, share, cache, hedge, limits })
     }
 }
 
 impl From<RouteSpec> for Written {
     fn from(spec: RouteSpec) -> Self {
-        let RouteSpec { to, last, sticky, regions, legs, share, cache, hedge } = spec;
+        let RouteSpec { to, last, sticky, regions, legs, share, cache, hedge, limits } = spec;
         let model = |Target { model, weight, accept }| Place {
             model: Some(model),
             weight,
@@ -241,7 +251,7 @@ impl From<RouteSpec> for Written {
             Resort::Rules(rules) => Place { answer: Some(rules), ..Place::default() },
         };
         let to = to.into_iter().map(model).chain(last.into_iter().map(resort)).collect();
-        Self { to, sticky, regions, legs, share, cache, hedge }
+        Self { to, sticky, regions, legs, share, cache, hedge, limits }
     }
 }
 
@@ -272,6 +282,7 @@ impl RouteSpec {
             checked.map_err(|wrong| RouteError::Accept(target.model.clone(), wrong))?;
         }
         self.check_last()?;
+        self.limits.check()?;
         if self.hedge.is_some() && self.to.iter().any(|target| target.accept.is_some()) {
             return Err(RouteError::Both);
         }
@@ -354,6 +365,7 @@ mod tests {
             share: BTreeSet::new(),
             cache: None,
             hedge: None,
+            limits: RouteLimits::default(),
         }
     }
 
@@ -391,6 +403,7 @@ mod tests {
             ],
             "sticky": "user", "regions": ["eu"], "legs": 2, "share": ["lab"],
             "cache": {"ttl": "PT1H", "sampled": true},
+            "limits": {"requestsPerMinute": 60, "tokensPerMinute": 9_000, "concurrency": 4},
         });
         let read = read(whole.clone()).expect("a route");
         assert_eq!((read.to.len(), read.last.len()), (2, 2));

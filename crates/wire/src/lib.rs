@@ -62,7 +62,7 @@ pub use log::LogView;
 pub use model::{
     ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView, FleetBudgetList,
     FleetBudgetSet, FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor,
-    ModelView, RouteView, UsageList, UsageRow,
+    ModelView, RouteStandingView, RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

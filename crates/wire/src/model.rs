@@ -72,6 +72,24 @@ pub struct RouteView {
     pub spec: serde_json::Value,
     pub updated_at: String,
     pub updated_by: String,
+    /// How it stands, where its `limits` say something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<RouteStandingView>,
+}
+
+/// What is counted of a route with limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStandingView {
+    /// Of this minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_left: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_left: Option<u64>,
+    /// Calls under way now.
+    pub under_way: u32,
+    /// Calls that had no room, since the site began.
+    pub refused: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

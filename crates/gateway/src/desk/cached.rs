@@ -139,6 +139,7 @@ impl Again {
             // Nothing is sent, so that nothing is asked again.
             is_billed_once: false,
             route: None,
+            place: None,
             started,
         };
         let open = Open::admit(desk, question, admission).await?;

@@ -19,7 +19,7 @@ use super::open::{Admission, Open};
 use super::port::Tensors;
 use super::reply::{Marks, Reply};
 use super::restore::{self, Restore};
-use super::routed::{Candidate, Found};
+use super::routed::{Candidate, Found, Place};
 use super::shelf::Shelved;
 use super::stream::{StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
@@ -97,7 +97,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
     let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
     let tokens = tokens(&found, &prompts, &ask);
-    desk.take(&question.who, tokens)?;
+    let place = enter(desk, &question, &found, tokens)?;
     found.count(desk.now());
     let bounds = bounds(desk, &found, &prompts, &ask);
     let admission = Admission {
@@ -108,12 +108,33 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         tokens,
         is_billed_once: found.is_billed_once(),
         route: found.route.clone(),
+        place,
         started,
     };
     let admitted = Open::admit(desk, &question, admission).await;
-    let open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
+    let open = admitted.inspect_err(|_| {
+        desk.give_back(&question.who, tokens);
+        if let Some(route) = &found.route {
+            route.give_back(1, tokens);
+        }
+    })?;
     let asked = Asked { question: &question, ask: &ask, found: &found, vault, keep };
     tried(open, &asked, &seen, &bounds).await
+}
+
+/// Counts the call, where route and key have room for it.
+fn enter(
+    desk: &Desk,
+    question: &Question,
+    found: &Found,
+    tokens: u64,
+) -> Result<Option<Place>, CallRefusal> {
+    let Some(route) = &found.route else {
+        return desk.take(&question.who, tokens).map(|()| None);
+    };
+    let place = route.enter(tokens, desk.now())?;
+    desk.take(&question.who, tokens).inspect_err(|_| route.give_back(1, tokens))?;
+    Ok(Some(place))
 }
 
 /// Model after model, until one answers as it should.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::port::Ticket;
 use super::reply::{Marks, Paid};
-use super::routed::Routed;
+use super::routed::{Place, Routed};
 use super::run::OfRun;
 use super::{Desk, Question, Who, holders};
 
@@ -54,6 +54,8 @@ pub(super) struct Open {
     pub(super) resort: Option<Given>,
     /// Whose calls may be tried again so often.
     route: Option<Arc<Routed>>,
+    /// Among the calls that the route has at once.
+    _place: Option<Place>,
     /// Legs that were sent.
     tries: usize,
     /// Of those, the ones whose answers were not good enough: the next one was planned with them.
@@ -72,6 +74,7 @@ pub(super) struct Admission {
     /// Whether a repetition under the same name costs nothing more.
     pub is_billed_once: bool,
     pub route: Option<Arc<Routed>>,
+    pub place: Option<Place>,
     pub started: Instant,
 }
 
@@ -82,8 +85,8 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, route, started } =
-            admission;
+        let Admission { asked, plan, streamed, bound, tokens, .. } = admission;
+        let Admission { is_billed_once, route, place, started, .. } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
@@ -136,6 +139,7 @@ impl Open {
             cached_from: None,
             resort: None,
             route,
+            _place: place,
             tries: 0,
             unsure: 0,
             is_settled: false,
@@ -337,7 +341,11 @@ impl Open {
         let used: u64 = self.bills.iter().filter_map(|it| it.usage.as_ref()).map(tokens).sum();
         let is_known = self.bills.iter().all(|bill| bill.usage.is_some());
         if is_known {
-            self.desk.give_back(&self.who, self.tokens.saturating_sub(used));
+            let unused = self.tokens.saturating_sub(used);
+            self.desk.give_back(&self.who, unused);
+            if let Some(route) = &self.route {
+                route.give_back(0, unused);
+            }
         }
         let took = self.started.elapsed();
         let entry = Entry::Settled(Settled {

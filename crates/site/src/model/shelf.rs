@@ -14,7 +14,7 @@ use server::{Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ModelState, ModelView, ProblemCode, RouteView};
+use wire::{ModelState, ModelView, ProblemCode, RouteStandingView, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
@@ -303,7 +303,7 @@ impl Models {
 
     pub(crate) fn route_show(&self, name: &Name) -> Result<RouteView, Refusal> {
         let doc = self.kept().routes.get(name).cloned();
-        doc.map(route_view).ok_or_else(|| missing("route", &name.1))
+        doc.map(|doc| self.route_view(doc)).ok_or_else(|| missing("route", &name.1))
     }
 
     /// By name, behind `after`.
@@ -323,7 +323,27 @@ impl Models {
         after: Option<&ModelName>,
         limit: u32,
     ) -> Vec<RouteView> {
-        page(&self.kept().routes, namespace, after, limit).into_iter().map(route_view).collect()
+        let docs = page(&self.kept().routes, namespace, after, limit);
+        docs.into_iter().map(|doc| self.route_view(doc)).collect()
+    }
+
+    fn route_view(&self, doc: Doc<RouteSpec>) -> RouteView {
+        let now = self.0.clock.now();
+        let standing = self.0.desk.shelf().standing(&doc.namespace, &doc.name, now);
+        let standing = standing.map(|it| RouteStandingView {
+            requests_left: it.left.requests,
+            tokens_left: it.left.tokens,
+            under_way: it.under_way,
+            refused: it.refused,
+        });
+        RouteView {
+            namespace: doc.namespace.to_string(),
+            name: doc.name.to_string(),
+            spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
+            updated_at: doc.updated_at.to_string(),
+            updated_by: doc.updated_by,
+            standing,
+        }
     }
 
     /// A price that is nowhere would let calls go unpriced.
@@ -490,16 +510,6 @@ fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
             };
             (ModelState::Resting, Some(format!("{why}; it is tried again at {until}")))
         }
-    }
-}
-
-fn route_view(doc: Doc<RouteSpec>) -> RouteView {
-    RouteView {
-        namespace: doc.namespace.to_string(),
-        name: doc.name.to_string(),
-        spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
-        updated_at: doc.updated_at.to_string(),
-        updated_by: doc.updated_by,
     }
 }
 

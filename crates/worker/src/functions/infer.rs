@@ -215,7 +215,9 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
             (ErrorType::Authorization, gateway::decide::DENIED)
         }
         CallRefusal::Budget(_) => (ErrorType::Authorization, "Budget"),
-        CallRefusal::Rate { .. } => (ErrorType::Communication, "Too many requests"),
+        CallRefusal::Rate { .. }
+        | CallRefusal::RouteRate { .. }
+        | CallRefusal::RouteBusy { .. } => (ErrorType::Communication, "Too many requests"),
         CallRefusal::NoAnswer { .. } => (ErrorType::Communication, "No model answers"),
         CallRefusal::Silent { .. } => (ErrorType::Communication, "No answer in time"),
         CallRefusal::Protected { .. } => (ErrorType::Authorization, "Protected"),

@@ -21,6 +21,7 @@ mod lease;
 mod limits;
 mod meters;
 mod name;
+mod person;
 mod protect;
 mod purse;
 mod rate;
@@ -55,6 +56,10 @@ pub use lease::{Grant, Ledger, Share, Word};
 pub use limits::{RouteLimits, RouteLimitsError};
 pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use person::{
+    OfPerson, PERSON_AGAIN, PERSON_ANSWER_BYTES_MAX, Person, PersonError, QUESTION_BYTES_MAX,
+    QUESTION_KEPT, QUESTIONS_KEPT_MAX, QUESTIONS_OPEN_MAX,
+};
 pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
 pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::{PerMinute, Rates, Spent};

@@ -24,6 +24,7 @@ mod model;
 pub mod order;
 pub mod page;
 pub mod problem;
+mod question;
 pub mod recovery;
 pub mod run;
 pub mod secret;
@@ -66,6 +67,7 @@ pub use model::{
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
+pub use question::{QuestionAnswer, QuestionState, QuestionView};
 pub use recovery::{RecoveryEnd, RecoveryView, RecoveryWaive};
 pub use run::{
     AttemptView, By, ChildView, CrossingView, FollowEvent, ParentView, RunCommand, RunDetail,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
     ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList, FleetBudgetSet,
-    ModelPut, ModelView, Page, RouteView, UsageList,
+    ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView, UsageList,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -155,6 +155,24 @@ impl Api {
     pub async fn call_settle(&self, call: CallId, settle: &CallSettle) -> Outcome<CallView> {
         let path = self.path(&format!("calls/{call}/settle"), &Query::default());
         let said = self.call("POST", &path, Some(settle)).await;
+        said.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
+    }
+
+    pub async fn question_list(&self, part: &Part) -> Outcome<Page<QuestionView>> {
+        self.ask(self.path("questions", &part.query())).await
+    }
+
+    pub async fn question_show(&self, call: CallId) -> Outcome<QuestionView> {
+        self.ask(self.path(&format!("questions/{call}"), &Query::default())).await
+    }
+
+    pub async fn question_answer(
+        &self,
+        call: CallId,
+        answer: &QuestionAnswer,
+    ) -> Outcome<QuestionView> {
+        let path = self.path(&format!("questions/{call}/answer"), &Query::default());
+        let said = self.call("POST", &path, Some(answer)).await;
         said.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
     }
 

@@ -271,6 +271,53 @@ pub enum CallsCommand {
     Explain(CallsExplain),
     /// Say what a call has cost that was booked at the most that it may have cost, since nobody knew
     Settle(CallsSettle),
+    /// List the questions that wait for a person, since no model has answered
+    Inbox(InboxArgs),
+    /// Answer a question of the inbox, or decline to
+    Answer(CallsAnswer),
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct InboxArgs {
+    #[command(subcommand)]
+    pub command: Option<InboxCommand>,
+    #[command(flatten)]
+    pub list: ResourceList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InboxCommand {
+    /// Say who has asked what, and until when an answer is of use
+    Show(InboxShow),
+}
+
+#[derive(Debug, Args)]
+pub struct InboxShow {
+    /// As `isonomy calls inbox` shows it
+    pub call: CallId,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CallsAnswer {
+    /// As `isonomy calls inbox` shows it
+    pub call: CallId,
+    /// A file with the answer; `-` is stdin
+    #[arg(value_name = "FILE", required_unless_present_any = ["text", "decline"])]
+    pub file: Option<PathBuf>,
+    /// The answer
+    #[arg(long, conflicts_with = "file")]
+    pub text: Option<String>,
+    /// There will be no answer
+    #[arg(long, conflicts_with_all = ["file", "text"])]
+    pub decline: bool,
+    /// Why, for whoever has asked, and for the record
+    #[arg(long, value_name = "TEXT", requires = "decline")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ mod follow;
 mod gallery;
 mod graph;
 mod guide;
+mod inbox;
 mod keys;
 mod leak;
 mod left;

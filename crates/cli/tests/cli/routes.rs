@@ -125,8 +125,7 @@ fn a_route_has_limits_for_all_that_call_it() {
     );
     home.run(&["apply", "-f", "m.yaml", "--yes"]).ends_with(0);
     let limit = |most: u32| {
-        let spec =
-            json!({"to": [{"model": "large"}], "limits": {"requestsPerMinute": most, "concurrency": 4}});
+        let spec = json!({"to": [{"model": "large"}], "limits": {"requestsPerMinute": most, "concurrency": 4}});
         home.write("r.yaml", &document("Route", "best", &spec));
         home.run(&["apply", "-f", "r.yaml", "--yes"]).ends_with(0);
     };
@@ -138,7 +137,10 @@ fn a_route_has_limits_for_all_that_call_it() {
     limit(1);
     assert_eq!(chat(&dev, &one, "best", "Hi").status, 200);
     let refused = chat(&dev, &other, "best", "Hi");
-    assert_eq!((refused.status, &refused.body["error"]["code"]), (429, &json!("rate_limit_exceeded")));
+    assert_eq!(
+        (refused.status, &refused.body["error"]["code"]),
+        (429, &json!("rate_limit_exceeded"))
+    );
     limit(2);
     assert_eq!(chat(&dev, &other, "best", "Hi").status, 200);
     assert_eq!(chat(&dev, &one, "best", "Hi").status, 429);

@@ -16,6 +16,7 @@ use super::cached::Keep;
 use super::judge::{self, Held};
 use super::leg::{self, Answers, Leg, Went};
 use super::open::{Admission, Open};
+use super::person::{self, Joined};
 use super::port::Tensors;
 use super::reply::{Marks, Reply};
 use super::restore::{self, Restore};
@@ -93,6 +94,9 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let keep = Keep::of(&question, &ask, &found);
     if let Some(kept) = keep.as_ref().and_then(|keep| keep.fresh(desk)) {
         return Box::pin(kept.given(desk, &question, &ask, &found, started)).await;
+    }
+    if let Some(joined) = Joined::of(desk, &question, &ask, &found) {
+        return Box::pin(joined.heard(desk, &question, &ask, &found, started)).await;
     }
     let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
     let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
@@ -202,6 +206,12 @@ async fn tried(
         }
         if open.legs().last().is_some_and(|leg| leg.why == Some(Missed::Retries)) {
             break;
+        }
+    }
+    if let (Some(_), Some(person)) = (&unsure, found.person(ask)) {
+        match Box::pin(person::asked(open, asked, person)).await {
+            Ok(reply) => return reply,
+            Err(back) => open = back,
         }
     }
     if let Some((held, shelved)) = unsure {
@@ -504,7 +514,8 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
             }
         })
         .collect();
-    let tried = tried.join(", ");
+    let unasked = open.unasked.map(|why| why.to_string());
+    let tried = tried.into_iter().chain(unasked).collect::<Vec<_>>().join(", ");
     let is_silent = open.legs().iter().all(|leg| leg.why == Some(Missed::Silent));
     if is_silent {
         CallRefusal::Silent { asked, tried }

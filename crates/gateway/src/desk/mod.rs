@@ -13,6 +13,7 @@ mod judge;
 mod leg;
 mod open;
 mod origin;
+mod person;
 mod port;
 mod reply;
 mod resort;
@@ -36,7 +37,11 @@ use models::{
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
-pub use port::{Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Tensors, Ticket};
+pub use person::ASKED;
+pub use port::{
+    Credentials, Heard, NoPeople, NotAsked, NotRun, NotWritten, Page, People, Ran, Record, Runner,
+    Tensors, Ticket, ToPeople, Waiting,
+};
 pub use reply::{Paid, Reply, ReplyBody};
 pub use routed::RouteStanding;
 pub use run::OfRun;
@@ -76,6 +81,7 @@ struct Inner {
     record: Arc<dyn Record>,
     credentials: Arc<dyn Credentials>,
     runner: Arc<dyn Runner>,
+    people: Arc<dyn People>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// Told when a purse has become low.
@@ -97,6 +103,7 @@ pub struct DeskParts {
     pub record: Arc<dyn Record>,
     pub credentials: Arc<dyn Credentials>,
     pub runner: Arc<dyn Runner>,
+    pub people: Arc<dyn People>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
 }
@@ -178,7 +185,8 @@ impl Terms {
 impl Desk {
     #[must_use]
     pub fn new(parts: DeskParts) -> Self {
-        let DeskParts { gate, books, exchange, record, credentials, runner, clock, random } = parts;
+        let DeskParts { gate, books, exchange, record, credentials, .. } = parts;
+        let DeskParts { runner, people, clock, random, .. } = parts;
         Self(Arc::new(Inner {
             gate,
             shelf: RwLock::default(),
@@ -188,6 +196,7 @@ impl Desk {
             record,
             credentials,
             runner,
+            people,
             clock,
             random,
             low: Notify::new(),

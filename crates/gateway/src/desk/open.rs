@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use base::CallId;
 use models::{
     Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
-    Missing, ModelName, Refused, Settled, Used,
+    Missing, ModelName, OfPerson, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::port::Ticket;
+use super::port::{NotAsked, Ticket};
 use super::reply::{Marks, Paid};
 use super::routed::{Place, Routed};
 use super::run::OfRun;
@@ -52,6 +52,10 @@ pub(super) struct Open {
     pub(super) cached_from: Option<CallId>,
     /// What is given where no model has a good answer.
     pub(super) resort: Option<Given>,
+    /// The person who was asked.
+    pub(super) person: Option<OfPerson>,
+    /// Why nobody was asked who was to be.
+    pub(super) unasked: Option<NotAsked>,
     /// Whose calls may be tried again so often.
     route: Option<Arc<Routed>>,
     /// Among the calls that the route has at once.
@@ -138,6 +142,8 @@ impl Open {
             degraded: false,
             cached_from: None,
             resort: None,
+            person: None,
+            unasked: None,
             route,
             _place: place,
             tries: 0,
@@ -364,6 +370,7 @@ impl Open {
             hidden: std::mem::take(&mut self.hidden),
             cached_from: self.cached_from,
             resort: self.resort,
+            person: self.person.take(),
         });
         if self.desk.0.record.write(entry).is_err() {
             // The next start settles it at its bound.

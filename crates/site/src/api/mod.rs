@@ -8,6 +8,7 @@ mod exchange;
 mod extract;
 mod log;
 mod model;
+mod question;
 mod run;
 mod secret;
 mod site;
@@ -74,6 +75,9 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(model::call_list))
         .routes(routes!(model::call_show))
         .routes(routes!(model::call_settle))
+        .routes(routes!(question::question_list))
+        .routes(routes!(question::question_show))
+        .routes(routes!(question::question_answer))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_follow))
         .routes(routes!(store::store_check))

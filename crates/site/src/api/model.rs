@@ -359,7 +359,7 @@ pub(super) async fn call_settle(
     Ok(Json(site.0.models.call_settle(&caller, &namespace, call, settle).await?))
 }
 
-pub(super) struct OfCall(Namespace, CallId);
+pub(super) struct OfCall(pub Namespace, pub CallId);
 
 impl FromRequestParts<Site> for OfCall {
     type Rejection = Refusal;

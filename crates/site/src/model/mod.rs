@@ -10,6 +10,7 @@ mod correction;
 mod door;
 mod file;
 pub(crate) mod focus;
+mod inbox;
 pub(crate) mod lease;
 mod names;
 mod purse_row;
@@ -43,6 +44,7 @@ pub(crate) use shelf::Models;
 
 use crate::config::ModelsConfig;
 use book::Book;
+use inbox::Inbox;
 use names::Guarding;
 use runner::Processes;
 use secret::SecretsOfModels;
@@ -83,6 +85,7 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         let (gate, secrets) = (Arc::clone(&gate), Arc::clone(&secrets));
         Exporter::new(ExporterParts { collector, site, gate, secrets, book: book.clone() })
     });
+    let inbox = Inbox::open(store, Arc::clone(&clock)).await?;
     let desk = Desk::new(DeskParts {
         gate,
         books: Books::default(),
@@ -90,10 +93,11 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         record: Arc::new(book.clone()),
         credentials: Arc::new(SecretsOfModels(secrets)),
         runner: Arc::new(processes.clone()),
+        people: Arc::new(inbox.clone()),
         clock: Arc::clone(&clock),
         random,
     });
-    let models = Models::open(desk, processes, guarding, book, store, clock, &keys).await?;
+    let models = Models::open(desk, processes, guarding, book, inbox, clock, &keys).await?;
     if let Some(exporter) = exporter {
         models.export(exporter);
     }

@@ -19,6 +19,7 @@ use wire::{ModelState, ModelView, ProblemCode, RouteStandingView, RouteView};
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
 use super::budget::{self, Budgets};
+use super::inbox::Inbox;
 use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
 use super::runner::Processes;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) processes: Processes,
     guarding: Guarding,
     book: Book,
+    inbox: Inbox,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     catalogue: Arc<Catalogue>,
@@ -92,10 +94,11 @@ impl Models {
         processes: Processes,
         guarding: Guarding,
         book: Book,
-        store: Arc<dyn Store>,
+        inbox: Inbox,
         clock: Arc<dyn Clock>,
         keys: &Keys,
     ) -> Result<Self, BookError> {
+        let store = Arc::clone(book.store());
         let mut kept = Kept::default();
         for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
             let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
@@ -129,6 +132,7 @@ impl Models {
             processes,
             guarding,
             book,
+            inbox,
             store,
             clock,
             catalogue,
@@ -140,6 +144,7 @@ impl Models {
         }));
         models.put_on_desk().await;
         tokio::spawn(models.clone().look_at_names());
+        tokio::spawn(models.0.inbox.clone().keep(models.0.closing.clone()));
         Ok(models)
     }
 
@@ -154,6 +159,10 @@ impl Models {
 
     pub(crate) fn book(&self) -> &Book {
         &self.0.book
+    }
+
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.0.inbox
     }
 
     /// What is left to be written down is written down.

@@ -61,9 +61,9 @@ pub use key::{
 };
 pub use log::LogView;
 pub use model::{
-    ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView, FleetBudgetList,
-    FleetBudgetSet, FleetBudgetView, FleetLeaseView, LeaseView, ModelPut, ModelState, ModelTensor,
-    ModelView, RouteStandingView, RouteView, UsageList, UsageRow,
+    ArtifactFetch, ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView,
+    FleetBudgetList, FleetBudgetSet, FleetBudgetView, FleetLeaseView, LeaseView, ModelPut,
+    ModelState, ModelTensor, ModelView, RouteStandingView, RouteView, UsageList, UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};

@@ -53,6 +53,15 @@ pub struct ArtifactView {
     pub processes: u64,
 }
 
+/// A model's file at an address. `POST /api/v1/namespaces/{namespace}/artifacts/fetch`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactFetch {
+    pub url: String,
+    /// Of the file that is meant: `sha256:` and 64 hexadecimal digits, or `b3:` and as many.
+    pub digest: String,
+}
+
 /// As version 2 of the Open Inference Protocol describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

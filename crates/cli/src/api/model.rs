@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
-    ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList, FleetBudgetSet,
-    ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView, UsageList,
+    ArtifactFetch, ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList,
+    FleetBudgetSet, ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView, UsageList,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -94,6 +94,13 @@ impl Api {
     ) -> Outcome<ArtifactView> {
         let path = format!("/api/v1/namespaces/{namespace}/artifacts");
         self.give_file(&path, ARTIFACT_TYPE, file).await
+    }
+
+    /// Has the site fetch it, which may take minutes.
+    pub async fn artifact_fetch(&self, fetch: &ArtifactFetch) -> Outcome<ArtifactView> {
+        let path = self.path("artifacts/fetch", &Query::default());
+        let fetch = serde_json::to_vec(fetch).expect("our own types have JSON text");
+        self.give_file(&path, "application/json", fetch).await
     }
 
     pub async fn budget_list(&self) -> Outcome<Budgets> {

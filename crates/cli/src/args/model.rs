@@ -55,9 +55,15 @@ pub struct ModelsAdd {
     #[arg(value_parser = ModelName::parse)]
     pub name: ModelName,
     /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`, or an
-    /// ONNX file that the site is to run
+    /// ONNX file that the site is to run: here, or at an address that ends in `.onnx`
     #[arg(value_name = "URL|FILE")]
     pub url: String,
+    /// Of the file at an address: which one is meant, `sha256:…` as its author says it
+    #[arg(long, value_name = "DIGEST")]
+    pub digest: Option<String>,
+    /// The address is that of a file, however it ends
+    #[arg(long, requires = "digest")]
+    pub artifact: bool,
     /// What the server speaks
     #[arg(long, value_enum, default_value_t = Speaks::OpenAi)]
     pub dialect: Speaks,

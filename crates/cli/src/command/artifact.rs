@@ -18,13 +18,7 @@ const SERVED: [&str; 2] = [".gguf", ".safetensors"];
 /// Reads a model's file.
 pub fn read(path: &Path) -> Outcome<Vec<u8>> {
     let shown = path.display();
-    let name = path.to_string_lossy();
-    if SERVED.iter().any(|ending| name.ends_with(ending)) {
-        let what = format!("`{shown}` is no file that a site runs: it runs ONNX");
-        return Err(Failure::usage(what).hint(
-            "serve it with llama.cpp, Ollama or vLLM and add that server's address, such as `http://127.0.0.1:8080/v1`",
-        ));
-    }
+    refuse_served(&path.to_string_lossy())?;
     let unread = |cause: std::io::Error| Failure::usage(format!("cannot read `{shown}`: {cause}"));
     let size = std::fs::metadata(path).map_err(unread)?.len();
     if size > FILE_BYTES_MAX {
@@ -33,6 +27,17 @@ pub fn read(path: &Path) -> Outcome<Vec<u8>> {
             .hint("serve it with Triton or another server of the Open Inference Protocol, and add its address with `--dialect open-inference`"));
     }
     std::fs::read(path).map_err(unread)
+}
+
+/// Refuses what other programs serve.
+pub fn refuse_served(name: &str) -> Outcome<()> {
+    if !SERVED.iter().any(|ending| name.ends_with(ending)) {
+        return Ok(());
+    }
+    let what = format!("`{name}` is no file that a site runs: it runs ONNX");
+    Err(Failure::usage(what).hint(
+        "serve it with llama.cpp, Ollama or vLLM and add that server's address, such as `http://127.0.0.1:8080/v1`",
+    ))
 }
 
 /// Above the document of a model.

@@ -14,6 +14,7 @@ mod desired;
 mod dev;
 mod dispatch;
 mod exchange;
+mod fetch;
 mod fleet;
 mod follow;
 mod gallery;

@@ -8,6 +8,7 @@ pub(crate) mod budget;
 pub(crate) mod calls;
 mod correction;
 mod door;
+mod fetch;
 mod file;
 pub(crate) mod focus;
 mod inbox;

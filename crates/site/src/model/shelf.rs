@@ -50,6 +50,8 @@ pub(super) struct Inner {
     pub(super) changing: tokio::sync::Mutex<()>,
     /// One file of a model at a time: it is held in memory.
     pub(super) taking: tokio::sync::Mutex<()>,
+    /// And one that is on its way.
+    pub(super) fetching: tokio::sync::Mutex<()>,
     closing: CancellationToken,
     /// What writes the book, and what tells others of it.
     keeping: Mutex<Vec<JoinHandle<()>>>,
@@ -138,6 +140,7 @@ impl Models {
             catalogue,
             kept: Mutex::new(kept),
             taking: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             closing,
             keeping: Mutex::new(vec![keeping]),

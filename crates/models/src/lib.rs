@@ -53,7 +53,7 @@ pub use health::{Health, Leave, Shut};
 pub use heard::Heard;
 pub use iso::{IsoDuration, NoIsoDuration};
 pub use lease::{Grant, Ledger, Share, Word};
-pub use limits::{RouteLimits, RouteLimitsError};
+pub use limits::{RATE_MAX, RouteLimits, RouteLimitsError};
 pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
 pub use person::{

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::definition::CONCURRENCY_MAX;
 use crate::rate::PerMinute;
 
-/// More than any machine answers in a minute.
-const RATE_MAX: u64 = 1_000_000_000_000;
+/// Of requests or tokens in a minute: more than any machine answers.
+pub const RATE_MAX: u64 = 1_000_000_000_000;
 
 /// In the words of keys, and of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -122,7 +122,7 @@ fn a_question_and_its_answer_outlive_a_site_that_is_killed() {
     let again = ask(&dev.url, &key, SECRET, true);
     assert_eq!((again.status, again.header("x-isonomy-asked")), (503, Some(&*question)));
     assert!(world.requests().is_empty(), "no model is asked for a question that waits");
-    assert_eq!(waiting(&home, 1), [question.clone()]);
+    assert_eq!(waiting(&home, 1), std::slice::from_ref(&question));
     let listed = home.run(&["calls", "inbox", "-n", "clinic"]).ends_with(0).stdout;
     assert!(listed.contains("key:bot") && listed.contains("waits"), "{listed}");
     assert!(!listed.contains(SECRET), "{listed}");

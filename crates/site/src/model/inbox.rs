@@ -401,3 +401,133 @@ fn forget(names: &[Name]) -> Vec<Op> {
 fn row_name((namespace, call): &Name) -> String {
     format!("{namespace}/{call}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use base::IncarnationId;
+    use store::memory::MemoryStore;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    struct Place {
+        inbox: Inbox,
+        store: Arc<dyn Store>,
+        clock: Arc<Hand>,
+    }
+
+    impl Place {
+        async fn new() -> Self {
+            let clock = Arc::new(Hand::default());
+            let incarnation = IncarnationId::from_uuid(uuid::Uuid::from_u128(1));
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new(incarnation));
+            let inbox = Inbox::open(Arc::clone(&store), Arc::clone(&clock) as Arc<dyn Clock>);
+            Self { inbox: inbox.await.expect("it is empty"), store, clock }
+        }
+
+        /// Asks what has this number, for an hour.
+        async fn ask(&self, namespace: &Namespace, n: usize) -> Result<CallId, NotAsked> {
+            let call = CallId::from_uuid(uuid::Uuid::from_u128(n as u128 + 1));
+            let by = By { namespace: namespace.clone(), key: None, workflow: None, run: None };
+            let question = ToPeople {
+                call,
+                who: by,
+                key: key(n),
+                route: ModelName::parse("desk").expect("a name"),
+                operation: Operation::Chat,
+                body: format!("{{\"n\":{n}}}").into(),
+                until: self.clock.now().plus(base::Duration::from_secs(3_600)),
+            };
+            self.inbox.ask(question).await.map(|waiting| waiting.question)
+        }
+
+        fn passes(&self, time: base::Duration) {
+            let millis = i64::try_from(time.as_millis()).expect("short");
+            self.clock.0.fetch_add(millis, Ordering::Relaxed);
+        }
+
+        async fn answer(&self, namespace: &Namespace, call: CallId) -> Result<(), ProblemCode> {
+            let by = base::By { actor: "ann".to_owned(), reason: None };
+            let answer =
+                QuestionAnswer { text: Some("yes".to_owned()), ..QuestionAnswer::default() };
+            let answered = self.inbox.answer(by, namespace, call, answer).await;
+            answered.map(|_| ()).map_err(|refusal| refusal.code())
+        }
+
+        async fn rows(&self) -> usize {
+            let rows = resource_all(self.store.as_ref(), ResourceKind::Question).await;
+            rows.expect("it is read").len()
+        }
+    }
+
+    fn key(n: usize) -> Digest {
+        Digest::of(&n.to_be_bytes())
+    }
+
+    fn namespace(name: &str) -> Namespace {
+        Namespace::parse(name).expect("a name")
+    }
+
+    /// Mutation: let one namespace fill the inbox of all, or let go of a question that waits.
+    #[tokio::test]
+    async fn so_many_questions_of_a_namespace_wait_and_no_more() {
+        let place = Place::new().await;
+        let (one, other) = (namespace("one"), namespace("other"));
+        for n in 0..QUESTIONS_OPEN_MAX {
+            place.ask(&one, n).await.expect("there is room");
+        }
+        assert_eq!(place.ask(&one, QUESTIONS_OPEN_MAX).await, Err(NotAsked::Full));
+        let first = place.ask(&one, 0).await.expect("it is the same");
+        place.ask(&other, 0).await.expect("it has an inbox of its own");
+        place.answer(&one, first).await.expect("it waits");
+        place.ask(&one, QUESTIONS_OPEN_MAX).await.expect("one less waits");
+        assert_eq!(place.answer(&other, first).await, Ok(()), "it has its own of that name");
+        assert_eq!(place.answer(&one, first).await, Err(ProblemCode::QuestionOver));
+        assert_eq!(place.rows().await, QUESTIONS_OPEN_MAX + 2);
+    }
+
+    /// Mutation: give an answer after its time, keep what was asked for ever, or forget it with its time.
+    #[tokio::test]
+    async fn a_question_has_its_time_and_is_forgotten_a_day_later() {
+        let place = Place::new().await;
+        let one = namespace("one");
+        let call = place.ask(&one, 0).await.expect("there is room");
+        assert!(place.inbox.same(&one, &key(0)).is_some());
+        assert!(place.inbox.same(&namespace("other"), &key(0)).is_none());
+        place.passes(base::Duration::from_secs(3_600));
+        assert_eq!(place.inbox.heard(&one, call).await, Heard::Over);
+        assert!(place.inbox.same(&one, &key(0)).is_none());
+        assert_eq!(place.answer(&one, call).await, Err(ProblemCode::QuestionOver));
+        place.inbox.forget_due().await.expect("the store works");
+        let listed = place.inbox.list(&one, None, 9);
+        assert_eq!(listed.iter().map(|it| it.state).collect::<Vec<_>>(), [QuestionState::Over]);
+        place.passes(QUESTION_KEPT);
+        place.inbox.forget_due().await.expect("the store works");
+        assert_eq!((place.rows().await, place.inbox.list(&one, None, 9).len()), (0, 0));
+        assert_eq!(place.answer(&one, call).await, Err(ProblemCode::CallMissing));
+    }
+
+    /// Mutation: keep every question that is over, or let go of the newest.
+    #[tokio::test]
+    async fn those_that_are_over_make_room() {
+        let place = Place::new().await;
+        let one = namespace("one");
+        for n in 0..QUESTIONS_KEPT_MAX + 10 {
+            let call = place.ask(&one, n).await.expect("none waits");
+            place.answer(&one, call).await.expect("it waits");
+        }
+        assert_eq!(place.rows().await, QUESTIONS_KEPT_MAX);
+        let listed = place.inbox.list(&one, None, 1);
+        assert_eq!(listed[0].call, CallId::from_uuid(uuid::Uuid::from_u128(11)).to_string());
+    }
+}

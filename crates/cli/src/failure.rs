@@ -153,6 +153,7 @@ const fn exit_of(code: ProblemCode) -> Exit {
         | ProblemCode::BudgetMissing
         | ProblemCode::CallMissing
         | ProblemCode::CallKnown
+        | ProblemCode::QuestionOver
         | ProblemCode::ExchangeRefused => Exit::Usage,
         ProblemCode::KeyRequired | ProblemCode::RoleMissing => Exit::Denied,
         // It is there, but not for us and not now.

@@ -13,6 +13,7 @@ use crate::ask::Operation;
 use crate::budget::Line;
 use crate::correction::Corrected;
 use crate::name::ModelName;
+use crate::person::OfPerson;
 
 /// Of the lines that this binary writes.
 pub const ENTRY_VERSION: u32 = 1;
@@ -101,6 +102,9 @@ pub struct Settled {
     /// What was given where no model had a good answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resort: Option<Given>,
+    /// The person who was asked where no model had a good answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<OfPerson>,
 }
 
 /// What was given in place of a good answer.
@@ -113,6 +117,8 @@ pub enum Given {
     Cached,
     /// A text of the route's own.
     Rule,
+    /// What a person has answered.
+    Person,
 }
 
 impl Given {
@@ -122,6 +128,7 @@ impl Given {
             Self::Unsure => "unsure",
             Self::Cached => "cached",
             Self::Rule => "rule",
+            Self::Person => "person",
         }
     }
 }
@@ -337,6 +344,7 @@ impl Settled {
             hidden: Hidden::new(),
             cached_from: None,
             resort: None,
+            person: None,
         }
     }
 }

@@ -18,8 +18,10 @@ mod health;
 mod heard;
 mod iso;
 mod lease;
+mod limits;
 mod meters;
 mod name;
+mod person;
 mod protect;
 mod purse;
 mod rate;
@@ -51,11 +53,16 @@ pub use health::{Health, Leave, Shut};
 pub use heard::Heard;
 pub use iso::{IsoDuration, NoIsoDuration};
 pub use lease::{Grant, Ledger, Share, Word};
+pub use limits::{RATE_MAX, RouteLimits, RouteLimitsError};
 pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use person::{
+    OfPerson, PERSON_AGAIN, PERSON_ANSWER_BYTES_MAX, Person, PersonError, QUESTION_BYTES_MAX,
+    QUESTION_KEPT, QUESTIONS_KEPT_MAX, QUESTIONS_OPEN_MAX,
+};
 pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet};
 pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
-pub use rate::Bucket;
+pub use rate::{PerMinute, Rates, Spent};
 pub use rates::{Exchange, ExchangeError};
 pub use refusal::CallRefusal;
 pub use retry::{RETRIES_FREE, RETRIES_PERCENT, Retries};

@@ -41,6 +41,13 @@ impl Bucket {
         Err(Duration::from_millis(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 
+    /// Another number in a minute: what was taken of the old one is taken of this.
+    pub fn fit(&mut self, per_minute: u64, now: Timestamp) {
+        self.fill(now);
+        let taken = units(self.per_minute) - self.level;
+        (self.per_minute, self.level) = (per_minute, units(per_minute) - taken);
+    }
+
     /// What was taken and not used.
     pub fn give_back(&mut self, count: u64) {
         self.level = (self.level + units(count)).min(units(self.per_minute));
@@ -59,6 +66,84 @@ impl Bucket {
         let more = passed.saturating_mul(i128::from(self.per_minute));
         self.level = self.level.saturating_add(more).min(units(self.per_minute));
         self.since = self.since.max(now);
+    }
+}
+
+/// What may be had in a minute; as much as anybody likes, where nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PerMinute {
+    pub requests: Option<u64>,
+    pub tokens: Option<u64>,
+}
+
+/// There is no room in the minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// `requests` or `tokens`.
+    pub what: &'static str,
+    pub limit: u64,
+    /// When there is.
+    pub after: Duration,
+}
+
+/// The minute of whoever has one: a key, or a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rates {
+    requests: Option<Bucket>,
+    tokens: Option<Bucket>,
+}
+
+impl Rates {
+    #[must_use]
+    pub fn new(limits: PerMinute, now: Timestamp) -> Self {
+        let mut rates = Self::default();
+        rates.fit(limits, now);
+        rates
+    }
+
+    /// Limits that were said anew. What was taken stays taken.
+    pub fn fit(&mut self, limits: PerMinute, now: Timestamp) {
+        let fit = |bucket: &mut Option<Bucket>, limit: Option<u64>| match (bucket, limit) {
+            (bucket, None) => *bucket = None,
+            (Some(bucket), Some(limit)) if bucket.per_minute() == limit => {}
+            (Some(bucket), Some(limit)) => bucket.fit(limit, now),
+            (bucket @ None, Some(limit)) => *bucket = Some(Bucket::new(limit, now)),
+        };
+        fit(&mut self.requests, limits.requests);
+        fit(&mut self.tokens, limits.tokens);
+    }
+
+    /// Takes one request and so many tokens, or nothing.
+    pub fn take(&mut self, tokens: u64, now: Timestamp) -> Result<(), Spent> {
+        let take = |bucket: &mut Option<Bucket>, what, count| match bucket {
+            Some(bucket) => {
+                let taken = bucket.take(count, now);
+                taken.map_err(|after| Spent { what, limit: bucket.per_minute(), after })
+            }
+            None => Ok(()),
+        };
+        take(&mut self.requests, "requests", 1)?;
+        take(&mut self.tokens, "tokens", tokens).inspect_err(|_| {
+            if let Some(requests) = &mut self.requests {
+                requests.give_back(1);
+            }
+        })
+    }
+
+    /// What was taken and not used.
+    pub fn give_back(&mut self, requests: u64, tokens: u64) {
+        for (bucket, count) in [(&mut self.requests, requests), (&mut self.tokens, tokens)] {
+            if let Some(bucket) = bucket {
+                bucket.give_back(count);
+            }
+        }
+    }
+
+    /// What is left now, where there is a limit.
+    #[must_use]
+    pub fn left(&self, now: Timestamp) -> PerMinute {
+        let left = |bucket: &Option<Bucket>| bucket.as_ref().map(|it| it.left(now));
+        PerMinute { requests: left(&self.requests), tokens: left(&self.tokens) }
     }
 }
 
@@ -108,5 +193,25 @@ mod tests {
         assert_eq!(bucket.take(60, at(60_000)), Ok(()));
         assert!(bucket.take(1, at(0)).is_err());
         assert_eq!(bucket.left(at(60_000)), 0);
+    }
+
+    /// Mutation: count the request of a call whose tokens have no room, or forget on new limits what was taken.
+    #[test]
+    fn a_minute_has_requests_and_tokens_and_keeps_what_was_taken() {
+        let limits = |requests, tokens| PerMinute { requests, tokens };
+        let mut rates = Rates::new(limits(Some(3), Some(100)), at(0));
+        assert_eq!(rates.take(90, at(0)), Ok(()));
+        let after = Duration::from_secs(6);
+        assert_eq!(rates.take(20, at(0)), Err(Spent { what: "tokens", limit: 100, after }));
+        assert_eq!(rates.left(at(0)), limits(Some(2), Some(10)));
+        rates.fit(limits(Some(2), Some(1_000)), at(0));
+        assert_eq!(rates.left(at(0)), limits(Some(1), Some(910)));
+        assert_eq!(rates.take(0, at(0)), Ok(()));
+        let after = Duration::from_secs(30);
+        assert_eq!(rates.take(0, at(0)), Err(Spent { what: "requests", limit: 2, after }));
+        rates.give_back(1, 90);
+        assert_eq!(rates.left(at(0)), limits(Some(1), Some(1_000)));
+        rates.fit(PerMinute::default(), at(0));
+        assert_eq!(rates.take(u64::MAX, at(0)), Ok(()));
     }
 }

@@ -1,11 +1,15 @@
 //! What a client is told when its call is not answered, in the form that its dialect has for errors.
 
-use base::Duration;
+use base::{CallId, Duration, Timestamp};
 use dialects::Dialect;
 
 use crate::ask::{AskError, Operation};
 use crate::budget::Refused;
 use crate::name::ModelName;
+use crate::person::PERSON_AGAIN;
+
+/// When a route with as many calls as it may have is worth another try: nobody knows when one of them ends.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Why a call is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +43,20 @@ pub enum CallRefusal {
     Budget(Box<Refused>),
     #[error("{limit} {what} a minute are what this key may have; there is room in {} ms", .after.as_millis())]
     Rate { what: &'static str, limit: u64, after: Duration },
+    #[error("{limit} {what} a minute are what the route `{route}` may have of all that call it; there is room in {} ms", .after.as_millis())]
+    RouteRate { route: ModelName, what: &'static str, limit: u64, after: Duration },
+    #[error(
+        "{limit} calls at once are what the route `{route}` may have, and so many are under way"
+    )]
+    RouteBusy { route: ModelName, limit: u32 },
     #[error("none of the models behind `{asked}` answers now: {tried}")]
     NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
+    #[error(
+        "a person is asked behind `{asked}`, who has not answered yet: ask the same again until {until}, and you get the answer ({question})"
+    )]
+    Asked { asked: ModelName, question: CallId, until: Timestamp },
+    #[error("a person behind `{asked}` has declined to answer{} ({question})", .reason.as_ref().map(|it| format!(": {it}")).unwrap_or_default())]
+    Declined { asked: ModelName, question: CallId, reason: Option<String> },
     #[error("`{asked}` gave no answer in time: {tried}")]
     Silent { asked: ModelName, tried: String },
     #[error("the request is not sent to `{asked}`: {why}")]
@@ -70,8 +86,10 @@ impl CallRefusal {
             Self::TooLarge(_) => 413,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
-            Self::Rate { .. } => 429,
-            Self::NoAnswer { .. } | Self::Unwritten => 503,
+            Self::Rate { .. } | Self::RouteRate { .. } | Self::RouteBusy { .. } => 429,
+            Self::NoAnswer { .. } | Self::Asked { .. } | Self::Unwritten => 503,
+            // Not 5xx: clients would try that again by themselves, and be told the same.
+            Self::Declined { .. } => 422,
             Self::Silent { .. } => 504,
         }
     }
@@ -98,8 +116,11 @@ impl CallRefusal {
                 Refused::Exhausted { .. } => "budget_exhausted",
                 Refused::Leased { .. } => "lease_exhausted",
             },
-            Self::Rate { .. } => "rate_limit_exceeded",
+            Self::Rate { .. } | Self::RouteRate { .. } => "rate_limit_exceeded",
+            Self::RouteBusy { .. } => "too_many_calls",
             Self::NoAnswer { .. } => "no_model_answers",
+            Self::Asked { .. } => "person_asked",
+            Self::Declined { .. } => "person_declined",
             Self::Silent { .. } => "timeout",
             Self::Protected { .. } => "content_blocked",
             Self::Withheld { .. } => "answer_withheld",
@@ -111,7 +132,9 @@ impl CallRefusal {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Rate { after, .. } => Some(*after),
+            Self::Rate { after, .. } | Self::RouteRate { after, .. } => Some(*after),
+            Self::RouteBusy { .. } => Some(BUSY),
+            Self::Asked { .. } => Some(PERSON_AGAIN),
             Self::NoAnswer { after, .. } => *after,
             _ => None,
         }

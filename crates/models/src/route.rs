@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::accept::{Accept, AcceptError, Pattern};
 use crate::iso::IsoDuration;
+use crate::limits::{RouteLimits, RouteLimitsError};
 use crate::name::ModelName;
+use crate::person::{Person, PersonError};
 
 /// Models behind one route. More would be tried for minutes.
 pub const TARGETS_MAX: usize = 16;
@@ -42,6 +44,7 @@ pub struct RouteSpec {
     pub cache: Option<CacheSpec>,
     /// When the next model is asked beside one that says nothing.
     pub hedge: Option<Hedge>,
+    pub limits: RouteLimits,
 }
 
 /// As it stands in a document.
@@ -61,6 +64,12 @@ struct Written {
     cache: Option<CacheSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hedge: Option<Hedge>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    limits: RouteLimits,
+}
+
+fn is_none(limits: &RouteLimits) -> bool {
+    !limits.is_any()
 }
 
 /// One place of `to`: a model, or a last resort.
@@ -77,6 +86,8 @@ struct Place {
     cached: Option<Cached>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<Rules>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<Person>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +104,8 @@ pub struct Target {
 pub enum Resort {
     Cached(Cached),
     Rules(Rules),
+    /// Ends a route: whoever has asked somebody waits for him.
+    Person(Person),
 }
 
 /// An answer to the same question from before.
@@ -158,12 +171,18 @@ pub enum Sticky {
 pub enum RouteError {
     #[error("`to` has 1 to {TARGETS_MAX} models")]
     Targets,
-    #[error("`to[{0}]` is a `model`, or `cached`, or `answer`, and one of these alone")]
+    #[error(
+        "`to[{0}]` is a `model`, or `cached`, or `answer`, or `person`, and one of these alone"
+    )]
     Place(usize),
-    #[error("`to[{0}]` is a model behind `cached` or `answer`, which end a route")]
+    #[error("`to[{0}]` is a model behind `cached`, `answer` or `person`, which end a route")]
     Behind(usize),
     #[error("`to` has `cached` and `answer` once each")]
     Resorts,
+    #[error("`to` has one `person`, behind all others: whoever has asked somebody waits for him")]
+    PersonLast,
+    #[error(transparent)]
+    Person(#[from] PersonError),
     #[error("`to[{0}].{1}` goes with a `model`")]
     NoModel(usize, &'static str),
     #[error("`to` of `{0}`: {1}")]
@@ -182,6 +201,8 @@ pub enum RouteError {
     Weight,
     #[error("`legs` is 1 to {TARGETS_MAX}")]
     Legs,
+    #[error(transparent)]
+    Limits(#[from] RouteLimitsError),
 }
 
 impl Rules {
@@ -198,11 +219,18 @@ impl TryFrom<Written> for RouteSpec {
     type Error = RouteError;
 
     fn try_from(written: Written) -> Result<Self, RouteError> {
-        let Written { to: places, sticky, regions, legs, share, cache, hedge } = written;
+        let Written { to: places, sticky, regions, legs, share, cache, hedge, limits } = written;
         let (mut to, mut last) = (Vec::new(), Vec::new());
         for (at, place) in places.into_iter().enumerate() {
             match place {
-                Place { model: Some(model), weight, accept, cached: None, answer: None } => {
+                Place {
+                    model: Some(model),
+                    weight,
+                    accept,
+                    cached: None,
+                    answer: None,
+                    person: None,
+                } => {
                     if !last.is_empty() {
                         return Err(RouteError::Behind(at));
                     }
@@ -214,22 +242,25 @@ impl TryFrom<Written> for RouteSpec {
                 Place { model: None, accept: Some(_), .. } => {
                     return Err(RouteError::NoModel(at, "accept"));
                 }
-                Place { model: None, cached: Some(cached), answer: None, .. } => {
+                Place { model: None, cached: Some(cached), answer: None, person: None, .. } => {
                     last.push(Resort::Cached(cached));
                 }
-                Place { model: None, cached: None, answer: Some(rules), .. } => {
+                Place { model: None, cached: None, answer: Some(rules), person: None, .. } => {
                     last.push(Resort::Rules(rules));
+                }
+                Place { model: None, cached: None, answer: None, person: Some(person), .. } => {
+                    last.push(Resort::Person(person));
                 }
                 Place { .. } => return Err(RouteError::Place(at)),
             }
         }
-        Ok(Self { to, last, sticky, regions, legs, share, cache, hedge })
+        Ok(Self { to, last, sticky, regions, legs, share, cache, hedge, limits })
     }
 }
 
 impl From<RouteSpec> for Written {
     fn from(spec: RouteSpec) -> Self {
-        let RouteSpec { to, last, sticky, regions, legs, share, cache, hedge } = spec;
+        let RouteSpec { to, last, sticky, regions, legs, share, cache, hedge, limits } = spec;
         let model = |Target { model, weight, accept }| Place {
             model: Some(model),
             weight,
@@ -239,9 +270,10 @@ impl From<RouteSpec> for Written {
         let resort = |resort| match resort {
             Resort::Cached(cached) => Place { cached: Some(cached), ..Place::default() },
             Resort::Rules(rules) => Place { answer: Some(rules), ..Place::default() },
+            Resort::Person(person) => Place { person: Some(person), ..Place::default() },
         };
         let to = to.into_iter().map(model).chain(last.into_iter().map(resort)).collect();
-        Self { to, sticky, regions, legs, share, cache, hedge }
+        Self { to, sticky, regions, legs, share, cache, hedge, limits }
     }
 }
 
@@ -272,6 +304,7 @@ impl RouteSpec {
             checked.map_err(|wrong| RouteError::Accept(target.model.clone(), wrong))?;
         }
         self.check_last()?;
+        self.limits.check()?;
         if self.hedge.is_some() && self.to.iter().any(|target| target.accept.is_some()) {
             return Err(RouteError::Both);
         }
@@ -282,13 +315,20 @@ impl RouteSpec {
     }
 
     fn check_last(&self) -> Result<(), RouteError> {
-        let cached = self.last.iter().filter(|it| matches!(it, Resort::Cached(_))).count();
-        if cached > 1 || self.last.len() - cached > 1 {
+        let count = |is: fn(&Resort) -> bool| self.last.iter().filter(|it| is(it)).count();
+        if count(|it| matches!(it, Resort::Cached(_))) > 1
+            || count(|it| matches!(it, Resort::Rules(_))) > 1
+        {
             return Err(RouteError::Resorts);
         }
+        let before = self.last.split_last().map_or(&[][..], |(_, before)| before);
+        if before.iter().any(|it| matches!(it, Resort::Person(_))) {
+            return Err(RouteError::PersonLast);
+        }
+        self.person().map_or(Ok(()), Person::check)?;
         let is_text = |text: &String| (1..=TEXT_CHARS_MAX).contains(&text.chars().count());
         let is_good = |resort: &Resort| match resort {
-            Resort::Cached(_) => true,
+            Resort::Cached(_) | Resort::Person(_) => true,
             Resort::Rules(Rules { rules, text }) => {
                 let mut texts = rules.iter().map(|rule| &rule.text).chain(text).peekable();
                 rules.len() <= RULES_MAX && texts.peek().is_some() && texts.all(is_text)
@@ -316,7 +356,16 @@ impl RouteSpec {
     pub fn cached(&self) -> Option<&Cached> {
         self.last.iter().find_map(|resort| match resort {
             Resort::Cached(cached) => Some(cached),
-            Resort::Rules(_) => None,
+            Resort::Rules(_) | Resort::Person(_) => None,
+        })
+    }
+
+    /// Who is asked where no model answers, or none is sure enough.
+    #[must_use]
+    pub fn person(&self) -> Option<&Person> {
+        self.last.iter().find_map(|resort| match resort {
+            Resort::Person(person) => Some(person),
+            Resort::Cached(_) | Resort::Rules(_) => None,
         })
     }
 
@@ -354,6 +403,7 @@ mod tests {
             share: BTreeSet::new(),
             cache: None,
             hedge: None,
+            limits: RouteLimits::default(),
         }
     }
 
@@ -388,12 +438,14 @@ mod tests {
                 {"model": "big"},
                 {"cached": {"within": "P1D"}},
                 {"answer": {"rules": [{"when": {"pattern": "hours"}, "text": "9 to 5"}], "text": "later"}},
+                {"person": {"within": "PT8H", "wait": "PT30S"}},
             ],
             "sticky": "user", "regions": ["eu"], "legs": 2, "share": ["lab"],
             "cache": {"ttl": "PT1H", "sampled": true},
+            "limits": {"requestsPerMinute": 60, "tokensPerMinute": 9_000, "concurrency": 4},
         });
         let read = read(whole.clone()).expect("a route");
-        assert_eq!((read.to.len(), read.last.len()), (2, 2));
+        assert_eq!((read.to.len(), read.last.len()), (2, 3));
         assert_eq!(serde_json::to_value(&read).expect("JSON"), whole);
         let hedged = json!({"to": [{"model": "a"}], "hedge": {"after": "PT2S"}});
         let spec: RouteSpec = serde_json::from_value(hedged.clone()).expect("a route");
@@ -426,6 +478,13 @@ mod tests {
                 json!({"to": [{"model": "a"}, {"answer": {"text": "b"}}, {"answer": {"text": "c"}}]}),
                 "once each",
             ),
+            (
+                json!({"to": [{"model": "a"}, {"person": {"within": "P1D"}}, {"answer": {"text": "b"}}]}),
+                "behind all others",
+            ),
+            (to(json!({"person": {"within": "P31D"}})), "`person.within` is `P30D`"),
+            (to(json!({"person": {"within": "P1D", "wait": "PT11M"}})), "`person.wait` is `PT10M`"),
+            (to(json!({"person": {"within": "PT1M", "wait": "PT2M"}})), "not longer than `within`"),
             (
                 json!({"to": [{"model": "a", "accept": {"pattern": "a"}}, {"model": "b"}], "hedge": {"after": "PT1S"}}),
                 "a route has one of them",

@@ -591,6 +591,7 @@ mod tests {
             repeated_by: None,
             cached_from: None,
             resort: None,
+            person: None,
             hidden: crate::Hidden::new(),
         })
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use base::Namespace;
+use models::RATE_MAX;
 use pricing::Budget;
 use wire::{KeyScope, ModelTerms};
 
@@ -13,9 +14,6 @@ const MODELS_MAX: usize = 200;
 
 /// As long as a model's name, and a star.
 const PATTERN_CHARS_MAX: usize = 129;
-
-/// More than any machine answers in a minute.
-const RATE_MAX: u64 = 1_000_000_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {

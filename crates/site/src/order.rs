@@ -368,6 +368,7 @@ const fn code(problem: ProblemCode) -> Option<&'static str> {
         | ProblemCode::BudgetMissing
         | ProblemCode::CallMissing
         | ProblemCode::CallKnown
+        | ProblemCode::QuestionOver
         | ProblemCode::ExchangeRefused => Some("refused"),
     }
 }

@@ -101,7 +101,7 @@ pub(crate) struct Inner {
     driver: Driver,
     worker: Worker,
     store: Arc<dyn Store>,
-    gate: Arc<Gate>,
+    pub(crate) gate: Arc<Gate>,
     evaluators: Evaluators,
     clock: Arc<dyn Clock>,
     store_figures: Option<Arc<dyn Fn() -> StoreFigures + Send + Sync>>,

@@ -24,6 +24,7 @@ mod model;
 pub mod order;
 pub mod page;
 pub mod problem;
+mod question;
 pub mod recovery;
 pub mod run;
 pub mod secret;
@@ -60,12 +61,14 @@ pub use key::{
 };
 pub use log::LogView;
 pub use model::{
-    ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView, FleetBudgetList,
-    FleetBudgetSet, FleetBudgetView, FleetLeaseView, LanguageView, LeaseView, ModelPut, ModelState,
-    ModelTensor, ModelView, RouteView, UsageList, UsageRow,
+    ArtifactFetch, ArtifactView, BudgetList, BudgetSet, BudgetView, CallSettle, CallView,
+    FleetBudgetList, FleetBudgetSet, FleetBudgetView, FleetLeaseView, LanguageView, LeaseView,
+    ModelPut, ModelState, ModelTensor, ModelView, RouteStandingView, RouteView, UsageList,
+    UsageRow,
 };
 pub use page::Page;
 pub use problem::{Finding, Problem, ProblemCode};
+pub use question::{QuestionAnswer, QuestionState, QuestionView};
 pub use recovery::{RecoveryEnd, RecoveryView, RecoveryWaive};
 pub use run::{
     AttemptView, By, ChildView, CrossingView, FollowEvent, ParentView, RunCommand, RunDetail,

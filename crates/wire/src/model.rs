@@ -77,6 +77,15 @@ pub struct LanguageView {
     pub vector_length: Option<u64>,
 }
 
+/// A model's file at an address. `POST /api/v1/namespaces/{namespace}/artifacts/fetch`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArtifactFetch {
+    pub url: String,
+    /// Of the file that is meant: `sha256:` and 64 hexadecimal digits, or `b3:` and as many.
+    pub digest: String,
+}
+
 /// As version 2 of the Open Inference Protocol describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -96,6 +105,24 @@ pub struct RouteView {
     pub spec: serde_json::Value,
     pub updated_at: String,
     pub updated_by: String,
+    /// How it stands, where its `limits` say something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<RouteStandingView>,
+}
+
+/// What is counted of a route with limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStandingView {
+    /// Of this minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_left: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_left: Option<u64>,
+    /// Calls under way now.
+    pub under_way: u32,
+    /// Calls that had no room, since the site began.
+    pub refused: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

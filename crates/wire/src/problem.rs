@@ -155,13 +155,16 @@ pub enum ProblemCode {
     /// The call is under way, or what it has cost is known.
     #[serde(rename = "MDL-005")]
     CallKnown,
+    /// The question was answered, or its time is over.
+    #[serde(rename = "MDL-006")]
+    QuestionOver,
     /// The file of an exchange is not taken, or cannot be made.
     #[serde(rename = "EXC-001")]
     ExchangeRefused,
 }
 
 impl ProblemCode {
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::BodyInvalid,
         Self::ParameterInvalid,
         Self::NoSuchOperation,
@@ -211,6 +214,7 @@ impl ProblemCode {
         Self::BudgetMissing,
         Self::CallMissing,
         Self::CallKnown,
+        Self::QuestionOver,
         Self::ExchangeRefused,
     ];
 
@@ -266,6 +270,7 @@ impl ProblemCode {
             Self::BudgetMissing => "MDL-003",
             Self::CallMissing => "MDL-004",
             Self::CallKnown => "MDL-005",
+            Self::QuestionOver => "MDL-006",
             Self::ExchangeRefused => "EXC-001",
         }
     }
@@ -322,6 +327,7 @@ impl ProblemCode {
             Self::BudgetMissing => "No such budget",
             Self::CallMissing => "No such call",
             Self::CallKnown => "The cost is known, or not yet",
+            Self::QuestionOver => "The question is over",
             Self::ExchangeRefused => "Not exchanged",
         }
     }
@@ -353,6 +359,7 @@ impl ProblemCode {
             Self::RunExists
             | Self::ModelExists
             | Self::CallKnown
+            | Self::QuestionOver
             | Self::RunEnded
             | Self::RunNotFaulted
             | Self::RunSuspended

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
-    ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList, FleetBudgetSet,
-    ModelPut, ModelView, Page, RouteView, UsageList,
+    ArtifactFetch, ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList,
+    FleetBudgetSet, ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView, UsageList,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -96,6 +96,13 @@ impl Api {
         self.give_file(&path, ARTIFACT_TYPE, file).await
     }
 
+    /// Has the site fetch it, which may take minutes.
+    pub async fn artifact_fetch(&self, fetch: &ArtifactFetch) -> Outcome<ArtifactView> {
+        let path = self.path("artifacts/fetch", &Query::default());
+        let fetch = serde_json::to_vec(fetch).expect("our own types have JSON text");
+        self.give_file(&path, "application/json", fetch).await
+    }
+
     pub async fn budget_list(&self) -> Outcome<Budgets> {
         self.ask("/api/v1/budgets".to_owned()).await
     }
@@ -155,6 +162,24 @@ impl Api {
     pub async fn call_settle(&self, call: CallId, settle: &CallSettle) -> Outcome<CallView> {
         let path = self.path(&format!("calls/{call}/settle"), &Query::default());
         let said = self.call("POST", &path, Some(settle)).await;
+        said.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
+    }
+
+    pub async fn question_list(&self, part: &Part) -> Outcome<Page<QuestionView>> {
+        self.ask(self.path("questions", &part.query())).await
+    }
+
+    pub async fn question_show(&self, call: CallId) -> Outcome<QuestionView> {
+        self.ask(self.path(&format!("questions/{call}"), &Query::default())).await
+    }
+
+    pub async fn question_answer(
+        &self,
+        call: CallId,
+        answer: &QuestionAnswer,
+    ) -> Outcome<QuestionView> {
+        let path = self.path(&format!("questions/{call}/answer"), &Query::default());
+        let said = self.call("POST", &path, Some(answer)).await;
         said.and_then(|reply| reply.json()).map_err(|error| self.explain(error))
     }
 

@@ -55,9 +55,16 @@ pub struct ModelsAdd {
     #[arg(value_parser = ModelName::parse)]
     pub name: ModelName,
     /// The server's address, below which its dialect's paths are, such as `https://api.openai.com/v1`, or a
-    /// file that the site is to run: ONNX, GGUF, or a folder of safetensors
+    /// file that the site is to run (ONNX, GGUF, or a folder of safetensors): here, or at an address that ends
+    /// in `.onnx` or `.gguf`
     #[arg(value_name = "URL|FILE")]
     pub url: String,
+    /// Of the file at an address: which one is meant, `sha256:…` as its author says it
+    #[arg(long, value_name = "DIGEST")]
+    pub digest: Option<String>,
+    /// The address is that of a file, however it ends
+    #[arg(long, requires = "digest")]
+    pub artifact: bool,
     /// What the server speaks
     #[arg(long, value_enum, default_value_t = Speaks::OpenAi)]
     pub dialect: Speaks,
@@ -271,6 +278,53 @@ pub enum CallsCommand {
     Explain(CallsExplain),
     /// Say what a call has cost that was booked at the most that it may have cost, since nobody knew
     Settle(CallsSettle),
+    /// List the questions that wait for a person, since no model has answered
+    Inbox(InboxArgs),
+    /// Answer a question of the inbox, or decline to
+    Answer(CallsAnswer),
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct InboxArgs {
+    #[command(subcommand)]
+    pub command: Option<InboxCommand>,
+    #[command(flatten)]
+    pub list: ResourceList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum InboxCommand {
+    /// Say who has asked what, and until when an answer is of use
+    Show(InboxShow),
+}
+
+#[derive(Debug, Args)]
+pub struct InboxShow {
+    /// As `isonomy calls inbox` shows it
+    pub call: CallId,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CallsAnswer {
+    /// As `isonomy calls inbox` shows it
+    pub call: CallId,
+    /// A file with the answer; `-` is stdin
+    #[arg(value_name = "FILE", required_unless_present_any = ["text", "decline"])]
+    pub file: Option<PathBuf>,
+    /// The answer
+    #[arg(long, conflicts_with = "file")]
+    pub text: Option<String>,
+    /// There will be no answer
+    #[arg(long, conflicts_with_all = ["file", "text"])]
+    pub decline: bool,
+    /// Why, for whoever has asked, and for the record
+    #[arg(long, value_name = "TEXT", requires = "decline")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

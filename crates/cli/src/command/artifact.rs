@@ -30,6 +30,15 @@ pub fn format(file: &[u8]) -> Format {
     }
 }
 
+/// The same of a file that a site has read.
+pub fn format_of(view: &ArtifactView) -> Format {
+    match view.language.as_ref().map(|it| it.does.as_str()) {
+        None => Format::Onnx,
+        Some("vectors") => Format::Safetensors,
+        Some(_) => Format::Gguf,
+    }
+}
+
 /// Of a folder, what belongs to a model.
 fn read_folder(path: &Path) -> Outcome<Vec<u8>> {
     let shown = path.display();

@@ -1,12 +1,14 @@
 //! `isonomy calls`: what was asked of models, where it went and why, and what it cost.
 
 use base::{Clock as _, SystemClock, Timestamp};
-use models::{Admitted, Bill, By, Charge, Corrected, End, Given, Leg, Line, Missed, Settled, Used};
+use models::{
+    Admitted, Bill, By, Charge, Corrected, End, Given, Leg, Line, Missed, OfPerson, Settled, Used,
+};
 use wire::{CallSettle, CallView};
 
 use super::explain::Lines;
 use super::shelf::list;
-use super::{api, pages};
+use super::{api, inbox, pages};
 use crate::args::Global;
 use crate::args::model::{CallsArgs, CallsCommand, CallsExplain, CallsSettle, ResourceList};
 use crate::exit::Exit;
@@ -26,6 +28,8 @@ pub async fn calls(global: &Global, args: CallsArgs) -> Outcome {
         CallsCommand::List(args) => list_calls(global, args).await,
         CallsCommand::Explain(args) => explain(global, args).await,
         CallsCommand::Settle(args) => settle(global, args).await,
+        CallsCommand::Inbox(args) => inbox::inbox(global, args).await,
+        CallsCommand::Answer(args) => inbox::answer(global, args).await,
     }
 }
 
@@ -177,6 +181,13 @@ fn settled_text(
     if settled.degraded {
         lines.add("degraded", degraded_text(settled.resort));
     }
+    if let Some(OfPerson { question, by }) = &settled.person {
+        let text = match by {
+            Some(by) => format!("{by} has answered or declined: {question}"),
+            None => format!("asked, and not heard in time: {question} is in the inbox"),
+        };
+        lines.add("person", &text);
+    }
     let charged: Vec<String> = settled.charged.iter().map(line_text).collect();
     lines.add("charged", &charged.join("; "));
     for bill in &settled.bills {
@@ -215,6 +226,7 @@ const fn degraded_text(given: Option<Given>) -> &'static str {
         Some(Given::Unsure) => "no model has a better answer than one that is not good enough",
         Some(Given::Cached) => "no model has answered: an answer from before was given",
         Some(Given::Rule) => "no model has answered: a text of the route was given",
+        Some(Given::Person) => "no model has answered as the route asks: a person has",
     }
 }
 

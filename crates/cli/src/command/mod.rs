@@ -19,6 +19,7 @@ mod explain;
 pub mod fmt;
 pub mod graph;
 pub mod hub;
+mod inbox;
 pub mod init;
 pub mod keys;
 pub mod left;

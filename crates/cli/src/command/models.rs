@@ -12,7 +12,7 @@ use models::{
 };
 use serde_json::Value;
 use spec::YamlWrong;
-use wire::{ModelPut, ModelState, ModelView};
+use wire::{ArtifactFetch, ModelPut, ModelState, ModelView};
 
 use super::shelf::{list, remove, show};
 use super::{api, artifact, pages};
@@ -30,7 +30,7 @@ use crate::when;
 const PROTECT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Endings of models' own files.
-const ARTIFACTS: [&str; 3] = [".onnx", ".gguf", ".safetensors"];
+const ARTIFACTS: [&str; 4] = [".onnx", ".gguf", ".safetensors", ".tar"];
 
 pub async fn models(global: &Global, args: ModelsArgs) -> Outcome {
     match args.command.unwrap_or(ModelsCommand::List(args.list)) {
@@ -44,7 +44,25 @@ pub async fn models(global: &Global, args: ModelsArgs) -> Outcome {
 
 async fn add(global: &Global, args: ModelsAdd) -> Outcome {
     let api = api(global)?;
-    let source = if is_file(&args.url) {
+    let source = if is_file_at(&args) {
+        refuse_for_servers(&args)?;
+        let digest = args.digest.clone().ok_or_else(no_digest)?;
+        // What is wrong with the rest is said before anything is fetched.
+        spec(&args, in_file(Digest::of(b""), Format::Onnx))?;
+        output::say("the site fetches the file, up to 256 MiB of it");
+        let fetch = ArtifactFetch { url: args.url.clone(), digest };
+        let view = api.artifact_fetch(&fetch).await?;
+        let foreign = || Failure::internal("the site says no digest that this command knows");
+        let source =
+            in_file(view.digest.parse().map_err(|_| foreign())?, artifact::format_of(&view));
+        refuse_for_tensors(&args, &source)?;
+        source
+    } else if args.digest.is_some() {
+        let what = "`--digest` is for a file at an address";
+        return Err(
+            Failure::usage(what).hint("`--artifact` says that it is one, however its address ends")
+        );
+    } else if is_file(&args.url) {
         refuse_for_servers(&args)?;
         let file = artifact::read(Path::new(&args.url))?;
         // What is wrong with the rest is said before a large file is sent.
@@ -71,11 +89,31 @@ async fn add(global: &Global, args: ModelsAdd) -> Outcome {
     Ok(Exit::Ok)
 }
 
+/// A file that the site is to fetch.
+fn is_file_at(args: &ModelsAdd) -> bool {
+    let is_artifact = ARTIFACTS.iter().any(|ending| path_of(&args.url).ends_with(ending));
+    is_url(&args.url) && (args.artifact || is_artifact)
+}
+
+fn is_url(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
+}
+
+fn path_of(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
+fn no_digest() -> Failure {
+    let what = "this is a model's file at an address, and whoever is there decides what is in it";
+    Failure::usage(what).hint(
+        "say which file is meant: `--digest sha256:…`, as its author says it; or fetch it yourself, look at it, and add the file",
+    )
+}
+
 /// Anything that is there, or is called like a model's file, and is no address.
 fn is_file(url: &str) -> bool {
     let is_artifact = ARTIFACTS.iter().any(|ending| url.ends_with(ending));
-    let is_url = url.starts_with("http://") || url.starts_with("https://");
-    !is_url && (is_artifact || Path::new(url).exists())
+    !is_url(url) && (is_artifact || Path::new(url).exists())
 }
 
 /// What a file has no use for.

@@ -48,6 +48,48 @@ fn target(target: &Value) -> String {
 async fn show_route(global: &Global, args: ResourceShow) -> Outcome {
     let view = api(global)?.route_show(&args.name).await?;
     let age = when::age(&view.updated_at, SystemClock.now());
-    let head = format!("changed {age} ago by {}", view.updated_by);
+    let standing = standing(&view).unwrap_or_default();
+    let head = format!("changed {age} ago by {}{standing}", view.updated_by);
     show(args.output.output, &view, &head, Kind::Route, (&view.namespace, &view.name, &view.spec))
+}
+
+/// What is left of its limits.
+fn standing(view: &RouteView) -> Option<String> {
+    let (standing, limits) = (view.standing.as_ref()?, &view.spec["limits"]);
+    let of = |left: Option<u64>, name: &str, what: &str| {
+        left.map(|left| format!("{left} of {} {what} left of this minute", limits[name]))
+    };
+    let most = limits["concurrency"].as_u64().map(|most| format!(" of {most}"));
+    let at_once = format!("{}{} calls under way", standing.under_way, most.unwrap_or_default());
+    let refused = Some(standing.refused).filter(|it| *it > 0);
+    let all = [
+        of(standing.requests_left, "requestsPerMinute", "requests"),
+        of(standing.tokens_left, "tokensPerMinute", "tokens"),
+        Some(at_once),
+        refused.map(|count| format!("{count} had no room since the site began")),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    Some(format!("; {}", all.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Mutation: leave out what is left, or say something of a route without limits.
+    #[test]
+    fn a_route_with_limits_says_what_is_left() {
+        let mut view: RouteView = serde_json::from_value(json!({
+            "namespace": "sales", "name": "best", "updatedAt": "", "updatedBy": "",
+            "spec": {"to": [], "limits": {"requestsPerMinute": 60, "concurrency": 8}},
+            "standing": {"requestsLeft": 12, "underWay": 3, "refused": 2},
+        }))
+        .expect("a view");
+        let said = "; 12 of 60 requests left of this minute, 3 of 8 calls under way, 2 had no room since the site began";
+        assert_eq!(standing(&view).as_deref(), Some(said));
+        view.standing = None;
+        assert_eq!(standing(&view), None);
+    }
 }

@@ -112,6 +112,45 @@ fn a_route_escalates_remembers_and_answers_by_itself() {
     assert_eq!(none.status, 503, "{}", none.body);
 }
 
+/// Mutation: lose the limits on their way to the desk, forget on `apply` what was counted, or show nothing of it.
+#[test]
+fn a_route_has_limits_for_all_that_call_it() {
+    let (home, world) = (Home::new(), upstream());
+    home.allow(&world.url);
+    let dev = home.dev();
+    let upstream = json!({"url": format!("{}/large/v1", world.url)});
+    home.write(
+        "m.yaml",
+        &document("Model", "large", &json!({"upstream": upstream, "price": "free"})),
+    );
+    home.run(&["apply", "-f", "m.yaml", "--yes"]).ends_with(0);
+    let limit = |most: u32| {
+        let spec = json!({"to": [{"model": "large"}], "limits": {"requestsPerMinute": most, "concurrency": 4}});
+        home.write("r.yaml", &document("Route", "best", &spec));
+        home.run(&["apply", "-f", "r.yaml", "--yes"]).ends_with(0);
+    };
+    let key = |name: &str| {
+        let made = ["keys", "create", name, "--scope", "model", "-n", "sales"];
+        home.run(&made).ends_with(0).stdout.trim().to_owned()
+    };
+    let (one, other) = (key("one"), key("other"));
+    limit(1);
+    assert_eq!(chat(&dev, &one, "best", "Hi").status, 200);
+    let refused = chat(&dev, &other, "best", "Hi");
+    assert_eq!(
+        (refused.status, &refused.body["error"]["code"]),
+        (429, &json!("rate_limit_exceeded"))
+    );
+    limit(2);
+    assert_eq!(chat(&dev, &other, "best", "Hi").status, 200);
+    assert_eq!(chat(&dev, &one, "best", "Hi").status, 429);
+    assert_eq!(world.requests().len(), 2);
+    let said = home.run(&["routes", "show", "best", "-n", "sales"]).ends_with(0);
+    let said = said.stdout + &said.stderr;
+    let wanted = "; 0 of 2 requests left of this minute, 0 of 4 calls under way, 2 had no room since the site began";
+    assert!(said.contains(wanted) && said.contains("requestsPerMinute: 2"), "{said}");
+}
+
 /// Mutation: take what is no condition, or name no place of it.
 #[test]
 fn what_is_wrong_in_a_route_is_said_with_its_place() {

@@ -97,8 +97,21 @@ impl Keep {
 
 /// What makes a question another one.
 fn key(question: &Question, ask: &Ask, found: &Found) -> Option<Digest> {
-    let head = question.head().ok()?.unwrap_or(question.body.len());
-    let (json, rest) = question.body.split_at(head);
+    let mut about = about(question, ask);
+    about.extend(found.route.iter().map(|it| it.revision.number().to_string()));
+    // A model that was changed, or is left out by now, makes another answer.
+    let mut models: Vec<u64> = found.models.iter().map(|it| it.shelved.revision.number()).collect();
+    models.sort_unstable();
+    about.extend(models.iter().map(ToString::to_string));
+    digest(question, &about)
+}
+
+/// The same for a person, who is no other one after a restart, or when a model was changed.
+pub(super) fn question_key(question: &Question, ask: &Ask) -> Option<Digest> {
+    digest(question, &about(question, ask))
+}
+
+fn about(question: &Question, ask: &Ask) -> Vec<String> {
     let mut about = vec![
         question.who.by.namespace.to_string(),
         ask.model.to_string(),
@@ -110,11 +123,12 @@ fn key(question: &Question, ask: &Ask, found: &Found) -> Option<Digest> {
     for (name, value) in &question.headers {
         about.push(format!("{name}: {:?}", value.as_bytes()));
     }
-    about.extend(found.route.iter().map(|it| it.revision.number().to_string()));
-    // A model that was changed, or is left out by now, makes another answer.
-    let mut models: Vec<u64> = found.models.iter().map(|it| it.shelved.revision.number()).collect();
-    models.sort_unstable();
-    about.extend(models.iter().map(ToString::to_string));
+    about
+}
+
+fn digest(question: &Question, about: &[String]) -> Option<Digest> {
+    let head = question.head().ok()?.unwrap_or(question.body.len());
+    let (json, rest) = question.body.split_at(head);
     let about: Vec<&str> = about.iter().map(String::as_str).collect();
     same_question(json, rest, &about)
 }
@@ -139,6 +153,7 @@ impl Again {
             // Nothing is sent, so that nothing is asked again.
             is_billed_once: false,
             route: None,
+            place: None,
             started,
         };
         let open = Open::admit(desk, question, admission).await?;

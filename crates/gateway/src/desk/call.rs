@@ -16,10 +16,11 @@ use super::cached::Keep;
 use super::judge::{self, Held};
 use super::leg::{self, Answers, Leg, Went};
 use super::open::{Admission, Open};
+use super::person::{self, Joined};
 use super::port::Tensors;
 use super::reply::{Marks, Reply};
 use super::restore::{self, Restore};
-use super::routed::{Candidate, Found};
+use super::routed::{Candidate, Found, Place};
 use super::shelf::Shelved;
 use super::stream::{StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
@@ -94,10 +95,13 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     if let Some(kept) = keep.as_ref().and_then(|keep| keep.fresh(desk)) {
         return Box::pin(kept.given(desk, &question, &ask, &found, started)).await;
     }
+    if let Some(joined) = Joined::of(desk, &question, &ask, &found) {
+        return Box::pin(joined.heard(desk, &question, &ask, &found, started)).await;
+    }
     let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
     let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
     let tokens = tokens(&found, &prompts, &ask);
-    desk.take(&question.who, tokens)?;
+    let place = enter(desk, &question, &found, tokens)?;
     found.count(desk.now());
     let bounds = bounds(desk, &found, &prompts, &ask);
     let admission = Admission {
@@ -108,12 +112,33 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         tokens,
         is_billed_once: found.is_billed_once(),
         route: found.route.clone(),
+        place,
         started,
     };
     let admitted = Open::admit(desk, &question, admission).await;
-    let open = admitted.inspect_err(|_| desk.give_back(&question.who, tokens))?;
+    let open = admitted.inspect_err(|_| {
+        desk.give_back(&question.who, tokens);
+        if let Some(route) = &found.route {
+            route.give_back(1, tokens);
+        }
+    })?;
     let asked = Asked { question: &question, ask: &ask, found: &found, vault, keep };
     tried(open, &asked, &seen, &bounds).await
+}
+
+/// Counts the call, where route and key have room for it.
+fn enter(
+    desk: &Desk,
+    question: &Question,
+    found: &Found,
+    tokens: u64,
+) -> Result<Option<Place>, CallRefusal> {
+    let Some(route) = &found.route else {
+        return desk.take(&question.who, tokens).map(|()| None);
+    };
+    let place = route.enter(tokens, desk.now())?;
+    desk.take(&question.who, tokens).inspect_err(|_| route.give_back(1, tokens))?;
+    Ok(Some(place))
 }
 
 /// Model after model, until one answers as it should.
@@ -181,6 +206,12 @@ async fn tried(
         }
         if open.legs().last().is_some_and(|leg| leg.why == Some(Missed::Retries)) {
             break;
+        }
+    }
+    if let (Some(_), Some(person)) = (&unsure, found.person(ask)) {
+        match Box::pin(person::asked(open, asked, person)).await {
+            Ok(reply) => return reply,
+            Err(back) => open = back,
         }
     }
     if let Some((held, shelved)) = unsure {
@@ -488,7 +519,8 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
             }
         })
         .collect();
-    let tried = tried.join(", ");
+    let unasked = open.unasked.map(|why| why.to_string());
+    let tried = tried.into_iter().chain(unasked).collect::<Vec<_>>().join(", ");
     let is_silent = open.legs().iter().all(|leg| leg.why == Some(Missed::Silent));
     if is_silent {
         CallRefusal::Silent { asked, tried }

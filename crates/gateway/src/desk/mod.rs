@@ -14,6 +14,7 @@ mod judge;
 mod leg;
 mod open;
 mod origin;
+mod person;
 mod port;
 mod reply;
 mod resort;
@@ -32,16 +33,19 @@ use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp, TraceParent};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use models::{
-    Admitted, Alarm, Ask, AskError, Books, Bucket, By, CACHE_BYTES_MAX, Cache, CallRefusal,
-    Exchange, Holder, ModelName, Operation, Standing,
+    Admitted, Alarm, Ask, AskError, Books, By, CACHE_BYTES_MAX, Cache, CallRefusal, Exchange,
+    Holder, ModelName, Operation, PerMinute, Rates, Spent, Standing,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
 pub use body::{Busy, Spoken};
+pub use person::ASKED;
 pub use port::{
-    Credentials, NotRun, NotWritten, Page, Ran, Record, Runner, Spoke, Tensors, Ticket, Words,
+    Credentials, Heard, NoPeople, NotAsked, NotRun, NotWritten, Page, People, Ran, Record, Runner,
+    Spoke, Tensors, Ticket, ToPeople, Waiting, Words,
 };
 pub use reply::{Paid, Reply, ReplyBody};
+pub use routed::RouteStanding;
 pub use run::OfRun;
 pub use shelf::{NameLists, Shelf, ShelfParts, Shelved};
 pub use stream::StreamBody;
@@ -79,6 +83,7 @@ struct Inner {
     record: Arc<dyn Record>,
     credentials: Arc<dyn Credentials>,
     runner: Arc<dyn Runner>,
+    people: Arc<dyn People>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// Told when a purse has become low.
@@ -100,13 +105,9 @@ pub struct DeskParts {
     pub record: Arc<dyn Record>,
     pub credentials: Arc<dyn Credentials>,
     pub runner: Arc<dyn Runner>,
+    pub people: Arc<dyn People>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
-}
-
-struct Rates {
-    requests: Option<Bucket>,
-    tokens: Option<Bucket>,
 }
 
 /// One question, and who asks it.
@@ -177,12 +178,17 @@ impl Terms {
         };
         self.models.is_empty() || self.models.iter().any(fits)
     }
+
+    const fn per_minute(&self) -> PerMinute {
+        PerMinute { requests: self.requests_per_minute, tokens: self.tokens_per_minute }
+    }
 }
 
 impl Desk {
     #[must_use]
     pub fn new(parts: DeskParts) -> Self {
-        let DeskParts { gate, books, exchange, record, credentials, runner, clock, random } = parts;
+        let DeskParts { gate, books, exchange, record, credentials, .. } = parts;
+        let DeskParts { runner, people, clock, random, .. } = parts;
         Self(Arc::new(Inner {
             gate,
             shelf: RwLock::default(),
@@ -192,6 +198,7 @@ impl Desk {
             record,
             credentials,
             runner,
+            people,
             clock,
             random,
             low: Notify::new(),
@@ -204,7 +211,7 @@ impl Desk {
 
     /// Puts other models on it. Calls under way end with those that they began with.
     pub fn put(&self, parts: ShelfParts) {
-        let shelf = Shelf::of(parts, &self.shelf(), &self.0.gate);
+        let shelf = Shelf::of(parts, &self.shelf(), &self.0.gate, self.now());
         *self.0.shelf.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shelf);
     }
 
@@ -276,37 +283,29 @@ impl Desk {
     /// Takes one request and so many tokens out of what the key may have in a minute.
     fn take(&self, who: &Who, tokens: u64) -> Result<(), CallRefusal> {
         let (Some(key), terms) = (&who.by.key, &who.terms) else { return Ok(()) };
-        if terms.requests_per_minute.is_none() && terms.tokens_per_minute.is_none() {
+        if terms.per_minute() == PerMinute::default() {
             return Ok(());
         }
-        let now = self.now();
+        let (limits, now) = (terms.per_minute(), self.now());
         let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
         if rates.len() >= RATES_MAX && !rates.contains_key(key) {
             rates.clear();
         }
-        let rates = rates.entry(key.clone()).or_insert_with(|| Rates::new(terms, now));
-        rates.fit(terms, now);
-        let what = |what, limit: Option<u64>, after| CallRefusal::Rate {
-            what,
-            limit: limit.unwrap_or(0),
-            after,
-        };
-        if let Some(bucket) = &mut rates.requests {
-            bucket.take(1, now).map_err(|it| what("requests", terms.requests_per_minute, it))?;
-        }
-        if let Some(bucket) = &mut rates.tokens {
-            let taken = bucket.take(tokens, now);
-            taken.map_err(|it| what("tokens", terms.tokens_per_minute, it))?;
-        }
-        Ok(())
+        let rates = rates.entry(key.clone()).or_insert_with(|| Rates::new(limits, now));
+        // A key that was made anew has other limits.
+        rates.fit(limits, now);
+        rates.take(tokens, now).map_err(|spent| {
+            let Spent { what, limit, after } = spent;
+            CallRefusal::Rate { what, limit, after }
+        })
     }
 
     /// What was taken out and is not needed.
     fn give_back(&self, who: &Who, tokens: u64) {
         let Some(key) = &who.by.key else { return };
         let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bucket) = rates.get_mut(key).and_then(|rates| rates.tokens.as_mut()) {
-            bucket.give_back(tokens);
+        if let Some(rates) = rates.get_mut(key) {
+            rates.give_back(0, tokens);
         }
     }
 
@@ -350,26 +349,6 @@ fn chance(text: &str) -> u64 {
     let digest = base::Digest::of(text.as_bytes());
     let bytes = digest.as_bytes();
     u64::from_be_bytes(*bytes.first_chunk().expect("a digest has more bytes"))
-}
-
-impl Rates {
-    fn new(terms: &Terms, now: Timestamp) -> Self {
-        let bucket = |limit: Option<u64>| limit.map(|limit| Bucket::new(limit, now));
-        Self {
-            requests: bucket(terms.requests_per_minute),
-            tokens: bucket(terms.tokens_per_minute),
-        }
-    }
-
-    /// A key that was made anew has other limits.
-    fn fit(&mut self, terms: &Terms, now: Timestamp) {
-        let is = |bucket: &Option<Bucket>, limit| bucket.map(|it| it.per_minute()) == limit;
-        let is_same = is(&self.requests, terms.requests_per_minute)
-            && is(&self.tokens, terms.tokens_per_minute);
-        if !is_same {
-            *self = Self::new(terms, now);
-        }
-    }
 }
 
 /// What the client of a call sees of the ask: for the chance of a route.

@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use base::CallId;
 use models::{
     Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
-    Missing, ModelName, Refused, Settled, Used,
+    Missing, ModelName, OfPerson, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::port::Ticket;
+use super::port::{NotAsked, Ticket};
 use super::reply::{Marks, Paid};
-use super::routed::Routed;
+use super::routed::{Place, Routed};
 use super::run::OfRun;
 use super::{Desk, Question, Who, holders};
 
@@ -52,8 +52,14 @@ pub(super) struct Open {
     pub(super) cached_from: Option<CallId>,
     /// What is given where no model has a good answer.
     pub(super) resort: Option<Given>,
+    /// The person who was asked.
+    pub(super) person: Option<OfPerson>,
+    /// Why nobody was asked who was to be.
+    pub(super) unasked: Option<NotAsked>,
     /// Whose calls may be tried again so often.
     route: Option<Arc<Routed>>,
+    /// Among the calls that the route has at once.
+    _place: Option<Place>,
     /// Legs that were sent.
     tries: usize,
     /// Of those, the ones whose answers were not good enough: the next one was planned with them.
@@ -72,6 +78,7 @@ pub(super) struct Admission {
     /// Whether a repetition under the same name costs nothing more.
     pub is_billed_once: bool,
     pub route: Option<Arc<Routed>>,
+    pub place: Option<Place>,
     pub started: Instant,
 }
 
@@ -82,8 +89,8 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, route, started } =
-            admission;
+        let Admission { asked, plan, streamed, bound, tokens, .. } = admission;
+        let Admission { is_billed_once, route, place, started, .. } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
@@ -135,7 +142,10 @@ impl Open {
             degraded: false,
             cached_from: None,
             resort: None,
+            person: None,
+            unasked: None,
             route,
+            _place: place,
             tries: 0,
             unsure: 0,
             is_settled: false,
@@ -337,7 +347,11 @@ impl Open {
         let used: u64 = self.bills.iter().filter_map(|it| it.usage.as_ref()).map(tokens).sum();
         let is_known = self.bills.iter().all(|bill| bill.usage.is_some());
         if is_known {
-            self.desk.give_back(&self.who, self.tokens.saturating_sub(used));
+            let unused = self.tokens.saturating_sub(used);
+            self.desk.give_back(&self.who, unused);
+            if let Some(route) = &self.route {
+                route.give_back(0, unused);
+            }
         }
         let took = self.started.elapsed();
         let entry = Entry::Settled(Settled {
@@ -356,6 +370,7 @@ impl Open {
             hidden: std::mem::take(&mut self.hidden),
             cached_from: self.cached_from,
             resort: self.resort,
+            person: self.person.take(),
         });
         if self.desk.0.record.write(entry).is_err() {
             // The next start settles it at its bound.

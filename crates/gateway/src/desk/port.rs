@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use base::{Namespace, SecretName};
+use base::{CallId, Digest, Namespace, SecretName, Timestamp};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use models::{Alarm, Entry, Holder, Line, Model, Operation};
+use models::{Alarm, By, Entry, Holder, Line, Model, ModelName, Operation};
 use pricing::Budget;
 use tokio::sync::watch;
 
@@ -140,4 +140,88 @@ pub enum NotRun {
     TooLarge,
     /// Nothing could be run; what is wrong is for the site's own log.
     Unavailable(String),
+}
+
+/// People of the site, who answer where no model does.
+pub trait People: Send + Sync + 'static {
+    /// When this returns, the question lies in the inbox of its namespace and outlives the end of the machine:
+    /// this one, or the same one that lies there already.
+    fn ask(&self, question: ToPeople) -> BoxFuture<'_, Result<Waiting, NotAsked>>;
+
+    /// The same question, where it was asked and its time is not over.
+    fn same(&self, namespace: &Namespace, key: &Digest) -> Option<Waiting>;
+
+    /// Until somebody has said something, or its time is over.
+    fn heard(&self, namespace: &Namespace, question: CallId) -> BoxFuture<'_, Heard>;
+}
+
+/// What a person is to answer.
+#[derive(Debug, Clone)]
+pub struct ToPeople {
+    /// The call that asks, whose name the question has.
+    pub call: CallId,
+    pub who: By,
+    /// By which the same question is known.
+    pub key: Digest,
+    pub route: ModelName,
+    pub operation: Operation,
+    /// As the client has sent it.
+    pub body: Bytes,
+    pub until: Timestamp,
+}
+
+/// A question in the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    pub question: CallId,
+    pub until: Timestamp,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    Answer {
+        by: String,
+        text: String,
+    },
+    Declined {
+        by: String,
+        reason: Option<String>,
+    },
+    /// Its time is over, and nobody has said anything.
+    Over,
+}
+
+/// Why a question is in no inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAsked {
+    #[error("a person is not asked: the inbox of the namespace is full")]
+    Full,
+    #[error(
+        "a person is not asked: the request has more than {} bytes",
+        models::QUESTION_BYTES_MAX
+    )]
+    TooLarge,
+    #[error("a person is not asked: the question cannot be written down")]
+    Unwritten,
+    #[error("a person is not asked: there is no inbox here")]
+    Nobody,
+}
+
+/// Where there is no inbox.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPeople;
+
+impl People for NoPeople {
+    fn ask(&self, _question: ToPeople) -> BoxFuture<'_, Result<Waiting, NotAsked>> {
+        Box::pin(std::future::ready(Err(NotAsked::Nobody)))
+    }
+
+    fn same(&self, _namespace: &Namespace, _key: &Digest) -> Option<Waiting> {
+        None
+    }
+
+    fn heard(&self, _namespace: &Namespace, _question: CallId) -> BoxFuture<'_, Heard> {
+        Box::pin(std::future::ready(Heard::Over))
+    }
 }

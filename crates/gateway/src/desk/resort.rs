@@ -2,15 +2,16 @@
 
 use dialects::{Dialect, Plain};
 use http::{HeaderValue, StatusCode};
-use models::{CallRefusal, End, Given, Operation, Resort, Rules, last_words};
+use models::{Ask, CallRefusal, End, Given, Operation, Person, Resort, Rules, last_words};
 
 use super::call::Asked;
 use super::open::Open;
+use super::person;
 use super::reply::Reply;
 
 /// The first that there is; the call as it is, where there is none.
 pub(super) async fn given(
-    open: Open,
+    mut open: Open,
     asked: &Asked<'_>,
 ) -> Result<Result<Reply, CallRefusal>, Open> {
     for resort in asked.found.last() {
@@ -25,6 +26,14 @@ pub(super) async fn given(
                     return Ok(by_rule(open, asked, said).await);
                 }
             }
+            // Behind all others.
+            Resort::Person(person) if Person::answers(asked.ask.operation) => {
+                match person::asked(open, asked, person).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(back) => open = back,
+                }
+            }
+            Resort::Person(_) => {}
         }
     }
     Err(open)
@@ -34,11 +43,17 @@ pub(super) async fn given(
 fn said(open: &Open, asked: &Asked<'_>, rules: &Rules) -> Option<Vec<u8>> {
     let (ask, question) = (asked.ask, asked.question);
     let words = last_words(ask.operation, &question.body);
+    let text = rules.text(words.as_deref().unwrap_or_default())?;
+    in_words(open, ask, text)
+}
+
+/// A text as the client's interface has answers.
+pub(super) fn in_words(open: &Open, ask: &Ask, text: &str) -> Option<Vec<u8>> {
     let id = open.call.to_string();
     let plain = Plain {
         id: &id,
         model: ask.model.as_str(),
-        text: rules.text(words.as_deref().unwrap_or_default())?,
+        text,
         now: open.desk().now().as_millis() / 1_000,
     };
     let whole = |dialect: Dialect| match ask.is_streamed {

@@ -1,18 +1,51 @@
 //! A route where calls find it, and the models that it stands for in one call.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Timestamp;
-use models::{Accept, CacheSpec, Cached, Hedge, Resort, Retries, RouteSpec};
+use models::{
+    Accept, CacheSpec, Cached, CallRefusal, Hedge, ModelName, PerMinute, Rates, Resort, Retries,
+    RouteSpec, Spent,
+};
 
 use super::shelf::Shelved;
 
 #[derive(Debug)]
 pub(super) struct Routed {
+    pub name: ModelName,
     pub spec: RouteSpec,
     pub revision: Revision,
+    counts: Arc<Counts>,
+}
+
+/// What is counted of a route, whatever its definition says by now.
+#[derive(Debug, Default)]
+struct Counts {
     retries: Mutex<Retries>,
+    rates: Mutex<Rates>,
+    under_way: AtomicU32,
+    refused: AtomicU64,
+}
+
+/// How a route with limits stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteStanding {
+    /// Of this minute.
+    pub left: PerMinute,
+    pub under_way: u32,
+    /// Calls that had no room, since the site began.
+    pub refused: u64,
+}
+
+/// A call of a route that has its place in it. Given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Counts>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Another number for each definition that this process has seen: what was made of one is told from what was
@@ -32,25 +65,72 @@ impl Revision {
 }
 
 impl Routed {
-    /// One that is as it was stays as it is; one that was changed keeps its count of what was tried again.
-    pub(super) fn of(spec: RouteSpec, before: Option<&Arc<Self>>) -> Arc<Self> {
-        match before {
-            Some(before) if before.spec == spec => Arc::clone(before),
-            before => {
-                let retries = before.map(|it| it.retries(|retries| *retries)).unwrap_or_default();
-                Arc::new(Self { spec, revision: Revision::next(), retries: Mutex::new(retries) })
-            }
-        }
+    /// One that is as it was stays as it is; of one that was changed what is counted stays.
+    pub(super) fn of(
+        name: &ModelName,
+        spec: RouteSpec,
+        before: Option<&Arc<Self>>,
+        now: Timestamp,
+    ) -> Arc<Self> {
+        let counts = match before {
+            Some(before) if before.spec == spec => return Arc::clone(before),
+            Some(before) => Arc::clone(&before.counts),
+            None => Arc::default(),
+        };
+        locked(&counts.rates).fit(spec.limits.per_minute(), now);
+        Arc::new(Self { name: name.clone(), spec, revision: Revision::next(), counts })
     }
 
     fn retries<T>(&self, change: impl FnOnce(&mut Retries) -> T) -> T {
-        change(&mut self.retries.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut locked(&self.counts.retries))
+    }
+
+    /// A place for one call with so many tokens, where the limits have room.
+    pub(super) fn enter(&self, tokens: u64, now: Timestamp) -> Result<Place, CallRefusal> {
+        let entered = self.entered(tokens, now);
+        if entered.is_err() {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        entered
+    }
+
+    fn entered(&self, tokens: u64, now: Timestamp) -> Result<Place, CallRefusal> {
+        let limit = self.spec.limits.concurrency.unwrap_or(u32::MAX);
+        let more = |count: u32| (count < limit).then_some(count + 1);
+        let counted =
+            self.counts.under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        if counted.is_err() {
+            return Err(CallRefusal::RouteBusy { route: self.name.clone(), limit });
+        }
+        let place = Place(Arc::clone(&self.counts));
+        locked(&self.counts.rates).take(tokens, now).map_err(|spent| {
+            let Spent { what, limit, after } = spent;
+            CallRefusal::RouteRate { route: self.name.clone(), what, limit, after }
+        })?;
+        Ok(place)
+    }
+
+    /// What a call has taken out of the minute and does not need.
+    pub(super) fn give_back(&self, requests: u64, tokens: u64) {
+        locked(&self.counts.rates).give_back(requests, tokens);
+    }
+
+    pub(super) fn standing(&self, now: Timestamp) -> RouteStanding {
+        RouteStanding {
+            left: locked(&self.counts.rates).left(now),
+            under_way: self.counts.under_way.load(Ordering::Relaxed),
+            refused: self.counts.refused.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether a call may be sent once more.
     pub(super) fn takes_retry(&self, now: Timestamp) -> bool {
         self.retries(|retries| retries.take(now))
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a name stands for, for one call.

@@ -14,7 +14,7 @@ use privacy::Names;
 use tokio::sync::Semaphore;
 
 use super::origin::{Origins, Reach};
-use super::routed::{Candidate, Found, Revision, Routed};
+use super::routed::{Candidate, Found, Revision, RouteStanding, Routed};
 use super::veil::Veil;
 use crate::gate::Gate;
 use crate::lane::Lane;
@@ -134,7 +134,7 @@ enum Pricing {
 
 impl Shelf {
     /// Upstreams keep their connections and what is known of them, whatever changes about their models.
-    pub(super) fn of(parts: ShelfParts, before: &Self, gate: &Arc<Gate>) -> Self {
+    pub(super) fn of(parts: ShelfParts, before: &Self, gate: &Arc<Gate>, now: Timestamp) -> Self {
         let ShelfParts { models, routes, catalogue, least, here, names } = parts;
         let mut reach = Reach { gate, before: &before.origins, now: Origins::new() };
         let shelved = |model: Model| {
@@ -155,8 +155,8 @@ impl Shelf {
             (key, shelved)
         };
         let route = |(namespace, name, spec)| {
-            let key = (namespace, name);
-            let routed = Routed::of(spec, before.routes.get(&key));
+            let key: Key = (namespace, name);
+            let routed = Routed::of(&key.1, spec, before.routes.get(&key), now);
             (key, routed)
         };
         let models: BTreeMap<Key, _> = models.into_iter().map(shelved).collect();
@@ -250,6 +250,18 @@ impl Shelf {
         };
         names.retain(is_there);
         names
+    }
+
+    /// How the route of this name stands, where it has limits.
+    #[must_use]
+    pub fn standing(
+        &self,
+        namespace: &Namespace,
+        name: &ModelName,
+        now: Timestamp,
+    ) -> Option<RouteStanding> {
+        let routed = self.routes.get(&(namespace.clone(), name.clone()))?;
+        routed.spec.limits.is_any().then(|| routed.standing(now))
     }
 
     /// Whether what it is given stays at this site.

@@ -12,7 +12,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, BodyStream};
 use isonomy_gateway::desk::{
-    Credentials, DeskParts, Fresh, NotRun, NotWritten, OfRun, Question, Ran, Record,
+    Credentials, DeskParts, Fresh, NoPeople, NotRun, NotWritten, OfRun, Question, Ran, Record,
     Reply as Answer, Runner, ShelfParts, Tensors, Terms, Ticket, Who,
 };
 use isonomy_gateway::{Desk, EgressMap, Gate, Limits};
@@ -132,6 +132,7 @@ impl Place {
             record: Arc::clone(&kept) as Arc<dyn Record>,
             credentials: Arc::new(Secrets),
             runner,
+            people: Arc::new(NoPeople),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
         });

@@ -5,6 +5,7 @@ mod disk;
 mod door;
 mod gate;
 mod lanes;
+mod limits;
 mod operator;
 mod protect;
 mod routes;

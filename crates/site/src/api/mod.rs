@@ -8,6 +8,7 @@ mod exchange;
 mod extract;
 mod log;
 mod model;
+mod question;
 mod run;
 mod secret;
 mod site;
@@ -66,6 +67,7 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(model::model_list))
         .routes(routes!(model::model_show, model::model_put, model::model_delete))
         .routes(routes!(model::artifact_take))
+        .routes(routes!(model::artifact_fetch))
         .routes(routes!(model::route_list))
         .routes(routes!(model::route_show, model::route_put, model::route_delete))
         .routes(routes!(model::budget_list, model::budget_set, model::budget_remove))
@@ -74,6 +76,9 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(model::call_list))
         .routes(routes!(model::call_show))
         .routes(routes!(model::call_settle))
+        .routes(routes!(question::question_list))
+        .routes(routes!(question::question_show))
+        .routes(routes!(question::question_answer))
         .routes(routes!(log::log_list))
         .routes(routes!(log::log_follow))
         .routes(routes!(store::store_check))
@@ -97,7 +102,7 @@ impl Guarded for Site {
     /// Waiting for a run's end comes on top.
     fn timeout(&self, route: &str, method: &Method) -> Duration {
         // Files come as slowly as the line that brings them.
-        if route.contains("/exchange/") || route.ends_with("/artifacts") {
+        if route.contains("/exchange/") || route.contains("/artifacts") {
             return EXCHANGE_TIMEOUT;
         }
         let waits = method == Method::POST && route.ends_with("/runs");

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use server::{Body, Caller, InNamespace, PageQuery, Path, Query, ReasonQuery};
 use utoipa::IntoParams;
 use wire::{
-    ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, ModelPut, ModelView, Page, Problem,
-    ProblemCode, Role, RouteView,
+    ArtifactFetch, ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, ModelPut, ModelView,
+    Page, Problem, ProblemCode, Role, RouteView,
 };
 
 use crate::model::budget::Capped;
@@ -141,6 +141,28 @@ pub(super) async fn artifact_take(
     }
     let by = caller.because(None)?;
     Ok(Json(site.0.models.artifact_take(by, namespace, request.into_body()).await?))
+}
+
+/// Fetches a model's file from an address, through the site's egress and no further, and takes it where it is the
+/// one that the digest names.
+#[utoipa::path(
+    post, path = "/api/v1/namespaces/{namespace}/artifacts/fetch", tag = "models",
+    security(("key" = ["admin"])),
+    params(("namespace" = String, Path)),
+    request_body = ArtifactFetch,
+    responses(
+        (status = 200, body = ArtifactView),
+        (status = 400, description = "There is no such file at the address, no way to it, or it is no model that can be run", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn artifact_fetch(
+    State(site): State<Site>,
+    InNamespace(namespace): InNamespace,
+    caller: Caller,
+    Body(fetch): Body<ArtifactFetch, PUT_BYTES_MAX>,
+) -> Result<Json<ArtifactView>, Refusal> {
+    let by = caller.because(None)?;
+    Ok(Json(site.0.models.artifact_fetch(&site.0.gate, by, namespace, fetch).await?))
 }
 
 /// Routes of a namespace, by name.
@@ -359,7 +381,7 @@ pub(super) async fn call_settle(
     Ok(Json(site.0.models.call_settle(&caller, &namespace, call, settle).await?))
 }
 
-pub(super) struct OfCall(Namespace, CallId);
+pub(super) struct OfCall(pub Namespace, pub CallId);
 
 impl FromRequestParts<Site> for OfCall {
     type Rejection = Refusal;

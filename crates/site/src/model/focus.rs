@@ -263,6 +263,7 @@ mod tests {
             hidden: Hidden::new(),
             cached_from: None,
             resort: None,
+            person: None,
         });
         for (number, entry) in (number..).zip([admitted, settled]) {
             let entry = serde_json::from_slice(&entry.line()).expect("an entry");

@@ -8,8 +8,10 @@ pub(crate) mod budget;
 pub(crate) mod calls;
 mod correction;
 mod door;
+mod fetch;
 mod file;
 pub(crate) mod focus;
+mod inbox;
 pub(crate) mod lease;
 mod names;
 mod purse_row;
@@ -44,6 +46,7 @@ pub(crate) use shelf::Models;
 
 use crate::config::ModelsConfig;
 use book::Book;
+use inbox::Inbox;
 use names::Guarding;
 use runner::Processes;
 use secret::SecretsOfModels;
@@ -85,6 +88,7 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         let (gate, secrets) = (Arc::clone(&gate), Arc::clone(&secrets));
         Exporter::new(ExporterParts { collector, site, gate, secrets, book: book.clone() })
     });
+    let inbox = Inbox::open(store, Arc::clone(&clock)).await?;
     let desk = Desk::new(DeskParts {
         gate,
         books: Books::default(),
@@ -92,10 +96,11 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         record: Arc::new(book.clone()),
         credentials: Arc::new(SecretsOfModels(secrets)),
         runner: Arc::new(processes.clone()),
+        people: Arc::new(inbox.clone()),
         clock: Arc::clone(&clock),
         random,
     });
-    let models = Models::open(desk, processes, guarding, book, store, clock, &keys).await?;
+    let models = Models::open(desk, processes, guarding, book, inbox, clock, &keys).await?;
     if let Some(exporter) = exporter {
         models.export(exporter);
     }

@@ -14,11 +14,12 @@ use server::{Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ModelState, ModelView, ProblemCode, RouteView};
+use wire::{ModelState, ModelView, ProblemCode, RouteStandingView, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
 use super::budget::{self, Budgets};
+use super::inbox::Inbox;
 use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
 use super::runner::Processes;
@@ -40,6 +41,7 @@ pub(super) struct Inner {
     pub(super) processes: Processes,
     guarding: Guarding,
     book: Book,
+    inbox: Inbox,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
     catalogue: Arc<Catalogue>,
@@ -48,6 +50,8 @@ pub(super) struct Inner {
     pub(super) changing: tokio::sync::Mutex<()>,
     /// One file of a model at a time: it is held in memory.
     pub(super) taking: tokio::sync::Mutex<()>,
+    /// And one that is on its way.
+    pub(super) fetching: tokio::sync::Mutex<()>,
     closing: CancellationToken,
     /// What writes the book, and what tells others of it.
     keeping: Mutex<Vec<JoinHandle<()>>>,
@@ -92,10 +96,11 @@ impl Models {
         processes: Processes,
         guarding: Guarding,
         book: Book,
-        store: Arc<dyn Store>,
+        inbox: Inbox,
         clock: Arc<dyn Clock>,
         keys: &Keys,
     ) -> Result<Self, BookError> {
+        let store = Arc::clone(book.store());
         let mut kept = Kept::default();
         for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
             let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
@@ -129,17 +134,20 @@ impl Models {
             processes,
             guarding,
             book,
+            inbox,
             store,
             clock,
             catalogue,
             kept: Mutex::new(kept),
             taking: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             closing,
             keeping: Mutex::new(vec![keeping]),
         }));
         models.put_on_desk().await;
         tokio::spawn(models.clone().look_at_names());
+        tokio::spawn(models.0.inbox.clone().keep(models.0.closing.clone()));
         Ok(models)
     }
 
@@ -154,6 +162,10 @@ impl Models {
 
     pub(crate) fn book(&self) -> &Book {
         &self.0.book
+    }
+
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.0.inbox
     }
 
     /// What is left to be written down is written down.
@@ -303,7 +315,7 @@ impl Models {
 
     pub(crate) fn route_show(&self, name: &Name) -> Result<RouteView, Refusal> {
         let doc = self.kept().routes.get(name).cloned();
-        doc.map(route_view).ok_or_else(|| missing("route", &name.1))
+        doc.map(|doc| self.route_view(doc)).ok_or_else(|| missing("route", &name.1))
     }
 
     /// By name, behind `after`.
@@ -323,7 +335,27 @@ impl Models {
         after: Option<&ModelName>,
         limit: u32,
     ) -> Vec<RouteView> {
-        page(&self.kept().routes, namespace, after, limit).into_iter().map(route_view).collect()
+        let docs = page(&self.kept().routes, namespace, after, limit);
+        docs.into_iter().map(|doc| self.route_view(doc)).collect()
+    }
+
+    fn route_view(&self, doc: Doc<RouteSpec>) -> RouteView {
+        let now = self.0.clock.now();
+        let standing = self.0.desk.shelf().standing(&doc.namespace, &doc.name, now);
+        let standing = standing.map(|it| RouteStandingView {
+            requests_left: it.left.requests,
+            tokens_left: it.left.tokens,
+            under_way: it.under_way,
+            refused: it.refused,
+        });
+        RouteView {
+            namespace: doc.namespace.to_string(),
+            name: doc.name.to_string(),
+            spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
+            updated_at: doc.updated_at.to_string(),
+            updated_by: doc.updated_by,
+            standing,
+        }
     }
 
     /// A price that is nowhere would let calls go unpriced.
@@ -500,16 +532,6 @@ fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
             };
             (ModelState::Resting, Some(format!("{why}; it is tried again at {until}")))
         }
-    }
-}
-
-fn route_view(doc: Doc<RouteSpec>) -> RouteView {
-    RouteView {
-        namespace: doc.namespace.to_string(),
-        name: doc.name.to_string(),
-        spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
-        updated_at: doc.updated_at.to_string(),
-        updated_by: doc.updated_by,
     }
 }
 

@@ -119,7 +119,7 @@ fn cap(said: Option<&str>) -> Result<Option<Budget>, Fault> {
 
 async fn asked_of(desk: Desk, question: Question, asked: String) -> Done {
     let operation = question.operation;
-    let reply = desk.call(question).await;
+    let reply = answer(&desk, question).await;
     let header = |name| reply.headers.get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let (call, by) = (header("x-isonomy-call"), header("x-isonomy-model"));
     let is_degraded = header("x-isonomy-degraded").is_some();
@@ -152,6 +152,19 @@ async fn asked_of(desk: Desk, question: Question, asked: String) -> Done {
         object(fields)
     });
     Done::Sent { result, certainty: Certainty::Definite, ruling: Some(ruling) }
+}
+
+/// Where a person is asked, the run waits: the question is kept, and a run that was killed meanwhile asks the same
+/// again and waits on. Nothing is held for it, and the answer is a call of its own.
+async fn answer(desk: &Desk, question: Question) -> Reply {
+    loop {
+        let reply = desk.call(question.clone()).await;
+        match &reply.refusal {
+            Some(CallRefusal::Asked { question: asked, .. })
+                if desk.heard(&question.who.by.namespace, *asked).await => {}
+            _ => return reply,
+        }
+    }
 }
 
 /// What it has used and cost.
@@ -215,9 +228,13 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
             (ErrorType::Authorization, gateway::decide::DENIED)
         }
         CallRefusal::Budget(_) => (ErrorType::Authorization, "Budget"),
-        CallRefusal::Rate { .. } => (ErrorType::Communication, "Too many requests"),
+        CallRefusal::Rate { .. }
+        | CallRefusal::RouteRate { .. }
+        | CallRefusal::RouteBusy { .. } => (ErrorType::Communication, "Too many requests"),
         CallRefusal::NoAnswer { .. } => (ErrorType::Communication, "No model answers"),
         CallRefusal::Silent { .. } => (ErrorType::Communication, "No answer in time"),
+        CallRefusal::Asked { .. } => (ErrorType::Communication, "Nobody has answered yet"),
+        CallRefusal::Declined { .. } => (ErrorType::Communication, "Declined"),
         CallRefusal::Protected { .. } => (ErrorType::Authorization, "Protected"),
         CallRefusal::Withheld { .. } => (ErrorType::Communication, "Answer withheld"),
         CallRefusal::Unwritten => (ErrorType::Runtime, "Not written down"),

@@ -8,7 +8,8 @@ use engine::effect::{Certainty, Performed};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use gateway::desk::{
-    Credentials, DeskParts, NotRun, NotWritten, Ran, Record, Runner, ShelfParts, Tensors, Ticket,
+    Credentials, DeskParts, NoPeople, NotRun, NotWritten, Ran, Record, Runner, ShelfParts, Tensors,
+    Ticket,
 };
 use gateway::{Desk, EgressMap, EgressRule, Gate, Limits};
 use models::{Alarm, Books, Entry, Exchange, Model, ModelName};
@@ -90,6 +91,7 @@ impl Place {
             record: Arc::clone(&kept) as Arc<dyn Record>,
             credentials: Arc::new(NoSecrets),
             runner: Arc::new(NoFiles),
+            people: Arc::new(NoPeople),
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
         });

@@ -27,6 +27,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Calls => 17,
         ResourceKind::Lease => 18,
         ResourceKind::Artifact => 20,
+        ResourceKind::Watch => 21,
     }
 }
 

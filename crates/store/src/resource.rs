@@ -48,6 +48,8 @@ pub enum ResourceKind {
     Calls,
     /// A model's file among the blobs, and what is in it.
     Artifact,
+    /// An address elsewhere that calls are seen on their way to; and by what their clients are told apart.
+    Watch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +89,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -106,5 +108,6 @@ impl ResourceKind {
         Self::Lease,
         Self::Calls,
         Self::Artifact,
+        Self::Watch,
     ];
 }

@@ -30,6 +30,7 @@ pub mod secret;
 pub mod site;
 pub mod store;
 pub mod usage;
+pub mod watch;
 pub mod workflow;
 
 pub use authority::{
@@ -77,6 +78,7 @@ pub use store::{
     BackupDone, BackupFile, BackupLine, BackupStore, StoreCheckLine, StoreFailure, StoreFinding,
     StoreTotals,
 };
+pub use watch::{LocalPart, LocalShare, LocalShareRow, WatchView};
 pub use workflow::{
     RevisionView, ScheduleView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
     WorkflowDocument, WorkflowSetApply, WorkflowView,

@@ -22,6 +22,7 @@ pub mod hub;
 pub mod init;
 pub mod keys;
 pub mod left;
+mod local_share;
 pub mod models;
 pub mod order;
 pub mod placements;
@@ -40,6 +41,7 @@ mod try_model;
 pub mod usage;
 pub mod validate;
 pub mod version;
+pub mod watches;
 pub mod whole;
 pub mod workflows;
 
@@ -79,6 +81,7 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Datasets(args) => runtime::client(datasets::datasets(&global, args)),
         Command::Models(args) => runtime::client(models::models(&global, args)),
         Command::Routes(args) => runtime::client(routes::routes(&global, args)),
+        Command::Watches(args) => runtime::client(watches::watches(&global, args)),
         Command::Budgets(args) => runtime::client(budgets::budgets(&global, args)),
         Command::Usage(args) => runtime::client(usage::usage(&global, args)),
         Command::Calls(args) => runtime::client(calls::calls(&global, args)),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base::CallId;
 use models::{
     Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
-    Missing, ModelName, Refused, Settled, Used,
+    Missing, ModelName, Needs, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
@@ -64,6 +64,7 @@ pub(super) struct Open {
 /// What is known of a call when it is admitted.
 pub(super) struct Admission {
     pub asked: ModelName,
+    pub needs: Needs,
     pub plan: Vec<ModelName>,
     pub streamed: bool,
     /// The most that its dearest leg can cost; `None` where none costs anything.
@@ -82,8 +83,17 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, is_billed_once, route, started } =
-            admission;
+        let Admission {
+            asked,
+            needs,
+            plan,
+            streamed,
+            bound,
+            tokens,
+            is_billed_once,
+            route,
+            started,
+        } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
@@ -108,6 +118,8 @@ impl Open {
             held,
             effect,
             trace: question.trace,
+            needs,
+            watched: None,
         };
         let Ok(ticket) = desk.0.record.write(Entry::Admitted(admitted.clone())) else {
             // Nobody knows of it, so that nothing is left of it.

@@ -11,3 +11,4 @@ mod routes;
 mod server;
 mod tls;
 mod translate;
+mod watch;

@@ -325,7 +325,7 @@ pub struct CallsLocalShare {
     pub since: Option<String>,
     /// As if each model at the site took so many tokens of question and answer
     #[arg(long, value_name = "N")]
-    pub context: Option<u64>,
+    pub context_tokens: Option<u64>,
     /// As if each took tools
     #[arg(long)]
     pub tools: bool,

@@ -24,7 +24,7 @@ pub async fn local_share(global: &Global, args: CallsLocalShare) -> Outcome {
         ("namespace", global.given.as_ref().map(ToString::to_string)),
         ("by", Some(args.by.clone())),
         ("since", since),
-        ("context", args.context.map(|it| it.to_string())),
+        ("contextTokens", args.context_tokens.map(|it| it.to_string())),
         ("tools", is_so(args.tools)),
         ("images", is_so(args.images)),
         ("schema", is_so(args.schema)),

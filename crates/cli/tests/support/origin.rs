@@ -137,10 +137,10 @@ fn body(reader: &mut BufReader<TcpStream>, headers: &Headers, is_answer: bool) -
                 return (body, false);
             }
             let size = usize::from_str_radix(line.trim(), 16).expect("a size");
-            let at = body.len();
-            body.resize(at + size, 0);
+            let wanted = body.len() + size;
+            let read = reader.by_ref().take(size as u64).read_to_end(&mut body);
             let mut end = [0; 2];
-            if reader.read_exact(&mut body[at..]).is_err() || reader.read_exact(&mut end).is_err() {
+            if read.is_err() || body.len() < wanted || reader.read_exact(&mut end).is_err() {
                 return (body, false);
             }
             if size == 0 {

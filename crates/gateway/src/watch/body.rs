@@ -87,6 +87,8 @@ struct Passing {
     body: Option<LaneBody>,
     /// None where nobody looks.
     tap: Option<Tap>,
+    /// Why there is no more. Said when what came before is on its way.
+    broken: Option<PassError>,
     timer: Pin<Box<Sleep>>,
     silence: Duration,
     _place: OwnedSemaphorePermit,
@@ -104,22 +106,24 @@ impl PassedBody {
         silence: Duration,
     ) -> Self {
         let timer = Box::pin(sleep(silence));
-        let passing = Passing { body: Some(body), tap, timer, silence, _place: place };
+        let (body, broken) = (Some(body), None);
+        let passing = Passing { body, tap, broken, timer, silence, _place: place };
         Self(Inner::Passing(Box::new(passing)))
     }
 }
 
 impl Passing {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PassError>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(self.broken.take().map(Err));
+        };
         let piece = match body.poll_chunk(cx) {
             Poll::Ready(piece) => piece,
             Poll::Pending => {
                 if self.timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                self.end(End::Failed);
-                return Poll::Ready(Some(Err(PassError::Silent(self.silence))));
+                return self.breaks(PassError::Silent(self.silence), cx);
             }
         };
         match piece {
@@ -130,15 +134,24 @@ impl Passing {
                 }
                 Poll::Ready(Some(Ok(piece)))
             }
-            Some(Err(error)) => {
-                self.end(End::Failed);
-                Poll::Ready(Some(Err(error.into())))
-            }
+            Some(Err(error)) => self.breaks(error.into(), cx),
             None => {
                 self.end(End::Answered);
                 Poll::Ready(None)
             }
         }
+    }
+
+    /// A server drops what it has not sent yet when its body fails, so it has a turn to send that before.
+    fn breaks(
+        &mut self,
+        why: PassError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Bytes, PassError>>> {
+        self.end(End::Failed);
+        self.broken = Some(why);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn end(&mut self, end: End) {

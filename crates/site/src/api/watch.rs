@@ -103,7 +103,7 @@ pub(super) struct ShareQuery {
     /// From this time on; all that is kept by default.
     since: Option<String>,
     /// As if each model at the site took so many tokens of question and answer.
-    context: Option<u64>,
+    context_tokens: Option<u64>,
     /// As if each took tools.
     #[serde(default)]
     tools: bool,
@@ -131,7 +131,7 @@ pub(super) async fn local_share(
     caller: Caller,
     Query(query): Query<ShareQuery>,
 ) -> Result<Json<LocalShare>, Refusal> {
-    let ShareQuery { namespace, by, since, context, tools, images, schema } = query;
+    let ShareQuery { namespace, by, since, context_tokens, tools, images, schema } = query;
     let by = By::read(by.as_deref().unwrap_or("model"));
     let by = by.map_err(|wrong| Refusal::parameter("by", wrong))?;
     let namespace = namespace.as_deref().map(Namespace::parse).transpose();
@@ -147,7 +147,7 @@ pub(super) async fn local_share(
     };
     let said = [(tools, Takes::Tools), (images, Takes::Images), (schema, Takes::Schema)];
     let takes = said.into_iter().filter(|(is_said, _)| *is_said).map(|(_, what)| what).collect();
-    let wanted = Wanted { by, since, supposed: Supposed { context_tokens: context, takes } };
+    let wanted = Wanted { by, since, supposed: Supposed { context_tokens, takes } };
     let may_see = |it: &Namespace| {
         namespace.as_ref().is_none_or(|wanted| wanted == it) && roles.need(Role::Viewer, it).is_ok()
     };

@@ -33,7 +33,8 @@ fn the_python_package_of_openai_is_watched_unchanged() {
 
     let requests = world.requests();
     let shown: Vec<&str> = requests.iter().map(|it| it.authorization.as_str()).collect();
-    assert_eq!(shown, [format!("Bearer {SECRET}"); 4]);
+    let own = format!("Bearer {SECRET}");
+    assert_eq!(shown, [own.as_str(); 4]);
     let began = std::time::Instant::now();
     let calls = loop {
         let said = home.run(&["calls", "-n", "sales", "-o", "json"]).ends_with(0).json();

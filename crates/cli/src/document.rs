@@ -28,10 +28,11 @@ const PLACEMENT: &str = "Placement";
 const OURS: &str = "isonomy.dev/";
 
 /// Kinds of it, each with what it is for.
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 5] = [
     (PLACEMENT, "which sites get which workflows"),
     (Kind::Model.name(), "what answers calls to a name"),
     (Kind::Route.name(), "a name for several models"),
+    (Kind::Watch.name(), "an address elsewhere that calls are seen on their way to"),
     ("Site", "a site's configuration, which is not applied"),
 ];
 

@@ -1,9 +1,10 @@
-//! Documents of `kind: Model` and `kind: Route`: what calls to models may ask for at a site.
+//! Documents of `kind: Model`, `kind: Route` and `kind: Watch`: what calls to models may ask for at a site, and
+//! which are seen on their way.
 //!
 //! Judged here as the site judges them; where they are sent is `command::shelf`.
 
 use base::{Digest, Namespace};
-use models::{ModelName, ModelSpec, RouteSpec};
+use models::{ModelName, ModelSpec, RouteSpec, WatchSpec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub const API_VERSION: &str = "isonomy.dev/v1";
 pub enum Kind {
     Model,
     Route,
+    Watch,
 }
 
 /// What a document says, as the site takes it.
@@ -52,7 +54,7 @@ struct Metadata {
 }
 
 impl Kind {
-    pub const ALL: [Self; 2] = [Self::Model, Self::Route];
+    pub const ALL: [Self; 3] = [Self::Model, Self::Route, Self::Watch];
 
     /// As a document says it.
     #[must_use]
@@ -60,6 +62,7 @@ impl Kind {
         match self {
             Self::Model => "Model",
             Self::Route => "Route",
+            Self::Watch => "Watch",
         }
     }
 
@@ -69,6 +72,7 @@ impl Kind {
         match self {
             Self::Model => "model",
             Self::Route => "route",
+            Self::Watch => "watch",
         }
     }
 
@@ -77,14 +81,17 @@ impl Kind {
         match self {
             Self::Model => "models",
             Self::Route => "routes",
+            Self::Watch => "watches",
         }
     }
 
+    /// Which other kind is called by the same names.
     #[must_use]
-    pub const fn other(self) -> Self {
+    pub const fn other(self) -> Option<Self> {
         match self {
-            Self::Model => Self::Route,
-            Self::Route => Self::Model,
+            Self::Model => Some(Self::Route),
+            Self::Route => Some(Self::Model),
+            Self::Watch => None,
         }
     }
 }
@@ -97,6 +104,7 @@ pub fn read(kind: Kind, text: &str) -> Result<Resource, YamlWrong> {
             None => read_as(kind, text, ModelSpec::check),
         },
         Kind::Route => read_as(kind, text, RouteSpec::check),
+        Kind::Watch => read_as(kind, text, WatchSpec::check),
     }
 }
 

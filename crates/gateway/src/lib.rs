@@ -24,6 +24,7 @@ pub mod permit;
 pub mod process;
 pub mod sse;
 pub mod uplink;
+pub mod watch;
 
 mod client;
 mod guard;
@@ -43,3 +44,4 @@ pub use out::{Answer, OutError, OutRequest, OutResponse};
 pub use pace::{Pace, Paced};
 pub use permit::{Function, Permit};
 pub use process::{Asker, Crossings, Process};
+pub use watch::Watches;

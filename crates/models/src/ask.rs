@@ -62,6 +62,8 @@ pub struct Ask {
     pub images: u64,
     /// Tools that are offered to the model.
     pub tools: u64,
+    /// Whether the answer must have a form.
+    pub has_schema: bool,
     /// Whom it is for, in the client's own words; the same one gets the same model.
     pub user: Option<String>,
     /// Whether the same question may get another answer: a temperature that is not zero.
@@ -118,7 +120,7 @@ pub enum AskError {
 
 /// Members that mean something here. Twice the same would be read by us in one way and by an upstream in
 /// another.
-const READ: [&str; 19] = [
+const READ: [&str; 22] = [
     "model",
     "stream",
     "stream_options",
@@ -138,6 +140,9 @@ const READ: [&str; 19] = [
     "tools",
     "web_search_options",
     "logprobs",
+    "response_format",
+    "text",
+    "output_config",
 ];
 
 impl Operation {
@@ -241,6 +246,7 @@ impl Ask {
             has_more_elsewhere: is_more_elsewhere(operation, &get, asked),
             images: count(asked.get(), "\"data:image/"),
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
+            has_schema: has_schema(operation, &get),
             user: get("user").and_then(|raw| string("user", raw).ok()),
             is_sampled: get("temperature").is_none_or(|raw| !is_zero(raw)),
             wants_logprobs: get("logprobs").is_some_and(|raw| raw.get() == "true"),
@@ -272,6 +278,7 @@ impl Ask {
             has_more_elsewhere: false,
             images: 0,
             tools: 0,
+            has_schema: false,
             user: None,
             is_sampled: false,
             wants_logprobs: false,
@@ -466,6 +473,32 @@ fn wants_usage(raw: &RawValue) -> bool {
 
 fn is_zero(raw: &RawValue) -> bool {
     raw.get().parse::<f64>().is_ok_and(|value| value == 0.0)
+}
+
+/// Whether the answer must have a form, by whichever member says so.
+fn has_schema<'a>(operation: Operation, get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Form {
+        #[serde(default, rename = "type")]
+        kind: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Around {
+        format: Option<Form>,
+    }
+    let around = |name: &str| {
+        let read = get(name).and_then(|raw| serde_json::from_str::<Around>(raw.get()).ok());
+        read.and_then(|it| it.format)
+    };
+    let form = match operation {
+        Operation::Chat => {
+            get("response_format").and_then(|raw| serde_json::from_str(raw.get()).ok())
+        }
+        Operation::Responses => around("text"),
+        Operation::Messages => around("output_config"),
+        Operation::Completions | Operation::Embeddings | Operation::Infer => None,
+    };
+    form.is_some_and(|it: Form| it.kind != "text")
 }
 
 /// Anything whose size is not in the text. Too many words are found rather than too few.

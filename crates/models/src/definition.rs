@@ -62,6 +62,8 @@ pub struct ModelSpec {
     pub region: Option<String>,
     pub share: BTreeSet<String>,
     pub operations: BTreeSet<Operation>,
+    /// What it takes beside words, as far as anybody has said so.
+    pub takes: BTreeSet<Takes>,
     pub limits: Limits,
     pub price: Option<PriceSpec>,
     pub protect: Option<ProtectSpec>,
@@ -86,6 +88,10 @@ struct Written {
     /// What its upstream has; all that its dialect has, by default. The rest is translated.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     operations: BTreeSet<Operation>,
+    /// What it takes beside words. Calls are sent to it whatever is said here; what could be answered at the
+    /// site is judged by it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    takes: BTreeSet<Takes>,
     #[serde(default, skip_serializing_if = "Limits::is_usual")]
     limits: Limits,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +100,16 @@ struct Written {
     protect: Option<ProtectSpec>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cache: Option<CacheSpec>,
+}
+
+/// What a model may take beside words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Takes {
+    Tools,
+    Images,
+    /// Answers in a form that the question gives.
+    Schema,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -179,6 +195,7 @@ impl TryFrom<Written> for ModelSpec {
             region,
             share,
             operations,
+            takes,
             limits,
             price,
             protect,
@@ -189,18 +206,19 @@ impl TryFrom<Written> for ModelSpec {
             (None, Some(artifact)) => Source::Artifact(artifact),
             (Some(_), Some(_)) | (None, None) => return Err(SpecError::Source),
         };
-        Ok(Self { source, region, share, operations, limits, price, protect, cache })
+        Ok(Self { source, region, share, operations, takes, limits, price, protect, cache })
     }
 }
 
 impl From<ModelSpec> for Written {
     fn from(spec: ModelSpec) -> Self {
-        let ModelSpec { source, region, share, operations, limits, price, protect, cache } = spec;
+        let ModelSpec { source, region, share, operations, takes, limits, price, protect, cache } =
+            spec;
         let (upstream, artifact) = match source {
             Source::Upstream(upstream) => (Some(upstream), None),
             Source::Artifact(artifact) => (None, Some(artifact)),
         };
-        Self { upstream, artifact, region, share, operations, limits, price, protect, cache }
+        Self { upstream, artifact, region, share, operations, takes, limits, price, protect, cache }
     }
 }
 
@@ -238,10 +256,7 @@ impl ModelSpec {
     /// Whether it computes at the site: at this machine, or at one of these origins.
     #[must_use]
     pub fn is_here(&self, here: &BTreeSet<String>) -> bool {
-        let Some(upstream) = self.source.upstream() else { return true };
-        let Ok((origin, _)) = address(&upstream.url) else { return false };
-        let host = origin.split_once("://").map_or("", |(_, host)| host);
-        is_loopback(host) || here.contains(origin)
+        self.source.upstream().is_none_or(|upstream| is_here(&upstream.url, here))
     }
 
     #[must_use]
@@ -267,6 +282,14 @@ impl ModelSpec {
     pub fn is_shared_with(&self, namespace: &Namespace) -> bool {
         self.share.contains("*") || self.share.contains(namespace.as_str())
     }
+}
+
+/// Whether an address is of the site: of this machine, or of one of these origins.
+#[must_use]
+pub fn is_here(url: &str, here: &BTreeSet<String>) -> bool {
+    let Ok((origin, _)) = address(url) else { return false };
+    let host = origin.split_once("://").map_or("", |(_, host)| host);
+    is_loopback(host) || here.contains(origin)
 }
 
 /// Of a host with its port.

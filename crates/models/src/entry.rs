@@ -14,6 +14,7 @@ use crate::budget::Line;
 use crate::correction::Corrected;
 use crate::name::ModelName;
 use crate::person::OfPerson;
+use crate::watch::{Needs, Watched};
 
 /// Of the lines that this binary writes.
 pub const ENTRY_VERSION: u32 = 1;
@@ -53,6 +54,12 @@ pub struct Admitted {
     /// To which trace it belongs, and what in it has asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceParent>,
+    /// What it asked for that not every model has.
+    #[serde(default, skip_serializing_if = "Needs::is_nothing")]
+    pub needs: Needs,
+    /// There where it was only seen on its way: nothing was decided of it (ADR 31).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<Watched>,
 }
 
 /// Who has asked.

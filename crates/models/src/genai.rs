@@ -310,6 +310,8 @@ mod tests {
             held: Vec::new(),
             effect: None,
             trace: None,
+            needs: crate::Needs::default(),
+            watched: None,
         }
     }
 

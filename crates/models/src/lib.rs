@@ -19,6 +19,7 @@ mod heard;
 mod iso;
 mod lease;
 mod limits;
+mod local;
 mod meters;
 mod name;
 mod person;
@@ -32,6 +33,7 @@ mod retry;
 mod route;
 mod source;
 mod tally;
+mod watch;
 mod words;
 
 pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
@@ -43,7 +45,7 @@ pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
 pub use definition::{
     CONCURRENCY_MAX, Limits, Model, ModelSpec, OwnPrice, PROCESSES_MAX, PriceSpec, QUEUE_MAX,
-    SpecError, WAIT_MAX,
+    SpecError, Takes, WAIT_MAX, is_here,
 };
 pub use entry::{
     Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Missed, Settled,
@@ -54,6 +56,9 @@ pub use heard::Heard;
 pub use iso::{IsoDuration, NoIsoDuration};
 pub use lease::{Grant, Ledger, Share, Word};
 pub use limits::{RATE_MAX, RouteLimits, RouteLimitsError};
+pub use local::{
+    CONTEXT_ASSUMED, Judged, Lacks, LocalModel, Supposed, local_model, local_share_of,
+};
 pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
 pub use person::{
@@ -72,4 +77,8 @@ pub use route::{
 };
 pub use source::{Artifact, Dialect, Format, Source, Upstream, address};
 pub use tally::{Checkpoint, Group, Part, SUMS_MAX, Sum, Tally};
+pub use watch::{
+    Needs, Unseen, WATCHED_MAX, WATCHED_USUAL, WatchError, WatchSpec, Watched, estimated_tokens,
+    watch_of, watched_operation, watched_path,
+};
 pub use words::last_words;

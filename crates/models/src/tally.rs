@@ -185,6 +185,8 @@ impl Tally {
         }
         self.through = number;
         match entry {
+            // It is on somebody else's bill: neither it nor its end counts here.
+            Entry::Admitted(entry) if entry.watched.is_some() => {}
             Entry::Admitted(entry) => {
                 self.open.insert(entry.call, entry);
             }
@@ -558,6 +560,8 @@ mod tests {
             held: vec![line(held, Some(0))],
             effect: None,
             trace: None,
+            needs: crate::Needs::default(),
+            watched: None,
         })
     }
 
@@ -639,6 +643,23 @@ mod tests {
             shown(&live),
             "6 0 [\"0.8 EUR\"] [(3, 12, [Money { amount: Amount(800000000000), currency: EUR }], [\"output 12 0.8 EUR\"])]"
         );
+    }
+
+    /// Mutation: count what was only watched, or hold it open.
+    #[test]
+    fn a_watched_call_is_in_no_sum() {
+        let mut tally = Tally::default();
+        let Entry::Admitted(begin) = admitted(1, "0.5EUR") else { panic!("it is made so") };
+        let watched = crate::Watched {
+            by: ModelName::parse("openai").expect("a name"),
+            client: None,
+            found: None,
+            estimated: false,
+            unseen: None,
+        };
+        tally.apply(1, Entry::Admitted(Admitted { watched: Some(watched), ..begin }));
+        tally.apply(2, settled(1, "0.1EUR", 0));
+        assert_eq!(shown(&tally), "2 0 [] []");
     }
 
     /// Mutation: leave the sum, the budget or the share at a bound as it was; or take it out of another window.

@@ -28,6 +28,7 @@ const fn code(kind: ResourceKind) -> i64 {
         ResourceKind::Lease => 18,
         ResourceKind::Artifact => 20,
         ResourceKind::Question => 22,
+        ResourceKind::Watch => 21,
     }
 }
 

@@ -50,6 +50,8 @@ pub enum ResourceKind {
     Artifact,
     /// What a person of the site is asked in place of a model, and has answered.
     Question,
+    /// An address elsewhere that calls are seen on their way to; and by what their clients are told apart.
+    Watch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +91,7 @@ pub async fn resource_all(
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Key,
         Self::Placement,
         Self::Edition,
@@ -109,5 +111,6 @@ impl ResourceKind {
         Self::Calls,
         Self::Artifact,
         Self::Question,
+        Self::Watch,
     ];
 }

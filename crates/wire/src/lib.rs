@@ -31,6 +31,7 @@ pub mod secret;
 pub mod site;
 pub mod store;
 pub mod usage;
+pub mod watch;
 pub mod workflow;
 
 pub use authority::{
@@ -80,6 +81,7 @@ pub use store::{
     BackupDone, BackupFile, BackupLine, BackupStore, StoreCheckLine, StoreFailure, StoreFinding,
     StoreTotals,
 };
+pub use watch::{LocalPart, LocalShare, LocalShareRow, WatchView};
 pub use workflow::{
     RevisionView, ScheduleView, WorkflowApplied, WorkflowApply, WorkflowChange, WorkflowDetail,
     WorkflowDocument, WorkflowSetApply, WorkflowView,

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
     ArtifactFetch, ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList,
-    FleetBudgetSet, ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView, UsageList,
+    FleetBudgetSet, LocalShare, ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView,
+    UsageList, WatchView,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -36,6 +37,23 @@ impl Api {
 
     pub async fn route_list(&self, part: &Part) -> Outcome<Page<RouteView>> {
         self.ask(self.path("routes", &part.query())).await
+    }
+
+    pub async fn watch_list(&self, part: &Part) -> Outcome<Page<WatchView>> {
+        self.ask(self.path("watches", &part.query())).await
+    }
+
+    pub async fn watch_show(&self, name: &ModelName) -> Outcome<WatchView> {
+        self.ask(resource_path(Kind::Watch, &self.namespace, name)).await
+    }
+
+    /// By names and values, as the API has them.
+    pub async fn local_share(&self, asked: &[(&str, Option<String>)]) -> Outcome<LocalShare> {
+        let mut query = Query::default();
+        for (name, value) in asked {
+            query.add(name, value.as_deref());
+        }
+        self.ask(format!("/api/v1/calls/local-share{}", query.0)).await
     }
 
     pub async fn model_show(&self, name: &ModelName) -> Outcome<ModelView> {

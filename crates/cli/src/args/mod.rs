@@ -132,6 +132,8 @@ pub enum Command {
     Models(model::ModelsArgs),
     /// Names that stand for several models
     Routes(model::RoutesArgs),
+    /// Addresses elsewhere that calls are seen on their way to, untouched
+    Watches(model::WatchesArgs),
     /// What calls to models may cost
     Budgets(model::BudgetsArgs),
     /// What calls to models have used and cost

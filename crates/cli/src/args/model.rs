@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base::{CallId, SecretName};
 use clap::{Args, Subcommand, ValueEnum};
-use models::{Dialect, ModelName};
+use models::{Dialect, ModelName, Takes};
 
 use super::{OutputArgs, PageArgs};
 
@@ -51,6 +51,25 @@ pub enum RoutesCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct WatchesArgs {
+    #[command(subcommand)]
+    pub command: Option<WatchesCommand>,
+    #[command(flatten)]
+    pub list: ResourceList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WatchesCommand {
+    /// List the watches of a namespace, and what programs are pointed at; `isonomy apply` stores them
+    List(ResourceList),
+    /// Show a watch as a document
+    Show(ResourceShow),
+    /// Take a watch away; programs that are pointed at it fail from then on
+    Remove(ResourceRemove),
+}
+
+#[derive(Debug, Args)]
 pub struct ModelsAdd {
     #[arg(value_parser = ModelName::parse)]
     pub name: ModelName,
@@ -86,6 +105,9 @@ pub struct ModelsAdd {
     /// Tokens of question and answer together at most
     #[arg(long, value_name = "N")]
     pub context_tokens: Option<u64>,
+    /// What it takes beside words: `tools`, `images`, `schema`; what could be answered here is judged by it
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_enum)]
+    pub takes: Vec<Beside>,
     /// Calls at once at most
     #[arg(long, value_name = "N")]
     pub concurrency: Option<u32>,
@@ -132,6 +154,24 @@ impl From<Speaks> for Dialect {
             Speaks::OpenAi => Self::OpenAi,
             Speaks::Anthropic => Self::Anthropic,
             Speaks::OpenInference => Self::OpenInference,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Beside {
+    Tools,
+    Images,
+    /// Answers in a form that the question gives
+    Schema,
+}
+
+impl From<Beside> for Takes {
+    fn from(beside: Beside) -> Self {
+        match beside {
+            Beside::Tools => Self::Tools,
+            Beside::Images => Self::Images,
+            Beside::Schema => Self::Schema,
         }
     }
 }
@@ -282,6 +322,8 @@ pub enum CallsCommand {
     Inbox(InboxArgs),
     /// Answer a question of the inbox, or decline to
     Answer(CallsAnswer),
+    /// Say what share of the calls that went elsewhere a model at the site could have answered
+    LocalShare(CallsLocalShare),
 }
 
 #[derive(Debug, Args)]
@@ -323,6 +365,30 @@ pub struct CallsAnswer {
     /// Why, for whoever has asked, and for the record
     #[arg(long, value_name = "TEXT", requires = "decline")]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CallsLocalShare {
+    /// What is told apart: one or more of `namespace`, `watch`, `key`, `model`, `operation`, `day`
+    #[arg(long, value_name = "NAME,…", default_value = "model")]
+    pub by: String,
+    /// Only calls since then: `7d`, `PT2H`, or a time
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// As if each model at the site took so many tokens of question and answer
+    #[arg(long, value_name = "N")]
+    pub context_tokens: Option<u64>,
+    /// As if each took tools
+    #[arg(long)]
+    pub tools: bool,
+    /// As if each took images
+    #[arg(long)]
+    pub images: bool,
+    /// As if each could answer in a form that the question gives
+    #[arg(long)]
+    pub schema: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -84,6 +84,7 @@ fn skip_foreign(found: &mut Found, is_hub: bool) -> Outcome<()> {
             (Head::Placement, false) => "a placement is for a hub",
             (Head::Resource(Kind::Model), true) => "a model is for a site",
             (Head::Resource(Kind::Route), true) => "a route is for a site",
+            (Head::Resource(Kind::Watch), true) => "a watch is for a site",
             _ => return true,
         };
         output::say(&format!("skipped `{source}`: {why}"));

@@ -2,7 +2,8 @@
 
 use base::{Clock as _, SystemClock, Timestamp};
 use models::{
-    Admitted, Bill, By, Charge, Corrected, End, Given, Leg, Line, Missed, OfPerson, Settled, Used,
+    Admitted, Bill, By, Charge, Corrected, End, Given, Leg, Line, Missed, OfPerson, Settled,
+    Unseen, Used, Watched,
 };
 use wire::{CallSettle, CallView};
 
@@ -30,6 +31,7 @@ pub async fn calls(global: &Global, args: CallsArgs) -> Outcome {
         CallsCommand::Settle(args) => settle(global, args).await,
         CallsCommand::Inbox(args) => inbox::inbox(global, args).await,
         CallsCommand::Answer(args) => inbox::answer(global, args).await,
+        CallsCommand::LocalShare(args) => super::local_share::local_share(global, args).await,
     }
 }
 
@@ -74,11 +76,13 @@ fn list_text(calls: &[Call], now: Timestamp) -> String {
             Some(corrected) => recharged_text(corrected),
             None => settled.map_or_else(String::new, |it| cost_text(&it.bills)),
         };
+        let is_estimate = admitted.watched.as_ref().is_some_and(|it| it.estimated);
+        let cost = if is_estimate { format!("about {cost}") } else { cost };
         let answered = settled.and_then(|it| it.legs.last()).map(|leg| leg.model.to_string());
         vec![
             when::age(&admitted.at.to_string(), now),
             admitted.call.to_string(),
-            who_short(&admitted.who),
+            admitted.watched.as_ref().map_or_else(|| who_short(&admitted.who), watched_short),
             admitted.asked.to_string(),
             answered.unwrap_or_default(),
             settled.map_or("under way", |it| end_word(it.end)).to_owned(),
@@ -97,6 +101,35 @@ fn who_short(who: &By) -> String {
     }
 }
 
+/// By its watch, and by the digits of its key where it had one.
+fn watched_short(watched: &Watched) -> String {
+    match &watched.client {
+        Some(client) => format!("watch:{}/{client}", watched.by),
+        None => format!("watch:{}", watched.by),
+    }
+}
+
+/// What was seen of a call that was only watched.
+fn watched_text(watched: &Watched, lines: &mut Lines) {
+    let what = "on its way: nothing was held, hidden or refused, and its cost is on another's bill";
+    lines.add("watched", what);
+    if let Some(found) = &watched.found {
+        lines.add("found", &format!("in the request: {}", hidden_text(found)));
+    }
+    if watched.estimated {
+        lines.add("estimated", "its answer does not say what was used");
+    }
+    if let Some(unseen) = watched.unseen {
+        let why = match unseen {
+            Unseen::TooLarge => "it is larger than what is copied",
+            Unseen::Full => "copies of other calls took all the room",
+            Unseen::Unreadable => "it is not what its path promises",
+            Unseen::Packed => "it is packed in a way that is not read here",
+        };
+        lines.add("not looked at", why);
+    }
+}
+
 async fn explain(global: &Global, args: CallsExplain) -> Outcome {
     let view = api(global)?.call_show(args.call).await?;
     let call = Call::read(&view)?;
@@ -110,9 +143,16 @@ fn explain_text(call: &Call, now: Timestamp) -> String {
     lines.add("call", &admitted.call.to_string());
     let at = admitted.at.to_string();
     let age = when::age(&at, now);
-    lines.add("asked", &format!("{at}, {age} ago, by {}", who_text(&admitted.who)));
+    let who = admitted.watched.as_ref().map_or_else(
+        || who_text(&admitted.who),
+        |it| format!("`{}`, in `{}`", watched_short(it), admitted.who.namespace),
+    );
+    lines.add("asked", &format!("{at}, {age} ago, by {who}"));
     let streamed = if admitted.streamed { ", as a stream" } else { "" };
     lines.add("for", &format!("{} of `{}`{streamed}", admitted.operation.as_str(), admitted.asked));
+    if let Some(watched) = &admitted.watched {
+        watched_text(watched, &mut lines);
+    }
     let plan: Vec<&str> = admitted.plan.iter().map(models::ModelName::as_str).collect();
     lines.add("planned", &plan.join(", then "));
     let held: Vec<String> = admitted.held.iter().map(line_text).collect();

@@ -23,6 +23,7 @@ mod inbox;
 pub mod init;
 pub mod keys;
 pub mod left;
+mod local_share;
 pub mod models;
 pub mod order;
 pub mod placements;
@@ -41,6 +42,7 @@ mod try_model;
 pub mod usage;
 pub mod validate;
 pub mod version;
+pub mod watches;
 pub mod whole;
 pub mod workflows;
 
@@ -80,6 +82,7 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Datasets(args) => runtime::client(datasets::datasets(&global, args)),
         Command::Models(args) => runtime::client(models::models(&global, args)),
         Command::Routes(args) => runtime::client(routes::routes(&global, args)),
+        Command::Watches(args) => runtime::client(watches::watches(&global, args)),
         Command::Budgets(args) => runtime::client(budgets::budgets(&global, args)),
         Command::Usage(args) => runtime::client(usage::usage(&global, args)),
         Command::Calls(args) => runtime::client(calls::calls(&global, args)),

@@ -167,6 +167,7 @@ fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
         region: args.region.clone(),
         share: args.share.iter().cloned().collect(),
         operations: BTreeSet::new(),
+        takes: args.takes.iter().map(|it| (*it).into()).collect(),
         limits: Limits {
             context_tokens: args.context_tokens,
             output_tokens: args.output_tokens,

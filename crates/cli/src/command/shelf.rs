@@ -1,4 +1,4 @@
-//! What models and routes have in common at the command line: how they are listed, shown, removed, and
+//! What models, routes and watches have in common at the command line: how they are listed, shown, removed, and
 //! applied from documents.
 
 use std::collections::HashMap;
@@ -79,13 +79,15 @@ pub async fn remove(global: &Global, kind: Kind, args: ResourceRemove) -> Outcom
 /// What the documents among these say that are models and routes. All that is wrong with them is told at once.
 pub fn read(documents: &[Document], usual: &Namespace) -> Outcome<Vec<Resource>> {
     let (mut found, mut places) = (Vec::new(), Vec::new());
-    let mut sources: HashMap<(Namespace, ModelName), &str> = HashMap::new();
+    let mut sources: HashMap<(bool, Namespace, ModelName), &str> = HashMap::new();
     for Document { source, text, head } in documents {
         let Head::Resource(kind) = head else { continue };
         match resource::read(*kind, text) {
             Ok(mut resource) => {
                 let namespace = resource.namespace.get_or_insert_with(|| usual.clone());
-                let key = (namespace.clone(), resource.name.clone());
+                // A model and a route are called by the same names, a watch is not.
+                let is_alone = kind.other().is_none();
+                let key = (is_alone, namespace.clone(), resource.name.clone());
                 if let Some(file) = &mut resource.file {
                     let beside = Path::new(source).parent().unwrap_or(Path::new(""));
                     let path = beside.join(&*file);
@@ -129,7 +131,9 @@ pub async fn plan(api: &Api, resources: Vec<Resource>) -> Outcome<Vec<ResourceAp
             Some(there) if there == spec => WorkflowChange::Unchanged,
             Some(_) => WorkflowChange::Changed,
             None => {
-                refuse_taken(api, kind.other(), &namespace, &name).await?;
+                if let Some(other) = kind.other() {
+                    refuse_taken(api, other, &namespace, &name).await?;
+                }
                 WorkflowChange::New
             }
         };

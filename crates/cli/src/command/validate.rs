@@ -140,7 +140,10 @@ fn resource_wrong(text: &str, wrong: YamlWrong) -> Diagnostic {
         message: what,
         location: Location { offset, line, column, length: 1 },
         pointer: String::new(),
-        hint: Some("`docs/reference/models.md` has each field of models and routes".to_owned()),
+        hint: Some(
+            "`docs/reference/models.md` has each field of models and routes, `docs/reference/watching.md` those of watches"
+                .to_owned(),
+        ),
     }
 }
 

@@ -220,6 +220,9 @@ async fn stock(api: &Api, local: &str) -> Outcome<()> {
             Kind::Route => {
                 api.resource_put::<wire::RouteView>(kind, &api.namespace, &read.name, &put).await?;
             }
+            Kind::Watch => {
+                api.resource_put::<wire::WatchView>(kind, &api.namespace, &read.name, &put).await?;
+            }
         }
     }
     let holder = format!("namespace/{NAMESPACE}");

@@ -46,4 +46,5 @@ mod trial;
 mod trial_events;
 mod trial_resources;
 mod usage;
+mod watch;
 mod wrong_place;

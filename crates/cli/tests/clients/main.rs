@@ -7,6 +7,7 @@ mod openai;
 mod support;
 mod telemetry;
 mod triton;
+mod watched;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -38,7 +38,7 @@ fn upstream() -> Upstream {
     }
 }
 
-fn answer(request: &Request) -> Answer {
+pub fn answer(request: &Request) -> Answer {
     let asked: Value = serde_json::from_str(&request.body).expect("JSON");
     match request.path.as_str() {
         path if path.starts_with("/silent/") => Answer::Silence,

@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 pub mod http;
+pub mod origin;
 pub mod parties;
 pub mod raw;
 pub mod world;

@@ -146,6 +146,7 @@ impl Again {
         desk.take(&question.who, 0)?;
         let admission = Admission {
             asked: ask.model.clone(),
+            needs: models::Needs::of(ask),
             plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
             streamed: false,
             bound: Ok(None),

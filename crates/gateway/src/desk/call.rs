@@ -106,6 +106,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
     let bounds = bounds(desk, &found, &prompts, &ask);
     let admission = Admission {
         asked: ask.model.clone(),
+        needs: models::Needs::of(&ask),
         plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
         streamed: ask.is_streamed,
         bound: worst(desk, &found, &bounds),
@@ -477,7 +478,7 @@ pub(super) fn is_events(headers: &HeaderMap) -> bool {
 }
 
 /// How an answer tells what was used; tensors do not.
-pub(super) const fn dialect(operation: Operation) -> Option<Dialect> {
+pub(crate) const fn dialect(operation: Operation) -> Option<Dialect> {
     match operation {
         Operation::Chat | Operation::Completions | Operation::Responses => Some(Dialect::OpenAi),
         Operation::Embeddings => Some(Dialect::Embeddings),

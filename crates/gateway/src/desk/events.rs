@@ -56,7 +56,7 @@ fn end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whole events, each with its end.
-pub(super) fn each(events: &Bytes) -> impl Iterator<Item = Bytes> {
+pub(crate) fn each(events: &Bytes) -> impl Iterator<Item = Bytes> {
     let mut rest = events.clone();
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -73,7 +73,7 @@ pub(super) fn each(events: &Bytes) -> impl Iterator<Item = Bytes> {
 }
 
 /// The data of an event, where it is one line of it, as all of these interfaces write.
-pub(super) fn data(event: &[u8]) -> Option<&[u8]> {
+pub(crate) fn data(event: &[u8]) -> Option<&[u8]> {
     let mut lines = event.split(|byte| *byte == b'\n');
     let line = lines.find_map(|line| line.strip_prefix(b"data:"))?;
     let line = line.strip_prefix(b" ").unwrap_or(line);

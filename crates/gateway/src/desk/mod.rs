@@ -5,10 +5,10 @@
 
 mod body;
 mod cached;
-mod call;
+pub(crate) mod call;
 mod delta;
 mod disk;
-mod events;
+pub(crate) mod events;
 mod hedge;
 mod judge;
 mod leg;
@@ -22,9 +22,9 @@ mod restore;
 mod routed;
 mod run;
 mod said;
-mod shelf;
+pub(crate) mod shelf;
 mod stream;
-mod veil;
+pub(crate) mod veil;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base::CallId;
 use models::{
     Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
-    Missing, ModelName, OfPerson, Refused, Settled, Used,
+    Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
@@ -70,6 +70,7 @@ pub(super) struct Open {
 /// What is known of a call when it is admitted.
 pub(super) struct Admission {
     pub asked: ModelName,
+    pub needs: Needs,
     pub plan: Vec<ModelName>,
     pub streamed: bool,
     /// The most that its dearest leg can cost; `None` where none costs anything.
@@ -89,7 +90,7 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, plan, streamed, bound, tokens, .. } = admission;
+        let Admission { asked, needs, plan, streamed, bound, tokens, .. } = admission;
         let Admission { is_billed_once, route, place, started, .. } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
@@ -115,6 +116,8 @@ impl Open {
             held,
             effect,
             trace: question.trace,
+            needs,
+            watched: None,
         };
         let Ok(ticket) = desk.0.record.write(Entry::Admitted(admitted.clone())) else {
             // Nobody knows of it, so that nothing is left of it.

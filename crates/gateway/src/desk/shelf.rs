@@ -500,7 +500,7 @@ fn listed<'a>(
 }
 
 /// Whose prices hold at an address.
-fn provider(url: &str) -> Option<&'static str> {
+pub(crate) fn provider(url: &str) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 8] = [
         ("https://api.openai.com", "openai"),
         ("https://api.anthropic.com", "anthropic"),

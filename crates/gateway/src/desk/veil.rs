@@ -11,7 +11,7 @@ use super::routed::Candidate;
 use super::{Desk, Question};
 
 /// Places of requests that hold words of the interface, not of people.
-static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
+pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
     Exempt::new(&[
         "model",
         "messages.*.role",

@@ -7,18 +7,18 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
+use super::sent::Sent;
 use super::stream::Stream;
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<Stream>, Sent>;
 
 pub(super) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Sent>,
     driver: Pin<Box<Driver>>,
     /// Nothing more comes over it.
     is_over: bool,
@@ -27,7 +27,7 @@ pub(super) struct Connection {
 
 pub(super) enum Unsent {
     /// Not a byte has left: it may go over another connection.
-    Back(Box<Request<Full<Bytes>>>),
+    Back(Box<Request<Sent>>),
     /// It has left, at least in part.
     Lost(hyper::Error),
 }
@@ -42,7 +42,7 @@ impl Connection {
     /// Up to the head of the answer.
     pub(super) async fn send(
         &mut self,
-        request: Request<Full<Bytes>>,
+        request: Request<Sent>,
     ) -> Result<Response<Incoming>, Unsent> {
         if poll_fn(|cx| self.poll_ready(cx)).await.is_err() {
             return Err(Unsent::Back(Box::new(request)));

@@ -4,6 +4,8 @@
 //! request has left, and a task more for each connection is too much. HTTP/1.1 alone is spoken.
 
 mod connection;
+mod pass;
+mod sent;
 mod stream;
 
 use std::future::poll_fn;
@@ -34,6 +36,9 @@ use crate::left::Amount;
 use crate::permit::{Permit, Upstream};
 
 use connection::{Connection, Unsent};
+pub(crate) use pass::Passed;
+pub(crate) use sent::SendError;
+use sent::Sent;
 use stream::Stream;
 
 /// Connections that rest, of one lane. More than there are calls at once would rest for nothing.
@@ -153,7 +158,15 @@ impl Lane {
         request: LaneRequest,
         within: Duration,
     ) -> Result<LaneAnswer, LaneError> {
-        let mut request = self.request(request)?;
+        let request = self.request(request)?;
+        self.sent(request, within).await
+    }
+
+    async fn sent(
+        self: &Arc<Self>,
+        mut request: Request<Sent>,
+        within: Duration,
+    ) -> Result<LaneAnswer, LaneError> {
         self.gate.count_allowed();
         let sending = async {
             loop {
@@ -185,13 +198,13 @@ impl Lane {
         Ok(LaneAnswer { status: head.status, headers: head.headers, body })
     }
 
-    fn request(&self, asked: LaneRequest) -> Result<Request<Full<Bytes>>, LaneError> {
+    fn request(&self, asked: LaneRequest) -> Result<Request<Sent>, LaneError> {
         let LaneRequest { method, path, mut headers, body } = asked;
         let bytes = head_bytes(&path, &headers) + body.len();
         headers.insert(HOST, self.host.clone());
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(Sent::Whole(Full::new(body)));
         *request.method_mut() = method;
         *request.uri_mut() = path
             .parse()

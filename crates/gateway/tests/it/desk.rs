@@ -494,6 +494,8 @@ fn left(effect: &Question, model: &str, held: u64) -> Admitted {
         held: vec![serde_json::from_value(line).expect("a line")],
         effect: Some(effect.of_run.as_ref().expect("of a run").effect()),
         trace: None,
+        needs: models::Needs::default(),
+        watched: None,
     }
 }
 

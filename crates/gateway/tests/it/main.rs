@@ -13,3 +13,4 @@ mod server;
 mod speech;
 mod tls;
 mod translate;
+mod watch;

@@ -15,6 +15,7 @@ mod site;
 mod store;
 mod stream;
 mod usage;
+mod watch;
 mod workflow;
 
 use std::time::Duration;
@@ -70,6 +71,9 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(model::artifact_fetch))
         .routes(routes!(model::route_list))
         .routes(routes!(model::route_show, model::route_put, model::route_delete))
+        .routes(routes!(watch::watch_list))
+        .routes(routes!(watch::watch_show, watch::watch_put, watch::watch_delete))
+        .routes(routes!(watch::local_share))
         .routes(routes!(model::budget_list, model::budget_set, model::budget_remove))
         .routes(routes!(usage::usage_list))
         .routes(routes!(usage::usage_focus))

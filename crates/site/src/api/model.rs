@@ -25,9 +25,9 @@ use crate::site::Site;
 const ARTIFACT_TYPE: &str = "application/octet-stream";
 
 /// A definition is written by hand.
-const PUT_BYTES_MAX: usize = 256 * 1024;
+pub(super) const PUT_BYTES_MAX: usize = 256 * 1024;
 
-pub(super) struct OfModel(Namespace, ModelName);
+pub(super) struct OfModel(pub Namespace, pub ModelName);
 
 impl FromRequestParts<Site> for OfModel {
     type Rejection = Refusal;
@@ -392,12 +392,12 @@ impl FromRequestParts<Site> for OfCall {
     }
 }
 
-const fn status(is_new: bool) -> StatusCode {
+pub(super) const fn status(is_new: bool) -> StatusCode {
     if is_new { StatusCode::CREATED } else { StatusCode::OK }
 }
 
 /// Where the next page begins, where this one is full.
-fn last<T>(items: &[T], limit: u32, name: impl Fn(&T) -> &String) -> Option<String> {
+pub(super) fn last<T>(items: &[T], limit: u32, name: impl Fn(&T) -> &String) -> Option<String> {
     let last = items.last().filter(|_| items.len() == limit as usize)?;
     Some(name(last).clone())
 }

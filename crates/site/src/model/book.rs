@@ -347,12 +347,14 @@ impl Record for Book {
         let mut line = entry.line_behind(ROOM);
         let mut state = self.state();
         let is_full = state.waiting.len() > WAITING_PAGES_MAX;
-        let is_awaited = match &entry {
-            Entry::Admitted(_) | Entry::Corrected(_) => true,
-            Entry::Settled(_) => false,
+        let (is_new, is_awaited) = match &entry {
+            // Nothing follows from what was only watched.
+            Entry::Admitted(entry) => (true, entry.watched.is_none()),
+            Entry::Corrected(_) => (true, true),
+            Entry::Settled(_) => (false, false),
         };
         // What has been admitted must be settled; nothing new begins.
-        if is_awaited && (state.is_failing || is_full) {
+        if is_new && (state.is_failing || is_full) {
             return Err(NotWritten);
         }
         let (number, durable) = (state.next, state.durable);

@@ -255,6 +255,8 @@ mod tests {
             held: Vec::new(),
             effect: None,
             trace: None,
+            needs: models::Needs::default(),
+            watched: None,
         }
     }
 

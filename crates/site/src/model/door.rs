@@ -21,6 +21,11 @@ use super::tensors;
 /// Whoever has the folder's own key says in which namespace he calls.
 const NAMESPACE: HeaderName = HeaderName::from_static("x-isonomy-namespace");
 
+/// Where OpenAI's and Anthropic's clients ask, those of the Open Inference Protocol, and programs that are watched.
+const V1: &str = "/v1";
+const V2: &str = "/v2";
+const WATCH: &str = "/watch";
+
 const MODELS: &str = "/v1/models";
 
 /// Headers of a client that an upstream sees.
@@ -144,7 +149,7 @@ where
 
 impl Ahead for ModelDoor {
     fn takes(&self, path: &str) -> bool {
-        ["/v1", "/v2"].iter().any(|version| {
+        [V1, V2, WATCH].iter().any(|version| {
             let rest = path.strip_prefix(version);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
@@ -152,7 +157,11 @@ impl Ahead for ModelDoor {
 
     fn answer(&self, request: Asked) -> BoxFuture<'static, Served> {
         let path = request.uri().path();
-        if path.starts_with("/v2") {
+        if path.starts_with(WATCH) {
+            let watches = self.models.watches().clone();
+            return async move { watches.pass(request).await.map(Body::new) }.boxed();
+        }
+        if path.starts_with(V2) {
             return self.tensors(request);
         }
         let operation = Operation::of_path(path);

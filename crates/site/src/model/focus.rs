@@ -246,6 +246,8 @@ mod tests {
             held: Vec::new(),
             effect: None,
             trace: None,
+            needs: models::Needs::default(),
+            watched: None,
         });
         let settled = Entry::Settled(Settled {
             v: ENTRY_VERSION,

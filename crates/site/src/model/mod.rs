@@ -13,6 +13,7 @@ mod file;
 pub(crate) mod focus;
 mod inbox;
 pub(crate) mod lease;
+pub(crate) mod local_share;
 mod names;
 mod purse_row;
 pub(crate) mod report;
@@ -25,6 +26,7 @@ mod tail;
 pub(crate) mod telemetry;
 mod tensors;
 pub(crate) mod usage;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,8 +35,10 @@ use base::{Clock, Random};
 use engine::driver::Driver;
 use engine::secret::Secrets;
 use gateway::desk::DeskParts;
-use gateway::{Desk, Gate};
+use gateway::watch::WatchesParts;
+use gateway::{Desk, Gate, Watches};
 use models::Books;
+use pricing::Catalogue;
 use server::Keys;
 use store::Store;
 use worker::Datasets;
@@ -50,6 +54,7 @@ use inbox::Inbox;
 use names::Guarding;
 use runner::Processes;
 use secret::SecretsOfModels;
+use shelf::Doors;
 use telemetry::{Collector, Exporter, ExporterParts};
 
 /// What models are put together from.
@@ -88,7 +93,16 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         let (gate, secrets) = (Arc::clone(&gate), Arc::clone(&secrets));
         Exporter::new(ExporterParts { collector, site, gate, secrets, book: book.clone() })
     });
-    let inbox = Inbox::open(store, Arc::clone(&clock)).await?;
+    let inbox = Inbox::open(Arc::clone(&store), Arc::clone(&clock)).await?;
+    let catalogue = Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
+    let watches = Watches::new(WatchesParts {
+        gate: Arc::clone(&gate),
+        record: Arc::new(book.clone()),
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+        catalogue: Arc::clone(&catalogue),
+        digest_key: watch::digest_key(store.as_ref(), random.as_ref()).await?,
+    });
     let desk = Desk::new(DeskParts {
         gate,
         books: Books::default(),
@@ -100,7 +114,8 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         clock: Arc::clone(&clock),
         random,
     });
-    let models = Models::open(desk, processes, guarding, book, inbox, clock, &keys).await?;
+    let doors = Doors { desk, watches, catalogue };
+    let models = Models::open(doors, processes, guarding, book, inbox, clock, &keys).await?;
     if let Some(exporter) = exporter {
         models.export(exporter);
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{By, Clock, Namespace, Timestamp, document};
-use gateway::Desk;
 use gateway::desk::{ShelfParts, Shelved};
+use gateway::{Desk, Watches};
 use models::genai::Provider;
-use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, Way, Why};
+use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, WatchSpec, Way, Why};
 use pricing::Catalogue;
 use serde::{Deserialize, Serialize};
 use server::{Keys, change_op};
@@ -24,6 +24,7 @@ use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
 use super::runner::Processes;
 use super::telemetry::{Exporter, Providers, Seen};
+use super::watch;
 use crate::refusal::Refusal;
 
 const MODEL_TYPE: &str = "isonomy.model";
@@ -33,13 +34,21 @@ pub(super) const VERSION: u32 = 1;
 /// Models and routes of one site: every team of a large house has some.
 const MODELS_MAX: usize = 10_000;
 
+/// Where calls are made, and where they pass.
+pub(crate) struct Doors {
+    pub desk: Desk,
+    pub watches: Watches,
+    pub catalogue: Arc<Catalogue>,
+}
+
 #[derive(Clone)]
 pub(crate) struct Models(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) desk: Desk,
     pub(super) processes: Processes,
-    guarding: Guarding,
+    pub(super) watches: Watches,
+    pub(super) guarding: Guarding,
     book: Book,
     inbox: Inbox,
     pub(super) store: Arc<dyn Store>,
@@ -57,27 +66,28 @@ pub(super) struct Inner {
     keeping: Mutex<Vec<JoinHandle<()>>>,
 }
 
-type Name = (Namespace, ModelName);
+pub(super) type Name = (Namespace, ModelName);
 
 #[derive(Default, Clone)]
 pub(super) struct Kept {
-    models: BTreeMap<Name, Doc<ModelSpec>>,
+    pub(super) models: BTreeMap<Name, Doc<ModelSpec>>,
     pub(super) artifacts: BTreeMap<artifact::Key, ArtifactDoc>,
     /// Of those, the ones that no model has named yet, the oldest first.
     pub(super) unnamed: VecDeque<artifact::Key>,
     routes: BTreeMap<Name, Doc<RouteSpec>>,
+    pub(super) watches: BTreeMap<Name, Doc<WatchSpec>>,
     pub(super) budgets: Budgets,
 }
 
 /// What is kept of one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Doc<T> {
-    namespace: Namespace,
-    name: ModelName,
-    spec: T,
-    updated_at: Timestamp,
-    updated_by: String,
+pub(super) struct Doc<T> {
+    pub namespace: Namespace,
+    pub name: ModelName,
+    pub spec: T,
+    pub updated_at: Timestamp,
+    pub updated_by: String,
 }
 
 #[derive(Serialize)]
@@ -92,7 +102,7 @@ pub(super) struct ChangeDoc<'a> {
 
 impl Models {
     pub(crate) async fn open(
-        desk: Desk,
+        doors: Doors,
         processes: Processes,
         guarding: Guarding,
         book: Book,
@@ -101,6 +111,7 @@ impl Models {
         keys: &Keys,
     ) -> Result<Self, BookError> {
         let store = Arc::clone(book.store());
+        let Doors { desk, watches, catalogue } = doors;
         let mut kept = Kept::default();
         for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
             let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
@@ -118,10 +129,9 @@ impl Models {
             let doc: Doc<RouteSpec> = read(&row, ROUTE_TYPE)?;
             kept.routes.insert((doc.namespace.clone(), doc.name.clone()), doc);
         }
+        kept.watches = watch::read_all(store.as_ref()).await?;
         kept.budgets = budget::read_all(store.as_ref()).await?;
-        let catalogue =
-            Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
-        watch(&desk, keys);
+        follow_keys(&desk, keys);
         for ((holder, _), capped) in &kept.budgets {
             desk.budgets(|books| capped.put(holder, books));
         }
@@ -131,6 +141,7 @@ impl Models {
         let keeping = tokio::spawn(book.clone().keep(closing.clone()));
         let models = Self(Arc::new(Inner {
             desk,
+            watches,
             processes,
             guarding,
             book,
@@ -145,10 +156,15 @@ impl Models {
             closing,
             keeping: Mutex::new(vec![keeping]),
         }));
+        models.put_watches();
         models.put_on_desk().await;
         tokio::spawn(models.clone().look_at_names());
         tokio::spawn(models.0.inbox.clone().keep(models.0.closing.clone()));
         Ok(models)
+    }
+
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.0.watches
     }
 
     pub(crate) fn desk(&self) -> &Desk {
@@ -170,6 +186,7 @@ impl Models {
 
     /// What is left to be written down is written down.
     pub(crate) async fn ended(&self) {
+        self.0.watches.ended().await;
         self.0.closing.cancel();
         let keeping = std::mem::take(&mut *self.keeping());
         for it in keeping {
@@ -411,7 +428,7 @@ impl Models {
         Ok(())
     }
 
-    fn doc<T>(&self, by: &By, name: &Name, spec: T) -> Doc<T> {
+    pub(super) fn doc<T>(&self, by: &By, name: &Name, spec: T) -> Doc<T> {
         Doc {
             namespace: name.0.clone(),
             name: name.1.clone(),
@@ -421,7 +438,7 @@ impl Models {
         }
     }
 
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         change: &'static str,
         name: &Name,
@@ -505,7 +522,7 @@ impl Kept {
 }
 
 /// Keys bring their budgets with them.
-fn watch(desk: &Desk, keys: &Keys) {
+fn follow_keys(desk: &Desk, keys: &Keys) {
     let desk = desk.clone();
     keys.watch_models(move |name, terms| {
         let holder = Holder::Key(name.clone());
@@ -535,7 +552,7 @@ fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
     }
 }
 
-fn page<T: Clone>(
+pub(super) fn page<T: Clone>(
     all: &BTreeMap<Name, Doc<T>>,
     namespace: &Namespace,
     after: Option<&ModelName>,
@@ -546,7 +563,9 @@ fn page<T: Clone>(
     behind.take(limit as usize).map(|(_, doc)| doc.clone()).collect()
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(spec: serde_json::Value) -> Result<T, Refusal> {
+pub(super) fn parsed<T: serde::de::DeserializeOwned>(
+    spec: serde_json::Value,
+) -> Result<T, Refusal> {
     serde_json::from_value(spec).map_err(|wrong| Refusal::parameter("spec", wrong))
 }
 
@@ -557,7 +576,7 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(
     document::read(&row.record, kind, VERSION).map_err(|_| BookError::Resource(row.name.clone()))
 }
 
-fn put_op<T: Serialize>(kind: ResourceKind, name: &'static str, doc: &Doc<T>) -> Op {
+pub(super) fn put_op<T: Serialize>(kind: ResourceKind, name: &'static str, doc: &Doc<T>) -> Op {
     Op::ResourcePut(ResourceRow {
         kind,
         name: row_name(&(doc.namespace.clone(), doc.name.clone())),
@@ -566,11 +585,11 @@ fn put_op<T: Serialize>(kind: ResourceKind, name: &'static str, doc: &Doc<T>) ->
 }
 
 /// A namespace has no slash in it.
-fn row_name((namespace, name): &Name) -> String {
+pub(super) fn row_name((namespace, name): &Name) -> String {
     format!("{namespace}/{name}")
 }
 
-fn missing(what: &str, name: &ModelName) -> Refusal {
+pub(super) fn missing(what: &str, name: &ModelName) -> Refusal {
     Refusal::new(
         ProblemCode::ModelMissing,
         format!("there is no {what} `{name}` in this namespace"),

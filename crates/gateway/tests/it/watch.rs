@@ -1,0 +1,88 @@
+//! Calls that pass through a watch, over real sockets, whatever becomes of what is written down.
+
+use std::sync::{Arc, Mutex};
+
+use base::{Namespace, SystemClock, SystemRandom};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use isonomy_gateway::desk::{NotWritten, Record, Ticket};
+use isonomy_gateway::watch::WatchesParts;
+use isonomy_gateway::{EgressMap, Gate, Limits, Watches};
+use models::{Alarm, Entry, ModelName};
+use pricing::Catalogue;
+
+use crate::gate::allow;
+use crate::server::{Server, reply};
+
+/// What becomes of what is to be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Kept,
+    Refused,
+    Panics,
+}
+
+struct Book {
+    how: How,
+    entries: Mutex<Vec<Entry>>,
+}
+
+impl Record for Book {
+    fn write(&self, entry: Entry) -> Result<Ticket, NotWritten> {
+        match self.how {
+            How::Kept => {
+                self.entries.lock().expect("no test panicked").push(entry);
+                Ok(Ticket::done())
+            }
+            How::Refused => Err(NotWritten),
+            How::Panics => panic!("a fault of the book"),
+        }
+    }
+
+    fn alarm(&self, _: &Namespace, _: &[Alarm]) {}
+}
+
+fn watches(server: &Server, book: &Arc<Book>) -> Watches {
+    let rules = EgressMap::parse(vec![allow(&server.address())]).expect("a rule");
+    let watches = Watches::new(WatchesParts {
+        gate: Arc::new(Gate::new(rules, Limits::default())),
+        record: Arc::clone(book) as Arc<dyn Record>,
+        clock: Arc::new(SystemClock),
+        random: Arc::new(SystemRandom),
+        catalogue: Arc::new(Catalogue::shipped().expect("the shipped prices")),
+        digest_key: b"of the site".to_vec(),
+    });
+    let spec = serde_json::json!({"url": format!("{}/v1", server.address())});
+    let spec = serde_json::from_value(spec).expect("a watch");
+    let namespace = Namespace::parse("sales").expect("a name");
+    watches.put([(namespace, ModelName::parse("up").expect("a name"), spec)]);
+    watches
+}
+
+async fn ask(watches: &Watches) -> (StatusCode, Bytes) {
+    let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}"#;
+    let request = Request::post("/watch/sales/up/chat/completions");
+    let request = request.body(Full::new(Bytes::from_static(body.as_bytes()))).expect("a request");
+    let answer = watches.pass(request).await;
+    (answer.status(), answer.into_body().collect().await.expect("whole").to_bytes())
+}
+
+/// Mutation: let a call wait for the book, fail with it, or lose its place among those that are read when a
+/// reader panics.
+#[tokio::test]
+async fn a_fault_of_the_tap_is_not_the_calls() {
+    let said = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+    let server = Server::start(move |_, _| reply("200 OK", &[], said)).await;
+    for how in [How::Panics, How::Refused, How::Kept] {
+        let book = Arc::new(Book { how, entries: Mutex::default() });
+        let watches = watches(&server, &book);
+        for _ in 0..3 {
+            assert_eq!(ask(&watches).await, (StatusCode::OK, Bytes::from_static(said.as_bytes())));
+        }
+        // All places are given back, whatever became of the readers.
+        watches.ended().await;
+        let entries = book.entries.lock().expect("no test panicked");
+        assert_eq!(entries.len(), if how == How::Kept { 6 } else { 0 }, "{how:?}");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use base::{CallId, Namespace};
 use http::{HeaderName, HeaderValue, StatusCode};
-use models::{Ask, CallRefusal, End, Given, OfPerson, Person, QUESTION_BYTES_MAX};
+use models::{Ask, CallRefusal, End, Given, Needs, OfPerson, Person, QUESTION_BYTES_MAX};
 use tokio::time::timeout;
 
 use super::cached::question_key;
@@ -55,6 +55,7 @@ impl<'a> Joined<'a> {
         desk.take(&question.who, 0)?;
         let admission = Admission {
             asked: ask.model.clone(),
+            needs: Needs::of(ask),
             plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
             streamed: ask.is_streamed,
             bound: Ok(None),

@@ -107,6 +107,7 @@ fn written(heard: &Overheard, ask: Option<&Ask>, seen: Seen) -> [Entry; 2] {
         hidden: Hidden::new(),
         cached_from: None,
         resort: None,
+        person: None,
     };
     [Entry::Admitted(admitted), Entry::Settled(settled)]
 }

@@ -101,6 +101,10 @@ async fn a_key_does_what_its_roles_say() {
         if path.contains("/lab/") && !path.ends_with("/follow") {
             let seen = asked(&place, &viewer, &method, &path, &Value::Null).await;
             match method.as_str() {
+                // What somebody has asked is for those who may answer.
+                "GET" if path.contains("/questions") => {
+                    assert_eq!(seen.problem(), "KEY-002", "{method} {path}");
+                }
                 "GET" => assert_ne!(seen.status, 403, "{method} {path}"),
                 _ => assert_eq!(seen.problem(), "KEY-002", "{method} {path}"),
             }

@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(said(&[], &none, &all), "no-model");
         let lab = Namespace::parse("lab").expect("a name");
         let of_lab = LocalModel { namespace: lab, ..model("plain", plain) };
-        assert_eq!(said(&[of_lab.clone()], &none, &all), "no-model");
+        assert_eq!(said(std::slice::from_ref(&of_lab), &none, &all), "no-model");
         let shared = r#"{"upstream":{"url":"http://127.0.0.1:1/v1"},"share":["*"]}"#;
         let of_all = LocalModel { namespace: of_lab.namespace, ..model("shared", shared) };
         assert_eq!(said(&[of_all], &supposed, &all), "shared");

@@ -178,7 +178,7 @@ fn this_binary_reads_every_version_since_the_first() {
             } else if name.starts_with("list-") {
                 RecordDoc::parse(&bytes).expect(name);
                 assert_eq!(references(&bytes).len(), if name.contains("read") { 1 } else { 2 });
-            } else if ["schedule-", "backup-", "link-", "exchange-"]
+            } else if ["schedule-", "backup-", "link-", "exchange-", "call-"]
                 .iter()
                 .any(|kind| name.starts_with(kind))
             {

@@ -145,9 +145,9 @@ mod tests {
         };
         assert_eq!(
             text(&share, "model"),
-            "model  calls  tokens  cost      local  of calls  of tokens  of cost  why not\n\
+            "MODEL  CALLS  TOKENS  COST      LOCAL  OF CALLS  OF TOKENS  OF COST  WHY NOT\n\
              gpt    4      200     0.10 USD  3      75 %      75 %       70 %     tools 1\n\
-             total  4      200     0.10 USD  3      75 %      75 %       70 %     tools 1\n"
+             total  4      200     0.10 USD  3      75 %      75 %       70 %     tools 1"
         );
         assert_eq!(
             notes(&share),

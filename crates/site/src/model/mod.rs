@@ -95,13 +95,15 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
     });
     let inbox = Inbox::open(Arc::clone(&store), Arc::clone(&clock)).await?;
     let catalogue = Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
+    let (digest_key, watch_key_unwritten) =
+        watch::digest_key(store.as_ref(), random.as_ref()).await?;
     let watches = Watches::new(WatchesParts {
         gate: Arc::clone(&gate),
         record: Arc::new(book.clone()),
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         catalogue: Arc::clone(&catalogue),
-        digest_key: watch::digest_key(store.as_ref(), random.as_ref()).await?,
+        digest_key,
     });
     let desk = Desk::new(DeskParts {
         gate,
@@ -114,7 +116,7 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         clock: Arc::clone(&clock),
         random,
     });
-    let doors = Doors { desk, watches, catalogue };
+    let doors = Doors { desk, watches, catalogue, watch_key_unwritten };
     let models = Models::open(doors, processes, guarding, book, inbox, clock, &keys).await?;
     if let Some(exporter) = exporter {
         models.export(exporter);

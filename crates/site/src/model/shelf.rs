@@ -39,6 +39,8 @@ pub(crate) struct Doors {
     pub desk: Desk,
     pub watches: Watches,
     pub catalogue: Arc<Catalogue>,
+    /// By what clients of watches are told apart, where that is not written down yet.
+    pub watch_key_unwritten: Option<Op>,
 }
 
 #[derive(Clone)]
@@ -76,6 +78,8 @@ pub(super) struct Kept {
     pub(super) unnamed: VecDeque<artifact::Key>,
     routes: BTreeMap<Name, Doc<RouteSpec>>,
     pub(super) watches: BTreeMap<Name, Doc<WatchSpec>>,
+    /// Goes with the first of them.
+    pub(super) watch_key_unwritten: Option<Op>,
     pub(super) budgets: Budgets,
 }
 
@@ -111,8 +115,8 @@ impl Models {
         keys: &Keys,
     ) -> Result<Self, BookError> {
         let store = Arc::clone(book.store());
-        let Doors { desk, watches, catalogue } = doors;
-        let mut kept = Kept::default();
+        let Doors { desk, watches, catalogue, watch_key_unwritten } = doors;
+        let mut kept = Kept { watch_key_unwritten, ..Kept::default() };
         for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
             let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
             kept.models.insert((doc.namespace.clone(), doc.name.clone()), doc);

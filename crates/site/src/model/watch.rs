@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base::{By, Namespace, Random, document};
 use models::{ModelName, WatchSpec};
 use serde::{Deserialize, Serialize};
-use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
+use store::{Op, ResourceKind, ResourceRow, Store, resource_all};
 use wire::{ModelState, WatchView};
 
 use super::book::BookError;
@@ -41,24 +41,23 @@ pub(super) async fn read_all(
     Ok(watches)
 }
 
-/// Of the digests of clients' keys: made once, so that a client has the same digest tomorrow.
+/// Of the digests of clients' keys: made once, so that a client has the same digest tomorrow. One that is new is
+/// written down with the first watch: a site without any writes nothing when it starts.
 pub(super) async fn digest_key(
     store: &dyn Store,
     random: &dyn Random,
-) -> Result<Vec<u8>, BookError> {
+) -> Result<(Vec<u8>, Option<Op>), BookError> {
     let row = store.resource_get(ResourceKind::Watch, KEY_ROW.to_owned()).await?;
-    let doc: KeyDoc = match row {
-        Some(row) => read(&row, KEY_TYPE)?,
+    let (doc, unwritten): (KeyDoc, _) = match row {
+        Some(row) => (read(&row, KEY_TYPE)?, None),
         None => {
             let doc = KeyDoc { key: std::array::from_fn(|_| random.u64()) };
             let record = document::write(KEY_TYPE, VERSION, &doc).into();
             let (kind, name) = (ResourceKind::Watch, KEY_ROW.to_owned());
-            let put = Op::ResourcePut(ResourceRow { kind, name, record });
-            store.commit(vec![put], Preconditions::none()).await?;
-            doc
+            (doc, Some(Op::ResourcePut(ResourceRow { kind, name, record })))
         }
     };
-    Ok(doc.key.iter().flat_map(|part| part.to_be_bytes()).collect())
+    Ok((doc.key.iter().flat_map(|part| part.to_be_bytes()).collect(), unwritten))
 }
 
 impl Models {
@@ -81,18 +80,24 @@ impl Models {
             return Err(Refusal::parameter("name", what));
         }
         let _alone = self.0.changing.lock().await;
-        let (is_new, count) = {
+        let (is_new, count, key) = {
             let kept = self.kept();
-            (!kept.watches.contains_key(&name), kept.watches.len())
+            let key = kept.watch_key_unwritten.clone();
+            (!kept.watches.contains_key(&name), kept.watches.len(), key)
         };
         if is_new && count >= WATCHES_MAX {
             let what = format!("there are {WATCHES_MAX} watches, and no more are kept");
             return Err(Refusal::parameter("name", what));
         }
         let doc = self.doc(&by, &name, spec);
-        let ops = vec![put_op(ResourceKind::Watch, WATCH_TYPE, &doc)];
+        let mut ops = vec![put_op(ResourceKind::Watch, WATCH_TYPE, &doc)];
+        ops.extend(key);
         self.commit("watch-put", &name, &by, ops).await?;
-        self.kept().watches.insert(name.clone(), doc);
+        {
+            let mut kept = self.kept();
+            kept.watch_key_unwritten = None;
+            kept.watches.insert(name.clone(), doc);
+        }
         self.put_watches();
         Ok((self.watch_show(&name)?, is_new))
     }

@@ -86,6 +86,7 @@ async fn a_key_does_what_its_roles_say() {
         "/budgets",
         "/usage",
         "/usage/focus",
+        "/calls/local-share",
     ];
     // What these ask for stands in their body, or behind the path.
     let looks_itself = ["/api/v1/workflows:apply", "/api/v1/budgets"];

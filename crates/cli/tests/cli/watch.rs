@@ -293,6 +293,7 @@ fn a_watched_call_is_on_another_bill() {
         (&watched["by"], &watched["found"]),
         (&json!("up"), &json!({"email": 2, "iban": 1}))
     );
+    assert_eq!(calls[0]["settled"]["end"], "answered");
     // 1,000 in and 500 out at 0.15 and 0.60 USD for a million.
     let cost = "0.00045 USD";
     assert_eq!(calls[0]["settled"]["bills"][0]["cost"], cost);

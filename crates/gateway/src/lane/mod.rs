@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt as _;
@@ -318,17 +318,33 @@ impl LaneBody {
             Some(Err(error)) => Some(self.lane.no_answer(&error)),
             None => None,
         };
-        let (connection, _) = self.open.take().expect("it was there");
         match error {
             Some(error) => {
+                self.open = None;
                 self.lane.gate.count_failed();
                 Poll::Ready(Some(Err(error)))
             }
             None => {
-                self.lane.gate.count_answered();
-                self.lane.rest(connection);
+                self.end();
                 Poll::Ready(None)
             }
+        }
+    }
+
+    /// Whether the last piece has come. Where a head says how long an answer is, nobody may ask for the end
+    /// behind it.
+    pub(crate) fn is_over(&mut self) -> bool {
+        if self.open.as_ref().is_some_and(|(_, body)| body.is_end_stream()) {
+            self.end();
+        }
+        self.open.is_none()
+    }
+
+    /// Its connection rests until the next call.
+    fn end(&mut self) {
+        if let Some((connection, _)) = self.open.take() {
+            self.lane.gate.count_answered();
+            self.lane.rest(connection);
         }
     }
 

@@ -107,7 +107,8 @@ impl PassedBody {
     ) -> Self {
         let timer = Box::pin(sleep(silence));
         let (body, broken) = (Some(body), None);
-        let passing = Passing { body, tap, broken, timer, silence, _place: place };
+        let mut passing = Passing { body, tap, broken, timer, silence, _place: place };
+        passing.look();
         Self(Inner::Passing(Box::new(passing)))
     }
 }
@@ -132,6 +133,7 @@ impl Passing {
                 if let Some(tap) = &mut self.tap {
                     tap.answers(&piece);
                 }
+                self.look();
                 Poll::Ready(Some(Ok(piece)))
             }
             Some(Err(error)) => self.breaks(error.into(), cx),
@@ -139,6 +141,13 @@ impl Passing {
                 self.end(End::Answered);
                 Poll::Ready(None)
             }
+        }
+    }
+
+    /// Whether that was the last piece: a server asks for no more than the head has said.
+    fn look(&mut self) {
+        if self.body.as_mut().is_some_and(LaneBody::is_over) {
+            self.end(End::Answered);
         }
     }
 

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt as _, Full};
 use isonomy_gateway::desk::{NotWritten, Record, Ticket};
 use isonomy_gateway::watch::WatchesParts;
 use isonomy_gateway::{EgressMap, Gate, Limits, Watches};
-use models::{Alarm, Entry, ModelName};
+use models::{Alarm, End, Entry, ModelName};
 use pricing::Catalogue;
 
 use crate::gate::allow;
@@ -60,11 +60,14 @@ fn watches(server: &Server, book: &Arc<Book>) -> Watches {
     watches
 }
 
-async fn ask(watches: &Watches) -> (StatusCode, Bytes) {
+fn question() -> Request<Full<Bytes>> {
     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi"}]}"#;
     let request = Request::post("/watch/sales/up/chat/completions");
-    let request = request.body(Full::new(Bytes::from_static(body.as_bytes()))).expect("a request");
-    let answer = watches.pass(request).await;
+    request.body(Full::new(Bytes::from_static(body.as_bytes()))).expect("a request")
+}
+
+async fn ask(watches: &Watches) -> (StatusCode, Bytes) {
+    let answer = watches.pass(question()).await;
     (answer.status(), answer.into_body().collect().await.expect("whole").to_bytes())
 }
 
@@ -85,4 +88,28 @@ async fn a_fault_of_the_tap_is_not_the_calls() {
         let entries = book.entries.lock().expect("no test panicked");
         assert_eq!(entries.len(), if how == How::Kept { 6 } else { 0 }, "{how:?}");
     }
+}
+
+/// Mutation: take a client for gone who has all that the head has announced, and asks for no more.
+#[tokio::test]
+async fn a_call_is_over_with_its_last_byte() {
+    let said = r#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+    let server = Server::start(move |_, _| reply("200 OK", &[], said)).await;
+    let book = Arc::new(Book { how: How::Kept, entries: Mutex::default() });
+    let watches = watches(&server, &book);
+    let mut answer = watches.pass(question()).await.into_body();
+    let mut came = 0;
+    while came < said.len() {
+        let frame = answer.frame().await.expect("there is more").expect("a piece");
+        came += frame.into_data().expect("bytes").len();
+    }
+    drop(answer);
+    drop(watches.pass(question()).await);
+    watches.ended().await;
+    let entries = book.entries.lock().expect("no test panicked");
+    let ends = entries.iter().filter_map(|entry| match entry {
+        Entry::Settled(settled) => Some(settled.end),
+        Entry::Admitted(_) | Entry::Corrected(_) => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [End::Answered, End::Left]);
 }

@@ -104,6 +104,7 @@ async fn a_call_is_over_with_its_last_byte() {
         came += frame.into_data().expect("bytes").len();
     }
     drop(answer);
+    watches.ended().await;
     drop(watches.pass(question()).await);
     watches.ended().await;
     let entries = book.entries.lock().expect("no test panicked");

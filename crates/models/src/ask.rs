@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use dialects::Dialect;
 use memchr::memmem;
+use pricing::Service;
 use serde::de::{Deserialize, MapAccess, Visitor};
 use serde::{Deserializer as _, Serialize};
 use serde_json::value::RawValue;
@@ -55,6 +56,8 @@ pub struct Ask {
     pub output_tokens_max: Option<u64>,
     /// Answers to one question.
     pub choices: u64,
+    /// In which manner it wants to be served; none where the provider may choose a dearer one.
+    pub service: Option<Service>,
     /// Whether something is meant that is not in the text: a file or an image elsewhere, what was said
     /// before, a tool that the provider runs. What that costs is not to be seen here.
     pub has_more_elsewhere: bool,
@@ -80,9 +83,18 @@ struct Members {
     start: usize,
     model: Range<usize>,
     stream_options: Option<Range<usize>>,
-    /// The limit of output, by whichever name.
-    output: Option<Range<usize>>,
+    /// Limits of output, by each name that the operation has for it.
+    output: Vec<Limit>,
     logprobs: Option<Range<usize>>,
+}
+
+/// A limit of output as the request says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Limit {
+    name: &'static str,
+    place: Range<usize>,
+    /// None where `null` stands there.
+    tokens: Option<u64>,
 }
 
 /// What goes to an upstream in place of what came.
@@ -94,6 +106,8 @@ pub struct Change<'a> {
     pub output_tokens_max: Option<u64>,
     /// By which name it takes that, where the request says nothing.
     pub output_name: &'a str,
+    /// Whether it takes that by no other name: what the request says by another is said by this one.
+    pub is_output_named: bool,
     /// Whether a stream must tell what it has used.
     pub usage: bool,
     /// Whether a model must tell how sure it is of its words.
@@ -120,7 +134,7 @@ pub enum AskError {
 
 /// Members that mean something here. Twice the same would be read by us in one way and by an upstream in
 /// another.
-const READ: [&str; 22] = [
+const READ: [&str; 24] = [
     "model",
     "stream",
     "stream_options",
@@ -143,6 +157,8 @@ const READ: [&str; 22] = [
     "response_format",
     "text",
     "output_config",
+    "service_tier",
+    "speed",
 ];
 
 impl Operation {
@@ -203,6 +219,16 @@ impl Operation {
         }
     }
 
+    /// What limits the output in these words. What limits it in others does nothing here.
+    const fn output_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Chat => &["max_completion_tokens", "max_tokens"],
+            Self::Completions | Self::Messages => &["max_tokens"],
+            Self::Responses => &["max_output_tokens"],
+            Self::Embeddings | Self::Infer => &[],
+        }
+    }
+
     /// What the question is in.
     const fn question(self) -> &'static str {
         match self {
@@ -227,13 +253,11 @@ impl Ask {
         let model = get("model").ok_or(AskError::Missing("model"))?;
         let question = operation.question();
         let asked = get(question).ok_or(AskError::Missing(question))?;
-        let output = ["max_completion_tokens", "max_output_tokens", "max_tokens"]
-            .into_iter()
-            .filter_map(|name| Some((name, get(name).filter(|raw| raw.get() != "null")?)));
-        let output: Vec<_> = output.collect();
-        let mut limits = Vec::new();
-        for (name, raw) in &output {
-            limits.push(number(name, raw)?);
+        let mut output = Vec::new();
+        for &name in operation.output_names() {
+            let Some(raw) = get(name) else { continue };
+            let tokens = (raw.get() != "null").then(|| number(name, raw)).transpose()?;
+            output.push(Limit { name, place: range(text, raw), tokens });
         }
         let choices = choices(operation, &get)?;
         Ok(Self {
@@ -241,8 +265,9 @@ impl Ask {
             model: ModelName::parse(&string("model", model)?)?,
             is_streamed: get("stream").map_or(Ok(false), |raw| boolean("stream", raw))?,
             wants_usage: get("stream_options").is_some_and(wants_usage),
-            output_tokens_max: limits.into_iter().max(),
+            output_tokens_max: output.iter().filter_map(|it| it.tokens).max(),
             choices,
+            service: service(&get),
             has_more_elsewhere: is_more_elsewhere(operation, &get, asked),
             images: count(asked.get(), "\"data:image/"),
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
@@ -254,7 +279,7 @@ impl Ask {
                 start,
                 model: range(text, model),
                 stream_options: get("stream_options").map(|raw| range(text, raw)),
-                output: output.first().map(|(_, raw)| range(text, raw)),
+                output,
                 logprobs: get("logprobs").map(|raw| range(text, raw)),
             },
         })
@@ -275,6 +300,7 @@ impl Ask {
             wants_usage: false,
             output_tokens_max: None,
             choices: 1,
+            service: Some(Service::Standard),
             has_more_elsewhere: false,
             images: 0,
             tools: 0,
@@ -296,11 +322,7 @@ impl Ask {
             edits.push((members.model.clone(), quoted(name)));
         }
         if let Some(limit) = change.output_tokens_max {
-            match (&members.output, self.output_tokens_max) {
-                (Some(_), Some(asked)) if asked <= limit => {}
-                (Some(place), _) => edits.push((place.clone(), limit.to_string())),
-                (None, _) => first.push_str(&format!("\"{}\":{limit},", change.output_name)),
-            }
+            self.limited(limit, body, change, &mut edits, &mut first);
         }
         if change.usage && self.is_streamed && !self.wants_usage {
             const USAGE: &str = "{\"include_usage\":true}";
@@ -319,6 +341,38 @@ impl Ask {
             edits.push((members.start..members.start, first));
         }
         if edits.is_empty() { body.clone() } else { spliced(body, edits) }
+    }
+
+    /// One limit at least stands there afterwards that the upstream reads, and none is higher.
+    fn limited(
+        &self,
+        limit: u64,
+        body: &[u8],
+        change: &Change<'_>,
+        edits: &mut Vec<(Range<usize>, String)>,
+        first: &mut String,
+    ) {
+        let mut is_said = false;
+        for Limit { name, place, tokens } in &self.members.output {
+            let Some(tokens) = tokens else { continue };
+            if change.is_output_named && *name != change.output_name {
+                edits.push((place.clone(), "null".to_owned()));
+                continue;
+            }
+            is_said = true;
+            if *tokens > limit {
+                edits.push((place.clone(), limit.to_string()));
+            }
+        }
+        if is_said {
+            return;
+        }
+        let tokens = self.output_tokens_max.map_or(limit, |asked| asked.min(limit));
+        let places = places(body, change.output_name);
+        if places.is_empty() {
+            first.push_str(&format!("{}:{tokens},", quoted(change.output_name)));
+        }
+        edits.extend(places.into_iter().map(|place| (place, tokens.to_string())));
     }
 }
 
@@ -347,8 +401,22 @@ pub fn spliced(body: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Bytes {
 type Found<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 fn members(text: &str) -> Result<Found<'_>, AskError> {
-    struct Top;
-    impl<'de> Visitor<'de> for Top {
+    let (found, all) = top(text, |name| READ.contains(&name))?;
+    if all > MEMBERS_MAX {
+        return Err(AskError::Members);
+    }
+    for name in READ {
+        if found.iter().filter(|(key, _)| *key == name).count() > 1 {
+            return Err(AskError::Twice(name));
+        }
+    }
+    Ok(found)
+}
+
+/// Those that are wanted of the members at the top, and how many there are in all.
+fn top(text: &str, wanted: impl Fn(&str) -> bool) -> Result<(Found<'_>, usize), AskError> {
+    struct Top<F>(F);
+    impl<'de, F: Fn(&str) -> bool> Visitor<'de> for Top<F> {
         type Value = (Found<'de>, usize);
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -360,7 +428,7 @@ fn members(text: &str) -> Result<Found<'_>, AskError> {
             while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
                 all += 1;
                 let raw: &RawValue = map.next_value()?;
-                if READ.contains(&&*key) {
+                if self.0(&key) {
                     found.push((key, raw));
                 }
             }
@@ -368,17 +436,16 @@ fn members(text: &str) -> Result<Found<'_>, AskError> {
         }
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let read = reader.deserialize_map(Top).and_then(|found| reader.end().map(|()| found));
-    let (found, all) = read.map_err(|error| AskError::Json(place(&error)))?;
-    if all > MEMBERS_MAX {
-        return Err(AskError::Members);
-    }
-    for name in READ {
-        if found.iter().filter(|(key, _)| *key == name).count() > 1 {
-            return Err(AskError::Twice(name));
-        }
-    }
-    Ok(found)
+    let read = reader.deserialize_map(Top(wanted)).and_then(|found| reader.end().map(|()| found));
+    read.map_err(|error| AskError::Json(place(&error)))
+}
+
+/// Where values of this name stand at the top. A client may know a name that we do not.
+fn places(body: &[u8], name: &str) -> Vec<Range<usize>> {
+    // It was read before.
+    let Ok(text) = utf8(body) else { return Vec::new() };
+    let found = top(text, |it| it == name).map(|(found, _)| found).unwrap_or_default();
+    found.into_iter().map(|(_, raw)| range(text, raw)).collect()
 }
 
 /// A name without a copy, where it has no escapes.
@@ -460,6 +527,21 @@ fn choices<'a>(
 fn items(raw: &str) -> u32 {
     let list: Result<Vec<serde::de::IgnoredAny>, _> = serde_json::from_str(raw);
     list.map_or(1, |list| u32::try_from(list.len()).unwrap_or(u32::MAX).max(1))
+}
+
+/// Who says nothing gets what his account at the provider is set to, and `auto` may be anything.
+fn service<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> Option<Service> {
+    let said = |name: &str| get(name).filter(|raw| raw.get() != "null").map(RawValue::get);
+    if said("speed").is_some_and(|speed| speed != "\"standard\"") {
+        return Some(Service::Other);
+    }
+    match said("service_tier")? {
+        "\"default\"" | "\"standard\"" | "\"standard_only\"" | "\"on_demand\"" => {
+            Some(Service::Standard)
+        }
+        "\"flex\"" => Some(Service::Flex),
+        _ => None,
+    }
 }
 
 fn wants_usage(raw: &RawValue) -> bool {
@@ -583,6 +665,7 @@ mod tests {
             model: Some("b\"c"),
             output_tokens_max: Some(5),
             output_name: "max_tokens",
+            is_output_named: false,
             usage: true,
             logprobs: false,
         };
@@ -604,6 +687,64 @@ mod tests {
             &Change { usage: true, output_tokens_max: Some(5), ..Change::default() },
             r#"{"stream_options":{"include_usage":true},"model":"a","messages":[],"stream":true,"max_completion_tokens":4}"#,
         );
+    }
+
+    /// Mutation: add a second member of the name, leave a higher limit by another name, take the limit of
+    /// another interface for one, or leave what the upstream does not read.
+    #[test]
+    fn what_an_upstream_reads_is_limited_once() {
+        let usual =
+            Change { output_tokens_max: Some(5), output_name: "max_tokens", ..Change::default() };
+        let named = Change { output_name: "num_predict", is_output_named: true, ..usual.clone() };
+        let completion = Change { output_name: "max_completion_tokens", ..named.clone() };
+        for (change, said, expected) in [
+            (&usual, r#""max_tokens":null"#, r#""max_tokens":5"#),
+            (
+                &usual,
+                r#""max_tokens":3,"max_completion_tokens":null"#,
+                r#""max_tokens":3,"max_completion_tokens":null"#,
+            ),
+            (
+                &usual,
+                r#""max_completion_tokens":3,"max_tokens":900"#,
+                r#""max_completion_tokens":3,"max_tokens":5"#,
+            ),
+            (
+                &usual,
+                r#""max_completion_tokens":900,"max_tokens":900"#,
+                r#""max_completion_tokens":5,"max_tokens":5"#,
+            ),
+            (&named, r#""max_tokens":3"#, r#""num_predict":3,"max_tokens":null"#),
+            (&named, r#""max_tokens":9"#, r#""num_predict":5,"max_tokens":null"#),
+            (&completion, r#""max_tokens":3"#, r#""max_completion_tokens":3,"max_tokens":null"#),
+            (&completion, r#""max_completion_tokens":9"#, r#""max_completion_tokens":5"#),
+            (&usual, r#""max_output_tokens":1"#, r#""max_tokens":5,"max_output_tokens":1"#),
+            (&named, r#""num_predict":900"#, r#""num_predict":5"#),
+            (&named, r#""num_pre\u0064ict":900"#, r#""num_pre\u0064ict":5"#),
+        ] {
+            let text = |said: &str| format!("{{{said},\"model\":\"a\",\"messages\":[]}}");
+            check(&text(said), change, &text(expected));
+        }
+    }
+
+    /// Mutation: take no word, or `auto`, for the standard service, or overlook a speed that costs more.
+    #[test]
+    fn a_service_is_the_standard_one_where_the_request_says_so() {
+        let service = |more: &str| {
+            chat(&format!(r#"{{"model":"a","messages":[]{more}}}"#)).expect(more).service
+        };
+        for (more, expected) in [
+            ("", None),
+            (r#","service_tier":null"#, None),
+            (r#","service_tier":"auto""#, None),
+            (r#","service_tier":"priority""#, None),
+            (r#","service_tier":"default""#, Some(Service::Standard)),
+            (r#","service_tier":"flex""#, Some(Service::Flex)),
+            (r#","speed":"standard","service_tier":"standard_only""#, Some(Service::Standard)),
+            (r#","speed":"fast","service_tier":"standard_only""#, Some(Service::Other)),
+        ] {
+            assert_eq!(service(more), expected, "{more}");
+        }
     }
 
     /// Mutation: ask twice, or leave a `false` as it is.

@@ -207,6 +207,8 @@ pub enum Missed {
     Retries,
     /// Another model that was asked beside it was faster.
     Slower,
+    /// The route names it, and there is none of this name.
+    Absent,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -273,6 +273,7 @@ const fn name(why: Missed) -> &'static str {
         Missed::Unjudged => "unjudged",
         Missed::Retries => "retries",
         Missed::Slower => "slower",
+        Missed::Absent => "absent",
     }
 }
 
@@ -450,6 +451,7 @@ mod tests {
             Missed::Unjudged,
             Missed::Retries,
             Missed::Slower,
+            Missed::Absent,
         ] {
             let written = serde_json::to_value(why).expect("a text");
             assert_eq!(written, name(why));

@@ -46,6 +46,14 @@ pub(crate) struct Answer {
     /// Where Groq's streams have it.
     #[serde(default)]
     x_groq: Option<Inner>,
+    #[serde(default)]
+    choices: Option<Vec<Choice>>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    finish_reason: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -177,11 +185,36 @@ pub(crate) struct Reported {
     cache_creation: Option<CacheCreation>,
     server_tool_use: Option<ServerTools>,
     service_tier: Option<Service>,
+    speed: Option<Speed>,
+}
+
+/// Of the Messages API: what is served faster costs more, and no list here says how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Speed {
+    Standard,
+    #[serde(other)]
+    Other,
+}
+
+impl Answer {
+    /// Whether no choice goes on behind this event.
+    pub(crate) fn is_last(&self) -> bool {
+        let choices = self.choices.as_deref();
+        choices.is_some_and(|all| all.iter().all(|it| it.finish_reason.is_some()))
+    }
 }
 
 impl Reported {
     fn served(self, service: Option<Service>) -> Self {
         Self { service_tier: self.service_tier.or(service), ..self }
+    }
+
+    fn service(&self) -> Service {
+        match self.speed {
+            Some(Speed::Other) => Service::Other,
+            Some(Speed::Standard) | None => self.service_tier.unwrap_or_default(),
+        }
     }
 
     pub(crate) fn usage(&self, dialect: Dialect) -> Result<Usage, UsageError> {
@@ -218,6 +251,7 @@ impl Reported {
             cache_creation: creation,
             server_tool_use: later.server_tool_use.or(self.server_tool_use),
             service_tier: later.service_tier.or(self.service_tier),
+            speed: later.speed.or(self.speed),
             ..self
         }
     }
@@ -245,7 +279,7 @@ impl Reported {
             audio_out: outputs.audio_tokens.or_zero("audio_tokens")?,
             image_out: outputs.image_tokens.or_zero("image_tokens")?,
             searches: self.searches()?,
-            service: self.service_tier.unwrap_or_default(),
+            service: self.service(),
             ..Totals::default()
         })
     }
@@ -272,7 +306,7 @@ impl Reported {
         let input = counts.into_iter().fold(self.prompt_tokens, Count::grown);
         let input = input.read("prompt_tokens")?;
         let input = input.ok_or(UsageError::Missing { field: "prompt_tokens" })?;
-        let service = self.service_tier.unwrap_or_default();
+        let service = self.service();
         let details = self.prompt_tokens_details.or(self.input_tokens_details).unwrap_or_default();
         let image_in = details.image_tokens.or_zero("image_tokens")?;
         Ok(Totals { input, image_in, service, ..Totals::default() })
@@ -295,7 +329,7 @@ impl Reported {
             output,
             reasoning: outputs.reasoning_tokens.or_zero("reasoning_tokens")?,
             searches: self.searches()?,
-            service: self.service_tier.unwrap_or_default(),
+            service: self.service(),
             ..Totals::default()
         })
     }

@@ -23,13 +23,15 @@ pub struct Stream {
     dialect: Dialect,
     reported: Option<Reported>,
     is_counted: bool,
+    /// What was reported last came with the end of each choice.
+    is_last: bool,
     is_ended: bool,
 }
 
 impl Stream {
     #[must_use]
     pub const fn new(dialect: Dialect) -> Self {
-        Self { dialect, reported: None, is_counted: false, is_ended: false }
+        Self { dialect, reported: None, is_counted: false, is_last: false, is_ended: false }
     }
 
     /// Takes the data of one event. Events without usage cost one search for the word.
@@ -49,7 +51,7 @@ impl Stream {
     }
 
     fn take(&mut self, answer: Answer) -> Result<(), UsageError> {
-        let event = answer.event;
+        let (event, is_last) = (answer.event, answer.is_last());
         let Some(reported) = answer.reported() else { return Ok(()) };
         self.is_ended |= event == Event::ResponseEnd;
         self.reported = match (self.dialect, self.reported) {
@@ -60,7 +62,13 @@ impl Stream {
         };
         // The first event of the Messages API knows the input, and of the output one token.
         self.is_counted |= event != Event::MessageStart;
+        self.is_last = is_last;
         Ok(())
+    }
+
+    /// The connection has ended as HTTP would have it. Not every server says `[DONE]` before.
+    pub const fn end(&mut self) {
+        self.is_ended |= self.is_last;
     }
 
     /// What is known at the end of the connection, however it ended.

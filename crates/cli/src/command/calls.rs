@@ -78,13 +78,12 @@ fn list_text(calls: &[Call], now: Timestamp) -> String {
         };
         let is_estimate = admitted.watched.as_ref().is_some_and(|it| it.estimated);
         let cost = if is_estimate { format!("about {cost}") } else { cost };
-        let answered = settled.and_then(|it| it.legs.last()).map(|leg| leg.model.to_string());
         vec![
             when::age(&admitted.at.to_string(), now),
             admitted.call.to_string(),
             admitted.watched.as_ref().map_or_else(|| who_short(&admitted.who), watched_short),
             admitted.asked.to_string(),
-            answered.unwrap_or_default(),
+            settled.map_or_else(String::new, went_to),
             settled.map_or("under way", |it| end_word(it.end)).to_owned(),
             cost,
             settled.map_or_else(String::new, |it| millis(it.micros)),
@@ -270,6 +269,24 @@ const fn degraded_text(given: Option<Given>) -> &'static str {
     }
 }
 
+/// Who has answered; where nobody has, who was tried last.
+fn went_to(settled: &Settled) -> String {
+    let last = |why: Option<Missed>| settled.legs.iter().rev().find(|leg| leg.why == why);
+    let leg = match settled.resort {
+        Some(given @ (Given::Cached | Given::Rule | Given::Person)) => {
+            return format!("({})", given.as_str());
+        }
+        Some(Given::Unsure) => last(Some(Missed::Unsure)),
+        None => last(None),
+    };
+    let leg = leg.or(settled.legs.last());
+    match (leg, settled.cached_from) {
+        (Some(leg), _) => leg.model.to_string(),
+        (None, Some(_)) => format!("({})", Given::Cached.as_str()),
+        (None, None) => String::new(),
+    }
+}
+
 fn leg_text(leg: &Leg) -> String {
     let status = leg.status.map(|status| format!("{status} after ")).unwrap_or_default();
     let took = format!("{status}{}", millis(leg.micros));
@@ -291,7 +308,7 @@ const fn missed_text(why: Missed) -> &'static str {
     match why {
         Missed::Outage => "it has failed several times and rests: nothing was sent",
         Missed::RateLimit => "it has asked to be left alone: nothing was sent",
-        Missed::Credentials => "it does not take the secret",
+        Missed::Credentials => "the secret for it is missing, or it does not take it",
         Missed::Payment => "it is not paid",
         Missed::Busy => "as many calls as it takes were under way",
         Missed::Denied => "no rule of the site lets calls out to it",
@@ -310,6 +327,7 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Unjudged => "nobody could judge its answer as its route asks: nothing was sent",
         Missed::Retries => "too many calls of its route are tried again: nothing was sent",
         Missed::Slower => "another model was faster",
+        Missed::Absent => "there is no model of this name",
     }
 }
 
@@ -484,6 +502,29 @@ mod tests {
         }
         let list = list_text(&[call], now());
         assert!(list.contains("0.12 EUR") && !list.contains("0.50 EUR"), "{list}");
+    }
+
+    /// Mutation: name whoever was tried last though another one, or none, has answered.
+    #[test]
+    fn a_call_went_to_whoever_has_answered() {
+        let unsure = json!({"model": "a", "status": 200, "why": "unsure", "micros": 1});
+        let down = json!({"model": "b", "why": "outage", "micros": 0});
+        let good = json!({"model": "c", "status": 200, "micros": 1});
+        for (legs, more, expected) in [
+            (json!([down, good]), json!({}), "c"),
+            (json!([unsure, down]), json!({"resort": "unsure"}), "a"),
+            (json!([down]), json!({"resort": "rule"}), "(rule)"),
+            (json!([down]), json!({"end": "failed"}), "b"),
+            (json!([]), json!({"cachedFrom": CALL}), "(cached)"),
+            (json!([]), json!({"end": "failed"}), ""),
+        ] {
+            let mut settled = json!({"v": 1, "call": CALL, "at": "2027-01-15T07:59:01.000Z", "end": "answered", "legs": legs, "micros": 1, "ownMicros": 1});
+            for (name, value) in more.as_object().into_iter().flatten() {
+                settled[name] = value.clone();
+            }
+            let settled = call(settled).settled.expect("it has ended");
+            assert_eq!(went_to(&settled), expected, "{settled:?}");
+        }
     }
 
     /// Mutation: take a call without an end for one that has failed.

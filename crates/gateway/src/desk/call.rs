@@ -117,12 +117,15 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
         started,
     };
     let admitted = Open::admit(desk, &question, admission).await;
-    let open = admitted.inspect_err(|_| {
+    let mut open = admitted.inspect_err(|_| {
         desk.give_back(&question.who, tokens);
         if let Some(route) = &found.route {
             route.give_back(1, tokens);
         }
     })?;
+    for absent in &found.absent {
+        open.leg(absent, None, Some(Missed::Absent), Duration::ZERO);
+    }
     let asked = Asked { question: &question, ask: &ask, found: &found, vault, keep };
     tried(open, &asked, &seen, &bounds).await
 }
@@ -309,13 +312,9 @@ type BoundOf = Result<Option<Money>, String>;
 
 fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<BoundOf> {
     let now = desk.now();
-    let of = |(Candidate { shelved: it, .. }, prompt): (&Candidate, &Prompt)| {
-        let output = match ask.operation {
-            Operation::Infer => return it.bound_of_tensors(now),
-            Operation::Embeddings => Some(0),
-            _ => it.output_tokens_max(ask.output_tokens_max),
-        };
-        it.bound(prompt, output, ask.choices, now)
+    let of = |(Candidate { shelved: it, .. }, prompt): (&Candidate, &Prompt)| match ask.operation {
+        Operation::Infer => it.bound_of_tensors(now),
+        _ => it.bound(prompt, ask, now),
     };
     found.models.iter().zip(prompts).map(of).collect()
 }
@@ -381,7 +380,7 @@ async fn answered(
         Ok(whole) => whole,
         Err(error) => {
             disk::broke_off(&mut open, shelved, busy);
-            open.leg(model, Some(status.as_u16()), Some(leg::why(&error)), waited.elapsed());
+            open.broke_off(leg::why(&error), waited.elapsed());
             return Err(open);
         }
     };
@@ -397,12 +396,16 @@ async fn answered(
         None => usage,
     };
     open.has_used(usage.as_ref(), price.as_deref());
+    if usage.is_none() && !is_json(ask.operation, &whole) {
+        open.broke_off(Missed::Broken, Duration::ZERO);
+        return Err(open);
+    }
     let told = match &translation {
         None => Ok(whole),
         Some(translation) => translation.whole(&whole).map(bytes::Bytes::from),
     };
     let Ok(whole) = told else {
-        open.leg(model, Some(status.as_u16()), Some(Missed::Broken), Duration::ZERO);
+        open.broke_off(Missed::Broken, Duration::ZERO);
         return Err(open);
     };
     if let Err(refusal) = open.durable().await {
@@ -431,6 +434,13 @@ async fn answered(
     let reply = reply.of(open.call, Some(model), open.marks());
     open.settle(End::Answered);
     Ok(Ok(reply))
+}
+
+/// Whether it is what every interface answers. Behind the JSON of tensors there may be bytes.
+fn is_json(operation: Operation, whole: &[u8]) -> bool {
+    let is_object = || whole.trim_ascii_start().starts_with(b"{");
+    let is_whole = || serde_json::from_slice::<serde::de::IgnoredAny>(whole).is_ok();
+    operation == Operation::Infer || is_object() && is_whole()
 }
 
 /// A model of the site's own disk has answered.
@@ -535,7 +545,7 @@ const fn said(why: Missed) -> &'static str {
     match why {
         Missed::Outage => "has failed several times, and rests",
         Missed::RateLimit => "is asked too often",
-        Missed::Credentials => "does not take the site's secret",
+        Missed::Credentials => "is not opened: the site's secret for it is missing, or not taken",
         Missed::Payment => "is not paid for",
         Missed::Busy => "has too many calls under way",
         Missed::Denied => "may not be reached: no egress rule of the site allows it",
@@ -552,5 +562,6 @@ const fn said(why: Missed) -> &'static str {
         Missed::Unjudged => "gives no answer that could be judged as the route asks",
         Missed::Retries => "is not asked: too many calls of the route are tried again",
         Missed::Slower => "was slower",
+        Missed::Absent => "is not there",
     }
 }

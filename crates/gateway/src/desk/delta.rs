@@ -1,12 +1,15 @@
 //! Where an event of a stream holds pieces of text, by dialect.
 
-use std::borrow::{Borrow, Cow};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
 use models::Operation;
 use privacy::Form;
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// How deep texts lie in a piece. No interface goes beyond five.
+const DEPTH_MAX: usize = 16;
 
 /// A piece of a text.
 pub(super) struct Delta<'a> {
@@ -15,55 +18,126 @@ pub(super) struct Delta<'a> {
     pub form: Form,
     /// The piece, in its quotes.
     pub raw: &'a RawValue,
-    /// What an event of this text alone has before and behind the piece; nothing where it is the event
-    /// at hand.
-    pub frame: Option<(Vec<u8>, Vec<u8>)>,
+    /// Where a chunk has it; nothing where an event of this text alone is the event at hand.
+    place: Option<Place<'a>>,
+}
+
+/// A place in a chunk.
+struct Place<'a> {
+    /// Of the choice.
+    index: &'a str,
+    path: Vec<Step<'a>>,
+}
+
+#[derive(Clone)]
+enum Step<'a> {
+    Member(Cow<'a, str>),
+    /// With its own number, where it has one.
+    Item(Option<&'a str>),
 }
 
 /// What stands in one event.
 #[derive(Default)]
 pub(super) struct Read<'a> {
     pub deltas: Vec<Delta<'a>>,
+    /// What is whole beside them.
+    pub wholes: Vec<&'a RawValue>,
+    /// How sure the model is, word by word: the text once more, in other pieces.
+    pub logprobs: Vec<&'a RawValue>,
     /// How the keys of texts begin that end here.
     pub ended: Vec<String>,
     /// The number of the event.
     pub sequence: Option<&'a RawValue>,
-    /// Other texts of it are whole.
+    /// All of it is whole but for its pieces.
     pub is_whole: bool,
+    /// What each chunk of the stream says again.
+    head: Vec<(&'static str, &'a RawValue)>,
 }
 
-/// Members by name, as they stand there.
-type Members<'a> = BTreeMap<Key<'a>, &'a RawValue>;
+/// Members by name, in order, as they stand there.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// The last one of the name, as most readers have it.
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(it, _)| it == name).map(|(_, raw)| *raw)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut found = Vec::with_capacity(8);
+                while let Some(Key(key)) = map.next_key()? {
+                    found.push((key, map.next_value()?));
+                }
+                Ok(Members(found))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A name without a copy, where it has no escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// None where it is no event of this interface.
 pub(super) fn read(operation: Operation, data: &str) -> Option<Read<'_>> {
-    match operation {
+    let mut read = match operation {
         Operation::Chat | Operation::Completions => chunk(data),
         Operation::Messages => block(data),
         Operation::Responses => item(data),
         Operation::Embeddings | Operation::Infer => {
             Some(Read { is_whole: true, ..Read::default() })
         }
+    }?;
+    read.logprobs = logprobs(data);
+    Some(read)
+}
+
+/// Where an answer says how sure its model is of each word.
+pub(super) fn logprobs(text: &str) -> Vec<&RawValue> {
+    fn look<'a>(text: &'a str, depth: usize, found: &mut Vec<&'a RawValue>) {
+        if depth > DEPTH_MAX {
+            return;
+        }
+        if text.starts_with('{') {
+            for (name, raw) in members(text).map_or(Vec::new(), |it| it.0) {
+                match &*name {
+                    "logprobs" if raw.get() != "null" => found.push(raw),
+                    _ => look(raw.get(), depth + 1, found),
+                }
+            }
+        } else if text.starts_with('[') {
+            items(text)
+                .unwrap_or_default()
+                .iter()
+                .for_each(|raw| look(raw.get(), depth + 1, found));
+        }
     }
+    let mut found = Vec::new();
+    if memchr::memmem::find(text.as_bytes(), b"\"logprobs\"").is_some() {
+        look(text.trim(), 0, &mut found);
+    }
+    found
 }
 
 fn members(text: &str) -> Option<Members<'_>> {
     serde_json::from_str(text).ok()
 }
 
-/// A name without a copy, where it has no escapes.
-#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Borrow<str> for Key<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-fn items<'a>(raw: Option<&&'a RawValue>) -> Vec<&'a RawValue> {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+fn items(text: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(text).ok()
 }
 
 fn is_text(raw: &RawValue) -> bool {
@@ -74,81 +148,168 @@ fn is_text(raw: &RawValue) -> bool {
 fn chunk(data: &str) -> Option<Read<'_>> {
     let top = members(data)?;
     let mut read = Read::default();
-    for choice in items(top.get("choices")) {
-        let choice = members(choice.get())?;
-        let index = choice.get("index").map_or("0", |raw| raw.get());
-        let frame = |what: &str| framed(&top, index, what);
-        if let Some(raw) = choice.get("text").filter(|raw| is_text(raw)) {
-            let frame = Some(frame("\"text\":\u{0},\"logprobs\":null"));
-            read.deltas.push(Delta { key: format!("{index}/text"), form: Form::Text, raw, frame });
-        }
-        if let Some(delta) = choice.get("delta").and_then(|raw| members(raw.get())) {
-            for (Key(name), raw) in
-                delta.iter().filter(|(name, raw)| is_text(raw) && name.0 != "role")
-            {
-                let what = format!("\"delta\":{{{}:\u{0}}}", quoted(name));
-                let (key, frame) = (format!("{index}/{name}"), Some(frame(&what)));
-                read.deltas.push(Delta { key, form: Form::Text, raw, frame });
+    for name in ["id", "object", "created", "model"] {
+        read.head.extend(top.get(name).map(|raw| (name, raw)));
+    }
+    for (name, raw) in &top.0 {
+        match &**name {
+            "choices" => {
+                for choice in items(raw.get()).unwrap_or_default() {
+                    of_choice(&members(choice.get())?, &mut read)?;
+                }
             }
-            for call in items(delta.get("tool_calls")) {
-                let call = members(call.get())?;
-                let at = call.get("index").map_or("0", |raw| raw.get());
-                let function = call.get("function").and_then(|raw| members(raw.get()));
-                let Some(raw) = function.and_then(|it| it.get("arguments").copied()) else {
-                    continue;
-                };
-                let what = format!(
-                    "\"delta\":{{\"tool_calls\":[{{\"index\":{at},\"function\":{{\"arguments\":\u{0}}}}}]}}"
-                );
-                let (key, frame) = (format!("{index}/tool_calls/{at}"), Some(frame(&what)));
-                read.deltas.push(Delta { key, form: Form::Json, raw, frame });
+            "id" | "object" | "created" | "model" | "system_fingerprint" | "service_tier"
+            | "usage" => {}
+            // Nothing of the answer follows it.
+            "error" => {
+                read.ended.push(String::new());
+                read.wholes.push(raw);
             }
-        }
-        if choice.get("finish_reason").is_some_and(|raw| raw.get() != "null") {
-            read.ended.push(format!("{index}/"));
+            _ => read.wholes.push(raw),
         }
     }
-    read.deltas.retain(|it| is_text(it.raw));
     Some(read)
 }
 
-/// A chunk of one choice with nothing but this in it, cut where the text goes.
-fn framed(top: &Members<'_>, index: &str, what: &str) -> (Vec<u8>, Vec<u8>) {
-    let mut text = String::from("data: {");
-    for name in ["id", "object", "created", "model"] {
-        if let Some(raw) = top.get(name) {
-            text.push_str(&format!("\"{name}\":{},", raw.get()));
+fn of_choice<'a>(choice: &Members<'a>, read: &mut Read<'a>) -> Option<()> {
+    let index = choice.get("index").map_or("0", RawValue::get);
+    for (name, raw) in &choice.0 {
+        match &**name {
+            "index" | "logprobs" => {}
+            "finish_reason" if raw.get() == "null" => {}
+            "finish_reason" => read.ended.push(format!("{index}/")),
+            "delta" | "text" => {
+                let mut leaves = Leaves { index, path: vec![Step::Member(name.clone())], read };
+                leaves.of(raw, &format!("{index}/{name}"), Form::Text)?;
+            }
+            _ => read.wholes.push(raw),
         }
     }
-    text.push_str(&format!("\"choices\":[{{\"index\":{index},"));
-    let (before, behind) = what.split_once('\0').expect("it has a place");
-    text.push_str(before);
-    (text.into_bytes(), format!("{behind},\"finish_reason\":null}}]}}\n\n").into_bytes())
+    Some(())
+}
+
+/// Gathers the texts in a piece of an answer, wherever they stand in it.
+struct Leaves<'a, 'r> {
+    index: &'a str,
+    path: Vec<Step<'a>>,
+    read: &'r mut Read<'a>,
+}
+
+impl<'a> Leaves<'a, '_> {
+    /// None where it is too deep.
+    fn of(&mut self, raw: &'a RawValue, key: &str, form: Form) -> Option<()> {
+        if self.path.len() > DEPTH_MAX {
+            return None;
+        }
+        match raw.get().as_bytes().first() {
+            Some(b'"') => {
+                let place = Some(Place { index: self.index, path: self.path.clone() });
+                self.read.deltas.push(Delta { key: key.to_owned(), form, raw, place });
+            }
+            Some(b'{') => {
+                for (name, raw) in members(raw.get())?.0 {
+                    // Words of the interface.
+                    if ["role", "type", "id", "index", "name", "format"].contains(&&*name) {
+                        continue;
+                    }
+                    let form = if name == "arguments" { Form::Json } else { Form::Text };
+                    let key = format!("{key}/{name}");
+                    self.at(Step::Member(name), |it| it.of(raw, &key, form))?;
+                }
+            }
+            Some(b'[') => {
+                for (place, raw) in items(raw.get())?.into_iter().enumerate() {
+                    let number = members(raw.get()).and_then(|it| it.get("index"));
+                    let number = number.map(RawValue::get);
+                    let key = match number {
+                        Some(number) => format!("{key}/{number}"),
+                        None => format!("{key}/{place}"),
+                    };
+                    self.at(Step::Item(number), |it| it.of(raw, &key, Form::Text))?;
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn at(&mut self, step: Step<'a>, work: impl FnOnce(&mut Self) -> Option<()>) -> Option<()> {
+        self.path.push(step);
+        let done = work(self);
+        self.path.pop();
+        done
+    }
+}
+
+impl Delta<'_> {
+    /// A chunk of one choice with nothing but this in it, cut where the text goes; nothing where it is the
+    /// event at hand.
+    pub(super) fn frame(&self, read: &Read<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+        let Place { index, path } = self.place.as_ref()?;
+        let mut before = String::from("data: {");
+        for (name, raw) in &read.head {
+            before.push_str(&format!("\"{name}\":{},", raw.get()));
+        }
+        before.push_str(&format!("\"choices\":[{{\"index\":{index},"));
+        let (mut behind, mut is_open) = (Vec::new(), true);
+        for step in path {
+            match step {
+                Step::Member(name) => {
+                    if !std::mem::replace(&mut is_open, false) {
+                        before.push('{');
+                        behind.push("}");
+                    }
+                    before.push_str(&quoted(name));
+                    before.push(':');
+                }
+                Step::Item(number) => {
+                    before.push('[');
+                    behind.push("]");
+                    if let Some(number) = number {
+                        before.push_str(&format!("{{\"index\":{number},"));
+                        behind.push("}");
+                        is_open = true;
+                    }
+                }
+            }
+        }
+        let behind: String = behind.into_iter().rev().collect();
+        let last = format!("{behind},\"finish_reason\":null}}]}}\n\n");
+        Some((before.into_bytes(), last.into_bytes()))
+    }
 }
 
 /// `{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "…"}}`.
 fn block(data: &str) -> Option<Read<'_>> {
     let top = members(data)?;
-    let kind = top.get("type").map_or("", |raw| raw.get()).trim_matches('"');
-    let index = top.get("index").map_or("", |raw| raw.get());
+    let kind = top.get("type").map_or("", RawValue::get).trim_matches('"');
+    let index = top.get("index").map_or("", RawValue::get);
     let mut read = Read::default();
     match kind {
         "content_block_delta" => {
-            let delta = members(top.get("delta")?.get())?;
-            for (name, form) in
-                [("text", Form::Text), ("thinking", Form::Text), ("partial_json", Form::Json)]
-            {
-                if let Some(raw) = delta.get(name).filter(|raw| is_text(raw)) {
+            for (name, raw) in members(top.get("delta")?.get())?.0 {
+                let form = match &*name {
+                    "type" | "signature" => continue,
+                    "text" | "thinking" => Form::Text,
+                    "partial_json" => Form::Json,
+                    _ => {
+                        read.wholes.push(raw);
+                        continue;
+                    }
+                };
+                if is_text(raw) {
                     let key = format!("{index}/{name}");
-                    read.deltas.push(Delta { key, form, raw, frame: None });
+                    read.deltas.push(Delta { key, form, raw, place: None });
                 }
             }
-            read.is_whole = read.deltas.is_empty() && !delta.contains_key("signature");
         }
         "content_block_stop" => read.ended.push(format!("{index}/")),
         "message_stop" => read.ended.push(String::new()),
-        "content_block_start" | "error" => read.is_whole = true,
-        _ => {}
+        "error" => {
+            read.ended.push(String::new());
+            read.is_whole = true;
+        }
+        _ => read.is_whole = true,
     }
     Some(read)
 }
@@ -156,17 +317,17 @@ fn block(data: &str) -> Option<Read<'_>> {
 /// `{"type": "response.output_text.delta", "item_id": "…", "content_index": 0, "delta": "…"}`.
 fn item(data: &str) -> Option<Read<'_>> {
     let top = members(data)?;
-    let text = |name: &str| top.get(name).map_or("", |raw| raw.get()).trim_matches('"');
+    let text = |name: &str| top.get(name).map_or("", RawValue::get).trim_matches('"');
     let kind = text("type");
     let id = format!("{}/", text("item_id"));
-    let mut read = Read { sequence: top.get("sequence_number").copied(), ..Read::default() };
+    let mut read = Read { sequence: top.get("sequence_number"), ..Read::default() };
     let piece = top.get("delta").filter(|raw| kind.ends_with(".delta") && is_text(raw));
     match piece {
         Some(raw) => {
             let form = if kind.contains("arguments") { Form::Json } else { Form::Text };
             let part = (text("content_index"), text("summary_index"));
             let key = format!("{id}{kind}/{}/{}", part.0, part.1);
-            read.deltas.push(Delta { key, form, raw, frame: None });
+            read.deltas.push(Delta { key, form, raw, place: None });
         }
         None => {
             read.is_whole = true;

@@ -72,7 +72,40 @@ pub(crate) fn each(events: &Bytes) -> impl Iterator<Item = Bytes> {
     })
 }
 
-/// The data of an event, where it is one line of it, as all of these interfaces write.
+/// The same events with the data of each in one line. JSON has no line in a text, so that a blank says the same.
+pub(super) fn in_one_line(events: Bytes) -> Bytes {
+    let lines = |event: &Bytes| {
+        let first = usize::from(event.starts_with(b"data:"));
+        first + memmem::find_iter(event, b"\ndata:").count()
+    };
+    if each(&events).all(|event| lines(&event) <= 1) {
+        return events;
+    }
+    let mut out = BytesMut::with_capacity(events.len());
+    for event in each(&events) {
+        let mut data: Vec<&[u8]> = Vec::new();
+        for line in event.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            match line.strip_prefix(b"data:") {
+                Some(rest) => data.push(rest.strip_prefix(b" ").unwrap_or(rest)),
+                None if line.is_empty() => {}
+                None => {
+                    out.extend_from_slice(line);
+                    out.extend_from_slice(b"\n");
+                }
+            }
+        }
+        if !data.is_empty() {
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(&data.join(&b' '));
+            out.extend_from_slice(b"\n");
+        }
+        out.extend_from_slice(b"\n");
+    }
+    out.freeze()
+}
+
+/// The data of an event, where it is one line of it.
 pub(crate) fn data(event: &[u8]) -> Option<&[u8]> {
     let mut lines = event.split(|byte| *byte == b'\n');
     let line = lines.find_map(|line| line.strip_prefix(b"data:"))?;
@@ -105,6 +138,16 @@ mod tests {
                 assert_eq!(&*events.rest(), b"da");
             }
         }
+    }
+
+    /// Mutation: take the first line alone, or lose what stands beside the data.
+    #[test]
+    fn data_of_several_lines_is_that_of_one() {
+        let plain = Bytes::from_static(b"event: x\ndata: 1\n\ndata: 2\n\n");
+        assert_eq!(in_one_line(plain.clone()), plain);
+        let several = b"event: x\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\ndata: 2\n\n: note\n\n";
+        let expected = b"event: x\ndata: {\"a\": 1}\n\ndata: 2\n\n: note\n\n";
+        assert_eq!(in_one_line(Bytes::from_static(several)), &expected[..]);
     }
 
     /// Mutation: find the data of another line, or keep the return of a line.

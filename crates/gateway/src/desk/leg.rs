@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::Timestamp;
 use bytes::Bytes;
 use dialects::Translation;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use models::{
     Accept, Ask, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream, Why,
@@ -248,13 +251,20 @@ impl<'a> Ready<'a> {
         };
         let LaneAnswer { status: told, headers, body } = answer;
         let status = told.as_u16();
+        // Packed, it could be neither read nor looked through.
+        if told.is_success() && is_packed(&headers) {
+            attempt.report(Blame::Upstream);
+            open.is_lost();
+            open.leg(model, Some(status), Some(Missed::Broken), started.elapsed());
+            return Went::Missed { after: None };
+        }
         if told.is_success() {
             attempt.report(Blame::Nobody);
             open.leg(model, Some(status), None, started.elapsed());
             let (body, place) = (AnswerBody::Lane(body), Some(place));
             return Went::Answers(Answers { status: told, headers, body, place, translation });
         }
-        let after = retry_after(&headers);
+        let after = retry_after(&headers, open.desk().now());
         let blame = Blame::of_status(status, after);
         attempt.report(blame);
         // Nobody bills an error.
@@ -309,6 +319,7 @@ async fn headers(
     let binary = HeaderValue::from_static("application/octet-stream");
     let json = HeaderValue::from_static("application/json");
     headers.insert(CONTENT_TYPE, if headers.contains_key(HEAD) { binary } else { json });
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     if let Some(of) = &question.of_run {
         headers.insert("idempotency-key", of.header(&shelved.model.name));
@@ -341,9 +352,20 @@ async fn headers(
     Ok(headers)
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<base::Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(base::Duration::from_secs(seconds))
+/// In seconds, or until a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<base::Duration> {
+    let said = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = said.parse() {
+        return Some(base::Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(said).ok()?;
+    let until = until.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let until = Timestamp::from_millis(i64::try_from(until.as_millis()).ok()?);
+    Some(until.since(now))
+}
+
+fn is_packed(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 const fn shut(why: Why) -> Missed {

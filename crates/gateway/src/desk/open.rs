@@ -286,6 +286,15 @@ impl Open {
         self.legs.push(Leg { model, status, why, micros, hidden: self.sees.take() });
     }
 
+    /// The leg that has begun to answer has no answer after all.
+    pub(super) fn broke_off(&mut self, why: Missed, took: Duration) {
+        self.theirs += took;
+        if let Some(leg) = self.legs.last_mut() {
+            leg.why = Some(why);
+            leg.micros = leg.micros.saturating_add(micros(took));
+        }
+    }
+
     pub(super) fn legs(&self) -> &[Leg] {
         &self.legs
     }

@@ -59,6 +59,15 @@ pub(super) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "response.id",
         "response.model",
         "response.usage",
+        "message.id",
+        "message.model",
+        "message.role",
+        "message.type",
+        "message.usage",
+        "delta.stop_reason",
+        "content_block.id",
+        "content_block.name",
+        "content_block.type",
     ])
     .expect("as many paths as there may be")
 });
@@ -167,7 +176,7 @@ impl Restore {
             return Ok(());
         }
         let read = std::str::from_utf8(data).ok().and_then(|it| delta::read(self.operation, it));
-        let Some(Read { deltas, ended, sequence, is_whole }) = read else {
+        let Some(read) = read else {
             if self.back.is_some() {
                 return Err(Refusal::NotJson { at: 0 });
             }
@@ -179,22 +188,35 @@ impl Restore {
             let from = raw.get().as_ptr() as usize - data.as_ptr() as usize;
             start + from..start + from + raw.get().len()
         };
-        let ends = |key: &str| ended.iter().any(|start| key.starts_with(start));
-        for delta in &deltas {
+        let ends = |key: &str| read.ended.iter().any(|start| key.starts_with(start));
+        for delta in &read.deltas {
             let Ok(piece) = serde_json::from_str::<String>(delta.raw.get()) else { continue };
-            let passed = self.piece(delta, &piece, ends(&delta.key), event, &place(delta.raw))?;
+            let around = Around { event, place: place(delta.raw), read: &read };
+            let passed = self.piece(delta, &piece, ends(&delta.key), &around)?;
             if passed != piece {
                 edits.push((place(delta.raw), quoted(&passed)));
             }
         }
+        for raw in &read.wholes {
+            let body = Bytes::copy_from_slice(raw.get().as_bytes());
+            let (passed, hidden) = looked(self.back.as_ref(), self.vault.as_deref(), body)?;
+            add(&mut self.hidden, hidden);
+            if passed != raw.get().as_bytes() {
+                edits.push((place(raw), String::from_utf8_lossy(&passed).into_owned()));
+            }
+        }
+        // A whole event loses them below.
+        if self.back.is_some() && !read.is_whole {
+            edits.extend(read.logprobs.iter().map(|raw| (place(raw), nothing(raw).to_owned())));
+        }
         self.end(ends, out)?;
-        if let Some(raw) = sequence.filter(|_| self.more > 0)
+        if let Some(raw) = read.sequence.filter(|_| self.more > 0)
             && let Ok(number) = raw.get().parse::<u64>()
         {
             edits.push((place(raw), (number + self.more).to_string()));
         }
         let passed = if edits.is_empty() { event.clone() } else { spliced(event, edits) };
-        if is_whole {
+        if read.is_whole {
             return self.whole(&passed, out);
         }
         out.extend_from_slice(&passed);
@@ -207,8 +229,7 @@ impl Restore {
         delta: &Delta<'_>,
         piece: &str,
         is_last: bool,
-        event: &[u8],
-        place: &Range<usize>,
+        around: &Around<'_>,
     ) -> Result<String, Refusal> {
         if self.texts.len() >= TEXTS_MAX && !self.texts.contains_key(&delta.key) {
             return Err(Refusal::VaultFull);
@@ -226,11 +247,11 @@ impl Restore {
             self.texts.remove(&delta.key);
             return Ok(passed);
         }
-        text.frame = match &delta.frame {
-            _ if !text.holds() => None,
-            Some(frame) => Some(frame.clone()),
-            None => Some((event[..place.start].to_vec(), event[place.end..].to_vec())),
-        };
+        text.frame = text.holds().then(|| {
+            let Around { event, place, read } = around;
+            let here = || (event[..place.start].to_vec(), event[place.end..].to_vec());
+            delta.frame(read).unwrap_or_else(here)
+        });
         Ok(passed)
     }
 
@@ -266,8 +287,42 @@ impl Restore {
     }
 }
 
+/// Where a piece of a text stands.
+struct Around<'a> {
+    event: &'a [u8],
+    place: Range<usize>,
+    read: &'a Read<'a>,
+}
+
 /// A whole answer, as the client gets it, and what was hidden in it.
 pub(super) fn answer(
+    back: Option<&Shield>,
+    vault: Option<&Vault>,
+    body: Bytes,
+) -> Result<(Bytes, Hidden), Refusal> {
+    let body = if back.is_some() { without_logprobs(body) } else { body };
+    looked(back, vault, body)
+}
+
+/// Word by word, nothing is found of what is in the text.
+fn without_logprobs(body: Bytes) -> Bytes {
+    let Ok(text) = std::str::from_utf8(&body) else { return body };
+    let found = delta::logprobs(text);
+    if found.is_empty() {
+        return body;
+    }
+    let edit = |raw: &&RawValue| {
+        let from = raw.get().as_ptr() as usize - text.as_ptr() as usize;
+        (from..from + raw.get().len(), nothing(raw).to_owned())
+    };
+    spliced(&body, found.iter().map(edit).collect())
+}
+
+fn nothing(raw: &RawValue) -> &'static str {
+    if raw.get().starts_with('[') { "[]" } else { "null" }
+}
+
+fn looked(
     back: Option<&Shield>,
     vault: Option<&Vault>,
     body: Bytes,
@@ -291,6 +346,12 @@ pub(super) fn answer(
 
 pub(super) fn named(hidden: &privacy::Hidden) -> Hidden {
     hidden.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect()
+}
+
+fn add(all: &mut Hidden, more: Hidden) {
+    for (class, count) in more {
+        *all.entry(class).or_default() += count;
+    }
 }
 
 fn count(all: &mut Hidden, text: &Text) {

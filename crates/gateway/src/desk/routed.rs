@@ -140,6 +140,8 @@ pub(super) struct Found {
     pub legs: usize,
     /// None where it is a model's own name.
     pub route: Option<Arc<Routed>>,
+    /// Named before the first of them, and not there.
+    pub absent: Vec<ModelName>,
 }
 
 /// A model, and its place in the route.
@@ -152,7 +154,7 @@ pub(super) struct Candidate {
 impl Found {
     pub(super) fn of_model(shelved: &Arc<Shelved>) -> Self {
         let candidate = Candidate { shelved: Arc::clone(shelved), place: 0 };
-        Self { models: vec![candidate], legs: 1, route: None }
+        Self { models: vec![candidate], legs: 1, route: None, absent: Vec::new() }
     }
 
     /// What its answer must be to be given.

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base::{Namespace, SecretName, Timestamp};
 use http::HeaderValue;
 use models::{
-    Dialect, Health, Model, ModelName, ModelSpec, NamesOf, Operation, PriceSpec, ProtectSpec,
+    Ask, Dialect, Health, Model, ModelName, ModelSpec, NamesOf, Operation, PriceSpec, ProtectSpec,
     RouteSpec, Upstream, Way, address,
 };
-use pricing::{Bound, Catalogue, Money, Price, Prompt, bound, input_tokens_max};
+use pricing::{Bound, Catalogue, Money, Price, Prompt, Service, bound, input_tokens_max};
 use privacy::Names;
 use tokio::sync::Semaphore;
 
@@ -230,12 +230,17 @@ impl Shelf {
                 let region = it.shelved.model.spec.region.as_ref();
                 spec.regions.is_empty() || region.is_some_and(|it| spec.regions.contains(it))
             };
-            let named = spec.order(chance(spec)).filter_map(|(place, target)| {
-                let shelved = Arc::clone(self.model(home, &target.model)?);
-                Some(Candidate { shelved, place })
-            });
-            let models = named.filter(in_region).collect();
-            return Some(Found { models, legs: spec.legs(), route: Some(Arc::clone(route)) });
+            let (mut models, mut absent) = (Vec::new(), Vec::new());
+            for (place, target) in spec.order(chance(spec)) {
+                match self.model(home, &target.model) {
+                    Some(shelved) => models.push(Candidate { shelved: Arc::clone(shelved), place }),
+                    None if models.is_empty() => absent.push(target.model.clone()),
+                    None => {}
+                }
+            }
+            models.retain(in_region);
+            let (legs, route) = (spec.legs(), Some(Arc::clone(route)));
+            return Some(Found { models, legs, route, absent });
         }
         self.model(namespace, name).map(Found::of_model)
     }
@@ -445,8 +450,7 @@ impl Shelved {
     pub(super) fn bound(
         &self,
         prompt: &Prompt,
-        output_tokens: Option<u64>,
-        choices: u64,
+        ask: &Ask,
         now: Timestamp,
     ) -> Result<Option<Money>, String> {
         if self.is_free() {
@@ -456,7 +460,19 @@ impl Shelved {
         let Some(price) = self.price(now) else {
             return Err(unpriced(name));
         };
-        let output = output_tokens.and_then(|tokens| tokens.checked_mul(choices));
+        let output = match ask.operation {
+            Operation::Embeddings => Some(0),
+            _ => self.output_tokens_max(ask.output_tokens_max),
+        };
+        let output = output.and_then(|tokens| tokens.checked_mul(ask.choices));
+        // What is asked in other words is asked without a word of the service.
+        let is_passed = self.model.spec.asked_as(ask.operation) == Some(ask.operation);
+        let service = ask.service.filter(|_| is_passed);
+        if service == Some(Service::Other) {
+            return Err(format!(
+                "the request says `speed`, which has no price for `{name}`; leave it out"
+            ));
+        }
         let limits = Bound {
             input_tokens_max: self.input_tokens_max(prompt),
             output_tokens_max: output,
@@ -465,6 +481,7 @@ impl Shelved {
             // A provider's own tools may search, and not all of them say how often.
             searches_max: (!prompt.has_other_media).then_some(0),
             milliseconds_max: self.deadline_millis(),
+            service,
             ..Bound::default()
         };
         match bound(&price, &limits) {

@@ -147,13 +147,14 @@ impl State {
         }
         self.open.first();
         let whole = match piece {
-            Some(Ok(piece)) => self.events.push(piece),
+            Some(Ok(piece)) => self.events.push(piece).map(events::in_one_line),
             Some(Err(_)) => {
                 return Poll::Ready(self.broken("the model broke off"));
             }
             None => {
-                let rest = self.events.rest();
+                let rest = events::in_one_line(self.events.rest());
                 let rest = self.pass(rest);
+                self.meter.end();
                 return Poll::Ready(self.shown(rest, true));
             }
         };
@@ -244,10 +245,18 @@ impl State {
     async fn drain(mut self) {
         let reading = async {
             let mut read = 0;
-            while let Ok(Some(piece)) = self.body.chunk(self.way.silence).await {
+            loop {
+                let piece = match self.body.chunk(self.way.silence).await {
+                    Ok(Some(piece)) => piece,
+                    Ok(None) => {
+                        self.meter.end();
+                        break;
+                    }
+                    Err(_) => break,
+                };
                 read += piece.len();
                 let Ok(whole) = self.events.push(piece) else { break };
-                self.pass(whole);
+                self.pass(events::in_one_line(whole));
                 if read > LEFT_BYTES_MAX {
                     break;
                 }

@@ -11,6 +11,7 @@ mod protect;
 mod routes;
 mod server;
 mod speech;
+mod strange;
 mod tls;
 mod translate;
 mod watch;

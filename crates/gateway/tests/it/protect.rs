@@ -13,16 +13,16 @@ use serde_json::{Value, json};
 use crate::desk::{Place, STREAM, answer, model, question, sales, text};
 use crate::server::{Reply, Server, reply};
 
-const MAIL: &str = "ada.lovelace@example.com";
+pub const MAIL: &str = "ada.lovelace@example.com";
 const NAME: &str = "Ada Lovelace";
-const CARD: &str = "4012 8888 8888 1881";
+pub const CARD: &str = "4012 8888 8888 1881";
 
 /// What is asked, in a text of JSON, within a text of JSON, and in a key.
 fn prompt() -> String {
     format!("Write to {NAME} <{MAIL}> \"today\", on IBAN GB82 WEST 1234 5698 7654 32.")
 }
 
-fn asked(operation: Operation, streamed: bool) -> Question {
+pub fn asked(operation: Operation, streamed: bool) -> Question {
     let text = prompt();
     let mut body = match operation {
         Operation::Chat => json!({"messages": [
@@ -47,7 +47,7 @@ fn asked(operation: Operation, streamed: bool) -> Question {
 }
 
 /// The text that a request ends in, as the model's server has got it.
-fn got(request: &str) -> String {
+pub fn got(request: &str) -> String {
     let body: Value =
         serde_json::from_str(request.split("\r\n\r\n").nth(1).expect("a body")).expect("JSON");
     let last = body["messages"].as_array().and_then(|all| all.last()).map(|it| &it["content"]);
@@ -160,7 +160,7 @@ fn columns() -> BTreeSet<NamesOf> {
     BTreeSet::from([NamesOf { dataset, column: "name".to_owned() }])
 }
 
-fn protect() -> Value {
+pub fn protect() -> Value {
     json!({"names": [{"dataset": "patients", "column": "name"}], "classes": {"iban": "redact"}})
 }
 
@@ -168,7 +168,7 @@ fn put(desk: &Desk, models: Vec<Model>, more: ShelfParts) {
     desk.put(ShelfParts { models, names: list(), ..more });
 }
 
-fn place(models: Vec<Model>, cap: &str) -> Place {
+pub fn place(models: Vec<Model>, cap: &str) -> Place {
     let place = Place::with(Vec::new(), &[], cap);
     put(&place.desk, models, ShelfParts::default());
     place

@@ -43,6 +43,25 @@ fn a_stream_of_messages_is_metered_by_what_has_grown() {
     messages(&[START, zero, STOP], Some((125, 15, true)));
 }
 
+/// Mutation: want a last word of a stream whose connection has ended well, or take the report of a piece for
+/// the last one.
+#[test]
+fn a_stream_may_end_with_its_connection() {
+    let ended = |events: &[&str]| {
+        let mut stream = fed(Dialect::OpenAi, events);
+        stream.end();
+        matches!(stream.metered(), Ok(Metered::Whole(_)))
+    };
+    let usage = r#""usage":{"prompt_tokens":9,"completion_tokens":4}"#;
+    let chunk = |choices: &str| format!("{{\"choices\":[{choices}],{usage}}}");
+    let (going, over) = (r#"{"finish_reason":null}"#, r#"{"finish_reason":"stop"}"#);
+    assert!(ended(&[&chunk(going), &chunk("")]));
+    assert!(ended(&[&chunk(going), &chunk(over)]));
+    assert!(!ended(&[&chunk(over), &chunk(going)]));
+    assert!(!ended(&[&chunk(&format!("{over},{going}"))]));
+    assert!(!ended(&[r#"{"choices":[]}"#]));
+}
+
 /// Mutation: add up reports that each are of the whole call, or believe a stream that broke off.
 #[test]
 fn a_stream_of_chunks_is_metered_by_its_last_report() {

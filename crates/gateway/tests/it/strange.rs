@@ -1,0 +1,235 @@
+//! What servers and clients do that few of them do: nothing gets by, and nothing is lost.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use isonomy_gateway::desk::ShelfParts;
+use models::{End, Missed, Operation};
+use pricing::Catalogue;
+use serde_json::{Value, json};
+
+use crate::desk::{Place, STREAM, answer, model, question, text};
+use crate::protect::{CARD, MAIL, asked, got, place, protect};
+use crate::server::{Reply, Server, reply};
+
+/// A stream of chunks with these pieces.
+fn stream(pieces: impl IntoIterator<Item = Value>, behind: &str) -> Reply {
+    let chunk = |delta: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": null});
+        format!("data: {}\n\n", json!({"id": "c", "choices": [choice]}))
+    };
+    let events: String = pieces.into_iter().map(chunk).collect();
+    Reply::Send(format!("{STREAM}{events}{behind}data: [DONE]\n\n").into())
+}
+
+/// All texts that stand at this place in the pieces of a stream.
+fn joined(stream: &str, place: &str) -> String {
+    let events = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = events.filter_map(|data| serde_json::from_str::<Value>(data).ok());
+    let piece = |event: Value| event.pointer(&format!("/choices/0/delta{place}")).cloned();
+    events.filter_map(piece).filter_map(|it| it.as_str().map(str::to_owned)).collect()
+}
+
+/// Where interfaces have had texts, and one where none has yet.
+fn places() -> [(&'static str, fn(&str) -> Value); 7] {
+    [
+        ("/function_call/arguments", |it| json!({"function_call": {"arguments": it}})),
+        (
+            "/tool_calls/0/custom/input",
+            |it| json!({"tool_calls": [{"index": 0, "type": "custom", "custom": {"name": "f", "input": it}}]}),
+        ),
+        ("/audio/transcript", |it| json!({"audio": {"id": "a", "transcript": it}})),
+        (
+            "/reasoning_details/0/text",
+            |it| json!({"reasoning_details": [{"type": "reasoning.text", "text": it, "index": 0}]}),
+        ),
+        ("/content/0/text", |it| json!({"content": [{"type": "text", "text": it}]})),
+        ("/lines/0", |it| json!({"lines": [it]})),
+        ("/new/deeper/words", |it| json!({"new": {"deeper": {"words": it}}})),
+    ]
+}
+
+/// Mutation: follow only texts whose members are known, send what is held back to another place, or take
+/// pieces of two places for one text.
+#[tokio::test]
+async fn texts_of_a_stream_are_followed_wherever_they_stand() {
+    for (at, piece) in places() {
+        // What it was asked, letter by letter: the stand-ins among it.
+        let server = Server::start(move |request, _| {
+            let said = json!({ "t": got(request) }).to_string();
+            stream(said.chars().map(|letter| piece(&letter.to_string())), "")
+        });
+        let server = server.await;
+        let of = |more: &Value| vec![model("m", &server.address(), "1", more)];
+        let veiled = place(of(&json!({"protect": protect()})), "1EUR/day");
+        let told = text(veiled.desk.call(asked(Operation::Chat, true)).await).await;
+        let said: Value = serde_json::from_str(&joined(&told, at)).expect(&told);
+        let said = said["t"].as_str().expect("a text");
+        assert!(said.contains(MAIL) && said.ends_with('.'), "{at}: {said}");
+        let server = Server::start(move |_, _| {
+            let said = format!("Pay with {CARD} now, or write to {MAIL}");
+            stream(said.chars().map(|letter| piece(&letter.to_string())), "")
+        });
+        let server = server.await;
+        let rules =
+            json!({"protect": {"rules": "none", "answers": {"card": "redact", "email": "redact"}}});
+        let mut place = place(vec![model("m", &server.address(), "1", &rules)], "1EUR/day");
+        let told = text(place.desk.call(asked(Operation::Chat, true)).await).await;
+        assert_eq!(joined(&told, at), "Pay with [CARD] now, or write to [EMAIL]", "{at}");
+        let hidden = place.settled.recv().await.expect("settled").hidden;
+        assert_eq!((hidden.get("card"), hidden.get("email")), (Some(&1), Some(&1)), "{at}");
+    }
+}
+
+/// Mutation: pass an error in a stream as it is, let it overtake what is held back, or leave the words one by
+/// one beside the text that they are of.
+#[tokio::test]
+async fn what_stands_beside_the_text_is_looked_through() {
+    let error = json!({"error": {"message": format!("cannot reach {MAIL}")}});
+    let server = Server::start(move |_, _| {
+        let held = json!({"content": "Write to ada.love"});
+        stream([held], &format!("data: {error}\n\n"))
+    });
+    let server = server.await;
+    let rules = json!({"protect": {"rules": "none", "answers": {"email": "redact"}}});
+    let of = |server: &Server| vec![model("m", &server.address(), "1", &rules)];
+    let told = text(place(of(&server), "1EUR/day").desk.call(asked(Operation::Chat, true)).await);
+    let told = told.await;
+    assert!(told.contains("cannot reach [EMAIL]") && !told.contains(MAIL), "{told}");
+    assert!(told.find("ada.love") < told.find("cannot reach"), "{told}");
+
+    let words = json!({"content": [{"token": "ada@", "logprob": -0.1}]});
+    let whole = json!({"choices": [{"message": {"content": "ada@"}, "logprobs": words}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}});
+    for streamed in [false, true] {
+        let (whole, words) = (whole.to_string(), words.clone());
+        let server = Server::start(move |_, _| {
+            if !streamed {
+                return reply("200 OK", &[("content-type", "application/json")], &whole);
+            }
+            let choice = json!({"index": 0, "delta": {"content": "ada@"}, "logprobs": words});
+            stream([], &format!("data: {}\n\n", json!({"choices": [choice]})))
+        });
+        let server = server.await;
+        let place = place(of(&server), "1EUR/day");
+        let told = text(place.desk.call(asked(Operation::Chat, streamed)).await).await;
+        assert!(told.contains("\"logprobs\":null") && !told.contains("token\""), "{told}");
+    }
+}
+
+/// Mutation: take events of several lines by their first one.
+#[tokio::test]
+async fn an_event_may_have_several_lines() {
+    let server = Server::start(|request, _| {
+        let said = json!(got(request)).to_string();
+        let event = format!(
+            "data: {{\"choices\":[{{\"index\":0,\ndata: \"delta\":{{\"content\":{said}}}}}]}}\n\n"
+        );
+        stream([], &event)
+    });
+    let server = server.await;
+    let of = vec![model("m", &server.address(), "1", &json!({"protect": protect()}))];
+    let told = text(place(of, "1EUR/day").desk.call(asked(Operation::Chat, true)).await).await;
+    assert!(joined(&told, "/content").contains(MAIL), "{told}");
+}
+
+/// Mutation: take for an answer what is none, or pass on what nobody could read.
+#[tokio::test]
+async fn what_cannot_be_read_is_no_answer() {
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const PACKED: [(&str, &str); 2] = [JSON, ("content-encoding", "gzip")];
+    const EVENTS: [(&str, &str); 2] =
+        [("content-type", "text/event-stream"), ("content-encoding", "gzip")];
+    for (headers, body, streamed) in [
+        (&[("content-type", "text/html")][..], "<html>busy</html>", false),
+        (&[JSON], "", false),
+        (&[JSON], "{\"choices\":[{\"message\"", false),
+        (&PACKED, "{}", false),
+        (&EVENTS, "data: {}\n\n", true),
+    ] {
+        let broken = Server::start(move |_, _| reply("200 OK", headers, body)).await;
+        let good = Server::start(|_, _| answer(10, 10)).await;
+        let models = vec![
+            model("cloud", &broken.address(), "1", &json!({})),
+            model("local", &good.address(), "1", &json!({})),
+        ];
+        let mut place = Place::with(models, &["cloud", "local"], "1EUR/day");
+        let answered = place.ask("assistant", 100, streamed).await;
+        assert_eq!(answered.status, StatusCode::OK, "{body}");
+        assert_eq!(answered.headers["x-isonomy-model"], "local", "{body}");
+        assert_eq!(answered.headers["x-isonomy-degraded"], "fallback");
+        text(answered).await;
+        let settled = place.settled.recv().await.expect("settled");
+        assert_eq!(settled.legs.len(), 2, "{body}");
+        assert_eq!((settled.legs[0].why, settled.end), (Some(Missed::Broken), End::Answered));
+        // Whoever has sent it may want to be paid.
+        assert!(settled.bills[0].is_bound, "{body}");
+    }
+}
+
+/// Mutation: go on to the next model of a route without a word, or name one that was not missed.
+#[tokio::test]
+async fn a_model_that_is_not_there_is_missed() {
+    let server = Server::start(|_, _| answer(10, 10)).await;
+    let models = || vec![model("local", &server.address(), "1", &json!({}))];
+    let mut place = Place::with(models(), &["gone", "local", "gone-too"], "1EUR/day");
+    let answered = place.ask("assistant", 100, false).await;
+    assert_eq!(answered.headers["x-isonomy-degraded"], "fallback");
+    let settled = place.settled.recv().await.expect("settled");
+    let legs: Vec<_> = settled.legs.iter().map(|it| (it.model.as_str(), it.why)).collect();
+    assert_eq!(legs, [("gone", Some(Missed::Absent)), ("local", None)]);
+    let mut place = Place::with(models(), &["local", "gone"], "1EUR/day");
+    let answered = place.ask("assistant", 100, false).await;
+    assert!(!answered.headers.contains_key("x-isonomy-degraded"));
+    assert_eq!(place.settled.recv().await.expect("settled").legs.len(), 1);
+    let place = Place::with(models(), &["gone"], "1EUR/day");
+    assert_eq!(place.ask("assistant", 100, false).await.status, StatusCode::BAD_REQUEST);
+}
+
+/// Mutation: read a date as no time, or ask again before it.
+#[tokio::test]
+async fn whoever_names_a_date_is_not_asked_before_it() {
+    // 20 seconds behind what the clock of the place says.
+    let headers = [("retry-after", "Fri, 15 Jan 2027 08:00:20 GMT")];
+    let server = Server::start(move |_, _| reply("429 Too Many Requests", &headers, "{}")).await;
+    let place = Place::with(vec![model("m", &server.address(), "1", &json!({}))], &[], "1EUR/day");
+    for _ in 0..2 {
+        let refused = place.ask("m", 100, false).await;
+        assert_eq!(refused.headers["retry-after"], "20");
+    }
+    place.passes(base::Duration::from_secs(19));
+    place.ask("m", 100, false).await;
+    assert_eq!(server.seen().len(), 1);
+    place.passes(base::Duration::from_secs(1));
+    place.ask("m", 100, false).await;
+    assert_eq!(server.seen().len(), 2);
+}
+
+/// Mutation: bound a call by the standard service where the provider may choose a dearer one, or by any price
+/// where the request asks for something that has none.
+#[tokio::test]
+async fn a_call_is_bounded_by_the_dearest_service_that_it_may_get() {
+    let server = Server::start(|_, _| answer(10, 10)).await;
+    let price = json!({"price": {"catalogue": "google/gemini-2.5-flash"}, "limits": {"contextTokens": 1_000_000}});
+    let shelved = || ShelfParts {
+        models: vec![model("m", &server.address(), "1", &price)],
+        catalogue: Some(Arc::new(Catalogue::shipped().expect("a catalogue"))),
+        ..ShelfParts::default()
+    };
+    // 60,000 tokens out: 0.15 USD by the standard service, 0.27 USD by the dear one.
+    let body =
+        |more: &str| format!("{{\"model\":\"m\",\"max_tokens\":60000,\"messages\":[]{more}}}");
+    for (more, cap, expected) in [
+        (",\"service_tier\":\"default\"", "0.2USD/day", StatusCode::OK),
+        ("", "0.2USD/day", StatusCode::PAYMENT_REQUIRED),
+        ("", "0.3USD/day", StatusCode::OK),
+        (",\"service_tier\":\"auto\"", "0.2USD/day", StatusCode::PAYMENT_REQUIRED),
+        (",\"service_tier\":\"priority\"", "0.3USD/day", StatusCode::OK),
+        (",\"speed\":\"fast\"", "1000USD/day", StatusCode::PAYMENT_REQUIRED),
+    ] {
+        let place = Place::with(Vec::new(), &[], cap);
+        place.desk.put(shelved());
+        let mut question = question("m", 100, false);
+        question.body = body(more).into();
+        assert_eq!(place.desk.call(question).await.status, expected, "{more} {cap}");
+    }
+}

@@ -106,8 +106,36 @@ fn the_example_model_answers_as_its_reference_does() {
     assert!(tried.stderr.contains("ms of a device, 0.0"), "{}", tried.stderr);
     home.write("row.csv", &format!("{}\n", ["0.5"; 30].join(",")));
     let row = home.path("row.csv").display().to_string();
-    let tried = home.run(&["models", "try", "tumour-risk@1", &row, "-o", "json"]).ends_with(0);
+    let tried = home.run(&["models", "try", "tumour-risk", &row, "-o", "json"]).ends_with(0);
     assert_eq!(tried.json()["model"], "tumour-risk@1");
+}
+
+/// One row of a model of tensors, in a workflow.
+const SCORING: &str = "document: {dsl: '1.0.3', namespace: default, name: scoring, version: 1.0.0}
+do:
+  - score: {call: 'infer:1.0.0@default', with: {model: tumour-risk, input: {features: '${ [[range(30)]] }'}}}
+";
+
+/// Mutation: tell a workflow nothing of what tensors have cost, show no model by the name that calls take, or
+/// take an old version for the newest.
+#[test]
+fn a_workflow_sees_what_tensors_have_cost() {
+    let home = Home::new();
+    let _dev = home.dev();
+    for version in ["tumour-risk@9", "tumour-risk@10"] {
+        add(&home, version, &risk_file(), &["--price-second", "1", "--currency", "EUR"]);
+    }
+    home.write("scoring.yaml", SCORING);
+    home.run(&["apply", "-f", "scoring.yaml", "--yes"]).ends_with(0);
+    let output = home.run(&["run", "scoring", "-o", "json"]).ends_with(0).json();
+    assert_eq!(output["model"], "tumour-risk@10");
+    assert_eq!(output["outputs"]["probabilities"][0].as_array().map(Vec::len), Some(2));
+    let millis = output["usage"]["milliseconds"].as_u64().expect("milliseconds");
+    let cost: f64 = output["cost"]["amount"].as_str().expect("a cost").parse().expect("a number");
+    assert!(millis > 0 && (cost * 1e3).round() == millis as f64, "{output}");
+    assert!(output["usage"].get("inputTokens").is_none(), "{output}");
+    let shown = home.run(&["models", "show", "tumour-risk"]).ends_with(0).stdout;
+    assert!(shown.contains("tumour-risk@10"), "{shown}");
 }
 
 /// A field of a protocol buffer.

@@ -471,6 +471,7 @@ async fn ran(
     let json = HeaderValue::from_static("application/json");
     let kind = if tensors.head.is_some() { binary } else { json };
     let mut reply = Reply::whole(StatusCode::OK, Some(kind), body.clone());
+    reply.paid = Some(open.paid());
     if let Some(head) = tensors.head {
         reply.headers.insert(HEAD, HeaderValue::from(head));
     }

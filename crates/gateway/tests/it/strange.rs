@@ -30,8 +30,11 @@ fn joined(stream: &str, place: &str) -> String {
     events.filter_map(piece).filter_map(|it| it.as_str().map(str::to_owned)).collect()
 }
 
+/// A piece with a text, and where it has it.
+type Piece = (&'static str, fn(&str) -> Value);
+
 /// Where interfaces have had texts, and one where none has yet.
-fn places() -> [(&'static str, fn(&str) -> Value); 7] {
+fn places() -> [Piece; 7] {
     [
         ("/function_call/arguments", |it| json!({"function_call": {"arguments": it}})),
         (

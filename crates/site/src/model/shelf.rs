@@ -328,9 +328,18 @@ impl Models {
         Ok(())
     }
 
+    /// A name without a version also means the highest of its versions, as in calls.
     pub(crate) fn model_show(&self, name: &Name) -> Result<ModelView, Refusal> {
-        let doc = self.kept().models.get(name).cloned();
-        let doc = doc.ok_or_else(|| missing("model", &name.1))?;
+        let doc = {
+            let kept = self.kept();
+            let newest = || {
+                let own = kept.models.keys().filter(|(home, _)| *home == name.0);
+                let of = own.filter(|(_, it)| it.split() == (name.1.as_str(), it.split().1));
+                of.filter(|(_, it)| it.version().is_some()).max_by_key(|(_, it)| it.version())
+            };
+            let found = kept.models.get(name).or_else(|| kept.models.get(newest()?));
+            found.cloned().ok_or_else(|| missing("model", &name.1))?
+        };
         Ok(self.model_view(doc))
     }
 
@@ -548,7 +557,7 @@ fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
             let why = match why {
                 Why::Outage => "it has failed several times",
                 Why::RateLimit => "it has asked to be left alone",
-                Why::Credentials => "it does not take the secret",
+                Why::Credentials => "the secret for it is missing, or it does not take it",
                 Why::Payment => "it is not paid",
             };
             (ModelState::Resting, Some(format!("{why}; it is tried again at {until}")))

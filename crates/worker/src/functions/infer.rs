@@ -175,10 +175,14 @@ fn told(paid: &Paid) -> Vec<(&'static str, Value)> {
             ("cachedTokens", used.cached),
             ("reasoningTokens", used.reasoning),
             ("images", used.images),
+            ("milliseconds", used.millis),
         ];
         let counted = counted.into_iter().filter(|(_, count)| *count > 0);
-        let always = [("inputTokens", used.input), ("outputTokens", used.output)];
-        let all = always.into_iter().chain(counted);
+        let tokens = [("inputTokens", used.input), ("outputTokens", used.output)];
+        // Tensors have none.
+        let is_timed = used.millis > 0 && used.input + used.output == 0;
+        let tokens = tokens.into_iter().filter(|_| !is_timed);
+        let all = tokens.chain(counted);
         ("usage", object(all.map(|(name, count)| (name, number(count)))))
     });
     let cost = paid.cost.map(|cost| {

@@ -96,6 +96,11 @@ impl Health {
         }
     }
 
+    /// There is another secret of this name now, of which nothing is known.
+    pub fn forget(&mut self, secret: &SecretName) {
+        self.secrets.retain(|known, _| known.as_ref() != Some(secret));
+    }
+
     fn bench(
         &mut self,
         secret: Option<&SecretName>,

@@ -29,7 +29,7 @@ pub(crate) mod veil;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use base::{CallId, Clock, KeyName, Namespace, Random, Timestamp, TraceParent};
+use base::{CallId, Clock, KeyName, Namespace, Random, SecretName, Timestamp, TraceParent};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use models::{
@@ -244,6 +244,12 @@ impl Desk {
     ) -> Option<Arc<Shelved>> {
         let found = self.shelf().find(namespace, name, |_| 0)?;
         found.models.into_iter().next().map(|it| it.shelved).filter(|_| terms.allow(name))
+    }
+
+    /// A secret of this namespace was set or deleted: the next call reads it, and is not kept from going by
+    /// what became of the one before.
+    pub fn secret_changed(&self, namespace: &Namespace, secret: &SecretName) {
+        self.shelf().secret_changed(namespace, secret);
     }
 
     /// Changes the budgets.

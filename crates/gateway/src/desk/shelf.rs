@@ -170,6 +170,18 @@ impl Shelf {
         Self { models, routes, shared, here, origins: reach.now }
     }
 
+    /// A secret was set or deleted: whatever was known of it is not true of it any more.
+    pub(super) fn secret_changed(&self, namespace: &Namespace, secret: &SecretName) {
+        let own = self.models.iter().filter(|((home, _), _)| home == namespace);
+        for (_, shelved) in own {
+            let opened_by = shelved.model.spec.source.upstream().and_then(|it| it.secret.as_ref());
+            if opened_by == Some(secret) {
+                shelved.opens(|opens| *opens = None);
+                shelved.health(|health, _| health.forget(secret));
+            }
+        }
+    }
+
     /// Those of other namespaces that have this name and are shared with somebody.
     fn others(&self, name: &ModelName) -> impl Iterator<Item = &Key> {
         self.shared.get(name).into_iter().flatten()

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use base::SecretName;
 use http::StatusCode;
 use isonomy_gateway::desk::ShelfParts;
 use models::{End, Missed, Operation};
 use pricing::Catalogue;
 use serde_json::{Value, json};
 
-use crate::desk::{Place, STREAM, answer, model, question, text};
+use crate::desk::{Place, STREAM, answer, model, question, sales, text};
 use crate::protect::{CARD, MAIL, asked, got, place, protect};
 use crate::server::{Reply, Server, reply};
 
@@ -186,6 +187,28 @@ async fn a_model_that_is_not_there_is_missed() {
     assert_eq!(place.settled.recv().await.expect("settled").legs.len(), 1);
     let place = Place::with(models(), &["gone"], "1EUR/day");
     assert_eq!(place.ask("assistant", 100, false).await.status, StatusCode::BAD_REQUEST);
+}
+
+/// Mutation: go on resting for a secret that was replaced, send the old one, or forget those of others.
+#[tokio::test]
+async fn a_secret_that_was_replaced_is_tried_at_once() {
+    let server = Server::start(|_, n| match n {
+        1 | 2 => reply("401 Unauthorized", &[], "{}"),
+        _ => answer(10, 10),
+    });
+    let server = server.await;
+    let place = Place::with(vec![model("m", &server.address(), "1", &json!({}))], &[], "1EUR/day");
+    let refused = || async { place.ask("m", 100, false).await.status };
+    assert_eq!(refused().await, StatusCode::SERVICE_UNAVAILABLE);
+    let (key, other) = ["key", "other"].map(|it| SecretName::parse(it).expect("a name")).into();
+    place.desk.secret_changed(&sales(), &other);
+    assert_eq!(refused().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.seen().len(), 1);
+    place.desk.secret_changed(&sales(), &key);
+    assert_eq!(refused().await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(server.seen().len(), 2);
+    place.desk.secret_changed(&sales(), &key);
+    assert_eq!(place.ask("m", 100, false).await.status, StatusCode::OK);
 }
 
 /// Mutation: read a date as no time, or ask again before it.

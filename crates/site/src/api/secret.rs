@@ -67,6 +67,7 @@ pub(super) async fn secret_set(
 ) -> Result<(StatusCode, Json<SecretChanged>), Refusal> {
     let SecretSet { value, reason } = set;
     let changed = site.0.secrets.set(&caller, &namespace, &name, value.0, reason).await?;
+    site.0.models.desk().secret_changed(&namespace, &name);
     let status = if changed.version == 1 { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(changed)))
 }
@@ -88,5 +89,6 @@ pub(super) async fn secret_delete(
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
     site.0.secrets.delete(&caller, &namespace, &name, query.reason).await?;
+    site.0.models.desk().secret_changed(&namespace, &name);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -93,16 +93,14 @@ struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// None where it is no event of this interface.
 pub(super) fn read(operation: Operation, data: &str) -> Option<Read<'_>> {
-    let mut read = match operation {
+    match operation {
         Operation::Chat | Operation::Completions => chunk(data),
         Operation::Messages => block(data),
         Operation::Responses => item(data),
         Operation::Embeddings | Operation::Infer => {
             Some(Read { is_whole: true, ..Read::default() })
         }
-    }?;
-    read.logprobs = logprobs(data);
-    Some(read)
+    }
 }
 
 /// Where an answer says how sure its model is of each word.
@@ -175,7 +173,9 @@ fn of_choice<'a>(choice: &Members<'a>, read: &mut Read<'a>) -> Option<()> {
     let index = choice.get("index").map_or("0", RawValue::get);
     for (name, raw) in &choice.0 {
         match &**name {
-            "index" | "logprobs" => {}
+            "index" => {}
+            "logprobs" if raw.get() == "null" => {}
+            "logprobs" => read.logprobs.push(raw),
             "finish_reason" if raw.get() == "null" => {}
             "finish_reason" => read.ended.push(format!("{index}/")),
             "delta" | "text" => {
@@ -328,6 +328,7 @@ fn item(data: &str) -> Option<Read<'_>> {
             let part = (text("content_index"), text("summary_index"));
             let key = format!("{id}{kind}/{}/{}", part.0, part.1);
             read.deltas.push(Delta { key, form, raw, place: None });
+            read.logprobs.extend(top.get("logprobs"));
         }
         None => {
             read.is_whole = true;

@@ -190,7 +190,13 @@ impl Restore {
         };
         let ends = |key: &str| read.ended.iter().any(|start| key.starts_with(start));
         for delta in &read.deltas {
-            let Ok(piece) = serde_json::from_str::<String>(delta.raw.get()) else { continue };
+            let Ok(piece) = serde_json::from_str::<String>(delta.raw.get()) else {
+                // Half of a letter: nobody can say of what text.
+                if self.back.is_some() {
+                    return Err(Refusal::NotJson { at: start });
+                }
+                continue;
+            };
             let around = Around { event, place: place(delta.raw), read: &read };
             let passed = self.piece(delta, &piece, ends(&delta.key), &around)?;
             if passed != piece {
@@ -199,14 +205,13 @@ impl Restore {
         }
         for raw in &read.wholes {
             let body = Bytes::copy_from_slice(raw.get().as_bytes());
-            let (passed, hidden) = looked(self.back.as_ref(), self.vault.as_deref(), body)?;
+            let (passed, hidden) = answer(self.back.as_ref(), self.vault.as_deref(), body)?;
             add(&mut self.hidden, hidden);
             if passed != raw.get().as_bytes() {
                 edits.push((place(raw), String::from_utf8_lossy(&passed).into_owned()));
             }
         }
-        // A whole event loses them below.
-        if self.back.is_some() && !read.is_whole {
+        if self.back.is_some() {
             edits.extend(read.logprobs.iter().map(|raw| (place(raw), nothing(raw).to_owned())));
         }
         self.end(ends, out)?;
@@ -300,8 +305,22 @@ pub(super) fn answer(
     vault: Option<&Vault>,
     body: Bytes,
 ) -> Result<(Bytes, Hidden), Refusal> {
-    let body = if back.is_some() { without_logprobs(body) } else { body };
-    looked(back, vault, body)
+    let (mut body, mut hidden) = (body, Hidden::new());
+    if let Some(shield) = back {
+        body = without_logprobs(body);
+        // What is hidden in an answer has no stand-in: nobody restores it.
+        let mut own = Vault::new(0);
+        if let Cow::Owned(text) = shield.protect_json(&mut own, &body, &WORDS)? {
+            body = text.into();
+        }
+        hidden = named(own.hidden());
+    }
+    if let Some(vault) = vault.filter(|it| !it.is_empty())
+        && let Cow::Owned(text) = vault.restore_json(&body)?
+    {
+        body = text.into();
+    }
+    Ok((body, hidden))
 }
 
 /// Word by word, nothing is found of what is in the text.
@@ -320,28 +339,6 @@ fn without_logprobs(body: Bytes) -> Bytes {
 
 fn nothing(raw: &RawValue) -> &'static str {
     if raw.get().starts_with('[') { "[]" } else { "null" }
-}
-
-fn looked(
-    back: Option<&Shield>,
-    vault: Option<&Vault>,
-    body: Bytes,
-) -> Result<(Bytes, Hidden), Refusal> {
-    let (mut body, mut hidden) = (body, Hidden::new());
-    if let Some(shield) = back {
-        // What is hidden in an answer has no stand-in: nobody restores it.
-        let mut own = Vault::new(0);
-        if let Cow::Owned(text) = shield.protect_json(&mut own, &body, &WORDS)? {
-            body = text.into();
-        }
-        hidden = named(own.hidden());
-    }
-    if let Some(vault) = vault.filter(|it| !it.is_empty())
-        && let Cow::Owned(text) = vault.restore_json(&body)?
-    {
-        body = text.into();
-    }
-    Ok((body, hidden))
 }
 
 pub(super) fn named(hidden: &privacy::Hidden) -> Hidden {

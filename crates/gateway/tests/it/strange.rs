@@ -85,6 +85,35 @@ async fn texts_of_a_stream_are_followed_wherever_they_stand() {
     }
 }
 
+/// Mutation: take texts for one that come by turns and have their own numbers.
+#[tokio::test]
+async fn texts_that_come_by_turns_are_several() {
+    let said = [format!("Write to {MAIL}, please"), format!("Pay with {CARD} now")];
+    let server = Server::start(move |_, _| {
+        let letters = said.each_ref().map(|it| it.chars().map(String::from).collect::<Vec<_>>());
+        let turns = (0..60).flat_map(|at| [(0, at), (1, at)]);
+        let piece = |(number, at): (usize, usize)| {
+            let call = json!({"index": number, "custom": {"input": letters[number].get(at)?}});
+            Some(json!({"tool_calls": [call]}))
+        };
+        stream(turns.filter_map(piece), "")
+    });
+    let server = server.await;
+    let rules =
+        json!({"protect": {"rules": "none", "answers": {"card": "redact", "email": "redact"}}});
+    let place = place(vec![model("m", &server.address(), "1", &rules)], "1EUR/day");
+    let told = text(place.desk.call(asked(Operation::Chat, true)).await).await;
+    let of = |number: u64| {
+        let is_it = |line: &&str| line.contains(&format!("_calls\":[{{\"index\":{number},"));
+        let lines = told.lines().filter(is_it).collect::<Vec<_>>().join("\n");
+        joined(&lines, "/tool_calls/0/custom/input")
+    };
+    assert_eq!(
+        (of(0).as_str(), of(1).as_str()),
+        ("Write to [EMAIL], please", "Pay with [CARD] now")
+    );
+}
+
 /// Mutation: pass an error in a stream as it is, let it overtake what is held back, or leave the words one by
 /// one beside the text that they are of.
 #[tokio::test]

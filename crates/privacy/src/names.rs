@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
 use crate::class::Class;
 use crate::scan::Scan;
@@ -50,14 +51,15 @@ impl Names {
             if name.chars().count() < NAME_CHARS_MIN || name.len() > NAME_BYTES_MAX {
                 return Err(NamesError::Length { index, bytes: name.len() });
             }
-            let (_, before) = words.split_last().expect("a name has letters");
-            for word in before {
-                leading.insert(last_word(word).to_lowercase());
+            for name in spellings(&name) {
+                let words = name.split(' ').collect::<Vec<_>>();
+                let (_, before) = words.split_last().expect("a name has letters");
+                leading.extend(before.iter().map(|word| last_word(word).to_lowercase()));
+                // ASCII is compared in any case; for other letters both cases stand in the list.
+                patterns.insert(name.to_uppercase());
+                patterns.insert(name.to_lowercase());
+                patterns.insert(name);
             }
-            // ASCII is compared in any case; for other letters both cases stand in the list.
-            patterns.insert(name.to_uppercase());
-            patterns.insert(name.to_lowercase());
-            patterns.insert(name);
         }
         let automaton = AhoCorasick::builder()
             .ascii_case_insensitive(true)
@@ -84,6 +86,23 @@ impl Names {
     }
 }
 
+/// How else the same name is written: accents as parts of their letters or as letters of their own, and either
+/// apostrophe.
+fn spellings(name: &str) -> HashSet<String> {
+    let mut all = HashSet::from([name.to_owned()]);
+    if !name.is_ascii() {
+        all.insert(ComposingNormalizerBorrowed::new_nfc().normalize(name).into_owned());
+        all.insert(DecomposingNormalizerBorrowed::new_nfd().normalize(name).into_owned());
+    }
+    if name.contains(['\'', '\u{2019}']) {
+        let with = |sign: &'static str| move |name: &String| name.replace(['\'', '\u{2019}'], sign);
+        let more: Vec<_> =
+            all.iter().map(with("'")).chain(all.iter().map(with("\u{2019}"))).collect();
+        all.extend(more);
+    }
+    all
+}
+
 /// The letters at the end of a word, without what ends a sentence.
 fn last_word(word: &str) -> &str {
     let word = word.trim_end_matches(|sign: char| !sign.is_alphanumeric());
@@ -94,10 +113,23 @@ fn last_word(word: &str) -> &str {
     })
 }
 
-/// No letter or digit stands directly before or behind.
+/// No letter or digit stands directly before or behind, but for scripts that put no blanks between words.
 fn is_free(text: &[u8], from: usize, to: usize) -> bool {
-    !char_before(text, from).is_some_and(char::is_alphanumeric)
-        && !char_at(text, to).is_some_and(char::is_alphanumeric)
+    let goes_on = |sign: char| sign.is_alphanumeric() && !is_unspaced(sign);
+    !char_before(text, from).is_some_and(goes_on) && !char_at(text, to).is_some_and(goes_on)
+}
+
+/// Thai to Myanmar, Khmer, Japanese, Chinese; and Korean, where endings follow a name directly.
+const fn is_unspaced(sign: char) -> bool {
+    matches!(sign,
+        '\u{e00}'..='\u{eff}'
+        | '\u{1000}'..='\u{109f}'
+        | '\u{1780}'..='\u{17ff}'
+        | '\u{3040}'..='\u{30ff}'
+        | '\u{3400}'..='\u{9fff}'
+        | '\u{ac00}'..='\u{d7af}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}')
 }
 
 fn char_at(text: &[u8], place: usize) -> Option<char> {

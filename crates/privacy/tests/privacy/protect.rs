@@ -55,6 +55,28 @@ fn names_are_found_in_any_case_on_borders_of_words() {
     assert_eq!(shield.protect(&mut Vault::new(0), text).expect("protected"), expected);
 }
 
+/// Mutation: look for a name in one spelling alone, or want blanks in scripts that have none.
+#[test]
+fn names_are_found_in_other_spellings() {
+    let listed =
+        ["Zoë", "Rene\u{301} Öz", "O'Brien", "D\u{2019}Arcy Lee", "李小龍", "김철수", "สมชาย"];
+    let names = Names::new(listed).expect("names");
+    let rules = Rules::none().with(Class::Name, Action::Redact, Confidence::High).expect("rules");
+    let shield = Shield::new(rules, Some(names.into()));
+    for (text, expected) in [
+        ("Zoe\u{308}, ZOE\u{308} and Zoë", "[PERSON], [PERSON] and [PERSON]"),
+        ("René Öz, RENE\u{301} O\u{308}Z", "[PERSON], [PERSON]"),
+        ("Mr O\u{2019}Brien and mr o'brien", "Mr [PERSON] and mr [PERSON]"),
+        ("D'Arcy Lee", "[PERSON]"),
+        ("李小龍很好", "[PERSON]很好"),
+        ("김철수는 왔다", "[PERSON]는 왔다"),
+        ("คุณสมชายมา", "คุณ[PERSON]มา"),
+        ("Zoëlle, O'Briens", "Zoëlle, O'Briens"),
+    ] {
+        assert_eq!(shield.protect(&mut Vault::new(0), text).expect("protected"), expected);
+    }
+}
+
 /// Mutation: write texts anew instead of changing them in place, or leave out keys or numbers.
 #[test]
 fn json_stays_as_it_was_but_for_findings() {

@@ -58,6 +58,11 @@ const PIECES: &[&str] = &[
     "\u{202f}",
     "\u{a0}",
     "🙂",
+    "O\u{2019}Brien",
+    "Joz\u{30c}ef",
+    "O\u{308}z",
+    "李小龍",
+    "好",
     " ",
     "  ",
     "\n",
@@ -94,7 +99,8 @@ fn everything(action: Action) -> Rules {
 }
 
 fn names() -> Names {
-    Names::new(["Anna Maria Schmidt", "Anna", "Müller", "Jožef Öz"]).expect("names")
+    Names::new(["Anna Maria Schmidt", "Anna", "Müller", "Jožef Öz", "O'Brien", "李小龍"])
+        .expect("names")
 }
 
 fn texts() -> impl Strategy<Value = String> {

@@ -3,8 +3,8 @@
 /// Longer texts are no number that a person or a price list writes.
 const DECIMAL_BYTES_MAX: usize = 64;
 
-/// Digits that 64 bits hold whatever they are.
-const PLACES_MAX: usize = 19;
+/// Room for 128 bits and a point.
+const WRITTEN_BYTES: usize = 48;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
@@ -77,30 +77,38 @@ fn read_power(text: &str) -> Result<i64, DecimalError> {
     Ok(power)
 }
 
-/// The text of a number that is kept times ten to the `places`: exact, with at least `shown` places.
-pub(crate) fn write(number: u128, places: u32, shown: usize) -> String {
-    let factor = 10_u128.pow(places);
-    let mut text = whole(number / factor);
-    // Sixty-four bits are divided faster, and have room for all places that are in use.
-    let mut rest = u64::try_from(number % factor).unwrap_or(0);
-    let mut digits = [b'0'; PLACES_MAX];
-    let digits = &mut digits[..places as usize];
-    for digit in digits.iter_mut().rev() {
-        *digit = b"0123456789"[(rest % 10) as usize];
+/// The text of a number that is kept times ten to the `places`: exact, with at least `shown` places. Each call has
+/// some of them, so that it is made in one piece.
+pub(crate) fn write(number: u128, places: u32, shown: u32) -> String {
+    let factor = u128::from(10_u64.pow(places));
+    let (mut whole, rest) = (number / factor, number % factor);
+    // It has as many digits as there are places.
+    let mut rest = u64::try_from(rest).unwrap_or(0);
+    let mut kept = places;
+    while kept > shown && rest.is_multiple_of(10) {
+        (kept, rest) = (kept - 1, rest / 10);
+    }
+    let mut text = [0; WRITTEN_BYTES];
+    let mut from = text.len();
+    let mut put = |byte| {
+        from -= 1;
+        text[from] = byte;
+    };
+    for _ in 0..kept {
+        put(b"0123456789"[(rest % 10) as usize]);
         rest /= 10;
     }
-    let zeros = digits.iter().rev().take_while(|digit| **digit == b'0').count();
-    let kept = (digits.len() - zeros).max(shown.min(digits.len()));
     if kept > 0 {
-        text.push('.');
-        text.extend(digits[..kept].iter().map(|digit| char::from(*digit)));
+        put(b'.');
     }
-    text
-}
-
-/// Most numbers are small, and those are written at once.
-fn whole(number: u128) -> String {
-    u64::try_from(number).map_or_else(|_| number.to_string(), |small| small.to_string())
+    loop {
+        put(b"0123456789"[(whole % 10) as usize]);
+        whole /= 10;
+        if whole == 0 {
+            break;
+        }
+    }
+    str::from_utf8(&text[from..]).expect("digits are ASCII").to_owned()
 }
 
 #[cfg(test)]
@@ -147,5 +155,8 @@ mod tests {
         assert_eq!(write(50_000_000, 6, 2), "50.00");
         assert_eq!(write(50_000_000, 6, 0), "50");
         assert_eq!(write(1, 6, 2), "0.000001");
+        assert_eq!(write(0, 12, 0), "0");
+        assert_eq!(write(u128::MAX, 3, 0), "340282366920938463463374607431768211.455");
+        assert_eq!(write(u128::MAX, 19, 0), "34028236692093846346.3374607431768211455");
     }
 }

@@ -179,10 +179,7 @@ impl Money {
     /// For records: it is read back as the same amount.
     #[must_use]
     pub fn exact(self) -> String {
-        let mut text = self.amount.exact();
-        text.push(' ');
-        text.push_str(self.currency.as_str());
-        text
+        [&self.amount.exact(), " ", self.currency.as_str()].concat()
     }
 }
 

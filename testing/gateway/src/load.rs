@@ -1,12 +1,13 @@
-//! Asks, over connections that are kept: as fast as it is answered, at a rate, or to hold streams open.
+//! Asks, over connections that are kept for one order: as fast as it is answered, at a rate, or to hold streams open.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines, Stdin};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
 use crate::Outcome;
@@ -22,7 +23,7 @@ pub struct Order {
     seconds: f64,
     /// Calls a second of all connections; as many as are answered where there is none.
     rate: Option<f64>,
-    /// Whether each connection keeps its first answer open until there is no more input.
+    /// Whether each connection keeps its first answer open until the next line of input.
     #[serde(default)]
     is_held: bool,
 }
@@ -52,10 +53,12 @@ struct Times {
     first: Vec<u64>,
 }
 
-pub async fn run(order: Order) -> Outcome<()> {
+pub async fn run(order: Order, orders: &mut Lines<BufReader<Stdin>>) -> Outcome<()> {
     let order = Arc::new(order);
     if order.is_held {
-        return hold(&order).await;
+        let _open = hold(&order).await?;
+        orders.next_line().await?;
+        return Ok(());
     }
     let times = Arc::new(Mutex::new(Times::default()));
     let start = Instant::now();
@@ -143,28 +146,32 @@ async fn ask(
     Ok(())
 }
 
-/// Says how many streams are open once all are, and waits for the end of its input.
-async fn hold(order: &Arc<Order>) -> Outcome<()> {
-    let opened = Arc::new(Barrier::new(order.connections + 1));
+/// Says how many streams are open once all are. They close when what it gives is dropped.
+async fn hold(order: &Arc<Order>) -> Outcome<JoinSet<Outcome<()>>> {
+    let (opened, mut open) = (Arc::new(Barrier::new(order.connections + 1)), JoinSet::new());
     for _ in 0..order.connections {
         let mut connection = order.connect().await?;
         let (request, opened) = (order.request(), Arc::clone(&opened));
-        tokio::spawn(async move {
+        open.spawn(async move {
             connection.stream.write_all(&request).await?;
             let (status, _) = connection.head().await?;
             if status != 200 {
-                return Err::<(), _>(format!("answered with {status}").into());
+                return Err(format!("answered with {status}").into());
             }
             opened.wait().await;
             // Nothing more comes.
             connection.rest().await
         });
     }
-    opened.wait().await;
+    tokio::select! {
+        _ = opened.wait() => {}
+        Some(ended) = open.join_next() => {
+            ended??;
+            return Err("a stream has ended before all were open".into());
+        }
+    }
     println!("{}", order.connections);
-    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
-    // What is open closes with the process.
-    std::process::exit(0);
+    Ok(open)
 }
 
 struct Connection {

@@ -1,8 +1,9 @@
-//! What `cargo xtask bench gateway` puts around a gateway: an upstream that answers at once, a proxy that does
-//! nothing, and a load. Three roles of one program, each on one thread.
+//! What `cargo xtask bench gateway` puts around a gateway: upstreams and a load, and a proxy that does nothing. Two
+//! roles of one program, each on one thread.
 //!
-//! `isonomy-model-bench upstream DELAY_MS` and `isonomy-model-bench proxy HOST:PORT` say where they listen, and serve until they
-//! are killed. `isonomy-model-bench load ORDER` takes JSON and prints one line of it.
+//! `isonomy-model-bench around DELAY_MS…` starts an upstream for each delay, says where it listens, and then loads
+//! whom each line of its input names: JSON, answered by one line of it. `isonomy-model-bench proxy HOST:PORT` says
+//! where it listens, and serves until it is killed.
 
 mod load;
 mod proxy;
@@ -10,7 +11,9 @@ mod upstream;
 
 use std::time::Duration;
 
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
+use tokio::task::yield_now;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -19,16 +22,32 @@ async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["upstream", delay] => {
-            let delay = Duration::from_millis(delay.parse()?);
-            upstream::serve(listen().await?, delay).await
-        }
+        ["around", delays @ ..] => around(delays).await,
         ["proxy", upstream] => proxy::serve(listen().await?, (*upstream).to_owned()).await,
-        ["load", order] => load::run(serde_json::from_str(order)?).await,
-        _ => {
-            Err("usage: isonomy-model-bench upstream DELAY_MS | proxy HOST:PORT | load ORDER"
-                .into())
-        }
+        _ => Err("usage: isonomy-model-bench around DELAY_MS… | proxy HOST:PORT".into()),
+    }
+}
+
+async fn around(delays: &[&str]) -> Outcome<()> {
+    for delay in delays {
+        let delay = Duration::from_millis(delay.parse()?);
+        tokio::spawn(upstream::serve(listen().await?, delay));
+    }
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(order) = orders.next_line().await? {
+        let awake = tokio::spawn(stay_awake());
+        load::run(serde_json::from_str(&order)?, &mut orders).await?;
+        awake.abort();
+    }
+    Ok(())
+}
+
+/// While a load runs, its thread looks for events instead of sleeping until one wakes it. Who writes to a socket
+/// whose reader sleeps pays for waking it, on a virtual machine more than for the write itself: whoever is slow
+/// enough to let the load sleep would be measured slower still.
+async fn stay_awake() {
+    loop {
+        yield_now().await;
     }
 }
 

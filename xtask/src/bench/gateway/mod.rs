@@ -4,21 +4,20 @@
 //! Whoever is measured has one core, the upstream and the load share the other. What counts is the processor
 //! time of the measured process for each call: how many calls there were a second depends on what else runs.
 
+mod around;
 mod peers;
 mod place;
 mod table;
 
-use std::io::{BufRead as _, BufReader};
-
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use self::place::{Place, Target, on_core};
+use self::around::Around;
+use self::place::{Place, Target};
 use super::machine::Machine;
 use super::process::{self, Usage, mebibytes};
 use super::target_folder;
@@ -90,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let folder = target_folder()?.join("bench");
     std::fs::create_dir_all(&folder).context("cannot make the folder of benchmarks")?;
     let machine = Machine::look();
-    let place = Place::build(&folder, &options.programs)?;
+    let (place, mut around) = Place::build(&folder, &options.programs)?;
     let peers = options.has_peers.then(|| peers::start(&folder, &place)).transpose()?;
     let others = peers.iter().flat_map(|peers| &peers.targets);
     let targets: Vec<&Target> = place.targets.iter().chain(others).collect();
@@ -99,15 +98,15 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         for (target, measured) in targets.iter().zip(&mut rounds) {
             eprintln!("round {round} of {}: {}", options.repeats, target.name);
             let crowd = if target.is_slow { SLOW_CROWD } else { CROWD };
-            measured.push(load(&place, target, crowd, options.seconds, None, false)?);
+            measured.push(load(&mut around, target, crowd, options.seconds, None, false)?);
         }
     }
     let own = [
-        own(&place, place.governed(), &rounds[place::GOVERNED], options)?,
-        own(&place, place.governed_slow(), &rounds[place::GOVERNED_SLOW], options)?,
+        own(&mut around, &place, place.governed(), &rounds[place::GOVERNED], options)?,
+        own(&mut around, &place, place.governed_slow(), &rounds[place::GOVERNED_SLOW], options)?,
     ];
-    let first = first(&place, options)?;
-    let open = open(&place)?;
+    let first = first(&mut around, &place, options)?;
+    let open = open(&mut around, &place)?;
     let rows: Vec<_> = targets.iter().copied().zip(&rounds).collect();
     print!("{}", table::markdown(&machine, options, &rows, &own, &first, &open));
     let file = folder.join("gateway.json");
@@ -119,7 +118,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Loads one of them, and looks at what that has cost its process.
 fn load(
-    place: &Place,
+    around: &mut Around,
     target: &Target,
     connections: usize,
     seconds: u64,
@@ -128,12 +127,8 @@ fn load(
 ) -> anyhow::Result<Measured> {
     let order = target.order(connections, seconds, rate, is_stream);
     let before = process::usage(target.pid);
-    let mut command = on_core(1, &place.program);
-    let output = command.args(["load", &order.to_string()]).stderr(Stdio::inherit()).output();
-    let output = output.context("cannot start the load")?;
-    ensure!(output.status.success(), "the load of {} ended with {}", target.name, output.status);
+    let said = around.load(&order)?;
     let used = Usage::between(before, process::usage(target.pid));
-    let said: Value = serde_json::from_slice(&output.stdout).context("the load gave no JSON")?;
     let number = |path: &str| said.pointer(path).and_then(Value::as_u64).unwrap_or(0);
     let calls = number("/calls");
     ensure!(calls > 0 && number("/failed") == 0, "calls of {} failed: {said}", target.name);
@@ -164,6 +159,7 @@ struct Own {
 }
 
 fn own(
+    around: &mut Around,
     place: &Place,
     target: &Target,
     rounds: &[Measured],
@@ -172,7 +168,7 @@ fn own(
     let rate = median(rounds.iter().map(|it| it.calls_a_second)) / 2.0;
     eprintln!("own time at {rate:.0} calls a second: {}", target.name);
     let crowd = if target.is_slow { SLOW_CROWD } else { CROWD * 2 };
-    load(place, target, crowd, options.seconds, Some(rate), false)?;
+    load(around, target, crowd, options.seconds, Some(rate), false)?;
     sleep(SETTLED);
     let all = rate * options.seconds as f64;
     let mut micros = place.own_micros(READ.min(all as usize))?;
@@ -181,16 +177,18 @@ fn own(
     Ok(Own { name: target.name.clone(), rate, p50: at(50), p99: at(99) })
 }
 
-/// Until the first byte of a stream: from the upstream itself, through the proxy, through the site.
-fn first(place: &Place, options: &Options) -> anyhow::Result<Vec<(&'static str, Measured)>> {
-    let direct = place.direct();
-    let ways = [("upstream", &direct), ("proxy", place.bare()), ("governed", place.governed())];
-    let measure = |(name, target): (&'static str, &Target)| {
-        eprintln!("first byte of a stream: {name}");
+/// Until the first byte of a stream, on each way.
+fn first<'a>(
+    around: &mut Around,
+    place: &'a Place,
+    options: &Options,
+) -> anyhow::Result<Vec<(&'a str, Measured)>> {
+    let measure = |target: &'a Target| {
+        eprintln!("first byte of a stream: {}", target.name);
         let rate = Some(STREAMS_A_SECOND);
-        Ok((name, load(place, target, CROWD, options.seconds, rate, true)?))
+        Ok((target.name.as_str(), load(around, target, CROWD, options.seconds, rate, true)?))
     };
-    ways.into_iter().map(measure).collect()
+    place.ways().into_iter().map(measure).collect()
 }
 
 /// What the site's process holds with so many streams open, in MiB: before and meanwhile.
@@ -199,7 +197,7 @@ struct Open {
     during: f64,
 }
 
-fn open(place: &Place) -> anyhow::Result<Open> {
+fn open(around: &mut Around, place: &Place) -> anyhow::Result<Open> {
     eprintln!("{OPEN} open streams");
     let target = place.fresh()?;
     let resident = || {
@@ -211,15 +209,10 @@ fn open(place: &Place) -> anyhow::Result<Open> {
     order["is_held"] = json!(true);
     let text = order["body"].as_str().unwrap_or_default().replace("greeting", "greeting, and hold");
     order["body"] = json!(text);
-    let mut command = on_core(1, &place.program);
-    command.args(["load", &order.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().context("cannot start the load")?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("piped")?).read_line(&mut line)?;
+    let opened = around.load(&order)?;
     let during = resident();
-    drop(child.stdin.take());
-    child.wait()?;
-    ensure!(line.trim() == OPEN.to_string(), "not all streams were opened");
+    around.release()?;
+    ensure!(opened == OPEN, "not all streams were opened");
     Ok(Open { before, during: during? })
 }
 
@@ -232,15 +225,6 @@ fn build(packages: &[&str]) -> anyhow::Result<()> {
         ensure!(status.success(), "cannot build `{package}`: cargo ended with {status}");
     }
     Ok(())
-}
-
-/// Starts it, and gives the address that it says it listens on.
-fn listening(command: &mut Command) -> anyhow::Result<(std::process::Child, String)> {
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start a server")?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("piped")?).read_line(&mut line)?;
-    let host = line.trim().strip_prefix("listening on ").context("it says no address")?;
-    Ok((child, host.to_owned()))
 }
 
 #[cfg(test)]

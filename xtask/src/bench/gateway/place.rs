@@ -1,5 +1,6 @@
 //! Who stands where: an upstream that answers at once and one that thinks, a proxy and a site before each.
 
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::connection::Connection;
 use super::super::server::Server;
-use super::{build, listening};
+use super::around::{Around, address};
+use super::build;
 use crate::bench::target_folder;
 
 /// Where the governed calls to the upstream that answers at once are among the targets.
@@ -16,6 +18,9 @@ pub const GOVERNED: usize = 2;
 
 /// The same to the upstream that thinks.
 pub const GOVERNED_SLOW: usize = 6;
+
+/// The first of those before the upstream that thinks.
+const BARE_SLOW: usize = 4;
 
 pub const GREETING: &str = "Write one short greeting for whoever measures this.";
 
@@ -52,12 +57,12 @@ pub struct Target {
 pub struct Ending(pub Child);
 
 pub struct Place {
-    /// `isonomy-model-bench`
-    pub program: PathBuf,
     /// The proxy, the site without and the site with all that it governs with, and with protection; then the first
     /// three before the upstream that thinks.
     pub targets: Vec<Target>,
     pub upstream: String,
+    /// Both upstreams themselves.
+    direct: [Target; 2],
     folder: PathBuf,
     isonomy: PathBuf,
     /// That of the first program first.
@@ -66,8 +71,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Of this tree's programs, or of those that were built before.
-    pub fn build(folder: &Path, programs: &[PathBuf]) -> anyhow::Result<Self> {
+    /// Of this tree's programs, or of those that were built before, and what loads it.
+    pub fn build(folder: &Path, programs: &[PathBuf]) -> anyhow::Result<(Self, Around)> {
         let release = target_folder()?.join("release");
         let (isonomy, more) = match programs {
             [] => (release.join("isonomy"), programs),
@@ -76,30 +81,28 @@ impl Place {
         let own = if programs.is_empty() { &["isonomy-cli"][..] } else { &[] };
         build(&[own, &["isonomy-model-bench"]].concat())?;
         let program = release.join("isonomy-model-bench");
+        let (around, [upstream, slow]) = Around::start(&program, [0, DELAY])?;
         let mut others = Vec::new();
-        let mut start = |core, args: &[&str]| {
-            let (child, host) = listening(on_core(core, &program).args(args))?;
-            let pid = child.id();
-            others.push(Ending(child));
+        let mut proxy = |upstream: &str| {
+            let mut child = on_core(0, &program);
+            child.args(["proxy", upstream]).stdout(Stdio::piped());
+            let mut child = Ending(child.spawn().context("cannot start the proxy")?);
+            let host = address(&mut BufReader::new(child.0.stdout.take().context("piped")?))?;
+            let pid = child.0.id();
+            others.push(child);
             Ok::<_, anyhow::Error>((host, pid))
         };
-        let (upstream, _) = start(1, &["upstream", "0"])?;
-        let (slow, _) = start(1, &["upstream", &DELAY.to_string()])?;
-        let bare = start(0, &["proxy", &upstream])?;
-        let slow_bare = start(0, &["proxy", &slow])?;
+        let bare = proxy(&upstream)?;
+        let slow_bare = proxy(&slow)?;
         let site = site_of(folder, &isonomy, "gateway")?;
         let key = furnish(&site, &upstream, &slow)?;
         let mut targets = Vec::new();
+        let pid = bare.1;
+        let direct = [(&upstream, false), (&slow, true)]
+            .map(|(host, is_slow)| target("no proxy", host, pid, ("free", Vec::new()), is_slow));
         for (is_slow, (host, pid)) in [(false, bare), (true, slow_bare)] {
-            let after = if is_slow { ", upstream of 20 ms" } else { "" };
-            let target = |what: &str, host: &str, pid, model, headers| Target {
-                name: format!("{what}{after}"),
-                host: host.to_owned(),
-                pid,
-                headers,
-                model,
-                content: GREETING,
-                is_slow,
+            let target = |what: &str, host: &str, pid, model, headers| {
+                target(what, host, pid, (model, headers), is_slow)
             };
             let (free, paid) = if is_slow { ("free-slow", "paid-slow") } else { ("free", "paid") };
             targets.push(target("bare proxy", &host, pid, free, Vec::new()));
@@ -124,11 +127,8 @@ impl Place {
             sites.push(site);
         }
         let folder = folder.to_owned();
-        Ok(Self { program, targets, upstream, folder, isonomy, sites, _others: others })
-    }
-
-    pub fn bare(&self) -> &Target {
-        &self.targets[0]
+        let place = Self { targets, upstream, direct, folder, isonomy, sites, _others: others };
+        Ok((place, around))
     }
 
     pub fn governed(&self) -> &Target {
@@ -139,18 +139,11 @@ impl Place {
         &self.targets[GOVERNED_SLOW]
     }
 
-    /// The upstream itself.
-    pub fn direct(&self) -> Target {
-        let (host, pid) = (self.upstream.clone(), self.bare().pid);
-        Target {
-            name: "upstream".into(),
-            host,
-            pid,
-            headers: Vec::new(),
-            model: "free",
-            content: GREETING,
-            is_slow: false,
-        }
+    /// The ways of a stream, to both upstreams.
+    pub fn ways(&self) -> [&Target; 6] {
+        let ([direct, slow], targets) = (&self.direct, &self.targets);
+        let (bare, governed) = (&targets[BARE_SLOW], &targets[GOVERNED_SLOW]);
+        [direct, &targets[0], &targets[GOVERNED], slow, bare, governed]
     }
 
     /// Another life of the site, for what memory takes: nothing is left of the load before.
@@ -237,6 +230,17 @@ pub fn on_core(core: u8, program: &Path) -> Command {
     command.arg("-c").arg(core.to_string()).arg(program);
     command.stdin(Stdio::null());
     command
+}
+
+fn target(
+    what: &str,
+    host: &str,
+    pid: u32,
+    (model, headers): (&'static str, Vec<String>),
+    is_slow: bool,
+) -> Target {
+    let name = format!("{what}{}", if is_slow { ", upstream of 20 ms" } else { "" });
+    Target { name, host: host.to_owned(), pid, headers, model, content: GREETING, is_slow }
 }
 
 fn bearer(key: &str) -> String {

@@ -24,6 +24,7 @@ mod inbox;
 mod keys;
 mod language;
 mod leak;
+mod leased;
 mod left;
 mod local;
 mod models;

@@ -160,6 +160,34 @@ fn a_model_is_added_called_with_a_key_paid_and_capped() {
     home.is_whole();
 }
 
+/// Mutation: ask for another namespace's secret, or for none; say it of one that is there, or go on saying it; say it
+/// of `add` alone and not of `apply`.
+#[test]
+fn a_secret_that_is_not_there_is_missed_when_a_model_names_it() {
+    let (home, world) = (Home::new(), upstream());
+    home.allow(&world.url);
+    let _dev = home.dev();
+    let url = format!("{}/v1", world.url);
+    home.run_with_stdin(&["secrets", "set", "late", "-n", "other"], SECRET).ends_with(0);
+    let wanted = "`sales` has no secret `late`, and calls to the model fail without it; set it with `isonomy secrets set late -n sales`";
+    let said = add(&home, "chat", &url, &["--secret", "late", "--model", "gpt"]);
+    assert_eq!(said.stdout, "sales/chat ready\n", "it is added all the same");
+    assert!(said.stderr.contains(&format!("warning: {wanted}\n")), "{}", said.stderr);
+    assert!(!add(&home, "open", &url, &[]).stderr.contains("warning"), "it names none");
+    home.write("model.yaml", &model("again", &format!("{url}\n    secret: late")));
+    let said = home.run(&["apply", "-f", "model.yaml", "--yes"]).ends_with(0).stderr;
+    assert!(said.contains(&format!("warning: sales/again: {wanted}\n")), "{said}");
+    let show = ["models", "show", "chat", "-n", "sales"];
+    assert!(home.run(&show).ends_with(0).stdout.contains(&format!("# {wanted}\n")));
+
+    home.run_with_stdin(&["secrets", "set", "late", "-n", "sales"], SECRET).ends_with(0);
+    assert!(!home.run(&show).ends_with(0).stdout.contains("has no secret"));
+    let list = home.run(&["models", "-n", "sales", "-o", "json"]).ends_with(0).stdout;
+    assert!(!list.contains("absentSecret"), "{list}");
+    let said = add(&home, "chat", &url, &["--secret", "late", "--model", "gpt"]).stderr;
+    assert!(!said.contains("warning") && said.contains("models try chat"), "{said}");
+}
+
 /// Mutation: give a refusal of a budget another exit code, keep a cap that was taken away, or take one away
 /// without being asked to.
 #[test]

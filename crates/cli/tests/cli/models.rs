@@ -226,6 +226,33 @@ fn budgets_stand_are_foretold_and_taken_away() {
     home.run(&tried).ends_with(0);
 }
 
+/// Mutation: take a budget of any key, or of one that calls no models; want a namespace or a workflow to be there
+/// before its budget; change what there is when a budget is refused.
+#[test]
+fn a_budget_is_for_a_key_that_is_there() {
+    let home = Home::new();
+    let _dev = home.dev();
+    let set = |holder: &str| home.run(&["budgets", "set", holder, "1EUR/day"]);
+    let said = set("key/bto").ends_with(2).stderr;
+    let wanted = "`holder`: there is no key `bto`; `isonomy keys` lists those that there are, and `isonomy keys create bto --scope model` makes it";
+    assert!(said.contains(wanted), "{said}");
+    let model = ["keys", "create", "bot", "--scope", "model", "-n", "sales"];
+    let watch = ["keys", "create", "eye", "--role", "viewer", "-n", "sales"];
+    for made in [model, watch] {
+        home.run(&made).ends_with(0);
+    }
+    let said = set("key/eye").ends_with(2).stderr;
+    assert!(said.contains("the key `eye` is not for models"), "{said}");
+    for there in ["key/bot", "namespace/later", "workflow/later/flow"] {
+        set(there).ends_with(0);
+    }
+    let budgets = home.run(&["budgets", "-o", "json"]).ends_with(0).json();
+    let holders = budgets["items"].as_array().expect("a list").iter().map(|it| &it["holder"]);
+    let mut holders: Vec<&str> = holders.filter_map(Value::as_str).collect();
+    holders.sort_unstable();
+    assert_eq!(holders, ["key/bot", "namespace/later", "workflow/later/flow"]);
+}
+
 /// Mutation: leave out a piece of a stream, mix talk into the answer, or end well where there is no such
 /// model.
 #[test]

@@ -306,7 +306,8 @@ pub(super) async fn budget_set(
     let budget: Budget = budget.parse().map_err(|wrong| Refusal::parameter("budget", wrong))?;
     let alarms = alarms.map(Alarms::try_from).transpose();
     let alarms = alarms.map_err(|wrong| Refusal::parameter("alarms", wrong))?;
-    site.0.models.budget_set(&caller, holder, Capped { budget, alarms }, reason).await?;
+    let capped = Capped { budget, alarms };
+    site.0.models.budget_set(&site.0.keys, &caller, holder, capped, reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -29,6 +29,7 @@ mod local;
 mod models;
 mod orders;
 mod promise;
+mod protect;
 mod recovery;
 mod resources;
 mod routes;

@@ -176,6 +176,53 @@ async fn an_event_may_have_several_lines() {
     assert!(joined(&told, "/content").contains(MAIL), "{told}");
 }
 
+/// Mutation: pass JSON on to a client that reads events, forget the end of them, tell what was used to whoever has not
+/// asked; neither look through it nor put names back, or book it at its bound.
+#[tokio::test]
+async fn a_whole_answer_is_a_stream_for_whoever_has_asked_for_one() {
+    const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+    let server = Server::start(|request, _| {
+        let said = format!("{} {CARD}", got(request));
+        let answer = if request.starts_with("POST /v1/responses ") {
+            let part = json!({"type": "output_text", "text": said, "annotations": []});
+            let message =
+                json!({"type": "message", "id": "msg", "role": "assistant", "content": [part]});
+            let usage = json!({"input_tokens": 7, "output_tokens": 3, "total_tokens": 10});
+            json!({"id": "r", "object": "response", "status": "completed", "output": [message], "usage": usage})
+        } else {
+            let message = json!({"role": "assistant", "content": said});
+            let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+            let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
+            json!({"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage})
+        };
+        reply("200 OK", &JSON, &answer.to_string())
+    });
+    let server = server.await;
+    let mut rules = protect();
+    rules["answers"] = json!({"card": "redact"});
+    let of = || vec![model("m", &server.address(), "1", &json!({"protect": rules}))];
+    for (operation, end) in [
+        (Operation::Chat, "data: [DONE]\n\n"),
+        (Operation::Messages, "data: {\"type\":\"message_stop\"}\n\n"),
+        (Operation::Responses, "\n\n"),
+    ] {
+        let mut place = place(of(), "1EUR/day");
+        let answered = place.desk.call(asked(operation, true)).await;
+        assert_eq!(answered.headers["content-type"], "text/event-stream");
+        let told = text(answered).await;
+        assert!(told.ends_with(end) && told.starts_with(['d', 'e']), "{told}");
+        assert!(told.contains(MAIL) && told.contains("[CARD]"), "{told}");
+        assert!(!told.contains("EMAIL-1") && !told.contains(CARD), "{told}");
+        let is_told = told.contains("total_tokens") && operation == Operation::Chat;
+        assert!(!is_told, "nobody has asked for it: {told}");
+        let settled = place.settled.recv().await.expect("settled");
+        let used = settled.bills[0].usage.expect("it says so");
+        assert_eq!((used.input, used.output, settled.bills[0].is_bound), (7, 3, false));
+        let whole = text(place.desk.call(asked(operation, false)).await).await;
+        assert!(serde_json::from_str::<Value>(&whole).is_ok(), "{whole}");
+    }
+}
+
 /// Mutation: take for an answer what is none, or pass on what nobody could read.
 #[tokio::test]
 async fn what_cannot_be_read_is_no_answer() {

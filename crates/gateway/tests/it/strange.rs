@@ -223,6 +223,26 @@ async fn a_whole_answer_is_a_stream_for_whoever_has_asked_for_one() {
     }
 }
 
+/// Mutation: wait for another end of a line than a CR, which the standard has too, or look for the end of an event in
+/// another way where answers are judged.
+#[tokio::test]
+async fn lines_of_a_stream_end_in_any_way() {
+    for end in ["\r", "\n", "\r\n"] {
+        let server = Server::start(move |request, _| {
+            let said = json!({"content": got(request)});
+            let Reply::Send(bytes) = stream([said], "") else { panic!("a stream") };
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let (head, events) = text.split_once("\r\n\r\n").expect("a head");
+            Reply::Send(format!("{head}\r\n\r\n{}", events.replace('\n', end)).into())
+        });
+        let server = server.await;
+        let of = vec![model("m", &server.address(), "1", &json!({"protect": protect()}))];
+        let told = text(place(of, "1EUR/day").desk.call(asked(Operation::Chat, true)).await).await;
+        assert!(joined(&told, "/content").contains(MAIL), "{end:?}: {told}");
+        assert!(told.ends_with("data: [DONE]\n\n") && !told.contains('\r'), "{end:?}: {told}");
+    }
+}
+
 /// Mutation: take for an answer what is none, or pass on what nobody could read.
 #[tokio::test]
 async fn what_cannot_be_read_is_no_answer() {

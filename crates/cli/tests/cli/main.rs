@@ -26,6 +26,7 @@ mod language;
 mod leak;
 mod left;
 mod local;
+mod model_door;
 mod models;
 mod orders;
 mod promise;

@@ -277,6 +277,36 @@ async fn what_cannot_be_read_is_no_answer() {
     }
 }
 
+/// Mutation: say of a free model that it has no price, where it answers or where nobody knows how it ended; or of one
+/// without a price that it is free.
+#[tokio::test]
+async fn a_free_model_costs_nothing_whatever_it_does() {
+    let broken = Server::start(|_, _| reply("200 OK", &[], "")).await;
+    let good = Server::start(|_, _| answer(10, 10)).await;
+    let (free, none) = (json!({"price": "free"}), json!({"price": null}));
+    let of = |more: &Value| {
+        vec![
+            model("cloud", &broken.address(), "1", more),
+            model("local", &good.address(), "1", more),
+        ]
+    };
+    let mut place = Place::with(of(&free), &["cloud", "local"], "0.000001EUR/day");
+    for streamed in [false, true] {
+        text(place.ask("assistant", 100, streamed).await).await;
+        let settled = place.settled.recv().await.expect("settled");
+        let bills: Vec<_> = settled.bills.iter().map(|it| (it.is_free, it.cost)).collect();
+        assert_eq!(bills, [(true, None), (true, None)]);
+        assert!(settled.bills[1].usage.is_some_and(|used| used.output == 10));
+    }
+    // Without a budget, it is asked.
+    let mut place = Place::with(of(&none), &[], "1EUR/day");
+    let mut asked = question("local", 100, false);
+    asked.who.by.key = None;
+    assert_eq!(place.desk.call(asked).await.status, StatusCode::OK);
+    let settled = place.settled.recv().await.expect("settled");
+    assert_eq!((settled.bills[0].is_free, settled.bills[0].cost), (false, None));
+}
+
 /// Mutation: go on to the next model of a route without a word, or name one that was not missed.
 #[tokio::test]
 async fn a_model_that_is_not_there_is_missed() {

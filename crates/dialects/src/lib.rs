@@ -18,6 +18,7 @@ mod text;
 mod tokens;
 mod tool;
 mod translation;
+mod whole;
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ pub use error::{body, broken};
 pub use plain::Plain;
 pub use refusal::{NotRead, Refusal};
 pub use translation::{Terms, Translation};
+pub use whole::streamed;
 
 /// In which words a model is asked and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -141,7 +141,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum PriceSpec {
-    /// Nothing: its costs are not counted.
+    /// Nothing: each call costs 0.
     Free,
     /// As the catalogue says of this model: `openai/gpt-4o-mini`.
     Catalogue(String),

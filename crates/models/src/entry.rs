@@ -217,9 +217,12 @@ pub struct Bill {
     pub model: ModelName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Used>,
-    /// None where nobody has a price.
+    /// None where nobody has a price, and where there is nothing to pay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Money>,
+    /// Nothing, and that is known: the model is free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_free: bool,
     /// Not what was used, but the most that it may have been.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_bound: bool,
@@ -284,8 +287,9 @@ impl Bill {
         let billed = billed.and_then(|(usage, price)| Some((price.bill(usage).ok()?, price)));
         let usage = usage.map(Used::of);
         let Some((lines, price)) = billed else {
-            let (lines, price) = (Vec::new(), None);
-            return Self { model, usage, cost: bound, is_bound: bound.is_some(), lines, price };
+            let (lines, price, is_free) = (Vec::new(), None, false);
+            let is_bound = bound.is_some();
+            return Self { model, usage, cost: bound, is_free, is_bound, lines, price };
         };
         let currency = price.offer.currency;
         let charge = |line: &pricing::Line| Charge {
@@ -300,6 +304,7 @@ impl Bill {
             model,
             usage,
             cost: Some(Amount::from_pico(pico).of(currency)),
+            is_free: false,
             is_bound: false,
             lines: lines.iter().map(charge).collect(),
             price: Some(Arc::clone(price.name())),

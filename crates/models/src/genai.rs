@@ -326,6 +326,7 @@ mod tests {
             model: named("m"),
             usage,
             cost: None,
+            is_free: false,
             is_bound: false,
             lines: Vec::new(),
             price: None,

@@ -74,9 +74,12 @@ pub struct Sum {
     /// Of which at a bound, since nobody knows what was used.
     #[serde(default)]
     pub at_bound: Vec<Money>,
-    /// Calls of a model without a price.
+    /// Calls of a model without a price. One that is free has one.
     #[serde(default)]
     pub unpriced: u64,
+    /// Of what was used, the part of models that are free.
+    #[serde(default, skip_serializing_if = "Used::is_nothing")]
+    pub free: Used,
     /// Not of an hour, but of a whole day.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_day: bool,
@@ -407,6 +410,7 @@ impl Sum {
                     add(&mut self.at_bound, cost);
                 }
             }
+            None if bill.is_free => self.free.add(&bill.usage.unwrap_or_default()),
             None => self.unpriced += 1,
         }
     }
@@ -437,6 +441,7 @@ impl Sum {
             cost: amounts(&self.cost, &before.cost),
             at_bound: amounts(&self.at_bound, &before.at_bound),
             unpriced: self.unpriced.saturating_sub(before.unpriced),
+            free: self.free.less(&before.free),
             is_day: self.is_day,
             parts: Vec::new(),
         }
@@ -452,10 +457,15 @@ impl Sum {
         other.cost.iter().for_each(|cost| add(&mut self.cost, *cost));
         other.at_bound.iter().for_each(|cost| add(&mut self.at_bound, *cost));
         self.unpriced += other.unpriced;
+        self.free.add(&other.free);
     }
 }
 
 impl Used {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn less(&self, before: &Self) -> Self {
         Self {
             input: self.input.saturating_sub(before.input),
@@ -570,6 +580,7 @@ mod tests {
             model: ModelName::parse("m").expect("a name"),
             usage: Some(Used { input: 3, output: 4, ..Used::default() }),
             cost: Some(charged.parse().expect("an amount")),
+            is_free: false,
             is_bound: n == 9,
             lines: vec![Charge {
                 class: Class::Output,
@@ -643,6 +654,29 @@ mod tests {
             shown(&live),
             "6 0 [\"0.8 EUR\"] [(3, 12, [Money { amount: Amount(800000000000), currency: EUR }], [\"output 12 0.8 EUR\"])]"
         );
+    }
+
+    /// Mutation: count a call of a free model as one without a price, or the other way round; or lose what was free in a
+    /// checkpoint, in a sum of sums, or in what has come since.
+    #[test]
+    fn what_is_free_has_a_price() {
+        let mut tally = Tally::default();
+        for (n, is_free) in [(1, true), (2, false), (3, true)] {
+            tally.apply(2 * n, admitted(n.into(), "0.5EUR"));
+            let Entry::Settled(end) = settled(n.into(), "0.1EUR", 0) else { panic!("made so") };
+            let bill = |bill: Bill| Bill { cost: None, is_free, ..bill };
+            let bills = end.bills.clone().into_iter().map(bill).collect();
+            let line = Entry::Settled(Settled { bills, ..end }).line();
+            tally.apply(2 * n + 1, serde_json::from_slice(&line).expect("an entry"));
+        }
+        let text = serde_json::to_vec(&tally.checkpoint()).expect("JSON");
+        let again = Tally::of(serde_json::from_slice(&text).expect("a checkpoint"));
+        let (_, sum) = again.sums(Timestamp::from_millis(0)).next().expect("one");
+        assert_eq!((sum.calls, sum.unpriced, &sum.cost), (3, 1, &Vec::new()));
+        assert_eq!((sum.used.output, sum.free.input, sum.free.output), (12, 6, 8));
+        let mut twice = sum.clone();
+        twice.add(sum);
+        assert_eq!((twice.free.output, twice.less(sum).free), (16, sum.free));
     }
 
     /// Mutation: count what was only watched, or hold it open.

@@ -126,6 +126,7 @@ fn settled() -> Settled {
         model: answered.model.clone(),
         usage: Some(Used { input: 9, cached: 3, output: 9, reasoning: 4, images: 1, millis: 20 }),
         cost: Some(money("0.000000000018EUR")),
+        is_free: false,
         is_bound: false,
         lines: vec![
             charge(Class::Input, Service::Standard, 0, money("0.000000000009EUR")),

@@ -72,7 +72,9 @@ pub enum Charge<'a> {
         count: u64,
         cost: Money,
     },
-    /// Nothing: the model has no price, or is free.
+    /// Nothing: the model is free.
+    Free { class: Class, count: u64 },
+    /// Nothing: the model has no price.
     Unpriced { class: Class, count: u64 },
     /// The most that calls may have cost of which nobody knows what they have used.
     AtBound(Money),
@@ -199,7 +201,9 @@ pub fn row(record: &Record<'_>, charge: &Charge<'_>) -> Result<Row, FocusError> 
     let own = |text: Option<&str>| text.map(str::to_owned);
     let price = match charge {
         Charge::Priced { price, .. } => Some(*price),
-        Charge::Unpriced { .. } | Charge::AtBound(_) | Charge::Whole(_) => None,
+        Charge::Free { .. } | Charge::Unpriced { .. } | Charge::AtBound(_) | Charge::Whole(_) => {
+            None
+        }
     };
     let provider = price.filter(|it| !it.is_own()).map_or(record.owner, |it| &it.provider);
     let model = price.filter(|it| !it.is_own()).map_or(record.model, |it| &it.model);
@@ -282,7 +286,7 @@ impl Measured {
                 let each = cost.amount.pico().checked_div(u128::from(count)).unwrap_or(0);
                 Self::counted(class, count, each, cost.amount, cost.currency.as_str())
             }
-            Charge::Unpriced { class, count } => {
+            Charge::Free { class, count } | Charge::Unpriced { class, count } => {
                 Self::counted(class, count, 0, Amount::ZERO, NO_CURRENCY)
             }
             Charge::AtBound(cost) => {
@@ -344,8 +348,12 @@ const fn subcategory(work: Work) -> &'static str {
 
 /// Names the row of the list that the unit price stands in.
 fn price_id(sku: &str, charge: &Charge<'_>) -> String {
-    let Charge::Priced { price, service, above, .. } = charge else {
-        return format!("{sku}/none");
+    let (price, service, above) = match charge {
+        Charge::Priced { price, service, above, .. } => (price, service, above),
+        Charge::Free { .. } => return format!("{sku}/free"),
+        Charge::Unpriced { .. } | Charge::AtBound(_) | Charge::Whole(_) => {
+            return format!("{sku}/none");
+        }
     };
     let region = price.region.as_deref().unwrap_or("*");
     let from = price.from.map_or_else(|| "*".to_owned(), |from| from.to_string()[..10].into());

@@ -369,6 +369,12 @@ impl Keys {
         })
     }
 
+    /// Whether the key of this name is for models; `None` where there is none, or none that the caller may see.
+    #[must_use]
+    pub fn is_for_models(&self, caller: &Caller, name: &KeyName) -> Option<bool> {
+        self.find(caller, name).ok().map(|key| key.terms.is_some())
+    }
+
     fn put(&self, name: KeyName, key: Key) {
         self.0.kept.write().unwrap_or_else(PoisonError::into_inner).put(name, key);
     }

@@ -55,6 +55,20 @@ impl Keeper {
         })
     }
 
+    /// Of these names, the ones that there is no secret of. What cannot be looked at now is missed by nobody.
+    pub(crate) async fn absent(
+        &self,
+        namespace: &Namespace,
+        mut names: Vec<SecretName>,
+    ) -> Vec<SecretName> {
+        if names.is_empty() {
+            return names;
+        }
+        let Ok(entries) = self.vault.list(namespace).await else { return Vec::new() };
+        names.retain(|name| entries.iter().all(|entry| entry.name != *name));
+        names
+    }
+
     pub(crate) async fn set(
         &self,
         caller: &Caller,

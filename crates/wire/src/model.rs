@@ -34,6 +34,9 @@ pub struct ModelView {
     /// What is in its file, where the site runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<ArtifactView>,
+    /// The secret that opens its server, where its namespace has none of that name: calls to it fail until it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_secret: Option<String>,
 }
 
 /// A model's file, as it was when it was loaded. `POST /api/v1/namespaces/{namespace}/artifacts`
@@ -108,6 +111,9 @@ pub struct RouteView {
     /// How it stands, where its `limits` say something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<RouteStandingView>,
+    /// Models that it names and that are not there: calls go past them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<String>,
 }
 
 /// What is counted of a route with limits.

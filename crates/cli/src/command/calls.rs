@@ -354,6 +354,7 @@ pub fn used_text(used: &Used) -> String {
 
 fn bill_text(bill: &Bill) -> String {
     match (&bill.cost, bill.is_bound) {
+        (None, _) if bill.is_free => "free".to_owned(),
         (Some(cost), false) => cost.to_string(),
         (Some(cost), true) => format!("{cost}, the most that it may have been"),
         (None, _) => "without a price".to_owned(),

@@ -14,7 +14,7 @@ use serde_json::Value;
 use spec::YamlWrong;
 use wire::{ArtifactFetch, ModelPut, ModelState, ModelView};
 
-use super::shelf::{list, remove, show};
+use super::shelf::{list, remove, secret_absent, show};
 use super::{api, artifact, pages};
 use crate::args::Global;
 use crate::args::model::{
@@ -84,7 +84,11 @@ async fn add(global: &Global, args: ModelsAdd) -> Outcome {
     output::say(&format!("{done} the model {name} at {}", api.address()));
     match &view.why {
         Some(why) => output::say(&format!("it is {}: {why}", state(view.state))),
+        None if view.absent_secret.is_some() => {}
         None => output::say(&format!("`isonomy models try {}` asks it something", view.name)),
+    }
+    if let Some(secret) = &view.absent_secret {
+        output::say(&format!("warning: {}", secret_absent(&view.namespace, secret)));
     }
     Ok(Exit::Ok)
 }
@@ -292,12 +296,14 @@ fn words(list: &Value) -> String {
 async fn show_model(global: &Global, args: ResourceShow) -> Outcome {
     let view = api(global)?.model_show(&args.name).await?;
     let file = view.artifact.as_ref().map(|it| format!("\n{}", artifact::head(it)));
+    let absent = view.absent_secret.as_ref().map(|it| secret_absent(&view.namespace, it));
     let head = format!(
-        "{}; changed {} ago by {}{}{}",
+        "{}; changed {} ago by {}{}{}{}",
         state(view.state),
         when::age(&view.updated_at, SystemClock.now()),
         view.updated_by,
         view.why.as_ref().map(|why| format!("\n{why}")).unwrap_or_default(),
+        absent.map(|what| format!("\n{what}")).unwrap_or_default(),
         file.unwrap_or_default(),
     );
     show(args.output.output, &view, &head, Kind::Model, (&view.namespace, &view.name, &view.spec))

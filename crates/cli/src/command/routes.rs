@@ -4,7 +4,7 @@ use base::{Clock as _, SystemClock};
 use serde_json::Value;
 use wire::RouteView;
 
-use super::shelf::{list, remove, show};
+use super::shelf::{list, models_absent, remove, show};
 use super::{api, pages};
 use crate::args::Global;
 use crate::args::model::{ResourceList, ResourceShow, RoutesArgs, RoutesCommand};
@@ -31,25 +31,29 @@ fn list_text(views: &[RouteView]) -> String {
     let now = SystemClock.now();
     let rows = views.iter().map(|view| {
         let targets = view.spec["to"].as_array().into_iter().flatten();
-        let to: Vec<String> = targets.map(target).collect();
+        let to: Vec<String> = targets.map(|it| target(it, &view.absent)).collect();
         vec![view.name.clone(), to.join(", "), when::age(&view.updated_at, now)]
     });
     output::table(&["route", "to", "age"], rows)
 }
 
-fn target(target: &Value) -> String {
+fn target(target: &Value, absent: &[String]) -> String {
     let model = target["model"].as_str().unwrap_or_default();
-    match target["weight"].as_u64() {
-        Some(weight) => format!("{model} ({weight})"),
-        None => model.to_owned(),
-    }
+    let weight = target["weight"].as_u64().map(|weight| weight.to_string());
+    let is_absent = absent.iter().any(|it| it == model);
+    let said = [weight, is_absent.then(|| "not there".to_owned())];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() { model.to_owned() } else { format!("{model} ({})", said.join(", ")) }
 }
 
 async fn show_route(global: &Global, args: ResourceShow) -> Outcome {
     let view = api(global)?.route_show(&args.name).await?;
     let age = when::age(&view.updated_at, SystemClock.now());
     let standing = standing(&view).unwrap_or_default();
-    let head = format!("changed {age} ago by {}{standing}", view.updated_by);
+    let names: Vec<&str> = view.absent.iter().map(String::as_str).collect();
+    let absent =
+        if names.is_empty() { String::new() } else { format!("\n{}", models_absent(&names)) };
+    let head = format!("changed {age} ago by {}{standing}{absent}", view.updated_by);
     show(args.output.output, &view, &head, Kind::Route, (&view.namespace, &view.name, &view.spec))
 }
 

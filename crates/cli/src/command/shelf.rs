@@ -203,8 +203,35 @@ pub async fn put(api: &Api, plan: &[ResourceApplied], reason: Option<&str>) -> O
             let state = view["state"].as_str().unwrap_or_default();
             output::say(&format!("{namespace}/{name} is {state}: {why}"));
         }
+        if let Some(secret) = view["absentSecret"].as_str() {
+            let what = secret_absent(namespace.as_str(), secret);
+            output::say(&format!("warning: {namespace}/{name}: {what}"));
+        }
+        let absent: Vec<&str> =
+            view["absent"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !absent.is_empty() {
+            output::say(&format!("warning: {namespace}/{name}: {}", models_absent(&absent)));
+        }
     }
     Ok(())
+}
+
+/// A model names a secret that is not there.
+pub fn secret_absent(namespace: &str, secret: &str) -> String {
+    format!(
+        "`{namespace}` has no secret `{secret}`, and calls to the model fail without it; set it with `isonomy secrets set {secret} -n {namespace}`"
+    )
+}
+
+/// A route names models that are not there.
+pub fn models_absent(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let (are, them) =
+        if names.len() == 1 { ("is no model", "it") } else { ("are no models", "them") };
+    format!(
+        "there {are} {} here, and calls go past {them}; `isonomy models add` adds {them}",
+        names.join(", ")
+    )
 }
 
 pub fn plan_text(plan: &[ResourceApplied]) -> String {

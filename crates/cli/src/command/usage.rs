@@ -94,6 +94,10 @@ fn counts(row: &UsageRow) -> Vec<String> {
     if row.unpriced > 0 {
         cost.push(format!("{} without a price", row.unpriced));
     }
+    // All that was asked is free.
+    if cost.is_empty() {
+        cost.push("0".to_owned());
+    }
     let numbers = [
         row.calls,
         row.failed,
@@ -124,22 +128,24 @@ mod tests {
     }
 
     /// Mutation: tell rows apart in another order than asked, add up rows in place of the site's total, or
-    /// take what has no price for free.
+    /// take what has no price for free, or the other way round.
     #[test]
     fn rows_stand_as_they_were_asked_for_with_a_total_below() {
         let usage = UsageList {
             items: vec![
                 row(&[("model", "chat"), ("key", "bot")], 3, &["0.12 EUR"], 0),
                 row(&[("model", "own"), ("key", "")], 1, &[], 1),
+                row(&[("model", "free"), ("key", "")], 1, &[], 0),
             ],
-            total: row(&[], 4, &["0.12 EUR"], 1),
+            total: row(&[], 5, &["0.12 EUR"], 1),
         };
         assert_eq!(
             text(&usage, "model, key"),
             "MODEL  KEY  CALLS  FAILED  FALLBACK  INPUT  CACHED  OUTPUT  COST\n\
              chat   bot  3      0       0         30     0       3       0.12 EUR\n\
              own    -    1      0       0         10     0       1       1 without a price\n\
-             total       4      0       0         40     0       4       0.12 EUR + 1 without a price"
+             free   -    1      0       0         10     0       1       0\n\
+             total       5      0       0         50     0       5       0.12 EUR + 1 without a price"
         );
     }
 }

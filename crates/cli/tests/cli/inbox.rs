@@ -232,7 +232,39 @@ fn whoever_waits_is_answered_at_once() {
     assert!(asked.iter().any(|it| it.path.starts_with("/half/")), "{asked:?}");
 }
 
-/// Mutation: end a run whose model has no answer yet, or forget after a restart that somebody was asked.
+/// Mutation: count nothing of whoever asks the same again, take a question for an answer, or ask somebody what is larger
+/// than an inbox keeps.
+#[test]
+fn whoever_asks_a_person_keeps_to_what_he_may() {
+    let (home, world) = (Home::new(), world());
+    home.allow(&world.url);
+    let dev = home.dev();
+    let key = place(&home, &world, "PT0.2S");
+    let make = ["keys", "create", "slow", "--scope", "model", "-n", "clinic"];
+    let slow = home.run(&[&make[..], &["--requests-per-minute", "2"]].concat()).ends_with(0);
+    let told = [(); 3].map(|()| ask(&dev.url, slow.stdout.trim(), SECRET, false));
+    let question = told[0].header("x-isonomy-asked").expect("a question");
+    let asked = told.iter().map(|it| (it.status, it.header("x-isonomy-asked"))).collect::<Vec<_>>();
+    assert_eq!(asked, [(503, Some(question)), (503, Some(question)), (429, None)]);
+    let calls = ["calls", "-n", "clinic", "-o", "json"];
+    let calls = until(&home, &calls, |it| {
+        let items = it["items"].as_array().expect("a list");
+        items.len() == 2 && items.iter().all(|it| it["settled"].is_object())
+    });
+    for call in calls["items"].as_array().expect("a list") {
+        assert_eq!(call["settled"]["end"], "failed", "{call}");
+        assert_eq!(call["settled"]["person"]["question"], *question, "{call}");
+    }
+    let large = ask(&dev.url, &key, &"ä".repeat(128 * 1024), false);
+    assert_eq!((large.status, large.header("x-isonomy-asked")), (503, None), "{}", large.head);
+    let error = large.json()["error"].clone();
+    assert_eq!(error["code"], "no_model_answers", "{error}");
+    assert!(error["message"].to_string().contains("the request has more than 262144 bytes"));
+    assert_eq!(waiting(&home, 1), [question]);
+}
+
+/// Mutation: end a run whose model has no answer yet, hold its call until there is one, or forget after a restart that
+/// somebody was asked.
 #[test]
 fn a_run_waits_for_a_person_over_a_restart() {
     let (home, world) = (Home::new(), world());
@@ -248,6 +280,11 @@ fn a_run_waits_for_a_person_over_a_restart() {
     );
     let run = home.run(&["run", "ask.yaml", "--detach"]).ends_with(0).run_id();
     let question = waiting(&home, 1);
+    let calls = ["calls", "-n", "clinic", "-o", "json"];
+    let calls = until(&home, &calls, |it| it["items"][0]["settled"].is_object());
+    // It would hold its place and its budget as long as the route lets clients wait.
+    let took = calls["items"][0]["settled"]["micros"].as_u64().expect("a number");
+    assert!(took < 30_000_000, "{calls}");
     dev.kill();
     let _dev = home.dev();
     assert_eq!(waiting(&home, 1), question);

@@ -160,6 +160,34 @@ fn a_model_is_added_called_with_a_key_paid_and_capped() {
     home.is_whole();
 }
 
+/// Mutation: ask for another namespace's secret, or for none; say it of one that is there, or go on saying it; say it
+/// of `add` alone and not of `apply`.
+#[test]
+fn a_secret_that_is_not_there_is_missed_when_a_model_names_it() {
+    let (home, world) = (Home::new(), upstream());
+    home.allow(&world.url);
+    let _dev = home.dev();
+    let url = format!("{}/v1", world.url);
+    home.run_with_stdin(&["secrets", "set", "late", "-n", "other"], SECRET).ends_with(0);
+    let wanted = "`sales` has no secret `late`, and calls to the model fail without it; set it with `isonomy secrets set late -n sales`";
+    let said = add(&home, "chat", &url, &["--secret", "late", "--model", "gpt"]);
+    assert_eq!(said.stdout, "sales/chat ready\n", "it is added all the same");
+    assert!(said.stderr.contains(&format!("warning: {wanted}\n")), "{}", said.stderr);
+    assert!(!add(&home, "open", &url, &[]).stderr.contains("warning"), "it names none");
+    home.write("model.yaml", &model("again", &format!("{url}\n    secret: late")));
+    let said = home.run(&["apply", "-f", "model.yaml", "--yes"]).ends_with(0).stderr;
+    assert!(said.contains(&format!("warning: sales/again: {wanted}\n")), "{said}");
+    let show = ["models", "show", "chat", "-n", "sales"];
+    assert!(home.run(&show).ends_with(0).stdout.contains(&format!("# {wanted}\n")));
+
+    home.run_with_stdin(&["secrets", "set", "late", "-n", "sales"], SECRET).ends_with(0);
+    assert!(!home.run(&show).ends_with(0).stdout.contains("has no secret"));
+    let list = home.run(&["models", "-n", "sales", "-o", "json"]).ends_with(0).stdout;
+    assert!(!list.contains("absentSecret"), "{list}");
+    let said = add(&home, "chat", &url, &["--secret", "late", "--model", "gpt"]).stderr;
+    assert!(!said.contains("warning") && said.contains("models try chat"), "{said}");
+}
+
 /// Mutation: give a refusal of a budget another exit code, keep a cap that was taken away, or take one away
 /// without being asked to.
 #[test]
@@ -196,6 +224,33 @@ fn budgets_stand_are_foretold_and_taken_away() {
     }
     home.run(&["budgets", "remove", "namespace/sales", "day", "-y"]).ends_with(0);
     home.run(&tried).ends_with(0);
+}
+
+/// Mutation: take a budget of any key, or of one that calls no models; want a namespace or a workflow to be there
+/// before its budget; change what there is when a budget is refused.
+#[test]
+fn a_budget_is_for_a_key_that_is_there() {
+    let home = Home::new();
+    let _dev = home.dev();
+    let set = |holder: &str| home.run(&["budgets", "set", holder, "1EUR/day"]);
+    let said = set("key/bto").ends_with(2).stderr;
+    let wanted = "`holder`: there is no key `bto`; `isonomy keys` lists those that there are, and `isonomy keys create bto --scope model` makes it";
+    assert!(said.contains(wanted), "{said}");
+    let model = ["keys", "create", "bot", "--scope", "model", "-n", "sales"];
+    let watch = ["keys", "create", "eye", "--role", "viewer", "-n", "sales"];
+    for made in [model, watch] {
+        home.run(&made).ends_with(0);
+    }
+    let said = set("key/eye").ends_with(2).stderr;
+    assert!(said.contains("the key `eye` is not for models"), "{said}");
+    for there in ["key/bot", "namespace/later", "workflow/later/flow"] {
+        set(there).ends_with(0);
+    }
+    let budgets = home.run(&["budgets", "-o", "json"]).ends_with(0).json();
+    let holders = budgets["items"].as_array().expect("a list").iter().map(|it| &it["holder"]);
+    let mut holders: Vec<&str> = holders.filter_map(Value::as_str).collect();
+    holders.sort_unstable();
+    assert_eq!(holders, ["key/bot", "namespace/later", "workflow/later/flow"]);
 }
 
 /// Mutation: leave out a piece of a stream, mix talk into the answer, or end well where there is no such

@@ -151,6 +151,38 @@ fn a_route_has_limits_for_all_that_call_it() {
     assert!(said.contains(wanted) && said.contains("requestsPerMinute: 2"), "{said}");
 }
 
+/// Mutation: find every model there, or none; go on missing one that was added since; miss a version that stands for
+/// its name.
+#[test]
+fn a_route_says_which_of_its_models_are_not_there() {
+    let (home, world) = (Home::new(), upstream());
+    home.allow(&world.url);
+    let _dev = home.dev();
+    let add = |name: &str| {
+        let url = format!("{}/large/v1", world.url);
+        home.run(&["models", "add", name, &url, "-n", "sales", "--price", "free"]).ends_with(0);
+    };
+    add("large@2");
+    let to = json!([{"model": "small", "weight": 3}, {"model": "large"}, {"model": "other"}]);
+    home.write("r.yaml", &document("Route", "best", &json!({"to": to})));
+    let said = home.run(&["apply", "-f", "r.yaml", "--yes"]).ends_with(0).stderr;
+    let wanted = "there are no models `small`, `other` here, and calls go past them; `isonomy models add` adds them";
+    assert!(said.contains(&format!("warning: sales/best: {wanted}\n")), "{said}");
+    let (list, show) = (["routes", "-n", "sales"], ["routes", "show", "best", "-n", "sales"]);
+    let said = home.run(&list).ends_with(0).stdout;
+    assert!(said.contains("small (3, not there), large, other (not there) "), "{said}");
+    assert!(home.run(&show).ends_with(0).stdout.contains(&format!("# {wanted}\n")));
+
+    add("small");
+    let said = home.run(&list).ends_with(0).stdout;
+    assert!(said.contains("small (3), large, other (not there) "), "{said}");
+    let wanted =
+        "# there is no model `other` here, and calls go past it; `isonomy models add` adds it\n";
+    assert!(home.run(&show).ends_with(0).stdout.contains(wanted));
+    add("other");
+    assert!(!home.run(&show).ends_with(0).stdout.contains("there is no model"));
+}
+
 /// Mutation: take what is no condition, or name no place of it.
 #[test]
 fn what_is_wrong_in_a_route_is_said_with_its_place() {

@@ -22,7 +22,7 @@ use super::reply::{Marks, Reply};
 use super::restore::{self, Restore};
 use super::routed::{Candidate, Found, Place};
 use super::shelf::Shelved;
-use super::stream::{StreamBody, Way, Words};
+use super::stream::{self, StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
 use super::{
     ANSWER_BYTES_MAX, Desk, HEAD, Question, ReplyBody, chance, disk, hedge, resort, sticky,
@@ -422,6 +422,10 @@ async fn answered(
             let (asked, why) = (ask.model.clone(), why.to_string());
             return Ok(Err(CallRefusal::Withheld { asked, why }));
         }
+    };
+    let (content_type, whole) = match stream::of_whole(ask, &whole) {
+        Some(events) => (Some(HeaderValue::from_static("text/event-stream")), events),
+        None => (content_type, whole),
     };
     let mut reply = Reply::whole(status, content_type, whole.clone());
     reply.paid = Some(open.paid());

@@ -51,7 +51,7 @@ async fn tensors(
     };
     // One that is wrong was refused before anything was planned.
     let head = question.head().ok().flatten();
-    if let Err(why) = open.sends(model, bound) {
+    if let Err(why) = open.sends(shelved, bound) {
         return missed(open, shelved, why, None);
     }
     open.sees(seen.hidden());
@@ -97,7 +97,7 @@ async fn words(
     let Some(place) = place(&shelved.places).await else {
         return missed(open, shelved, Missed::Busy, None);
     };
-    if let Err(why) = open.sends(model, bound) {
+    if let Err(why) = open.sends(shelved, bound) {
         return missed(open, shelved, why, None);
     }
     open.sees(seen.hidden());

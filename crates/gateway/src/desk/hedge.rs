@@ -68,7 +68,7 @@ pub(super) async fn go(
         Ok(ready) => ready,
         Err(went) => return (went, Tried::First),
     };
-    if let Err(why) = open.sends(&one.shelved.model.name, one.bound) {
+    if let Err(why) = open.sends(one.shelved, one.bound) {
         return (leg::missed(open, one, why, None), Tried::First);
     }
     let mut first = Flight::of(ready);
@@ -88,7 +88,7 @@ pub(super) async fn go(
         }
     };
     let ready = match readied {
-        Ok(ready) if open.sends_beside(&other.shelved.model.name, other.bound).is_ok() => ready,
+        Ok(ready) if open.sends_beside(other.shelved, other.bound).is_ok() => ready,
         Err(Some(sent)) => return (first.landed(open, sent).await, Tried::First),
         // There is nobody to ask, or no room for both.
         Ok(_) | Err(None) => {

@@ -68,6 +68,7 @@ async fn of_answers(
     open.waited(waited.elapsed());
     drop(place);
     let is_stream = is_events(&headers) && dialect(spoken).is_some();
+    let whole = if is_stream { events::in_lines(whole) } else { whole };
     pay(open, shelved, spoken, &whole, is_stream, busy);
     let heard = heard(spoken, accept, &whole, &headers, is_stream);
     let was_asked = accept.asks_logprobs(spoken) && !ask.wants_logprobs;

@@ -140,7 +140,7 @@ pub(super) async fn go(open: &mut Open, leg: Leg<'_>) -> Went {
         Ok(ready) => ready,
         Err(went) => return went,
     };
-    if let Err(why) = open.sends(&leg.shelved.model.name, leg.bound) {
+    if let Err(why) = open.sends(leg.shelved, leg.bound) {
         return missed(open, leg, why, None);
     }
     let started = Instant::now();

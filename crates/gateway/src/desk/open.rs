@@ -17,6 +17,7 @@ use super::port::{NotAsked, Ticket};
 use super::reply::{Marks, Paid};
 use super::routed::{Place, Routed};
 use super::run::OfRun;
+use super::shelf::Shelved;
 use super::{Desk, Question, Who, holders};
 
 /// How long a call waits for a lease that was asked for: a round trip to the hub, and its disk.
@@ -39,9 +40,9 @@ pub(super) struct Open {
     pub(super) hidden: Hidden,
     bills: Vec<Bill>,
     /// What was sent, and may have to be paid.
-    sent: Option<(ModelName, Option<Money>)>,
+    sent: Option<Sent>,
     /// The same of a leg beside it.
-    beside: Option<(ModelName, Option<Money>)>,
+    beside: Option<Sent>,
     /// Tokens that were taken out of the key's minute.
     tokens: u64,
     /// What the upstreams took of the time.
@@ -65,6 +66,24 @@ pub(super) struct Open {
     /// Of those, the ones whose answers were not good enough: the next one was planned with them.
     unsure: usize,
     is_settled: bool,
+}
+
+/// A leg that was sent, and may have to be paid.
+struct Sent {
+    model: ModelName,
+    bound: Option<Money>,
+    is_free: bool,
+}
+
+impl Sent {
+    fn to(shelved: &Shelved, bound: Option<Money>) -> Self {
+        Self { model: shelved.model.name.clone(), bound, is_free: shelved.is_free() }
+    }
+
+    fn bill(self, usage: Option<&Usage>, price: Option<&Price>) -> Bill {
+        let Self { model, bound, is_free } = self;
+        Bill { is_free, ..Bill::of(model, usage, price, bound) }
+    }
 }
 
 /// What is known of a call when it is admitted.
@@ -161,20 +180,20 @@ impl Open {
 
     /// A leg is about to be sent, that may cost so much. One before it that may have to be paid, and that
     /// nobody has planned with, keeps what it holds.
-    pub(super) fn sends(&mut self, model: &ModelName, bound: Option<Money>) -> Result<(), Missed> {
+    pub(super) fn sends(&mut self, to: &Shelved, bound: Option<Money>) -> Result<(), Missed> {
         self.takes_retry()?;
         if let (true, Some(more)) = (self.bills.len() > self.unsure, bound) {
             self.holds_more(more).ok_or(Missed::Budget)?;
         }
         self.tries += 1;
-        self.sent = Some((model.clone(), bound));
+        self.sent = Some(Sent::to(to, bound));
         Ok(())
     }
 
     /// A leg is about to be sent beside the one that is under way: both may have to be paid.
     pub(super) fn sends_beside(
         &mut self,
-        model: &ModelName,
+        to: &Shelved,
         bound: Option<Money>,
     ) -> Result<(), Missed> {
         self.takes_retry()?;
@@ -182,13 +201,13 @@ impl Open {
             self.holds_more(more).ok_or(Missed::Budget)?;
         }
         self.tries += 1;
-        self.beside = Some((model.clone(), bound));
+        self.beside = Some(Sent::to(to, bound));
         Ok(())
     }
 
     /// Of two that are under way, it is this one whose end is told now.
     pub(super) fn awaits(&mut self, model: &ModelName) {
-        if self.beside.as_ref().is_some_and(|(beside, _)| beside == model) {
+        if self.beside.as_ref().is_some_and(|beside| beside.model == *model) {
             std::mem::swap(&mut self.sent, &mut self.beside);
         }
     }
@@ -263,15 +282,15 @@ impl Open {
 
     /// The leg's end is not known: it is paid at its bound.
     pub(super) fn is_lost(&mut self) {
-        if let Some((model, bound)) = self.sent.take() {
-            self.bills.push(Bill::of(model, None, None, bound));
+        if let Some(sent) = self.sent.take() {
+            self.bills.push(sent.bill(None, None));
         }
     }
 
     /// The leg has answered, and this was used; nobody knows what, where there is none.
     pub(super) fn has_used(&mut self, usage: Option<&Usage>, price: Option<&Price>) {
-        let Some((model, bound)) = self.sent.take() else { return };
-        self.bills.push(Bill::of(model, usage, price, bound));
+        let Some(sent) = self.sent.take() else { return };
+        self.bills.push(sent.bill(usage, price));
     }
 
     pub(super) fn leg(

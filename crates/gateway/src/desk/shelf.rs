@@ -281,6 +281,16 @@ impl Shelf {
         routed.spec.limits.is_any().then(|| routed.standing(now))
     }
 
+    /// Models that a route of this namespace names, and that are not there.
+    pub fn absent<'a>(
+        &self,
+        home: &Namespace,
+        spec: &'a RouteSpec,
+    ) -> impl Iterator<Item = &'a ModelName> {
+        let named = spec.to.iter().map(|target| &target.model);
+        named.filter(|name| self.model(home, name).is_none())
+    }
+
     /// Whether what it is given stays at this site.
     pub(super) fn is_here(&self, shelved: &Shelved) -> bool {
         shelved.model.spec.is_here(&self.here)

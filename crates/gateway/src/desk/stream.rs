@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use dialects::Translation;
 use memchr::memmem;
-use models::{End, Operation};
+use models::{Ask, End, Operation};
 use pricing::{Dialect, Metered, Price, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
@@ -279,6 +279,18 @@ impl Drop for StreamBody {
             });
         }
     }
+}
+
+/// A whole answer of a server that has heard nothing of streams, as the stream that the client has asked for. It was
+/// looked through, and is in the client's words. `None` where it goes as it is.
+pub(super) fn of_whole(ask: &Ask, whole: &[u8]) -> Option<Bytes> {
+    let dialect = match ask.operation {
+        Operation::Completions => dialects::Dialect::Chat,
+        Operation::Chat | Operation::Responses | Operation::Messages => ask.operation.dialect()?,
+        Operation::Embeddings | Operation::Infer => return None,
+    };
+    let whole = ask.is_streamed.then_some(whole)?;
+    dialects::streamed(dialect, whole, ask.wants_usage).map(Bytes::from)
 }
 
 /// An event that has what was used, and nothing of an answer.

@@ -202,7 +202,7 @@ fn reported(heard: &Overheard, answer: &[u8]) -> Option<Metered> {
         return Some(usage.map_or(Metered::Nothing, Metered::Whole));
     }
     let mut meter = Stream::new(dialect);
-    for event in events::each(&Bytes::copy_from_slice(answer)) {
+    for event in events::each(&events::in_lines(Bytes::copy_from_slice(answer))) {
         if let Some(data) = events::data(&event) {
             // A report that cannot be read is none.
             let _ = meter.feed(data);
@@ -218,7 +218,7 @@ fn said_bytes(heard: &Overheard, answer: &[u8]) -> u64 {
     }
     let mut said = Heard::default();
     if heard.is_stream {
-        for event in events::each(&Bytes::copy_from_slice(answer)) {
+        for event in events::each(&events::in_lines(Bytes::copy_from_slice(answer))) {
             if let Some(data) = events::data(&event) {
                 said.event(heard.operation, data);
             }

@@ -176,6 +176,73 @@ async fn an_event_may_have_several_lines() {
     assert!(joined(&told, "/content").contains(MAIL), "{told}");
 }
 
+/// Mutation: pass JSON on to a client that reads events, forget the end of them, tell what was used to whoever has not
+/// asked; neither look through it nor put names back, or book it at its bound.
+#[tokio::test]
+async fn a_whole_answer_is_a_stream_for_whoever_has_asked_for_one() {
+    const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+    let server = Server::start(|request, _| {
+        let said = format!("{} {CARD}", got(request));
+        let answer = if request.starts_with("POST /v1/responses ") {
+            let part = json!({"type": "output_text", "text": said, "annotations": []});
+            let message =
+                json!({"type": "message", "id": "msg", "role": "assistant", "content": [part]});
+            let usage = json!({"input_tokens": 7, "output_tokens": 3, "total_tokens": 10});
+            json!({"id": "r", "object": "response", "status": "completed", "output": [message], "usage": usage})
+        } else {
+            let message = json!({"role": "assistant", "content": said});
+            let choice = json!({"index": 0, "message": message, "finish_reason": "stop"});
+            let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
+            json!({"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage})
+        };
+        reply("200 OK", &JSON, &answer.to_string())
+    });
+    let server = server.await;
+    let mut rules = protect();
+    rules["answers"] = json!({"card": "redact"});
+    let of = || vec![model("m", &server.address(), "1", &json!({"protect": rules}))];
+    for (operation, end) in [
+        (Operation::Chat, "data: [DONE]\n\n"),
+        (Operation::Messages, "data: {\"type\":\"message_stop\"}\n\n"),
+        (Operation::Responses, "\n\n"),
+    ] {
+        let mut place = place(of(), "1EUR/day");
+        let answered = place.desk.call(asked(operation, true)).await;
+        assert_eq!(answered.headers["content-type"], "text/event-stream");
+        let told = text(answered).await;
+        assert!(told.ends_with(end) && told.starts_with(['d', 'e']), "{told}");
+        assert!(told.contains(MAIL) && told.contains("[CARD]"), "{told}");
+        assert!(!told.contains("EMAIL-1") && !told.contains(CARD), "{told}");
+        let is_told = told.contains("total_tokens") && operation == Operation::Chat;
+        assert!(!is_told, "nobody has asked for it: {told}");
+        let settled = place.settled.recv().await.expect("settled");
+        let used = settled.bills[0].usage.expect("it says so");
+        assert_eq!((used.input, used.output, settled.bills[0].is_bound), (7, 3, false));
+        let whole = text(place.desk.call(asked(operation, false)).await).await;
+        assert!(serde_json::from_str::<Value>(&whole).is_ok(), "{whole}");
+    }
+}
+
+/// Mutation: wait for another end of a line than a CR, which the standard has too, or look for the end of an event in
+/// another way where answers are judged.
+#[tokio::test]
+async fn lines_of_a_stream_end_in_any_way() {
+    for end in ["\r", "\n", "\r\n"] {
+        let server = Server::start(move |request, _| {
+            let said = json!({"content": got(request)});
+            let Reply::Send(bytes) = stream([said], "") else { panic!("a stream") };
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let (head, events) = text.split_once("\r\n\r\n").expect("a head");
+            Reply::Send(format!("{head}\r\n\r\n{}", events.replace('\n', end)).into())
+        });
+        let server = server.await;
+        let of = vec![model("m", &server.address(), "1", &json!({"protect": protect()}))];
+        let told = text(place(of, "1EUR/day").desk.call(asked(Operation::Chat, true)).await).await;
+        assert!(joined(&told, "/content").contains(MAIL), "{end:?}: {told}");
+        assert!(told.ends_with("data: [DONE]\n\n") && !told.contains('\r'), "{end:?}: {told}");
+    }
+}
+
 /// Mutation: take for an answer what is none, or pass on what nobody could read.
 #[tokio::test]
 async fn what_cannot_be_read_is_no_answer() {
@@ -208,6 +275,36 @@ async fn what_cannot_be_read_is_no_answer() {
         // Whoever has sent it may want to be paid.
         assert!(settled.bills[0].is_bound, "{body}");
     }
+}
+
+/// Mutation: say of a free model that it has no price, where it answers or where nobody knows how it ended; or of one
+/// without a price that it is free.
+#[tokio::test]
+async fn a_free_model_costs_nothing_whatever_it_does() {
+    let broken = Server::start(|_, _| reply("200 OK", &[], "")).await;
+    let good = Server::start(|_, _| answer(10, 10)).await;
+    let (free, none) = (json!({"price": "free"}), json!({"price": null}));
+    let of = |more: &Value| {
+        vec![
+            model("cloud", &broken.address(), "1", more),
+            model("local", &good.address(), "1", more),
+        ]
+    };
+    let mut place = Place::with(of(&free), &["cloud", "local"], "0.000001EUR/day");
+    for streamed in [false, true] {
+        text(place.ask("assistant", 100, streamed).await).await;
+        let settled = place.settled.recv().await.expect("settled");
+        let bills: Vec<_> = settled.bills.iter().map(|it| (it.is_free, it.cost)).collect();
+        assert_eq!(bills, [(true, None), (true, None)]);
+        assert!(settled.bills[1].usage.is_some_and(|used| used.output == 10));
+    }
+    // Without a budget, it is asked.
+    let mut place = Place::with(of(&none), &[], "1EUR/day");
+    let mut asked = question("local", 100, false);
+    asked.who.by.key = None;
+    assert_eq!(place.desk.call(asked).await.status, StatusCode::OK);
+    let settled = place.settled.recv().await.expect("settled");
+    assert_eq!((settled.bills[0].is_free, settled.bills[0].cost), (false, None));
 }
 
 /// Mutation: go on to the next model of a route without a word, or name one that was not missed.

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Request, State};
-use base::{CallId, Namespace};
+use base::{CallId, Namespace, SecretName};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -51,7 +51,8 @@ pub(super) async fn model_list(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<Page<ModelView>>, Refusal> {
     let (after, limit) = (query.after()?, query.limit()?);
-    let items = site.0.models.model_list(&namespace, after.as_ref(), limit);
+    let mut items = site.0.models.model_list(&namespace, after.as_ref(), limit);
+    with_secrets(&site, &namespace, &mut items).await;
     let next = last(&items, limit, |it| &it.name);
     Ok(Json(Page { items, next }))
 }
@@ -69,7 +70,9 @@ pub(super) async fn model_show(
     State(site): State<Site>,
     OfModel(namespace, name): OfModel,
 ) -> Result<Json<ModelView>, Refusal> {
-    Ok(Json(site.0.models.model_show(&(namespace, name))?))
+    let mut view = site.0.models.model_show(&(namespace.clone(), name))?;
+    with_secrets(&site, &namespace, std::slice::from_mut(&mut view)).await;
+    Ok(Json(view))
 }
 
 /// Puts a model in the place of the one of that name.
@@ -92,8 +95,23 @@ pub(super) async fn model_put(
     Body(put): Body<ModelPut, PUT_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<ModelView>), Refusal> {
     let by = caller.because(put.reason)?;
-    let (view, is_new) = site.0.models.model_put(by, (namespace, name), put.spec).await?;
+    let put = site.0.models.model_put(by, (namespace.clone(), name), put.spec);
+    let (mut view, is_new) = put.await?;
+    with_secrets(&site, &namespace, std::slice::from_mut(&mut view)).await;
     Ok((status(is_new), Json(view)))
+}
+
+/// Says of each whether the secret that opens it is there.
+async fn with_secrets(site: &Site, namespace: &Namespace, views: &mut [ModelView]) {
+    let named = |view: &ModelView| -> Option<SecretName> {
+        view.spec["upstream"]["secret"].as_str()?.parse().ok()
+    };
+    let names = views.iter().filter_map(named).collect();
+    let absent = site.0.secrets.absent(namespace, names).await;
+    for view in views {
+        let absent = named(view).filter(|name| absent.contains(name));
+        view.absent_secret = absent.map(|name| name.to_string());
+    }
 }
 
 #[utoipa::path(
@@ -288,7 +306,8 @@ pub(super) async fn budget_set(
     let budget: Budget = budget.parse().map_err(|wrong| Refusal::parameter("budget", wrong))?;
     let alarms = alarms.map(Alarms::try_from).transpose();
     let alarms = alarms.map_err(|wrong| Refusal::parameter("alarms", wrong))?;
-    site.0.models.budget_set(&caller, holder, Capped { budget, alarms }, reason).await?;
+    let capped = Capped { budget, alarms };
+    site.0.models.budget_set(&site.0.keys, &caller, holder, capped, reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use base::document;
+use base::{KeyName, document};
 use models::{Alarms, Books, Holder};
 use pricing::{Budget, Period};
 use serde::{Deserialize, Serialize};
-use server::{Caller, change_op};
+use server::{Caller, Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use wire::{ProblemCode, Role};
 
@@ -60,6 +60,7 @@ impl Capped {
 impl Models {
     pub(crate) async fn budget_set(
         &self,
+        keys: &Keys,
         caller: &Caller,
         holder: Holder,
         capped: Capped,
@@ -67,6 +68,9 @@ impl Models {
     ) -> Result<(), Refusal> {
         let Capped { budget, alarms } = capped.clone();
         self.may_cap(caller, &holder)?;
+        if let Holder::Key(name) = &holder {
+            spends(keys, caller, name)?;
+        }
         let by = caller.because(reason)?;
         let _alone = self.0.changing.lock().await;
         if self.kept().budgets.len() >= BUDGETS_MAX {
@@ -138,6 +142,23 @@ impl Models {
         }
         Ok(())
     }
+}
+
+/// A namespace and a workflow may have a budget before they are there. A key is made first: a cap of a name that is
+/// misspelt would hold nobody back, and nobody would notice.
+fn spends(keys: &Keys, caller: &Caller, name: &KeyName) -> Result<(), Refusal> {
+    let what = match keys.is_for_models(caller, name) {
+        Some(true) => return Ok(()),
+        Some(false) => {
+            format!(
+                "the key `{name}` is not for models, and spends nothing; `isonomy keys` says what each is for"
+            )
+        }
+        None => format!(
+            "there is no key `{name}`; `isonomy keys` lists those that there are, and `isonomy keys create {name} --scope model` makes it"
+        ),
+    };
+    Err(Refusal::parameter("holder", what))
 }
 
 fn budget_name(holder: &Holder, period: Period) -> String {

@@ -28,6 +28,9 @@ const WATCH: &str = "/watch";
 
 const MODELS: &str = "/v1/models";
 
+/// Below it, all is in Anthropic's words.
+const MESSAGES: &str = "/v1/messages/";
+
 /// Headers of a client that an upstream sees.
 const PASSED: [HeaderName; 3] = [
     HeaderName::from_static("anthropic-version"),
@@ -165,9 +168,11 @@ impl Ahead for ModelDoor {
             return self.tensors(request);
         }
         let operation = Operation::of_path(path);
+        // What Anthropic has below, and this site has not, its clients ask for as well.
+        let spoken = operation.or(path.starts_with(MESSAGES).then_some(Operation::Messages));
         let who = match self.who(request.headers()) {
             Ok(who) => who,
-            Err(refusal) => return refused(&refusal, operation),
+            Err(refusal) => return refused(&refusal, spoken),
         };
         let method = request.method();
         let Some(operation) = operation else {
@@ -180,7 +185,7 @@ impl Ahead for ModelDoor {
             };
             return match reply {
                 Ok(reply) => std::future::ready(served(reply)).boxed(),
-                Err(refusal) => refused(&refusal, None),
+                Err(refusal) => refused(&refusal, spoken),
             };
         };
         if method != Method::POST {

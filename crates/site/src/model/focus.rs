@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base::{Duration, Namespace, Timestamp};
 use bytes::Bytes;
-use models::{Group, Operation, Part, Sum};
+use models::{Group, Operation, Part, Sum, Used};
 use pricing::focus::{self, Charge, FocusError, Record, Row, Work};
 use pricing::{Amount, Class, Money};
 
@@ -148,6 +148,9 @@ fn rows(site: &str, group: &Group, sum: &Sum, rows: &mut Vec<Row>) -> Result<(),
     for cost in rest(sum) {
         put(Charge::Whole(cost))?;
     }
+    for (class, count) in counts(&sum.free) {
+        put(Charge::Free { class, count })?;
+    }
     for (class, count) in unpriced(sum) {
         put(Charge::Unpriced { class, count })?;
     }
@@ -168,22 +171,36 @@ fn rest(sum: &Sum) -> impl Iterator<Item = Money> {
     })
 }
 
-/// What was used and is in no part.
-fn unpriced(sum: &Sum) -> impl Iterator<Item = (Class, u64)> {
+/// What was used and is in no part, nor free.
+fn unpriced(sum: &Sum) -> impl Iterator<Item = (Class, u64)> + use<> {
     let priced = |classes: &[Class]| -> u64 {
         let parts = sum.parts.iter().filter(|part| classes.contains(&part.class));
         parts.map(|part| part.count).sum()
     };
-    let rest = |all: u64, classes: &[Class]| all.saturating_sub(priced(classes));
-    let cached = rest(sum.used.cached, &[Class::CacheRead]);
-    let reasoning = rest(sum.used.reasoning, &[Class::Reasoning]);
+    let (used, free) = (&sum.used, &sum.free);
+    let rest = |all: u64, free: u64, classes: &[Class]| {
+        all.saturating_sub(free).saturating_sub(priced(classes))
+    };
+    counts(&Used {
+        input: rest(used.input, free.input, &Class::INPUT),
+        cached: rest(used.cached, free.cached, &[Class::CacheRead]),
+        output: rest(used.output, free.output, &Class::OUTPUT),
+        reasoning: rest(used.reasoning, free.reasoning, &[Class::Reasoning]),
+        images: rest(used.images, free.images, &[Class::Image]),
+        millis: rest(used.millis, free.millis, &[Class::Millisecond]),
+    })
+}
+
+/// Each unit in one class.
+fn counts(used: &Used) -> impl Iterator<Item = (Class, u64)> + use<> {
+    let Used { input, cached, output, reasoning, images, millis } = *used;
     let counts = [
         (Class::CacheRead, cached),
-        (Class::Input, rest(sum.used.input, &Class::INPUT).saturating_sub(cached)),
-        (Class::Output, rest(sum.used.output, &Class::OUTPUT).saturating_sub(reasoning)),
+        (Class::Input, input.saturating_sub(cached)),
+        (Class::Output, output.saturating_sub(reasoning)),
         (Class::Reasoning, reasoning),
-        (Class::Image, rest(sum.used.images, &[Class::Image])),
-        (Class::Millisecond, rest(sum.used.millis, &[Class::Millisecond])),
+        (Class::Image, images),
+        (Class::Millisecond, millis),
     ];
     counts.into_iter().filter(|(_, count)| *count > 0)
 }
@@ -288,6 +305,7 @@ mod tests {
             let price = price.map(AsRef::as_ref).filter(|_| at % 11 != 0);
             let usage = usage.as_ref().filter(|_| at % 7 != 0);
             let bill = Bill::of(model, usage, price, bound.filter(|_| at % 11 != 0));
+            let bill = Bill { is_free: at % 22 == 0, ..bill };
             let older = Bill { lines: Vec::new(), price: None, ..bill.clone() };
             book(&mut tally, at, key, if at % 5 == 0 { older } else { bill });
         }
@@ -312,7 +330,8 @@ mod tests {
         costs
     }
 
-    /// Mutation: leave out the costs at a bound, those of an older binary, or one of the parts; or count one twice.
+    /// Mutation: leave out the costs at a bound, those of an older binary, or one of the parts; count one twice; or say
+    /// of what is free that it has no price, or of both that they are free.
     #[test]
     fn the_rows_cost_what_the_sums_do_and_count_what_was_used() {
         let tally = tally();
@@ -334,6 +353,14 @@ mod tests {
             let product = number(&row.list_unit_price) * number(&row.pricing_quantity);
             assert_eq!(product, number(&row.list_cost) * 10_u128.pow(12), "{row:?}");
         }
+        let at_no_cost = |id: &str| -> u64 {
+            let of = rows.iter().filter(|row| row.sku_price_id.ends_with(id));
+            let of = of.filter(|row| row.consumed_unit == "Tokens");
+            let of = of.inspect(|row| assert_eq!(row.billed_cost, "0", "{row:?}"));
+            of.map(|row| row.consumed_quantity.parse::<u64>().expect("a count")).sum()
+        };
+        assert_eq!(at_no_cost("/free"), all.free.input + all.free.output);
+        assert!(at_no_cost("/free") > 0 && at_no_cost("/none") > 0);
         for kind in ["bound", "whole", "cache_read", "reasoning"] {
             assert!(rows.iter().any(|row| row.sku_id.ends_with(kind)), "{kind}");
         }

@@ -278,7 +278,8 @@ impl Row {
         self.calls += 1;
         self.tokens += tokens;
         cost.iter().for_each(|cost| add(&mut self.cost, *cost));
-        self.unpriced += u64::from(settled.bills.iter().any(|bill| bill.cost.is_none()));
+        self.unpriced +=
+            u64::from(settled.bills.iter().any(|bill| bill.cost.is_none() && !bill.is_free));
         if let Some(watched) = &admitted.watched {
             self.estimated += u64::from(watched.estimated);
             self.unseen += u64::from(watched.unseen.is_some());

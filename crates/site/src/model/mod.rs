@@ -26,6 +26,7 @@ mod tail;
 pub(crate) mod telemetry;
 mod tensors;
 pub(crate) mod usage;
+mod view;
 mod watch;
 
 use std::path::PathBuf;

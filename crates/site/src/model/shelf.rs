@@ -1,20 +1,21 @@
-//! Which models and routes there are: kept in the store, put on the desk, and shown. Budgets are in `budget`.
+//! Which models and routes there are: kept in the store, and put on the desk. How they are shown is in `view`,
+//! budgets are in `budget`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{By, Clock, Namespace, Timestamp, document};
-use gateway::desk::{ShelfParts, Shelved};
+use gateway::desk::ShelfParts;
 use gateway::{Desk, Watches};
 use models::genai::Provider;
-use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, WatchSpec, Way, Why};
+use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, WatchSpec};
 use pricing::Catalogue;
 use serde::{Deserialize, Serialize};
 use server::{Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ModelState, ModelView, ProblemCode, RouteStandingView, RouteView};
+use wire::{ModelView, ProblemCode, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
@@ -369,25 +370,6 @@ impl Models {
         docs.into_iter().map(|doc| self.route_view(doc)).collect()
     }
 
-    fn route_view(&self, doc: Doc<RouteSpec>) -> RouteView {
-        let now = self.0.clock.now();
-        let standing = self.0.desk.shelf().standing(&doc.namespace, &doc.name, now);
-        let standing = standing.map(|it| RouteStandingView {
-            requests_left: it.left.requests,
-            tokens_left: it.left.tokens,
-            under_way: it.under_way,
-            refused: it.refused,
-        });
-        RouteView {
-            namespace: doc.namespace.to_string(),
-            name: doc.name.to_string(),
-            spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
-            updated_at: doc.updated_at.to_string(),
-            updated_by: doc.updated_by,
-            standing,
-        }
-    }
-
     /// A price that is nowhere would let calls go unpriced.
     fn is_listed(&self, spec: &ModelSpec) -> Result<(), Refusal> {
         let Some(PriceSpec::Catalogue(reference)) = &spec.price else { return Ok(()) };
@@ -463,31 +445,6 @@ impl Models {
         ops.push(change_op(&doc, by, self.0.clock.now()));
         Ok(self.0.store.commit(ops, Preconditions::none()).await?)
     }
-
-    fn model_view(&self, doc: Doc<ModelSpec>) -> ModelView {
-        let shelf = self.0.desk.shelf();
-        let is_it =
-            |it: &&Arc<Shelved>| it.model.namespace == doc.namespace && it.model.name == doc.name;
-        let (state, why) = match shelf.models().find(is_it) {
-            Some(shelved) => state(shelved, self.0.clock.now()),
-            None => (ModelState::Denied, None),
-        };
-        let artifact = doc.spec.source.artifact().and_then(|artifact| {
-            let processes = self.0.processes.count(&doc.namespace, &doc.name);
-            let key = (doc.namespace.clone(), artifact.digest);
-            Some(self.kept().artifacts.get(&key)?.view(processes))
-        });
-        ModelView {
-            namespace: doc.namespace.to_string(),
-            name: doc.name.to_string(),
-            spec: serde_json::to_value(&doc.spec).expect("our own types have JSON text"),
-            updated_at: doc.updated_at.to_string(),
-            updated_by: doc.updated_by,
-            state,
-            why,
-            artifact,
-        }
-    }
 }
 
 impl Kept {
@@ -545,24 +502,6 @@ fn follow_keys(desk: &Desk, keys: &Keys) {
             }
         });
     });
-}
-
-fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
-    if let Some(why) = shelved.denied() {
-        return (ModelState::Denied, Some(why.to_owned()));
-    }
-    match shelved.way(now) {
-        Way::Free | Way::Probe => (ModelState::Ready, None),
-        Way::Shut { until, why } => {
-            let why = match why {
-                Why::Outage => "it has failed several times",
-                Why::RateLimit => "it has asked to be left alone",
-                Why::Credentials => "the secret for it is missing, or it does not take it",
-                Why::Payment => "it is not paid",
-            };
-            (ModelState::Resting, Some(format!("{why}; it is tried again at {until}")))
-        }
-    }
 }
 
 pub(super) fn page<T: Clone>(

@@ -155,13 +155,20 @@ async fn namespaces_see_nothing_of_each_other() {
     place.stop().await;
 }
 
-/// Mutation: let the admin of one namespace cap another, or show what another one spends.
+/// Mutation: let the admin of one namespace cap another or its keys, say that there is a key which he may not see, look
+/// for it before his role, or show what another one spends.
 #[tokio::test]
 async fn the_budgets_of_a_namespace_are_its_own() {
     let place = Place::new().await;
     let shop = key(&place, "shop", json!({"shop": "admin"})).await;
     let viewer = key(&place, "viewer", json!({"shop": "viewer"})).await;
     let path = "/api/v1/budgets";
+    for (name, namespace) in [("of-shop", "shop"), ("of-lab", "lab")] {
+        let terms = json!({"namespace": namespace});
+        let made = json!({"name": name, "roles": {}, "scopes": ["model"], "model": terms});
+        let made = place.post("/api/v1/keys", &made).await;
+        assert_eq!(made.status, 201, "{}", made.text());
+    }
     let set = |holder: &str| json!({"holder": holder, "budget": "1EUR/day"});
     for (who, holder, expected) in [
         (&shop, "namespace/shop", 204),
@@ -169,7 +176,10 @@ async fn the_budgets_of_a_namespace_are_its_own() {
         (&shop, "namespace/lab", 403),
         (&shop, "workflow/lab/intake", 403),
         (&viewer, "namespace/shop", 403),
-        (&viewer, "key/shop", 403),
+        (&viewer, "key/of-shop", 403),
+        (&shop, "key/of-shop", 204),
+        (&shop, "key/of-lab", 400),
+        (&shop, "key/of-nobody", 400),
     ] {
         let reply = asked(&place, who, "PUT", path, &set(holder)).await;
         assert_eq!(reply.status, expected, "{holder}: {}", reply.text());

@@ -81,7 +81,7 @@ fn micros(amount: &Value) -> u64 {
     format!("{whole}{part:0<6}").parse().expect("digits")
 }
 
-/// Mutation: lease while a site has not said what it holds, forget what it says, or count it twice.
+/// Mutation: take no word of what a site was granted by the life of the hub that is lost.
 #[test]
 fn a_hub_that_was_set_back_leases_nothing_twice() {
     let (home, world) = (Home::new(), upstream());

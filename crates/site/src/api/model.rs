@@ -339,7 +339,7 @@ pub(super) async fn budget_remove(
 ) -> Result<StatusCode, Refusal> {
     let holder = query.holder.parse().map_err(|wrong| Refusal::parameter("holder", wrong))?;
     let period = query.period.parse().map_err(|wrong| Refusal::parameter("period", wrong))?;
-    site.0.models.budget_remove(&caller, holder, period, query.reason).await?;
+    site.0.models.budget_remove(&site.0.keys, &caller, holder, period, query.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -98,12 +98,19 @@ impl Models {
 
     pub(crate) async fn budget_remove(
         &self,
+        keys: &Keys,
         caller: &Caller,
         holder: Holder,
         period: Period,
         reason: Option<String>,
     ) -> Result<(), Refusal> {
         self.may_cap(caller, &holder)?;
+        if let Holder::Key(name) = &holder
+            && keys.is_for_models(caller, name).is_none()
+        {
+            // Of somebody else, or of a key that is gone.
+            caller.roles().need_everywhere(Role::Admin)?;
+        }
         let by = caller.because(reason)?;
         let _alone = self.0.changing.lock().await;
         if !self.0.desk.budgets(|books| books.remove(&holder, period)) {

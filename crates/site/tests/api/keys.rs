@@ -155,7 +155,7 @@ async fn namespaces_see_nothing_of_each_other() {
     place.stop().await;
 }
 
-/// Mutation: let the admin of one namespace cap another or its keys, say that there is a key which he may not see, look
+/// Mutation: let the admin of one namespace cap another or its keys, or take the cap of one away, say that there is a key which he may not see, look
 /// for it before his role, or show what another one spends.
 #[tokio::test]
 async fn the_budgets_of_a_namespace_are_its_own() {
@@ -184,14 +184,21 @@ async fn the_budgets_of_a_namespace_are_its_own() {
         let reply = asked(&place, who, "PUT", path, &set(holder)).await;
         assert_eq!(reply.status, expected, "{holder}: {}", reply.text());
     }
-    let admin = place.send("PUT", path, &[], set("namespace/lab").to_string().as_bytes()).await;
-    assert_eq!(admin.status, 204, "{}", admin.text());
+    for holder in ["namespace/lab", "key/of-lab"] {
+        let admin = place.send("PUT", path, &[], set(holder).to_string().as_bytes()).await;
+        assert_eq!(admin.status, 204, "{}", admin.text());
+    }
     let seen = asked(&place, &viewer, "GET", path, &Value::Null).await;
     let seen = seen.json()["items"].as_array().expect("a list").clone();
     let holders: Vec<_> = seen.iter().map(|it| it["holder"].clone()).collect();
     assert_eq!(holders, ["namespace/shop", "workflow/shop/intake"]);
-    let remove = format!("{path}?holder=namespace/lab&period=day");
-    assert_eq!(asked(&place, &shop, "DELETE", &remove, &Value::Null).await.status, 403);
+    for (holder, expected) in
+        [("namespace/lab", 403), ("key/of-lab", 403), ("key/of-nobody", 403), ("key/of-shop", 204)]
+    {
+        let remove = format!("{path}?holder={holder}&period=day");
+        let reply = asked(&place, &shop, "DELETE", &remove, &Value::Null).await;
+        assert_eq!(reply.status, expected, "{holder}: {}", reply.text());
+    }
     place.stop().await;
 }
 

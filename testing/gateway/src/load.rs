@@ -88,6 +88,10 @@ impl Shares {
 }
 
 impl Order {
+    pub fn is_as_fast_as_it_goes(&self) -> bool {
+        self.rate.is_none() && !self.is_held
+    }
+
     fn request(&self) -> Vec<u8> {
         let headers: String = self.headers.iter().map(|line| format!("{line}\r\n")).collect();
         format!(

@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::yield_now;
 
+use self::load::Order;
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,16 +37,19 @@ async fn around(delays: &[&str]) -> Outcome<()> {
     }
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     while let Some(order) = orders.next_line().await? {
-        let awake = tokio::spawn(stay_awake());
-        load::run(serde_json::from_str(&order)?, &mut orders).await?;
-        awake.abort();
+        let order: Order = serde_json::from_str(&order)?;
+        let awake = order.is_as_fast_as_it_goes().then(|| tokio::spawn(stay_awake()));
+        load::run(order, &mut orders).await?;
+        if let Some(awake) = awake {
+            awake.abort();
+        }
     }
     Ok(())
 }
 
-/// While a load runs, its thread looks for events instead of sleeping until one wakes it. Who writes to a socket
-/// whose reader sleeps pays for waking it, on a virtual machine more than for the write itself: whoever is slow
-/// enough to let the load sleep would be measured slower still.
+/// While it is counted what a call costs, the thread looks for events instead of sleeping until one wakes it. Who writes
+/// to a socket whose reader sleeps pays for waking it, on a virtual machine more than for the write itself: whoever is
+/// slow enough to let the load sleep would be measured slower still.
 async fn stay_awake() {
     loop {
         yield_now().await;

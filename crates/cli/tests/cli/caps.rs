@@ -7,11 +7,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::http::{Door, Reply, ask};
 use crate::support::world::{Answer, World};
-use crate::support::{HANG, Home};
+use crate::support::{HANG, Home, micros};
 
 /// Calls at once.
 const CALLS: usize = 1_000;
@@ -82,13 +82,6 @@ fn standing(home: &Home) -> (u64, u64) {
     let budgets = home.run(&["budgets", "-o", "json"]).ends_with(0).json();
     let of = |name: &str| micros(&budgets["items"][0][name]);
     (of("spent"), of("held"))
-}
-
-/// Of an amount in EUR.
-fn micros(amount: &Value) -> u64 {
-    let text = amount.as_str().and_then(|text| text.strip_suffix(" EUR")).expect("an amount");
-    let (whole, part) = text.split_once('.').expect("a decimal");
-    format!("{whole}{part:0<6}").parse().expect("digits")
 }
 
 /// Mutation: hold back a call's bound after it was sent, forget at the start what was held, or let a call go that

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::http::{Door, ask_with};
 use crate::support::parties::{hub, hub_of, join, online, serve};
 use crate::support::world::{Answer, World};
-use crate::support::{Dev, HANG, Home};
+use crate::support::{Dev, HANG, Home, micros};
 
 /// Calls that the budget has room for.
 const ROOM: u64 = 40;
@@ -72,13 +72,6 @@ fn call_until(door: &Door, why: &str) {
     while call(door).err().is_none_or(|said| !said.contains(why)) {
         assert!(began.elapsed() < HANG, "never: {why}");
     }
-}
-
-/// Of an amount in EUR.
-fn micros(amount: &Value) -> u64 {
-    let text = amount.as_str().and_then(|text| text.strip_suffix(" EUR")).expect("an amount");
-    let (whole, part) = text.split_once('.').expect("a decimal");
-    format!("{whole}{part:0<6}").parse().expect("digits")
 }
 
 /// Mutation: take no word of what a site was granted by the life of the hub that is lost.

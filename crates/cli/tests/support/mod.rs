@@ -328,6 +328,13 @@ pub fn find_run(text: &str) -> Option<String> {
     text.get(at..at + "run_".len() + 36).map(str::to_owned)
 }
 
+/// Of an amount in EUR, as servers say it.
+pub fn micros(amount: &serde_json::Value) -> u64 {
+    let text = amount.as_str().and_then(|text| text.strip_suffix(" EUR")).expect("an amount");
+    let (whole, part) = text.split_once('.').expect("a decimal");
+    format!("{whole}{part:0<6}").parse().expect("digits")
+}
+
 /// A document with this name and these tasks, written as YAML below `do:`.
 pub fn document(name: &str, tasks: &str) -> String {
     format!(

@@ -69,26 +69,15 @@ impl Digester {
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-const PREFIX: &[u8; 3] = b"b3:";
-
-/// Two digits for each byte.
-const TEXT_BYTES: usize = PREFIX.len() + 64;
-
-impl Digest {
-    fn text(self, into: &mut [u8; TEXT_BYTES]) -> &str {
-        let (prefix, digits) = into.split_at_mut(PREFIX.len());
-        prefix.copy_from_slice(PREFIX);
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("b3:")?;
+        let mut digits = [0; 64];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 0xf)];
         }
-        str::from_utf8(into).expect("digits are ASCII")
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text(&mut [0; TEXT_BYTES]))
+        f.write_str(std::str::from_utf8(&digits).expect("digits are ASCII"))
     }
 }
 
@@ -118,7 +107,7 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.text(&mut [0; TEXT_BYTES]))
+        serializer.collect_str(self)
     }
 }
 

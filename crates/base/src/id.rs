@@ -9,9 +9,6 @@ use uuid::Uuid;
 use crate::clock::Random;
 use crate::time::Timestamp;
 
-/// Room for a prefix and a UUID.
-const TEXT_BYTES: usize = 48;
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {wanted}: expected `{prefix}` and a lower-case UUID")]
 pub struct IdError {
@@ -29,14 +26,6 @@ fn parse(text: &str, prefix: &'static str, wanted: &'static str) -> Result<Uuid,
         return Err(wrong());
     }
     Ok(uuid)
-}
-
-/// Each call and each step has some, so that they are written without the machinery of formats.
-fn text<'a>(prefix: &str, id: &Uuid, into: &'a mut [u8; TEXT_BYTES]) -> &'a str {
-    let (before, behind) = into.split_at_mut(prefix.len());
-    before.copy_from_slice(prefix.as_bytes());
-    let length = prefix.len() + id.hyphenated().encode_lower(behind).len();
-    str::from_utf8(&into[..length]).expect("both are text")
 }
 
 /// A version 7 UUID: ordered by time, the rest random.
@@ -76,7 +65,7 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(text($prefix, &self.0, &mut [0; TEXT_BYTES]))
+                write!(f, "{}{}", $prefix, self.0.hyphenated())
             }
         }
 
@@ -90,7 +79,7 @@ macro_rules! id {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(text($prefix, &self.0, &mut [0; TEXT_BYTES]))
+                serializer.collect_str(self)
             }
         }
 

@@ -18,9 +18,6 @@ const MILLIS_MAX: i64 = 253_402_207_200_999;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Where its digits stand in its text.
-const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
-
 impl Timestamp {
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
@@ -81,48 +78,15 @@ impl Timestamp {
     }
 }
 
-impl Timestamp {
-    /// Each call and each step has some, so that years of four digits are written without the machinery of
-    /// formats.
-    fn text(self, into: &mut [u8; FORM.len()]) -> Option<&str> {
-        let at = jiff::tz::Offset::UTC.to_datetime(self.civil());
-        let year = u32::try_from(at.year()).ok()?;
-        into.copy_from_slice(FORM);
-        let part = |part: i8| u32::from(part.unsigned_abs());
-        let millis = u32::from(at.millisecond().unsigned_abs());
-        for (ends, mut rest) in [
-            (4, year),
-            (7, part(at.month())),
-            (10, part(at.day())),
-            (13, part(at.hour())),
-            (16, part(at.minute())),
-            (19, part(at.second())),
-            (23, millis),
-        ] {
-            for digit in into[..ends].iter_mut().rev().take_while(|it| **it == b'0') {
-                *digit = b"0123456789"[(rest % 10) as usize];
-                rest /= 10;
-            }
-        }
-        Some(str::from_utf8(into).expect("digits are ASCII"))
-    }
-}
-
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.text(&mut [0; FORM.len()]) {
-            Some(text) => f.write_str(text),
-            None => write!(f, "{:.3}", self.civil()),
-        }
+        write!(f, "{:.3}", self.civil())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.text(&mut [0; FORM.len()]) {
-            Some(text) => serializer.serialize_str(text),
-            None => serializer.collect_str(self),
-        }
+        serializer.collect_str(self)
     }
 }
 
@@ -199,7 +163,7 @@ impl<'de> Deserialize<'de> for Duration {
 mod tests {
     use super::*;
 
-    /// Mutation: print without milliseconds, shift a part by a digit, or wrap on overflow.
+    /// Mutation: print without milliseconds, or wrap on overflow.
     #[test]
     fn a_time_survives_its_own_text_and_never_wraps() {
         for (millis, text) in [

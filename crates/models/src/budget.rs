@@ -485,8 +485,8 @@ impl Holder {
     #[must_use]
     pub fn to_text(&self) -> String {
         match self {
-            Self::Namespace(name) => ["namespace/", name.as_str()].concat(),
-            Self::Key(name) => ["key/", name.as_str()].concat(),
+            Self::Namespace(name) => format!("namespace/{name}"),
+            Self::Key(name) => format!("key/{name}"),
             Self::Workflow(key) => format!("workflow/{}/{}", key.namespace, key.name),
             Self::Run(run) => format!("run/{run}"),
             Self::Fleet(holder) => format!("fleet/{}", holder.to_text()),

@@ -7,8 +7,8 @@ use std::fmt;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ask::Operation;
 use crate::heard::Heard;
+use crate::operation::Operation;
 
 /// Of a pattern: one that is longer is a program.
 pub const PATTERN_CHARS_MAX: usize = 1_000;

@@ -9,10 +9,10 @@ use base::{CallId, Timestamp};
 use pricing::{Amount, Money};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Operation;
 use crate::budget::{Holder, Line};
 use crate::entry::{Admitted, Bill, By, ENTRY_VERSION, End, Settled};
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::rates::{Exchange, ExchangeError};
 
 /// What was charged at a bound is replaced.

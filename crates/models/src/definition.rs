@@ -9,8 +9,8 @@ use pricing::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Operation;
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::protect::{ProtectError, ProtectSpec, Protection};
 use crate::route::CacheSpec;
 use crate::source::{Artifact, Source, Upstream, address};

@@ -9,10 +9,10 @@ use base::{CallId, KeyName, Namespace, RunId, Timestamp, TraceParent};
 use pricing::{Amount, Class, Money, Price, PriceName, Service, Usage};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Operation;
 use crate::budget::Line;
 use crate::correction::Corrected;
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::person::OfPerson;
 use crate::watch::{Needs, Watched};
 

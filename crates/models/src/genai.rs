@@ -5,9 +5,9 @@
 
 use base::{CallId, KeyName, Namespace, RunId, Timestamp, TraceParent};
 
-use crate::ask::Operation;
 use crate::entry::{Admitted, End, Missed, Settled, Used};
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::source::{Dialect, Source, address};
 
 /// The version of the conventions whose names these are.

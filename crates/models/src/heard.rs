@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::ask::Operation;
+use crate::operation::Operation;
 
 /// Answers to one question. No request may ask for more.
 const CHOICES_MAX: usize = 128;

@@ -22,6 +22,7 @@ mod limits;
 mod local;
 mod meters;
 mod name;
+mod operation;
 mod person;
 mod protect;
 mod purse;
@@ -38,7 +39,7 @@ mod words;
 
 pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
-pub use ask::{Ask, AskError, Change, Operation, spliced};
+pub use ask::{Ask, AskError, Change, spliced};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
 pub use budget::{Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
@@ -61,6 +62,7 @@ pub use local::{
 };
 pub use meters::{Histogram, Labels, Measures, Meters, SERIES_MAX};
 pub use name::{MODEL_NAME_CHARS_MAX, ModelName, ModelNameError};
+pub use operation::Operation;
 pub use person::{
     OfPerson, PERSON_AGAIN, PERSON_ANSWER_BYTES_MAX, Person, PersonError, QUESTION_BYTES_MAX,
     QUESTION_KEPT, QUESTIONS_KEPT_MAX, QUESTIONS_OPEN_MAX,

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use base::Namespace;
 
-use crate::ask::Operation;
 use crate::definition::{Limits, ModelSpec, Takes};
 use crate::entry::{Admitted, Settled, Used};
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::watch::Needs;
 
 /// Tokens of question and answer together that a model takes whose definition does not say: what servers of

@@ -5,8 +5,8 @@
 use base::{CallId, Duration};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Operation;
 use crate::iso::IsoDuration;
+use crate::operation::Operation;
 
 /// How long a client waits on its connection, where its route does not say.
 const WAIT_USUAL: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::ask::Operation;
+use crate::operation::Operation;
 
 /// Members that point elsewhere, whatever is around them.
 const ELSEWHERE: [&str; 7] = [

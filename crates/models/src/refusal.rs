@@ -3,9 +3,10 @@
 use base::{CallId, Duration, Timestamp};
 use dialects::Dialect;
 
-use crate::ask::{AskError, Operation};
+use crate::ask::AskError;
 use crate::budget::Refused;
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::person::PERSON_AGAIN;
 
 /// When a route with as many calls as it may have is worth another try: nobody knows when one of them ends.

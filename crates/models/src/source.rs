@@ -3,8 +3,8 @@
 use base::{Digest, SecretName};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Operation;
 use crate::definition::SpecError;
+use crate::operation::Operation;
 
 /// What answers for a model.
 #[derive(Debug, Clone, PartialEq, Eq)]

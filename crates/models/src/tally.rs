@@ -9,11 +9,11 @@ use base::{CallId, KeyName, Namespace, Timestamp};
 use pricing::{Amount, Class, Currency, Money, Period, PriceName, Service};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::Operation;
 use crate::budget::{Holder, Line};
 use crate::correction::{Corrected, Recharge};
 use crate::entry::{Admitted, Bill, By, Charge, End, Entry, Settled, Used};
 use crate::name::ModelName;
+use crate::operation::Operation;
 
 /// Rows of sums that are kept by the hour; beyond, the oldest are kept by the day, then by the month.
 pub const SUMS_MAX: usize = 200_000;

@@ -4,10 +4,11 @@ use base::Namespace;
 use privacy::{Action, Class, Confidence, Rules};
 use serde::{Deserialize, Serialize};
 
-use crate::ask::{Ask, Operation};
+use crate::ask::Ask;
 use crate::definition::SpecError;
 use crate::entry::Hidden;
 use crate::name::ModelName;
+use crate::operation::Operation;
 use crate::protect::{ProtectError, ProtectSpec, Protection};
 use crate::source::{Dialect, address};
 

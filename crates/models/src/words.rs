@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::ask::Operation;
+use crate::operation::Operation;
 
 #[derive(Deserialize)]
 struct Request {

@@ -10,6 +10,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::header::{CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -95,7 +97,23 @@ impl Door {
     }
 
     /// Lets sites in until `shutdown`.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    pub fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> BoxFuture<'static, ()> {
+        self.let_in(listener, shutdown.boxed())
+    }
+
+    fn let_in(
+        self: Arc<Self>,
+        listener: TcpListener,
+        shutdown: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, ()> {
+        self.served(listener, shutdown).boxed()
+    }
+
+    async fn served(self: Arc<Self>, listener: TcpListener, shutdown: BoxFuture<'static, ()>) {
         tokio::select! {
             () = self.accept(&listener) => {}
             () = shutdown => {}

@@ -44,6 +44,8 @@ pub use site::SiteDoc;
 use std::sync::Arc;
 
 use base::{Clock, IncarnationId, Random, Timestamp};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use identity::{Authority, IdentityError, Pin, SealingKey};
 use server::{BackupSource, KeyParts, Keys, Listening, Onward, Pieces, Shown, backup, pieces};
 use spec::Catalog;
@@ -124,7 +126,11 @@ pub enum OpenError {
 }
 
 impl Hub {
-    pub async fn open(parts: Parts) -> Result<Self, OpenError> {
+    pub fn open(parts: Parts) -> BoxFuture<'static, Result<Self, OpenError>> {
+        Self::opened(parts).boxed()
+    }
+
+    async fn opened(parts: Parts) -> Result<Self, OpenError> {
         let Parts {
             store,
             upkeep,
@@ -202,13 +208,21 @@ impl Hub {
     }
 
     /// Answers people and their tools until `shutdown`.
-    pub async fn serve(
+    pub fn serve(
         &self,
         doors: Vec<Listening>,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), ServeError> {
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), ServeError>> {
+        self.served(doors, shutdown.boxed())
+    }
+
+    fn served(
+        &self,
+        doors: Vec<Listening>,
+        shutdown: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, Result<(), ServeError>> {
         let closing = CancellationToken::new();
-        server::serve(doors, api::router(self.clone()), None, closing, shutdown).await
+        server::serve(doors, api::router(self.clone()), None, closing, shutdown)
     }
 
     /// What the API shows where it has no other certificate: the hub's own, below the fleet's root.
@@ -226,7 +240,11 @@ impl Hub {
 
     /// Publishes what should be at the sites, whenever that has changed, hands on what they say to each
     /// other, grants leases, brings the recovery to its end, and gives orders that had to wait for it, until it is dropped.
-    pub async fn keep_editions(&self) {
+    pub fn keep_editions(&self) -> BoxFuture<'_, ()> {
+        self.editions_kept().boxed()
+    }
+
+    async fn editions_kept(&self) {
         let recovered = async {
             loop {
                 self.0.recovery.over().await;
@@ -271,8 +289,8 @@ impl Hub {
     }
 
     /// Forgets orders that are long over, until it is dropped.
-    pub async fn keep_orders(&self) {
-        forget::keep(self).await;
+    pub fn keep_orders(&self) -> BoxFuture<'_, ()> {
+        forget::keep(self).boxed()
     }
 
     /// Who speaks for each site.

@@ -117,12 +117,25 @@ pub(crate) enum Via {
 
 /// Answers requests until `shutdown` or `closing`, and then those that have come already. Whoever waits
 /// for something longer is let go by `closing`.
-pub async fn serve(
+///
+/// Boxed, as is what whole sites and hubs do: a future that is not is compiled anew by each crate that awaits it,
+/// and not by the rules of its own.
+pub fn serve(
     doors: Vec<Listening>,
     router: Router,
     ahead: Option<Arc<dyn Ahead>>,
     closing: CancellationToken,
-    shutdown: impl Future<Output = ()>,
+    shutdown: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, Result<(), ServeError>> {
+    served(doors, router, ahead, closing, shutdown).boxed()
+}
+
+async fn served(
+    doors: Vec<Listening>,
+    router: Router,
+    ahead: Option<Arc<dyn Ahead>>,
+    closing: CancellationToken,
+    shutdown: BoxFuture<'static, ()>,
 ) -> Result<(), ServeError> {
     let (tasks, broken_off) = (TaskTracker::new(), CancellationToken::new());
     let mut accepting = Vec::new();

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use engine::driver::Driver;
 use engine::pace::Pacer;
 use engine::record::SEMANTICS;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use gateway::{Gate, Left};
 use secrets::Vault;
 use server::{KeyParts, Keys, KeysError, Listening, Onward, PROGRAM_SINCE, ServeError};
@@ -123,7 +125,11 @@ pub enum SiteError {
 
 impl Site {
     /// Puts a site together and takes up every run that has not ended.
-    pub async fn open(parts: Parts) -> Result<Self, SiteError> {
+    pub fn open(parts: Parts) -> BoxFuture<'static, Result<Self, SiteError>> {
+        Self::opened(parts).boxed()
+    }
+
+    async fn opened(parts: Parts) -> Result<Self, SiteError> {
         let Parts {
             store,
             upkeep,
@@ -271,22 +277,26 @@ impl Site {
 
     /// Begins runs by schedule from now on. A site of one command does not: who tries a workflow out
     /// does not want it to go on by itself.
-    pub async fn keep_schedules(&self) {
-        let mut scheduling = self.0.scheduling.lock().await;
-        if scheduling.is_none() {
-            let kept = self.0.schedules.clone().run(self.0.closing.clone());
-            *scheduling = Some(tokio::spawn(kept));
-        }
+    pub fn keep_schedules(&self) -> BoxFuture<'_, ()> {
+        let keep = async {
+            let mut scheduling = self.0.scheduling.lock().await;
+            if scheduling.is_none() {
+                let kept = self.0.schedules.clone().run(self.0.closing.clone());
+                *scheduling = Some(tokio::spawn(kept));
+            }
+        };
+        keep.boxed()
     }
 
     /// Holds the line to the hub from now on, where there is one.
-    pub async fn hold_line(&self) {
-        if let Some(line) = &self.0.line {
+    pub fn hold_line(&self) -> BoxFuture<'_, ()> {
+        let hold = async {
+            let (Some(line), Some(leases)) = (&self.0.line, self.0.leases.clone()) else { return };
             let (workflows, refused) = (self.0.workflows.clone(), self.0.refused.clone());
             let (runs, datasets) = (self.0.runs.clone(), self.0.datasets.clone());
-            let Some(leases) = self.0.leases.clone() else { return };
             line.hold(runs, leases, workflows, refused, datasets, self.0.closing.clone()).await;
-        }
+        };
+        hold.boxed()
     }
 
     fn joined(&self) -> Result<&LineKeeper, Refusal> {
@@ -328,19 +338,31 @@ impl Site {
     /// Answers requests until `shutdown`, and then those that have come already.
     ///
     /// Whoever waits for a run or follows one is let go at once; their runs are not affected.
-    pub async fn serve(
+    pub fn serve(
         &self,
         doors: Vec<Listening>,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<(), ServeError> {
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> BoxFuture<'static, Result<(), ServeError>> {
+        self.served(doors, shutdown.boxed())
+    }
+
+    fn served(
+        &self,
+        doors: Vec<Listening>,
+        shutdown: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, Result<(), ServeError>> {
         let models = Arc::new(ModelDoor::new(self.0.models.clone(), self.0.keys.clone()));
         let closing = self.0.closing.clone();
-        server::serve(doors, router(self.clone()), Some(models), closing, shutdown).await
+        server::serve(doors, router(self.clone()), Some(models), closing, shutdown)
     }
 
     /// Lets what is in flight end for a moment, writes it down, and stops. What is not done then is
     /// done by the next start.
-    pub async fn stop(&self) {
+    pub fn stop(&self) -> BoxFuture<'_, ()> {
+        self.stopped().boxed()
+    }
+
+    async fn stopped(&self) {
         self.0.closing.cancel();
         // Nothing new begins once the runs are asked to stop.
         if let Some(scheduling) = self.0.scheduling.lock().await.take() {

@@ -117,7 +117,7 @@ impl HubServing {
     }
 
     /// Answers until `stop`; then sends sites away, who come again, and closes the store.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Outcome<()> {
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Outcome<()> {
         let (close, closed) = oneshot::channel::<()>();
         let door = tokio::spawn(self.door.serve(self.sites, async {
             // Dropped when somebody panicked: also a reason to stop.

@@ -127,7 +127,7 @@ impl Serving {
 
     /// Answers until `stop`; then lets what is in flight end for a moment, writes it down, and
     /// closes the store.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Outcome<()> {
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Outcome<()> {
         let served = self.site.serve(doors(self.listener, self.afar), stop).await;
         self.site.stop().await;
         self.store.close().await;

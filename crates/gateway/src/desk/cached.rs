@@ -173,6 +173,7 @@ impl Again {
         open.first();
         open.cached_from = Some(kept.call);
         let mut reply = Reply::whole(StatusCode::OK, kept.content_type.clone(), kept.body.clone());
+        reply.paid = Some(open.paid());
         reply.headers.insert(CACHE, HeaderValue::from_static("hit"));
         reply.headers.insert(AGE, HeaderValue::from(age.as_millis() / 1_000));
         if let Some(head) = &kept.head {

@@ -333,6 +333,7 @@ impl Open {
         Paid {
             used: self.bills.last().and_then(|bill| bill.usage),
             cost,
+            is_free: self.bills.iter().all(|bill| bill.is_free),
             is_bound: self.bills.iter().any(|bill| bill.is_bound),
         }
     }

@@ -52,8 +52,10 @@ pub struct Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paid {
     pub used: Option<Used>,
-    /// With legs before it that may have to be paid. None where nobody has a price.
+    /// With legs before it that may have to be paid. None where nobody has a price, or nothing has one.
     pub cost: Option<Money>,
+    /// Nobody was asked who wants to be paid.
+    pub is_free: bool,
     /// Not what was used, but the most that it may have been, or so for a leg before it.
     pub is_bound: bool,
 }

@@ -185,15 +185,16 @@ fn told(paid: &Paid) -> Vec<(&'static str, Value)> {
         let all = tokens.chain(counted);
         ("usage", object(all.map(|(name, count)| (name, number(count)))))
     });
-    let cost = paid.cost.map(|cost| {
-        let fields = [
+    let at_bound = ("atBound", Value::Bool(paid.is_bound));
+    let cost = match paid.cost {
+        Some(cost) => Some(object([
             ("amount", string(&cost.amount.exact())),
             ("currency", string(cost.currency.as_str())),
-            ("atBound", Value::Bool(paid.is_bound)),
-        ];
-        ("cost", object(fields))
-    });
-    usage.into_iter().chain(cost).collect()
+            at_bound,
+        ])),
+        None => paid.is_free.then(|| object([("amount", string("0")), at_bound])),
+    };
+    usage.into_iter().chain(cost.map(|cost| ("cost", cost))).collect()
 }
 
 /// As the attempt shows it: which call, and which model.

@@ -354,6 +354,28 @@ async fn where_there_is_no_desk_nothing_is_asked() {
     assert_eq!(fault.kind(), ErrorType::Configuration);
 }
 
+/// Mutation: say what nobody knows: that a model without a price costs nothing; or lose that a free one does.
+#[tokio::test]
+async fn what_costs_nothing_says_so_and_what_has_no_price_says_nothing() {
+    let server = Server::start(|_, _| good(CHAT)).await;
+    let priced = |name: &str, price: &str| {
+        let spec = format!(r#"{{"upstream":{{"url":"{}/v1"}}{price}}}"#, server.address());
+        let mut model = model(name, &server.address());
+        model.spec = serde_json::from_str(&spec).expect("a definition");
+        model
+    };
+    let models = vec![priced("free", r#","price":"free""#), priced("unpriced", "")];
+    let place = Place::new(models, &server.address());
+    let cost = async |name: &str| {
+        let said = r#""messages":[{"role":"user","content":"Hello"}]"#;
+        let input = format!(r#"{{"model":"{name}",{said}}}"#);
+        let answer = place.ask(&input).await.result.expect("an answer");
+        get(&answer, "cost").map(base::value::to_json_string)
+    };
+    assert_eq!(cost("free").await.as_deref(), Some(r#"{"amount":"0","atBound":false}"#));
+    assert_eq!(cost("unpriced").await, None);
+}
+
 /// Mutation: ask tensors as a text, or lose their names or shapes.
 #[tokio::test]
 async fn columns_are_asked_as_tensors() {

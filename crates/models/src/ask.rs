@@ -8,7 +8,6 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::memmem;
 use pricing::Service;
 use serde::Deserializer as _;
 use serde::de::{Deserialize, MapAccess, Visitor};
@@ -16,13 +15,16 @@ use serde_json::value::RawValue;
 
 use crate::name::ModelName;
 use crate::operation::Operation;
-use crate::reference::{pointers, refers};
+use crate::reference::beyond;
 
 /// Members at the top of a request. The richest has some forty.
 const MEMBERS_MAX: usize = 256;
 
 /// Answers that one request can ask for at once.
 const CHOICES_MAX: u64 = 128;
+
+/// Of the type of a tool, in an error. The longest known ones have some thirty.
+const KIND_CHARS_MAX: usize = 40;
 
 /// A request as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +36,20 @@ pub struct Ask {
     pub wants_usage: bool,
     /// Tokens of one answer, where the request says so.
     pub output_tokens_max: Option<u64>,
-    /// Answers to one question.
+    /// Answers in all.
     pub choices: u64,
+    /// Questions in one request: each may fill the model's context.
+    pub questions: u64,
     /// In which manner it wants to be served; none where the provider may choose a dearer one.
     pub service: Option<Service>,
     /// Whether something is meant that is not in the text: a file or an image elsewhere, what was said
     /// before, a tool that the provider runs. What that costs is not to be seen here.
     pub has_more_elsewhere: bool,
+    /// What of it lets nobody say how much is done for it: a tool that the provider runs as often as it likes, a
+    /// member by which a server takes another model or another limit.
+    pub unbounded: Option<String>,
+    /// Whether the answer is to have sound.
+    pub speaks: bool,
     /// Images in the text itself.
     pub images: u64,
     /// Tools that are offered to the model.
@@ -88,6 +97,8 @@ pub struct Change<'a> {
     pub output_name: &'a str,
     /// Whether it takes that by no other name: what the request says by another is said by this one.
     pub is_output_named: bool,
+    /// Whether it may take that by no other name: what the request says by another is said by this one as well.
+    pub is_output_repeated: bool,
     /// Whether a stream must tell what it has used.
     pub usage: bool,
     /// Whether a model must tell how sure it is of its words.
@@ -104,6 +115,10 @@ pub enum AskError {
     Missing(&'static str),
     #[error("`{0}` stands there twice")]
     Twice(&'static str),
+    #[error(
+        "`{0}` is written with capitals, which some servers read and others do not: write it small"
+    )]
+    Alike(&'static str),
     #[error("`{name}` is not {wanted}")]
     Wrong { name: &'static str, wanted: &'static str },
     #[error("the model's name is none: {0}")]
@@ -132,13 +147,48 @@ const READ: [&str; 24] = [
     "previous_response_id",
     "conversation",
     "tools",
-    "web_search_options",
     "logprobs",
     "response_format",
     "text",
     "output_config",
     "service_tier",
     "speed",
+    "modalities",
+];
+
+/// Members by which one server or another takes another model than `model`, another limit than that of the output,
+/// or does work that is billed beside the tokens: of llama.cpp, OpenRouter, LiteLLM, xAI, Groq, DashScope, Gemini,
+/// Anthropic.
+const UNBOUNDED: [&str; 16] = [
+    "n_predict",
+    "num_predict",
+    "models",
+    "plugins",
+    "preset",
+    "provider",
+    "fallbacks",
+    "extra_body",
+    "search_parameters",
+    "search_settings",
+    "enable_search",
+    "web_search_options",
+    "mcp_servers",
+    "context_management",
+    "container",
+    "thread",
+];
+
+/// Types of tools that the client runs. Some have a date behind them.
+const OF_CLIENT: [&str; 9] = [
+    "function",
+    "custom",
+    "bash_",
+    "text_editor_",
+    "memory_",
+    "computer_",
+    "computer",
+    "local_shell",
+    "apply_patch",
 ];
 
 impl Ask {
@@ -158,9 +208,15 @@ impl Ask {
         for &name in operation.output_names() {
             let Some(raw) = get(name) else { continue };
             let tokens = (raw.get() != "null").then(|| number(name, raw)).transpose()?;
+            if tokens == Some(0) {
+                // For some servers that is no limit.
+                return Err(AskError::Wrong { name, wanted: "a whole number from 1" });
+            }
             output.push(Limit { name, place: range(text, raw), tokens });
         }
-        let choices = choices(operation, &get)?;
+        let questions = questions(operation, asked);
+        let choices = choices(operation, questions, &get)?;
+        let (beyond, unbounded) = (beyond(operation, asked.get()), unbounded(operation, &get));
         Ok(Self {
             operation,
             model: ModelName::parse(&string("model", model)?)?,
@@ -168,9 +224,12 @@ impl Ask {
             wants_usage: get("stream_options").is_some_and(wants_usage),
             output_tokens_max: output.iter().filter_map(|it| it.tokens).max(),
             choices,
+            questions,
             service: service(&get),
-            has_more_elsewhere: is_more_elsewhere(operation, &get, asked),
-            images: count(asked.get(), "\"data:image/"),
+            has_more_elsewhere: beyond.elsewhere || unbounded.is_some() || is_said_before(&get),
+            unbounded,
+            speaks: get("modalities").is_some_and(|raw| raw.get().contains("audio")),
+            images: beyond.images,
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
             has_schema: has_schema(operation, &get),
             user: get("user").and_then(|raw| string("user", raw).ok()),
@@ -201,8 +260,11 @@ impl Ask {
             wants_usage: false,
             output_tokens_max: None,
             choices: 1,
+            questions: 1,
             service: Some(Service::Standard),
             has_more_elsewhere: false,
+            unbounded: None,
+            speaks: false,
             images: 0,
             tools: 0,
             has_schema: false,
@@ -260,7 +322,7 @@ impl Ask {
                 edits.push((place.clone(), "null".to_owned()));
                 continue;
             }
-            is_said = true;
+            is_said |= !change.is_output_repeated || *name == change.output_name;
             if *tokens > limit {
                 edits.push((place.clone(), limit.to_string()));
             }
@@ -302,9 +364,13 @@ pub fn spliced(body: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Bytes {
 type Found<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 fn members(text: &str) -> Result<Found<'_>, AskError> {
-    let (found, all) = top(text, |name| READ.contains(&name))?;
+    let is_known = |name: &str| READ.contains(&name) || UNBOUNDED.contains(&name);
+    let (found, all) = top(text, |name| is_known(name) || alike(name).is_some())?;
     if all > MEMBERS_MAX {
         return Err(AskError::Members);
+    }
+    if let Some(name) = found.iter().find_map(|(name, _)| alike(name)) {
+        return Err(AskError::Alike(name));
     }
     for name in READ {
         if found.iter().filter(|(key, _)| *key == name).count() > 1 {
@@ -312,6 +378,20 @@ fn members(text: &str) -> Result<Found<'_>, AskError> {
         }
     }
     Ok(found)
+}
+
+/// The member that this is for who reads capitals as small letters, as servers written in Go do.
+fn alike(name: &str) -> Option<&'static str> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let small = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        letter => letter.to_ascii_lowercase(),
+    };
+    let small: String = name.chars().map(small).collect();
+    READ.into_iter().chain(UNBOUNDED).find(|known| *known == small)
 }
 
 /// Those that are wanted of the members at the top, and how many there are in all.
@@ -402,6 +482,7 @@ fn number(name: &'static str, raw: &RawValue) -> Result<u64, AskError> {
 
 fn choices<'a>(
     operation: Operation,
+    questions: u64,
     get: &impl Fn(&str) -> Option<&'a RawValue>,
 ) -> Result<u64, AskError> {
     let mut most = 1;
@@ -411,23 +492,28 @@ fn choices<'a>(
             most = most.max(raw.map_or(Ok(1), |raw| number(name, raw))?);
         }
     }
-    if operation == Operation::Completions {
-        // Several questions in one request.
-        let prompt = get("prompt").map_or("", RawValue::get);
-        most = most.saturating_mul(u64::from(items(prompt)));
-    }
     let wanted = "a number of answers that one request can ask for: 1 to 128";
-    if (1..=CHOICES_MAX).contains(&most) {
-        Ok(most)
-    } else {
-        Err(AskError::Wrong { name: "n", wanted })
+    if !(1..=CHOICES_MAX).contains(&most) {
+        return Err(AskError::Wrong { name: "n", wanted });
     }
+    let all = if operation == Operation::Completions { most * questions } else { most };
+    if all > CHOICES_MAX {
+        let wanted = "as many questions as one request can have: 128 answers in all";
+        return Err(AskError::Wrong { name: "prompt", wanted });
+    }
+    Ok(all)
 }
 
-/// How many a list has; one, where it is none. Tokens in place of text count as well.
-fn items(raw: &str) -> u32 {
-    let list: Result<Vec<serde::de::IgnoredAny>, _> = serde_json::from_str(raw);
-    list.map_or(1, |list| u32::try_from(list.len()).unwrap_or(u32::MAX).max(1))
+/// How many questions there are in a list; tokens in place of text are one.
+fn questions(operation: Operation, asked: &RawValue) -> u64 {
+    if !matches!(operation, Operation::Completions | Operation::Embeddings) {
+        return 1;
+    }
+    let list: Result<Vec<&RawValue>, _> = serde_json::from_str(asked.get());
+    let Ok(list) = list else { return 1 };
+    let is_tokens =
+        |it: &&RawValue| it.get().starts_with(|it: char| it == '-' || it.is_ascii_digit());
+    if list.iter().all(is_tokens) { 1 } else { list.len() as u64 }
 }
 
 /// Who says nothing gets what his account at the provider is set to, and `auto` may be anything.
@@ -484,31 +570,36 @@ fn has_schema<'a>(operation: Operation, get: &impl Fn(&str) -> Option<&'a RawVal
     form.is_some_and(|it: Form| it.kind != "text")
 }
 
-/// Anything whose size is not in the text. Too many words are found rather than too few.
-fn is_more_elsewhere<'a>(
-    operation: Operation,
-    get: &impl Fn(&str) -> Option<&'a RawValue>,
-    asked: &RawValue,
-) -> bool {
+/// What a provider has kept goes before what is asked.
+fn is_said_before<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
-    let text = asked.get();
-    let named = pointers(text).next().is_some();
-    // What is in the text itself is seen; an address is not.
-    let is_inside = named && only_inside(text);
-    (named && !is_inside)
-        || refers(operation, text)
-        || has_own_tools(get)
-        || is_there("previous_response_id")
-        || is_there("conversation")
-        || is_there("web_search_options")
+    is_there("previous_response_id") || is_there("conversation")
 }
 
-/// Whether everything that could be elsewhere is an image in the text itself.
-fn only_inside(text: &str) -> bool {
-    let links = count(text, "\"image_url\"");
-    let urls = count(text, "\"data:image/");
-    // `{"type": "image_url", "image_url": {"url": "data:image/…"}}` has the word twice.
-    urls > 0 && links <= urls * 2 && pointers(text).all(|word| word == "\"image_url\"")
+fn unbounded<'a>(
+    operation: Operation,
+    get: &impl Fn(&str) -> Option<&'a RawValue>,
+) -> Option<String> {
+    let is_there = |name: &&str| get(name).is_some_and(|raw| raw.get() != "null");
+    if let Some(name) = UNBOUNDED.iter().find(|name| is_there(name)) {
+        return Some((*name).to_owned());
+    }
+    // Of the Responses API: what somebody has kept at the provider, with tools of its own.
+    if operation == Operation::Responses && is_there(&"prompt") {
+        return Some("prompt".to_owned());
+    }
+    let Some(tools) = tools(get) else { return Some("tools".to_owned()) };
+    let kind =
+        tools.iter().filter_map(|tool| tool.kind.as_deref()).find(|kind| !is_of_client(kind))?;
+    Some(format!("tools: {}", kind.chars().take(KIND_CHARS_MAX).collect::<String>()))
+}
+
+/// A provider runs all tools that are not known to be the client's, and bills them.
+fn is_of_client(kind: &str) -> bool {
+    OF_CLIENT.iter().any(|known| match known.strip_suffix('_') {
+        Some(_) => kind.starts_with(known),
+        None => kind == *known,
+    })
 }
 
 #[derive(serde::Deserialize)]
@@ -523,17 +614,6 @@ fn tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> Option<Vec<Tool<'a>
         Some(raw) if raw.get() != "null" => serde_json::from_str(raw.get()).ok(),
         _ => Some(Vec::new()),
     }
-}
-
-/// Tools that the provider runs itself, and bills: any whose type is not a function of the client's.
-fn has_own_tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
-    let is_own =
-        |tool: &Tool<'_>| !matches!(tool.kind.as_deref(), None | Some("function" | "custom"));
-    tools(get).is_none_or(|tools| tools.iter().any(is_own))
-}
-
-fn count(text: &str, word: &str) -> u64 {
-    memmem::find_iter(text.as_bytes(), word.as_bytes()).count() as u64
 }
 
 fn quoted(text: &str) -> String {
@@ -567,6 +647,7 @@ mod tests {
             output_tokens_max: Some(5),
             output_name: "max_tokens",
             is_output_named: false,
+            is_output_repeated: false,
             usage: true,
             logprobs: false,
         };
@@ -598,6 +679,7 @@ mod tests {
             Change { output_tokens_max: Some(5), output_name: "max_tokens", ..Change::default() };
         let named = Change { output_name: "num_predict", is_output_named: true, ..usual.clone() };
         let completion = Change { output_name: "max_completion_tokens", ..named.clone() };
+        let local = Change { is_output_repeated: true, ..usual.clone() };
         for (change, said, expected) in [
             (&usual, r#""max_tokens":null"#, r#""max_tokens":5"#),
             (
@@ -619,6 +701,13 @@ mod tests {
             (&named, r#""max_tokens":9"#, r#""num_predict":5,"max_tokens":null"#),
             (&completion, r#""max_tokens":3"#, r#""max_completion_tokens":3,"max_tokens":null"#),
             (&completion, r#""max_completion_tokens":9"#, r#""max_completion_tokens":5"#),
+            (&local, r#""max_tokens":3"#, r#""max_tokens":3"#),
+            (&local, r#""max_completion_tokens":3"#, r#""max_tokens":3,"max_completion_tokens":3"#),
+            (
+                &local,
+                r#""max_completion_tokens":9,"max_tokens":null"#,
+                r#""max_completion_tokens":5,"max_tokens":5"#,
+            ),
             (&usual, r#""max_output_tokens":1"#, r#""max_tokens":5,"max_output_tokens":1"#),
             (&named, r#""num_predict":900"#, r#""num_predict":5"#),
             (&named, r#""num_pre\u0064ict":900"#, r#""num_pre\u0064ict":5"#),
@@ -689,6 +778,16 @@ mod tests {
                 r#"{"model":"a","messages":[],"max_tokens":-1}"#,
                 AskError::Wrong { name: "max_tokens", wanted: "a whole number" },
             ),
+            (
+                r#"{"model":"a","messages":[],"max_tokens":0}"#,
+                AskError::Wrong { name: "max_tokens", wanted: "a whole number from 1" },
+            ),
+            (r#"{"model":"a","messages":[],"Model":"b"}"#, AskError::Alike("model")),
+            (r#"{"model":"a","messages":[],"MAX_TOKENS":9}"#, AskError::Alike("max_tokens")),
+            (
+                "{\"model\":\"a\",\"messages\":[],\"max_to\u{212a}en\u{17f}\":9}",
+                AskError::Alike("max_tokens"),
+            ),
         ] {
             assert_eq!(chat(text), Err(expected), "{text}");
         }
@@ -726,32 +825,79 @@ mod tests {
     /// Mutation: overlook anything whose size is not in the text.
     #[test]
     fn what_lies_elsewhere_is_seen_to_be_there() {
-        let elsewhere = |more: &str| {
-            chat(&format!(r#"{{"model":"a",{more}}}"#)).expect(more).has_more_elsewhere
+        let read = |operation: Operation, text: &str| {
+            Ask::read(operation, text.as_bytes()).expect(text).has_more_elsewhere
         };
-        let image = |url: &str| {
-            format!(
-                r#""messages":[{{"content":[{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]"#
-            )
-        };
+        let elsewhere = |more: &str| read(Operation::Chat, &format!(r#"{{"model":"a",{more}}}"#));
         assert!(!elsewhere(r#""messages":[{"role":"user","content":"hi"}]"#));
-        assert!(elsewhere(&image("https://x/y.png")));
-        assert!(!elsewhere(&image("data:image/png;base64,AAAA")));
         assert!(elsewhere(r#""messages":[{"content":[{"type":"file","file_id":"f"}]}]"#));
-        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
-        assert!(!elsewhere(r#""messages":[{"audio" : null,"tool_calls":[{"id":"c"}]}]"#));
         assert!(elsewhere(r#""messages":[],"tools":[{"type":"web_search"}]"#));
-        assert!(!elsewhere(
-            r#""messages":[],"tools":[{"type":"function","function":{"name":"f"}}]"#
-        ));
-        let calls =
-            r#""messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function"}]}]"#;
-        assert!(!elsewhere(calls));
-        assert!(elsewhere(r#""messages":[{"role":"assistant","audio":{"id":"a"}}]"#));
-        let item = r#"{"model":"a","input":[{"id":"msg_1"}]}"#;
-        assert!(Ask::read(Operation::Responses, item.as_bytes()).expect(item).has_more_elsewhere);
         let before = r#"{"model":"a","input":"x","previous_response_id":"r"}"#;
-        let before = Ask::read(Operation::Responses, before.as_bytes()).expect("a request");
-        assert!(before.has_more_elsewhere);
+        assert!(read(Operation::Responses, before));
+        assert!(read(Operation::Responses, r#"{"model":"a","input":[{"id":"msg_1"}]}"#));
+    }
+
+    /// Mutation: take a tool of the provider's for one of the client's, or pass a member by which a server takes
+    /// another limit or model.
+    #[test]
+    fn what_lets_nobody_say_how_much_is_done_is_named() {
+        let named = |operation: Operation, more: &str| {
+            let question = operation.question();
+            let text = format!(r#"{{"model":"a","{question}":[]{more}}}"#);
+            Ask::read(operation, text.as_bytes()).expect(more).unbounded
+        };
+        for (more, expected) in [
+            ("", None),
+            (r#","tools":[{"type":"function","function":{"name":"f"}},{"name":"g"}]"#, None),
+            (r#","tools":[{"type":"custom"},{"type":"apply_patch"}]"#, None),
+            (
+                r#","tools":[{"type":"bash_20250124","name":"bash"},{"type":"computer_20250124"}]"#,
+                None,
+            ),
+            (r#","tools":[{"type":"function"},{"type":"web_search"}]"#, Some("tools: web_search")),
+            (r#","tools":[{"type":"functions"}]"#, Some("tools: functions")),
+            (r#","tools":7"#, Some("tools")),
+            (r#","n_predict":9"#, Some("n_predict")),
+            (r#","models":["b"],"top_k":3"#, Some("models")),
+            (r#","plugins":null,"web_search_options":{}"#, Some("web_search_options")),
+        ] {
+            for operation in [Operation::Chat, Operation::Responses, Operation::Messages] {
+                assert_eq!(named(operation, more).as_deref(), expected, "{more}");
+            }
+        }
+        let prompt = r#","prompt":{"id":"p"}"#;
+        assert_eq!(named(Operation::Responses, prompt).as_deref(), Some("prompt"));
+        assert_eq!(named(Operation::Chat, prompt), None);
+    }
+
+    /// Mutation: count a list of tokens as so many questions, or a list of texts as one.
+    #[test]
+    fn each_question_of_a_list_is_counted() {
+        let counted = |operation: Operation, asked: &str| {
+            let question = operation.question();
+            let text = format!(r#"{{"model":"a","{question}":{asked},"n":2}}"#);
+            Ask::read(operation, text.as_bytes()).map(|ask| (ask.questions, ask.choices))
+        };
+        for (asked, questions) in [
+            (r#""one""#, 1),
+            (r#"["one"]"#, 1),
+            (r#"["one","two", "three"]"#, 3),
+            ("[1, 2,3,4]", 1),
+            ("[[1,2],[3]]", 2),
+            ("[]", 1),
+        ] {
+            let embedded = counted(Operation::Embeddings, asked);
+            assert_eq!(embedded, Ok((questions, 1)), "{asked}");
+            let completed = counted(Operation::Completions, asked);
+            assert_eq!(completed, Ok((questions, 2 * questions)), "{asked}");
+        }
+        let many = format!("[{}1]", "1,".repeat(4_000));
+        assert_eq!(counted(Operation::Completions, &many), Ok((1, 2)));
+        let many = format!("[{}\"x\"]", "\"x\",".repeat(100));
+        assert_eq!(counted(Operation::Embeddings, &many), Ok((101, 1)));
+        assert!(matches!(
+            counted(Operation::Completions, &many),
+            Err(AskError::Wrong { name: "prompt", .. })
+        ));
     }
 }

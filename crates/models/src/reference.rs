@@ -1,8 +1,8 @@
-//! References in a question: an `id` that stands for something that is kept elsewhere, of a size that nobody here
-//! knows.
+//! What of a question is not in its text: images, recordings and files, and an `id` that stands for something that
+//! is kept elsewhere, of a size that nobody here knows.
 //!
-//! Most are none. A call of a tool has an `id` so that its result can name it, and is itself in the text; who
-//! calls tools sends them again with each turn.
+//! Most ids are none of these. A call of a tool has an `id` so that its result can name it, and is itself in the
+//! text; who calls tools sends them again with each turn.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,55 +13,100 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 
 use crate::operation::Operation;
 
-/// Members that point elsewhere, whatever is around them.
-const ELSEWHERE: [&str; 7] = [
-    "\"file_id\"",
-    "\"file_url\"",
-    "\"image_url\"",
-    "\"input_audio\"",
-    "\"item_reference\"",
-    "\"container_upload\"",
-    "\"source\"",
+/// Members that point elsewhere, or hold what is no text.
+const ELSEWHERE: [&str; 9] = [
+    "file_id",
+    "file_url",
+    "file_data",
+    "video_url",
+    "audio_url",
+    "document_url",
+    "input_audio",
+    "input_video",
+    "item_reference",
 ];
 
-/// What each request is searched for. Made once: that takes longer than the search in a short text.
-static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
-    elsewhere: ELSEWHERE.map(Finder::new),
-    id: Finder::new("\"id\""),
-    escape: Finder::new("\\u00"),
-});
+/// Types of parts that do.
+const KINDS: [&str; 11] = [
+    "audio",
+    "container_upload",
+    "file",
+    "image_file",
+    "input_audio",
+    "input_file",
+    "input_video",
+    "item_reference",
+    "media",
+    "video",
+    "video_url",
+];
 
-struct Finders {
-    elsewhere: [Finder<'static>; ELSEWHERE.len()],
-    id: Finder<'static>,
-    escape: Finder<'static>,
+/// With none of these words, and no escapes, there is nothing to be found. They are looked for with their quotes.
+const WORDS: [&str; 20] = [
+    "\"audio\"",
+    "\"audio_url\"",
+    "\"container_upload\"",
+    "\"document\"",
+    "\"document_url\"",
+    "\"file\"",
+    "\"file_data\"",
+    "\"file_id\"",
+    "\"file_url\"",
+    "\"id\"",
+    "\"image\"",
+    "\"image_file\"",
+    "\"image_url\"",
+    "\"input_audio\"",
+    "\"input_file\"",
+    "\"input_video\"",
+    "\"item_reference\"",
+    "\"media\"",
+    "\"source\"",
+    "\"video",
+];
+
+/// Made once: that takes longer than the search in a short text.
+static FINDERS: LazyLock<[Finder<'static>; WORDS.len()]> = LazyLock::new(|| WORDS.map(Finder::new));
+
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u00"));
+
+/// Of a text, as much is kept as says what it is: `data:image/`, or the type of a part.
+const KEPT_BYTES: usize = 32;
+
+/// What is not in the text of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Beyond {
+    /// Images that are there as a whole.
+    pub images: u64,
+    /// Whether anything else is, or is elsewhere.
+    pub elsewhere: bool,
 }
 
-/// The words of it that point elsewhere.
-pub(crate) fn pointers(text: &str) -> impl Iterator<Item = &'static str> {
-    let words = FINDERS.elsewhere.iter().zip(ELSEWHERE);
-    words.filter(|(finder, _)| finder.find(text.as_bytes()).is_some()).map(|(_, word)| word)
-}
-
-/// Whether an `id` in it stands for something elsewhere, or a member that does is written with escapes, so that
-/// it is not to be seen as a word.
-pub(crate) fn refers(operation: Operation, text: &str) -> bool {
+/// Too much is found rather than too little.
+pub(crate) fn beyond(operation: Operation, text: &str) -> Beyond {
     let has = |finder: &Finder<'_>| finder.find(text.as_bytes()).is_some();
-    if !has(&FINDERS.id) && !has(&FINDERS.escape) {
-        return false;
+    if !FINDERS.iter().any(has) && !has(&ESCAPE) {
+        return Beyond::default();
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let walk = Walk { operation, below: Cow::Borrowed("") };
     // It was read as JSON before. What lies too deep is not understood.
-    walk.deserialize(&mut reader).map_or(true, |seen| seen.refers)
+    let unread = Beyond { images: 0, elsewhere: true };
+    walk.deserialize(&mut reader).map_or(unread, |seen| seen.beyond)
 }
 
 /// What is known of a value when it is behind.
 #[derive(Default)]
 struct Seen<'a> {
-    refers: bool,
-    /// What it says, where it is a text.
+    beyond: Beyond,
+    is_null: bool,
+    is_map: bool,
+    /// How it begins, where it is a text.
     text: Option<Cow<'a, str>>,
+    /// The same of members of it.
+    kind: Option<Cow<'a, str>>,
+    url: Option<Cow<'a, str>>,
+    media_type: Option<Cow<'a, str>>,
 }
 
 /// Goes through a value without keeping it.
@@ -93,6 +138,40 @@ impl Walk<'_> {
     }
 }
 
+impl Beyond {
+    const ELSEWHERE: Self = Self { images: 0, elsewhere: true };
+    const IMAGE: Self = Self { images: 1, elsewhere: false };
+
+    const fn and(self, other: Self) -> Self {
+        let images = self.images.saturating_add(other.images);
+        Self { images, elsewhere: self.elsewhere || other.elsewhere }
+    }
+
+    /// What a member adds by its name to what is in its value.
+    fn of_member(name: &str, value: &Seen<'_>) -> Self {
+        match name {
+            _ if value.is_null => Self::default(),
+            "image_url" => {
+                let address = value.text.as_deref().or(value.url.as_deref());
+                let is_inside = address.is_some_and(|it| it.starts_with("data:image/"));
+                if is_inside { Self::IMAGE } else { Self::ELSEWHERE }
+            }
+            // Of the Messages API. A tool may have an argument of this name.
+            "source" if value.is_map => match value.kind.as_deref() {
+                Some("base64") if starts(&value.media_type, "image/") => Self::IMAGE,
+                Some("text" | "content") | None => Self::default(),
+                Some(_) => Self::ELSEWHERE,
+            },
+            name if ELSEWHERE.contains(&name) => Self::ELSEWHERE,
+            _ => Self::default(),
+        }
+    }
+}
+
+fn starts(text: &Option<Cow<'_, str>>, with: &str) -> bool {
+    text.as_deref().is_some_and(|it| it.starts_with(with))
+}
+
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Seen<'de>;
 
@@ -109,7 +188,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<Seen<'de>, E> {
-        Ok(Seen::default())
+        Ok(Seen { is_null: true, ..Seen::default() })
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Seen<'de>, E> {
@@ -129,39 +208,53 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Seen<'de>, E> {
-        Ok(Seen { refers: false, text: Some(Cow::Borrowed(text)) })
+        Ok(Seen { text: Some(Cow::Borrowed(text)), ..Seen::default() })
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Seen<'de>, E> {
-        Ok(Seen { refers: false, text: Some(Cow::Owned(text.to_owned())) })
+        let start = &text[..text.floor_char_boundary(KEPT_BYTES)];
+        Ok(Seen { text: Some(Cow::Owned(start.to_owned())), ..Seen::default() })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Seen<'de>, A::Error> {
-        let mut refers = false;
+        let mut beyond = Beyond::default();
         let walk = || Walk { operation: self.operation, below: Cow::Borrowed(&*self.below) };
         while let Some(one) = list.next_element_seed(walk())? {
-            refers |= one.refers;
+            beyond = beyond.and(one.beyond);
         }
-        Ok(Seen { refers, text: None })
+        Ok(Seen { beyond, ..Seen::default() })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Seen<'de>, A::Error> {
-        let (mut refers, mut has_id) = (false, false);
-        let mut kind = None;
+        let mut seen = Seen { is_map: true, ..Seen::default() };
+        let (mut has_id, mut has_content, mut has_kind) = (false, false, false);
         while let Some(Text(name)) = map.next_key()? {
-            let is_escaped = matches!(name, Cow::Owned(_));
-            refers |= is_escaped && ELSEWHERE.iter().any(|it| it.trim_matches('"') == name);
-            has_id |= name == "id";
-            let is_kind = name == "type";
-            let one = map.next_value_seed(Walk { operation: self.operation, below: name })?;
-            refers |= one.refers;
-            if is_kind && kind.replace(one.text).is_some() {
-                return Err(A::Error::custom("`type` stands there twice"));
+            let walk = Walk { operation: self.operation, below: Cow::Borrowed(&*name) };
+            let one = map.next_value_seed(walk)?;
+            seen.beyond = seen.beyond.and(one.beyond).and(Beyond::of_member(&name, &one));
+            match &*name {
+                "id" => has_id = true,
+                "image_url" | "source" => has_content = true,
+                "type" if std::mem::replace(&mut has_kind, true) => {
+                    return Err(A::Error::custom("`type` stands there twice"));
+                }
+                "type" => seen.kind = one.text,
+                "url" => seen.url = one.text,
+                "media_type" => seen.media_type = one.text,
+                _ => {}
             }
         }
-        let kind = kind.flatten();
-        refers |= has_id && !self.is_whole(kind.as_deref());
-        Ok(Seen { refers, text: None })
+        let kind = seen.kind.as_deref();
+        let is_elsewhere = match kind {
+            // What it shows is in another member.
+            Some("image" | "input_image" | "document") => !has_content,
+            Some(kind) => KINDS.contains(&kind),
+            None => false,
+        };
+        if is_elsewhere || has_id && !self.is_whole(kind) {
+            seen.beyond.elsewhere = true;
+        }
+        Ok(seen)
     }
 }
 
@@ -196,7 +289,70 @@ mod tests {
 
     #[track_caller]
     fn check(operation: Operation, text: &str, expected: bool) {
-        assert_eq!(refers(operation, text), expected, "{text}");
+        assert_eq!(beyond(operation, text).elsewhere, expected, "{text}");
+    }
+
+    /// Mutation: overlook any of the words, count an image by another one's address, or take an argument of a tool
+    /// for the place of a file.
+    #[test]
+    fn what_is_no_text_is_told_by_the_part_that_it_is_in() {
+        let (none, image) = (Beyond::default(), Beyond::IMAGE);
+        let data = "data:image/png;base64,AAAA";
+        for (part, expected) in [
+            (r#"{"type":"text","text":"\u0022data:image/png \"image_url\""}"#.to_owned(), none),
+            (format!(r#"{{"type":"image_url","image_url":{{"url":"{data}"}}}}"#), image),
+            (format!(r#"{{"type":"input_image","image_url":"{data}"}}"#), image),
+            (
+                r#"{"type":"input_image","image_url":"data:image\/png;base64,AAAA"}"#.to_owned(),
+                image,
+            ),
+            (
+                r#"{"type":"input_image","image_url":"https://x/y.png"}"#.to_owned(),
+                Beyond::ELSEWHERE,
+            ),
+            (
+                r#"{"type":"image","source":{"type":"base64","media_type":"image/png"}}"#
+                    .to_owned(),
+                image,
+            ),
+            (
+                r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf"}}"#
+                    .to_owned(),
+                Beyond::ELSEWHERE,
+            ),
+            (r#"{"type":"document","source":{"type":"text","data":"x"}}"#.to_owned(), none),
+            (
+                r#"{"type":"image","source":{"type":"url","url":"https://x"}}"#.to_owned(),
+                Beyond::ELSEWHERE,
+            ),
+            (r#"{"type":"tool_use","input":{"source":"here"}}"#.to_owned(), none),
+            (
+                r#"{"type":"file","file":{"file_data":"data:application/pdf;base64,AA"}}"#
+                    .to_owned(),
+                Beyond::ELSEWHERE,
+            ),
+            (r#"{"type":"input_file","filename":"a"}"#.to_owned(), Beyond::ELSEWHERE),
+            (
+                r#"{"type":"video_url","video_url":{"url":"https://x"}}"#.to_owned(),
+                Beyond::ELSEWHERE,
+            ),
+            (
+                r#"{"type":"audio_url","audio_url":{"url":"https://x"}}"#.to_owned(),
+                Beyond::ELSEWHERE,
+            ),
+            (r#"{"type":"document_url","document_url":"https://x"}"#.to_owned(), Beyond::ELSEWHERE),
+            (r#"{"type":"image","image":"https://x"}"#.to_owned(), Beyond::ELSEWHERE),
+            (r#"{"type":"vide\u006f","of":"x"}"#.to_owned(), Beyond::ELSEWHERE),
+            (r#"{"file_id":null,"text":"x"}"#.to_owned(), none),
+        ] {
+            let text = format!(r#"[{{"role":"user","content":[{part}]}}]"#);
+            assert_eq!(beyond(Operation::Chat, &text), expected, "{text}");
+        }
+        let both = format!(
+            r#"[{{"image_url":"{data}"}},{{"image_url":"{data}"}},{{"image_url":"https://x"}}]"#
+        );
+        let expected = Beyond { images: 2, elsewhere: true };
+        assert_eq!(beyond(Operation::Responses, &both), expected);
     }
 
     /// Mutation: take the call of a tool for a reference.

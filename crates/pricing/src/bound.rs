@@ -30,9 +30,11 @@ pub struct Bound {
     pub searches_max: Option<u64>,
     pub milliseconds_max: Option<u64>,
     pub requests_max: u64,
-    /// Whether audio or images go in or come out. Without them their prices are out of question.
+    /// Whether audio or images go in. Without them their prices are out of question.
     pub has_audio: bool,
     pub has_images: bool,
+    /// Whether audio is to come out.
+    pub speaks: bool,
     /// What was asked for. `None` where the provider may choose any.
     pub service: Option<Service>,
 }
@@ -49,6 +51,7 @@ impl Default for Bound {
             requests_max: 1,
             has_audio: false,
             has_images: false,
+            speaks: false,
             service: Some(Service::Standard),
         }
     }
@@ -82,14 +85,17 @@ pub fn bound(price: &Price, bound: &Bound) -> Option<Money> {
 impl Bound {
     const fn allows(&self, class: Class) -> bool {
         match class {
-            Class::AudioIn | Class::AudioOut => self.has_audio,
-            Class::ImageIn | Class::ImageOut => self.has_images,
+            Class::AudioIn => self.has_audio,
+            Class::AudioOut => self.speaks,
+            Class::ImageIn => self.has_images,
             Class::CacheRead
             | Class::CacheWrite5m
             | Class::CacheWrite1h
             | Class::Input
             | Class::Output
             | Class::Reasoning
+            // A model that makes images may do so unasked.
+            | Class::ImageOut
             | Class::Image
             | Class::Search
             | Class::Request
@@ -109,14 +115,17 @@ pub struct Prompt {
     pub images: u64,
     /// Audio, video, documents: nothing is known of how many tokens these become.
     pub has_other_media: bool,
+    /// Questions in one request: the context is that of each. None is one.
+    pub questions: u64,
 }
 
-/// No prompt becomes more tokens than this. A token stands for a byte of text at least, and none goes
+/// No prompt becomes more tokens than this. A token stands for a byte of text at least, and no question goes
 /// beyond the model's context. None where neither says anything.
 #[must_use]
 pub fn input_tokens_max(prompt: &Prompt, model: &Model) -> Option<u64> {
     let counted = counted(prompt, model);
-    match (counted, model.context_tokens) {
+    let contexts = model.context_tokens.and_then(|it| it.checked_mul(prompt.questions.max(1)));
+    match (counted, contexts) {
         (Some(counted), Some(context)) => Some(counted.min(context)),
         (known, other) => known.or(other),
     }

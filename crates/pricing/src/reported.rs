@@ -46,6 +46,9 @@ pub(crate) struct Answer {
     /// Where Groq's streams have it.
     #[serde(default)]
     x_groq: Option<Inner>,
+    /// Items of the Responses API.
+    #[serde(default)]
+    output: Item,
     #[serde(default)]
     choices: Option<Vec<Choice>>,
 }
@@ -62,6 +65,14 @@ struct Inner {
     usage: Option<Reported>,
     #[serde(default)]
     service_tier: Option<Service>,
+    #[serde(default)]
+    output: Item,
+}
+
+impl Inner {
+    fn reported(self) -> Option<Reported> {
+        Some(self.usage?.served(self.service_tier).searched(self.output.searches))
+    }
 }
 
 /// An object that may be something else.
@@ -87,10 +98,10 @@ impl Answer {
     }
 
     pub(crate) fn reported(self) -> Option<Reported> {
-        let outer = self.usage.map(|usage| usage.served(self.service_tier));
-        let inner = [self.response, self.message.0, self.x_groq].into_iter().flatten();
-        let inner = inner.filter_map(|it| Some(it.usage?.served(it.service_tier)));
-        outer.into_iter().chain(inner).next()
+        let (usage, service_tier, output) = (self.usage, self.service_tier, self.output);
+        let outer = Inner { usage, service_tier, output };
+        let all = [Some(outer), self.response, self.message.0, self.x_groq];
+        all.into_iter().flatten().find_map(Inner::reported)
     }
 }
 
@@ -114,6 +125,14 @@ impl Count {
 
     fn or_zero(self, field: &'static str) -> Result<u64, UsageError> {
         self.read(field).map(Option::unwrap_or_default)
+    }
+
+    fn plus(self, more: Self) -> Self {
+        match (self, more) {
+            (Self::Is(one), Self::Is(other)) => Self::Is(one.saturating_add(other)),
+            (Self::Nonsense, _) | (_, Self::Nonsense) => Self::Nonsense,
+            (Self::Absent, known) | (known, Self::Absent) => known,
+        }
     }
 
     /// Counts of a stream only grow. Some servers say zero in the first event and the truth in the
@@ -186,6 +205,11 @@ pub(crate) struct Reported {
     server_tool_use: Option<ServerTools>,
     service_tier: Option<Service>,
     speed: Option<Speed>,
+    /// Of the Messages API: rounds of one call.
+    iterations: Rounds,
+    /// Of the Responses API, counted in its items: searches are in no report there.
+    #[serde(skip)]
+    searched: u64,
 }
 
 /// Of the Messages API: what is served faster costs more, and no list here says how much.
@@ -208,6 +232,10 @@ impl Answer {
 impl Reported {
     fn served(self, service: Option<Service>) -> Self {
         Self { service_tier: self.service_tier.or(service), ..self }
+    }
+
+    const fn searched(self, searched: u64) -> Self {
+        Self { searched, ..self }
     }
 
     fn service(&self) -> Service {
@@ -252,7 +280,18 @@ impl Reported {
             server_tool_use: later.server_tool_use.or(self.server_tool_use),
             service_tier: later.service_tier.or(self.service_tier),
             speed: later.speed.or(self.speed),
+            iterations: if later.iterations.is_there { later.iterations } else { self.iterations },
             ..self
+        }
+    }
+
+    /// The later report of one stream, where each says all: some servers end with one that says nothing, or less.
+    pub(crate) fn or_more(self, later: Self, dialect: Dialect) -> Self {
+        let all = |usage: &Usage| usage.input_tokens() + usage.output_tokens();
+        match (self.usage(dialect), later.usage(dialect)) {
+            (Ok(before), Ok(after)) if all(&before) > all(&after) => self,
+            (Ok(_), Err(UsageError::Missing { .. })) => self,
+            _ => later,
         }
     }
 
@@ -278,7 +317,7 @@ impl Reported {
             reasoning: reasoning.max(hidden),
             audio_out: outputs.audio_tokens.or_zero("audio_tokens")?,
             image_out: outputs.image_tokens.or_zero("image_tokens")?,
-            searches: self.searches()?,
+            searches: self.searches()?.saturating_add(self.searched),
             service: self.service(),
             ..Totals::default()
         })
@@ -321,6 +360,13 @@ impl Reported {
         let cache_read = self.cache_read_input_tokens.or_zero("cache_read_input_tokens")?;
         let (cache_write_5m, cache_write_1h) = self.created()?;
         let outputs = self.output_tokens_details.unwrap_or_default();
+        // What a conversation was made shorter with is billed, and in none of the counts above.
+        let round = |count: Count| count.or_zero("iterations");
+        let compacted = self.iterations;
+        let cache_read = cache_read + round(compacted.cache_read)?;
+        let cache_write_5m = cache_write_5m + round(compacted.cache_write)?;
+        let plain = plain + round(compacted.input)?;
+        let output = output + round(compacted.output)?;
         Ok(Totals {
             input: plain + cache_read + cache_write_5m + cache_write_1h,
             cache_read,
@@ -350,6 +396,154 @@ impl Reported {
 
     fn searches(&self) -> Result<u64, UsageError> {
         self.server_tool_use.unwrap_or_default().web_search_requests.or_zero("web_search_requests")
+    }
+}
+
+/// What the rounds of one call have used that are in no other count: those that made the conversation shorter.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rounds {
+    is_there: bool,
+    input: Count,
+    output: Count,
+    cache_read: Count,
+    cache_write: Count,
+}
+
+#[derive(Deserialize)]
+struct Round {
+    #[serde(default, rename = "type")]
+    kind: RoundKind,
+    #[serde(default)]
+    input_tokens: Count,
+    #[serde(default)]
+    output_tokens: Count,
+    #[serde(default)]
+    cache_read_input_tokens: Count,
+    #[serde(default)]
+    cache_creation_input_tokens: Count,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RoundKind {
+    Compaction,
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Rounds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rounds: Option<Vec<Round>> = Option::deserialize(deserializer)?;
+        let mut all = Self { is_there: rounds.is_some(), ..Self::default() };
+        let compacted = rounds.into_iter().flatten().filter(|it| it.kind == RoundKind::Compaction);
+        for round in compacted {
+            all.input = all.input.plus(round.input_tokens);
+            all.output = all.output.plus(round.output_tokens);
+            all.cache_read = all.cache_read.plus(round.cache_read_input_tokens);
+            all.cache_write = all.cache_write.plus(round.cache_creation_input_tokens);
+        }
+        Ok(all)
+    }
+}
+
+/// An item of an answer, or a list of them, or anything else that has this name.
+#[derive(Default)]
+struct Item {
+    kind: Kind,
+    /// Of a search: what it did.
+    action: Kind,
+    searches: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    #[default]
+    None,
+    SearchCall,
+    Search,
+    Other,
+}
+
+impl Item {
+    /// Who opens a page that was found, or looks for a word in it, is not billed for a search.
+    const fn is_search(&self) -> bool {
+        matches!((self.kind, self.action), (Kind::SearchCall, Kind::None | Kind::Search))
+    }
+}
+
+struct ItemRead;
+
+impl<'de> Visitor<'de> for ItemRead {
+    type Value = Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Item, E> {
+        Ok(Item::default())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Item, E> {
+        Ok(Item::default())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Item, E> {
+        Ok(Item::default())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Item, E> {
+        Ok(Item::default())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Item, E> {
+        Ok(Item::default())
+    }
+
+    /// As the value of `type`.
+    fn visit_str<E: Error>(self, text: &str) -> Result<Item, E> {
+        let kind = match text {
+            "web_search_call" => Kind::SearchCall,
+            "search" => Kind::Search,
+            _ => Kind::Other,
+        };
+        Ok(Item { kind, ..Item::default() })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Item, A::Error> {
+        let mut searches = 0;
+        while let Some(item) = list.next_element::<Item>()? {
+            searches += u64::from(item.is_search());
+        }
+        Ok(Item { searches, ..Item::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
+        let mut item = Item::default();
+        while let Some(name) = map.next_key::<Named>()? {
+            match name {
+                Named::Type => item.kind = map.next_value::<Item>()?.kind,
+                Named::Action => item.action = map.next_value::<Item>()?.kind,
+                Named::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(item)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Named {
+    Type,
+    Action,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemRead)
     }
 }
 

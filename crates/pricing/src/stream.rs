@@ -26,12 +26,21 @@ pub struct Stream {
     /// What was reported last came with the end of each choice.
     is_last: bool,
     is_ended: bool,
+    /// A report that could not be read: whatever others say, nobody knows what it was.
+    broken: Option<UsageError>,
 }
 
 impl Stream {
     #[must_use]
     pub const fn new(dialect: Dialect) -> Self {
-        Self { dialect, reported: None, is_counted: false, is_last: false, is_ended: false }
+        Self {
+            dialect,
+            reported: None,
+            is_counted: false,
+            is_last: false,
+            is_ended: false,
+            broken: None,
+        }
     }
 
     /// Takes the data of one event. Events without usage cost one search for the word.
@@ -42,7 +51,8 @@ impl Stream {
         }
         // In a text the quotes of this would have backslashes.
         if memmem::find(data, b"\"usage\"").is_some() {
-            return self.take(Answer::read(data)?);
+            let answer = Answer::read(data).inspect_err(|why| self.broken = Some(why.clone()))?;
+            return self.take(answer);
         }
         if data.len() <= LAST_EVENT_BYTES_MAX && memmem::find(data, b"\"message_stop\"").is_some() {
             self.is_ended |= Answer::read(data)?.event == Event::MessageStop;
@@ -55,9 +65,10 @@ impl Stream {
         let Some(reported) = answer.reported() else { return Ok(()) };
         self.is_ended |= event == Event::ResponseEnd;
         self.reported = match (self.dialect, self.reported) {
+            (_, None) => Some(reported),
             (Dialect::Messages, Some(before)) => Some(before.grown(&reported)),
-            (Dialect::Messages, None) | (Dialect::OpenAi | Dialect::Embeddings, _) => {
-                Some(reported)
+            (Dialect::OpenAi | Dialect::Embeddings, Some(before)) => {
+                Some(before.or_more(reported, self.dialect))
             }
         };
         // The first event of the Messages API knows the input, and of the output one token.
@@ -73,6 +84,9 @@ impl Stream {
 
     /// What is known at the end of the connection, however it ended.
     pub fn metered(&self) -> Result<Metered, UsageError> {
+        if let Some(why) = &self.broken {
+            return Err(why.clone());
+        }
         let Some(reported) = self.reported else { return Ok(Metered::Nothing) };
         let usage = reported.usage(self.dialect)?;
         let is_whole = self.is_ended && self.is_counted;

@@ -292,6 +292,7 @@ fn prompt(body: &[u8], ask: &Ask) -> Prompt {
         tools: ask.tools,
         images: ask.images,
         has_other_media: ask.has_more_elsewhere,
+        questions: ask.questions,
     }
 }
 

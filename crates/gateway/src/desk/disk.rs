@@ -81,7 +81,7 @@ async fn words(
 ) -> Went {
     let model = &shelved.model.name;
     let desk = open.desk().clone();
-    let there = There { name: model.as_str(), output: None };
+    let there = There { name: model.as_str(), output: None, is_local: false };
     let Said { operation, body, translation } =
         match said(shelved, there, ask, seen.body(question), None, desk.now()) {
             Ok(said) => said,

@@ -67,6 +67,7 @@ fn change<'a>(
         output_tokens_max: limit,
         output_name: output_name(there, ask.operation),
         is_output_named: there.output.is_some(),
+        is_output_repeated: there.is_local,
         usage: matches!(ask.operation, Operation::Chat | Operation::Completions),
         logprobs: accept.is_some_and(|it| it.asks_logprobs(ask.operation)),
     }

@@ -111,6 +111,8 @@ pub(super) struct Outside {
     pub lane: Arc<Lane>,
     /// The path of the upstream's address, before the dialect's own.
     path: String,
+    /// Whether that is of this machine.
+    is_local: bool,
 }
 
 /// In which names a model is asked where it is.
@@ -119,6 +121,8 @@ pub(super) struct There<'a> {
     pub name: &'a str,
     /// How it calls a limit of output, where that is not the usual name.
     pub output: Option<&'a str>,
+    /// A server of this machine: some of these know no name but the usual one.
+    pub is_local: bool,
 }
 
 /// What is sent to open an upstream, and since when it is known.
@@ -311,7 +315,8 @@ impl Outside {
             Dialect::Anthropic => path.strip_suffix("/v1").unwrap_or(path),
             Dialect::OpenInference => path.strip_suffix("/v2").unwrap_or(path),
         };
-        Self { upstream: upstream.clone(), lane, path: path.to_owned() }
+        let is_local = models::is_here(&upstream.url, &BTreeSet::new());
+        Self { upstream: upstream.clone(), lane, path: path.to_owned(), is_local }
     }
 
     /// Where it answers this.
@@ -339,7 +344,11 @@ impl Outside {
 
     /// In which names it is asked.
     pub(super) fn spoken<'a>(&'a self, name: &'a ModelName) -> There<'a> {
-        There { name: self.name_there(name), output: self.upstream.output_parameter.as_deref() }
+        There {
+            name: self.name_there(name),
+            output: self.upstream.output_parameter.as_deref(),
+            is_local: self.is_local,
+        }
     }
 
     /// What the upstream calls it.
@@ -495,13 +504,17 @@ impl Shelved {
                 "the request says `speed`, which has no price for `{name}`; leave it out"
             ));
         }
+        if let Some(what) = &ask.unbounded {
+            return Err(format!(
+                "the request has `{what}`, and nobody can say how much `{name}` does for it; leave it out"
+            ));
+        }
         let limits = Bound {
             input_tokens_max: self.input_tokens_max(prompt),
             output_tokens_max: output,
             has_images: prompt.images > 0 || prompt.has_other_media,
             has_audio: prompt.has_other_media,
-            // A provider's own tools may search, and not all of them say how often.
-            searches_max: (!prompt.has_other_media).then_some(0),
+            speaks: ask.speaks,
             milliseconds_max: self.deadline_millis(),
             service,
             ..Bound::default()

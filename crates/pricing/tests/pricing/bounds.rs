@@ -77,8 +77,9 @@ fn around(totals: &Totals, room: u64, is_any: bool) -> Bound {
         searches_max: Some(totals.searches + room),
         milliseconds_max: Some(totals.milliseconds),
         requests_max: totals.requests,
-        has_audio: totals.audio_in + totals.audio_out > 0,
-        has_images: totals.image_in + totals.image_out > 0,
+        has_audio: totals.audio_in > 0,
+        has_images: totals.image_in > 0,
+        speaks: totals.audio_out > 0,
         service: (!is_any).then_some(totals.service),
     }
 }
@@ -140,6 +141,27 @@ fn the_bound_is_what_the_dearest_call_costs() {
     assert_eq!(pico(Bound { service: None, ..limits }), Some(100 * 50 + 10 * 50));
 }
 
+/// Mutation: hold nothing for sound that is asked for, or for images that a model makes unasked.
+#[test]
+fn sound_and_images_that_come_out_are_held() {
+    let rates = [(Class::Output, 10), (Class::AudioOut, 80), (Class::ImageOut, 30)];
+    let of = |rates: &[(Class, u64)], speaks: bool| {
+        let price = price(vec![standard(
+            &[(Class::Input, 1)].iter().chain(rates).copied().collect::<Vec<_>>(),
+        )]);
+        let limits = Bound {
+            input_tokens_max: Some(0),
+            output_tokens_max: Some(10),
+            speaks,
+            ..Bound::default()
+        };
+        bound(&price, &limits).map(|it| it.amount.pico())
+    };
+    assert_eq!((of(&rates[..1], false), of(&rates[..1], true)), (Some(100), Some(100)));
+    assert_eq!((of(&rates[..2], false), of(&rates[..2], true)), (Some(100), Some(800)));
+    assert_eq!((of(&rates, false), of(&rates, true)), (Some(300), Some(800)));
+}
+
 /// Mutation: take an unknown limit for zero.
 #[test]
 fn without_a_limit_there_is_no_bound() {
@@ -182,6 +204,9 @@ fn a_prompt_has_no_more_tokens_than_bytes_and_templates() {
     assert_eq!(most(&Prompt { images: 3, ..text }, &wide), Some(1_288 + 4_800));
     assert_eq!(most(&Prompt { tools: 2, ..text }, &wide), Some(1_288 + 2_048 + 128));
     assert_eq!(most(&text, &model(Some(500), None)), Some(500));
+    // Each question of a list may fill it.
+    assert_eq!(most(&Prompt { questions: 2, ..text }, &model(Some(500), None)), Some(1_000));
+    assert_eq!(most(&Prompt { questions: 3, ..text }, &model(Some(500), None)), Some(1_288));
     // What nobody can count is as much as fits; where nobody knows what fits, there is no bound.
     assert_eq!(most(&Prompt { images: 1, ..text }, &model(Some(500_000), None)), Some(500_000));
     assert_eq!(most(&Prompt { images: 1, ..text }, &model(None, None)), None);

@@ -114,6 +114,47 @@ fn in_the_messages_api_the_cache_is_beside_the_input() {
     assert_eq!(usage(Dialect::Messages, batch).service(), Service::Batch);
 }
 
+/// Mutation: count a round that is in the other counts again, or leave out what made the conversation shorter.
+#[test]
+fn what_made_a_conversation_shorter_is_billed_beside_the_rest() {
+    use Class::{CacheRead, CacheWrite5m, Input, Output};
+    let body = |rounds: &str| {
+        format!(
+            r#"{{"type":"message","usage":{{"input_tokens":100,"output_tokens":5,"iterations":{rounds}}}}}"#
+        )
+    };
+    let messages =
+        |rounds, expected: &[(Class, u64)]| check(Dialect::Messages, &body(rounds), expected);
+    let plain: &[(Class, u64)] = &[(Input, 100), (Output, 5)];
+    messages("null", plain);
+    messages(r#"[{"type":"message","input_tokens":100,"output_tokens":5}]"#, plain);
+    messages(
+        r#"[{"type":"compaction","input_tokens":1000,"output_tokens":30,"cache_read_input_tokens":7,
+            "cache_creation_input_tokens":9},{"type":"message","input_tokens":100,"output_tokens":5}]"#,
+        &[(Input, 1_100), (CacheRead, 7), (CacheWrite5m, 9), (Output, 35)],
+    );
+    let broken = body(r#"[{"type":"compaction","input_tokens":-1}]"#);
+    pricing::read(Dialect::Messages, broken.as_bytes()).expect_err("no count");
+}
+
+/// Mutation: count pages that were opened, take the items of another list for these, or leave out those of a stream.
+#[test]
+fn searches_of_the_responses_api_are_counted_in_its_items() {
+    let searches = |body: &str| usage(Dialect::OpenAi, body).count(Class::Search);
+    let items = r#"[{"type":"web_search_call","id":"w","action":{"type":"search","query":"x"}},
+        {"type":"web_search_call","action":{"type":"open_page","url":"https://x"}},
+        {"type":"web_search_call","status":"completed"},
+        {"type":"message","content":[{"type":"output_text","text":"web_search_call"}]}, 7, "text"]"#;
+    let used = r#""usage":{"input_tokens":9,"output_tokens":2}"#;
+    assert_eq!(searches(&format!(r#"{{"output":{items},{used}}}"#)), 2);
+    let event =
+        format!(r#"{{"type":"response.completed","response":{{"output":{items},{used}}}}}"#);
+    assert_eq!(searches(&event), 2);
+    for other in [r#""text""#, "7", "null", r#"{"type":"web_search_call"}"#, "[[{}]]"] {
+        assert_eq!(searches(&format!(r#"{{"output":{other},{used}}}"#)), 0, "{other}");
+    }
+}
+
 /// Mutation: take a service that is not known for the standard one.
 #[test]
 fn the_service_is_the_one_that_served() {

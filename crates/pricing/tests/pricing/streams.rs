@@ -43,6 +43,26 @@ fn a_stream_of_messages_is_metered_by_what_has_grown() {
     messages(&[START, zero, STOP], Some((125, 15, true)));
 }
 
+/// Mutation: take what was said last for the whole, or go by an earlier report where one could not be read.
+#[test]
+fn a_last_word_that_says_less_takes_nothing_back() {
+    let open = |events: &[&str], expected| check(Dialect::OpenAi, events, expected);
+    let counted = r#"{"usage":{"prompt_tokens":20,"completion_tokens":7}}"#;
+    for last in [
+        r#"{"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}"#,
+        r#"{"usage":{}}"#,
+        r#"{"usage":null}"#,
+    ] {
+        open(&[counted, last, "[DONE]"], Some((20, 7, true)));
+        open(&[last, counted, "[DONE]"], Some((20, 7, true)));
+    }
+    let more = r#"{"usage":{"prompt_tokens":20,"completion_tokens":9}}"#;
+    open(&[counted, more, "[DONE]"], Some((20, 9, true)));
+    let mut stream = fed(Dialect::OpenAi, &[counted]);
+    stream.feed(br#"{"usage":"n/a"}"#).expect_err("no report");
+    stream.metered().expect_err("nobody knows");
+}
+
 /// Mutation: want a last word of a stream whose connection has ended well, or take the report of a piece for
 /// the last one.
 #[test]

@@ -25,10 +25,12 @@ pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "messages.*.content.*.name",
         "messages.*.content.*.signature",
         "messages.*.content.*.cache_control",
+        "messages.*.content.*.image_url.detail",
         "tools.*.type",
         "tools.*.name",
         "tools.*.function.name",
         "tools.*.cache_control",
+        "tools.*.max_uses",
         "tool_choice",
         "response_format.type",
         "response_format.json_schema.name",
@@ -43,6 +45,10 @@ pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "n",
         "thinking",
         "reasoning",
+        "reasoning_effort",
+        "verbosity",
+        "max_tool_calls",
+        "output_config.effort",
         "service_tier",
         "encoding_format",
         "dimensions",
@@ -51,6 +57,7 @@ pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "previous_response_id",
         "text.format.type",
         "text.format.name",
+        "text.verbosity",
         "input.*.type",
         "input.*.role",
         "input.*.id",
@@ -224,4 +231,29 @@ fn more(vault: &Vault, before: &privacy::Hidden) -> Hidden {
         (count > 0).then(|| (class.name().to_owned(), count))
     };
     vault.hidden().iter().filter_map(since).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutation: take a word of the interface for somebody's name.
+    #[test]
+    fn words_of_the_interface_are_nobodys_names() {
+        let names = Names::new(["Max", "Low", "High"]).expect("names");
+        let shield = Shield::new(privacy::Rules::standard(), Some(Arc::new(names)));
+        let spoken = serde_json::json!({
+            "model": "m", "reasoning_effort": "low", "verbosity": "High", "max_tool_calls": 3,
+            "output_config": {"effort": "max"}, "text": {"verbosity": "low"}, "tools": [{"max_uses": 2}],
+            "messages": [{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "https://example.com/x.png", "detail": "low"}}]}],
+        });
+        let mut vault = Vault::new(7);
+        let body = spoken.to_string();
+        let seen = shield.protect_json(&mut vault, body.as_bytes(), &WORDS).expect("protected");
+        assert_eq!(String::from_utf8_lossy(&seen), body);
+        let named = br#"{"messages":[{"role":"user","content":"Max is low"}]}"#;
+        let seen = shield.protect_json(&mut vault, named, &WORDS).expect("protected");
+        assert!(!String::from_utf8_lossy(&seen).contains("Max"), "the names are looked for");
+    }
 }

@@ -158,8 +158,8 @@ const READ: [&str; 24] = [
 
 /// Members by which one server or another takes another model than `model`, another limit than that of the output,
 /// or does work that is billed beside the tokens: of llama.cpp, OpenRouter, LiteLLM, xAI, Groq, DashScope, Gemini,
-/// Anthropic.
-const UNBOUNDED: [&str; 16] = [
+/// Azure, Anthropic.
+const UNBOUNDED: [&str; 18] = [
     "n_predict",
     "num_predict",
     "models",
@@ -172,6 +172,8 @@ const UNBOUNDED: [&str; 16] = [
     "search_settings",
     "enable_search",
     "web_search_options",
+    "compound_custom",
+    "data_sources",
     "mcp_servers",
     "context_management",
     "container",

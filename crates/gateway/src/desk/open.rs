@@ -29,6 +29,8 @@ pub(super) struct Open {
     pub(super) call: CallId,
     /// As it was written down.
     admitted: Admitted,
+    /// What is held back for it in all.
+    reserved: Option<Money>,
     who: Who,
     started: Instant,
     /// Until the answer is let go.
@@ -116,6 +118,7 @@ impl Open {
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
         desk.brings(question);
         let left = desk.takes_over(question, &plan, is_billed_once);
+        let reserved = bound.clone().ok().flatten();
         let held = match bound.transpose() {
             None => desk.in_place_of(&left, |_| Ok(Vec::new())).map_err(CallRefusal::Budget)?,
             Some(bound) => {
@@ -149,6 +152,7 @@ impl Open {
             desk: desk.clone(),
             call,
             admitted,
+            reserved,
             who: question.who.clone(),
             started,
             ticket: Some(ticket),
@@ -178,13 +182,11 @@ impl Open {
         &self.desk
     }
 
-    /// A leg is about to be sent, that may cost so much. One before it that may have to be paid, and that
-    /// nobody has planned with, keeps what it holds.
+    /// A leg is about to be sent, that may cost so much. One before it that may have to be paid keeps what it
+    /// holds.
     pub(super) fn sends(&mut self, to: &Shelved, bound: Option<Money>) -> Result<(), Missed> {
         self.takes_retry()?;
-        if let (true, Some(more)) = (self.bills.len() > self.unsure, bound) {
-            self.holds_more(more).ok_or(Missed::Budget)?;
-        }
+        self.reserves(bound).ok_or(Missed::Budget)?;
         self.tries += 1;
         self.sent = Some(Sent::to(to, bound));
         Ok(())
@@ -197,9 +199,7 @@ impl Open {
         bound: Option<Money>,
     ) -> Result<(), Missed> {
         self.takes_retry()?;
-        if let Some(more) = bound {
-            self.holds_more(more).ok_or(Missed::Budget)?;
-        }
+        self.reserves(bound).ok_or(Missed::Budget)?;
         self.tries += 1;
         self.beside = Some(Sent::to(to, bound));
         Ok(())
@@ -251,6 +251,28 @@ impl Open {
         };
         let escalated = self.legs.iter().filter(|leg| leg.why == Some(Missed::Unsure)).count();
         Marks { degraded, escalated: if self.resort.is_some() { 0 } else { escalated } }
+    }
+
+    /// Sees to it that what may have to be paid so far, and the next leg, are held back.
+    fn reserves(&mut self, next: Option<Money>) -> Option<()> {
+        if self.admitted.held.is_empty() {
+            return Some(());
+        }
+        let paid = self.bills.iter().filter_map(|bill| bill.cost);
+        let under_way = [&self.sent, &self.beside].into_iter().flatten().filter_map(|it| it.bound);
+        let all: Vec<Money> = paid.chain(under_way).chain(next).collect();
+        let Some(currency) = self.reserved.or(all.first().copied()).map(|it| it.currency) else {
+            return Some(());
+        };
+        let exchange = &self.desk.0.exchange;
+        let add = |sum: Money, one: &Money| sum.plus(exchange.convert(*one, currency).ok()?).ok();
+        let needed = all.iter().try_fold(Amount::ZERO.of(currency), add)?;
+        let reserved = self.reserved.map_or(Amount::ZERO, |it| it.amount);
+        if needed.amount > reserved {
+            self.holds_more(needed.amount.minus(reserved).ok()?.of(currency))?;
+            self.reserved = Some(needed);
+        }
+        Some(())
     }
 
     /// It is written down as well: whoever is killed from now on may have to pay both legs.

@@ -251,9 +251,9 @@ mod tests {
         let mut vault = Vault::new(7);
         let body = spoken.to_string();
         let seen = shield.protect_json(&mut vault, body.as_bytes(), &WORDS).expect("protected");
-        assert_eq!(String::from_utf8_lossy(&seen), body);
+        assert_eq!(seen, body);
         let named = br#"{"messages":[{"role":"user","content":"Max is low"}]}"#;
         let seen = shield.protect_json(&mut vault, named, &WORDS).expect("protected");
-        assert!(!String::from_utf8_lossy(&seen).contains("Max"), "the names are looked for");
+        assert!(!seen.contains("Max"), "the names are looked for");
     }
 }

@@ -285,14 +285,7 @@ async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     let (spent, held) = place.standing();
     assert_eq!(held, 0);
     assert!(spent > 20 * 1_000_000, "the silent one is in it: {spent}");
-    let entries = place.kept.entries.lock().expect("no test panicked").clone();
-    let held: Vec<u128> = entries
-        .iter()
-        .filter_map(|entry| match entry {
-            Entry::Admitted(entry) => Some(entry.held[0].amount.amount.pico()),
-            Entry::Settled(_) | Entry::Corrected(_) => None,
-        })
-        .collect();
+    let held = held_of(&place);
     assert!(matches!(held[..], [one, both] if both == 2 * one), "both are written down: {held:?}");
     // There is room for one of them, and not for a second bill.
     let tight = Place::with(models(), &["silent", "good"], "0.0007EUR/day");
@@ -300,6 +293,33 @@ async fn a_leg_that_nobody_knows_the_end_of_is_paid_at_its_bound() {
     let (spent, held) = tight.standing();
     assert!(spent <= Amount::from_micros(700).pico() && held == 0, "{spent} {held}");
     assert_eq!(good.seen().len(), 1);
+}
+
+/// Mutation: hold the dearer one's bound once more, or nothing for the first one.
+#[tokio::test]
+async fn a_dearer_leg_after_one_of_unknown_end_is_held_beside_it() {
+    let silent = Server::start(|_, _| Reply::Hang(Vec::new())).await;
+    let good = Server::start(|_, _| answer(10, 10)).await;
+    let limits = json!({"limits": {"firstByteSeconds": 1}});
+    let models = vec![
+        model("silent", &silent.address(), PRICE, &limits),
+        model("good", &good.address(), "10", &json!({})),
+    ];
+    // Room for both, and not for the dearer one twice.
+    let place = Place::with(models, &["silent", "good"], "0.0072EUR/day");
+    assert_eq!(place.ask("assistant", 100, false).await.status, StatusCode::OK);
+    let held = held_of(&place);
+    assert!(matches!(held[..], [dear, both] if both == dear + dear / 10), "{held:?}");
+}
+
+/// What is held, as often as that was written down.
+fn held_of(place: &Place) -> Vec<u128> {
+    let entries = place.kept.entries.lock().expect("no test panicked").clone();
+    let held = |entry: &Entry| match entry {
+        Entry::Admitted(entry) => Some(entry.held[0].amount.amount.pico()),
+        Entry::Settled(_) | Entry::Corrected(_) => None,
+    };
+    entries.iter().filter_map(held).collect()
 }
 
 /// A server whose first answer waits in the middle, and whose next ones end there.

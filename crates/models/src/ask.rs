@@ -210,8 +210,8 @@ impl Ask {
         for &name in operation.output_names() {
             let Some(raw) = get(name) else { continue };
             let tokens = (raw.get() != "null").then(|| number(name, raw)).transpose()?;
-            if tokens == Some(0) {
-                // For some servers that is no limit.
+            // In the Messages API that fills a cache; for some servers of the others it is no limit.
+            if tokens == Some(0) && operation != Operation::Messages {
                 return Err(AskError::Wrong { name, wanted: "a whole number from 1" });
             }
             output.push(Limit { name, place: range(text, raw), tokens });
@@ -817,6 +817,9 @@ mod tests {
         let ask = chat(r#"{"model":"a","messages":[],"max_tokens":5,"max_completion_tokens":9,"n":3,"user":"ada","temperature":0.0}"#).expect("a request");
         assert_eq!((ask.output_tokens_max, ask.choices), (Some(9), 3));
         assert_eq!((ask.user.as_deref(), ask.is_sampled), (Some("ada"), false));
+        let filled = r#"{"model":"a","messages":[],"max_tokens":0}"#;
+        let filled = Ask::read(Operation::Messages, filled.as_bytes()).expect("a request");
+        assert_eq!(filled.output_tokens_max, Some(0));
         let several = r#"{"model":"a","prompt":["x","y"],"n":2}"#;
         let several = Ask::read(Operation::Completions, several.as_bytes()).expect("a request");
         assert_eq!(several.choices, 4);

@@ -9,9 +9,10 @@ use std::str::FromStr;
 
 use base::name::WorkflowKey;
 use base::{CallId, KeyName, Namespace, RunId, Timestamp, WorkflowName};
-use pricing::{Amount, Budget, BudgetError, Currency, Money, MoneyError, Period};
+use pricing::{Amount, Budget, BudgetError, Money, MoneyError, Period};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::account::Account;
 use crate::alarms::Alarms;
 use crate::correction::Recharge;
 use crate::purse::{Missing, Purses};
@@ -54,19 +55,6 @@ pub enum SettleError {
     Exchange(#[from] ExchangeError),
     #[error(transparent)]
     Money(#[from] MoneyError),
-}
-
-/// One budget as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    pub budget: Budget,
-    /// Of the window that `spent` and `held` are of.
-    window: Option<(Timestamp, Timestamp)>,
-    spent: Amount,
-    held: Amount,
-    alarms: Alarms,
-    /// The highest of them that was told in this window.
-    told: u8,
 }
 
 /// A share of a cap is reached.
@@ -134,25 +122,43 @@ pub enum Refused {
 }
 
 impl Books {
-    /// Puts a budget in the place of the one of that holder and period. What was spent stays spent.
+    /// Puts a budget in the place of the one of that holder and period. What was spent stays spent and what is
+    /// held stays held, also where it was taken away meanwhile, or was in another currency.
     pub fn set(&mut self, holder: Holder, budget: Budget) {
         let accounts = self.accounts.entry(holder).or_default();
-        match accounts.iter_mut().find(|it| it.budget.period() == budget.period()) {
-            Some(account) if account.currency() == budget.cap().currency => {
-                account.budget = budget;
-                account.told = 0;
-            }
-            Some(account) => *account = Account::new(budget),
+        match accounts.iter_mut().find(|it| it.budget().period() == budget.period()) {
+            Some(account) => account.set(budget),
             None => accounts.push(Account::new(budget)),
         }
+    }
+
+    /// Whether what such a budget would begin with can be said in its currency: without a rate, all calls under it
+    /// would be refused.
+    pub fn may_set(
+        &self,
+        holder: &Holder,
+        budget: Budget,
+        exchange: &Exchange,
+        now: Timestamp,
+    ) -> Result<(), SettleError> {
+        let accounts = self.accounts.get(holder).into_iter().flatten();
+        for account in accounts.filter(|it| it.budget().period() == budget.period()) {
+            let mut account = account.clone();
+            account.set(budget);
+            // A time outside of the calendar leaves it as it was.
+            account.roll(now).ok();
+            account.spent(exchange)?;
+            account.held(exchange)?;
+        }
+        Ok(())
     }
 
     /// At which shares a budget is told of, in place of the usual ones. Those below one that was told in its
     /// window are not told any more.
     pub fn alarms_set(&mut self, holder: &Holder, period: Period, alarms: Alarms) {
         let accounts = self.accounts.get_mut(holder).into_iter().flatten();
-        for account in accounts.filter(|it| it.budget.period() == period) {
-            account.alarms = alarms.clone();
+        for account in accounts.filter(|it| it.budget().period() == period) {
+            account.alarms_set(alarms.clone());
         }
     }
 
@@ -160,29 +166,39 @@ impl Books {
     /// what is held already.
     pub fn bring(&mut self, holder: &Holder, budget: Budget, spent: impl FnOnce() -> Option<Line>) {
         let accounts = self.accounts.get(holder).into_iter().flatten();
-        if accounts.into_iter().any(|it| it.budget.period() == budget.period()) {
+        if accounts.into_iter().any(|it| it.budget().period() == budget.period()) {
             return;
         }
         self.set(holder.clone(), budget);
         let held = self.held.values().flatten().filter(|line| line.holder == *holder);
         for line in held.cloned().collect::<Vec<_>>() {
             if let Some(account) = self.account_at(&line) {
-                account.held = account.held.plus(line.amount.amount).unwrap_or(account.held);
+                account.hold(line.amount);
             }
         }
         let spent = spent();
         if let Some((account, line)) =
             spent.as_ref().and_then(|line| Some((self.account_at(line)?, line)))
         {
-            account.spent = line.amount.amount;
+            account.charge(line.amount);
         }
     }
 
+    /// Takes a cap away. What was spent and is held is kept for who sets it again; a run's is over.
     pub fn remove(&mut self, holder: &Holder, period: Period) -> bool {
         let Some(accounts) = self.accounts.get_mut(holder) else { return false };
-        let before = accounts.len();
-        accounts.retain(|account| account.budget.period() != period);
-        before != accounts.len()
+        let mut was_on = false;
+        accounts.retain_mut(|account| {
+            if account.budget().period() != period {
+                return true;
+            }
+            was_on |= account.is_on();
+            account.remove() && outlives_its_budget(holder)
+        });
+        if accounts.is_empty() {
+            self.accounts.remove(holder);
+        }
+        was_on
     }
 
     /// Holds back what a call may cost at most, in all budgets of these holders, or in none. Gives what
@@ -197,7 +213,8 @@ impl Books {
     ) -> Result<Vec<Line>, Box<Refused>> {
         let mut lines = Vec::new();
         for holder in holders {
-            for account in self.accounts.get_mut(holder).into_iter().flatten() {
+            let accounts = self.accounts.get_mut(holder).into_iter().flatten();
+            for account in accounts.filter(|it| it.is_on()) {
                 let rolled = account.roll(now);
                 rolled.map_err(|why| Box::new(Refused::Time { holder: holder.clone(), why }))?;
                 lines.push(account.line(holder, bound.clone(), exchange)?);
@@ -228,7 +245,13 @@ impl Books {
                 lines.push(self.purses.line_more(line, &more, exchange)?);
             // One whose window is over since weighs on nobody any more.
             } else if let Some(account) = self.account(line) {
-                lines.push(account.line(&line.holder, more.clone(), exchange)?);
+                let (currency, holder) = (line.amount.currency, &line.holder);
+                match account.line_in(currency, holder, more.clone(), exchange) {
+                    Ok(line) => lines.push(line),
+                    // A cap that was taken away refuses nobody.
+                    Err(_) if !account.is_on() => {}
+                    Err(refused) => return Err(refused),
+                }
             }
         }
         for line in &lines {
@@ -257,14 +280,14 @@ impl Books {
             Ok(Line { amount, ..line.clone() })
         };
         let charged = held.iter().map(charge).collect::<Result<Vec<_>, _>>()?;
-        let alarms = self.charge(call, &charged);
+        let alarms = self.charge(call, &charged, exchange);
         Ok((charged, alarms))
     }
 
     /// The same with all that was held: nobody knows what it has cost.
-    pub fn settle_held(&mut self, call: CallId) -> (Vec<Line>, Vec<Alarm>) {
+    pub fn settle_held(&mut self, call: CallId, exchange: &Exchange) -> (Vec<Line>, Vec<Alarm>) {
         let charged = self.held.get(&call).cloned().unwrap_or_default();
-        let alarms = self.charge(call, &charged);
+        let alarms = self.charge(call, &charged, exchange);
         (charged, alarms)
     }
 
@@ -273,26 +296,31 @@ impl Books {
         for line in &lines {
             self.purses.hold(line);
             if let Some(account) = self.account_at(line) {
-                account.held = account.held.plus(line.amount.amount).unwrap_or(account.held);
+                account.hold(line.amount);
             }
         }
         self.held.insert(call, lines);
     }
 
-    /// What the record says was charged; for the start, too. What was held for the call comes back.
-    pub fn charge(&mut self, call: CallId, charged: &[Line]) -> Vec<Alarm> {
+    /// Gives back what a call holds.
+    pub fn release(&mut self, call: CallId) {
         for line in self.held.remove(&call).unwrap_or_default() {
             self.purses.release(&line);
             if let Some(account) = self.account(&line) {
-                account.held = account.held.minus(line.amount.amount).unwrap_or_default();
+                account.release(line.amount);
             }
         }
+    }
+
+    /// What the record says was charged; for the start, too. What was held for the call comes back.
+    pub fn charge(&mut self, call: CallId, charged: &[Line], exchange: &Exchange) -> Vec<Alarm> {
+        self.release(call);
         let mut alarms = Vec::new();
         for line in charged {
             self.purses.charge(line);
             if let Some(account) = self.account_at(line) {
-                account.spent = account.spent.plus(line.amount.amount).unwrap_or(account.spent);
-                alarms.extend(account.alarm(&line.holder));
+                account.charge(line.amount);
+                alarms.extend(account.alarm(&line.holder, exchange));
             }
         }
         alarms
@@ -302,9 +330,9 @@ impl Books {
     /// one that is over nothing is left to come back to.
     pub fn correct(&mut self, charged: &[Recharge]) {
         for Recharge { line, was } in charged {
-            let Ok(back) = was.amount.minus(line.amount.amount) else { continue };
+            let Ok(back) = was.minus(line.amount) else { continue };
             if let Some(account) = self.account(line) {
-                account.spent = account.spent.minus(back).unwrap_or_default();
+                account.give_back(back);
             }
         }
     }
@@ -328,7 +356,7 @@ impl Books {
     fn hold_line(&mut self, line: &Line) {
         self.purses.hold(line);
         if let Some(account) = self.account(line) {
-            account.held = account.held.plus(line.amount.amount).expect("it was reckoned");
+            account.hold(line.amount);
         }
     }
 
@@ -339,32 +367,38 @@ impl Books {
 
     /// How all budgets stand, by holder and period.
     #[must_use]
-    pub fn standings(&self, now: Timestamp) -> Vec<Standing> {
+    pub fn standings(&self, exchange: &Exchange, now: Timestamp) -> Vec<Standing> {
         let mut all = BTreeMap::new();
         for (holder, accounts) in &self.accounts {
-            for account in accounts {
+            for account in accounts.iter().filter(|it| it.is_on()) {
                 let mut account = account.clone();
                 // A time outside of the calendar leaves it as it was.
                 account.roll(now).ok();
-                all.insert((holder.clone(), account.budget.period()), account);
+                all.insert((holder.clone(), account.budget().period()), account);
             }
         }
-        let standing = |((holder, _), account): (_, Account)| account.standing(holder);
+        let standing = |((holder, _), account): (_, Account)| account.standing(holder, exchange);
         all.into_iter().map(standing).collect()
     }
 
     /// The account of a line, where it is still the same window.
     fn account(&mut self, line: &Line) -> Option<&mut Account> {
         let accounts = self.accounts.get_mut(&line.holder)?.iter_mut();
-        let mut same = accounts.filter(|it| it.budget.period() == line.period);
-        same.find(|it| it.starts() == line.window && it.currency() == line.amount.currency)
+        let mut same = accounts.filter(|it| it.budget().period() == line.period);
+        same.find(|it| it.starts() == line.window)
     }
 
-    /// The same, where the line may be the first that is heard of a newer window.
+    /// The same, where the line may be the first that is heard of a newer window, or of a budget that was taken
+    /// away in a life before.
     fn account_at(&mut self, line: &Line) -> Option<&mut Account> {
-        let accounts = self.accounts.get_mut(&line.holder)?.iter_mut();
-        let mut same = accounts.filter(|it| it.budget.period() == line.period);
-        let account = same.find(|it| it.currency() == line.amount.currency)?;
+        if outlives_its_budget(&line.holder) {
+            let accounts = self.accounts.entry(line.holder.clone()).or_default();
+            if accounts.iter().all(|it| it.budget().period() != line.period) {
+                accounts.push(Account::off(line));
+            }
+        }
+        let mut accounts = self.accounts.get_mut(&line.holder)?.iter_mut();
+        let account = accounts.find(|it| it.budget().period() == line.period)?;
         if line.window > account.starts() {
             account.roll(line.window?).ok()?;
         }
@@ -372,105 +406,19 @@ impl Books {
     }
 }
 
-impl Line {
-    /// Whether it is of the same budget and window.
-    fn is_with(&self, other: &Self) -> bool {
-        self.holder == other.holder && self.period == other.period && self.window == other.window
+/// Whether a budget may be set again by name. A run's is of its workflow and ends with it, and what is spent of a
+/// lease is in its purse.
+const fn outlives_its_budget(holder: &Holder) -> bool {
+    match holder {
+        Holder::Namespace(_) | Holder::Key(_) | Holder::Workflow(_) => true,
+        Holder::Run(_) | Holder::Fleet(_) => false,
     }
 }
 
-impl Account {
-    fn new(budget: Budget) -> Self {
-        let (spent, held) = (Amount::ZERO, Amount::ZERO);
-        Self { budget, window: None, spent, held, alarms: Alarms::default(), told: 0 }
-    }
-
-    fn currency(&self) -> Currency {
-        self.budget.cap().currency
-    }
-
-    fn starts(&self) -> Option<Timestamp> {
-        self.window.map(|(start, _)| start)
-    }
-
-    /// Begins anew where the window is over. What is held from before is of that one.
-    fn roll(&mut self, now: Timestamp) -> Result<(), BudgetError> {
-        if self.window.is_some_and(|(_, end)| now < end) {
-            return Ok(());
-        }
-        let window = self.budget.period().window(now)?.map(|it| (it.start, it.end));
-        if window != self.window {
-            let alarms = std::mem::take(&mut self.alarms);
-            *self = Self { window, alarms, ..Self::new(self.budget) };
-        }
-        Ok(())
-    }
-
-    fn line(
-        &self,
-        holder: &Holder,
-        bound: Result<Money, String>,
-        exchange: &Exchange,
-    ) -> Result<Line, Box<Refused>> {
-        let holder = holder.clone();
-        let budget = self.budget;
-        let asked = match bound {
-            Ok(bound) => exchange.convert(bound, self.currency()),
-            Err(why) => return Err(Box::new(Refused::Unbounded { holder, budget, why })),
-        };
-        let asked = match asked {
-            Ok(asked) => asked,
-            Err(why) => return Err(Box::new(Refused::Exchange { holder, why })),
-        };
-        let sum = self.spent.plus(self.held).and_then(|sum| sum.plus(asked.amount));
-        match sum {
-            Ok(sum) if sum <= budget.cap().amount => {
-                let (period, window) = (budget.period(), self.starts());
-                Ok(Line { holder, period, window, amount: asked })
-            }
-            Ok(_) => {
-                let until = self.window.map(|(_, end)| end);
-                let Standing { spent, held, .. } = self.clone().standing(holder.clone());
-                let refused = Refused::Exhausted { holder, budget, spent, held, asked, until };
-                Err(Box::new(refused))
-            }
-            Err(why) => Err(Box::new(Refused::Money { holder, why })),
-        }
-    }
-
-    /// The highest share that is reached.
-    fn reached(&self) -> Option<u8> {
-        let cap = self.budget.cap().amount.pico();
-        let reached = |percent: &u8| {
-            let share = cap.saturating_mul(u128::from(*percent)) / 100;
-            self.spent.pico() >= share
-        };
-        self.alarms.shares().iter().copied().rfind(reached)
-    }
-
-    /// The same, where it was not told.
-    fn alarm(&mut self, holder: &Holder) -> Option<Alarm> {
-        let percent = self.reached()?;
-        if percent <= self.told {
-            return None;
-        }
-        self.told = percent;
-        let (holder, budget, window) = (holder.clone(), self.budget, self.starts());
-        let spent = self.spent.of(self.currency());
-        Some(Alarm { holder, budget, percent, spent, window })
-    }
-
-    fn standing(self, holder: Holder) -> Standing {
-        let currency = self.currency();
-        Standing {
-            holder,
-            budget: self.budget,
-            spent: self.spent.of(currency),
-            held: self.held.of(currency),
-            since: self.starts(),
-            until: self.window.map(|(_, end)| end),
-            alarms: self.alarms,
-        }
+impl Line {
+    /// Whether it is of the same budget and window.
+    pub(crate) fn is_with(&self, other: &Self) -> bool {
+        self.holder == other.holder && self.period == other.period && self.window == other.window
     }
 }
 
@@ -613,7 +561,7 @@ mod tests {
                 it.held.amount
             )
         };
-        books.standings(at(now)).into_iter().map(line).collect()
+        books.standings(&Exchange::default(), at(now)).into_iter().map(line).collect()
     }
 
     const NOON: &str = "2026-11-22T12:00:00Z";
@@ -654,7 +602,7 @@ mod tests {
         reserve(&mut books, 2, &["key/bot"], "0.30EUR", NEXT_DAY).expect("a new day");
         books.settle(call(1), &[money("0.30EUR")], &Exchange::default()).expect("settled");
         assert_eq!(shown(&books, NEXT_DAY), ["key/bot 0.30 EUR/day: 0.00 spent, 0.30 held"]);
-        books.settle_held(call(2));
+        books.settle_held(call(2), &Exchange::default());
         assert_eq!(shown(&books, NEXT_DAY), ["key/bot 0.30 EUR/day: 0.30 spent, 0.00 held"]);
     }
 
@@ -722,6 +670,133 @@ mod tests {
         assert_eq!(spend(&mut books, 4, "0.10EUR", NEXT_DAY), [10]);
     }
 
+    fn in_eur_and_usd() -> Exchange {
+        let mut exchange = Exchange::default();
+        for rate in ["3 USD = 2 EUR", "2 EUR = 3 USD"] {
+            exchange.put(rate.parse().expect("a rate"));
+        }
+        exchange
+    }
+
+    fn told(books: &Books, exchange: &Exchange) -> String {
+        let line = |it: Standing| {
+            let (spent, held) = (it.spent.amount.exact(), it.held.amount.exact());
+            format!("{}: {spent} spent, {held} held", it.budget)
+        };
+        books.standings(exchange, at(NOON)).into_iter().map(line).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Mutation: forget with a cap what was spent or is held, forget what ends while there is none, show one that was
+    /// taken away, or let it refuse somebody.
+    #[test]
+    fn what_was_spent_and_held_outlives_its_budget() {
+        let mut books = books(&[("key/bot", "0.20EUR/day"), ("key/idle", "1EUR/day")]);
+        let (bot, day, none) = (holder("key/bot"), Period::Day, Exchange::default());
+        for n in [1, 2] {
+            reserve(&mut books, n, &["key/bot"], "0.10EUR", NOON).expect("it fits");
+        }
+        assert!(books.remove(&bot, day) && !books.remove(&bot, day));
+        assert!(books.remove(&holder("key/idle"), day) && books.accounts.len() == 1);
+        assert_eq!(told(&books, &none), "");
+        assert_eq!(reserve(&mut books, 3, &["key/bot"], "9EUR", NOON), Ok(Vec::new()));
+        books.extend(call(1), Ok(money("0.30EUR")), &none).expect("nothing caps it");
+        books.settle(call(2), &[money("0.05EUR")], &none).expect("settled");
+        books.set(bot.clone(), "0.50EUR/day".parse().expect("a budget"));
+        assert_eq!(told(&books, &none), "0.50 EUR/day: 0.05 spent, 0.4 held");
+        assert!(reserve(&mut books, 4, &["key/bot"], "0.06EUR", NOON).is_err());
+        books.settle(call(1), &[money("0.10EUR")], &none).expect("settled");
+        assert_eq!(told(&books, &none), "0.50 EUR/day: 0.15 spent, 0 held");
+        reserve(&mut books, 5, &["key/bot"], "0.50EUR", NEXT_DAY).expect("a new day");
+    }
+
+    /// Mutation: bring back at a start only what has a budget there, or charge it to a window that is there since.
+    #[test]
+    fn a_start_knows_what_was_spent_of_a_budget_that_was_taken_away() {
+        let mut live = books(&[("namespace/sales", "1EUR/month")]);
+        let held = reserve(&mut live, 1, &["namespace/sales"], "0.40EUR", NOON).expect("held");
+        let more = reserve(&mut live, 2, &["namespace/sales"], "0.30EUR", NOON).expect("held");
+        let none = Exchange::default();
+        let (charged, _) = live.settle_held(call(1), &none);
+        assert_eq!(charged, held);
+        let mut again = books(&[]);
+        again.charge(call(9), &charged, &none);
+        again.hold(call(2), more);
+        assert_eq!(told(&again, &none), "");
+        again.set(holder("namespace/sales"), "1EUR/month".parse().expect("a budget"));
+        assert_eq!(told(&again, &none), "1.00 EUR/month: 0.4 spent, 0.3 held");
+        assert!(reserve(&mut again, 3, &["namespace/sales"], "0.31EUR", NOON).is_err());
+        reserve(&mut again, 4, &["namespace/sales"], "1EUR", "2026-12-01T00:00:00Z").expect("new");
+    }
+
+    /// Mutation: forget what was spent or is held in the other currency, take it as it stands, round it with each
+    /// change, or hold more of a call in a currency that it does not hold.
+    #[test]
+    fn another_currency_keeps_what_was_spent_and_held() {
+        let exchange = in_eur_and_usd();
+        let mut books = books(&[("key/bot", "0.20EUR/day")]);
+        let set = |books: &mut Books, budget: &str| {
+            let (bot, budget) = (holder("key/bot"), budget.parse().expect(budget));
+            assert_eq!(books.may_set(&bot, budget, &exchange, at(NOON)), Ok(()));
+            books.set(bot, budget);
+        };
+        let reserve = |books: &mut Books, n: u128, bound: &str| {
+            let whose = [holder("key/bot")];
+            books.reserve(call(n), &whose, Ok(money(bound)), &exchange, at(NOON)).is_ok()
+        };
+        for n in [1, 2] {
+            assert!(reserve(&mut books, n, "0.10EUR"));
+        }
+        let (first, _) = books.settle(call(1), &[money("0.08EUR")], &exchange).expect("settled");
+        for _ in 0..3 {
+            set(&mut books, "0.30USD/day");
+            assert_eq!(told(&books, &exchange), "0.30 USD/day: 0.12 spent, 0.15 held");
+            set(&mut books, "0.20EUR/day");
+        }
+        assert_eq!(told(&books, &exchange), "0.20 EUR/day: 0.08 spent, 0.1 held");
+        set(&mut books, "0.30USD/day");
+        assert!(!reserve(&mut books, 3, "0.040001USD") && reserve(&mut books, 3, "0.02USD"));
+        let more = |books: &mut Books, more: &str| {
+            books.extend(call(2), Ok(money(more)), &exchange).map(|lines| lines[0].amount)
+        };
+        assert!(more(&mut books, "0.01000001EUR").is_err());
+        assert_eq!(more(&mut books, "0.006USD"), Ok(money("0.004EUR")));
+        assert_eq!(books.held(call(2))[0].amount, money("0.104EUR"));
+        let (second, _) = books.settle(call(2), &[money("0.09USD")], &exchange).expect("settled");
+        let (third, _) = books.settle(call(3), &[money("0.01USD")], &exchange).expect("settled");
+        assert_eq!((second[0].amount, third[0].amount), (money("0.06EUR"), money("0.01USD")));
+        assert_eq!(told(&books, &exchange), "0.30 USD/day: 0.22 spent, 0 held");
+        let mut again = self::books(&[("key/bot", "0.30USD/day")]);
+        for line in [first, second.clone(), third].concat() {
+            again.charge(call(9), &[line], &exchange);
+        }
+        assert_eq!(told(&again, &exchange), told(&books, &exchange));
+        let less = Line { amount: money("0.02EUR"), ..second[0].clone() };
+        books.correct(&[Recharge { line: less, was: second[0].amount }]);
+        assert_eq!(told(&books, &exchange), "0.30 USD/day: 0.16 spent, 0 held");
+    }
+
+    /// Mutation: take a budget whose beginning nobody can reckon, or let calls pass under one.
+    #[test]
+    fn without_a_rate_a_budget_in_another_currency_is_refused() {
+        let mut books = books(&[("key/bot", "0.20EUR/day")]);
+        let (bot, none) = (holder("key/bot"), Exchange::default());
+        let usd: Budget = "0.30USD/day".parse().expect("a budget");
+        assert_eq!(books.may_set(&bot, usd, &none, at(NOON)), Ok(()), "nothing is in it");
+        reserve(&mut books, 1, &["key/bot"], "0.10EUR", NOON).expect("it fits");
+        let refused = |books: &Books| {
+            let refused = books.may_set(&bot, usd, &none, at(NOON)).expect_err("no rate");
+            assert!(refused.to_string().contains("no rate from EUR to USD"), "{refused}");
+        };
+        refused(&books);
+        books.settle_held(call(1), &none);
+        refused(&books);
+        assert_eq!(books.may_set(&bot, usd, &none, at(NEXT_DAY)), Ok(()));
+        books.set(bot.clone(), usd);
+        let refused = reserve(&mut books, 2, &["key/bot"], "0.01USD", NOON).expect_err("no rate");
+        assert!(matches!(*refused, Refused::Exchange { .. }), "{refused}");
+        reserve(&mut books, 3, &["key/bot"], "0.01USD", NEXT_DAY).expect("a new day");
+    }
+
     /// Mutation: forget what was held or charged, or count it twice.
     #[test]
     fn the_record_brings_the_books_back() {
@@ -735,7 +810,7 @@ mod tests {
         let mut again = books(&budgets);
         again.hold(call(1), first);
         again.hold(call(2), second);
-        again.charge(call(1), &charged);
+        again.charge(call(1), &charged, &Exchange::default());
         assert_eq!(shown(&again, NOON), shown(&live, NOON));
         assert_eq!(again.under_way().collect::<Vec<_>>(), [call(2)]);
         let tomorrow = at(NEXT_DAY).plus(Duration::from_secs(1)).to_string();
@@ -751,9 +826,9 @@ mod tests {
         let mut books = books(&[("namespace/sales", "1EUR/month"), ("key/bot", "0.50EUR/day")]);
         let both = ["namespace/sales", "key/bot"];
         reserve(&mut books, 1, &both, "0.40EUR", NOON).expect("held");
-        let (charged, _) = books.settle_held(call(1));
+        let (charged, _) = books.settle_held(call(1), &Exchange::default());
         reserve(&mut books, 2, &both, "0.30EUR", NEXT_DAY).expect("a new day");
-        books.settle_held(call(2));
+        books.settle_held(call(2), &Exchange::default());
         let less = |line: &Line| Recharge {
             line: Line { amount: money("0.10EUR"), ..line.clone() },
             was: line.amount,

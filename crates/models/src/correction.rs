@@ -1,4 +1,5 @@
-//! A call that was booked at its bound, since nobody knew its end; and somebody who does know, later.
+//! A call that was booked at its bound, since nobody knew its end, or beyond what was held for it, since its
+//! upstream has said so; and somebody who does know, later.
 //!
 //! What was charged is replaced, in the windows in which it was charged. It never becomes more: a bound is
 //! the most that a call may cost, and what caps hold back stands on that.
@@ -15,7 +16,7 @@ use crate::name::ModelName;
 use crate::operation::Operation;
 use crate::rates::{Exchange, ExchangeError};
 
-/// What was charged at a bound is replaced.
+/// What was charged at a bound, or beyond it, is replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Corrected {
@@ -43,6 +44,10 @@ pub struct Rebill {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Money>,
     pub cost: Money,
+    /// As its upstream has said, where it was not at a bound: what was used, and what the cost was made of, goes
+    /// out of the sums with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Bill>,
 }
 
 /// What is charged to a budget, in place of what was.
@@ -68,7 +73,9 @@ pub struct Known {
 pub enum CorrectionError {
     #[error("the call goes on: what it costs is known at its end")]
     UnderWay,
-    #[error("nothing of the call is booked at a bound: what it has cost is known")]
+    #[error(
+        "nothing of the call is booked at a bound, or beyond what was held for it: what it has cost is known"
+    )]
     Known,
     #[error("it was booked at {was}, the most that it may have cost: {cost} is more")]
     Dearer { was: Money, cost: Money },
@@ -77,7 +84,13 @@ pub enum CorrectionError {
 }
 
 impl Corrected {
-    /// Replaces what was booked at bounds by what it has cost together.
+    /// Whether somebody may say what the call has cost.
+    #[must_use]
+    pub fn may_be(admitted: &Admitted, settled: &Settled) -> bool {
+        !bounds(admitted, settled).is_empty()
+    }
+
+    /// Replaces what was booked at bounds, or beyond them, by what it has cost together.
     pub fn of(
         admitted: &Admitted,
         settled: Option<&Settled>,
@@ -90,13 +103,14 @@ impl Corrected {
             return Err(CorrectionError::Known);
         }
         let bills = bills(&bounds, known.cost, exchange)?;
-        let all_at_bound = settled.bills.iter().all(|bill| bill.is_bound);
+        let is_beyond = is_beyond(admitted, settled);
+        let is_all = is_beyond || settled.bills.iter().all(|bill| bill.is_bound);
         let recharge = |line: &Line| -> Result<Recharge, CorrectionError> {
             let (was, currency) = (line.amount, line.amount.currency);
             let cost = known.cost.unwrap_or(Amount::ZERO.of(currency));
             let cost = exchange.convert(cost, currency)?;
             let mut amount = cost.amount;
-            if !all_at_bound {
+            if !is_all {
                 // Legs whose cost is known stay as they are.
                 let bound = sum(&bounds, currency, exchange)?;
                 let known = was.amount.minus(bound.amount).unwrap_or_default();
@@ -125,17 +139,29 @@ impl Corrected {
     }
 }
 
-/// A bill at a bound: what was booked, and whether the sums have it.
+/// A bill at a bound, or of a call that is beyond it: what was booked, and whether the sums have it.
 struct AtBound<'a> {
     model: &'a ModelName,
     was: Money,
     is_summed: bool,
+    reported: Option<&'a Bill>,
+}
+
+/// More was charged than was held for it. All of the call's bills are open then: nobody says which is wrong.
+fn is_beyond(admitted: &Admitted, settled: &Settled) -> bool {
+    settled.charged.iter().any(|line| {
+        let held = admitted.held.iter().find(|held| held.is_with(line));
+        let held = held.filter(|held| held.amount.currency == line.amount.currency);
+        held.is_some_and(|held| line.amount.amount > held.amount.amount)
+    })
 }
 
 fn bounds<'a>(admitted: &'a Admitted, settled: &'a Settled) -> Vec<AtBound<'a>> {
+    let is_beyond = is_beyond(admitted, settled);
     let at_bound = |bill: &'a Bill| {
-        let was = bill.cost.filter(|_| bill.is_bound)?;
-        Some(AtBound { model: &bill.model, was, is_summed: true })
+        let was = bill.cost.filter(|_| bill.is_bound || is_beyond)?;
+        let reported = (!bill.is_bound).then_some(bill);
+        Some(AtBound { model: &bill.model, was, is_summed: true, reported })
     };
     let bounds: Vec<_> = settled.bills.iter().filter_map(at_bound).collect();
     if !bounds.is_empty() || settled.end != End::Unknown || !settled.bills.is_empty() {
@@ -144,7 +170,7 @@ fn bounds<'a>(admitted: &'a Admitted, settled: &'a Settled) -> Vec<AtBound<'a>> 
     // As older binaries wrote it: charged, and no bill.
     let (line, model) = (settled.charged.first(), admitted.plan.first());
     let old = line.zip(model);
-    old.map(|(line, model)| AtBound { model, was: line.amount, is_summed: false })
+    old.map(|(line, model)| AtBound { model, was: line.amount, is_summed: false, reported: None })
         .into_iter()
         .collect()
 }
@@ -166,6 +192,7 @@ fn bills(
         model: bound.model.clone(),
         was: Some(bound.was).filter(|_| bound.is_summed),
         cost: cost.filter(|_| at == last).unwrap_or(Amount::ZERO.of(bound.was.currency)),
+        reported: bound.reported.cloned(),
     };
     Ok(bounds.iter().enumerate().map(bill).collect())
 }
@@ -266,6 +293,32 @@ mod tests {
         let mixed = settled("answered", two, &[("key/bot", "0.4 EUR")]);
         let kept = "large 0.3 EUR -> 0.05 EUR; key/bot 0.4 EUR -> 0.15 EUR";
         assert_eq!(corrected(&mixed, Some("0.05EUR")), Ok(kept.to_owned()));
+    }
+
+    /// Mutation: let nobody correct what is beyond what was held, take it for one at its bound, leave a bill of it as
+    /// it was, let it become dearer, or take for one what was held for exactly.
+    #[test]
+    fn what_was_reported_beyond_what_was_held_is_replaced() {
+        let nonsense = json!([
+            {"model": "large", "cost": "0.1 EUR", "isBound": true},
+            {"model": "small", "cost": "1000 EUR", "usage": {"input": 999_999_999, "output": 5}},
+        ]);
+        let beyond = settled("answered", nonsense, &[("namespace/sales", "1000.1 EUR")]);
+        let said = "large 0.1 EUR -> 0 EUR; small 1000 EUR -> 0.02 EUR; namespace/sales 1000.1 EUR -> 0.02 EUR";
+        assert_eq!(corrected(&beyond, Some("0.02EUR")), Ok(said.to_owned()));
+        assert!(corrected(&beyond, Some("1000.2EUR")).is_err_and(|it| it.contains("is more")));
+        let known =
+            || Known { cost: None, by: String::new(), reason: String::new(), at: admitted().at };
+        let found = Corrected::of(&admitted(), Some(&beyond), known(), &Exchange::default());
+        let reported: Vec<_> =
+            found.expect("free").bills.into_iter().map(|it| it.reported).collect();
+        assert_eq!(reported, [None, Some(beyond.bills[1].clone())]);
+        assert!(Corrected::may_be(&admitted(), &beyond));
+        let paid = json!([{"model": "small", "cost": "0.5 EUR"}]);
+        let exact =
+            settled("answered", paid, &[("namespace/sales", "0.5 EUR"), ("key/bot", "9 EUR")]);
+        assert!(corrected(&exact, None).is_err_and(|it| it.contains("is known")));
+        assert!(!Corrected::may_be(&admitted(), &exact));
     }
 
     /// Mutation: take the amount as it stands though the budget is in another currency.

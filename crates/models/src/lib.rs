@@ -5,6 +5,7 @@
 //! drives a call is in `gateway`; who keeps what is written down is in `site` (ADR 18).
 
 mod accept;
+mod account;
 mod alarms;
 mod ask;
 mod breaker;
@@ -38,10 +39,11 @@ mod watch;
 mod words;
 
 pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
+pub use account::Account;
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, spliced};
 pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
-pub use budget::{Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
+pub use budget::{Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
 pub use definition::{

@@ -5,6 +5,10 @@ use base::{Duration, Timestamp};
 /// Rates are said by the minute, as providers do.
 const MINUTE_MS: u64 = 60_000;
 
+/// So many minutes of its own a call takes at most beyond what was taken for it: the number is an upstream's, and one
+/// that is nonsense shuts nobody out for longer than this.
+const DEBT_MINUTES_MAX: i128 = 60;
+
 /// What one key may do in a minute. Tokens are counted by the bound of a call before it, and corrected
 /// when they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,17 @@ impl Bucket {
     /// What was taken and not used.
     pub fn give_back(&mut self, count: u64) {
         self.level = (self.level + units(count)).min(units(self.per_minute));
+    }
+
+    /// So many were taken, and so many were used. What was used beyond is filled first, but no more than
+    /// `DEBT_MINUTES_MAX` of it.
+    pub fn correct(&mut self, taken: u64, used: u64, now: Timestamp) {
+        self.fill(now);
+        self.give_back(taken.saturating_sub(used));
+        let deepest = -units(self.per_minute).saturating_mul(DEBT_MINUTES_MAX);
+        // One that was let in with more is as deep as it is.
+        let floor = deepest.min(self.level);
+        self.level = self.level.saturating_sub(units(used.saturating_sub(taken))).max(floor);
     }
 
     /// What is left now, in whole ones.
@@ -139,6 +154,13 @@ impl Rates {
         }
     }
 
+    /// So many tokens were taken before a call, and so many has it used.
+    pub fn correct(&mut self, taken: u64, used: u64, now: Timestamp) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.correct(taken, used, now);
+        }
+    }
+
     /// What is left now, where there is a limit.
     #[must_use]
     pub fn left(&self, now: Timestamp) -> PerMinute {
@@ -184,6 +206,28 @@ mod tests {
         assert_eq!(bucket.take(1_000, at(30_000)), Err(debt));
         bucket.give_back(960);
         assert_eq!(bucket.left(at(30_000)), 50);
+    }
+
+    /// Mutation: give back only, let the time before the end of a call fill what it has used, or shut a bucket for
+    /// ever by one number.
+    #[test]
+    fn what_was_used_beyond_what_was_taken_is_filled_first() {
+        let mut bucket = Bucket::new(60, at(0));
+        assert_eq!(bucket.take(10, at(0)), Ok(()));
+        // It has been full for long when the call ends.
+        bucket.correct(10, 190, at(600_000));
+        assert_eq!((bucket.left(at(600_000)), bucket.left(at(720_000))), (0, 0));
+        assert_eq!(bucket.take(1, at(720_000)), Err(Duration::from_secs(1)));
+        bucket.correct(100, 40, at(720_000));
+        assert_eq!(bucket.left(at(720_000)), 60);
+        bucket.correct(0, u64::MAX, at(720_000));
+        let hour = 60 * 60_000;
+        assert_eq!(bucket.left(at(720_000 + hour)), 0);
+        assert_eq!(bucket.left(at(720_000 + hour + 60_000)), 60);
+        let mut deep = Bucket::new(60, at(0));
+        assert_eq!(deep.take(60 * 100, at(0)), Ok(()));
+        deep.correct(60 * 100, 60 * 101, at(0));
+        assert_eq!(deep.left(at(99 * 60_000)), 0, "what was taken stays taken");
     }
 
     /// Mutation: fill twice for a clock that was set back.

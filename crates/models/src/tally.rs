@@ -262,7 +262,10 @@ impl Tally {
             let sum = self.sums.entry(self.group_of(entry, &bill.model)).or_default();
             if let Some(was) = bill.was {
                 take(&mut sum.cost, was);
-                take(&mut sum.at_bound, was);
+                match &bill.reported {
+                    Some(reported) => sum.unreport(reported),
+                    None => take(&mut sum.at_bound, was),
+                }
             }
             add(&mut sum.cost, bill.cost);
         }
@@ -412,6 +415,24 @@ impl Sum {
             }
             None if bill.is_free => self.free.add(&bill.usage.unwrap_or_default()),
             None => self.unpriced += 1,
+        }
+    }
+
+    /// What was said to be used was not, and the cost is not made of it.
+    fn unreport(&mut self, bill: &Bill) {
+        let charges =
+            bill.price.iter().flat_map(|price| bill.lines.iter().map(move |it| (price, it)));
+        for (price, charge) in charges {
+            let gone = Part::of(price, charge);
+            if let Some(part) = self.parts.iter_mut().find(|it| it.is_with(&gone)) {
+                part.count = part.count.saturating_sub(gone.count);
+                part.cost =
+                    part.cost.minus(gone.cost).unwrap_or(Amount::ZERO.of(gone.cost.currency));
+            }
+        }
+        self.parts.retain(|part| part.count > 0 || part.cost.amount > Amount::ZERO);
+        if let Some(used) = &bill.usage {
+            self.used = self.used.less(used);
         }
     }
 
@@ -726,6 +747,36 @@ mod tests {
         assert_eq!(sum(&tally), (2, vec!["0.3 EUR".to_owned()], Vec::new()));
         let spent: Vec<_> = tally.spent().map(|line| line.amount.exact()).collect();
         assert_eq!(spent, ["0.3 EUR"]);
+    }
+
+    /// Mutation: keep what was said to be used, or what its cost was made of; or take it from the share at a bound.
+    #[test]
+    fn a_report_that_was_nonsense_leaves_the_sums() {
+        let mut tally = Tally::default();
+        for (number, n, charged) in [(1, 1, "0.1EUR"), (3, 9, "0.2EUR"), (5, 2, "7EUR")] {
+            tally.apply(number, admitted(n, "0.5EUR"));
+            tally.apply(number + 1, settled(n, charged, 0));
+        }
+        let (Entry::Admitted(begin), Entry::Settled(end)) =
+            (admitted(2, "0.5EUR"), settled(2, "7EUR", 0))
+        else {
+            panic!("they are made so")
+        };
+        let (cost, by, reason) = (None, "ann".to_owned(), "the bill".to_owned());
+        let known = crate::Known { cost, by, reason, at: begin.at };
+        let known = Corrected::of(&begin, Some(&end), known, &crate::Exchange::default());
+        tally.apply(7, Entry::Corrected(known.expect("it is beyond")));
+        let mut without = Tally::default();
+        for (number, n, charged) in [(1, 1, "0.1EUR"), (3, 9, "0.2EUR")] {
+            without.apply(number, admitted(n, "0.5EUR"));
+            without.apply(number + 1, settled(n, charged, 0));
+        }
+        let sum = |tally: &Tally| {
+            let (_, sum) = tally.sums(Timestamp::from_millis(0)).next().expect("one");
+            Sum { calls: 0, ..sum.clone() }
+        };
+        assert_eq!(sum(&tally), sum(&without));
+        assert_eq!(tally.spent().collect::<Vec<_>>(), without.spent().collect::<Vec<_>>(),);
     }
 
     /// Mutation: keep what was spent in a window that is over.

@@ -170,9 +170,19 @@ fn corrected() -> Corrected {
             model: name("chat-small@1"),
             was: Some(money("0.25EUR")),
             cost: money("0.1EUR"),
+            reported: None,
         }],
         charged: vec![Recharge { line: line("0.1EUR", Some(at)), was: money("0.25EUR") }],
     }
+}
+
+/// Of a call whose upstream has reported nonsense.
+fn unreported() -> Corrected {
+    let [_, bill] = &settled().bills[..] else { panic!("two bills") };
+    let (model, was) = (bill.model.clone(), bill.cost);
+    let reported = Some(bill.clone());
+    let rebill = Rebill { model, was, cost: money("0EUR"), reported };
+    Corrected { bills: vec![rebill], ..corrected() }
 }
 
 /// Mutation: rename a member, or leave one out that is there; or make a reader need one that older lines lack.
@@ -183,6 +193,7 @@ fn this_binary_writes_and_reads_what_the_samples_show() {
         ("call-watched.json", Entry::Admitted(watched())),
         ("call-settled.json", Entry::Settled(settled())),
         ("call-corrected.json", Entry::Corrected(corrected())),
+        ("call-corrected-reported.json", Entry::Corrected(unreported())),
     ] {
         let path = folder().join(file);
         if std::env::var_os("UPDATE_SAMPLES").is_some() {

@@ -59,7 +59,12 @@ struct Inner {
     changing: Mutex<()>,
     /// Told of each key for models that is made or over.
     watching: OnceLock<Watch>,
+    /// What goes with a key.
+    going: OnceLock<Going>,
 }
+
+/// What of somebody else's is changed where a key is over, or another one of its name is made.
+type Going = Box<dyn Fn(&KeyName) -> Vec<Op> + Send + Sync>;
 
 /// What somebody does who must know the keys for models.
 type Watch = Box<dyn Fn(&KeyName, Option<&Terms>) + Send + Sync>;
@@ -153,8 +158,9 @@ impl KeyParts {
         seen.into_iter().for_each(|seen| clock.has_been(seen));
         let (own, name) = (own.digest(), name.to_owned());
         let (kept, changing) = (RwLock::new(kept), Mutex::default());
-        let watching = OnceLock::new();
-        let inner = Inner { store, clock, random, own, kind, name, kept, changing, watching };
+        let (watching, going) = (OnceLock::new(), OnceLock::new());
+        let inner =
+            Inner { store, clock, random, own, kind, name, kept, changing, watching, going };
         Ok(Keys(Arc::new(inner)))
     }
 }
@@ -230,7 +236,8 @@ impl Keys {
             model: doc.model.as_ref(),
             reason: by.reason.as_deref(),
         };
-        let ops = vec![doc.op(&name), change_op(&change, &by, now)];
+        let mut ops = vec![doc.op(&name), change_op(&change, &by, now)];
+        ops.extend(self.goes_with(&name));
         self.0.store.commit(ops, Preconditions::none()).await?;
         let view = doc.view(&name, now);
         self.tell(&name, terms.as_deref());
@@ -296,7 +303,8 @@ impl Keys {
             model: key.doc.model.as_ref(),
             reason: by.reason.as_deref(),
         };
-        let ops = vec![key.doc.op(name), change_op(&change, &by, now)];
+        let mut ops = vec![key.doc.op(name), change_op(&change, &by, now)];
+        ops.extend(self.goes_with(name));
         self.0.store.commit(ops, Preconditions::none()).await?;
         let view = key.doc.view(name, now);
         self.tell(name, None);
@@ -332,6 +340,15 @@ impl Keys {
         }
         drop(kept);
         self.0.watching.set(Box::new(watch)).ok();
+    }
+
+    /// What is changed in the same commit as a key: where it is over, and where one of its name is made.
+    pub fn on_end(&self, going: impl Fn(&KeyName) -> Vec<Op> + Send + Sync + 'static) {
+        self.0.going.set(Box::new(going)).ok();
+    }
+
+    fn goes_with(&self, name: &KeyName) -> Vec<Op> {
+        self.0.going.get().map(|going| going(name)).unwrap_or_default()
     }
 
     fn tell(&self, name: &KeyName, terms: Option<&Terms>) {
@@ -373,6 +390,13 @@ impl Keys {
     #[must_use]
     pub fn is_for_models(&self, caller: &Caller, name: &KeyName) -> Option<bool> {
         self.find(caller, name).ok().map(|key| key.terms.is_some())
+    }
+
+    /// Whether the key of this name was revoked, or its time is over.
+    #[must_use]
+    pub fn is_over(&self, name: &KeyName) -> bool {
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.by_name.get(name).is_some_and(|key| key.doc.state(self.now()) != KeyState::Good)
     }
 
     fn put(&self, name: KeyName, key: Key) {

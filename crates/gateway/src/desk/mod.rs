@@ -275,7 +275,7 @@ impl Desk {
 
     #[must_use]
     pub fn standings(&self) -> Vec<Standing> {
-        self.budgets(|books| books.standings(self.now()))
+        self.budgets(|books| books.standings(&self.0.exchange, self.now()))
     }
 
     fn now(&self) -> Timestamp {
@@ -312,6 +312,16 @@ impl Desk {
         let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rates) = rates.get_mut(key) {
             rates.give_back(0, tokens);
+        }
+    }
+
+    /// What a call has used of what was taken out.
+    fn correct(&self, who: &Who, taken: u64, used: u64) {
+        let Some(key) = &who.by.key else { return };
+        let now = self.now();
+        let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rates) = rates.get_mut(key) {
+            rates.correct(taken, used, now);
         }
     }
 

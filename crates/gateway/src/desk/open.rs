@@ -143,7 +143,7 @@ impl Open {
         };
         let Ok(ticket) = desk.0.record.write(Entry::Admitted(admitted.clone())) else {
             // Nobody knows of it, so that nothing is left of it.
-            desk.budgets(|books| books.charge(call, &[]));
+            desk.budgets(|books| books.release(call));
             desk.hold_on(&left);
             return Err(CallRefusal::Unwritten);
         };
@@ -393,19 +393,19 @@ impl Open {
         let exchange = &self.desk.0.exchange;
         let settled = self.desk.budgets(|books| {
             let settled = books.settle(self.call, &costs, exchange);
-            settled.unwrap_or_else(|_| books.settle_held(self.call))
+            settled.unwrap_or_else(|_| books.settle_held(self.call, exchange))
         });
         let (charged, alarms) = settled;
         self.desk.alarm(&self.who.by.namespace, &alarms);
         let tokens = |it: &Used| it.input.saturating_add(it.output);
-        let used: u64 = self.bills.iter().filter_map(|it| it.usage.as_ref()).map(tokens).sum();
+        let used = self.bills.iter().filter_map(|it| it.usage.as_ref()).map(tokens);
+        let used = used.fold(0, u64::saturating_add);
         let is_known = self.bills.iter().all(|bill| bill.usage.is_some());
-        if is_known {
-            let unused = self.tokens.saturating_sub(used);
-            self.desk.give_back(&self.who, unused);
-            if let Some(route) = &self.route {
-                route.give_back(0, unused);
-            }
+        // A leg that nobody knows the end of may have used what was taken.
+        let used = if is_known { used } else { used.max(self.tokens) };
+        self.desk.correct(&self.who, self.tokens, used);
+        if let Some(route) = &self.route {
+            route.correct(self.tokens, used, self.desk.now());
         }
         let took = self.started.elapsed();
         let entry = Entry::Settled(Settled {

@@ -115,6 +115,11 @@ impl Routed {
         locked(&self.counts.rates).give_back(requests, tokens);
     }
 
+    /// What a call has used of the minute's tokens.
+    pub(super) fn correct(&self, taken: u64, used: u64, now: Timestamp) {
+        locked(&self.counts.rates).correct(taken, used, now);
+    }
+
     pub(super) fn standing(&self, now: Timestamp) -> RouteStanding {
         RouteStanding {
             left: locked(&self.counts.rates).left(now),

@@ -114,7 +114,7 @@ impl Desk {
     ) -> Result<Vec<Line>, Box<Refused>> {
         self.budgets(|books| {
             for call in left {
-                books.charge(call.call, &[]);
+                books.release(call.call);
             }
             let held = reserve(books);
             if held.is_err() {
@@ -131,7 +131,7 @@ impl Desk {
 
     /// Nobody knows its end, and nobody asks again: it is charged at its bound.
     fn charge_left(&self, call: &Admitted) {
-        let (_, alarms) = self.budgets(|books| books.settle_held(call.call));
+        let (_, alarms) = self.budgets(|books| books.settle_held(call.call, &self.0.exchange));
         self.alarm(&call.who.namespace, &alarms);
         self.write_left(Settled::unknown(call, self.now()));
     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use base::{By, Clock, Namespace, Timestamp, document};
 use bytes::Bytes;
 use gateway::desk::{NotWritten, Page, Record, Ticket};
-use models::{Admitted, Alarm, Books, Checkpoint, Corrected, Entry, Holder, Line, Settled, Tally};
+use models::{
+    Admitted, Alarm, Books, Checkpoint, Corrected, Entry, Exchange, Holder, Line, Settled, Tally,
+};
 use pricing::Budget;
 use store::{CallPage, EventRow, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError};
 use tokio::sync::{Notify, watch};
@@ -188,9 +190,13 @@ impl Book {
     }
 
     /// What was charged goes into the books of budgets.
-    pub(crate) fn charge(&self, books: &mut Books) {
+    pub(crate) fn charge(&self, books: &mut Books, exchange: &Exchange) {
         for line in self.state().tally.spent() {
-            books.charge(base::CallId::from_uuid(uuid::Uuid::nil()), std::slice::from_ref(line));
+            books.charge(
+                base::CallId::from_uuid(uuid::Uuid::nil()),
+                std::slice::from_ref(line),
+                exchange,
+            );
         }
     }
 

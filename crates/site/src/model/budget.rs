@@ -1,6 +1,7 @@
 //! Which budgets there are at this site: kept in the store, and in the desk's books.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base::{KeyName, document};
 use models::{Alarms, Books, Holder};
@@ -58,6 +59,42 @@ impl Capped {
 }
 
 impl Models {
+    /// At the start: those that the store has, what the record says was spent, and calls that were left.
+    pub(super) fn put_budgets(&self, budgets: Budgets) {
+        let desk = &self.0.desk;
+        for ((holder, _), capped) in &budgets {
+            desk.budgets(|books| capped.put(holder, books));
+        }
+        self.kept().budgets = budgets;
+        desk.budgets(|books| self.book().charge(books, desk.exchange()));
+        desk.take_up(self.book().left());
+    }
+
+    /// Keys bring their budgets with them, and take them along; those that were set for them, too. What was spent
+    /// stays spent: a key that is made anew goes on with it.
+    pub(super) fn follow_keys(&self, keys: &Keys) {
+        keys.on_end(|name| {
+            let holder = Holder::Key(name.clone());
+            let names = Period::ALL.map(|period| budget_name(&holder, period));
+            let delete = |name| Op::ResourceDelete { kind: ResourceKind::Budget, name };
+            names.into_iter().map(delete).collect()
+        });
+        let models = Arc::downgrade(&self.0);
+        keys.watch_models(move |name, terms| {
+            let Some(models) = models.upgrade().map(Self) else { return };
+            let holder = Holder::Key(name.clone());
+            models.kept().budgets.retain(|(of, _), _| *of != holder);
+            models.0.desk.budgets(|books| {
+                for period in Period::ALL {
+                    books.remove(&holder, period);
+                }
+                for budget in terms.into_iter().flat_map(|terms| &terms.budgets) {
+                    books.set(holder.clone(), *budget);
+                }
+            });
+        });
+    }
+
     pub(crate) async fn budget_set(
         &self,
         keys: &Keys,
@@ -77,6 +114,13 @@ impl Models {
             let what = format!("there are {BUDGETS_MAX} budgets, and no more are kept");
             return Err(Refusal::parameter("holder", what));
         }
+        let may_set = self.0.desk.budgets(|books| {
+            books.may_set(&holder, budget, self.0.desk.exchange(), self.0.clock.now())
+        });
+        may_set.map_err(|why| {
+            let what = "what is spent and held in this window is in another currency";
+            Refusal::parameter("budget", format!("{what}: {why}"))
+        })?;
         let doc = BudgetDoc { holder: holder.clone(), budget: budget.to_string(), alarms };
         let row = ResourceRow {
             kind: ResourceKind::Budget,
@@ -155,6 +199,11 @@ impl Models {
 /// misspelt would hold nobody back, and nobody would notice.
 fn spends(keys: &Keys, caller: &Caller, name: &KeyName) -> Result<(), Refusal> {
     let what = match keys.is_for_models(caller, name) {
+        Some(true) if keys.is_over(name) => {
+            format!(
+                "the key `{name}` is over, and its budgets went with it; `isonomy keys create {name} --scope model --budget BUDGET` makes it anew"
+            )
+        }
         Some(true) => return Ok(()),
         Some(false) => {
             format!(

@@ -110,8 +110,8 @@ impl Listing {
         end: &Settled,
     ) -> Result<bool, Refusal> {
         if begin.who.namespace == self.wanted.namespace {
-            // Few calls are at their bounds, and of these alone somebody may know more.
-            let corrected = match end.bills.iter().any(|bill| bill.is_bound) {
+            // Few calls are at their bounds or beyond, and of these alone somebody may know more.
+            let corrected = match Corrected::may_be(begin, end) {
                 true => correction::of_call(store, end.call).await?,
                 false => None,
             };

@@ -8,7 +8,7 @@ use base::{By, Clock, Namespace, Timestamp, document};
 use gateway::desk::ShelfParts;
 use gateway::{Desk, Watches};
 use models::genai::Provider;
-use models::{Holder, Model, ModelName, ModelSpec, PriceSpec, RouteSpec, WatchSpec};
+use models::{Model, ModelName, ModelSpec, PriceSpec, RouteSpec, WatchSpec};
 use pricing::Catalogue;
 use serde::{Deserialize, Serialize};
 use server::{Keys, change_op};
@@ -135,13 +135,7 @@ impl Models {
             kept.routes.insert((doc.namespace.clone(), doc.name.clone()), doc);
         }
         kept.watches = watch::read_all(store.as_ref()).await?;
-        kept.budgets = budget::read_all(store.as_ref()).await?;
-        follow_keys(&desk, keys);
-        for ((holder, _), capped) in &kept.budgets {
-            desk.budgets(|books| capped.put(holder, books));
-        }
-        desk.budgets(|books| book.charge(books));
-        desk.take_up(book.left());
+        let budgets = budget::read_all(store.as_ref()).await?;
         let closing = CancellationToken::new();
         let keeping = tokio::spawn(book.clone().keep(closing.clone()));
         let models = Self(Arc::new(Inner {
@@ -161,6 +155,8 @@ impl Models {
             closing,
             keeping: Mutex::new(vec![keeping]),
         }));
+        models.follow_keys(keys);
+        models.put_budgets(budgets);
         models.put_watches();
         models.put_on_desk().await;
         tokio::spawn(models.clone().look_at_names());
@@ -489,19 +485,6 @@ impl Kept {
         let waits = |key: &artifact::Key| self.artifacts.contains_key(key) && !self.is_named(key);
         self.unnamed = waiting.into_iter().filter(waits).collect();
     }
-}
-
-/// Keys bring their budgets with them.
-fn follow_keys(desk: &Desk, keys: &Keys) {
-    let desk = desk.clone();
-    keys.watch_models(move |name, terms| {
-        let holder = Holder::Key(name.clone());
-        desk.budgets(|books| {
-            for budget in terms.into_iter().flat_map(|terms| &terms.budgets) {
-                books.set(holder.clone(), *budget);
-            }
-        });
-    });
 }
 
 pub(super) fn page<T: Clone>(

@@ -32,6 +32,7 @@ mod models;
 mod orders;
 mod promise;
 mod protect;
+mod recaps;
 mod recovery;
 mod resources;
 mod routes;

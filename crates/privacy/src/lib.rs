@@ -11,12 +11,15 @@ mod detect;
 mod edit;
 mod finding;
 mod json;
+#[cfg(test)]
+mod linear;
 mod names;
 mod refusal;
 mod restore;
 mod rules;
 mod scan;
 mod shield;
+mod steps;
 mod stream;
 mod text;
 mod utf8;

@@ -11,8 +11,6 @@ mod detect;
 mod edit;
 mod finding;
 mod json;
-#[cfg(test)]
-mod linear;
 mod names;
 mod refusal;
 mod restore;

@@ -7,7 +7,7 @@
 //!
 //! The work grows with the text and no faster, whatever the text is: every look ahead and back has a
 //! limit, and what a run went over is remembered, so that no second beginning within it goes over it
-//! again. The test `linear` counts.
+//! again. The tests of `steps` count.
 
 use std::ops::Range;
 

@@ -5,6 +5,9 @@
 use std::cell::Cell;
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 thread_local! {
     static STEPS: Cell<u64> = const { Cell::new(0) };
 }

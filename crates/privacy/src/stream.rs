@@ -136,6 +136,9 @@ impl Guard {
         let opens = scan.open;
         let mut found = scan.found;
         found.retain(|finding| !finding.range.is_empty());
+        // Where what is open ends is known only when it has ended: a dot may belong to it or not.
+        let ends = found.iter().map(|finding| finding.range.end);
+        let closed = ends.filter(|end| opens.is_empty() || *end < text.len()).max().unwrap_or(0);
         let merged = self.shield.merge(found)?;
         let mut out = String::new();
         let mut place = self.from;
@@ -165,7 +168,7 @@ impl Guard {
                 let mut tails: Vec<Tail> = opens.iter().map(|(_, tail)| *tail).collect();
                 tails.sort_unstable();
                 tails.dedup();
-                self.open = Some(Open { end, tails });
+                self.open = Some(Open { end: closed.min(end), tails });
             }
             self.from = place;
             return Ok(out);

@@ -177,13 +177,38 @@ const SECRET_NAMES: [&str; 14] = [
     "authorization",
 ];
 
+/// Names that end as those do, and stand for a place in a list: small letters, without `_` and `-`.
+const PLACE_NAMES: [&str; 10] = [
+    "pagetoken",
+    "nextpagetoken",
+    "prevpagetoken",
+    "previouspagetoken",
+    "nexttoken",
+    "paginationtoken",
+    "continuationtoken",
+    "nextcontinuationtoken",
+    "synctoken",
+    "nextsynctoken",
+];
+
 fn is_secret_name(name: &[u8]) -> bool {
     let ends = |known: &str| {
         name.len() >= known.len()
             && name[name.len() - known.len()..].eq_ignore_ascii_case(known.as_bytes())
     };
     steps::add(SECRET_NAMES.len());
-    SECRET_NAMES.iter().any(|known| ends(known))
+    SECRET_NAMES.iter().any(|known| ends(known)) && !is_place_name(name)
+}
+
+/// `next_page_token`, `nextPageToken`; but `PAGE_TOKEN` of an environment is a key to a page.
+fn is_place_name(name: &[u8]) -> bool {
+    let letters = || name.iter().filter(|byte| !matches!(byte, b'_' | b'-'));
+    let is = |known: &str| letters().map(u8::to_ascii_lowercase).eq(known.bytes());
+    name.iter().any(u8::is_ascii_lowercase) && PLACE_NAMES.iter().any(|known| is(known))
+}
+
+const fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
 }
 
 /// `password=…`, `"api_key": "…"`: the value behind the sign at `place`.
@@ -192,14 +217,13 @@ pub fn assigned(scan: &mut Scan<'_>, place: usize) {
         return;
     }
     let text = scan.text;
-    let quote = |byte: u8| matches!(byte, b'"' | b'\'' | b'`');
-    let name_end = text::run_back(text, place, 2, |byte| quote(byte) || byte == b' ');
+    let name_end = text::run_back(text, place, 2, |byte| is_quote(byte) || byte == b' ');
     let name_start = text::run_back(text, name_end, NAME_BYTES_MAX, is_key_sign);
     if !is_secret_name(&text[name_start..name_end]) {
         return;
     }
     let mut start = text::run(text, place + 1, 1, |byte| byte == b' ');
-    start = text::run(text, start, 1, quote);
+    start = text::run(text, start, 1, is_quote);
     for scheme in [&b"Bearer "[..], b"Basic "] {
         if text[start..].get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)) {
             start += scheme.len();
@@ -230,9 +254,89 @@ fn value(scan: &mut Scan<'_>, start: usize) {
     }
     let end = text::run_back(text, stop, 2.min(stop - start), |byte| matches!(byte, b'.' | b'!'));
     // A word of prose has letters of one kind: `the token: valid`.
-    if end - start >= 6 && scan.weighed.is_secret(text, start, end) {
+    if end - start >= 6 && scan.weighed.is_secret(text, start, end) && !refers(text, start, end) {
         scan.sure(Class::Secret, start, end);
     }
+}
+
+/// What members of programs are read from: `settings.DB_PASSWORD`.
+const OWNERS: [&str; 28] = [
+    "args",
+    "cfg",
+    "conf",
+    "config",
+    "configuration",
+    "context",
+    "credentials",
+    "ctx",
+    "data",
+    "env",
+    "environ",
+    "event",
+    "import",
+    "input",
+    "options",
+    "opts",
+    "os",
+    "params",
+    "process",
+    "props",
+    "req",
+    "request",
+    "secrets",
+    "self",
+    "settings",
+    "this",
+    "user",
+    "vars",
+];
+
+/// The longest value that is looked at for what it refers to. Paths and addresses in programs are
+/// shorter, and what is longer stays a secret.
+const REFERENCE_BYTES_MAX: usize = 128;
+
+/// The value says where a secret is, and is none: a member of a program, or a plain URL.
+fn refers(text: &[u8], start: usize, end: usize) -> bool {
+    if end - start > REFERENCE_BYTES_MAX {
+        return false;
+    }
+    let value = &text[start..end];
+    steps::add(2 * value.len());
+    // Between quotes it is a text, and not a part of a program.
+    let is_bare = start > 0 && !is_quote(text[start - 1]);
+    is_bare && is_member(value) || is_plain_url(value)
+}
+
+/// Identifiers with dots between, the first an owner that programs have, or the last named as a secret is.
+fn is_member(value: &[u8]) -> bool {
+    let is_identifier = |part: &[u8]| {
+        part.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    let mut parts = value.split(|byte| *byte == b'.');
+    let is_path = value.contains(&b'.') && parts.clone().all(is_identifier);
+    let first = parts.next().unwrap_or_default();
+    let last = parts.next_back().unwrap_or_default();
+    let is_owned = OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner.as_bytes()));
+    let has_digit = value.iter().any(u8::is_ascii_digit);
+    is_path && (is_owned || !has_digit && is_secret_name(last))
+}
+
+/// A part of a URL that is as long, and has digits and letters, may be a key itself.
+const URL_KEY_BYTES: usize = 16;
+
+/// `https://example.com/docs`: nobody's name, no query, and no part that may be a key.
+fn is_plain_url(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"https://").or_else(|| value.strip_prefix(b"http://"));
+    let is_key = |part: &[u8]| {
+        part.len() >= URL_KEY_BYTES
+            && part.iter().any(u8::is_ascii_digit)
+            && part.iter().any(u8::is_ascii_alphabetic)
+    };
+    rest.is_some_and(|rest| {
+        !rest.iter().any(|byte| b"@?#%".contains(byte))
+            && !rest.split(|byte| *byte == b'/').any(is_key)
+    })
 }
 
 /// Where the last sign of each kind stands in the text that was weighed last. All that begin within it

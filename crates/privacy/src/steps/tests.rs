@@ -12,13 +12,13 @@ use crate::{Class, Confidence};
 
 /// A text that is twice as long may cost so much more: twice, and what limits add that the shorter one
 /// does not reach. What is quadratic costs four times as much.
-const GROWTH_PERCENT_MAX: u64 = 290;
+const MOST_GROWTH_PERCENT: u64 = 290;
 
 /// Looks at one byte of the dearest text. At this, 32 MiB take seconds and not minutes.
-const STEPS_PER_BYTE_MAX: u64 = 600;
+const MOST_STEPS_PER_BYTE: u64 = 600;
 
 /// A stream looks at what it holds again and again, with a share of new bytes each time.
-const STREAM_STEPS_PER_BYTE_MAX: u64 = 10 * STEPS_PER_BYTE_MAX;
+const MOST_STREAM_STEPS_PER_BYTE: u64 = 10 * MOST_STEPS_PER_BYTE;
 
 /// Texts that are dear for one detector each.
 const ADVERSARIES: &[&str] = &[
@@ -138,20 +138,23 @@ fn json(shield: &Shield, text: &str) -> u64 {
     steps::of(protect)
 }
 
-fn stream(shield: &Shield, text: &str, most: usize) -> u64 {
-    steps::of(|| {
-        let mut guard = Guard::new(shield.clone());
-        let mut place = 0;
-        while place < text.len() {
-            let mut end = text.len().min(place + most);
-            while !text.is_char_boundary(end) {
-                end += 1;
-            }
-            guard.push(&text[place..end]).expect("nothing is blocked");
-            place = end;
+fn streamed(shield: &Shield, text: &str, most: usize) -> String {
+    let mut guard = Guard::new(shield.clone());
+    let mut out = String::new();
+    let mut place = 0;
+    while place < text.len() {
+        let mut end = text.len().min(place + most);
+        while !text.is_char_boundary(end) {
+            end += 1;
         }
-        guard.finish().expect("nothing is blocked");
-    })
+        out.push_str(&guard.push(&text[place..end]).expect("nothing is blocked"));
+        place = end;
+    }
+    out + &guard.finish().expect("nothing is blocked")
+}
+
+fn stream(shield: &Shield, text: &str, most: usize) -> u64 {
+    steps::of(|| drop(streamed(shield, text, most)))
 }
 
 /// What the work costs for a text, and for one of twice its length; and which are too dear.
@@ -159,7 +162,7 @@ fn dear(part: &str, bytes: usize, per_byte_max: u64, work: impl Fn(&str) -> u64)
     let (small, large) = (repeated(part, bytes), repeated(part, 2 * bytes));
     let (one, two) = (work(&small), work(&large));
     let per_byte = two / large.len() as u64;
-    let is_dear = two * 100 > one * GROWTH_PERCENT_MAX || per_byte > per_byte_max;
+    let is_dear = two * 100 > one * MOST_GROWTH_PERCENT || per_byte > per_byte_max;
     println!("{per_byte} a byte of {part:?}");
     is_dear.then(|| format!("{part:?}: {one}, then {two}, {per_byte} a byte"))
 }
@@ -179,39 +182,54 @@ fn adversaries() -> Vec<String> {
 /// Mutation: let each run walk to its end by itself, or weigh each value behind `token=` anew.
 #[test]
 fn a_text_is_gone_over_a_bounded_number_of_times() {
-    check(&adversaries(), 16 * 1024, STEPS_PER_BYTE_MAX, whole);
+    check(&adversaries(), 16 * 1024, MOST_STEPS_PER_BYTE, whole);
 }
 
 /// Mutation: as before, in the values of documents and those of keys that hold secrets.
 #[test]
 fn a_document_is_gone_over_a_bounded_number_of_times() {
-    check(&adversaries(), 8 * 1024, 2 * STEPS_PER_BYTE_MAX, json);
+    check(&adversaries(), 8 * 1024, 2 * MOST_STEPS_PER_BYTE, json);
 }
 
 /// Mutation: look through what is held with every piece.
 #[test]
 fn a_stream_in_single_bytes_is_gone_over_a_bounded_number_of_times() {
     let work = |shield: &Shield, text: &str| stream(shield, text, 1);
-    check(&adversaries(), 5 * 1024, STREAM_STEPS_PER_BYTE_MAX, work);
+    check(&adversaries(), 5 * 1024, MOST_STREAM_STEPS_PER_BYTE, work);
 }
 
 /// Mutation: as before.
 #[test]
 fn a_stream_in_small_pieces_is_gone_over_a_bounded_number_of_times() {
     let work = |shield: &Shield, text: &str| stream(shield, text, 7);
-    check(&adversaries(), 5 * 1024, STREAM_STEPS_PER_BYTE_MAX, work);
+    check(&adversaries(), 5 * 1024, MOST_STREAM_STEPS_PER_BYTE, work);
 }
 
 /// Mutation: as for the adversaries; this one finds those that nobody wrote down.
 #[test]
 fn no_pair_of_fragments_is_dear() {
     let pairs = FRAGMENTS.iter().flat_map(|a| FRAGMENTS.iter().map(move |b| format!("{a}{b}")));
-    check(&pairs.collect::<Vec<_>>(), 3 * 1024, STEPS_PER_BYTE_MAX, whole);
+    check(&pairs.collect::<Vec<_>>(), 3 * 1024, MOST_STEPS_PER_BYTE, whole);
 }
 
 /// Mutation: as for the adversaries, in streams.
 #[test]
 fn no_fragment_is_dear_in_a_stream() {
     let parts: Vec<String> = FRAGMENTS.iter().copied().map(str::to_owned).collect();
-    check(&parts, 3 * 1024, STREAM_STEPS_PER_BYTE_MAX, |shield, text| stream(shield, text, 1));
+    check(&parts, 3 * 1024, MOST_STREAM_STEPS_PER_BYTE, |shield, text| stream(shield, text, 1));
+}
+
+/// Mutation: let a stretch begin anew, or forget what is open, between two pieces.
+#[test]
+fn adversaries_leave_a_stream_as_they_leave_a_text() {
+    let shield = shield();
+    for part in ADVERSARIES {
+        let text = repeated(part, 11 * 1024) + " the end";
+        let expected = shield.protect(&mut Vault::new(1), &text).expect("protected");
+        for most in [31, 997] {
+            let got = streamed(&shield, &text, most);
+            let near = |it: &str| it.chars().take(80).collect::<String>();
+            assert!(got == expected, "{part:?} by {most}: {} {}", near(&got), near(&expected));
+        }
+    }
 }

@@ -179,7 +179,7 @@ fn adversaries() -> Vec<String> {
     ADVERSARIES.iter().copied().map(str::to_owned).collect()
 }
 
-/// Mutation: let each run walk to its end by itself, or weigh each value behind `token=` anew.
+/// Mutation: let each run walk to its end by itself.
 #[test]
 fn a_text_is_gone_over_a_bounded_number_of_times() {
     check(&adversaries(), 16 * 1024, MOST_STEPS_PER_BYTE, whole);
@@ -219,7 +219,7 @@ fn no_fragment_is_dear_in_a_stream() {
     check(&parts, 3 * 1024, MOST_STREAM_STEPS_PER_BYTE, |shield, text| stream(shield, text, 1));
 }
 
-/// Mutation: let a stretch begin anew, or forget what is open, between two pieces.
+/// Mutation: forget what is open between two pieces.
 #[test]
 fn adversaries_leave_a_stream_as_they_leave_a_text() {
     let shield = shield();

@@ -236,6 +236,17 @@ fn what_is_too_long_to_be_known_is_redacted() {
     }
 }
 
+/// Mutation: remember an open run as ended where a piece has ended.
+#[test]
+fn a_dot_behind_a_long_run_stays() {
+    let shield = Shield::new(everything(Action::Redact), None);
+    for count in 850..858 {
+        let text = "eyJhbGciOiJI.".repeat(count) + " the end";
+        let cuts: Vec<usize> = (1..=count).map(|i| i * 13).collect();
+        assert_eq!(guarded(&shield, &text, &cuts), "[REDACTED]. the end", "{count}");
+    }
+}
+
 /// Mutation: go on after a refusal.
 #[test]
 fn a_blocked_stream_stays_so() {

@@ -2,6 +2,7 @@
 //! after.
 
 use crate::class::Class;
+use crate::steps;
 
 /// How far back a word may stand.
 pub const CONTEXT_BYTES_MAX: usize = 64;
@@ -149,8 +150,17 @@ fn has_word(window: &[u8], words: &[&str]) -> bool {
         *to = if *from == b'_' { b' ' } else { from.to_ascii_lowercase() };
     }
     let lower = &*lower;
-    let mut begins = (0..lower.len()).filter(|at| !before_letter(lower, *at) && lower[*at] > b' ');
-    begins.any(|at| words.iter().any(|word| is_word(&lower[at..], word)))
+    steps::add(lower.len());
+    let mut begins = (0..lower.len()).filter(|at| begins_word(lower, *at));
+    begins.any(|at| {
+        steps::add(words.len());
+        words.iter().any(|word| is_word(&lower[at..], word))
+    })
+}
+
+/// All words begin with a letter: what is a digit or a sign need not be compared with each.
+fn begins_word(lower: &[u8], at: usize) -> bool {
+    (lower[at].is_ascii_lowercase() || lower[at] >= 0x80) && !before_letter(lower, at)
 }
 
 /// A letter stands before this place.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::class::Class;
 use crate::rules::Action;
+use crate::steps;
 
 /// How sure a finding is. `High`: a check digit or a structure that chance hardly meets, or a fitting
 /// word before it. `Low`: the pattern fits, or a check digit that one number in ten meets.
@@ -36,6 +37,7 @@ impl Finding {
 /// One finding for each stretch of overlapping ones: the class of the one that outranks the others,
 /// over all that they cover, so that no end of a loser stays behind.
 pub(crate) fn merge(mut found: Vec<Finding>, action: impl Fn(Class) -> Action) -> Vec<Finding> {
+    steps::add(found.len());
     found.sort_by_key(|it| it.range.start);
     let mut merged: Vec<Finding> = Vec::with_capacity(found.len());
     let mut best: Option<Finding> = None;

@@ -10,6 +10,7 @@ use memchr::memchr2;
 use crate::edit::{self, Edit};
 use crate::refusal::Refusal;
 use crate::shield::{Shield, bounded};
+use crate::steps;
 use crate::vault::Vault;
 
 /// Objects and arrays in one another, those within texts included: the stack has an end.
@@ -131,7 +132,9 @@ impl<'a> Walk<'a, '_> {
 
     fn blanks(&self, place: usize) -> usize {
         let rest = &self.text.as_bytes()[place..];
-        place + rest.iter().take_while(|byte| b" \t\r\n".contains(byte)).count()
+        let count = rest.iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
+        steps::add(count + 1);
+        place + count
     }
 
     /// Behind the sign that must stand here, after blanks.
@@ -302,6 +305,7 @@ impl<'a> Walk<'a, '_> {
                 return Err(bad(place + at));
             }
             let piece = &self.text[place..next];
+            steps::add(piece.len() + 1);
             if bytes[next] == b'"' {
                 if literal.jumps.is_empty() {
                     literal.text = Cow::Borrowed(piece);

@@ -17,6 +17,7 @@ mod restore;
 mod rules;
 mod scan;
 mod shield;
+mod steps;
 mod stream;
 mod text;
 mod utf8;

@@ -8,6 +8,7 @@ use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed}
 
 use crate::class::Class;
 use crate::scan::Scan;
+use crate::steps;
 
 /// Names in one list. At 20 bytes a name the automaton takes some hundred megabytes beyond this.
 pub const NAMES_MAX: usize = 200_000;
@@ -72,8 +73,10 @@ impl Names {
     pub(crate) fn find(&self, scan: &mut Scan<'_>, start: usize) {
         let text = scan.text;
         let start = start.min(text.len());
+        steps::add(text.len() - start);
         for found in self.automaton.find_overlapping_iter(&text[start..]) {
             let (from, to) = (start + found.start(), start + found.end());
+            steps::add(1);
             if is_free(text, from, to) {
                 scan.sure(Class::Name, from, to);
             }

@@ -4,12 +4,19 @@
 //! What a detector says about a place depends on `BACK_BYTES_MAX` before it and `REACH_BYTES_MAX` behind it and on
 //! nothing else, so that a stream finds what the whole text finds. A run (`Tail`) is known by how it
 //! begins, and then goes on however long it is.
+//!
+//! The work grows with the text and no faster, whatever the text is: every look ahead and back has a
+//! limit, and what a run went over is remembered, so that no second beginning within it goes over it
+//! again. The tests of `steps` count.
+
+use std::ops::Range;
 
 use crate::class::Class;
 use crate::context;
 use crate::detect::{code, date, link, net, number, phone, secret};
 use crate::finding::{Confidence, Finding};
 use crate::names::Names;
+use crate::steps;
 use crate::text::{self, Chain};
 
 /// How far a detector looks back from where its finding begins. The longest way is that from the last
@@ -50,7 +57,7 @@ impl Wanted {
 }
 
 /// How a run goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tail {
     Url,
     /// Letters, digits, `-`, `_` and dots: a JWT or a key.
@@ -61,12 +68,69 @@ pub enum Tail {
 impl Tail {
     /// Where the run ends that is open at `from`. At the end of the text it is open still.
     pub fn end(self, text: &[u8], from: usize) -> usize {
+        self.end_at(text, from, self.stop(text, from, text.len()))
+    }
+
+    /// Where the signs of the run stop that is open at `from`, `most` at most.
+    fn stop(self, text: &[u8], from: usize, most: usize) -> usize {
+        let most = most.saturating_sub(from);
         match self {
-            Self::Url => link::url_end(text, from),
-            Self::Token => secret::token_end(text, from),
-            Self::Pem => secret::pem_end(text, from),
+            Self::Url => text::run(text, from, most, link::is_url_sign),
+            Self::Token => text::run(text, from, most, secret::is_token_sign),
+            Self::Pem => secret::pem_stop(text, from, most),
         }
     }
+
+    /// Where the run ends whose signs stop at `stop`.
+    fn end_at(self, text: &[u8], from: usize, stop: usize) -> usize {
+        if stop == text.len() {
+            return stop;
+        }
+        match self {
+            Self::Url => link::url_end(text, from, stop),
+            Self::Token => secret::token_end(text, from, stop),
+            Self::Pem => secret::pem_end(text, stop),
+        }
+    }
+}
+
+/// What a run of one kind went over last: from anywhere within, it stops at the same place.
+#[derive(Debug, Default)]
+pub struct Stretch(Option<Range<usize>>);
+
+impl Stretch {
+    /// Where the run stops that is open at `from`. `walk(from, most)` goes over it until `most` at most.
+    pub fn stop(
+        &mut self,
+        text: &[u8],
+        from: usize,
+        walk: impl Fn(usize, usize) -> usize,
+    ) -> usize {
+        match &mut self.0 {
+            Some(known) if from > known.end => {}
+            Some(known) if from >= known.start => return known.end,
+            Some(known) => {
+                let stop = walk(from, known.start);
+                if stop < known.start {
+                    return stop;
+                }
+                known.start = from;
+                return known.end;
+            }
+            None => {}
+        }
+        let stop = walk(from, text.len());
+        self.0 = Some(from..stop);
+        stop
+    }
+}
+
+/// A run that was reported: others of its class that begin within and end with it tell nothing new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Reported {
+    class: Class,
+    tail: Tail,
+    range: Range<usize>,
 }
 
 pub struct Scan<'a> {
@@ -76,16 +140,40 @@ pub struct Scan<'a> {
     pub found: Vec<Finding>,
     /// Runs that reach the end of the text, and where they begin.
     pub open: Vec<(usize, Tail)>,
+    /// What begins before this is not asked for.
+    from: usize,
+    /// What runs went over, by `Tail`.
+    stretches: [Stretch; 3],
+    /// What values behind `password=` went over.
+    pub values: Stretch,
+    pub weighed: secret::Weighed,
+    /// The last of each class that has runs.
+    reported: Vec<Reported>,
+    /// The last answer of words before a place.
+    told: Option<(usize, Class, bool)>,
 }
 
 impl<'a> Scan<'a> {
     pub fn new(text: &'a str, hint: &'a str, wanted: &'a Wanted) -> Self {
-        Self { text: text.as_bytes(), hint, wanted, found: Vec::new(), open: Vec::new() }
+        Self {
+            text: text.as_bytes(),
+            hint,
+            wanted,
+            found: Vec::new(),
+            open: Vec::new(),
+            from: 0,
+            stretches: Default::default(),
+            values: Stretch::default(),
+            weighed: secret::Weighed::default(),
+            reported: Vec::new(),
+            told: None,
+        }
     }
 
     /// Finds all that begins at `from` or behind it. Findings may overlap.
     pub fn run(&mut self, from: usize, names: Option<&Names>) {
         let start = from.saturating_sub(ANCHOR_BACK_BYTES);
+        self.from = from;
         self.anchors(start);
         secret::literals(self, from);
         if let Some(names) = names.filter(|_| self.wanted.has(Class::Name)) {
@@ -98,6 +186,7 @@ impl<'a> Scan<'a> {
     fn anchors(&mut self, start: usize) {
         let text = self.text;
         let mut place = start;
+        steps::add(text.len().saturating_sub(start));
         while place < text.len() {
             // Four bytes a turn, while none of them is an anchor.
             while let Some(&[a, b, c, d]) = text[place..].first_chunk::<4>() {
@@ -170,7 +259,7 @@ impl<'a> Scan<'a> {
     /// May be chance, unless a word before it says what it is.
     pub fn likely(&mut self, class: Class, start: usize, end: usize) {
         if self.wants(class) {
-            let is_told = context::tells(self.text, start, self.hint, class);
+            let is_told = self.is_told(class, start);
             let confidence = if is_told { Confidence::High } else { Confidence::Low };
             self.push(class, confidence, start, end);
         }
@@ -178,8 +267,19 @@ impl<'a> Scan<'a> {
 
     /// Is nothing, unless a word before it says what it is.
     pub fn weak(&mut self, class: Class, start: usize, end: usize) {
-        if self.wants(class) && context::tells(self.text, start, self.hint, class) {
+        if self.wants(class) && self.is_told(class, start) {
             self.push(class, Confidence::Low, start, end);
+        }
+    }
+
+    fn is_told(&mut self, class: Class, start: usize) -> bool {
+        match self.told {
+            Some((at, of, is_told)) if at == start && of == class => is_told,
+            _ => {
+                let is_told = context::tells(self.text, start, self.hint, class);
+                self.told = Some((start, class, is_told));
+                is_told
+            }
         }
     }
 
@@ -188,8 +288,20 @@ impl<'a> Scan<'a> {
         if !self.wants(class) {
             return;
         }
-        let end = tail.end(self.text, from);
-        if end == self.text.len() {
+        let text = self.text;
+        let walk = |from, most| tail.stop(text, from, most);
+        let stop = self.stretches[tail as usize].stop(text, from, walk);
+        let end = tail.end_at(text, from, stop);
+        let known = self.reported.iter_mut().find(|it| it.class == class && it.tail == tail);
+        let next = Reported { class, tail, range: start..end };
+        match known {
+            Some(it) if it.range.end == end && it.range.start <= start => return,
+            // What begins before is left out in the end, and stands for none that is not.
+            _ if start < self.from => {}
+            Some(it) => *it = next,
+            None => self.reported.push(next),
+        }
+        if end == text.len() {
             self.open.push((start, tail));
         }
         self.sure(class, start, end);

@@ -5,18 +5,31 @@
 //! between two words of prose. Where there is none, everything that is further than `REACH_BYTES_MAX` from
 //! the end is decided, whatever comes. A finding that goes on is held back until it ends, or is longer
 //! than `FINDING_BYTES_MAX`: then it is redacted without being known whole.
+//!
+//! What is held is looked through again only when it has grown by a share of itself, so that many small
+//! pieces cost no more than a few times what one large piece does.
+
+use memchr::memmem;
 
 use crate::class::Class;
 use crate::detect::date::is_month;
 use crate::finding::{Confidence, Finding};
-use crate::names::Names;
+use crate::names::{NAME_BYTES_MAX, Names};
 use crate::refusal::Refusal;
 use crate::scan::{BACK_BYTES_MAX, REACH_BYTES_MAX, Tail};
 use crate::shield::{FINDING_BYTES_MAX, REDACTED, Shield};
+use crate::steps;
 use crate::vault::Hidden;
 
 /// What a stream holds back at most, but for the piece that came last.
-pub const HOLD_BYTES_MAX: usize = FINDING_BYTES_MAX + REACH_BYTES_MAX;
+pub const HOLD_BYTES_MAX: usize = HELD_BYTES + HELD_BYTES / (GROWTH_SHARE - 1);
+
+/// A finding that is not known whole, and what a detector looks ahead behind it.
+const HELD_BYTES: usize = FINDING_BYTES_MAX + REACH_BYTES_MAX;
+
+/// What is held is looked through again when this share of it is new. So each byte is looked at sixteen
+/// times at most, whatever the pieces are, and what could go waits for one byte more in sixteen at most.
+const GROWTH_SHARE: usize = 16;
 
 /// A finding that is being redacted while it goes on.
 #[derive(Debug, Default)]
@@ -33,6 +46,8 @@ pub struct Guard {
     text: String,
     /// Where that which is held begins.
     from: usize,
+    /// How far the text went when it was looked through last.
+    looked: usize,
     open: Option<Open>,
     is_over: bool,
     hidden: Hidden,
@@ -45,6 +60,7 @@ impl Guard {
             shield,
             text: String::new(),
             from: 0,
+            looked: 0,
             open: None,
             is_over: false,
             hidden: Hidden::new(),
@@ -64,7 +80,13 @@ impl Guard {
 
     /// The next piece; gives what can be released. After a refusal nothing more is.
     pub fn push(&mut self, piece: &str) -> Result<String, Refusal> {
+        steps::add(piece.len());
         self.text.push_str(piece);
+        let (held, new) = (self.text.len() - self.from, self.text.len() - self.looked);
+        if new < held.div_ceil(GROWTH_SHARE) && !self.is_over {
+            return Ok(String::new());
+        }
+        self.looked = self.text.len();
         let safe = self.safe();
         self.release(safe, false)
     }
@@ -114,13 +136,19 @@ impl Guard {
         let opens = scan.open;
         let mut found = scan.found;
         found.retain(|finding| !finding.range.is_empty());
+        // Where what is open ends is known only when it has ended: a dot may belong to it or not.
+        let ends = found.iter().map(|finding| finding.range.end);
+        let closed = ends.filter(|end| opens.is_empty() || *end < text.len()).max().unwrap_or(0);
         let merged = self.shield.merge(found)?;
         let mut out = String::new();
         let mut place = self.from;
         for (i, finding) in merged.iter().enumerate() {
             let (start, end) = (finding.range.start, finding.range.end);
             let is_carried = carried.is_some() && i == 0 && start == self.from;
-            let is_open = !is_last && opens.iter().any(|(at, _)| (start..end).contains(at));
+            // What is open goes to the end of the text, so only the last can hold it.
+            let is_open = !is_last
+                && end == text.len()
+                && opens.iter().any(|(at, _)| (start..end).contains(at));
             out.push_str(&text[place..start]);
             place = start;
             if end <= safe && !is_open {
@@ -137,8 +165,10 @@ impl Guard {
                     out.push_str(REDACTED);
                 }
                 place = safe;
-                let tails = opens.iter().map(|(_, tail)| *tail).collect();
-                self.open = Some(Open { end, tails });
+                let mut tails: Vec<Tail> = opens.iter().map(|(_, tail)| *tail).collect();
+                tails.sort_unstable();
+                tails.dedup();
+                self.open = Some(Open { end: closed.min(end), tails });
             }
             self.from = place;
             return Ok(out);
@@ -158,8 +188,10 @@ impl Guard {
         while !self.text.is_char_boundary(cut) {
             cut -= 1;
         }
+        steps::add(self.text.len() - cut);
         self.text.drain(..cut);
         self.from -= cut;
+        self.looked = self.looked.saturating_sub(cut);
         if let Some(open) = &mut self.open {
             open.end = open.end.saturating_sub(cut);
         }
@@ -185,6 +217,7 @@ fn seam(text: &str, from: usize, names: Option<&Names>) -> Option<usize> {
     let mut place = bytes.len();
     while place > from {
         place -= 1;
+        steps::add(1);
         let byte = bytes[place];
         // Of three bytes or four: no finding holds these, but for names and a few blanks.
         if byte >= 0xe0 && byte != 0xe2 && names.is_none() {
@@ -208,11 +241,6 @@ fn is_seam(text: &str, place: usize, names: Option<&Names>) -> bool {
     if next == b' ' {
         return true;
     }
-    let line = &bytes[place.saturating_sub(80)..place];
-    let line = line.rsplit(|byte| *byte == b'\n').next().unwrap_or(line);
-    if memchr::memchr(b'-', line).is_some() && line.windows(5).any(|signs| signs == b"-----") {
-        return false;
-    }
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte >= 0x80;
     let end = place - bytes[..place].iter().rev().take_while(|byte| b".,)".contains(byte)).count();
     let start = end - bytes[..end].iter().rev().take(32).take_while(|byte| word(**byte)).count();
@@ -220,25 +248,39 @@ fn is_seam(text: &str, place: usize, names: Option<&Names>) -> bool {
         return false;
     }
     let before = &bytes[start..end];
+    steps::add(place - start + GROUP_LETTERS);
     let is_date_word =
         is_month(before) || [&b"of"[..], b"de"].iter().any(|it| before.eq_ignore_ascii_case(it));
     if is_date_word {
         return false;
     }
     if before.iter().any(u8::is_ascii_digit) {
-        return is_plain(&bytes[place + 1..]);
+        return is_plain(&bytes[place + 1..]) && !is_in_label(bytes, place);
     }
     let capitals = before.iter().all(u8::is_ascii_uppercase) && before.len() <= GROUP_LETTERS;
     if capitals && next.is_ascii_uppercase() && !before.is_empty() {
         return false;
     }
     // Before a number, letters may be its country or month, unless they are a longer word.
-    !next.is_ascii_digit() || before.len() > GROUP_LETTERS && before.is_ascii()
+    (!next.is_ascii_digit() || before.len() > GROUP_LETTERS && before.is_ascii())
+        && !is_in_label(bytes, place)
+}
+
+/// The longest line up to a blank within `-----BEGIN …-----`.
+const LABEL_LINE_BYTES_MAX: usize = 80;
+
+/// The blank may stand within `-----BEGIN …-----`.
+fn is_in_label(bytes: &[u8], place: usize) -> bool {
+    let line = &bytes[place.saturating_sub(LABEL_LINE_BYTES_MAX)..place];
+    let line = &line[memchr::memrchr(b'\n', line).map_or(0, |at| at + 1)..];
+    steps::add(line.len());
+    memmem::find(line, b"-----").is_some()
 }
 
 /// A word begins here that cannot go on a number.
 fn is_plain(rest: &[u8]) -> bool {
     let count = rest.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    steps::add(count);
     if count == 0 {
         return !rest[0].is_ascii_digit() && !b"(+".contains(&rest[0]) && rest[0] < 0x80;
     }
@@ -252,8 +294,13 @@ fn is_plain(rest: &[u8]) -> bool {
         && !word.eq_ignore_ascii_case(b"ext")
 }
 
-/// The word that ends at a blank.
+/// The word that ends at a blank. A name has no longer one.
 fn around(text: &str, place: usize) -> &str {
-    let start = text[..place].rfind([' ', '\n', '\t']).map_or(0, |at| at + 1);
-    &text[start..place]
+    let mut least = place.saturating_sub(NAME_BYTES_MAX);
+    while !text.is_char_boundary(least) {
+        least += 1;
+    }
+    let near = &text[least..place];
+    steps::add(near.len());
+    &near[near.rfind([' ', '\n', '\t']).map_or(0, |at| at + 1)..]
 }

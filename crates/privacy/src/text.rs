@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::steps;
+
 /// The longest word of letters and digits that is looked at as one. Keys, which are longer, are known
 /// by how they begin.
 pub const TOKEN_BYTES_MAX: usize = 64;
@@ -29,13 +31,17 @@ pub fn is_border(text: &[u8], place: usize) -> bool {
 /// Bytes from `start` on that `is` holds for, `most` of them at most.
 pub fn run(text: &[u8], start: usize, most: usize, is: impl Fn(u8) -> bool) -> usize {
     let end = text.len().min(start + most);
-    start + text[start.min(end)..end].iter().take_while(|byte| is(**byte)).count()
+    let count = text[start.min(end)..end].iter().take_while(|byte| is(**byte)).count();
+    steps::add(count + 1);
+    start + count
 }
 
 /// As `run`, towards the beginning.
 pub fn run_back(text: &[u8], end: usize, most: usize, is: impl Fn(u8) -> bool) -> usize {
     let start = end.saturating_sub(most);
-    end - text[start..end].iter().rev().take_while(|byte| is(**byte)).count()
+    let count = text[start..end].iter().rev().take_while(|byte| is(**byte)).count();
+    steps::add(count + 1);
+    end - count
 }
 
 /// The word of letters and digits around a place, unless it is too long to be of interest.
@@ -124,6 +130,7 @@ impl Chain {
 
 fn group(text: &[u8], range: Range<usize>, separator: Separator) -> Group {
     let word = &text[range.clone()];
+    steps::add(word.len());
     let has_digit = word.iter().any(u8::is_ascii_digit);
     let has_letter = !word.iter().all(u8::is_ascii_digit);
     Group { start: range.start, end: range.end, has_digit, has_letter, separator }
@@ -147,13 +154,15 @@ fn separator(text: &[u8], place: usize) -> Option<(Separator, usize)> {
             (Separator::Bracket, place + 2)
         }
         b')' => (Separator::Bracket, place + 1),
-        // No-break space, narrow no-break space, no-break hyphen, en dash.
+        // No-break space, narrow no-break space, no-break hyphen, en dash; minus.
         0xc2 if at(text, place + 1) == 0xa0 => (Separator::Space, place + 2),
         0xe2 if at(text, place + 1) == 0x80 => match at(text, place + 2) {
-            0xaf => (Separator::Space, place + 3),
+            // Figure space, thin space.
+            0xaf | 0x87 | 0x89 => (Separator::Space, place + 3),
             0x91 | 0x93 => (Separator::Hyphen, place + 3),
             _ => return None,
         },
+        0xe2 if text[place..].starts_with("\u{2212}".as_bytes()) => (Separator::Hyphen, place + 3),
         _ => return None,
     };
     (next < text.len() && word(next)).then_some((separator, next))

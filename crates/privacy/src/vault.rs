@@ -12,6 +12,7 @@ use memchr::memmem;
 
 use crate::class::Class;
 use crate::refusal::Refusal;
+use crate::steps;
 
 /// Values of one exchange. A list of customers has thousands.
 pub const ALIASES_MAX: usize = 50_000;
@@ -93,6 +94,7 @@ impl Vault {
         value: &str,
         is_number: bool,
     ) -> Result<String, Refusal> {
+        steps::add(value.len());
         let key = (class, is_number, Box::from(value));
         let index = match self.by_value.get(&key) {
             Some(index) => *index,
@@ -113,6 +115,7 @@ impl Vault {
 
     /// Where the letters of this exchange stand in a text.
     pub(crate) fn places<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Place<'a>> {
+        steps::add(text.len());
         memmem::find_iter(text.as_bytes(), &self.suffix).map(move |at| {
             let end = at + SUFFIX_BYTES;
             Place { at, end, known: self.known(text.as_bytes(), at) }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use crate::check::{self, americas, asia, europe, germany};
 use crate::class::Class;
 use crate::scan::Scan;
+use crate::steps;
 use crate::text::{self, Chain, Group, Separator, TOKEN_BYTES_MAX};
 
 /// A word with letters and digits, in capitals.
@@ -465,6 +466,7 @@ fn iban(scan: &mut Scan<'_>, chain: &Chain) {
     let mut code = [0; 34];
     let mut count = 0;
     let mut is_word = false;
+    steps::add(code.len());
     for group in groups {
         // Two groups of letters one after the other are prose, unless they are capitals.
         let letters = &text[group.start..group.end];
@@ -503,6 +505,7 @@ fn crypto(scan: &mut Scan<'_>, word: Group) {
 
 /// Bitcoin of old: version, 20 bytes, and the beginning of their double SHA-256.
 fn is_base58_address(text: &[u8]) -> bool {
+    steps::add(text.len() * 25);
     const SIGNS: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     if !matches!(text[0], b'1' | b'3') || text.len() > 35 {
         return false;

@@ -3,6 +3,7 @@
 use crate::check::is_day;
 use crate::class::Class;
 use crate::scan::Scan;
+use crate::steps;
 use crate::text::{self, Chain, Group, Separator};
 
 /// Names of months, each with how they are shortened, in English, German, French, Spanish, Italian.
@@ -79,6 +80,7 @@ const MONTHS: &[&str] = &[
 const MONTH_BYTES_MAX: usize = 10;
 
 pub fn is_month(word: &[u8]) -> bool {
+    steps::add(MONTHS.len());
     let is = |month: &str| {
         month.len() == word.len()
             && month.bytes().zip(word).all(|(a, b)| a == b.to_ascii_lowercase())

@@ -2,6 +2,7 @@
 
 use crate::class::Class;
 use crate::scan::{Scan, Tail};
+use crate::steps;
 use crate::text;
 
 /// The part before the `@`, as RFC 5321 bounds it.
@@ -36,6 +37,7 @@ fn local_start(text: &[u8], end: usize) -> usize {
             break;
         }
     }
+    steps::add(end - start + 1);
     start + text[start..end].iter().take_while(|byte| b".%+-'".contains(byte)).count()
 }
 
@@ -51,6 +53,7 @@ fn host_end(text: &[u8], start: usize) -> Option<usize> {
             break;
         }
     }
+    steps::add(end - start + 1);
     while end > start && matches!(text[end - 1], b'.' | b'-') {
         end -= 1;
     }
@@ -102,14 +105,15 @@ fn ip_end(text: &[u8], start: usize) -> Option<usize> {
     (parts.filter(|part| (1..=3).contains(&part.len())).count() == 4).then_some(end)
 }
 
-/// Where a URL ends that is known until `from`. Signs that end a sentence do not belong to it.
-pub fn url_end(text: &[u8], from: usize) -> usize {
-    let url = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&byte);
-    let end = text::run(text, from, usize::MAX - from, url);
-    if end == text.len() {
-        return end;
-    }
-    text::run_back(text, end, 4.min(end - from), |byte| b".,;:!?)]".contains(&byte))
+/// A sign that a URL goes on over.
+pub fn is_url_sign(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"'<>\\^`{|}".contains(&byte)
+}
+
+/// Where a URL ends that is known until `from`, and whose signs go on until `stop`. Signs that end a
+/// sentence do not belong to it.
+pub fn url_end(text: &[u8], from: usize, stop: usize) -> usize {
+    text::run_back(text, stop, 4.min(stop - from), |byte| b".,;:!?)]".contains(&byte))
 }
 
 /// A name of a host without scheme, found at the dot before its ending.

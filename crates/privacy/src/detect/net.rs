@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::class::Class;
 use crate::finding::Confidence;
 use crate::scan::Scan;
+use crate::steps;
 use crate::text::{self, Chain, Separator};
 
 /// The longest IPv6 address as text, with an IPv4 address as its end.
@@ -64,6 +65,7 @@ pub fn colon(scan: &mut Scan<'_>, place: usize) {
     let part = |byte: u8| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.';
     let end = text::run(text, place, IPV6_BYTES_MAX + 1, part);
     let region = &text[start..end];
+    steps::add(2 * region.len());
     if region.len() < 2 || memchr::memchr_iter(b':', region).take(2).count() < 2 {
         return;
     }

@@ -3,6 +3,7 @@
 use crate::check::{self, americas, asia, europe, germany, pacific};
 use crate::class::Class;
 use crate::scan::Scan;
+use crate::steps;
 use crate::text::{self, Chain, Separator};
 
 pub fn word(scan: &mut Scan<'_>, chain: &Chain) {
@@ -204,6 +205,7 @@ fn korean(scan: &mut Scan<'_>, digits: &[u8; 13], start: usize, end: usize) {
 
 fn grouped(scan: &mut Scan<'_>, text: &[u8], lengths: &[usize], by: Separator, start: usize) {
     use Separator::{Colon, Dot, Hyphen, Space};
+    steps::add(text.len());
     let end = start + text.len();
     match (lengths, by) {
         ([3, 2, 4], Hyphen | Space) => social(scan, text, by, start),

@@ -2,6 +2,7 @@
 
 use crate::class::Class;
 use crate::scan::Scan;
+use crate::steps;
 use crate::text::{self, Chain, Group, Separator};
 
 /// Digits of a number with its country, as E.164 bounds them.
@@ -96,6 +97,7 @@ struct Digits {
 impl Digits {
     fn of(text: &[u8]) -> Option<Self> {
         let mut digits = Self { values: [0; DIGITS_MAX], count: 0 };
+        steps::add(text.len());
         for byte in text.iter().filter(|byte| byte.is_ascii_digit()) {
             *digits.values.get_mut(digits.count)? = *byte;
             digits.count += 1;

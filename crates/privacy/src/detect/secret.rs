@@ -7,6 +7,7 @@ use memchr::memmem;
 
 use crate::class::Class;
 use crate::scan::{Scan, Tail};
+use crate::steps;
 use crate::text;
 
 /// What keys of known makers begin with, and how many signs follow at least.
@@ -72,6 +73,7 @@ pub fn literals(scan: &mut Scan<'_>, start: usize) {
     if ![Class::ApiKey, Class::Jwt, Class::PrivateKey].into_iter().any(|class| scan.wants(class)) {
         return;
     }
+    steps::add(text.len().saturating_sub(start));
     for found in LITERALS.find_iter(&text[start.min(text.len())..]) {
         let (from, to) = (start + found.start(), start + found.end());
         match PREFIXES.get(found.pattern().as_usize()) {
@@ -88,38 +90,41 @@ fn is_key_sign(byte: u8) -> bool {
 
 fn key(scan: &mut Scan<'_>, from: usize, to: usize, least: usize) {
     let text = scan.text;
+    if is_key_sign(text::before(text, from)) {
+        return;
+    }
     let end = text::run(text, to, least, |byte| is_key_sign(byte) || byte == b'.');
     let body = &text[to..end];
-    let is_word = is_key_sign(text::before(text, from));
     // `sk-learn-pipeline-estimators` is no key: those have digits and letters mixed.
     let kinds = [u8::is_ascii_digit, u8::is_ascii_uppercase, u8::is_ascii_lowercase];
     let wide = text::run(text, to, least * 2, is_key_sign);
     let kinds = kinds.into_iter().filter(|is| text[to..wide].iter().any(is)).count();
-    if !is_word && body.len() == least && kinds >= 2
-        || !is_word && &text[from..to] == b"AKIA" && body.len() == least
-    {
+    if body.len() == least && (kinds >= 2 || &text[from..to] == b"AKIA") {
         scan.tail(Class::ApiKey, Tail::Token, from, end);
     }
 }
 
 fn jwt(scan: &mut Scan<'_>, from: usize) {
     let text = scan.text;
+    // Within a run that has begun before, none begins: nothing is gone over twice.
+    if is_key_sign(text::before(text, from)) {
+        return;
+    }
     let head = text::run(text, from, JWT_HEAD_BYTES_MAX, is_key_sign);
-    let is_token = text[head..].starts_with(b".eyJ")
-        && !is_key_sign(text::before(text, from))
-        && head - from >= 12;
-    if is_token {
+    if text[head..].starts_with(b".eyJ") && head - from >= 12 {
         scan.tail(Class::Jwt, Tail::Token, from, head + 4);
     }
 }
 
-/// Where a token ends that is known until `from`: a dot belongs to it if more follows.
-pub fn token_end(text: &[u8], from: usize) -> usize {
-    let end = text::run(text, from, usize::MAX - from, |byte| is_key_sign(byte) || byte == b'.');
-    if end == text.len() {
-        return end;
-    }
-    text::run_back(text, end, 4.min(end - from), |byte| byte == b'.')
+/// A sign that a token goes on over.
+pub fn is_token_sign(byte: u8) -> bool {
+    is_key_sign(byte) || byte == b'.'
+}
+
+/// Where a token ends that is known until `from`, and whose signs go on until `stop`: a dot belongs to it
+/// if more follows.
+pub fn token_end(text: &[u8], from: usize, stop: usize) -> usize {
+    text::run_back(text, stop, 4.min(stop - from), |byte| byte == b'.')
 }
 
 fn pem(scan: &mut Scan<'_>, from: usize, to: usize) {
@@ -131,22 +136,27 @@ fn pem(scan: &mut Scan<'_>, from: usize, to: usize) {
     }
 }
 
-/// Behind `-----END …-----`; where that is missing, behind all that could be of the key.
-pub fn pem_end(text: &[u8], from: usize) -> usize {
-    let mut place = from;
-    while place < text.len() {
-        let byte = text[place];
-        if text[place..].starts_with(b"-----END ") {
-            let end = text::run(text, place + 9, LABEL_BYTES_MAX, |byte| byte != b'-');
-            return text::run(text, end, 5, |byte| byte == b'-');
-        }
-        let is_key = byte.is_ascii_alphanumeric() || b"+/=\r\n\t \\:,-.".contains(&byte);
-        if !is_key {
-            break;
-        }
-        place += 1;
+/// What a PEM block ends with.
+const PEM_END: &[u8] = b"-----END ";
+
+/// Where `-----END` begins, or all ends that could be of the key: `most` bytes behind `from` at most.
+pub fn pem_stop(text: &[u8], from: usize, most: usize) -> usize {
+    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n\t \\:,-.".contains(&byte);
+    let rest = &text[from.min(text.len())..];
+    let is_end = |at: usize| rest[at] == b'-' && rest[at..].starts_with(PEM_END);
+    let count =
+        (0..rest.len().min(most)).take_while(|at| is_key(rest[*at]) && !is_end(*at)).count();
+    steps::add(count + 1);
+    from + count
+}
+
+/// Behind `-----END …-----` where that stands at `stop`.
+pub fn pem_end(text: &[u8], stop: usize) -> usize {
+    if !text[stop..].starts_with(PEM_END) {
+        return stop;
     }
-    place
+    let end = text::run(text, stop + PEM_END.len(), LABEL_BYTES_MAX, |byte| byte != b'-');
+    text::run(text, end, 5, |byte| byte == b'-')
 }
 
 /// Names behind which a secret stands.
@@ -167,12 +177,38 @@ const SECRET_NAMES: [&str; 14] = [
     "authorization",
 ];
 
+/// Names that end as those do, and stand for a place in a list: small letters, without `_` and `-`.
+const PLACE_NAMES: [&str; 10] = [
+    "pagetoken",
+    "nextpagetoken",
+    "prevpagetoken",
+    "previouspagetoken",
+    "nexttoken",
+    "paginationtoken",
+    "continuationtoken",
+    "nextcontinuationtoken",
+    "synctoken",
+    "nextsynctoken",
+];
+
 fn is_secret_name(name: &[u8]) -> bool {
     let ends = |known: &str| {
         name.len() >= known.len()
             && name[name.len() - known.len()..].eq_ignore_ascii_case(known.as_bytes())
     };
-    SECRET_NAMES.iter().any(|known| ends(known))
+    steps::add(SECRET_NAMES.len());
+    SECRET_NAMES.iter().any(|known| ends(known)) && !is_place_name(name)
+}
+
+/// `next_page_token`, `nextPageToken`; but `PAGE_TOKEN` of an environment is a key to a page.
+fn is_place_name(name: &[u8]) -> bool {
+    let letters = || name.iter().filter(|byte| !matches!(byte, b'_' | b'-'));
+    let is = |known: &str| letters().map(u8::to_ascii_lowercase).eq(known.bytes());
+    name.iter().any(u8::is_ascii_lowercase) && PLACE_NAMES.iter().any(|known| is(known))
+}
+
+const fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
 }
 
 /// `password=…`, `"api_key": "…"`: the value behind the sign at `place`.
@@ -181,14 +217,13 @@ pub fn assigned(scan: &mut Scan<'_>, place: usize) {
         return;
     }
     let text = scan.text;
-    let quote = |byte: u8| matches!(byte, b'"' | b'\'' | b'`');
-    let name_end = text::run_back(text, place, 2, |byte| quote(byte) || byte == b' ');
+    let name_end = text::run_back(text, place, 2, |byte| is_quote(byte) || byte == b' ');
     let name_start = text::run_back(text, name_end, NAME_BYTES_MAX, is_key_sign);
     if !is_secret_name(&text[name_start..name_end]) {
         return;
     }
     let mut start = text::run(text, place + 1, 1, |byte| byte == b' ');
-    start = text::run(text, start, 1, quote);
+    start = text::run(text, start, 1, is_quote);
     for scheme in [&b"Bearer "[..], b"Basic "] {
         if text[start..].get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)) {
             start += scheme.len();
@@ -204,34 +239,155 @@ pub fn hinted(scan: &mut Scan<'_>) {
     }
 }
 
+fn is_value_sign(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"'`<>,;&(){}[]".contains(&byte)
+}
+
 fn value(scan: &mut Scan<'_>, start: usize) {
-    let sign = |byte: u8| byte.is_ascii_graphic() && !b"\"'`<>,;&(){}[]".contains(&byte);
-    let end = text::run(scan.text, start, VALUE_BYTES_MAX, sign);
-    if end - start == VALUE_BYTES_MAX {
+    let text = scan.text;
+    let walk = |from, most: usize| text::run(text, from, most - from, is_value_sign);
+    let stop = scan.values.stop(text, start, walk);
+    if stop - start >= VALUE_BYTES_MAX {
         // Too long for a password, but who knows: all of it goes.
-        scan.tail(Class::Secret, Tail::Url, start, end);
+        scan.tail(Class::Secret, Tail::Url, start, start + VALUE_BYTES_MAX);
         return;
     }
-    let end =
-        text::run_back(scan.text, end, 2.min(end - start), |byte| matches!(byte, b'.' | b'!'));
-    let value = &scan.text[start..end];
-    let kinds = [
-        value.iter().any(u8::is_ascii_digit),
-        value.iter().any(u8::is_ascii_lowercase),
-        value.iter().any(u8::is_ascii_uppercase),
-        value.iter().any(u8::is_ascii_punctuation),
-    ];
-    let kinds = kinds.into_iter().filter(|kind| *kind).count();
-    let is_placeholder = value.starts_with(b"$") || value.iter().all(|byte| *byte == b'*');
+    let end = text::run_back(text, stop, 2.min(stop - start), |byte| matches!(byte, b'.' | b'!'));
     // A word of prose has letters of one kind: `the token: valid`.
-    if value.len() >= 6 && kinds >= 2 && !is_placeholder && is_mixed(value) {
+    if end - start >= 6 && scan.weighed.is_secret(text, start, end) && !refers(text, start, end) {
         scan.sure(Class::Secret, start, end);
     }
 }
 
-/// Digits among letters, or signs among them: not a capital and then small letters.
-fn is_mixed(value: &[u8]) -> bool {
-    value.iter().any(u8::is_ascii_digit)
-        || value.iter().any(|byte| b"!@#$%^*+=/".contains(byte))
-        || value[1..].iter().any(u8::is_ascii_uppercase) && value.len() >= 12
+/// What members of programs are read from: `settings.DB_PASSWORD`.
+const OWNERS: [&str; 28] = [
+    "args",
+    "cfg",
+    "conf",
+    "config",
+    "configuration",
+    "context",
+    "credentials",
+    "ctx",
+    "data",
+    "env",
+    "environ",
+    "event",
+    "import",
+    "input",
+    "options",
+    "opts",
+    "os",
+    "params",
+    "process",
+    "props",
+    "req",
+    "request",
+    "secrets",
+    "self",
+    "settings",
+    "this",
+    "user",
+    "vars",
+];
+
+/// The longest value that is looked at for what it refers to. Paths and addresses in programs are
+/// shorter, and what is longer stays a secret.
+const REFERENCE_BYTES_MAX: usize = 128;
+
+/// The value says where a secret is, and is none: a member of a program, or a plain URL.
+fn refers(text: &[u8], start: usize, end: usize) -> bool {
+    if end - start > REFERENCE_BYTES_MAX {
+        return false;
+    }
+    let value = &text[start..end];
+    steps::add(2 * value.len());
+    // Between quotes it is a text, and not a part of a program.
+    let is_bare = start > 0 && !is_quote(text[start - 1]);
+    is_bare && is_member(value) || is_plain_url(value)
+}
+
+/// Identifiers with dots between, the first an owner that programs have, or the last named as a secret is.
+fn is_member(value: &[u8]) -> bool {
+    let is_identifier = |part: &[u8]| {
+        part.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    let mut parts = value.split(|byte| *byte == b'.');
+    let is_path = value.contains(&b'.') && parts.clone().all(is_identifier);
+    let first = parts.next().unwrap_or_default();
+    let last = parts.next_back().unwrap_or_default();
+    let is_owned = OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner.as_bytes()));
+    let has_digit = value.iter().any(u8::is_ascii_digit);
+    is_path && (is_owned || !has_digit && is_secret_name(last))
+}
+
+/// A part of a URL that is as long, and has digits and letters, may be a key itself.
+const URL_KEY_BYTES: usize = 16;
+
+/// `https://example.com/docs`: nobody's name, no query, and no part that may be a key.
+fn is_plain_url(value: &[u8]) -> bool {
+    let rest = value.strip_prefix(b"https://").or_else(|| value.strip_prefix(b"http://"));
+    let is_key = |part: &[u8]| {
+        part.len() >= URL_KEY_BYTES
+            && part.iter().any(u8::is_ascii_digit)
+            && part.iter().any(u8::is_ascii_alphabetic)
+    };
+    rest.is_some_and(|rest| {
+        !rest.iter().any(|byte| b"@?#%".contains(byte))
+            && !rest.split(|byte| *byte == b'/').any(is_key)
+    })
+}
+
+/// Where the last sign of each kind stands in the text that was weighed last. All that begin within it
+/// and end with it are weighed by this, so that none of them is gone over again.
+#[derive(Debug, Default)]
+pub struct Weighed {
+    from: usize,
+    end: usize,
+    digit: Option<usize>,
+    lower: Option<usize>,
+    upper: Option<usize>,
+    sign: Option<usize>,
+    /// A sign that words have not.
+    rare: Option<usize>,
+    /// Anything but `*`.
+    shown: Option<usize>,
+}
+
+impl Weighed {
+    fn look(&mut self, text: &[u8], from: usize, end: usize) {
+        *self = Self { from, end, ..Self::default() };
+        steps::add(end - from);
+        for (place, byte) in text[from..end].iter().enumerate() {
+            let place = Some(from + place);
+            match byte {
+                b'0'..=b'9' => self.digit = place,
+                b'a'..=b'z' => self.lower = place,
+                b'A'..=b'Z' => self.upper = place,
+                _ => self.sign = place,
+            }
+            if b"!@#$%^*+=/".contains(byte) {
+                self.rare = place;
+            }
+            if *byte != b'*' {
+                self.shown = place;
+            }
+        }
+    }
+
+    /// Two kinds of signs and no placeholder; and digits among letters, or signs among them: not a capital
+    /// and then small letters.
+    fn is_secret(&mut self, text: &[u8], start: usize, end: usize) -> bool {
+        if self.end != end || start < self.from {
+            self.look(text, start, end);
+        }
+        let has = |last: Option<usize>| last >= Some(start);
+        let kinds = [self.digit, self.lower, self.upper, self.sign];
+        let kinds = kinds.into_iter().filter(|kind| has(*kind)).count();
+        let is_placeholder = text[start] == b'$' || !has(self.shown);
+        let is_mixed =
+            has(self.digit) || has(self.rare) || self.upper > Some(start) && end - start >= 12;
+        kinds >= 2 && !is_placeholder && is_mixed
+    }
 }

@@ -29,6 +29,44 @@ fn each_action_does_what_it_says() {
     assert_eq!(blocked, Err(Refusal::Blocked { class: Class::Card }));
 }
 
+/// Mutation: take each path with a dot, each URL, or each name with `page` in it for harmless.
+#[test]
+fn what_only_refers_to_a_secret_stays() {
+    let rows = &[("secret", "redact")];
+    for text in [
+        "password=settings.DB_PASSWORD",
+        "{password: process.env.DB_PASSWORD, token: req.headers.authToken2}",
+        "api_key=config.apiKey.value1",
+        "token: Token = auth.CreateToken()",
+        "token: https://example.com/docs/TOKENS",
+        r#"{"next_page_token": "CAUQAA9Bc="}"#,
+        "nextPageToken=CAUQAA9Bc",
+    ] {
+        check(rows, text, text);
+    }
+    for (text, expected) in [
+        ("password=Summer.2024", "password=[SECRET]"),
+        ("password: hunter2.Blue", "password: [SECRET]"),
+        ("password: 'settings.DB_PASSWORD'", "password: '[SECRET]'"),
+        ("token: https://bob:s3cret@example.com", "token: [SECRET]"),
+        ("secret: https://example.com/hook/T00AAB11XXcc22YYdd", "secret: [SECRET]"),
+        ("token=https://example.com/?k=1a2b", "token=[SECRET]"),
+        ("PAGE_TOKEN=EAAGm0PX4ZCps", "PAGE_TOKEN=[SECRET]"),
+        ("page_access_token: EAAGm0PX4ZCps", "page_access_token: [SECRET]"),
+    ] {
+        check(rows, text, expected);
+    }
+}
+
+/// Mutation: leave any of these out of what stands between groups.
+#[test]
+fn blanks_and_dashes_of_typesetters_stand_between_groups() {
+    let rows = &[("iban", "redact"), ("card", "redact"), ("us-ssn", "redact")];
+    check(rows, "GB82\u{2009}WEST\u{2009}1234\u{2009}5698\u{2009}7654\u{2009}32", "[IBAN]");
+    check(rows, "4012\u{2007}8888\u{2007}8888\u{2007}1881", "[CARD]");
+    check(rows, "078\u{2212}05\u{2212}1123", "[US_SSN]");
+}
+
 /// Mutation: number each place, or each class by itself.
 #[test]
 fn a_value_has_one_stand_in() {

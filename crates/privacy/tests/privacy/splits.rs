@@ -45,6 +45,12 @@ const PIECES: &[&str] = &[
     "example.com/path,",
     "www.example.org",
     "password: hunter2!",
+    "password=settings.DB_PASSWORD",
+    "token: https://example.com/docs",
+    "\"next_page_token\": \"CAUQAA9Bc=\"",
+    "078\u{2212}05\u{2212}1123",
+    "4012\u{2007}8888\u{2007}8888\u{2007}1881",
+    "GB82\u{2009}WEST\u{2009}1234\u{2009}5698\u{2009}7654\u{2009}32",
     "api_key=\"a8f5f167f44f4964\"",
     "sk-proj-abcdEFGH1234abcdEFGH1234",
     "AKIAIOSFODNN7EXAMPLE",
@@ -227,6 +233,17 @@ fn what_is_too_long_to_be_known_is_redacted() {
             out += guard.push(std::str::from_utf8(piece).expect("ASCII")).expect("released").len();
         }
         assert_eq!(out, "[REDACTED]".len(), "nothing of it is released, and the tag only once");
+    }
+}
+
+/// Mutation: remember an open run as ended where a piece has ended.
+#[test]
+fn a_dot_behind_a_long_run_stays() {
+    let shield = Shield::new(everything(Action::Redact), None);
+    for count in 850..858 {
+        let text = "eyJhbGciOiJI.".repeat(count) + " the end";
+        let cuts: Vec<usize> = (1..=count).map(|i| i * 13).collect();
+        assert_eq!(guarded(&shield, &text, &cuts), "[REDACTED]. the end", "{count}");
     }
 }
 

@@ -9,6 +9,8 @@ mod calls;
 mod chat_at_messages;
 mod chunk;
 mod error;
+mod halves;
+mod integers;
 mod members;
 mod messages_at_chat;
 mod plain;
@@ -23,6 +25,7 @@ mod whole;
 use std::fmt;
 
 pub use error::{body, broken};
+pub use halves::Halves;
 pub use plain::Plain;
 pub use refusal::{NotRead, Refusal};
 pub use translation::{Terms, Translation};

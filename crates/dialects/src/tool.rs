@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::integers;
+
 /// Under which name arguments are handed on that are no JSON object, as Anthropic advises to send them back.
 const INVALID: &str = "INVALID_JSON";
 
@@ -11,7 +13,7 @@ pub(crate) fn input(arguments: &str) -> Value {
     if arguments.trim().is_empty() {
         return Value::Object(Map::new());
     }
-    match serde_json::from_str(arguments) {
+    match integers::read(arguments.as_bytes()) {
         Ok(Value::Object(input)) => Value::Object(input),
         _ => json!({ INVALID: arguments }),
     }

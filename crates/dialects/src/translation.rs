@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::Dialect;
 use crate::chat_at_messages::ChatAtMessages;
 use crate::error::{self, told};
+use crate::halves::Halves;
+use crate::integers;
 use crate::messages_at_chat::MessagesAtChat;
 use crate::refusal::{NotRead, Refusal};
 use crate::responses_at_chat::ResponsesAtChat;
@@ -25,6 +27,7 @@ pub struct Translation {
     request: Vec<u8>,
     /// From the client's side to the model's: one, or two with Chat between them.
     steps: Vec<Step>,
+    halves: Halves,
     is_over: bool,
 }
 
@@ -58,7 +61,13 @@ impl Translation {
 
     /// For an answer that no model was asked for.
     pub(crate) fn plain(client: Dialect, step: Step) -> Self {
-        Self { client, request: Vec::new(), steps: vec![step], is_over: false }
+        Self {
+            client,
+            request: Vec::new(),
+            steps: vec![step],
+            halves: Halves::default(),
+            is_over: false,
+        }
     }
 
     fn made(
@@ -67,7 +76,7 @@ impl Translation {
         request: &[u8],
         terms: Terms<'_>,
     ) -> Result<Self, Refusal> {
-        let request: Value = serde_json::from_slice(request)
+        let request: Value = integers::read(request)
             .map_err(|error| Refusal::Json { line: error.line(), column: error.column() })?;
         let (mut steps, mut request) = (Vec::with_capacity(2), request);
         let mut spoken = client;
@@ -89,8 +98,8 @@ impl Translation {
             }
             _ => {}
         }
-        let request = request.to_string().into_bytes();
-        Ok(Self { client, request, steps, is_over: false })
+        let request = integers::written(&request).into_bytes();
+        Ok(Self { client, request, steps, halves: Halves::default(), is_over: false })
     }
 
     /// The request as the model reads it. It is there once: it may be large.
@@ -101,7 +110,7 @@ impl Translation {
 
     /// A whole answer as the client reads it.
     pub fn whole(&self, answer: &[u8]) -> Result<Vec<u8>, NotRead> {
-        let mut answer: Value = serde_json::from_slice(answer).map_err(|_| NotRead)?;
+        let mut answer = integers::read(answer).map_err(|_| NotRead)?;
         for step in self.steps.iter().rev() {
             answer = match step {
                 Step::ChatAtMessages(step) => step.answer(&answer)?,
@@ -109,7 +118,7 @@ impl Translation {
                 Step::ResponsesAtChat(step) => step.answer(&answer)?,
             };
         }
-        Ok(answer.to_string().into_bytes())
+        Ok(integers::written(&answer).into_bytes())
     }
 
     /// The body of an error as the client reads it.
@@ -126,7 +135,7 @@ impl Translation {
         if data == b"[DONE]" {
             return self.end();
         }
-        match serde_json::from_slice::<Value>(data) {
+        match integers::read(&self.halves.joined(data)) {
             Ok(event) => {
                 let events = self.fed(vec![event], false);
                 self.written(&events)
@@ -155,6 +164,12 @@ impl Translation {
         };
         let events = self.fed(vec![event], false);
         self.written(&events)
+    }
+
+    /// The last event of a stream whose rest is withheld, also where the model has already come to its end: nothing of
+    /// that has been told.
+    pub fn withheld(&mut self, message: &str) -> Vec<u8> {
+        if self.is_over { error::broken(self.client, message) } else { self.broken(message) }
     }
 
     /// Events through all steps, the model's own first.
@@ -216,10 +231,11 @@ impl Step {
 
 /// One event as it goes over the wire.
 pub(crate) fn framed(client: Dialect, event: &Value) -> Vec<u8> {
+    let data = integers::written(event);
     match client {
-        Dialect::Chat => format!("data: {event}\n\n"),
+        Dialect::Chat => format!("data: {data}\n\n"),
         Dialect::Messages | Dialect::Responses => {
-            format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or("error"))
+            format!("event: {}\ndata: {data}\n\n", event["type"].as_str().unwrap_or("error"))
         }
     }
     .into_bytes()

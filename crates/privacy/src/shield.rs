@@ -94,7 +94,7 @@ impl Shield {
     }
 
     /// What stands for a number of a JSON document, where it is to be hidden.
-    pub(crate) fn number(
+    pub fn number(
         &self,
         vault: &mut Vault,
         number: &str,

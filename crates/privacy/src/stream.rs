@@ -42,6 +42,8 @@ struct Open {
 /// Protects a stream by rules. Nobody restores what it hides: `pseudonymise` redacts here.
 pub struct Guard {
     shield: Shield,
+    /// The key that the text is the value of.
+    hint: String,
     /// What was released lately, for detectors to look back at, then what is held.
     text: String,
     /// Where that which is held begins.
@@ -58,6 +60,7 @@ impl Guard {
     pub fn new(shield: Shield) -> Self {
         Self {
             shield,
+            hint: String::new(),
             text: String::new(),
             from: 0,
             looked: 0,
@@ -65,6 +68,13 @@ impl Guard {
             is_over: false,
             hidden: Hidden::new(),
         }
+    }
+
+    /// The text is the value of this key.
+    #[must_use]
+    pub fn under(mut self, hint: &str) -> Self {
+        hint.clone_into(&mut self.hint);
+        self
     }
 
     #[must_use]
@@ -116,7 +126,7 @@ impl Guard {
     /// Writes what is decided before `safe`, and moves `from` there.
     fn decide(&mut self, safe: usize, is_last: bool) -> Result<String, Refusal> {
         let text = self.text.as_str();
-        let mut scan = self.shield.scan(text, "", self.from);
+        let mut scan = self.shield.scan(text, &self.hint, self.from);
         // What begins behind the safe place may not be known whole.
         scan.found.retain(|finding| finding.range.start < safe);
         scan.open.retain(|(start, _)| *start < safe);

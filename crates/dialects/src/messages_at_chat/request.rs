@@ -19,10 +19,11 @@ const LEFT_OUT: [&str; 7] = [
     "user_profile_id",
 ];
 
-const REFUSED: [(&str, &str); 3] = [
+const REFUSED: [(&str, &str); 4] = [
     ("container", "the model runs no code; leave it out"),
     ("inference_geo", "where a model computes is what `regions` of a route say"),
     ("mcp_servers", "the model calls no servers; give it tools"),
+    ("thread", "the model keeps no thread; a tool runner sends none with `thread=False`"),
 ];
 
 /// Of a tool, what is a matter of how Anthropic sends it.

@@ -27,6 +27,11 @@ pub(super) fn add(asked: &mut Members, messages: &mut Vec<Value>) -> Result<(), 
             Some("function_call_output") => messages.push(output(&mut item)?),
             // What a model thought is of use to that model alone.
             Some("reasoning") => continue,
+            Some("item_reference") => {
+                return Err(item.none(
+                    "an `item_reference` names what a provider keeps; send the item itself, as clients do with `store: false`",
+                ));
+            }
             Some(_) => {
                 return Err(item.none("there are messages, and calls and outputs of functions"));
             }

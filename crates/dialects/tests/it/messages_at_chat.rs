@@ -128,6 +128,7 @@ fn what_cannot_be_said_there_is_refused_by_its_name() {
     for (more, expected) in [
         (json!({"top_k": 5}), "`top_k` has no counterpart in the dialect of the model, Chat"),
         (json!({"mcp_servers": []}), "`mcp_servers`"),
+        (json!({"thread": {"type": "continue"}}), "`thread=False`"),
         (json!({"container": "c"}), "`container`"),
         (json!({"inference_geo": "eu"}), "`inference_geo`"),
         (json!({"something_new": {}}), "`something_new`"),

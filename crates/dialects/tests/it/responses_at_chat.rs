@@ -95,6 +95,8 @@ fn what_cannot_be_said_there_is_refused_by_its_name() {
         (json!({"tools": [{"type": "web_search"}]}), "`tools[0].type`"),
         (json!({"tool_choice": {"type": "web_search"}}), "`tool_choice`"),
         (json!({"input": [{"type": "item_reference", "id": "i"}]}), "`input[0]`"),
+        (json!({"input": [{"type": "item_reference", "id": "i"}]}), "an `item_reference` names"),
+        (json!({"input": [{"type": "item_reference", "id": "i"}]}), "with `store: false`"),
         (
             json!({"input": [{"role": "user", "content": [
                 {"type": "input_image", "file_id": "f"}]}]}),

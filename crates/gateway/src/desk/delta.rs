@@ -46,6 +46,9 @@ pub(super) struct Read<'a> {
     pub logprobs: Vec<&'a RawValue>,
     /// How the keys of texts begin that end here.
     pub ended: Vec<String>,
+    /// Items of lists, such as calls of tools, that begin here or have: how the keys of the texts of the whole list
+    /// begin, and those of the item.
+    pub items: Vec<(String, String)>,
     /// The number of the event.
     pub sequence: Option<&'a RawValue>,
     /// All of it is whole but for its pieces.
@@ -179,7 +182,8 @@ fn of_choice<'a>(choice: &Members<'a>, read: &mut Read<'a>) -> Option<()> {
             "finish_reason" if raw.get() == "null" => {}
             "finish_reason" => read.ended.push(format!("{index}/")),
             "delta" | "text" => {
-                let mut leaves = Leaves { index, path: vec![Step::Member(name.clone())], read };
+                let path = vec![Step::Member(name.clone())];
+                let mut leaves = Leaves { index: Some(index), path, read };
                 leaves.of(raw, &format!("{index}/{name}"), Form::Text)?;
             }
             _ => read.wholes.push(raw),
@@ -188,9 +192,17 @@ fn of_choice<'a>(choice: &Members<'a>, read: &mut Read<'a>) -> Option<()> {
     Some(())
 }
 
+/// Members of a piece that are words of the interface.
+const WORDS: [&str; 6] = ["role", "type", "id", "index", "name", "format"];
+
+fn form_of(name: &str) -> Form {
+    if matches!(name, "arguments" | "partial_json") { Form::Json } else { Form::Text }
+}
+
 /// Gathers the texts in a piece of an answer, wherever they stand in it.
 struct Leaves<'a, 'r> {
-    index: &'a str,
+    /// Of the choice, in a chunk.
+    index: Option<&'a str>,
     path: Vec<Step<'a>>,
     read: &'r mut Read<'a>,
 }
@@ -203,31 +215,36 @@ impl<'a> Leaves<'a, '_> {
         }
         match raw.get().as_bytes().first() {
             Some(b'"') => {
-                let place = Some(Place { index: self.index, path: self.path.clone() });
+                let place = self.index.map(|index| Place { index, path: self.path.clone() });
                 self.read.deltas.push(Delta { key: key.to_owned(), form, raw, place });
             }
             Some(b'{') => {
                 for (name, raw) in members(raw.get())?.0 {
-                    // Words of the interface.
-                    if ["role", "type", "id", "index", "name", "format"].contains(&&*name) {
+                    if WORDS.contains(&&*name) {
                         continue;
                     }
-                    let form = if name == "arguments" { Form::Json } else { Form::Text };
+                    let form = form_of(&name);
                     let key = format!("{key}/{name}");
                     self.at(Step::Member(name), |it| it.of(raw, &key, form))?;
                 }
             }
             Some(b'[') => {
                 for (place, raw) in items(raw.get())?.into_iter().enumerate() {
-                    let number = members(raw.get()).and_then(|it| it.get("index"));
-                    let number = number.map(RawValue::get);
+                    let item = members(raw.get());
+                    let of_item = |name| item.as_ref().and_then(|it| it.get(name));
+                    let number = of_item("index").map(RawValue::get);
+                    let list = key;
                     let key = match number {
-                        Some(number) => format!("{key}/{number}"),
-                        None => format!("{key}/{place}"),
+                        Some(number) => format!("{list}/{number}"),
+                        None => format!("{list}/{place}"),
                     };
+                    if number.is_some() && of_item("id").is_some_and(is_text) {
+                        self.read.items.push((list.to_owned(), key.clone()));
+                    }
                     self.at(Step::Item(number), |it| it.of(raw, &key, Form::Text))?;
                 }
             }
+            Some(b'-' | b'0'..=b'9') if raw.get().len() > 3 => self.read.wholes.push(raw),
             _ => {}
         }
         Some(())
@@ -286,20 +303,13 @@ fn block(data: &str) -> Option<Read<'_>> {
     let index = top.get("index").map_or("", RawValue::get);
     let mut read = Read::default();
     match kind {
-        "content_block_delta" => {
-            for (name, raw) in members(top.get("delta")?.get())?.0 {
-                let form = match &*name {
-                    "type" | "signature" => continue,
-                    "text" | "thinking" => Form::Text,
-                    "partial_json" => Form::Json,
-                    _ => {
-                        read.wholes.push(raw);
-                        continue;
-                    }
-                };
-                if is_text(raw) {
-                    let key = format!("{index}/{name}");
-                    read.deltas.push(Delta { key, form, raw, place: None });
+        // Of blocks, and of what comes to be.
+        _ if kind.ends_with("_delta") && kind != "message_delta" => {
+            for (name, raw) in &top.0 {
+                match &**name {
+                    "type" | "index" => {}
+                    "delta" if !is_text(raw) => in_block(index, raw, &mut read)?,
+                    _ => leaves(raw, &format!("{index}/{name}"), form_of(name), &mut read)?,
                 }
             }
         }
@@ -314,29 +324,54 @@ fn block(data: &str) -> Option<Read<'_>> {
     Some(read)
 }
 
+/// A piece of a block: its texts, whatever they are called, and what is whole in it.
+fn in_block<'a>(index: &str, delta: &'a RawValue, read: &mut Read<'a>) -> Option<()> {
+    for (name, raw) in members(delta.get())?.0 {
+        match &*name {
+            "type" | "signature" => {}
+            "citation" => read.wholes.push(raw),
+            _ => leaves(raw, &format!("{index}/{name}"), form_of(&name), read)?,
+        }
+    }
+    Some(())
+}
+
+/// The texts in what is an event of its own.
+fn leaves<'a>(raw: &'a RawValue, key: &str, form: Form, read: &mut Read<'a>) -> Option<()> {
+    Leaves { index: None, path: Vec::new(), read }.of(raw, key, form)
+}
+
 /// `{"type": "response.output_text.delta", "item_id": "…", "content_index": 0, "delta": "…"}`.
 fn item(data: &str) -> Option<Read<'_>> {
     let top = members(data)?;
     let text = |name: &str| top.get(name).map_or("", RawValue::get).trim_matches('"');
     let kind = text("type");
-    let id = format!("{}/", text("item_id"));
+    let item = text("item_id");
+    let id = format!("{}/", if item.is_empty() { text("output_index") } else { item });
     let mut read = Read { sequence: top.get("sequence_number"), ..Read::default() };
-    let piece = top.get("delta").filter(|raw| kind.ends_with(".delta") && is_text(raw));
-    match piece {
-        Some(raw) => {
-            let form = if kind.contains("arguments") { Form::Json } else { Form::Text };
-            let part = (text("content_index"), text("summary_index"));
-            let key = format!("{id}{kind}/{}/{}", part.0, part.1);
-            read.deltas.push(Delta { key, form, raw, place: None });
-            read.logprobs.extend(top.get("logprobs"));
+    if !kind.ends_with(".delta") && !kind.ends_with(".partial") {
+        read.is_whole = true;
+        let is_all = ["response.completed", "response.incomplete", "response.failed", "error"];
+        if is_all.contains(&kind) {
+            read.ended.push(String::new());
+        } else if kind.ends_with(".done") && id.len() > 1 {
+            read.ended.push(id);
         }
-        None => {
-            read.is_whole = true;
-            let is_all = ["response.completed", "response.incomplete", "response.failed", "error"];
-            if is_all.contains(&kind) {
-                read.ended.push(String::new());
-            } else if kind.ends_with(".done") && id.len() > 1 {
-                read.ended.push(id);
+        return Some(read);
+    }
+    let mut key = format!("{id}{kind}");
+    for (name, raw) in top.0.iter().filter(|(name, _)| name.ends_with("_index")) {
+        key.push_str(&format!("/{name}={}", raw.get()));
+    }
+    for (name, raw) in &top.0 {
+        match &**name {
+            "type" | "item_id" | "response_id" | "call_id" | "sequence_number" | "obfuscation" => {}
+            "logprobs" => read.logprobs.push(raw),
+            name if name.ends_with("_index") => {}
+            name => {
+                let is_json = kind.contains("arguments") && name == "delta";
+                let form = if is_json { Form::Json } else { form_of(name) };
+                leaves(raw, &format!("{key}/{name}"), form, &mut read)?;
             }
         }
     }

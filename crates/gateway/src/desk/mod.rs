@@ -10,6 +10,7 @@ mod delta;
 mod disk;
 pub(crate) mod events;
 mod hedge;
+mod json;
 mod judge;
 mod leg;
 mod open;
@@ -24,6 +25,7 @@ mod run;
 mod said;
 pub(crate) mod shelf;
 mod stream;
+mod text;
 pub(crate) mod veil;
 
 use std::collections::HashMap;

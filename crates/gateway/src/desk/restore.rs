@@ -5,17 +5,20 @@
 //! go on in the next event; what is left at its end goes out in an event of its own.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use dialects::Halves;
 use models::{Hidden, Operation, spliced};
-use privacy::{Exempt, Guard, Refusal, Restorer, Shield, Vault};
+use privacy::{Exempt, Refusal, Shield, Vault};
 use serde_json::value::RawValue;
 
 use super::delta::{self, Delta, Read};
 use super::events;
+use super::json::quoted;
+use super::text::{Rules, Text, Within};
 
 /// Texts of one answer at once. An interface has some for each of its choices.
 const TEXTS_MAX: usize = 1_024;
@@ -73,55 +76,27 @@ pub(super) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
 });
 
 /// One text of a stream.
-struct Text {
-    guard: Option<Guard>,
-    restorer: Option<Restorer>,
+struct Running {
+    text: Text,
     /// What an event of it has before and behind its text, while something is held back.
     frame: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Text {
-    fn push(&mut self, piece: &str) -> Result<String, Refusal> {
-        let seen = match &mut self.guard {
-            Some(guard) => guard.push(piece)?,
-            None => piece.to_owned(),
-        };
-        Ok(match &mut self.restorer {
-            Some(restorer) => restorer.push(&seen),
-            None => seen,
-        })
-    }
-
-    fn finish(&mut self) -> Result<String, Refusal> {
-        let mut rest = String::new();
-        if let Some(guard) = &mut self.guard {
-            let last = guard.finish()?;
-            match &mut self.restorer {
-                Some(restorer) => rest.push_str(&restorer.push(&last)),
-                None => rest.push_str(&last),
-            }
-        }
-        if let Some(restorer) = &mut self.restorer {
-            rest.push_str(&restorer.finish());
-        }
-        Ok(rest)
-    }
-
-    fn holds(&self) -> bool {
-        self.guard.as_ref().is_some_and(Guard::holds)
-            || self.restorer.as_ref().is_some_and(Restorer::holds)
-    }
 }
 
 /// What becomes of a stream on its way to the client.
 pub(super) struct Restore {
     operation: Operation,
-    vault: Option<Arc<Vault>>,
-    back: Option<Shield>,
-    texts: BTreeMap<String, Text>,
+    rules: Rules,
+    texts: BTreeMap<String, Running>,
+    /// Items of lists that have begun, such as calls of tools.
+    items: BTreeSet<String>,
+    /// Those of them that have ended: another one has begun.
+    ended: BTreeSet<String>,
+    halves: Halves,
     hidden: Hidden,
     /// Events that were put in between, by which the numbers of those behind are higher.
     more: u64,
+    /// The number of the event that went out last.
+    last: Option<u64>,
 }
 
 impl Restore {
@@ -135,8 +110,17 @@ impl Restore {
         if vault.is_none() && back.is_none() {
             return None;
         }
-        let (texts, hidden) = (BTreeMap::new(), Hidden::new());
-        Some(Self { operation, vault, back, texts, hidden, more: 0 })
+        Some(Self {
+            operation,
+            rules: Rules { vault, back },
+            texts: BTreeMap::new(),
+            items: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            halves: Halves::default(),
+            hidden: Hidden::new(),
+            more: 0,
+            last: None,
+        })
     }
 
     /// Whole events, as the client gets them.
@@ -158,18 +142,21 @@ impl Restore {
     /// What was hidden in it so far.
     pub(super) fn hidden(&self) -> Hidden {
         let mut all = self.hidden.clone();
-        for text in self.texts.values() {
-            count(&mut all, text);
+        for running in self.texts.values() {
+            add(&mut all, named(&running.text.hidden()));
         }
         all
     }
 
     fn event(&mut self, event: &Bytes, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let event = &match self.halves.joined(event) {
+            Cow::Borrowed(_) => event.clone(),
+            Cow::Owned(joined) => joined.into(),
+        };
         let Some(data) = events::data(event) else {
             out.extend_from_slice(event);
             return Ok(());
         };
-        let start = data.as_ptr() as usize - event.as_ptr() as usize;
         if data == b"[DONE]" {
             self.end(|_| true, out)?;
             out.extend_from_slice(event);
@@ -177,48 +164,55 @@ impl Restore {
         }
         let read = std::str::from_utf8(data).ok().and_then(|it| delta::read(self.operation, it));
         let Some(read) = read else {
-            if self.back.is_some() {
+            if self.rules.back.is_some() {
                 return Err(Refusal::NotJson { at: 0 });
             }
             out.extend_from_slice(event);
             return Ok(());
         };
         let mut edits: Vec<(Range<usize>, String)> = Vec::new();
-        let place = |raw: &RawValue| {
-            let from = raw.get().as_ptr() as usize - data.as_ptr() as usize;
-            start + from..start + from + raw.get().len()
-        };
+        let place = |raw: &RawValue| place(event, raw);
+        let over = self.over(&read);
+        let is_over = |key: &str| over.iter().any(|(list, item)| is_beside(key, list, item));
         let ends = |key: &str| read.ended.iter().any(|start| key.starts_with(start));
         for delta in &read.deltas {
             let Ok(piece) = serde_json::from_str::<String>(delta.raw.get()) else {
-                // Half of a letter: nobody can say of what text.
-                if self.back.is_some() {
-                    return Err(Refusal::NotJson { at: start });
+                if self.rules.back.is_some() {
+                    return Err(Refusal::NotJson { at: place(delta.raw).start });
                 }
                 continue;
             };
-            let around = Around { event, place: place(delta.raw), read: &read };
-            let passed = self.piece(delta, &piece, ends(&delta.key), &around)?;
+            let around = Around { event, read: &read };
+            let passed =
+                self.piece(delta, &piece, (ends(&delta.key), is_over(&delta.key)), &around)?;
             if passed != piece {
                 edits.push((place(delta.raw), quoted(&passed)));
             }
         }
+        let (back, vault) = (self.rules.back.as_ref(), self.rules.vault.as_deref());
         for raw in &read.wholes {
             let body = Bytes::copy_from_slice(raw.get().as_bytes());
-            let (passed, hidden) = answer(self.back.as_ref(), self.vault.as_deref(), body)?;
+            let (passed, hidden) = answer(back, vault, body)?;
             add(&mut self.hidden, hidden);
             if passed != raw.get().as_bytes() {
                 edits.push((place(raw), String::from_utf8_lossy(&passed).into_owned()));
             }
         }
-        if self.back.is_some() {
+        if self.rules.back.is_some() {
             edits.extend(read.logprobs.iter().map(|raw| (place(raw), nothing(raw).to_owned())));
         }
+        let sequence = read.sequence.and_then(|raw| Some((raw, raw.get().parse::<u64>().ok()?)));
+        if let Some((_, number)) = sequence.filter(|_| self.last.is_none()) {
+            self.last = number.checked_sub(1);
+        }
         self.end(ends, out)?;
-        if let Some(raw) = read.sequence.filter(|_| self.more > 0)
-            && let Ok(number) = raw.get().parse::<u64>()
-        {
-            edits.push((place(raw), (number + self.more).to_string()));
+        self.leave(is_over, out)?;
+        if let Some((raw, number)) = sequence {
+            let number = number.saturating_add(self.more);
+            self.last = Some(number);
+            if self.more > 0 {
+                edits.push((place(raw), number.to_string()));
+            }
         }
         let passed = if edits.is_empty() { event.clone() } else { spliced(event, edits) };
         if read.is_whole {
@@ -228,52 +222,95 @@ impl Restore {
         Ok(())
     }
 
+    /// Where an item of a list begins, those before it end: the list, and the item.
+    fn over(&mut self, read: &Read<'_>) -> Vec<(String, String)> {
+        let mut over = Vec::new();
+        for (list, item) in &read.items {
+            if self.items.len() < TEXTS_MAX && self.items.insert(item.clone()) {
+                over.retain(|(it, _)| it != list);
+                over.push((list.clone(), item.clone()));
+            }
+        }
+        over
+    }
+
     /// The next piece of a text, as it goes out.
     fn piece(
         &mut self,
         delta: &Delta<'_>,
         piece: &str,
-        is_last: bool,
+        (is_last, is_over): (bool, bool),
         around: &Around<'_>,
     ) -> Result<String, Refusal> {
         if self.texts.len() >= TEXTS_MAX && !self.texts.contains_key(&delta.key) {
             return Err(Refusal::VaultFull);
         }
-        let (vault, back) = (&self.vault, &self.back);
-        let text = self.texts.entry(delta.key.clone()).or_insert_with(|| Text {
-            guard: back.clone().map(Guard::new),
-            restorer: vault.clone().map(|vault| Restorer::new(vault, delta.form)),
+        // What was let go at its end could be the first half of what must not be said.
+        if self.rules.back.is_some() && !piece.is_empty() && self.ended.contains(&delta.key) {
+            return Err(Refusal::Ended);
+        }
+        let rules = &self.rules;
+        let running = self.texts.entry(delta.key.clone()).or_insert_with(|| Running {
+            text: Text::new(rules.clone(), delta.form, Within { nested: 1, ..Within::default() }),
             frame: None,
         });
-        let mut passed = text.push(piece)?;
-        if is_last {
-            passed.push_str(&text.finish()?);
-            count(&mut self.hidden, text);
+        let mut passed = running.text.push(piece)?;
+        if is_last || is_over && !running.text.is_open() {
+            passed.push_str(&running.text.finish()?);
+            add(&mut self.hidden, named(&running.text.hidden()));
             self.texts.remove(&delta.key);
+            if !is_last {
+                self.ended.insert(delta.key.clone());
+            }
             return Ok(passed);
         }
-        text.frame = text.holds().then(|| {
-            let Around { event, place, read } = around;
-            let here = || (event[..place.start].to_vec(), event[place.end..].to_vec());
-            delta.frame(read).unwrap_or_else(here)
-        });
+        running.frame = running
+            .text
+            .holds()
+            .then(|| delta.frame(around.read).unwrap_or_else(|| around.frame(delta)));
         Ok(passed)
     }
 
     /// Texts end: what they hold back goes out.
     fn end(&mut self, is_it: impl Fn(&str) -> bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let ended = self.texts.extract_if(.., |key, _| is_it(key)).collect::<Vec<_>>();
-        for (_, mut text) in ended {
-            let rest = text.finish();
-            count(&mut self.hidden, &text);
-            let rest = rest?;
-            let Some((before, behind)) = text.frame.filter(|_| !rest.is_empty()) else { continue };
-            out.extend_from_slice(&before);
-            out.extend_from_slice(quoted(&rest).as_bytes());
-            out.extend_from_slice(&behind);
-            self.more += 1;
+        ended.into_iter().try_for_each(|(_, running)| self.let_go(running, out))
+    }
+
+    /// Texts end beside one that begins, but for JSON that is not whole: its server goes on with several at once.
+    fn leave(&mut self, is_it: impl Fn(&str) -> bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let is_left = |key: &String, it: &mut Running| is_it(key) && !it.text.is_open();
+        let left = self.texts.extract_if(.., is_left).collect::<Vec<_>>();
+        for (key, running) in left {
+            self.let_go(running, out)?;
+            if self.ended.len() < TEXTS_MAX {
+                self.ended.insert(key);
+            }
         }
         Ok(())
+    }
+
+    fn let_go(&mut self, mut running: Running, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let rest = running.text.finish();
+        add(&mut self.hidden, named(&running.text.hidden()));
+        let rest = rest?;
+        let Some((before, behind)) = running.frame.filter(|_| !rest.is_empty()) else {
+            return Ok(());
+        };
+        let event = Bytes::from([&before[..], quoted(&rest).as_bytes(), &behind[..]].concat());
+        out.extend_from_slice(&self.numbered(event));
+        self.more += 1;
+        Ok(())
+    }
+
+    /// An event that was not in the stream, with a number of its own.
+    fn numbered(&mut self, event: Bytes) -> Bytes {
+        let Some(number) = self.last.map(|last| last.saturating_add(1)) else { return event };
+        let read = events::data(&event).and_then(|it| std::str::from_utf8(it).ok());
+        let read = read.and_then(|it| delta::read(self.operation, it));
+        let Some(raw) = read.and_then(|it| it.sequence) else { return event };
+        self.last = Some(number);
+        spliced(&event, vec![(place(&event, raw), number.to_string())])
     }
 
     /// An event that repeats whole texts.
@@ -284,7 +321,7 @@ impl Restore {
         };
         let start = data.as_ptr() as usize - event.as_ptr() as usize;
         let body = event.slice(start..start + data.len());
-        let (body, _) = answer(self.back.as_ref(), self.vault.as_deref(), body)?;
+        let (body, _) = answer(self.rules.back.as_ref(), self.rules.vault.as_deref(), body)?;
         out.extend_from_slice(&event[..start]);
         out.extend_from_slice(&body);
         out.extend_from_slice(&event[start + data.len()..]);
@@ -292,11 +329,38 @@ impl Restore {
     }
 }
 
-/// Where a piece of a text stands.
+/// What a piece of a text stands in.
 struct Around<'a> {
-    event: &'a [u8],
-    place: Range<usize>,
+    event: &'a Bytes,
     read: &'a Read<'a>,
+}
+
+impl Around<'_> {
+    /// The event with nothing in it but this text, cut where that goes.
+    fn frame(&self, delta: &Delta<'_>) -> (Vec<u8>, Vec<u8>) {
+        let at = place(self.event, delta.raw);
+        let others = self.read.deltas.iter().map(|it| place(self.event, it.raw));
+        let (before, behind): (Vec<_>, Vec<_>) =
+            others.filter(|it| *it != at).partition(|it| it.end <= at.start);
+        let emptied = |part: Bytes, from: usize, places: Vec<Range<usize>>| {
+            let empty = |it: Range<usize>| (it.start - from..it.end - from, "\"\"".to_owned());
+            spliced(&part, places.into_iter().map(empty).collect()).to_vec()
+        };
+        let last = self.event.slice(at.end..);
+        (emptied(self.event.slice(..at.start), 0, before), emptied(last, at.end, behind))
+    }
+}
+
+/// Where a value of an event stands in it.
+fn place(event: &Bytes, raw: &RawValue) -> Range<usize> {
+    let from = raw.get().as_ptr() as usize - event.as_ptr() as usize;
+    from..from + raw.get().len()
+}
+
+/// Whether a text is of another item of the list.
+fn is_beside(key: &str, list: &str, item: &str) -> bool {
+    let is_below = |place: &str| key.strip_prefix(place).is_some_and(|it| it.starts_with('/'));
+    is_below(list) && !is_below(item)
 }
 
 /// A whole answer, as the client gets it, and what was hidden in it.
@@ -349,16 +413,6 @@ fn add(all: &mut Hidden, more: Hidden) {
     for (class, count) in more {
         *all.entry(class).or_default() += count;
     }
-}
-
-fn count(all: &mut Hidden, text: &Text) {
-    for (class, count) in text.guard.iter().flat_map(Guard::hidden) {
-        *all.entry(class.name().to_owned()).or_default() += count;
-    }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 impl std::fmt::Debug for Restore {

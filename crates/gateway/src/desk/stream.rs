@@ -122,6 +122,13 @@ impl Words {
             None => dialects::broken(dialect, what).into(),
         }
     }
+
+    fn withheld(&mut self, what: &str) -> Bytes {
+        match &mut self.translation {
+            Some(translation) => translation.withheld(what).into(),
+            None => self.broken(what),
+        }
+    }
 }
 
 enum Step {
@@ -185,7 +192,7 @@ impl State {
             Ok(shown) => Step::Pass(shown),
             Err(why) => {
                 let what = format!("the rest of the answer is withheld: {why}");
-                Step::Last(self.way.words.broken(&what), End::Withheld)
+                Step::Last(self.way.words.withheld(&what), End::Withheld)
             }
         }
     }

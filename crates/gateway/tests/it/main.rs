@@ -12,6 +12,7 @@ mod routes;
 mod server;
 mod speech;
 mod strange;
+mod streams;
 mod tls;
 mod translate;
 mod watch;

@@ -192,6 +192,10 @@ pub enum Missed {
     Broken,
     TooLarge,
     Status,
+    /// It knows no such model, or has no such door.
+    NotFound,
+    /// It points elsewhere, where nobody follows.
+    Redirected,
     Budget,
     /// Models at work hold the memory that models may have.
     Memory,
@@ -209,6 +213,8 @@ pub enum Missed {
     Slower,
     /// The route names it, and there is none of this name.
     Absent,
+    /// The client had left before it: nothing was sent.
+    Left,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod cache;
 mod correction;
 mod definition;
 mod entry;
+mod fault;
 pub mod genai;
 mod health;
 mod heard;
@@ -40,7 +41,7 @@ mod words;
 pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, spliced};
-pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
+pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, SILENCE_MAX, Way, Why};
 pub use budget::{Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
@@ -52,6 +53,7 @@ pub use entry::{
     Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Missed, Settled,
     Used,
 };
+pub use fault::{Said, error_in, is_answer, is_end, said_in};
 pub use health::{Health, Leave, Shut};
 pub use heard::Heard;
 pub use iso::{IsoDuration, NoIsoDuration};

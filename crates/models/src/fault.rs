@@ -14,7 +14,7 @@ const STATUS_USUAL: u16 = 502;
 /// What the data of one event says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
-    /// That the server lives, or that there is no more.
+    /// That the server lives, that there is no more, or nothing that could be read.
     Nothing,
     /// A part of an answer.
     Part,
@@ -27,12 +27,8 @@ struct Event {
     #[serde(default)]
     r#type: Value,
     error: Option<Value>,
-    response: Option<Response>,
-}
-
-#[derive(Deserialize)]
-struct Response {
-    error: Option<Value>,
+    #[serde(default)]
+    response: Value,
 }
 
 #[derive(Deserialize)]
@@ -75,9 +71,11 @@ pub fn said_in(data: &[u8]) -> Said {
     if data.trim_ascii() == b"[DONE]" {
         return Said::Nothing;
     }
-    let Ok(event) = serde_json::from_slice::<Event>(data) else { return Said::Part };
-    let inner = event.response.and_then(|it| it.error);
-    match (event.error.or(inner).as_ref().and_then(status), event.r#type.as_str()) {
+    // Half of an event, or what no client reads.
+    let Ok(event) = serde_json::from_slice::<Event>(data) else { return Said::Nothing };
+    let error = event.error.as_ref().and_then(status);
+    let inner = || event.response.get("error").and_then(status);
+    match (error.or_else(inner), event.r#type.as_str()) {
         (Some(status), _) => Said::Error(status),
         (None, Some("error" | "response.failed")) => Said::Error(STATUS_USUAL),
         (None, Some("ping")) => Said::Nothing,
@@ -105,8 +103,11 @@ fn status(error: &Value) -> Option<u16> {
     match error {
         Value::Null | Value::Bool(false) => return None,
         Value::String(text) if text.is_empty() => return None,
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-        }
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => {}
     }
     let code = match &error["code"] {
         Value::Number(code) => code.as_u64().and_then(|code| u16::try_from(code).ok()),
@@ -186,7 +187,8 @@ mod tests {
             (r#"{"type":"error","message":"x"}"#, Said::Error(502)),
             (r#"{"type":"response.created","response":{"error":null}}"#, Said::Part),
             (r#"{"choices":[{"delta":{"content":"a"}}]}"#, Said::Part),
-            ("words", Said::Part),
+            (r#"{"response":"words"}"#, Said::Part),
+            (r#"{"choices":[{"#, Said::Nothing),
         ] {
             assert_eq!(said_in(data.as_bytes()), expected, "{data}");
         }

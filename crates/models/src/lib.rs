@@ -41,7 +41,9 @@ mod words;
 pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, spliced};
-pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, SILENCE_MAX, Way, Why};
+pub use breaker::{
+    BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, SILENCE_MAX, Way, Why,
+};
 pub use budget::{Account, Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};

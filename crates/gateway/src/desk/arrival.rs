@@ -94,12 +94,7 @@ fn report(attempt: Option<Try>, blame: Blame) {
 }
 
 /// All of an answer, where it is one.
-async fn all(
-    answers: &mut Answers,
-    shelved: &Shelved,
-    spoken: Operation,
-    is_stream: bool,
-) -> Come {
+async fn all(answers: &mut Answers, shelved: &Shelved, spoken: Operation, is_stream: bool) -> Come {
     let silence = shelved.model.spec.limits.silence().as_std();
     let whole = match read(answers, silence).await {
         Ok(whole) => whole,

@@ -320,7 +320,7 @@ mod tests {
     }
 
     fn leg(model: &str, status: Option<u16>, why: Option<Missed>) -> Leg {
-        Leg { model: named(model), status, why, micros: 1, hidden: None }
+        Leg { model: named(model), status, why, cause: None, micros: 1, hidden: None }
     }
 
     fn settled(end: End, legs: Vec<Leg>) -> Settled {

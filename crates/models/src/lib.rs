@@ -52,8 +52,8 @@ pub use definition::{
     SpecError, Takes, WAIT_MAX, is_here,
 };
 pub use entry::{
-    Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Missed, Settled,
-    Used,
+    Admitted, Bill, By, CAUSE_CHARS_MAX, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg,
+    Missed, Settled, Used,
 };
 pub use fault::{Said, error_in, is_answer, is_end, said_in};
 pub use health::{Health, Leave, Shut};

@@ -294,7 +294,10 @@ fn leg_text(leg: &Leg) -> String {
     let took = took + &hidden.unwrap_or_default();
     match leg.why {
         None => format!("{}: answered, {took}", leg.model),
-        Some(why) => format!("{}: left, {} ({took})", leg.model, missed_text(why)),
+        Some(why) => {
+            let cause = leg.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("{}: left, {}{cause} ({took})", leg.model, missed_text(why))
+        }
     }
 }
 

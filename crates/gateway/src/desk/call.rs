@@ -231,7 +231,7 @@ async fn tried(
         open.degraded = true;
         match held {
             Held::Ran(tensors) => return ran(open, tensors, shelved, asked).await,
-            Held::Answers(answers) => match answered(open, answers, shelved, asked).await {
+            Held::Answers(answers) => match answered(open, *answers, shelved, asked).await {
                 Ok(reply) => return reply,
                 Err(back) => open = back,
             },
@@ -514,9 +514,10 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
     let tried: Vec<String> = legs
         .map(|leg| {
             let why = leg.why.map_or("", said);
-            match leg.status {
-                Some(status) => format!("`{}` {why} ({status})", leg.model),
-                None => format!("`{}` {why}", leg.model),
+            match (leg.status, &leg.cause) {
+                (Some(status), _) => format!("`{}` {why} ({status})", leg.model),
+                (None, Some(cause)) => format!("`{}` {why} ({cause})", leg.model),
+                (None, None) => format!("`{}` {why}", leg.model),
             }
         })
         .collect();

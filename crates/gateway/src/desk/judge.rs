@@ -16,7 +16,7 @@ use super::{HEAD, events};
 
 /// An answer that was not good enough, and is paid for.
 pub(super) enum Held {
-    Answers(Answers),
+    Answers(Box<Answers>),
     Ran(Tensors),
 }
 
@@ -61,7 +61,7 @@ fn of_answers(
         return Went::Answers(answers);
     }
     open.unsure();
-    Went::Unsure(Held::Answers(answers))
+    Went::Unsure(Held::Answers(Box::new(answers)))
 }
 
 fn heard(

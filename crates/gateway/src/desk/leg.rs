@@ -293,6 +293,9 @@ impl<'a> Ready<'a> {
                 }
                 attempt.report(Blame::Upstream);
                 open.leg(model, None, Some(why(&error)), started.elapsed());
+                if let LaneError::NotSent { why, .. } = &error {
+                    open.because(why);
+                }
                 return Went::Missed { after: None };
             }
         };

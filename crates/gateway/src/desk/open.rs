@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
-    Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
+    Admitted, Bill, By, CAUSE_CHARS_MAX, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden,
+    Leg, Line, Missed, Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
@@ -349,7 +349,16 @@ impl Open {
     ) {
         self.theirs += took;
         let (model, micros) = (model.clone(), micros(took));
-        self.legs.push(Leg { model, status, why, micros, hidden: self.sees.take() });
+        let hidden = self.sees.take();
+        self.legs.push(Leg { model, status, why, cause: None, micros, hidden });
+    }
+
+    /// Why there was no connection for the leg that was told of last.
+    pub(super) fn because(&mut self, cause: &str) {
+        let cause: String = cause.chars().filter(|it| !it.is_control()).collect();
+        if let Some(leg) = self.legs.last_mut() {
+            leg.cause = Some(cause.chars().take(CAUSE_CHARS_MAX).collect());
+        }
     }
 
     /// The leg that was told of last has failed, with this status.

@@ -10,7 +10,7 @@ use models::{COOL_DOWN, End, FAULTS_MAX, Missed, Model, Operation};
 use serde_json::{Value, json};
 
 use crate::desk::{Place, STREAM, answer, model, question, text};
-use crate::server::{Reply, Server, reply};
+use crate::server::{Reply, Server, dead_port, reply};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 const PART: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
@@ -169,8 +169,9 @@ async fn clients_that_leave_do_not_hide_an_upstream_that_hangs() {
             tokio::time::resume();
             assert_eq!(first.seen().len(), call as usize);
         }
-        let answer = place.ask("r", 10, is_streamed).await;
-        assert_eq!(answer.headers["x-isonomy-model"], "good");
+        let asked = place.ask("r", 10, is_streamed);
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(10), asked).await;
+        assert_eq!(answer.expect("it is not asked").headers["x-isonomy-model"], "good");
         assert_eq!(first.seen().len(), FAULTS_MAX as usize);
     }
 }
@@ -362,6 +363,22 @@ async fn a_wrong_address_or_name_is_not_the_clients_fault() {
         assert_eq!(first.seen().len(), asked, "{status}");
     }
     assert!(elsewhere.seen().is_empty());
+}
+
+/// Mutation: say that there is no connection, and not why, or to whom it was to be opened with which secret.
+#[tokio::test]
+async fn why_there_is_no_connection_is_said() {
+    let address = format!("http://127.0.0.1:{}", dead_port().await);
+    let mut place = Place::with(vec![model("m", &address, "1", &json!({}))], &[], "1EUR/day");
+    let refused = place.ask("m", 10, false).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let told = text(refused).await;
+    assert!(told.contains("`m` cannot be reached (Connection refused"), "{told}");
+    assert!(!told.contains("secret"), "{told}");
+    let settled = place.settled.recv().await.expect("settled");
+    let (why, cause) = (settled.legs[0].why, settled.legs[0].cause.clone());
+    assert_eq!(why, Some(Missed::Unreachable));
+    assert!(cause.expect("it is known").starts_with("Connection refused"));
 }
 
 /// Mutation: forget when an overloaded server wants to be asked again, or believe it any time.

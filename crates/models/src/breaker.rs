@@ -27,6 +27,10 @@ pub const BENCH_MAX: Duration = Duration::from_secs(3600);
 /// How long a probe may be under way before another one goes: its caller may have died with it.
 pub const PROBE_MAX: Duration = Duration::from_secs(60);
 
+/// A try that is given up is the upstream's fault where it has said nothing for so long: longer than clients that
+/// are in a hurry wait, and no longer than a call goes on whose client has left.
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Breaker {
     state: State,
@@ -47,7 +51,7 @@ enum State {
 pub enum Why {
     /// It fails, or says nothing.
     Outage,
-    /// Its secret is asked to come later.
+    /// It has said when to come again, for all or for this secret.
     RateLimit,
     /// Its secret is not taken.
     Credentials,
@@ -70,11 +74,17 @@ pub enum Way {
 /// Whose fault the end of a try was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
-    /// It has answered, whatever it said to the caller.
+    /// It has answered to the end, whatever it said to the caller.
     Nobody,
-    /// Nothing is known: the caller has left, or we have.
+    /// It was sent, and nothing is known: the caller has left, or we have.
     Unknown,
+    /// Nothing was sent.
+    Unsent,
     Upstream,
+    /// The upstream's, which says when to come again.
+    Overloaded {
+        after: Duration,
+    },
     RateLimit {
         after: Option<Duration>,
     },
@@ -91,10 +101,21 @@ impl Blame {
         match status {
             401 | 403 => Self::Credentials,
             402 => Self::Payment,
-            408 | 500..=599 => Self::Upstream,
             429 => Self::RateLimit { after: retry_after },
-            _ => Self::Nobody,
+            408 | 500..=599 => match retry_after {
+                Some(after) if after.as_millis() > 0 => Self::Overloaded { after },
+                Some(_) | None => Self::Upstream,
+            },
+            200..=299 | 400..=499 => Self::Nobody,
+            // A redirect, or what is no status of an answer.
+            _ => Self::Upstream,
         }
+    }
+
+    /// What it says that a try was given up that had said nothing for so long, and had so long to say it.
+    #[must_use]
+    pub fn of_silence(silent: Duration, given: Duration) -> Self {
+        if silent >= given.min(SILENCE_MAX) { Self::Upstream } else { Self::Unknown }
     }
 }
 
@@ -110,8 +131,8 @@ impl Breaker {
         match self.state {
             State::Closed => Way::Free,
             State::Open { until, why } if now < until => Way::Shut { until, why },
-            State::Probing { since, why } if now < since.plus(PROBE_MAX) => {
-                Way::Shut { until: since.plus(PROBE_MAX), why }
+            State::Probing { since, why } if now < since.plus(self.cool_down.max(PROBE_MAX)) => {
+                Way::Shut { until: since.plus(self.cool_down.max(PROBE_MAX)), why }
             }
             State::Open { why, .. } | State::Probing { why, .. } => {
                 self.state = State::Probing { since: now, why };
@@ -131,12 +152,19 @@ impl Breaker {
     pub fn report(&mut self, blame: Blame, was_probe: bool, now: Timestamp) {
         match blame {
             Blame::Nobody => *self = Self::default(),
-            Blame::Unknown if was_probe => {
-                let why = self.why();
-                self.state = State::Open { until: now, why };
+            Blame::Unknown | Blame::Unsent => {
+                if let (true, State::Probing { since, why }) = (was_probe, self.state) {
+                    let is_unsent = blame == Blame::Unsent;
+                    // One that was sent was the probe of this cool-down, though nobody knows what it has found.
+                    let until = if is_unsent { now } else { since.plus(self.cool_down) };
+                    self.state = State::Open { until, why };
+                }
             }
-            Blame::Unknown => {}
             Blame::Upstream => self.fault(was_probe, now),
+            Blame::Overloaded { after } => {
+                self.fault(was_probe, now);
+                self.open(now.plus(after.min(BENCH_MAX)), Why::RateLimit);
+            }
             Blame::RateLimit { after } => {
                 let rest = after.unwrap_or(BENCH_BUSY).min(BENCH_MAX);
                 self.open(now.plus(rest), Why::RateLimit);
@@ -170,13 +198,6 @@ impl Breaker {
             Some(before) if before > until => return,
             _ => State::Open { until, why },
         };
-    }
-
-    fn why(&self) -> Why {
-        match self.state {
-            State::Closed => Why::Outage,
-            State::Open { why, .. } | State::Probing { why, .. } => why,
-        }
     }
 }
 
@@ -218,13 +239,50 @@ mod tests {
         assert!(matches!(breaker.ask(at(30)), Way::Shut { .. }), "the next rest is longer");
         assert_eq!(breaker.ask(at(31)), Way::Probe);
         assert_eq!(breaker.ask(at(31 + 60)), Way::Probe, "its caller has died");
-        breaker.report(Blame::Unknown, true, at(92));
-        assert_eq!(breaker.ask(at(92)), Way::Probe);
         breaker.report(Blame::Nobody, true, at(93));
         assert_eq!(breaker.ask(at(93)), Way::Free);
     }
 
-    /// Mutation: count what is the caller's fault, or wait longer than anybody may ask for.
+    /// Mutation: let the next probe go at once after one that nobody knows the end of, make it wait after one that
+    /// was never sent, or let what was no probe end one.
+    #[test]
+    fn a_probe_that_says_nothing_was_the_one_of_its_cool_down() {
+        let probing = || {
+            let mut breaker = faulty(FAULTS_MAX);
+            assert_eq!(breaker.ask(at(10)), Way::Probe);
+            breaker
+        };
+        let mut unknown = probing();
+        unknown.report(Blame::Unknown, true, at(11));
+        assert_eq!(unknown.look(at(19)), Way::Shut { until: at(20), why: Why::Outage });
+        assert_eq!(unknown.look(at(20)), Way::Probe);
+        let mut unsent = probing();
+        unsent.report(Blame::Unsent, true, at(11));
+        assert_eq!(unsent.look(at(11)), Way::Probe);
+        let mut other = probing();
+        other.report(Blame::Unknown, false, at(11));
+        assert!(matches!(other.look(at(20)), Way::Shut { .. }), "its probe is under way");
+        let mut late = Breaker::default();
+        late.report(Blame::Unknown, true, at(11));
+        assert_eq!(late.look(at(11)), Way::Free);
+    }
+
+    /// Mutation: blame nobody for a silence of a minute, or the upstream for a client that was in a hurry.
+    #[test]
+    fn what_says_nothing_for_long_is_at_fault_though_nobody_waits_any_longer() {
+        for (silent, given, expected) in [
+            (59, 120, Blame::Unknown),
+            (60, 120, Blame::Upstream),
+            (60, 3_600, Blame::Upstream),
+            (5, 5, Blame::Upstream),
+            (4, 5, Blame::Unknown),
+        ] {
+            let (silent, given) = (Duration::from_secs(silent), Duration::from_secs(given));
+            assert_eq!(Blame::of_silence(silent, given), expected, "{silent:?} of {given:?}");
+        }
+    }
+
+    /// Mutation: count what is the caller's fault, forget when an overloaded server wants to be asked again, or wait longer than anybody may ask for.
     #[test]
     fn who_is_to_blame_decides() {
         for (status, after, expected) in [
@@ -238,11 +296,17 @@ mod tests {
             (429, Some(7), Way::Shut { until: at(7), why: Why::RateLimit }),
             (429, Some(999_999), Way::Shut { until: at(3600), why: Why::RateLimit }),
             (500, None, Way::Free),
+            (503, Some(7), Way::Shut { until: at(7), why: Why::RateLimit }),
+            (529, Some(999_999), Way::Shut { until: at(3600), why: Why::RateLimit }),
+            (500, Some(0), Way::Free),
         ] {
             let mut breaker = Breaker::default();
             let after = after.map(Duration::from_secs);
             breaker.report(Blame::of_status(status, after), false, at(0));
             assert_eq!(breaker.ask(at(0)), expected, "{status}");
+        }
+        for status in [101, 302, 308, 408, 500, 600, 999] {
+            assert_eq!(Blame::of_status(status, None), Blame::Upstream, "{status}");
         }
     }
 

@@ -155,6 +155,9 @@ pub enum End {
     Unknown,
 }
 
+/// The longest cause that is written down: a refused certificate takes a line.
+pub const CAUSE_CHARS_MAX: usize = 200;
+
 /// One try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,6 +168,9 @@ pub struct Leg {
     /// Why it gave no answer, in our own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Missed>,
+    /// Why there was no connection, in the words of the system; at most [`CAUSE_CHARS_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     pub micros: u64,
     /// How often something of a class was hidden from it; nothing where nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +198,10 @@ pub enum Missed {
     Broken,
     TooLarge,
     Status,
+    /// It knows no such model, or has no such door.
+    NotFound,
+    /// It points elsewhere, where nobody follows.
+    Redirected,
     Budget,
     /// Models at work hold the memory that models may have.
     Memory,
@@ -209,6 +219,8 @@ pub enum Missed {
     Slower,
     /// The route names it, and there is none of this name.
     Absent,
+    /// The client had left before it: nothing was sent.
+    Left,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -265,6 +265,8 @@ const fn name(why: Missed) -> &'static str {
         Missed::Broken => "broken",
         Missed::TooLarge => "too-large",
         Missed::Status => "status",
+        Missed::NotFound => "not-found",
+        Missed::Redirected => "redirected",
         Missed::Budget => "budget",
         Missed::Memory => "memory",
         Missed::Protected => "protected",
@@ -274,6 +276,7 @@ const fn name(why: Missed) -> &'static str {
         Missed::Retries => "retries",
         Missed::Slower => "slower",
         Missed::Absent => "absent",
+        Missed::Left => "left",
     }
 }
 
@@ -317,7 +320,7 @@ mod tests {
     }
 
     fn leg(model: &str, status: Option<u16>, why: Option<Missed>) -> Leg {
-        Leg { model: named(model), status, why, micros: 1, hidden: None }
+        Leg { model: named(model), status, why, cause: None, micros: 1, hidden: None }
     }
 
     fn settled(end: End, legs: Vec<Leg>) -> Settled {

@@ -63,6 +63,13 @@ impl Health {
         }
     }
 
+    /// The head of a good answer has come: the secret is taken, whatever comes of the answer. What the try has
+    /// still to find out.
+    pub fn taken(&mut self, secret: Option<&SecretName>, leave: Leave, now: Timestamp) -> Leave {
+        self.opens(secret, leave, now);
+        Leave { probes_secret: false, ..leave }
+    }
+
     /// What came of a try that had this leave.
     pub fn report(
         &mut self,
@@ -78,10 +85,16 @@ impl Health {
                 self.opens(secret, leave, now);
             }
             // Nothing is known of the secret where the upstream has not answered.
-            Blame::Upstream | Blame::Unknown => {
+            Blame::Upstream | Blame::Overloaded { .. } | Blame::Unknown => {
                 self.upstream.report(blame, probes_upstream, now);
                 if let Some(secret) = self.secret(secret) {
                     secret.report(Blame::Unknown, probes_secret, now);
+                }
+            }
+            Blame::Unsent => {
+                self.upstream.report(blame, probes_upstream, now);
+                if let Some(secret) = self.secret(secret) {
+                    secret.report(blame, probes_secret, now);
                 }
             }
             // It has answered, whatever it thinks of the secret.
@@ -90,7 +103,7 @@ impl Health {
                 self.bench(secret, blame, probes_secret, now);
             }
             Blame::Unopened => {
-                self.upstream.report(Blame::Unknown, probes_upstream, now);
+                self.upstream.report(Blame::Unsent, probes_upstream, now);
                 self.bench(secret, blame, probes_secret, now);
             }
         }
@@ -203,6 +216,33 @@ mod tests {
         health.report(Some(&one), later, Leave::default(), at(1));
         health.report(Some(&one), Blame::Nobody, before, at(2));
         assert_eq!(health.look(Some(&one), at(3)), shut(61, Why::RateLimit));
+    }
+
+    /// Mutation: keep a secret that is taken away from others until its answer is whole, take its head for the
+    /// answer, or let the end of that answer end a later rest.
+    #[test]
+    fn the_head_of_an_answer_says_that_the_secret_is_taken_and_no_more() {
+        let one = name("one");
+        let mut health = Health::default();
+        for _ in 1..FAULTS_MAX {
+            health.report(None, Blame::Upstream, Leave::default(), at(0));
+        }
+        health.report(Some(&one), Blame::Credentials, Leave::default(), at(0));
+        for _ in 1..FAULTS_MAX {
+            health.report(None, Blame::Upstream, Leave::default(), at(0));
+        }
+        let until = BENCH_REFUSED.as_millis() / 1_000;
+        let leave = health.ask(Some(&one), at(until)).expect("a probe");
+        let leave = health.taken(Some(&one), leave, at(until));
+        assert_eq!(health.look(Some(&one), at(until)), Way::Free);
+        let later = Blame::RateLimit { after: Some(Duration::from_secs(60)) };
+        let mut limited = health.clone();
+        limited.report(Some(&one), later, Leave::default(), at(until));
+        limited.report(Some(&one), Blame::Nobody, leave, at(until + 1));
+        assert_eq!(limited.look(Some(&one), at(until + 2)), shut(until + 60, Why::RateLimit));
+        health.report(Some(&one), Blame::Upstream, leave, at(until));
+        let rest = until + COOL_DOWN.as_millis() / 1_000;
+        assert_eq!(health.look(Some(&one), at(until)), shut(rest, Why::Outage));
     }
 
     /// Mutation: take a secret that cannot be read for an answer of the upstream.

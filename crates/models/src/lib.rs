@@ -14,6 +14,7 @@ mod cache;
 mod correction;
 mod definition;
 mod entry;
+mod fault;
 pub mod genai;
 mod health;
 mod heard;
@@ -42,7 +43,9 @@ pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
 pub use account::Account;
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, spliced};
-pub use breaker::{BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, Way, Why};
+pub use breaker::{
+    BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, SILENCE_MAX, Way, Why,
+};
 pub use budget::{Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};
 pub use correction::{Corrected, CorrectionError, Known, Rebill, Recharge};
@@ -51,9 +54,10 @@ pub use definition::{
     SpecError, Takes, WAIT_MAX, is_here,
 };
 pub use entry::{
-    Admitted, Bill, By, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Missed, Settled,
-    Used,
+    Admitted, Bill, By, CAUSE_CHARS_MAX, Charge, ENTRY_VERSION, End, Entry, Given, Hidden, Leg,
+    Missed, Settled, Used,
 };
+pub use fault::{Said, error_in, is_answer, is_end, said_in};
 pub use health::{Health, Leave, Shut};
 pub use heard::Heard;
 pub use iso::{IsoDuration, NoIsoDuration};

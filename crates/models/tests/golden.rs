@@ -112,6 +112,7 @@ fn settled() -> Settled {
         model: name("chat-small@1"),
         status: None,
         why: Some(Missed::Outage),
+        cause: None,
         micros: 0,
         hidden: None,
     };
@@ -119,6 +120,7 @@ fn settled() -> Settled {
         model: name("meta-llama/Llama-3.1-8B-Instruct"),
         status: Some(200),
         why: None,
+        cause: None,
         micros: 20_500,
         hidden: Some(hidden()),
     };

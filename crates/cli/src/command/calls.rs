@@ -294,7 +294,10 @@ fn leg_text(leg: &Leg) -> String {
     let took = took + &hidden.unwrap_or_default();
     match leg.why {
         None => format!("{}: answered, {took}", leg.model),
-        Some(why) => format!("{}: left, {} ({took})", leg.model, missed_text(why)),
+        Some(why) => {
+            let cause = leg.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("{}: left, {}{cause} ({took})", leg.model, missed_text(why))
+        }
     }
 }
 
@@ -314,9 +317,11 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Denied => "no rule of the site lets calls out to it",
         Missed::Unreachable => "no connection to it",
         Missed::Silent => "it said nothing in time",
-        Missed::Broken => "it broke off its answer",
+        Missed::Broken => "its answer broke off, or is none",
         Missed::TooLarge => "its answer is too large",
         Missed::Status => "it failed, by the status of its answer",
+        Missed::NotFound => "it knows no such model, or does not answer at this address",
+        Missed::Redirected => "it points to another address, which is not followed",
         Missed::Memory => "other models hold the memory that models may have",
         Missed::Budget => "a budget has no room for it",
         Missed::Protected => {
@@ -328,6 +333,7 @@ const fn missed_text(why: Missed) -> &'static str {
         Missed::Retries => "too many calls of its route are tried again: nothing was sent",
         Missed::Slower => "another model was faster",
         Missed::Absent => "there is no model of this name",
+        Missed::Left => "the client had left: nothing was sent",
     }
 }
 

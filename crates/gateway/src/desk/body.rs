@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::lane::{LaneBody, LaneError};
@@ -17,6 +17,8 @@ pub(super) enum AnswerBody {
     Spoken(Spoken),
     /// It was waited for. None when it is passed on.
     Whole(Option<Bytes>),
+    /// Its first pieces were waited for, and the rest comes. None when they are passed on.
+    Begun(Option<Bytes>, Box<Self>),
 }
 
 /// What a model of the site's own says.
@@ -53,6 +55,7 @@ impl AnswerBody {
     pub(super) fn busy(&self) -> Option<Busy> {
         match self {
             Self::Lane(_) | Self::Whole(_) => None,
+            Self::Begun(_, rest) => rest.busy(),
             Self::Spoken(spoken) => Some(spoken.busy.clone()),
         }
     }
@@ -64,6 +67,10 @@ impl AnswerBody {
         match self {
             Self::Lane(body) => body.poll_chunk(cx),
             Self::Whole(whole) => Poll::Ready(whole.take().map(Ok)),
+            Self::Begun(first, rest) => match first.take() {
+                Some(first) => Poll::Ready(Some(Ok(first))),
+                None => rest.poll_chunk(cx),
+            },
             Self::Spoken(spoken) => {
                 spoken.pieces.poll_recv(cx).map(|piece| Some(piece?.map_err(Spoken::error)))
             }
@@ -75,26 +82,11 @@ impl AnswerBody {
         match self {
             Self::Lane(body) => body.chunk(within).await,
             Self::Whole(whole) => Ok(whole.take()),
+            Self::Begun(first, rest) => match first.take() {
+                Some(first) => Ok(Some(first)),
+                None => Box::pin(rest.chunk(within)).await,
+            },
             Self::Spoken(spoken) => spoken.pieces.recv().await.transpose().map_err(Spoken::error),
         }
-    }
-
-    /// All of it, no more than `limit`.
-    pub(super) async fn whole(self, limit: usize, within: Duration) -> Result<Bytes, LaneError> {
-        let mut spoken = match self {
-            Self::Lane(body) => return body.whole(limit, within).await,
-            Self::Whole(whole) => return Ok(whole.unwrap_or_default()),
-            Self::Spoken(spoken) => spoken,
-        };
-        let mut whole = BytesMut::new();
-        while let Some(piece) = spoken.pieces.recv().await {
-            let piece = piece.map_err(Spoken::error)?;
-            if whole.len() + piece.len() > limit {
-                let to = "the model on the site's disk".to_owned();
-                return Err(LaneError::TooLarge { to, limit });
-            }
-            whole.extend_from_slice(&piece);
-        }
-        Ok(whole.freeze())
     }
 }

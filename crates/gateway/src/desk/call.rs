@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::cached::Keep;
 use super::judge::{self, Held};
 use super::leg::{self, Answers, Leg, Went};
-use super::open::{Admission, Open};
+use super::open::{Admission, Left, Open};
 use super::person::{self, Joined};
 use super::port::Tensors;
 use super::reply::{Marks, Reply};
@@ -24,9 +24,7 @@ use super::routed::{Candidate, Found, Place};
 use super::shelf::Shelved;
 use super::stream::{self, StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
-use super::{
-    ANSWER_BYTES_MAX, Desk, HEAD, Question, ReplyBody, chance, disk, hedge, resort, sticky,
-};
+use super::{Desk, HEAD, Question, ReplyBody, arrival, chance, hedge, resort, sticky};
 use hedge::Tried;
 
 /// How long a call goes on whose client has gone, to learn what it costs.
@@ -35,13 +33,15 @@ const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
 /// A call under way. Dropped, it goes on by itself for a while.
 pub struct Calling {
     desk: Desk,
+    left: Left,
     work: Option<Pin<Box<dyn Future<Output = Reply> + Send>>>,
 }
 
 impl Calling {
     pub(super) fn new(desk: Desk, question: Question) -> Self {
-        let work = work(desk.clone(), question);
-        Self { desk, work: Some(Box::pin(work)) }
+        let left = Left::default();
+        let work = work(desk.clone(), question, left.clone());
+        Self { desk, left, work: Some(Box::pin(work)) }
     }
 }
 
@@ -59,6 +59,7 @@ impl Future for Calling {
 impl Drop for Calling {
     fn drop(&mut self) {
         let Some(work) = self.work.take() else { return };
+        self.left.set();
         if let Ok(place) = Arc::clone(&self.desk.0.left).try_acquire_owned() {
             tokio::spawn(async move {
                 let _place = place;
@@ -69,9 +70,9 @@ impl Drop for Calling {
     }
 }
 
-async fn work(desk: Desk, question: Question) -> Reply {
+async fn work(desk: Desk, question: Question, left: Left) -> Reply {
     let operation = question.operation;
-    match made(&desk, question).await {
+    match made(&desk, question, left).await {
         Ok(reply) => reply,
         Err(refusal) => Reply::refused(&refusal, Some(operation)),
     }
@@ -87,7 +88,7 @@ pub(super) struct Asked<'a> {
     pub keep: Option<Keep>,
 }
 
-async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
+async fn made(desk: &Desk, question: Question, left: Left) -> Result<Reply, CallRefusal> {
     let started = Instant::now();
     let ask = read(&question)?;
     let found = find(desk, &question, &ask)?;
@@ -123,6 +124,7 @@ async fn made(desk: &Desk, question: Question) -> Result<Reply, CallRefusal> {
             route.give_back(1, tokens);
         }
     })?;
+    open.left = left;
     for absent in &found.absent {
         open.leg(absent, None, Some(Missed::Absent), Duration::ZERO);
     }
@@ -155,7 +157,7 @@ async fn tried(
     let Asked { question, ask, found, vault, .. } = asked;
     let (mut after, mut untranslated, mut unsure) = (None, None, None);
     let leg_at = |at: usize| {
-        let candidate = found.models[..found.models.len().min(found.legs)].get(at)?;
+        let candidate = found.models.get(at)?;
         Some(Leg {
             shelved: &candidate.shelved,
             question,
@@ -167,10 +169,14 @@ async fn tried(
         })
     };
     let mut next = 0;
-    while let Some(mut leg) = leg_at(next) {
+    // One that rests, or cannot be asked this, was not tried.
+    while let (Some(mut leg), true) = (leg_at(next), open.tries() < found.legs) {
+        if open.left.is_set() {
+            break;
+        }
         open.degraded = open.is_fallback();
         let went = match (found.hedge(), leg_at(next + 1)) {
-            (Some(hedge), Some(beside)) if open.is_unsent() => {
+            (Some(hedge), Some(beside)) if open.tries() == 0 && found.legs > 1 => {
                 // What few calls do is beside the state of all.
                 let (went, asked) = Box::pin(hedge::go(&mut open, leg, beside, hedge)).await;
                 if asked != Tried::First {
@@ -185,8 +191,10 @@ async fn tried(
         };
         next += 1;
         let Leg { shelved, accept, .. } = leg;
+        let is_judged = accept.is_some();
+        let went = arrival::arrived(&mut open, went, shelved, ask.operation, is_judged).await;
         let went = match accept {
-            Some(accept) => Box::pin(judge::judged(&mut open, went, shelved, ask, accept)).await,
+            Some(accept) => judge::judged(&mut open, went, shelved, ask, accept),
             None => went,
         };
         match went {
@@ -223,7 +231,7 @@ async fn tried(
         open.degraded = true;
         match held {
             Held::Ran(tensors) => return ran(open, tensors, shelved, asked).await,
-            Held::Answers(answers) => match answered(open, answers, shelved, asked).await {
+            Held::Answers(answers) => match answered(open, *answers, shelved, asked).await {
                 Ok(reply) => return reply,
                 Err(back) => open = back,
             },
@@ -243,7 +251,7 @@ async fn tried(
         },
     };
     open.durable().await?;
-    open.settle(End::Failed);
+    open.settle(if open.left.is_set() { End::Left } else { End::Failed });
     let reply = Reply::refused(&refusal, Some(question.operation));
     Ok(reply.of(open.call, None, Marks::default()))
 }
@@ -321,42 +329,48 @@ fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<Boun
 }
 
 /// The most that all of them can cost in one call: the dearest, and beside it each whose answer may be paid
-/// and not be good enough. One that nobody can bound, or compare, has no bound for all.
+/// and not be good enough; of these the dearest, where fewer are tried than there are. One that nobody can bound, or
+/// compare, has no bound for all.
 fn worst(desk: &Desk, found: &Found, bounds: &[BoundOf]) -> BoundOf {
     let exchange = &desk.0.exchange;
-    let (mut most, mut unsure): (Option<Money>, Option<Money>) = (None, None);
-    for (candidate, bound) in found.models.iter().zip(bounds).take(found.legs) {
+    let (mut most, mut unsure): (Option<Money>, Vec<Money>) = (None, Vec::new());
+    for (candidate, bound) in found.models.iter().zip(bounds) {
         let Some(bound) = bound.clone()? else { continue };
-        let currency = most.or(unsure).map_or(bound.currency, |it| it.currency);
+        let currency = most.or(unsure.first().copied()).map_or(bound.currency, |it| it.currency);
         let bound = exchange.convert(bound, currency).map_err(|error| error.to_string())?;
         if found.accept(candidate).is_some() {
-            unsure = Some(plus(unsure, bound)?);
+            unsure.push(bound);
         } else if most.is_none_or(|most| bound.amount > most.amount) {
             most = Some(bound);
         }
     }
-    match (most, unsure) {
-        (Some(most), Some(unsure)) => plus(Some(most), unsure).map(Some),
-        (one, other) => Ok(one.or(other)),
+    unsure.sort_unstable_by_key(|bound| std::cmp::Reverse(bound.amount));
+    let legs = found.legs.max(1);
+    if most.is_some() {
+        // One that is given as it is may take the place of the cheapest of them.
+        let last = unsure.get(legs - 1).copied();
+        most = most.into_iter().chain(last).max_by_key(|bound| bound.amount);
+        unsure.truncate(legs - 1);
+    } else {
+        unsure.truncate(legs);
     }
+    unsure.into_iter().try_fold(most, |sum, bound| plus(sum, bound).map(Some))
 }
 
 fn plus(sum: Option<Money>, more: Money) -> Result<Money, String> {
     sum.map_or(Ok(more), |sum| sum.plus(more)).map_err(|error| error.to_string())
 }
 
-/// The rest of an answer. Where it breaks off before the client has seen anything of it, another model may
-/// answer.
+/// The rest of an answer, or all of it. Where it cannot be put into the client's words, another model may answer.
 async fn answered(
     mut open: Open,
     answers: Answers,
     shelved: &Arc<Shelved>,
     asked: &Asked<'_>,
 ) -> Result<Result<Reply, CallRefusal>, Open> {
-    let Answers { status, headers, body, place, translation } = answers;
+    let Answers { status, headers, mut body, place, translation, attempt } = answers;
     let (ask, vault) = (asked.ask, asked.vault.clone());
     let (model, content_type) = (&shelved.model.name, headers.get(CONTENT_TYPE).cloned());
-    let price = shelved.price(open.desk().now());
     let silence = shelved.model.spec.limits.silence().as_std();
     let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
     // What is to be paid is read in the upstream's own words.
@@ -365,42 +379,19 @@ async fn answered(
         if let Err(refusal) = open.durable().await {
             return Ok(Err(refusal));
         }
+        let price = shelved.price(open.desk().now());
         let (call, marks) = (open.call, open.marks());
         let words = Words { operation: ask.operation, translation };
         let hides_usage = words.translation.is_none() && ask.is_streamed && !ask.wants_usage;
         let restore = Restore::new(ask.operation, vault, back.cloned());
         let way = Way { dialect, price, silence, hides_usage, words, restore };
-        let stream = StreamBody::new(open, body, place, way);
+        let stream = StreamBody::new(open, body, place, attempt, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));
         return Ok(Ok(reply.of(call, Some(model), marks)));
     }
-    let waited = Instant::now();
-    let busy = body.busy();
-    let whole = match body.whole(ANSWER_BYTES_MAX, silence).await {
-        Ok(whole) => whole,
-        Err(error) => {
-            disk::broke_off(&mut open, shelved, busy);
-            open.broke_off(leg::why(&error), waited.elapsed());
-            return Err(open);
-        }
-    };
-    open.waited(waited.elapsed());
-    drop(place);
-    let usage = match dialect {
-        Some(dialect) => pricing::read(dialect, &whole).ok().flatten(),
-        // No report of usage: the time by our own clock.
-        None => disk::usage(open.theirs()),
-    };
-    let usage = match busy {
-        Some(busy) => disk::timed(usage, busy.get()),
-        None => usage,
-    };
-    open.has_used(usage.as_ref(), price.as_deref());
-    if usage.is_none() && !is_json(ask.operation, &whole) {
-        open.broke_off(Missed::Broken, Duration::ZERO);
-        return Err(open);
-    }
+    // It was waited for, and is an answer.
+    let whole = body.chunk(silence).await.ok().flatten().unwrap_or_default();
     let told = match &translation {
         None => Ok(whole),
         Some(translation) => translation.whole(&whole).map(bytes::Bytes::from),
@@ -439,13 +430,6 @@ async fn answered(
     let reply = reply.of(open.call, Some(model), open.marks());
     open.settle(End::Answered);
     Ok(Ok(reply))
-}
-
-/// Whether it is what every interface answers. Behind the JSON of tensors there may be bytes.
-fn is_json(operation: Operation, whole: &[u8]) -> bool {
-    let is_object = || whole.trim_ascii_start().starts_with(b"{");
-    let is_whole = || serde_json::from_slice::<serde::de::IgnoredAny>(whole).is_ok();
-    operation == Operation::Infer || is_object() && is_whole()
 }
 
 /// A model of the site's own disk has answered.
@@ -530,9 +514,10 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
     let tried: Vec<String> = legs
         .map(|leg| {
             let why = leg.why.map_or("", said);
-            match leg.status {
-                Some(status) => format!("`{}` {why} ({status})", leg.model),
-                None => format!("`{}` {why}", leg.model),
+            match (leg.status, &leg.cause) {
+                (Some(status), _) => format!("`{}` {why} ({status})", leg.model),
+                (None, Some(cause)) => format!("`{}` {why} ({cause})", leg.model),
+                (None, None) => format!("`{}` {why}", leg.model),
             }
         })
         .collect();
@@ -550,16 +535,18 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
 const fn said(why: Missed) -> &'static str {
     match why {
         Missed::Outage => "has failed several times, and rests",
-        Missed::RateLimit => "is asked too often",
+        Missed::RateLimit => "is asked too often, or has asked to be left alone",
         Missed::Credentials => "is not opened: the site's secret for it is missing, or not taken",
         Missed::Payment => "is not paid for",
         Missed::Busy => "has too many calls under way",
         Missed::Denied => "may not be reached: no egress rule of the site allows it",
         Missed::Unreachable => "cannot be reached",
         Missed::Silent => "says nothing",
-        Missed::Broken => "broke off",
+        Missed::Broken => "gave no whole answer",
         Missed::TooLarge => "answers more than is taken",
         Missed::Status => "fails",
+        Missed::NotFound => "is not known there",
+        Missed::Redirected => "points to another address, which is not followed",
         Missed::Budget => "costs more than is left",
         Missed::Memory => "needs memory that other models hold just now",
         Missed::Protected => "must not see the request",
@@ -569,5 +556,6 @@ const fn said(why: Missed) -> &'static str {
         Missed::Retries => "is not asked: too many calls of the route are tried again",
         Missed::Slower => "was slower",
         Missed::Absent => "is not there",
+        Missed::Left => "is not asked: the client has left",
     }
 }

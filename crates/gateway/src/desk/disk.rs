@@ -1,5 +1,6 @@
 //! One leg at a model whose file the site has: by the runner, in place of a lane.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_TYPE;
@@ -38,14 +39,14 @@ fn missed(open: &mut Open, shelved: &Shelved, why: Missed, after: Option<base::D
 
 async fn tensors(
     open: &mut Open,
-    shelved: &Shelved,
+    shelved: &Arc<Shelved>,
     question: &Question,
     seen: &Seen,
     bound: Option<Money>,
 ) -> Went {
     let model = &shelved.model.name;
     let desk = open.desk().clone();
-    let attempt = match Try::begin(&desk, shelved) {
+    let mut attempt = match Try::begin(&desk, shelved) {
         Ok(attempt) => attempt,
         Err((why, after)) => return missed(open, shelved, why, Some(after)),
     };
@@ -54,6 +55,7 @@ async fn tensors(
     if let Err(why) = open.sends(shelved, bound) {
         return missed(open, shelved, why, None);
     }
+    attempt.runs();
     open.sees(seen.hidden());
     let deadline = shelved.model.spec.limits.deadline().as_std();
     let started = Instant::now();
@@ -73,7 +75,7 @@ async fn tensors(
 /// A question in words, in those that the process speaks.
 async fn words(
     open: &mut Open,
-    shelved: &Shelved,
+    shelved: &Arc<Shelved>,
     question: &Question,
     ask: &Ask,
     seen: &Seen,
@@ -90,7 +92,7 @@ async fn words(
                 return Went::Untranslated(refusal);
             }
         };
-    let attempt = match Try::begin(&desk, shelved) {
+    let mut attempt = match Try::begin(&desk, shelved) {
         Ok(attempt) => attempt,
         Err((why, after)) => return missed(open, shelved, why, Some(after)),
     };
@@ -100,6 +102,7 @@ async fn words(
     if let Err(why) = open.sends(shelved, bound) {
         return missed(open, shelved, why, None);
     }
+    attempt.runs();
     open.sees(seen.hidden());
     let deadline = shelved.model.spec.limits.deadline().as_std();
     let started = Instant::now();
@@ -112,8 +115,10 @@ async fn words(
             open.leg(model, Some(200), None, started.elapsed());
             let kind = if is_streamed { "text/event-stream" } else { "application/json" };
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            let (body, place) = (AnswerBody::Spoken(spoken), Some(place));
-            Went::Answers(Answers { status: StatusCode::OK, headers, body, place, translation })
+            let (status, body, place) = (StatusCode::OK, AnswerBody::Spoken(spoken), Some(place));
+            // A process that dies is known where it is run.
+            let attempt = None;
+            Went::Answers(Answers { status, headers, body, place, translation, attempt })
         }
         Err(why) => {
             settle(open, shelved, busy.min(deadline));

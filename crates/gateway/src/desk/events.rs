@@ -44,6 +44,11 @@ impl Events {
         if self.rest.len() > EVENT_BYTES_MAX { Err(EventTooLong) } else { Ok(Bytes::new()) }
     }
 
+    /// So much has come of an event that has not ended.
+    pub(super) fn waiting(&self) -> usize {
+        self.rest.len()
+    }
+
     /// What is left at the end.
     pub(super) fn rest(&mut self) -> Bytes {
         self.rest.split().freeze()

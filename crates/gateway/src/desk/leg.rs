@@ -1,4 +1,4 @@
-//! One leg: a call at one model, up to the head of its answer.
+//! One leg: a call at one model, up to the head of its answer. What comes behind the head is in `arrival`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use models::{
-    Accept, Ask, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream, Why,
+    Accept, Ask, BENCH_MAX, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream,
+    Why,
 };
 use pricing::Money;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -64,6 +65,16 @@ pub(super) struct Answers {
     pub place: Option<OwnedSemaphorePermit>,
     /// What puts it into the client's words.
     pub translation: Option<Box<Translation>>,
+    /// Until it is known whether it is one.
+    pub attempt: Option<Try>,
+}
+
+/// An error, as the upstream says it.
+pub(super) struct Told {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    /// None where it broke off.
+    pub text: Option<Bytes>,
 }
 
 /// One model in one call.
@@ -85,33 +96,60 @@ pub(super) struct Ready<'a> {
     outside: &'a Outside,
     /// Until it is sent.
     request: Option<LaneRequest>,
-    attempt: Try<'a>,
+    attempt: Try,
     place: OwnedSemaphorePermit,
     translation: Option<Box<Translation>>,
 }
 
-/// One try of a lane. Dropped, it says that nobody knows.
-pub(super) struct Try<'a> {
-    shelved: &'a Shelved,
+/// One try of a lane. Dropped, it says what its silence says.
+pub(super) struct Try {
+    shelved: Arc<Shelved>,
     leave: Leave,
     desk: Desk,
-    is_over: bool,
+    stage: Stage,
 }
 
-impl<'a> Try<'a> {
+/// How far a try is.
+enum Stage {
+    Unsent,
+    /// Of what the site runs itself there is nothing to hear: its end comes in time.
+    Runs,
+    /// Nothing was heard since then, and it may say nothing for so long.
+    Silent(tokio::time::Instant, Duration),
+    Over,
+}
+
+impl Try {
     /// None where the lane is shut, and nothing is sent.
     pub(super) fn begin(
         desk: &Desk,
-        shelved: &'a Shelved,
+        shelved: &Arc<Shelved>,
     ) -> Result<Self, (Missed, base::Duration)> {
         let now = desk.now();
         let leave = shelved.health(|health, secret| health.ask(secret, now));
         let leave = leave.map_err(|Shut { until, why }| (shut(why), until.since(now)))?;
-        Ok(Self { shelved, leave, desk: desk.clone(), is_over: false })
+        let (shelved, desk) = (Arc::clone(shelved), desk.clone());
+        Ok(Self { shelved, leave, desk, stage: Stage::Unsent })
+    }
+
+    pub(super) fn runs(&mut self) {
+        self.stage = Stage::Runs;
+    }
+
+    /// It was sent, or something of it has come: the next may take so long.
+    pub(super) fn waits(&mut self, given: Duration) {
+        self.stage = Stage::Silent(tokio::time::Instant::now(), given);
+    }
+
+    /// The head of a good answer is there.
+    fn is_taken(&mut self) {
+        let (leave, now) = (self.leave, self.desk.now());
+        self.leave = self.shelved.health(|health, secret| health.taken(secret, leave, now));
+        self.waits(self.shelved.model.spec.limits.silence().as_std());
     }
 
     pub(super) fn report(mut self, blame: Blame) {
-        self.is_over = true;
+        self.stage = Stage::Over;
         self.tell(blame);
     }
 
@@ -121,10 +159,18 @@ impl<'a> Try<'a> {
     }
 }
 
-impl Drop for Try<'_> {
+impl Drop for Try {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.tell(Blame::Unknown);
+        let millis = |it: Duration| {
+            base::Duration::from_millis(u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
+        };
+        match self.stage {
+            Stage::Over => {}
+            Stage::Unsent => self.tell(Blame::Unsent),
+            Stage::Runs => self.tell(Blame::Unknown),
+            Stage::Silent(since, given) => {
+                self.tell(Blame::of_silence(millis(since.elapsed()), millis(given)));
+            }
         }
     }
 }
@@ -222,6 +268,7 @@ impl<'a> Ready<'a> {
     ) -> impl Future<Output = Result<LaneAnswer, LaneError>> + Send + use<'a> {
         let request = self.request.take().expect("it is sent once");
         let within = self.leg.shelved.model.spec.limits.first_byte().as_std();
+        self.attempt.waits(within);
         let lane = &self.outside.lane;
         async move { lane.send(request, within).await }
     }
@@ -233,7 +280,7 @@ impl<'a> Ready<'a> {
         answer: Result<LaneAnswer, LaneError>,
         started: Instant,
     ) -> Went {
-        let Self { leg, attempt, place, translation, .. } = self;
+        let Self { leg, mut attempt, place, translation, .. } = self;
         let (shelved, model) = (leg.shelved, &leg.shelved.model.name);
         open.sees(leg.seen.hidden());
         let answer = match answer {
@@ -246,6 +293,9 @@ impl<'a> Ready<'a> {
                 }
                 attempt.report(Blame::Upstream);
                 open.leg(model, None, Some(why(&error)), started.elapsed());
+                if let LaneError::NotSent { why, .. } = &error {
+                    open.because(why);
+                }
                 return Went::Missed { after: None };
             }
         };
@@ -259,36 +309,55 @@ impl<'a> Ready<'a> {
             return Went::Missed { after: None };
         }
         if told.is_success() {
-            attempt.report(Blame::Nobody);
+            attempt.is_taken();
             open.leg(model, Some(status), None, started.elapsed());
-            let (body, place) = (AnswerBody::Lane(body), Some(place));
-            return Went::Answers(Answers { status: told, headers, body, place, translation });
+            let (body, place, attempt) = (AnswerBody::Lane(body), Some(place), Some(attempt));
+            let status = told;
+            return Went::Answers(Answers { status, headers, body, place, translation, attempt });
         }
-        let after = retry_after(&headers, open.desk().now());
-        let blame = Blame::of_status(status, after);
-        attempt.report(blame);
-        // Nobody bills an error.
-        open.was_free();
         let text = text(body, shelved).await;
-        let why = refused(blame);
-        open.leg(model, Some(status), why, started.elapsed());
-        match (why, text) {
-            (None, Some(text)) => {
-                let text = match translation {
-                    Some(translation) => translation.error(status, &text).into(),
-                    None => text,
-                };
-                Went::Refused(told, headers, text)
-            }
-            (None, None) => Went::Missed { after: None },
-            (Some(_), _) => Went::Missed { after },
-        }
+        open.leg(model, Some(status), None, started.elapsed());
+        failed(open, Some(attempt), translation, Told { status: told, headers, text })
     }
 
     /// It was sent, and another one was faster.
     pub(super) fn slower(self, open: &mut Open, took: Duration) {
         open.sees(self.leg.seen.hidden());
         open.leg(&self.leg.shelved.model.name, None, Some(Missed::Slower), took);
+    }
+}
+
+/// The leg that was told of last has an error in place of an answer.
+pub(super) fn failed(
+    open: &mut Open,
+    attempt: Option<Try>,
+    translation: Option<Box<Translation>>,
+    told: Told,
+) -> Went {
+    let Told { status, headers, text } = told;
+    let after = retry_after(&headers, open.desk().now());
+    let code = status.as_u16();
+    let blame = match (Blame::of_status(code, after), &text) {
+        // It has not even said what is wrong.
+        (Blame::Nobody, None) => Blame::Upstream,
+        (blame, _) => blame,
+    };
+    if let Some(attempt) = attempt {
+        attempt.report(blame);
+    }
+    // Nobody bills an error.
+    open.was_free();
+    let why = refused(code, blame);
+    open.fails(code, why);
+    match (why, text) {
+        (None, Some(text)) => {
+            let text = match translation {
+                Some(translation) => translation.error(code, &text).into(),
+                None => text,
+            };
+            Went::Refused(status, headers, text)
+        }
+        (Some(_), _) | (None, None) => Went::Missed { after },
     }
 }
 
@@ -352,16 +421,18 @@ async fn headers(
     Ok(headers)
 }
 
-/// In seconds, or until a date.
+/// In seconds, or until a date; no longer than anybody may ask for.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<base::Duration> {
     let said = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = said.parse() {
-        return Some(base::Duration::from_secs(seconds));
+    if !said.is_empty() && said.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than any number has.
+        let seconds = said.parse().map_or(BENCH_MAX, base::Duration::from_secs);
+        return Some(seconds.min(BENCH_MAX));
     }
     let until = httpdate::parse_http_date(said).ok()?;
     let until = until.duration_since(std::time::UNIX_EPOCH).ok()?;
     let until = Timestamp::from_millis(i64::try_from(until.as_millis()).ok()?);
-    Some(until.since(now))
+    Some(until.since(now).min(BENCH_MAX))
 }
 
 fn is_packed(headers: &HeaderMap) -> bool {
@@ -378,10 +449,16 @@ const fn shut(why: Why) -> Missed {
 }
 
 /// Why the leg gave no answer, where that is not the request's own fault.
-const fn refused(blame: Blame) -> Option<Missed> {
+const fn refused(status: u16, blame: Blame) -> Option<Missed> {
+    match (status, blame) {
+        (300..=399, _) => return Some(Missed::Redirected),
+        // The site has chosen the address and the model's name there.
+        (404 | 405 | 410, Blame::Nobody) => return Some(Missed::NotFound),
+        _ => {}
+    }
     match blame {
-        Blame::Nobody | Blame::Unknown => None,
-        Blame::Upstream => Some(Missed::Status),
+        Blame::Nobody | Blame::Unknown | Blame::Unsent => None,
+        Blame::Upstream | Blame::Overloaded { .. } => Some(Missed::Status),
         Blame::RateLimit { .. } => Some(Missed::RateLimit),
         Blame::Credentials | Blame::Unopened => Some(Missed::Credentials),
         Blame::Payment => Some(Missed::Payment),

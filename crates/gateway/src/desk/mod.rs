@@ -3,6 +3,7 @@
 //! What a call may do is decided in `models` and `pricing`; here it is driven. Whose key it is, where
 //! entries are kept and what secrets hold is handed in.
 
+mod arrival;
 mod body;
 mod cached;
 pub(crate) mod call;

@@ -1,12 +1,13 @@
 //! A call under way: what it holds, what it has tried, and that it is settled once, however it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base::CallId;
 use models::{
-    Admitted, Bill, By, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden, Leg, Line, Missed,
-    Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
+    Admitted, Bill, By, CAUSE_CHARS_MAX, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden,
+    Leg, Line, Missed, Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
 };
 use pricing::{Amount, Money, Price, Usage};
 
@@ -67,7 +68,23 @@ pub(super) struct Open {
     tries: usize,
     /// Of those, the ones whose answers were not good enough: the next one was planned with them.
     unsure: usize,
+    /// Whether the client has.
+    pub(super) left: Left,
     is_settled: bool,
+}
+
+/// Whether the client of a call has left. All clones are one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Left(Arc<AtomicBool>);
+
+impl Left {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A leg that was sent, and may have to be paid.
@@ -174,6 +191,7 @@ impl Open {
             _place: place,
             tries: 0,
             unsure: 0,
+            left: Left::default(),
             is_settled: false,
         })
     }
@@ -185,6 +203,7 @@ impl Open {
     /// A leg is about to be sent, that may cost so much. One before it that may have to be paid keeps what it
     /// holds.
     pub(super) fn sends(&mut self, to: &Shelved, bound: Option<Money>) -> Result<(), Missed> {
+        self.is_awaited()?;
         self.takes_retry()?;
         self.reserves(bound).ok_or(Missed::Budget)?;
         self.tries += 1;
@@ -198,6 +217,7 @@ impl Open {
         to: &Shelved,
         bound: Option<Money>,
     ) -> Result<(), Missed> {
+        self.is_awaited()?;
         self.takes_retry()?;
         self.reserves(bound).ok_or(Missed::Budget)?;
         self.tries += 1;
@@ -222,9 +242,14 @@ impl Open {
         }
     }
 
-    /// Whether anything was sent.
-    pub(super) const fn is_unsent(&self) -> bool {
-        self.tries == 0
+    /// For one who has left nobody is asked any more.
+    fn is_awaited(&self) -> Result<(), Missed> {
+        if self.left.is_set() { Err(Missed::Left) } else { Ok(()) }
+    }
+
+    /// How many legs were sent.
+    pub(super) const fn tries(&self) -> usize {
+        self.tries
     }
 
     /// The answer that has come is not good enough. It is paid for, and was planned with.
@@ -324,7 +349,23 @@ impl Open {
     ) {
         self.theirs += took;
         let (model, micros) = (model.clone(), micros(took));
-        self.legs.push(Leg { model, status, why, micros, hidden: self.sees.take() });
+        let hidden = self.sees.take();
+        self.legs.push(Leg { model, status, why, cause: None, micros, hidden });
+    }
+
+    /// Why there was no connection for the leg that was told of last.
+    pub(super) fn because(&mut self, cause: &str) {
+        let cause: String = cause.chars().filter(|it| !it.is_control()).collect();
+        if let Some(leg) = self.legs.last_mut() {
+            leg.cause = Some(cause.chars().take(CAUSE_CHARS_MAX).collect());
+        }
+    }
+
+    /// The leg that was told of last has failed, with this status.
+    pub(super) fn fails(&mut self, status: u16, why: Option<Missed>) {
+        if let Some(leg) = self.legs.last_mut() {
+            (leg.status, leg.why) = (Some(status), why);
+        }
     }
 
     /// The leg that has begun to answer has no answer after all.

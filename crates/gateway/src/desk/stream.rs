@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use dialects::Translation;
 use memchr::memmem;
-use models::{Ask, End, Operation};
+use models::{Ask, Blame, End, Missed, Operation, Said, is_end, said_in};
 use pricing::{Dialect, Metered, Price, Stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep};
 use super::body::AnswerBody;
 use super::disk;
 use super::events::{self, Events};
+use super::leg::{self, Try};
 use super::open::Open;
 use super::restore::Restore;
 use crate::lane::LaneError;
@@ -57,6 +58,12 @@ struct State {
     _place: Option<OwnedSemaphorePermit>,
     events: Events,
     meter: Stream,
+    /// Until it is known how it ends.
+    attempt: Option<Try>,
+    /// Whether it has said that it is whole.
+    is_whole: bool,
+    /// Whether it has said that it fails.
+    has_failed: bool,
     way: Way,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
@@ -67,6 +74,7 @@ impl StreamBody {
         open: Open,
         body: AnswerBody,
         place: Option<OwnedSemaphorePermit>,
+        attempt: Option<Try>,
         way: Way,
     ) -> Self {
         let state = State {
@@ -75,6 +83,9 @@ impl StreamBody {
             _place: place,
             events: Events::default(),
             meter: Stream::new(way.dialect),
+            attempt,
+            is_whole: false,
+            has_failed: false,
             timer: Box::pin(sleep(way.silence)),
             way,
             waiting_since: None,
@@ -145,24 +156,25 @@ impl State {
                 if self.timer.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                return Poll::Ready(self.broken("the model says nothing more"));
+                return Poll::Ready(self.broken(Missed::Silent, "the model says nothing more"));
             }
         };
         if let Some(since) = self.waiting_since.take() {
             self.open.waited(since.elapsed());
             self.timer.as_mut().reset(tokio::time::Instant::now() + self.way.silence);
+            self.waits();
         }
         self.open.first();
         let whole = match piece {
             Some(Ok(piece)) => self.events.push(piece).map(events::in_one_line),
-            Some(Err(_)) => {
-                return Poll::Ready(self.broken("the model broke off"));
+            Some(Err(error)) => {
+                return Poll::Ready(self.broken(leg::why(&error), "the model broke off"));
             }
             None => {
                 let rest = events::in_one_line(self.events.rest());
                 let rest = self.pass(rest);
                 self.meter.end();
-                return Poll::Ready(self.shown(rest, true));
+                return Poll::Ready(self.last(rest));
             }
         };
         match whole {
@@ -170,7 +182,7 @@ impl State {
                 let whole = self.pass(whole);
                 Poll::Ready(self.shown(whole, false))
             }
-            Err(_) => Poll::Ready(self.broken("an event is too long")),
+            Err(_) => Poll::Ready(self.broken(Missed::TooLarge, "an event is too long")),
         }
     }
 
@@ -197,13 +209,62 @@ impl State {
         }
     }
 
+    /// The end, as the upstream has it.
+    fn last(&mut self, rest: Bytes) -> Step {
+        if self.is_whole && !self.has_failed {
+            report(self.attempt.take(), Blame::Nobody);
+            return self.shown(rest, true);
+        }
+        if self.has_failed {
+            // The client has read why.
+            self.open.broke_off(Missed::Broken, Duration::ZERO);
+            report(self.attempt.take(), Blame::Upstream);
+            return match self.shown(rest, true) {
+                Step::Pass(shown) | Step::Last(shown, End::Answered) => {
+                    Step::Last(shown, End::Failed)
+                }
+                Step::Last(shown, end) => Step::Last(shown, end),
+            };
+        }
+        let shown = match self.shown(rest, false) {
+            Step::Pass(shown) => shown,
+            last @ Step::Last(..) => return last,
+        };
+        match self.broken(Missed::Broken, "the model broke off") {
+            Step::Pass(why) => Step::Pass([shown, why].concat().into()),
+            Step::Last(why, end) => Step::Last([shown, why].concat().into(), end),
+        }
+    }
+
     /// The end of a stream that has not ended well.
-    fn broken(&mut self, what: &str) -> Step {
+    fn broken(&mut self, why: Missed, what: &str) -> Step {
+        self.open.broke_off(why, Duration::ZERO);
+        report(self.attempt.take(), Blame::Upstream);
         Step::Last(self.way.words.broken(what), End::Failed)
+    }
+
+    /// Something has come.
+    fn waits(&mut self) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.waits(self.way.silence);
+        }
+    }
+
+    /// What these events say of the end of all.
+    fn listens(&mut self, whole: &Bytes) {
+        self.is_whole = self.is_whole || is_end(whole);
+        if memmem::find(whole, b"error").is_none() && memmem::find(whole, b"failed").is_none() {
+            return;
+        }
+        for event in events::each(whole) {
+            let said = events::data(&event).map(said_in);
+            self.has_failed |= matches!(said, Some(Said::Error(_)));
+        }
     }
 
     /// Reads what was used, and leaves out what was not asked for.
     fn pass(&mut self, whole: Bytes) -> Bytes {
+        self.listens(&whole);
         if memmem::find(&whole, b"\"usage\"").is_none()
             && memmem::find(&whole, b"[DONE]").is_none()
             && memmem::find(&whole, b"message_stop").is_none()
@@ -256,11 +317,20 @@ impl State {
                 let piece = match self.body.chunk(self.way.silence).await {
                     Ok(Some(piece)) => piece,
                     Ok(None) => {
+                        let rest = events::in_one_line(self.events.rest());
+                        self.pass(rest);
                         self.meter.end();
+                        let is_good = self.is_whole && !self.has_failed;
+                        let blame = if is_good { Blame::Nobody } else { Blame::Upstream };
+                        report(self.attempt.take(), blame);
                         break;
                     }
-                    Err(_) => break,
+                    Err(_) => {
+                        report(self.attempt.take(), Blame::Upstream);
+                        break;
+                    }
                 };
+                self.waits();
                 read += piece.len();
                 let Ok(whole) = self.events.push(piece) else { break };
                 self.pass(events::in_one_line(whole));
@@ -271,6 +341,12 @@ impl State {
         };
         tokio::time::timeout(LEFT_TIME_MAX, reading).await.ok();
         self.end(End::Left);
+    }
+}
+
+fn report(attempt: Option<Try>, blame: Blame) {
+    if let Some(attempt) = attempt {
+        attempt.report(blame);
     }
 }
 

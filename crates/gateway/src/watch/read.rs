@@ -94,6 +94,7 @@ fn written(heard: &Overheard, ask: Option<&Ask>, seen: Seen) -> [Entry; 2] {
             model: model.clone(),
             status: heard.status.map(|it| it.as_u16()),
             why: heard.why,
+            cause: None,
             micros: heard.micros - heard.own_micros.min(heard.micros),
             hidden: None,
         }],

@@ -3,6 +3,7 @@
 mod desk;
 mod disk;
 mod door;
+mod faults;
 mod gate;
 mod lanes;
 mod limits;

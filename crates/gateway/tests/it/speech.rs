@@ -158,7 +158,7 @@ async fn what_a_failure_has_worked_is_paid_and_a_refusal_is_told() {
     let failed = place.desk.call(question(Operation::Chat, &asked(&json!({})))).await;
     assert!(failed.status.is_server_error());
     let told = text(failed).await;
-    assert!(told.contains("broke off") && !told.contains("not a number"), "{told}");
+    assert!(told.contains("gave no whole answer") && !told.contains("not a number"), "{told}");
     let settled = place.settled.recv().await.expect("settled");
     assert_eq!(settled.bills[0].usage.expect("known").millis, 2);
     // Twice two micro-EUR of time: nothing was said.

@@ -1,4 +1,4 @@
-//! Writing files that are in this program into somebody's folder: all of them or none, and never over
+//! Writing files that this program has into somebody's folder: all of them or none, and never over
 //! what is there.
 
 use std::fs::{self, OpenOptions};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, Outcome};
 
 #[derive(Debug, Clone, Copy)]
-pub struct File {
+pub struct File<'a> {
     pub name: &'static str,
-    pub bytes: &'static [u8],
+    pub bytes: &'a [u8],
 }
 
 /// Gives the paths that were written.
-pub fn write(folder: &Path, files: &[File]) -> Outcome<Vec<PathBuf>> {
+pub fn write(folder: &Path, files: &[File<'_>]) -> Outcome<Vec<PathBuf>> {
     let paths: Vec<PathBuf> = files.iter().map(|file| folder.join(file.name)).collect();
     let there: Vec<String> = paths
         .iter()

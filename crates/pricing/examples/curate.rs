@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
-use pricing::litellm::{self, Imported};
+use pricing::litellm::{self, Imported, LIST};
 use pricing::{Catalogue, Model, Price, Source};
-
-const LIST: &str =
-    "https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use base::{Digest, Timestamp};
 
-pub use self::table::{CatalogueError, Problem};
+pub use self::table::{CatalogueError, Problem, TABLE_BYTES_MAX, rate_text};
 use crate::class::Class;
 use crate::price::{Price, Source};
 
@@ -164,11 +164,19 @@ impl Catalogue {
         for (line, model) in models {
             made.add_model(model).map_err(|problem| problem.at(table::MODELS, line))?;
         }
-        for (line, price) in prices {
-            made.add_price(price).map_err(|problem| problem.at(table::PRICES, line))?;
-        }
+        made.add_prices(prices, None)?;
         made.names_its_version();
         Ok(made)
+    }
+
+    /// This catalogue with an operator's tables laid over it. Either may be left out, and a price may be that
+    /// of a model which only this catalogue has.
+    pub fn with(self, models: Option<&str>, prices: Option<&str>) -> Result<Self, CatalogueError> {
+        let models = models.map(table::read_models).transpose()?.unwrap_or_default();
+        let prices = prices.map(table::read_prices).transpose()?.unwrap_or_default();
+        let mut over = Self::checked(models, Vec::new())?;
+        over.add_prices(prices, Some(&self))?;
+        Ok(self.overlaid(over))
     }
 
     /// Each price knows in which list it stands.
@@ -192,9 +200,23 @@ impl Catalogue {
         Ok(())
     }
 
-    fn add_price(&mut self, price: Price) -> Result<(), Problem> {
+    /// `below` has the models that these tables need not repeat.
+    fn add_prices(
+        &mut self,
+        prices: Vec<(u64, Price)>,
+        below: Option<&Self>,
+    ) -> Result<(), CatalogueError> {
+        for (line, price) in prices {
+            let added = self.add_price(price, below);
+            added.map_err(|problem| problem.at(table::PRICES, line))?;
+        }
+        Ok(())
+    }
+
+    fn add_price(&mut self, price: Price, below: Option<&Self>) -> Result<(), Problem> {
         let key = (price.offer.provider.clone(), price.offer.model.clone());
-        let model = self.models.get(&key).ok_or(Problem::NoModel)?;
+        let below = || below.and_then(|below| below.models.get(&key));
+        let model = self.models.get(&key).or_else(below).ok_or(Problem::NoModel)?;
         let base = &price.sheets()[0];
         let missing = model.kind.priced().iter().find(|class| base.rates[**class].is_none());
         if let Some(class) = missing {
@@ -222,6 +244,14 @@ impl Catalogue {
 
     pub fn prices(&self) -> impl Iterator<Item = &Arc<Price>> {
         self.prices.values().flatten()
+    }
+
+    /// Those of a model by its own name: for everywhere first, then by region, each in order of time.
+    pub fn prices_of(&self, provider: &str, model: &str) -> impl Iterator<Item = &Arc<Price>> {
+        let key = (provider.to_owned(), model.to_owned());
+        let first = (key.clone(), None);
+        let found = self.prices.range(first..).take_while(move |((of, _), _)| *of == key);
+        found.flat_map(|(_, prices)| prices)
     }
 
     /// The price at a time: the region's own, or else the one for everywhere.

@@ -19,7 +19,9 @@ mod usage;
 
 pub use bound::{Bound, Prompt, bound, input_tokens_max};
 pub use budget::{Budget, BudgetError, Period, PeriodError, Window};
-pub use catalogue::{Capability, Catalogue, CatalogueError, Kind, Model, Problem};
+pub use catalogue::{
+    Capability, Catalogue, CatalogueError, Kind, Model, Problem, TABLE_BYTES_MAX, rate_text,
+};
 pub use class::{Class, PerClass};
 pub use decimal::DecimalError;
 pub use exchange::{Rate, RateError};

@@ -21,7 +21,11 @@ use crate::price::{Offer, Price, PriceError, Sheet, Source, Span};
 use crate::usage::Service;
 
 /// The file has three megabytes and grows.
-const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Where the list is kept.
+pub const LIST: &str =
+    "https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json";
 
 /// Its first row tells what fields there are.
 const SAMPLE: &str = "sample_spec";
@@ -41,6 +45,8 @@ pub enum Reason {
     NoProvider,
     #[error("`{mode}` is no kind of call that is priced here")]
     Mode { mode: String },
+    #[error("a table cannot hold its name or its provider's")]
+    Name,
     #[error("it does not say what a call costs")]
     NoPrice,
     #[error("`{field}` cannot be expressed")]
@@ -85,12 +91,13 @@ pub fn import(file: &[u8], source: &Source) -> Result<Imported, ImportError> {
     let rows: BTreeMap<Cow<'_, str>, Fields<'_>> = serde_json::from_slice(file)
         .map_err(|error| ImportError::Syntax { line: error.line(), column: error.column() })?;
     let mut imported = Imported::default();
+    let mut known = BTreeMap::new();
     for (name, fields) in &rows {
         if name == SAMPLE {
             continue;
         }
         match row(name, fields, source) {
-            Ok(read) => imported.add(name, read),
+            Ok(read) => imported.add(name, read, &mut known),
             Err(reason) => imported.refused.push(Told { name: name.to_string(), reason }),
         }
     }
@@ -103,18 +110,20 @@ struct Read {
     notes: Vec<Reason>,
 }
 
+/// By provider and model, which of the prices it is.
+type Known = BTreeMap<(String, String), usize>;
+
 impl Imported {
     /// Some models stand there with their provider's name before them and without; one will do.
-    fn add(&mut self, name: &str, read: Read) {
-        let known = self.prices.iter().find(|price| {
-            price.offer.provider == read.model.provider && price.offer.model == read.model.name
-        });
-        match known {
+    fn add(&mut self, name: &str, read: Read, known: &mut Known) {
+        let key = (read.model.provider.clone(), read.model.name.clone());
+        match known.get(&key).map(|at| &self.prices[*at]) {
             Some(known) if known.sheets() == read.price.sheets() => self.same.push(name.to_owned()),
             Some(_) => {
                 self.refused.push(Told { name: name.to_owned(), reason: Reason::Twice });
             }
             None => {
+                known.insert(key, self.prices.len());
                 let told = |reason| Told { name: name.to_owned(), reason };
                 self.notes.extend(read.notes.into_iter().map(told));
                 self.names.push(name.to_owned());
@@ -131,6 +140,9 @@ fn row(name: &str, fields: &Fields<'_>, source: &Source) -> Result<Read, Reason>
     let kind = kind(&mode).ok_or_else(|| Reason::Mode { mode: mode.clone() })?;
     let (sheets, notes) = sheets(fields, kind)?;
     let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name).to_owned();
+    if !may_be_named(&provider, &model) {
+        return Err(Reason::Name);
+    }
     let url = text(fields, "source").filter(|url| url.starts_with("https://"));
     let source = Source { url: url.unwrap_or_else(|| source.url.clone()), ..source.clone() };
     let offer = Offer {
@@ -156,6 +168,13 @@ fn row(name: &str, fields: &Fields<'_>, source: &Source) -> Result<Read, Reason>
         source,
     };
     Ok(Read { model, price, notes })
+}
+
+/// Whether a table gives the names back as they are, and `PROVIDER/MODEL` means this model alone.
+fn may_be_named(provider: &str, model: &str) -> bool {
+    let is_whole =
+        |name: &str| !name.is_empty() && name.trim() == name && !name.chars().any(char::is_control);
+    is_whole(provider) && is_whole(model) && !provider.contains('/')
 }
 
 fn kind(mode: &str) -> Option<Kind> {

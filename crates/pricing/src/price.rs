@@ -54,6 +54,16 @@ pub enum Span {
     Part,
 }
 
+impl Span {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Part => "part",
+        }
+    }
+}
+
 /// One row of a price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sheet {

@@ -23,6 +23,7 @@ pub mod log;
 mod model;
 pub mod order;
 pub mod page;
+mod price;
 pub mod problem;
 mod question;
 pub mod recovery;
@@ -68,6 +69,7 @@ pub use model::{
     UsageRow,
 };
 pub use page::Page;
+pub use price::{PriceSheetView, PriceSourceView, PriceView, PricedModelView};
 pub use problem::{Finding, Problem, ProblemCode};
 pub use question::{QuestionAnswer, QuestionState, QuestionView};
 pub use recovery::{RecoveryEnd, RecoveryView, RecoveryWaive};

@@ -81,6 +81,7 @@ const ALLOWED: [Row; 26] = [
             "identity",
             "site",
             "models",
+            "pricing",
         ],
         &["power"],
     ),

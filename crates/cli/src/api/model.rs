@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wire::{
     ArtifactFetch, ArtifactView, BudgetList, BudgetSet, CallSettle, CallView, FleetBudgetList,
-    FleetBudgetSet, LocalShare, ModelPut, ModelView, Page, QuestionAnswer, QuestionView, RouteView,
-    UsageList, WatchView,
+    FleetBudgetSet, LocalShare, ModelPut, ModelView, Page, PricedModelView, QuestionAnswer,
+    QuestionView, RouteView, UsageList, WatchView,
 };
 
 use super::{Api, Part, Query, escaped};
@@ -45,6 +45,22 @@ impl Api {
 
     pub async fn watch_show(&self, name: &ModelName) -> Outcome<WatchView> {
         self.ask(resource_path(Kind::Watch, &self.namespace, name)).await
+    }
+
+    pub async fn price_list(
+        &self,
+        provider: Option<&str>,
+        search: Option<&str>,
+        part: &Part,
+    ) -> Outcome<Page<PricedModelView>> {
+        let mut query = part.query();
+        query.add("provider", provider);
+        query.add("search", search);
+        self.ask(format!("/api/v1/prices{}", query.0)).await
+    }
+
+    pub async fn price_show(&self, provider: &str, model: &str) -> Outcome<PricedModelView> {
+        self.ask(format!("/api/v1/prices/{}/{}", escaped(provider), escaped(model))).await
     }
 
     /// By names and values, as the API has them.

@@ -10,6 +10,7 @@ pub mod logs;
 pub mod model;
 pub mod order;
 pub mod placement;
+pub mod prices;
 pub mod secrets;
 pub mod site;
 pub mod store;
@@ -134,6 +135,8 @@ pub enum Command {
     Routes(model::RoutesArgs),
     /// Addresses elsewhere that calls are seen on their way to, untouched
     Watches(model::WatchesArgs),
+    /// What models of providers cost, as a site reckons, and prices from LiteLLM's list
+    Prices(prices::PricesArgs),
     /// What calls to models may cost
     Budgets(model::BudgetsArgs),
     /// What calls to models have used and cost

@@ -16,7 +16,7 @@ struct Example {
     name: &'static str,
     about: &'static str,
     /// The workflow first.
-    files: &'static [File],
+    files: &'static [File<'static>],
 }
 
 macro_rules! file {
@@ -281,7 +281,7 @@ mod tests {
             .iter()
             .flat_map(|example| {
                 let is_flat = example.files.iter().all(|file| file.name.starts_with(example.name));
-                let path = move |file: &File| {
+                let path = move |file: &File<'_>| {
                     if is_flat {
                         file.name.to_owned()
                     } else {

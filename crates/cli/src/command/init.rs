@@ -32,7 +32,7 @@ pub fn init(args: &InitArgs) -> Outcome {
         Template::Http => HTTP,
         Template::Branches => BRANCHES,
     };
-    let mut files: Vec<File> = NAMES
+    let mut files: Vec<File<'_>> = NAMES
         .into_iter()
         .zip(texts)
         .map(|(name, text)| File { name, bytes: text.as_bytes() })

@@ -27,6 +27,7 @@ mod local_share;
 pub mod models;
 pub mod order;
 pub mod placements;
+pub mod prices;
 pub mod recovery;
 pub mod routes;
 pub mod run;
@@ -83,6 +84,7 @@ pub fn perform(cli: Cli) -> Outcome {
         Command::Models(args) => runtime::client(models::models(&global, args)),
         Command::Routes(args) => runtime::client(routes::routes(&global, args)),
         Command::Watches(args) => runtime::client(watches::watches(&global, args)),
+        Command::Prices(args) => runtime::client(prices::prices(&global, args)),
         Command::Budgets(args) => runtime::client(budgets::budgets(&global, args)),
         Command::Usage(args) => runtime::client(usage::usage(&global, args)),
         Command::Calls(args) => runtime::client(calls::calls(&global, args)),

@@ -19,7 +19,11 @@ pub(super) const MODELS: &str = "models";
 pub(super) const PRICES: &str = "prices";
 
 /// Every model of every provider is a few thousand rows of some hundred bytes.
-const TABLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const TABLE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Of the name of an unknown column that an error repeats: whoever takes another file for a table gets no page
+/// of it.
+const NAME_CHARS_MAX: usize = 60;
 
 const MODEL_COLUMNS: [&str; 12] = [
     "provider",
@@ -159,7 +163,8 @@ fn read<T>(
 fn check_header(columns: &[&'static str], header: &StringRecord) -> Result<(), Problem> {
     for name in header {
         if !columns.contains(&name) {
-            return Err(Problem::Column(name.to_owned()));
+            let shown = name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
+            return Err(Problem::Column(shown));
         }
     }
     match columns.iter().find(|column| !header.iter().any(|name| name == **column)) {
@@ -272,13 +277,16 @@ fn read_rate(class: Class, row: &Row<'_>) -> Result<Option<Amount>, Problem> {
     Ok(Some(Amount::from_pico(pico)))
 }
 
-fn write_rate(class: Class, rate: Option<Amount>) -> String {
+/// What a column of `prices.csv` says of a rate.
+#[must_use]
+pub fn rate_text(class: Class, rate: Amount) -> String {
     let places = 12 - class.per().ilog10();
-    rate.map_or_else(String::new, |rate| decimal::write(rate.pico(), places, 0))
+    decimal::write(rate.pico(), places, 0)
 }
 
 fn write<'a>(columns: &[&str], rows: impl Iterator<Item = Vec<String>> + 'a) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    // What begins with the mark of a comment is written in quotes.
+    let mut writer = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(Vec::new());
     let all = "a table in memory is written";
     writer.write_record(columns).expect(all);
     rows.for_each(|row| writer.write_record(row).expect(all));
@@ -315,20 +323,17 @@ pub(super) fn write_prices<'a>(prices: impl Iterator<Item = &'a Arc<Price>> + 'a
 
 fn row(offer: &Offer, sheet: &Sheet) -> Vec<String> {
     let day = |at: Option<Timestamp>| at.map_or_else(String::new, |at| at.to_string()[..10].into());
-    let span = match sheet.span {
-        Span::Whole => "whole",
-        Span::Part => "part",
-    };
     let head = [
         offer.provider.clone(),
         offer.model.clone(),
         offer.region.clone().unwrap_or_default(),
         sheet.service.name().to_owned(),
         sheet.above.to_string(),
-        span.to_owned(),
+        sheet.span.name().to_owned(),
         offer.currency.to_string(),
     ];
-    let rates = Class::ALL.map(|class| write_rate(class, sheet.rates[class]));
+    let rates = Class::ALL
+        .map(|class| sheet.rates[class].map_or_else(String::new, |rate| rate_text(class, rate)));
     let Source { url, via, dated } = offer.source.clone();
     let end = [day(offer.from), day(offer.to), url, via.unwrap_or_default(), dated];
     head.into_iter().chain(rates).chain(end).collect()

@@ -8,6 +8,7 @@ mod exchange;
 mod extract;
 mod log;
 mod model;
+mod price;
 mod question;
 mod run;
 mod secret;
@@ -71,6 +72,8 @@ fn operations() -> OpenApiRouter<Site> {
         .routes(routes!(model::artifact_fetch))
         .routes(routes!(model::route_list))
         .routes(routes!(model::route_show, model::route_put, model::route_delete))
+        .routes(routes!(price::price_list))
+        .routes(routes!(price::price_show))
         .routes(routes!(watch::watch_list))
         .routes(routes!(watch::watch_show, watch::watch_put, watch::watch_delete))
         .routes(routes!(watch::local_share))

@@ -15,6 +15,7 @@ mod inbox;
 pub(crate) mod lease;
 pub(crate) mod local_share;
 mod names;
+pub(crate) mod prices;
 mod purse_row;
 pub(crate) mod report;
 mod retention;
@@ -95,7 +96,8 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         Exporter::new(ExporterParts { collector, site, gate, secrets, book: book.clone() })
     });
     let inbox = Inbox::open(Arc::clone(&store), Arc::clone(&clock)).await?;
-    let catalogue = Arc::new(Catalogue::shipped().expect("the shipped prices are read: tested"));
+    let shipped = || Catalogue::shipped().expect("the shipped prices are read: tested");
+    let catalogue = Arc::new(config.catalogue.unwrap_or_else(shipped));
     let (digest_key, watch_key_unwritten) =
         watch::digest_key(store.as_ref(), random.as_ref()).await?;
     let watches = Watches::new(WatchesParts {

@@ -15,7 +15,7 @@ use server::{Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ModelView, ProblemCode, RouteView};
+use wire::{ModelView, PricedModelView, ProblemCode, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
@@ -23,6 +23,7 @@ use super::budget::{self, Budgets};
 use super::inbox::Inbox;
 use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
+use super::prices;
 use super::runner::Processes;
 use super::telemetry::{Exporter, Providers, Seen};
 use super::watch;
@@ -34,6 +35,9 @@ pub(super) const VERSION: u32 = 1;
 
 /// Models and routes of one site: every team of a large house has some.
 const MODELS_MAX: usize = 10_000;
+
+/// Of the name of a price that nobody knows, which an error repeats.
+const NAME_CHARS_SHOWN: usize = 120;
 
 /// Where calls are made, and where they pass.
 pub(crate) struct Doors {
@@ -166,6 +170,30 @@ impl Models {
         tokio::spawn(models.clone().look_at_names());
         tokio::spawn(models.0.inbox.clone().keep(models.0.closing.clone()));
         Ok(models)
+    }
+
+    /// What the site has prices of.
+    pub(crate) fn price_list(&self, wanted: &prices::Wanted<'_>) -> Vec<PricedModelView> {
+        prices::list(&self.0.catalogue, wanted, self.0.clock.now())
+    }
+
+    pub(crate) fn price_show(
+        &self,
+        provider: &str,
+        model: &str,
+    ) -> Result<PricedModelView, Refusal> {
+        let found = prices::show(&self.0.catalogue, provider, model, self.0.clock.now());
+        found.ok_or_else(|| {
+            let shown: String = format!("{provider}/{model}")
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(NAME_CHARS_SHOWN)
+                .collect();
+            let what = format!(
+                "there is no `{shown}` in the catalogue; `isonomy prices --search TEXT` looks for one"
+            );
+            Refusal::new(ProblemCode::ModelMissing, what)
+        })
     }
 
     pub(crate) fn watches(&self) -> &Watches {
@@ -378,7 +406,8 @@ impl Models {
         if known.is_some() {
             return Ok(());
         }
-        let shown: String = reference.chars().filter(|c| !c.is_control()).take(120).collect();
+        let shown: String =
+            reference.chars().filter(|c| !c.is_control()).take(NAME_CHARS_SHOWN).collect();
         let what = format!(
             "`price.catalogue`: there is no `{shown}` in the catalogue; write `PROVIDER/MODEL` as `docs/reference/prices.md` says, or `price.own`"
         );

@@ -115,7 +115,7 @@ pub struct ModelsAdd {
     /// document says in `spec.protect`
     #[arg(long, value_name = "standard|none|FILE")]
     pub protect: Option<String>,
-    /// `free`, or the row of the shipped prices [default: the row of its name, if there is one]
+    /// `free`, or the row of the prices, shipped or the owner's [default: the row of its name, if there is one]
     #[arg(long, value_name = "free|PROVIDER/MODEL", conflicts_with_all = ["price_input", "price_output", "currency"])]
     pub price: Option<String>,
     /// A price of one's own for a million tokens of input

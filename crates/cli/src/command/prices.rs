@@ -52,7 +52,10 @@ fn list_text(models: &[PricedModelView]) -> String {
         let holding = model.prices.iter().filter(|price| price.holds);
         let said = rows.len();
         for price in holding {
-            let rate = |column| price.sheets[0].rates.get(column).cloned().unwrap_or_default();
+            let first = price.sheets.first();
+            let rate = |column| {
+                first.and_then(|sheet| sheet.rates.get(column)).cloned().unwrap_or_default()
+            };
             rows.push(vec![
                 model.name.clone(),
                 model.kind.clone(),
@@ -85,7 +88,7 @@ fn list_text(models: &[PricedModelView]) -> String {
 /// What else is in a price: classes of its first row, and other rows.
 fn others(price: &PriceView) -> String {
     let shown = ["input", "cache_read", "output"];
-    let (first, more) = price.sheets.split_first().expect("a price has a row");
+    let Some((first, more)) = price.sheets.split_first() else { return String::new() };
     let classes = first.rates.keys().filter(|column| !shown.contains(&column.as_str()));
     let classes = classes.map(String::clone);
     classes.chain(more.iter().map(manner)).collect::<Vec<_>>().join(", ")
@@ -214,10 +217,9 @@ fn import(args: &PricesImport) -> Outcome {
     for path in &written {
         output::say(&format!("written: {}", path.display()));
     }
-    let shown = args.out.display();
-    output::say(&format!(
-        "`spec.models.prices: {shown}` in `site.yaml` lays them over the shipped ones"
-    ));
+    output::say(
+        "name the folder as `spec.models.prices` in `site.yaml`: its tables are laid over the shipped ones",
+    );
     match args.output.output {
         Format::Text => {}
         form @ (Format::Json | Format::Yaml) => {

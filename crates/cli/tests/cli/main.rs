@@ -30,6 +30,7 @@ mod local;
 mod model_door;
 mod models;
 mod orders;
+mod prices;
 mod promise;
 mod protect;
 mod recovery;

@@ -109,6 +109,16 @@ impl Row<'_> {
         self.get(column).map(str::to_owned).ok_or(Problem::Empty { column })
     }
 
+    /// `PROVIDER/MODEL` is to mean one model alone.
+    fn provider(&self) -> Result<String, Problem> {
+        let provider = self.text("provider")?;
+        let wanted = "not a provider's name: leave the `/` out";
+        if provider.contains('/') {
+            return Err(Problem::Wrong { column: "provider", wanted });
+        }
+        Ok(provider)
+    }
+
     fn words(&self, column: &str) -> impl Iterator<Item = &str> {
         self.get(column).unwrap_or_default().split(' ').filter(|word| !word.is_empty())
     }
@@ -181,7 +191,7 @@ pub(super) fn read_models(text: &str) -> Result<Vec<(u64, Model)>, CatalogueErro
             found.ok_or(Problem::Wrong { column: "capabilities", wanted: "not a known capability" })
         };
         Ok(Model {
-            provider: row.text("provider")?,
+            provider: row.provider()?,
             name: row.text("model")?,
             aliases: row.words("aliases").map(str::to_owned).collect(),
             kind: kind.ok_or(Problem::Wrong { column: "kind", wanted: "not a known kind" })?,
@@ -237,7 +247,7 @@ fn read_offer(row: &Row<'_>) -> Result<Offer, Problem> {
     let currency = row.text("currency")?.parse();
     let wrong = |_| Problem::Wrong { column: "currency", wanted: "not three capital letters" };
     Ok(Offer {
-        provider: row.text("provider")?,
+        provider: row.provider()?,
         model: row.text("model")?,
         region: row.get("region").map(str::to_owned),
         currency: currency.map_err(wrong)?,

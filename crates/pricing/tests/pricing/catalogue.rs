@@ -115,6 +115,48 @@ fn what_is_laid_over_wins() {
     assert_ne!(both.version(), old);
 }
 
+/// Mutation: want the models of the catalogue below to be repeated, lay a price over another region's, or take a
+/// price of a model that is in neither.
+#[test]
+fn an_operators_tables_may_leave_out_what_stands_below() {
+    let eu = || row("eu", "", "3", "4", "", "");
+    let below = || read(&[MODEL], &[row("", "", "1", "2", "", ""), eu()]).expect("a catalogue");
+    let prices = |rows: &[String]| format!("{PRICES}\n{}\n", rows.join("\n"));
+    let input = |catalogue: &Catalogue, region| {
+        let price = catalogue.price("p", "m", region, at("2026-06-01T00:00:00Z"));
+        price.expect("a price").sheets()[0].rates[Class::Input].expect("a rate").pico()
+    };
+    let dearer = prices(&[row("", "", "5", "6", "", "")]);
+    let both = below().with(None, Some(&dearer)).expect("a table");
+    assert_eq!((input(&both, None), input(&both, Some("eu"))), (5_000_000, 3_000_000));
+    assert_eq!(both.prices_of("p", "m").count(), 2);
+    let models = format!("{MODELS}\n{}\n", MODEL.replace("m-latest m-2026", "m-2027"));
+    let both = below().with(Some(&models), None).expect("a table");
+    assert_eq!(input(&both, None), 1_000_000);
+    assert!(both.model("p", "m-2027").is_some() && both.model("p", "m-2026").is_none());
+    assert_eq!(below().with(None, None).expect("nothing").version(), below().version());
+    let strange = prices(&[row("", "", "5", "6", "", "").replace("p,m,", "p,n,")]);
+    let error = below().with(None, Some(&strange)).expect_err("no such model");
+    assert_eq!((error.line, error.problem), (2, Problem::NoModel));
+    let unpriced = prices(&[row("", "", "5", "", "", "")]);
+    let error = below().with(None, Some(&unpriced)).expect_err("no price of output");
+    assert_eq!(error.problem, Problem::NotPriced { column: "output" });
+}
+
+/// Mutation: repeat all of a file that is no table, or write a row that is read as a comment.
+#[test]
+fn a_name_is_given_back_as_it_is_or_not_at_all() {
+    let long = Catalogue::read(&"x".repeat(100_000), PRICES).expect_err("no table");
+    assert_eq!(long.problem, Problem::Column("x".repeat(60)));
+    let slash = read(&[&MODEL.replace("p,m,", "p/q,m,")], &[]).expect_err("two names in one");
+    assert!(matches!(slash.problem, Problem::Wrong { column: "provider", .. }));
+    let marked = MODEL.replace("p,m,", "\"#p\",m,");
+    let made = read(&[&marked], &[]).expect("a table");
+    assert!(made.model("#p", "m").is_some());
+    let read = Catalogue::read(&made.models_table(), &made.prices_table()).expect("as written");
+    assert_eq!((read.version(), read.models().count()), (made.version(), 1));
+}
+
 /// Mutation: drop a check of the reader.
 #[test]
 fn a_table_with_something_wrong_is_refused_where_it_is() {

@@ -85,6 +85,21 @@ fn what_does_not_come_over_is_told() {
     assert_eq!(all, 12, "every row but the sample is accounted for");
 }
 
+/// Mutation: take a name that a table gives back otherwise, or that says two things.
+#[test]
+fn a_name_that_no_table_holds_is_refused() {
+    for (name, provider) in
+        [(" m", "x"), ("", "x"), ("x/", "x"), ("m", "x/y"), ("m", ""), ("m\\n", "x")]
+    {
+        let file = format!(
+            r#"{{"{name}":{{"litellm_provider":"{provider}","mode":"chat","input_cost_per_token":1e-6,"output_cost_per_token":1e-6}}}}"#
+        );
+        let mut imported = read(&file);
+        assert_eq!(imported.refused.pop().map(|told| told.reason), Some(Reason::Name), "{name}");
+        assert!(imported.prices.is_empty(), "{name}");
+    }
+}
+
 /// Mutation: take a row that says too little, or that all is free, or round a price that is too fine.
 #[test]
 fn rows_that_cannot_be_billed_are_refused() {

@@ -51,11 +51,15 @@ fn name(model: &Model) -> String {
 
 fn view(catalogue: &Catalogue, model: &Model, now: Timestamp) -> PricedModelView {
     let prices = catalogue.prices_of(&model.provider, &model.name);
+    // What is laid over may have taken one of its names for a model of its own.
+    let is_its = |alias: &&String| {
+        catalogue.model(&model.provider, alias).is_some_and(|found| found.name == model.name)
+    };
     PricedModelView {
         name: name(model),
         provider: model.provider.clone(),
         model: model.name.clone(),
-        aliases: model.aliases.clone(),
+        aliases: model.aliases.iter().filter(is_its).cloned().collect(),
         kind: model.kind.name().to_owned(),
         context_tokens: model.context_tokens,
         output_tokens_max: model.output_tokens_max,

@@ -162,7 +162,7 @@ fn prices_from_litellms_list_are_laid_over_the_shipped_ones_and_billed_by() {
 }
 
 /// Mutation: forget the filters or the cursor of the list, find a model by its own name alone, or let a key look that
-/// may look nowhere.
+/// is for models alone.
 #[test]
 fn prices_are_listed_page_by_page_and_found_by_name() {
     let home = Home::new();
@@ -195,7 +195,7 @@ fn prices_are_listed_page_by_page_and_found_by_name() {
         ask(&door, "GET", "/api/v1/prices", &Value::Null).expect("an answer").status
     };
     assert_eq!(look(&["--role", "viewer", "-n", "sales"], "viewer"), 200);
-    assert_eq!(look(&["--scope", "model"], "bot"), 403);
+    assert_eq!(look(&["--scope", "model"], "bot"), 401, "a key for models asks models alone");
 }
 
 /// Mutation: start with the shipped prices where the owner's are wrong.

@@ -46,11 +46,11 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
 }
 
 /// The larger of two. What is no number stays none, which `f32::max` would drop.
-pub(super) fn most<T: PartialOrd>(a: T, b: T) -> T {
+fn most<T: PartialOrd>(a: T, b: T) -> T {
     if a > b || is_none(&a) { a } else { b }
 }
 
-pub(super) fn least<T: PartialOrd>(a: T, b: T) -> T {
+fn least<T: PartialOrd>(a: T, b: T) -> T {
     if a < b || is_none(&a) { a } else { b }
 }
 

@@ -1,6 +1,5 @@
 //! Operators that make one number of many along axes, or weigh many against each other.
 
-use super::pointwise::{least, most};
 use super::{Fault, Inputs, Refusal, Run, axis, made};
 use crate::onnx::format::Node;
 use crate::tensor::{Array, Data};
@@ -113,8 +112,8 @@ fn reduce(node: &Node<'_>) -> Result<Run, Refusal> {
     let of: fn(&[f64]) -> f64 = match node.operator {
         "ReduceSum" => |it| it.iter().sum(),
         "ReduceMean" => |it| it.iter().sum::<f64>() / it.len() as f64,
-        "ReduceMax" => |it| it.iter().copied().fold(f64::NEG_INFINITY, most),
-        "ReduceMin" => |it| it.iter().copied().fold(f64::INFINITY, least),
+        "ReduceMax" => |it| it.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        "ReduceMin" => |it| it.iter().copied().fold(f64::INFINITY, f64::min),
         "ReduceProd" => |it| it.iter().product(),
         "ReduceL1" => |it| it.iter().map(|it| it.abs()).sum(),
         "ReduceL2" => |it| it.iter().map(|it| it * it).sum::<f64>().sqrt(),

@@ -109,8 +109,13 @@ fn answer(model: &mut Option<Box<dyn Model>>, request: Vec<u8>, to: &mut impl Wr
     match (request.split_first(), &model) {
         (Some((&LOAD, file)), _) => match read(file) {
             Ok(loaded) => {
-                // Zeros are no input of every model, so a refusal says nothing.
-                let _ = loaded.warm();
+                // Zeros are no input of every model, so that a refusal of them says nothing. What it
+                // cannot calculate whatever it is asked, it says here and not at each call.
+                if let Err(error) = loaded.warm()
+                    && error.is_of_the_model()
+                {
+                    return Answer::Refused(told(&error));
+                }
                 let metadata = loaded.metadata().clone();
                 let memory_bytes = loaded.memory_bytes() as u64;
                 *model = Some(loaded);

@@ -180,7 +180,7 @@ pub enum InferError {
         cause: ShapeError,
     },
     #[error("node {node} (`{operator}`) of the model: {what}")]
-    Node { node: usize, operator: String, what: String },
+    Node { node: usize, operator: String, what: String, of_the_model: bool },
     #[error("values between the nodes of the model need more than {} MiB", LIVE_BYTES_MAX >> 20)]
     Memory,
     #[error("the caller no longer waits")]
@@ -207,7 +207,10 @@ impl InferError {
     /// Whether another question may be answered, and this one by another model.
     #[must_use]
     pub const fn is_of_the_model(&self) -> bool {
-        matches!(self, Self::NotNumbers | Self::Calculation { .. })
+        matches!(
+            self,
+            Self::NotNumbers | Self::Calculation { .. } | Self::Node { of_the_model: true, .. }
+        )
     }
 }
 

@@ -29,6 +29,10 @@ pub enum CallRefusal {
         "the run has read labelled data, and none of the models behind `{0}` computes at this site: take one at this machine, or at an address that the site's owner has declared to be here"
     )]
     Labelled(ModelName),
+    #[error(
+        "the route `{route}` asks only models that compute in {regions}, and none of its models does: say the `region` of a model, or change the `regions` of the route"
+    )]
+    Regions { route: ModelName, regions: String },
     #[error("`{model}` does not answer `{operation}`")]
     NotAnswered { model: ModelName, operation: &'static str },
     #[error("`{model}` cannot be asked this: {why}")]
@@ -77,7 +81,8 @@ impl CallRefusal {
             Self::Key(_) => 401,
             Self::Labelled(_) => 403,
             Self::NoModel(_) | Self::NoOperation => 404,
-            Self::NotAnswered { .. }
+            Self::Regions { .. }
+            | Self::NotAnswered { .. }
             | Self::Untranslated { .. }
             | Self::Request(_)
             | Self::Inputs(_)
@@ -104,6 +109,7 @@ impl CallRefusal {
             Self::NotWhole => "not_whole",
             Self::NoModel(_) => "model_not_found",
             Self::Labelled(_) => "labelled_data",
+            Self::Regions { .. } => "no_model_in_region",
             Self::NotAnswered { .. } => "operation_not_supported",
             Self::Untranslated { .. } => "not_translated",
             Self::Request(_) => "invalid_request",

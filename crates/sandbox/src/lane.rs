@@ -1,15 +1,16 @@
 //! Processes of models: who works, who waits, who goes for whom, and how long one that died is left alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use inference::FILE_BYTES_MAX;
 use inference::frame::{self, Answer, FRAME_BYTES_MAX};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::models::{
     Loaded, ModelError, ModelFile, ModelsConfig, REST_FIRST, REST_MAX, STACK_BYTES, Share,
@@ -17,7 +18,7 @@ use crate::models::{
 use crate::process::Process;
 
 /// A file of 256 MiB is read and understood long before.
-const START_MAX: Duration = Duration::from_secs(30);
+pub(crate) const START_MAX: Duration = Duration::from_secs(30);
 
 /// A process without a model.
 const PROCESS_BYTES: u64 = 8 * 1024 * 1024;
@@ -29,12 +30,31 @@ const FILE_TIMES: u64 = 4;
 pub(crate) struct Inner {
     config: ModelsConfig,
     pub(crate) models: Mutex<HashMap<String, Arc<Entry>>>,
-    pub(crate) held_bytes: Arc<AtomicU64>,
+    pub(crate) memory: Arc<Memory>,
+    /// Who is next to get a part of the budget. Fair: who came first is first.
+    turn: tokio::sync::Mutex<()>,
+    next: Mutex<Option<Next>>,
     /// Counts calls, so that the one asked longest ago is known.
     calls: AtomicU64,
     pub(crate) started: AtomicU64,
     pub(crate) died: AtomicU64,
     pub(crate) evicted: AtomicU64,
+}
+
+/// The budget's part that is held.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) held_bytes: AtomicU64,
+    /// Told whenever there may be room: a process has gone, or rests.
+    room: Notify,
+}
+
+/// A place among the calls of a model that are worked on.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    _permit: OwnedSemaphorePermit,
+    /// Which call it is for, in the order in which they came.
+    call: u64,
 }
 
 pub(crate) struct Entry {
@@ -44,7 +64,9 @@ pub(crate) struct Entry {
     processes: usize,
     /// One permit for each process. Fair: who came first is served first.
     slots: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    /// Calls that wait for a slot.
+    waiting: Mutex<BTreeSet<u64>>,
+    memory: Arc<Memory>,
     pub(crate) idle: Mutex<Vec<Lane>>,
     last_call: AtomicU64,
     deaths: Mutex<Deaths>,
@@ -68,14 +90,47 @@ pub(crate) struct Lane {
 /// A part of the budget, until it is dropped.
 #[derive(Debug)]
 struct Charge {
-    held_bytes: Arc<AtomicU64>,
+    memory: Arc<Memory>,
     bytes: u64,
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.held_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.memory.held_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.memory.room.notify_one();
     }
+}
+
+/// The call that is next to get memory.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    call: u64,
+    /// Where the entry of its model is.
+    entry: usize,
+}
+
+/// Whoever has the turn, until this is dropped.
+struct Turn<'i>(&'i Mutex<Option<Next>>);
+
+impl<'i> Turn<'i> {
+    fn of(next: &'i Mutex<Option<Next>>, call: u64, entry: &Entry) -> Self {
+        *lock(next) = Some(Next { call, entry: entry.place() });
+        Self(next)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(self.0) = None;
+    }
+}
+
+/// What a call gets that needs a process.
+enum Room {
+    /// One of its model that rests by now.
+    Lane(Box<Lane>),
+    /// Memory for a new one.
+    Charge(Charge),
 }
 
 impl Inner {
@@ -83,7 +138,9 @@ impl Inner {
         Self {
             config,
             models: Mutex::default(),
-            held_bytes: Arc::default(),
+            memory: Arc::default(),
+            turn: tokio::sync::Mutex::default(),
+            next: Mutex::default(),
             calls: AtomicU64::new(0),
             started: AtomicU64::new(0),
             died: AtomicU64::new(0),
@@ -92,33 +149,59 @@ impl Inner {
     }
 
     /// A place among the calls of a model that are worked on.
-    pub(crate) async fn slot(
-        &self,
-        entry: &Arc<Entry>,
-    ) -> Result<OwnedSemaphorePermit, ModelError> {
-        entry.last_call.store(self.calls.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        if let Ok(slot) = Arc::clone(&entry.slots).try_acquire_owned() {
-            return Ok(slot);
+    pub(crate) async fn slot(&self, entry: &Arc<Entry>) -> Result<Slot, ModelError> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        entry.last_call.store(call, Ordering::Relaxed);
+        let slots = Arc::clone(&entry.slots);
+        if let Ok(permit) = Arc::clone(&slots).try_acquire_owned() {
+            return Ok(Slot { _permit: permit, call });
         }
-        let _waiting = Waiting::enter(entry)?;
-        Ok(Arc::clone(&entry.slots).acquire_owned().await.expect("the semaphore is never closed"))
+        let _waiting = Waiting::enter(entry, call)?;
+        let permit = slots.acquire_owned().await.expect("the semaphore is never closed");
+        Ok(Slot { _permit: permit, call })
     }
 
-    /// An idle process of the model, or a new one.
-    pub(crate) async fn lane(&self, entry: &Entry) -> Result<Lane, ModelError> {
-        while let Some(mut lane) = { lock(&entry.idle).pop() } {
-            if lane.process.is_alive() {
-                return Ok(lane);
-            }
+    /// An idle process of the model, or a new one. A start goes on where nobody waits for it any more, so
+    /// that a model whose start takes longer than a call may is there for a later one.
+    pub(crate) async fn lane(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        slot: Slot,
+        end: Instant,
+    ) -> Result<(Slot, Lane), Late> {
+        if let Some(lane) = entry.idle() {
+            return Ok((slot, lane));
         }
         entry.rest(Instant::now())?;
-        let unread = |cause| ModelError::File { name: entry.name.clone(), cause };
-        let bytes = entry.file.bytes().await.map_err(unread)?;
+        let bytes = entry.file.bytes().await.map_err(|cause| entry.unread(cause))?;
         if bytes > FILE_BYTES_MAX as u64 {
-            return Err(ModelError::NoModel(inference::LoadError::TooLarge.to_string()));
+            let why = inference::LoadError::TooLarge.to_string();
+            return Err(ModelError::NoModel(why).into());
         }
-        let charge = self.charge(entry, PROCESS_BYTES + FILE_TIMES * bytes)?;
-        let file = entry.file.read().await.map_err(unread)?;
+        let bytes = PROCESS_BYTES + FILE_TIMES * bytes;
+        let charge = timeout_at(end, self.charge(entry, bytes, slot.call)).await;
+        let charge = match charge.unwrap_or_else(|_| Err(self.no_memory(entry, bytes)))? {
+            Room::Lane(lane) => return Ok((slot, *lane)),
+            Room::Charge(charge) => charge,
+        };
+        let (inner, starts) = (Arc::clone(self), Arc::clone(entry));
+        let (told, hears) = oneshot::channel();
+        tokio::spawn(async move {
+            let lane = inner.fresh(&starts, charge).await;
+            if let Err(Ok((slot, lane))) = told.send(lane.map(|lane| (slot, lane))) {
+                starts.rests(&inner, lane);
+                drop(slot);
+            }
+        });
+        match timeout_at(end, hears).await {
+            Ok(Ok(started)) => Ok(started?),
+            Ok(Err(_)) => Err(ModelError::Unavailable("its start ended early".to_owned()).into()),
+            Err(_) => Err(Late::Start),
+        }
+    }
+
+    async fn fresh(&self, entry: &Entry, charge: Charge) -> Result<Lane, ModelError> {
+        let file = entry.file.read().await.map_err(|cause| entry.unread(cause))?;
         let started = timeout(START_MAX, self.start(entry, &file, charge)).await;
         started.unwrap_or_else(|_| {
             self.note_death(entry);
@@ -156,30 +239,52 @@ impl Inner {
         }
     }
 
-    /// A part of the budget. Idle processes go for it, of the model asked longest ago first.
-    fn charge(&self, entry: &Entry, bytes: u64) -> Result<Charge, ModelError> {
-        let budget = self.config.budget_bytes;
+    /// A part of the budget. Idle processes go for it, of the model asked longest ago first. Where all work,
+    /// calls wait in the order in which they came.
+    async fn charge(&self, entry: &Entry, bytes: u64, call: u64) -> Result<Room, ModelError> {
+        if bytes > self.config.budget_bytes {
+            return Err(self.no_memory(entry, bytes));
+        }
+        let _alone = self.turn.lock().await;
+        let _turn = Turn::of(&self.next, call, entry);
         loop {
-            let held = self.held_bytes.load(Ordering::Acquire);
-            let then = held.saturating_add(bytes);
+            if let Some(lane) = entry.idle() {
+                return Ok(Room::Lane(Box::new(lane)));
+            }
+            if let Some(charge) = self.charge_now(bytes, call) {
+                return Ok(Room::Charge(charge));
+            }
+            // One that is told before this waits is kept for it.
+            self.memory.room.notified().await;
+        }
+    }
+
+    fn charge_now(&self, bytes: u64, call: u64) -> Option<Charge> {
+        let (budget, held) = (self.config.budget_bytes, &self.memory.held_bytes);
+        loop {
+            let now = held.load(Ordering::Acquire);
+            let then = now.saturating_add(bytes);
             if then > budget {
-                if self.evict() {
+                if self.evict(call) {
                     continue;
                 }
-                let (name, needed, budget) = (entry.name.clone(), bytes >> 20, budget >> 20);
-                return Err(ModelError::Memory { name, needed, budget });
+                return None;
             }
-            let swapped =
-                self.held_bytes.compare_exchange(held, then, Ordering::AcqRel, Ordering::Acquire);
-            if swapped.is_ok() {
-                return Ok(Charge { held_bytes: self.held_bytes.clone(), bytes });
+            if held.compare_exchange(now, then, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return Some(Charge { memory: Arc::clone(&self.memory), bytes });
             }
         }
     }
 
-    fn evict(&self) -> bool {
+    fn no_memory(&self, entry: &Entry, bytes: u64) -> ModelError {
+        let (needed, budget) = (bytes >> 20, self.config.budget_bytes >> 20);
+        ModelError::Memory { name: entry.name.clone(), needed, budget }
+    }
+
+    /// Ends an idle process for a call, but none that an earlier call is about to take.
+    fn evict(&self, call: u64) -> bool {
         let models = lock(&self.models);
-        let idle = models.values().filter(|entry| !lock(&entry.idle).is_empty());
+        let idle = models.values().filter(|it| !lock(&it.idle).is_empty() && !it.is_awaited(call));
         let oldest = idle.min_by_key(|entry| entry.last_call.load(Ordering::Relaxed));
         let lane = oldest.and_then(|entry| lock(&entry.idle).pop());
         let found = lane.is_some();
@@ -210,7 +315,12 @@ impl fmt::Debug for Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(name: &str, file: impl ModelFile, share: Share) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        file: impl ModelFile,
+        share: Share,
+        memory: &Arc<Memory>,
+    ) -> Self {
         let processes = share.processes.max(1);
         Self {
             name: name.to_owned(),
@@ -218,7 +328,8 @@ impl Entry {
             queue: share.queue,
             processes,
             slots: Arc::new(Semaphore::new(processes)),
-            waiting: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+            memory: Arc::clone(memory),
             idle: Mutex::default(),
             last_call: AtomicU64::new(0),
             deaths: Mutex::default(),
@@ -236,9 +347,39 @@ impl Entry {
         *lock(&self.deaths) = Deaths::default();
     }
 
-    /// Its next call is answered by this one.
-    pub(crate) fn rests(&self, lane: Lane) {
+    /// Its next call is answered by this one, unless a call of another model, that came before, waits for the
+    /// memory.
+    pub(crate) fn rests(&self, inner: &Inner, lane: Lane) {
+        let next = *lock(&inner.next);
+        if next.is_some_and(|next| next.entry != self.place() && !self.is_awaited(next.call)) {
+            inner.evicted.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         lock(&self.idle).push(lane);
+        self.memory.room.notify_one();
+    }
+
+    /// A process that waits for a call.
+    fn idle(&self) -> Option<Lane> {
+        loop {
+            let mut lane = lock(&self.idle).pop()?;
+            if lane.process.is_alive() {
+                return Some(lane);
+            }
+        }
+    }
+
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether somebody has waited for it for longer than this call.
+    fn is_awaited(&self, call: u64) -> bool {
+        lock(&self.waiting).first().is_some_and(|first| *first < call)
+    }
+
+    fn unread(&self, cause: io::Error) -> ModelError {
+        ModelError::File { name: self.name.clone(), cause }
     }
 
     fn rest(&self, now: Instant) -> Result<(), ModelError> {
@@ -255,21 +396,46 @@ impl Entry {
 }
 
 /// A place in the queue of a model.
-struct Waiting<'e>(&'e Entry);
+struct Waiting<'e>(&'e Entry, u64);
 
 impl<'e> Waiting<'e> {
-    fn enter(entry: &'e Entry) -> Result<Self, ModelError> {
-        if entry.waiting.fetch_add(1, Ordering::Relaxed) >= entry.queue {
-            entry.waiting.fetch_sub(1, Ordering::Relaxed);
+    fn enter(entry: &'e Entry, call: u64) -> Result<Self, ModelError> {
+        let mut waiting = lock(&entry.waiting);
+        if waiting.len() >= entry.queue {
             return Err(ModelError::Overloaded(entry.name.clone()));
         }
-        Ok(Self(entry))
+        waiting.insert(call);
+        Ok(Self(entry, call))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        lock(&self.0.waiting).remove(&self.1);
+        // A process was perhaps kept for it.
+        self.0.memory.room.notify_one();
+    }
+}
+
+/// Why there is no process.
+pub(crate) enum Late {
+    /// It has not started in time.
+    Start,
+    Error(ModelError),
+}
+
+impl Late {
+    pub(crate) fn of(self, name: &str, deadline: Duration) -> ModelError {
+        match self {
+            Self::Start => ModelError::Deadline { name: name.to_owned(), deadline },
+            Self::Error(error) => error,
+        }
+    }
+}
+
+impl From<ModelError> for Late {
+    fn from(error: ModelError) -> Self {
+        Self::Error(error)
     }
 }
 

@@ -18,7 +18,7 @@ mod speech;
 pub use child::{EVALUATE, MODEL, evaluate_child_main, model_child_main};
 pub use jail::{Ending, Jail, Job, LaunchError, Running};
 pub use models::{
-    Inferred, Loaded, ModelError, ModelFile, Models, ModelsConfig, ModelsStats, Share,
+    Answered, Inferred, Loaded, ModelError, ModelFile, Models, ModelsConfig, ModelsStats, Share,
 };
 pub use pool::{Evaluation, Pool, PoolConfig, PoolError, PoolStats};
 pub use speech::{Embedded, Generated, Part, Speech};

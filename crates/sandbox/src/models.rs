@@ -15,11 +15,10 @@ use bytes::Bytes;
 use inference::frame::{self, Answer, FRAME_BYTES_MAX};
 use inference::words::{Embed, Generate};
 use inference::{Metadata, Tensor};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::child::MODEL;
-use crate::lane::{Entry, Inner, lock};
+use crate::lane::{Entry, Inner, START_MAX, Slot, lock};
 use crate::process::{End, Silence};
 use crate::speech::{Embedded, Generated, Speech, Working, decoded, no_answer};
 
@@ -189,7 +188,7 @@ impl Models {
         if models.len() >= MODELS_MAX && !models.contains_key(name) {
             return Err(ModelError::TooMany);
         }
-        models.insert(name.to_owned(), Arc::new(Entry::new(name, file, share)));
+        models.insert(name.to_owned(), Arc::new(Entry::new(name, file, share, &self.0.memory)));
         Ok(())
     }
 
@@ -207,10 +206,12 @@ impl Models {
     /// Starts a process for a model, if none is there, and says what the model takes and gives.
     pub async fn load(&self, name: &str) -> Result<Loaded, ModelError> {
         let entry = self.entry(name)?;
-        let _slot = self.0.slot(&entry).await?;
-        let lane = self.0.lane(&entry).await?;
+        let slot = self.0.slot(&entry).await?;
+        let deadline = 2 * START_MAX;
+        let started = self.0.lane(&entry, slot, Instant::now() + deadline).await;
+        let (_slot, lane) = started.map_err(|late| late.of(name, deadline))?;
         let loaded = lane.loaded.clone();
-        lock(&entry.idle).push(lane);
+        entry.rests(&self.0, lane);
         Ok(loaded)
     }
 
@@ -221,7 +222,7 @@ impl Models {
     }
 
     /// Asks a model. Dropping the future kills the process that works on it. The deadline counts
-    /// waiting and working, not the start of a process.
+    /// waiting, the start of a process and working.
     pub async fn infer(&self, name: &str, inputs: &[Tensor], deadline: Duration) -> Inferred {
         let mut busy = Duration::ZERO;
         let outputs = self.work(name, inputs, deadline, &mut busy).await;
@@ -301,21 +302,21 @@ impl Models {
         request: &[u8],
         deadline: Duration,
         busy: &mut Duration,
-    ) -> Result<(OwnedSemaphorePermit, Working, Vec<u8>), ModelError> {
+    ) -> Result<(Slot, Working, Vec<u8>), ModelError> {
         let entry = self.entry(name)?;
         let late = || ModelError::Deadline { name: name.to_owned(), deadline };
-        let asked = Instant::now();
-        let slot = timeout(deadline, self.0.slot(&entry)).await.map_err(|_| late())??;
-        let waited = asked.elapsed();
+        let end = Instant::now() + deadline;
+        let mut slot = timeout_at(end, self.0.slot(&entry)).await.map_err(|_| late())??;
         if request.len() > FRAME_BYTES_MAX {
             let most = FRAME_BYTES_MAX >> 20;
             return Err(ModelError::Refused(format!("the inputs are larger than {most} MiB")));
         }
         let mut again = false;
         loop {
-            let mut lane = self.0.lane(&entry).await?;
+            let started = self.0.lane(&entry, slot, end).await;
+            let (kept, mut lane) = started.map_err(|late| late.of(name, deadline))?;
+            slot = kept;
             let began = Instant::now();
-            let end = began + deadline.saturating_sub(waited + *busy);
             let answer = timeout_at(end, lane.process.exchange(request, FRAME_BYTES_MAX)).await;
             *busy += began.elapsed();
             match answer {
@@ -354,7 +355,7 @@ impl Models {
             started: self.0.started.load(Ordering::Relaxed),
             died: self.0.died.load(Ordering::Relaxed),
             evicted: self.0.evicted.load(Ordering::Relaxed),
-            held_bytes: self.0.held_bytes.load(Ordering::Acquire),
+            held_bytes: self.0.memory.held_bytes.load(Ordering::Acquire),
         }
     }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use inference::frame::{Answer, FRAME_BYTES_MAX};
 use inference::words::{Said, Vectors};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::lane::{Entry, Inner, Lane};
+use crate::lane::{Entry, Inner, Lane, Slot};
 use crate::models::ModelError;
 
 /// What came of a question for vectors.
@@ -38,7 +37,7 @@ pub struct Speech {
     pub(crate) first: Option<Answer>,
     /// Until the end.
     pub(crate) lane: Option<Working>,
-    pub(crate) _slot: OwnedSemaphorePermit,
+    pub(crate) _slot: Slot,
 }
 
 /// A part of an answer.
@@ -114,8 +113,8 @@ pub(crate) struct Working {
 impl Working {
     /// It has answered, and waits for the next call.
     pub(crate) fn rests(self) {
-        let Self { lane, entry, .. } = self;
-        entry.rests(lane);
+        let Self { lane, entry, inner } = self;
+        entry.rests(&inner, lane);
     }
 
     /// It is killed, if it lives.

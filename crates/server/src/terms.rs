@@ -42,7 +42,11 @@ impl Terms {
             (true, None) => {
                 Err(Refusal::parameter("model", "say in which namespace its calls are"))
             }
-            (true, Some(terms)) => Self::of(terms).map(Some),
+            (true, Some(terms)) => {
+                // Not of keys that are kept: those that were taken once are read on.
+                terms.models.iter().try_for_each(|models| patterns(models))?;
+                Self::of(terms).map(Some)
+            }
         }
     }
 
@@ -57,6 +61,7 @@ impl Terms {
             (1..=PATTERN_CHARS_MAX).contains(&text.len())
                 && text.bytes().all(|b| b.is_ascii_graphic())
         };
+        let models = models.clone().unwrap_or_default();
         if models.len() > MODELS_MAX || !models.iter().all(is_pattern) {
             let what = format!("at most {MODELS_MAX} names of models, `*` at the end for any rest");
             return Err(wrong("models", &what));
@@ -78,12 +83,28 @@ impl Terms {
         }
         Ok(Self {
             namespace,
-            models: models.clone(),
+            models,
             budgets: read,
             requests_per_minute: *requests_per_minute,
             tokens_per_minute: *tokens_per_minute,
         })
     }
+}
+
+/// A list of none would read as one of all, and a star within a name as no star.
+fn patterns(models: &[String]) -> Result<(), Refusal> {
+    if models.is_empty() {
+        let what = "name a model at least, such as `chat-*`, or leave `models` out for any";
+        return Err(Refusal::parameter("model.models", what));
+    }
+    for (place, text) in models.iter().enumerate() {
+        let name = text.strip_suffix('*').unwrap_or(text);
+        if text != "*" && models::ModelName::parse(name).is_err() {
+            let what = format!("`{text}` is no name of a model, with `*` at its end for any rest");
+            return Err(Refusal::parameter(&format!("model.models[{place}]"), what));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -93,6 +114,23 @@ mod tests {
     fn read(scopes: &[KeyScope], terms: Option<&ModelTerms>, kind: &str) -> Result<bool, String> {
         let scopes = scopes.iter().copied().collect();
         Terms::read(&scopes, terms, kind).map(|it| it.is_some()).map_err(|it| it.to_string())
+    }
+
+    fn only(terms: &ModelTerms, models: &[&str]) -> Option<ModelTerms> {
+        let models = Some(models.iter().map(|&it| it.to_owned()).collect());
+        Some(ModelTerms { models, ..terms.clone() })
+    }
+
+    /// Mutation: take `models: []`, or a star anywhere. A key with one that was taken once is read on.
+    #[test]
+    fn a_key_names_the_models_that_it_is_for() {
+        let sales = ModelTerms { namespace: "sales".to_owned(), ..ModelTerms::default() };
+        let model = [KeyScope::Model];
+        for good in [&["*"][..], &["ver@*", "ver@1", "ver@1*"], &["chat-*", "chat-small"]] {
+            assert_eq!(read(&model, only(&sales, good).as_ref(), "site"), Ok(true), "{good:?}");
+        }
+        let kept = only(&sales, &["a*b"]).expect("terms");
+        assert_eq!(Terms::of(&kept).map(|it| it.models).ok(), Some(vec!["a*b".to_owned()]));
     }
 
     /// Mutation: make a key for models at a hub, one without a namespace, or one with two caps for a month.
@@ -120,7 +158,10 @@ mod tests {
                 "site",
                 "from 1",
             ),
-            (&model, Some(ModelTerms { models: vec!["a b".to_owned()], ..sales }), "site", "names"),
+            (&model, only(&sales, &["a b"]), "site", "`model.models[0]`: `a b` is no name"),
+            (&model, only(&sales, &["chat-*", "a*b"]), "site", "`model.models[1]`: `a*b` is no"),
+            (&model, only(&sales, &[""]), "site", "model.models[0]"),
+            (&model, only(&sales, &[]), "site", "name a model at least"),
         ] {
             let said = read(scopes, terms.as_ref(), kind).expect_err(expected);
             assert!(said.contains(expected), "{said}");

@@ -40,11 +40,17 @@ impl Facet {
     /// Names with commas between them, of those that are known here.
     pub fn read(text: &str, known: &[Self]) -> Result<Vec<Self>, Refusal> {
         let one = |name: &str| known.iter().copied().find(|it| it.name() == name.trim());
-        text.split(',').map(one).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        let read = text.split(',').map(one).collect::<Option<Vec<_>>>();
+        let is_named_once =
+            |read: &Vec<Self>| read.iter().enumerate().all(|(at, it)| !read[..at].contains(it));
+        read.filter(is_named_once).ok_or_else(|| {
             let names: Vec<_> = known.iter().map(|it| it.name()).collect();
             let keys =
                 if known.contains(&Self::Key) { "" } else { "; names of keys stay at the sites" };
-            Refusal::parameter("by", format!("one or more of {}{keys}", names.join(", ")))
+            Refusal::parameter(
+                "by",
+                format!("one or more of {}, each once{keys}", names.join(", ")),
+            )
         })
     }
 
@@ -107,6 +113,7 @@ mod tests {
         assert_eq!(Facet::read("namespace, site", &hub), Ok(vec![Facet::Namespace, Facet::Site]));
         let refused = Facet::read("namespace,key", &hub).expect_err("a hub knows no keys");
         assert!(refused.to_string().contains("one or more of site, namespace; names of keys stay"));
+        assert!(Facet::read("namespace,namespace", &hub).is_err(), "once is enough");
         let refused = Facet::read("colour", &[Facet::Key]).expect_err("it is none");
         assert!(refused.to_string().contains("one or more of key ["));
     }

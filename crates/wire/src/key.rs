@@ -47,9 +47,9 @@ pub enum KeyScope {
 pub struct ModelTerms {
     /// In which namespace its calls are.
     pub namespace: String,
-    /// Names of models and routes that it may ask for, `*` at the end for any rest; any by default.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<String>,
+    /// Names of models and routes that it may ask for, one at least, `*` at the end for any rest; any by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
     /// What its calls may cost, such as `50EUR/month`; at most one for each period.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets: Vec<String>,

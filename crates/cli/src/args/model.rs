@@ -275,6 +275,8 @@ pub struct BudgetsRemove {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum UsageFormat {
+    /// Sums, by `--by`
+    Table,
     /// CSV with the columns of the FinOps Open Cost and Usage Specification 1.2
     Focus,
 }
@@ -282,20 +284,20 @@ pub enum UsageFormat {
 #[derive(Debug, Args)]
 pub struct UsageArgs {
     /// What is told apart: one or more of `namespace`, `key`, `workflow`, `model`, `operation`, `day`, `hour`; at a
-    /// hub `site` too, and no `key`
-    #[arg(long, value_name = "NAME,…", default_value = "namespace,model")]
-    pub by: String,
+    /// hub `site` too, and no `key` [default: namespace,model]
+    #[arg(long, value_name = "NAME,…")]
+    pub by: Option<String>,
     /// Only calls since then: `7d`, `PT2H`, or a time; whole hours
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Write a table for tools that show costs, in place of sums
-    #[arg(long, value_enum, conflicts_with_all = ["by", "output"])]
-    pub format: Option<UsageFormat>,
+    /// Sums, or a table for tools that show costs
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: UsageFormat,
     /// Of such a table: only calls before then; whole hours
-    #[arg(long, value_name = "TIME", requires = "format")]
+    #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// Of such a table: the file that it is written to [default: what you see]
-    #[arg(long, value_name = "FILE", requires = "format")]
+    #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,

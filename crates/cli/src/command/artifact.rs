@@ -162,11 +162,13 @@ fn rows(input: &ModelTensor, text: &str) -> Outcome<Value> {
         let cell = |cell: &str| match cell.trim() {
             text if is_text => Some(json!(text)),
             "" => Some(Value::Null),
+            none if none.eq_ignore_ascii_case("nan") => Some(Value::Null),
             number => serde_json::from_str(number).ok(),
         };
+        let is_head = at == 0 && record.iter().all(|it| cell(it).is_none_or(|it| it.is_null()));
         match record.iter().map(cell).collect::<Option<Vec<_>>>() {
             Some(row) => rows.push(Value::Array(row)),
-            None if at == 0 => {}
+            None if is_head => {}
             None => {
                 let what = format!("row {} has a cell that is not {}", at + 1, input.datatype);
                 return Err(Failure::usage(what));
@@ -218,6 +220,8 @@ mod tests {
         assert_eq!(asked(Some("a,b\n1,2.5\n,4\n")).as_deref(), Ok("[2,2] [[1,2.5],[null,4]]"));
         assert_eq!(asked(Some("[[1,2]]")).as_deref(), Ok("[1,2] [[1,2]]"));
         assert_eq!(asked(None).as_deref(), Ok("[1,2] [0,0]"));
+        assert_eq!(asked(Some("1,nan\nNaN,4")).as_deref(), Ok("[2,2] [[1,null],[null,4]]"));
+        assert!(asked(Some("1,x\n3,4")).is_err_and(|said| said.contains("row 1")));
         assert!(asked(Some("1,2\n3,x")).is_err_and(|said| said.contains("row 2")));
         let whole = request(&[], Some(r#"{"inputs":[]}"#)).map_err(|failure| failure.render());
         assert_eq!(whole, Ok(json!({"inputs": []})));

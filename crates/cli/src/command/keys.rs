@@ -77,7 +77,7 @@ fn terms(
     let KeyModels { budget, models, requests_per_minute, tokens_per_minute } = typed;
     Ok(Some(ModelTerms {
         namespace: global.namespace.to_string(),
-        models,
+        models: (!models.is_empty()).then_some(models),
         budgets: budget,
         requests_per_minute,
         tokens_per_minute,
@@ -140,7 +140,7 @@ fn roles_text(roles: &BTreeMap<String, Role>) -> String {
 /// In which namespace, which names, and for how much.
 fn models_text(terms: Option<&ModelTerms>) -> String {
     let Some(terms) = terms else { return String::new() };
-    let models = if terms.models.is_empty() { "*".to_owned() } else { terms.models.join(" ") };
+    let models = terms.models.as_ref().map_or_else(|| "*".to_owned(), |it| it.join(" "));
     let mut text = format!("{}: {models}", terms.namespace);
     if !terms.budgets.is_empty() {
         text.push_str(&format!(", at most {}", terms.budgets.join(" and ")));

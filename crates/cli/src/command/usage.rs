@@ -12,11 +12,14 @@ use crate::args::Global;
 use crate::args::model::{UsageArgs, UsageFormat};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output;
+use crate::output::{self, Format};
 use crate::when;
 
 /// What every row has.
 const COUNTS: [&str; 7] = ["calls", "failed", "fallback", "input", "cached", "output", "cost"];
+
+/// What is told apart where nobody says.
+const BY: &str = "namespace,model";
 
 pub async fn usage(global: &Global, args: UsageArgs) -> Outcome {
     if global.given.is_some() {
@@ -26,12 +29,22 @@ pub async fn usage(global: &Global, args: UsageArgs) -> Outcome {
     let time =
         |text: Option<String>| text.map(|text| when::since(&text, SystemClock.now())).transpose();
     let since = time(args.since)?;
-    if let Some(UsageFormat::Focus) = args.format {
-        let until = time(args.until)?;
-        return focus(global, since.as_deref(), until.as_deref(), args.out.as_deref()).await;
+    match args.format {
+        UsageFormat::Focus if args.by.is_some() || args.output.output != Format::Text => {
+            return Err(Failure::usage("`--by` and `-o` go with `--format table`"));
+        }
+        UsageFormat::Focus => {
+            let until = time(args.until)?;
+            return focus(global, since.as_deref(), until.as_deref(), args.out.as_deref()).await;
+        }
+        UsageFormat::Table if args.until.is_some() || args.out.is_some() => {
+            return Err(Failure::usage("`--until` and `--out` go with `--format focus`"));
+        }
+        UsageFormat::Table => {}
     }
-    let usage = any_api(global)?.usage_list(&args.by, since.as_deref()).await?;
-    output::show(args.output.output, &usage, || text(&usage, &args.by))?;
+    let by = args.by.as_deref().unwrap_or(BY);
+    let usage = any_api(global)?.usage_list(by, since.as_deref()).await?;
+    output::show(args.output.output, &usage, || text(&usage, by))?;
     if !usage.total.at_bound.is_empty() {
         output::say(&format!(
             "of it {} as the most that it may have been: nobody knows how these calls have ended",

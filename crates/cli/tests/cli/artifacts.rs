@@ -80,7 +80,8 @@ fn the_example_model_answers_as_its_reference_does() {
     }
 
     let listed = ask(&dev.door(), "GET", "/v1/models", &Value::Null).expect("a list").body;
-    assert_eq!(listed["data"][0]["id"], "tumour-risk@1");
+    let ids: Vec<_> = (0..2).map(|at| &listed["data"][at]["id"]).collect();
+    assert_eq!(ids, ["tumour-risk", "tumour-risk@1"]);
     let told = ask(&dev.door(), "GET", "/v2/models/tumour-risk", &Value::Null).expect("told").body;
     assert_eq!(
         (&told["inputs"][0]["shape"], &told["versions"]),
@@ -136,6 +137,44 @@ fn a_workflow_sees_what_tensors_have_cost() {
     assert!(output["usage"].get("inputTokens").is_none(), "{output}");
     let shown = home.run(&["models", "show", "tumour-risk"]).ends_with(0).stdout;
     assert!(shown.contains("tumour-risk@10"), "{shown}");
+}
+
+/// A route of the namespace `default` to the example's model.
+fn route(regions: &[&str]) -> String {
+    let metadata = json!({"namespace": "default", "name": format!("in-{}", regions[0])});
+    let spec = json!({"to": [{"model": "tumour-risk"}], "regions": regions});
+    json!({"apiVersion": "isonomy.dev/v1", "kind": "Route", "metadata": metadata, "spec": spec})
+        .to_string()
+}
+
+/// Mutation: leave a file of the site out of the region `here`, say that a route answers no tensors where its regions
+/// leave no model, keep from a run what does not fit, or look for a model's place after it is gone.
+#[test]
+fn a_file_is_at_the_site_for_routes_runs_and_reports() {
+    let home = Home::new();
+    let dev = home.dev();
+    add(&home, "tumour-risk@1", &risk_file(), &[]);
+    home.write("shop/here.yaml", &route(&["here", "eu"]));
+    home.write("shop/mars.yaml", &route(&["mars"]));
+    home.run(&["apply", "-f", "shop", "--yes"]).ends_with(0);
+    let row = vec![vec![0.5; 30]];
+    assert_eq!(infer(&dev.door(), "in-here", &row).status, 200);
+    let refused = infer(&dev.door(), "in-mars", &row);
+    let said = refused.body["error"].as_str().expect("why").to_owned();
+    assert_eq!(refused.status, 400, "{said}");
+    assert!(said.contains("`mars`") && said.contains("[no_model_in_region]"), "{said}");
+
+    home.write("scoring.yaml", &SCORING.replace("features:", "feature:"));
+    home.run(&["apply", "-f", "scoring.yaml", "--yes"]).ends_with(0);
+    let run = home.run(&["run", "scoring"]);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("the model has no input `feature`"), "{said}");
+
+    home.run(&["models", "remove", "tumour-risk@1", "--yes"]).ends_with(0);
+    let shares = crate::models::until(&home, &["calls", "local-share", "-o", "json"], |it| {
+        it["total"]["atSite"] == 1
+    });
+    assert_eq!(shares["total"]["calls"], 0, "{shares}");
 }
 
 /// A field of a protocol buffer.

@@ -209,7 +209,8 @@ async fn tried(
                 open.durable().await?;
                 open.settle(End::Refused);
                 let body = veil::named_again(vault.as_deref(), body);
-                let reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
+                let mut reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
+                reply.is_of_the_site = shelved.model.spec.source.upstream().is_none();
                 return Ok(reply.of(open.call, Some(&shelved.model.name), open.marks()));
             }
             Went::Unsure(held) => unsure = Some((held, shelved)),
@@ -277,6 +278,9 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
     };
     let shelf = desk.shelf();
     let mut found = shelf.find(&by.namespace, &ask.model, drawn).ok_or_else(missing)?;
+    if let Some(regions) = found.regions() {
+        return Err(CallRefusal::Regions { route: ask.model.clone(), regions });
+    }
     found.models.retain(|it| it.shelved.model.spec.answers(question.operation));
     if found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());

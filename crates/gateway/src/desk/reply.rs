@@ -46,6 +46,9 @@ pub struct Reply {
     pub paid: Option<Paid>,
     /// Why there is no answer, where that is our own word.
     pub refusal: Option<CallRefusal>,
+    /// Whether a process of this site has refused: what it says has names and shapes, and nothing that
+    /// was asked.
+    pub is_of_the_site: bool,
 }
 
 /// What an answer has used, and cost.
@@ -77,7 +80,7 @@ impl Reply {
             headers.insert(CONTENT_TYPE, content_type);
         }
         let body = ReplyBody::Whole(Full::new(body));
-        Self { status, headers, body, paid: None, refusal: None }
+        Self { status, headers, body, paid: None, refusal: None, is_of_the_site: false }
     }
 
     /// The whole body; nothing of a stream.

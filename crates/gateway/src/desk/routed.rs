@@ -1,5 +1,6 @@
 //! A route where calls find it, and the models that it stands for in one call.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -156,10 +157,31 @@ pub(super) struct Candidate {
     pub place: usize,
 }
 
+/// The region of what computes at this site, whether its definition says so or not.
+const HERE: &str = "here";
+
+impl Candidate {
+    /// Whether it computes in one of these regions; in any where there are none.
+    pub(super) fn is_in(&self, regions: &BTreeSet<String>, is_here: bool) -> bool {
+        let named = self.shelved.model.spec.region.as_ref();
+        regions.is_empty()
+            || named.is_some_and(|it| regions.contains(it))
+            || is_here && regions.contains(HERE)
+    }
+}
+
 impl Found {
     pub(super) fn of_model(shelved: &Arc<Shelved>) -> Self {
         let candidate = Candidate { shelved: Arc::clone(shelved), place: 0 };
         Self { models: vec![candidate], legs: 1, route: None, absent: Vec::new() }
+    }
+
+    /// Those of the route, where they have left out every model that there is.
+    pub(super) fn regions(&self) -> Option<String> {
+        let spec = &self.route.as_ref()?.spec;
+        let is_left_out = self.models.is_empty() && self.absent.len() < spec.to.len();
+        let names = spec.regions.iter().map(|it| format!("`{it}`")).collect::<Vec<_>>();
+        (is_left_out && !names.is_empty()).then(|| names.join(" or "))
     }
 
     /// What its answer must be to be given.

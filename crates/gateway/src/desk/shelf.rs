@@ -242,10 +242,7 @@ impl Shelf {
     ) -> Option<Found> {
         if let Some((home, route)) = self.route(namespace, name) {
             let spec = &route.spec;
-            let in_region = |it: &Candidate| {
-                let region = it.shelved.model.spec.region.as_ref();
-                spec.regions.is_empty() || region.is_some_and(|it| spec.regions.contains(it))
-            };
+            let in_region = |it: &Candidate| it.is_in(&spec.regions, self.is_here(&it.shelved));
             let (mut models, mut absent) = (Vec::new(), Vec::new());
             for (place, target) in spec.order(chance(spec)) {
                 match self.model(home, &target.model) {
@@ -263,7 +260,10 @@ impl Shelf {
 
     pub(super) fn names(&self, namespace: &Namespace) -> Vec<ModelName> {
         let keys = self.models.keys().chain(self.routes.keys());
-        let mut names: Vec<_> = keys.map(|(_, name)| name.clone()).collect();
+        // A version may be asked for without it.
+        let bare = |name: &ModelName| ModelName::parse(name.split().0).ok();
+        let mut names: Vec<_> =
+            keys.flat_map(|(_, name)| [Some(name.clone()), bare(name)]).flatten().collect();
         names.sort();
         names.dedup();
         let is_there = |name: &ModelName| {

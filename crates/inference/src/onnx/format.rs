@@ -3,6 +3,8 @@
 //! Field numbers are those of `onnx.proto`, <https://github.com/onnx/onnx>. Graphs inside graphs
 //! (`If`, `Loop`, functions) are refused, so nothing recurses.
 
+use std::cell::Cell;
+
 use super::LoadError;
 use super::protobuf::{Field, Message};
 use crate::model::{FILE_BYTES_MAX, TensorInfo};
@@ -36,7 +38,15 @@ pub(super) struct Node<'f> {
     pub operator: &'f str,
     pub inputs: Vec<&'f str>,
     pub outputs: Vec<&'f str>,
-    pub attributes: Vec<(&'f str, Attribute<'f>)>,
+    pub attributes: Vec<Named<'f>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Named<'f> {
+    pub name: &'f str,
+    pub value: Attribute<'f>,
+    /// Whether the operator has asked for it.
+    pub is_read: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -48,6 +58,18 @@ pub(super) enum Attribute<'f> {
     Floats(Vec<f32>),
     Ints(Vec<i64>),
     Texts(Vec<&'f [u8]>),
+}
+
+impl Attribute<'_> {
+    /// A list of nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Float(_) | Self::Int(_) | Self::Text(_) | Self::Tensor(_) => false,
+            Self::Floats(list) => list.is_empty(),
+            Self::Ints(list) => list.is_empty(),
+            Self::Texts(list) => list.is_empty(),
+        }
+    }
 }
 
 /// Counts what takes memory beyond its bytes in the file.
@@ -142,10 +164,7 @@ impl<'f> Node<'f> {
     }
 }
 
-fn attribute<'f>(
-    mut message: Message<'f>,
-    items: &mut Items,
-) -> Result<(&'f str, Attribute<'f>), LoadError> {
+fn attribute<'f>(mut message: Message<'f>, items: &mut Items) -> Result<Named<'f>, LoadError> {
     let mut name = "";
     let mut kind = 0;
     let (mut float, mut int, mut text, mut array) = (0.0, 0, &b""[..], None);
@@ -177,7 +196,7 @@ fn attribute<'f>(
         8 => Attribute::Texts(texts),
         _ => return Err(LoadError::Unsupported { what: "graphs inside its graph" }),
     };
-    Ok((name, value))
+    Ok(Named { name, value, is_read: Cell::new(false) })
 }
 
 /// The lists of a tensor, of which one is filled.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use crate::model::{InferError, LIVE_BYTES_MAX, LoadError, Metadata, Model, Stop};
 use crate::tensor::{Array, Tensor};
 use format::Graph;
-use operator::{Inputs, Refusal, Run};
+use operator::{Fault, Inputs, Refusal, Run};
 
 /// Versions of the operators that are known, and what to write when exporting to be among them.
 const STANDARD_VERSIONS: std::ops::RangeInclusive<i64> = 7..=26;
@@ -123,17 +123,17 @@ impl Step {
         constants: &[Option<Array>],
         values: &mut [Option<Array>],
     ) -> Result<usize, InferError> {
-        let fault = |what: String| InferError::Node {
-            node: self.node,
-            operator: self.operator.clone(),
-            what,
+        let fault = |fault: Fault| {
+            let (node, operator) = (self.node, self.operator.clone());
+            let (what, of_the_model) = (fault.what.into_owned(), fault.is_of_the_model);
+            InferError::Node { node, operator, what, of_the_model }
         };
         let read = |place: usize| values[place].as_ref().or(constants[place].as_ref());
         let inputs: Vec<Option<&Array>> =
             self.inputs.iter().map(|place| place.and_then(read)).collect();
-        let made = (self.run)(&Inputs(&inputs)).map_err(|what| fault(what.into_owned()))?;
+        let made = (self.run)(&Inputs(&inputs)).map_err(fault)?;
         if made.len() < self.outputs.len() {
-            return Err(fault("it has more outputs than are supported".to_owned()));
+            return Err(fault(Fault::of_the_model("it has more outputs than are supported")));
         }
         let mut bytes = 0;
         for (array, place) in made.into_iter().zip(&self.outputs) {
@@ -229,7 +229,7 @@ impl<'f> Plan<'f> {
                 };
                 return Err(LoadError::Operator { operator });
             }
-            Err(Refusal::Fault(what)) => return Err(fault(what.into_owned())),
+            Err(Refusal::Fault(wrong)) => return Err(fault(wrong.what.into_owned())),
         };
         let read = |name: &&str| match self.names.get(name) {
             _ if name.is_empty() => Ok(None),

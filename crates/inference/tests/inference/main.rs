@@ -4,6 +4,7 @@ mod broken;
 mod demo;
 #[cfg(feature = "candle")]
 mod language;
+mod operators;
 mod reference;
 mod weights;
 mod written;

@@ -253,8 +253,10 @@ impl Shelf {
             let mut all = self.kept.models.iter().filter(|((_, name), _)| name == model);
             all.find(|(_, doc)| doc.spec.is_shared_with(namespace)).map(|(_, doc)| doc)
         };
-        // One that is gone was somewhere.
-        let is_here = own.or_else(shared).is_some_and(|doc| doc.spec.is_here(&self.here));
+        // Only a process of this site is measured in time: one that is gone was here.
+        let worked = settled.bills.iter().filter(|it| it.model == *model);
+        let has_run = worked.filter_map(|it| it.usage).any(|used| used.millis > 0);
+        let is_here = own.or_else(shared).map_or(has_run, |doc| doc.spec.is_here(&self.here));
         if is_here { Went::AtSite } else { Went::Elsewhere }
     }
 }

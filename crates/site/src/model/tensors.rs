@@ -41,7 +41,9 @@ impl Asked {
                 Err(CallRefusal::NoOperation)
             };
         }
-        if !is_read {
+        // What Triton has beside the protocol; a model of such a name is asked with its slash escaped.
+        let is_beside = ["/config", "/stats"].iter().any(|it| rest.ends_with(it));
+        if !is_read || is_beside {
             return Err(CallRefusal::NoOperation);
         }
         match rest.strip_suffix("/ready") {
@@ -126,7 +128,8 @@ impl Models {
 mod tests {
     use super::*;
 
-    /// Mutation: take a name with a slash for a path, a version for a part of it, or a GET for a call.
+    /// Mutation: take a name with a slash for a path, a version for a part of it, a GET for a call, or what Triton has
+    /// beside it for a name.
     #[test]
     fn a_path_says_what_is_asked_of_which_model() {
         let read = |method: Method, path: &str| Asked::read(&method, path);
@@ -143,6 +146,8 @@ mod tests {
         assert_eq!(read(Method::GET, "/v2/health/live"), Ok(Asked::Health));
         let ready = Asked::ModelReady(name("risk@1"));
         assert_eq!(read(Method::GET, "/v2/models/risk/versions/1/ready"), Ok(ready));
+        let config = Asked::Model(name("lab/config"));
+        assert_eq!(read(Method::GET, "/v2/models/lab%2Fconfig"), Ok(config));
         assert_eq!(read(Method::GET, "/v2/models/risk"), Ok(Asked::Model(name("risk"))));
         for (method, path) in [
             (Method::GET, "/v2/models/risk/infer"),
@@ -150,6 +155,8 @@ mod tests {
             (Method::GET, "/v2/other"),
             (Method::POST, "/v2/repository/index"),
             (Method::GET, "/v2/models/"),
+            (Method::GET, "/v2/models/risk/config"),
+            (Method::GET, "/v2/models/risk/versions/1/stats"),
         ] {
             assert!(read(method, path).is_err(), "{path}");
         }

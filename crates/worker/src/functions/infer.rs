@@ -223,6 +223,7 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
         CallRefusal::NoModel(_) | CallRefusal::NoOperation => {
             (ErrorType::Configuration, "No such model")
         }
+        CallRefusal::Regions { .. } => (ErrorType::Configuration, "No model in these regions"),
         CallRefusal::NotAnswered { .. } => (ErrorType::Configuration, "Not answered by this model"),
         CallRefusal::Request(_)
         | CallRefusal::Inputs(_)
@@ -246,10 +247,17 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
     }
 }
 
-/// The upstream says that the request is wrong. Its text may repeat what was asked, so that only its code is told.
+/// The upstream says that the request is wrong. Its text may repeat what was asked, so that only its code is told;
+/// a process of this site names what does not fit, and no values.
 async fn refused_by(status: StatusCode, model: &str, reply: Reply) -> Fault {
     let reason = status.canonical_reason().unwrap_or("Unknown status");
+    let is_of_the_site = reply.is_of_the_site;
     let body = reply.bytes().await.unwrap_or_default();
+    if let Some(why) = answer::reason(&body).filter(|_| is_of_the_site) {
+        let detail = format!("the model `{model}` does not take this: {why}");
+        let fault = Fault::new(ErrorType::Validation, detail).with_status(status.as_u16());
+        return fault.with_title("Not what the model takes");
+    }
     let code = answer::code(&body).map(|code| format!(": `{code}`")).unwrap_or_default();
     let detail = format!("the model `{model}` answered {} {reason}{code}", status.as_u16());
     Fault::new(ErrorType::Communication, detail).with_status(status.as_u16()).with_title(reason)

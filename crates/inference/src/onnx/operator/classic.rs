@@ -4,7 +4,7 @@ use super::linear::multiply;
 use super::pointwise::logistic;
 use super::reduce::softmax;
 use super::{Fault, Refusal, Run, array, made, pick, room};
-use crate::onnx::format::{Attribute, Node};
+use crate::onnx::format::Node;
 use crate::tensor::{Array, Data};
 
 pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
@@ -21,10 +21,16 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
         "ArrayFeatureExtractor" => {
             Ok(Box::new(|inputs| Ok(vec![extract(inputs.need(0)?, inputs.need(1)?)?])))
         }
-        "FeatureVectorizer" => Ok(Box::new(|inputs| Ok(vec![side_by_side(inputs)?]))),
+        "FeatureVectorizer" => {
+            let widths = node.ints("inputdimensions")?.to_vec();
+            Ok(Box::new(move |inputs| Ok(vec![side_by_side(inputs, &widths)?])))
+        }
         // Maps from class to probability are no tensors; the probabilities, in the order of the
         // classes, are.
-        "ZipMap" => Ok(Box::new(|inputs| Ok(vec![inputs.need(0)?.clone()]))),
+        "ZipMap" => {
+            node.without_effect(&["classlabels_strings", "classlabels_int64s"]);
+            Ok(Box::new(|inputs| Ok(vec![inputs.need(0)?.clone()])))
+        }
         _ => Err(Refusal::Unknown),
     }
 }
@@ -89,11 +95,11 @@ impl Transform {
     }
 }
 
-/// The place of the first of the largest. What is no number is never the largest.
+/// The place of the first of the largest. Nothing is larger than a first one that is no number.
 pub(super) fn winner(scores: &[f32]) -> usize {
     let mut best = 0;
     for (place, score) in scores.iter().enumerate() {
-        if *score > scores[best] || scores[best].is_nan() {
+        if *score > scores[best] {
             best = place;
         }
     }
@@ -141,6 +147,8 @@ impl Lines {
 fn linear_classifier(node: &Node<'_>) -> Result<Run, Refusal> {
     let labels = Labels::of(node, "classlabels_strings", "classlabels_ints")?;
     let transform = Transform::of(node)?;
+    // What the classes have to do with each other is in `post_transform`.
+    node.without_effect(&["multi_class"]);
     let count = node.floats("intercepts")?.len();
     let lines = Lines::of(node, if count == 0 { labels.len() } else { count })?;
     if lines.lines == 1 && labels.len() == 2 {
@@ -230,10 +238,9 @@ fn imputer(node: &Node<'_>) -> Result<Run, Refusal> {
     if instead.is_empty() {
         return Err("it fills in floats only".into());
     }
-    let missing = match node.attribute("replaced_value_float") {
-        Some(Attribute::Float(value)) => *value,
-        _ => f32::NAN,
-    };
+    let missing = node.float("replaced_value_float", f32::NAN)?;
+    // It is about whole numbers.
+    node.without_effect(&["replaced_value_int64"]);
     let is_missing = move |it: f32| it == missing || (it.is_nan() && missing.is_nan());
     Ok(Box::new(move |inputs| {
         let input = inputs.need(0)?;
@@ -266,12 +273,17 @@ fn extract(input: &Array, wanted: &Array) -> Result<Array, Fault> {
 }
 
 /// The columns of several arrays in one.
-fn side_by_side(inputs: &super::Inputs<'_>) -> Result<Array, Fault> {
+fn side_by_side(inputs: &super::Inputs<'_>, widths: &[i64]) -> Result<Array, Fault> {
     let parts: Vec<&Array> = inputs.0.iter().copied().flatten().collect();
     let shapes = parts.iter().map(|it| it.rows()).collect::<Result<Vec<_>, _>>()?;
     let rows = shapes.first().ok_or("it has no inputs")?.0;
     if shapes.iter().any(|it| it.0 != rows) {
         return Err("its inputs have different numbers of rows".into());
+    }
+    let fits = |(shape, &width): (&(usize, usize), &i64)| usize::try_from(width) == Ok(shape.1);
+    if !widths.is_empty() && (widths.len() != shapes.len() || !shapes.iter().zip(widths).all(fits))
+    {
+        return Err(format!("its inputs have not the {widths:?} columns that it takes").into());
     }
     let lists = parts.iter().map(|it| it.floats()).collect::<Result<Vec<_>, _>>()?;
     let shape = vec![rows, shapes.iter().map(|it| it.1).sum()];

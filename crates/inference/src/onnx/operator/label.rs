@@ -39,6 +39,11 @@ fn written(node: &Node<'_>, name: &str) -> Result<Option<Data>, Fault> {
     let floats = node.floats(&format!("{name}_floats"))?;
     Ok(match (texts, ints, floats) {
         ([], [], []) => None,
+        (texts, ints, floats)
+            if [texts.len(), ints.len(), floats.len()].iter().filter(|it| **it > 0).count() > 1 =>
+        {
+            return Err(format!("its {name} are of two types").into());
+        }
         (texts @ [_, ..], _, _) => Some(Data::Bytes(texts.iter().map(|it| it.to_vec()).collect())),
         (_, ints @ [_, ..], _) => Some(Data::Int64(ints.to_vec())),
         (_, _, floats) => Some(Data::Fp32(floats.to_vec())),
@@ -76,6 +81,8 @@ pub(super) fn encoder(node: &Node<'_>) -> Result<Run, Refusal> {
         return Err("it has more keys than values, or fewer".into());
     }
     let to = with_default(node, to)?;
+    // Exporters write those of all types; the one of the values' type counts.
+    node.without_effect(&["default_string", "default_int64", "default_float"]);
     if to.len() <= count {
         return Err("it has no value for unknown keys".into());
     }
@@ -93,6 +100,7 @@ pub(super) fn one_hot(node: &Node<'_>) -> Result<Run, Refusal> {
     let (texts, ints) = (node.texts("cats_strings")?, node.ints("cats_int64s")?);
     let categories = match (texts, ints) {
         ([], []) => return Err("it has no categories".into()),
+        ([_, ..], [_, ..]) => return Err("its categories are of two types".into()),
         ([], ints) => Data::Int64(ints.to_vec()),
         (texts, _) => Data::Bytes(texts.iter().map(|it| it.to_vec()).collect()),
     };

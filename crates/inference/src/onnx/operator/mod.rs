@@ -16,11 +16,34 @@ mod vector_machine;
 
 use std::borrow::Cow;
 
-use super::format::{Attribute, Node};
+use super::format::{Attribute, Named, Node};
 use crate::tensor::{Array, Data, Datatype, elements, map};
 
 /// What is wrong with a node, for a person. No values.
-pub(super) type Fault = Cow<'static, str>;
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub what: Cow<'static, str>,
+    /// Whatever the model is asked: types follow from the file, shapes and values also from its caller.
+    pub is_of_the_model: bool,
+}
+
+impl From<&'static str> for Fault {
+    fn from(what: &'static str) -> Self {
+        Self { what: what.into(), is_of_the_model: false }
+    }
+}
+
+impl From<String> for Fault {
+    fn from(what: String) -> Self {
+        Self { what: what.into(), is_of_the_model: false }
+    }
+}
+
+impl Fault {
+    pub(super) fn of_the_model(what: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.into(), is_of_the_model: true }
+    }
+}
 
 /// What a node does. Gives as many arrays as the node has outputs, or more.
 pub(super) type Run = Box<dyn Fn(&Inputs<'_>) -> Result<Vec<Array>, Fault> + Send + Sync>;
@@ -50,7 +73,17 @@ pub(super) fn build(node: &Node<'_>, version: i64) -> Result<Run, Refusal> {
         "ai.onnx.ml" => learned,
         _ => return Err(Refusal::Unknown),
     };
-    build(node, version)
+    let run = build(node, version)?;
+    let most = if node.operator.ends_with("Classifier") { 2 } else { 1 };
+    if node.outputs.iter().skip(most).any(|name| !name.is_empty()) {
+        return Err("it has more outputs than are supported".into());
+    }
+    match node.unread() {
+        None => Ok(run),
+        Some(name) => Err(Refusal::Fault(
+            format!("its attribute `{name}` is not supported; export it without").into(),
+        )),
+    }
 }
 
 fn standard(node: &Node<'_>, version: i64) -> Result<Run, Refusal> {
@@ -102,7 +135,23 @@ impl<'a> Inputs<'a> {
 
 impl Node<'_> {
     fn attribute(&self, name: &str) -> Option<&Attribute<'_>> {
-        self.attributes.iter().find(|it| it.0 == name).map(|it| &it.1)
+        let found = self.attributes.iter().find(|it| it.name == name)?;
+        found.is_read.set(true);
+        Some(&found.value)
+    }
+
+    /// Attributes that change nothing of what is answered here.
+    fn without_effect(&self, names: &[&str]) {
+        for name in names {
+            let _ = self.attribute(name);
+        }
+    }
+
+    /// An attribute that no code has asked for. Passing one over would answer with other numbers than
+    /// the model has; an empty list says nothing.
+    fn unread(&self) -> Option<&str> {
+        let unread = |it: &&Named<'_>| !it.is_read.get() && !it.value.is_empty();
+        self.attributes.iter().find(unread).map(|it| it.name)
     }
 
     fn float(&self, name: &str, otherwise: f32) -> Result<f32, Fault> {
@@ -216,7 +265,7 @@ impl Array {
 }
 
 fn unfit(datatype: Datatype) -> Fault {
-    format!("it does not take {datatype} here").into()
+    Fault::of_the_model(format!("it does not take {datatype} here"))
 }
 
 fn array(shape: Vec<usize>, data: Data) -> Result<Array, Fault> {

@@ -14,7 +14,11 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
             let groups = positive(node.int("group", 1)?)?;
             Ok(Box::new(move |inputs| Ok(vec![convolve(inputs, &window, groups)?])))
         }
-        "MaxPool" => pool(node, |values, _| values.fold(f32::NEG_INFINITY, f32::max)),
+        "MaxPool" => {
+            // It is about a second output, which there is not.
+            node.without_effect(&["storage_order"]);
+            pool(node, |values, _| values.fold(f32::NEG_INFINITY, f32::max))
+        }
         "AveragePool" => {
             let padding_counts = node.int("count_include_pad", 0)? != 0;
             pool(node, move |values, all| {
@@ -32,10 +36,17 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
         })),
         "BatchNormalization" => {
             let epsilon = node.float("epsilon", 1e-5)?;
+            node.without_effect(&["momentum"]);
+            if node.int("training_mode", 0)? != 0 || node.int("spatial", 1)? != 1 {
+                return Err("it is exported for training, or not by channel".into());
+            }
             Ok(Box::new(move |inputs| Ok(vec![by_channel(inputs, epsilon)?])))
         }
         "LayerNormalization" => {
             let (axis, epsilon) = (node.int("axis", -1)?, node.float("epsilon", 1e-5)?);
+            if node.int("stash_type", 1)? != 1 {
+                return Err("it calculates in FP32 only".into());
+            }
             Ok(Box::new(move |inputs| Ok(vec![by_layer(inputs, axis, epsilon)?])))
         }
         _ => Err(Refusal::Unknown),
@@ -85,7 +96,8 @@ impl Window {
             [up, left, down, right] => ([up, left], [down, right]),
             _ => return Err("it takes images and series only".into()),
         };
-        if !matches!(node.text("auto_pad", "NOTSET")?, "NOTSET" | "VALID") {
+        let padding = node.text("auto_pad", "NOTSET")?;
+        if !matches!(padding, "NOTSET" | "VALID") || padding == "VALID" && !pads.is_empty() {
             return Err("it needs its padding in numbers; export with a newer opset".into());
         }
         Ok(Self {
@@ -141,9 +153,14 @@ fn shape_like(input: &[usize], channels: usize, lengths: [usize; 2]) -> Vec<usiz
 /// Every window becomes a column, so that all of them are one product of matrices.
 fn convolve(inputs: &Inputs<'_>, window: &Window, groups: usize) -> Result<Array, Fault> {
     let (input, weights) = (inputs.need(0)?, inputs.need(1)?);
+    let three = |_| Fault::of_the_model("it takes images and series only");
+    let (filters, deep, size) = image(weights.shape()).map_err(three)?;
     let (_, channels, lengths) = image(input.shape())?;
-    let (filters, deep, size) = image(weights.shape())?;
-    if deep * groups != channels || !filters.is_multiple_of(groups) || size.contains(&0) {
+    if window.size.is_some_and(|wanted| wanted != size)
+        || deep * groups != channels
+        || !filters.is_multiple_of(groups)
+        || size.contains(&0)
+    {
         return Err("its filters do not fit the channels".into());
     }
     let times = window.times(lengths, size)?;

@@ -7,7 +7,14 @@ use crate::tensor::{Array, Data};
 pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
     Ok(match node.operator {
         // Dropping out is for training.
-        "Identity" | "Dropout" => Box::new(|inputs| Ok(vec![inputs.need(0)?.clone()])),
+        "Identity" => Box::new(|inputs| Ok(vec![inputs.need(0)?.clone()])),
+        "Dropout" => {
+            node.without_effect(&["ratio", "seed"]);
+            Box::new(|inputs| match inputs.get(2).map(Array::list::<bool>).transpose()? {
+                Some([true, ..]) => Err(Fault::of_the_model("it is exported for training")),
+                _ => Ok(vec![inputs.need(0)?.clone()]),
+            })
+        }
         "Cast" => cast(node)?,
         "Where" => Box::new(|inputs| choose(inputs).map(|it| vec![it])),
         "Clip" => clip(node)?,
@@ -18,8 +25,8 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
         // Nothing says what a division by nothing gives; it must not end the process.
         "Div" => fold(|a, b| a / b, |a, b| a / b, |a, b| a.checked_div(b).unwrap_or(0)),
         "Mod" => modulo(node)?,
-        "Max" => fold(f32::max, f64::max, i64::max),
-        "Min" => fold(f32::min, f64::min, i64::min),
+        "Max" => fold(most, most, i64::max),
+        "Min" => fold(least, least, i64::min),
         "Pow" => fold(f32::powf, f64::powf, |a, b| (a as f64).powf(b as f64) as i64),
         "Equal" => Box::new(|inputs| equal(inputs).map(|it| vec![it])),
         "Greater" => compare(|a, b| a > b, |a, b| a > b, |a, b| a > b),
@@ -36,6 +43,19 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
         }),
         _ => return one(node),
     })
+}
+
+/// The larger of two. What is no number stays none, which `f32::max` would drop.
+fn most<T: PartialOrd>(a: T, b: T) -> T {
+    if a > b || is_none(&a) { a } else { b }
+}
+
+fn least<T: PartialOrd>(a: T, b: T) -> T {
+    if a < b || is_none(&a) { a } else { b }
+}
+
+fn is_none<T: PartialOrd>(it: &T) -> bool {
+    it.partial_cmp(it).is_none()
 }
 
 /// The rest has the sign of the divisor, or with `fmod` of the dividend.
@@ -238,30 +258,41 @@ fn clip(node: &Node<'_>) -> Result<Run, Refusal> {
     let (low, high) = (node.float("min", f32::NEG_INFINITY)?, node.float("max", f32::INFINITY)?);
     Ok(Box::new(move |inputs| {
         let input = inputs.need(0)?;
-        let bound = |place, otherwise| -> Result<f32, Fault> {
-            match inputs.get(place) {
-                None => Ok(otherwise),
-                Some(bound) => Ok(bound.list::<f32>()?.first().copied().unwrap_or(otherwise)),
-            }
+        let data = match input.data() {
+            Data::Fp64(list) => Data::Fp64(clipped(inputs, list, low.into(), high.into())?),
+            Data::Int64(list) => Data::Int64(clipped(inputs, list, i64::MIN, i64::MAX)?),
+            Data::Int32(list) => Data::Int32(clipped(inputs, list, i32::MIN, i32::MAX)?),
+            _ => Data::Fp32(clipped(inputs, input.list::<f32>()?, low, high)?),
         };
-        let (low, high) = (bound(1, low)?, bound(2, high)?);
-        // Not `clamp`, which panics where the bounds are the wrong way round.
-        let clip = |&it: &f32| {
-            if it < low {
-                low
-            } else if it > high {
-                high
-            } else {
-                it
-            }
-        };
-        let list = input.list::<f32>()?.iter().map(clip).collect();
-        Ok(vec![made(input.shape().to_vec(), list)?])
+        Ok(vec![array(input.shape().to_vec(), data)?])
     }))
+}
+
+/// Not by `clamp`, which panics where the bounds are the wrong way round: then all become the upper one.
+fn clipped<T: Element + PartialOrd>(
+    inputs: &Inputs<'_>,
+    list: &[T],
+    low: T,
+    high: T,
+) -> Result<Vec<T>, Fault> {
+    let bound = |place, otherwise| -> Result<T, Fault> {
+        match inputs.get(place) {
+            None => Ok(otherwise),
+            Some(bound) => Ok(bound.list::<T>()?.first().copied().unwrap_or(otherwise)),
+        }
+    };
+    let (low, high) = (bound(1, low)?, bound(2, high)?);
+    let within = |&it: &T| {
+        let raised = if it < low { low } else { it };
+        if raised > high { high } else { raised }
+    };
+    Ok(list.iter().map(within).collect())
 }
 
 fn cast(node: &Node<'_>) -> Result<Run, Refusal> {
     let to = node.int("to", 0)?;
+    // Both are about numbers of 8 bits, which are refused.
+    node.without_effect(&["saturate", "round_mode"]);
     if !matches!(to, 1 | 6 | 7 | 8 | 9 | 11) {
         return Err("it cannot make numbers of that type".into());
     }

@@ -15,11 +15,11 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
             let given = node.int("axis", 1)?;
             Ok(one(move |input| flatten(input, given)))
         }
-        "Shape" => Ok(one(|input| {
-            let lengths = input.shape().iter().map(|&it| it as i64).collect::<Vec<_>>();
-            made(vec![lengths.len()], lengths)
-        })),
-        "Slice" => Ok(Box::new(|inputs| Ok(vec![slice(inputs)?]))),
+        "Shape" => {
+            let (start, end) = (node.int("start", 0)?, node.int("end", i64::MAX)?);
+            Ok(one(move |input| lengths(input, start, end)))
+        }
+        "Slice" => slice(node),
         _ => reshape(node),
     }
 }
@@ -28,28 +28,46 @@ fn one(f: impl Fn(&Array) -> Result<Array, Fault> + Send + Sync + 'static) -> Ru
     Box::new(move |inputs| Ok(vec![f(inputs.need(0)?)?]))
 }
 
+/// The lengths of the axes from one to before another, both counted from the back where they are
+/// negative, and clamped.
+fn lengths(input: &Array, start: i64, end: i64) -> Result<Array, Fault> {
+    let shape = input.shape();
+    let (start, end) = (clamped(start, shape.len()), clamped(end, shape.len()));
+    let some = shape.get(start..end).unwrap_or_default();
+    made(vec![some.len()], some.iter().map(|&it| it as i64).collect())
+}
+
+/// A place on an axis, from its back where it is negative, but never beyond its ends.
+fn clamped(given: i64, length: usize) -> usize {
+    match given {
+        0.. => usize::try_from(given).unwrap_or(length).min(length),
+        _ => usize::try_from(given.saturating_add_unsigned(length as u64)).unwrap_or(0),
+    }
+}
+
 fn shaped(input: &Array, shape: Vec<usize>) -> Result<Array, Fault> {
     array(shape, input.data().clone())
 }
 
 fn constant(node: &Node<'_>) -> Result<Run, Refusal> {
     let whole = |list: &[i64]| made(vec![list.len()], list.to_vec());
-    let value = match node.attributes.first() {
-        Some(("value", Attribute::Tensor(value))) => value.clone(),
-        Some(("value_float", Attribute::Float(value))) => made(vec![], vec![*value])?,
-        Some(("value_int", Attribute::Int(value))) => made(vec![], vec![*value])?,
-        Some(("value_floats", Attribute::Floats(list))) => made(vec![list.len()], list.clone())?,
-        Some(("value_ints", Attribute::Ints(list))) => whole(list)?,
-        _ => return Err("it has no value".into()),
+    let name = node.attributes.first().map(|it| it.name).unwrap_or_default();
+    let value = match (name, node.attribute(name)) {
+        ("value", Some(Attribute::Tensor(value))) => value.clone(),
+        ("value_float", Some(Attribute::Float(value))) => made(vec![], vec![*value])?,
+        ("value_int", Some(Attribute::Int(value))) => made(vec![], vec![*value])?,
+        ("value_floats", Some(Attribute::Floats(list))) => made(vec![list.len()], list.clone())?,
+        ("value_ints", Some(Attribute::Ints(list))) => whole(list)?,
+        _ => return Err("it has no value of a type that is supported".into()),
     };
     Ok(Box::new(move |_| Ok(vec![value.clone()])))
 }
 
 /// `Reshape`, `Squeeze` and `Unsqueeze`, whose numbers are an input or, in old models, an attribute.
 fn reshape(node: &Node<'_>) -> Result<Run, Refusal> {
-    let name = if node.operator == "Reshape" { "shape" } else { "axes" };
-    let written = node.ints(name)?.to_vec();
-    let zero_is_zero = node.int("allowzero", 0)? != 0;
+    let is_reshape = node.operator == "Reshape";
+    let written = node.ints(if is_reshape { "shape" } else { "axes" })?.to_vec();
+    let zero_is_zero = is_reshape && node.int("allowzero", 0)? != 0;
     let shape_of = match node.operator {
         "Squeeze" => |shape: &[usize], axes: &[i64], _| squeezed(shape, axes),
         "Unsqueeze" => |shape: &[usize], axes: &[i64], _| unsqueezed(shape, axes),
@@ -200,15 +218,24 @@ fn gather(node: &Node<'_>) -> Result<Run, Refusal> {
     }))
 }
 
-/// `Slice` with its numbers as inputs: starts, ends, axes, steps.
-fn slice(inputs: &Inputs<'_>) -> Result<Array, Fault> {
+/// `Slice`, whose numbers (starts, ends, axes, steps) are inputs or, until opset 9, attributes.
+fn slice(node: &Node<'_>) -> Result<Run, Refusal> {
+    let list = |name| node.ints(name).map(<[i64]>::to_vec);
+    let written = [list("starts")?, list("ends")?, list("axes")?];
+    Ok(Box::new(move |inputs| Ok(vec![sliced(inputs, &written)?])))
+}
+
+fn sliced(inputs: &Inputs<'_>, written: &[Vec<i64>; 3]) -> Result<Array, Fault> {
     let input = inputs.need(0)?;
-    let need = |place| inputs.ints(place)?.ok_or(Fault::from("an input is missing"));
-    let (starts, ends) = (need(1)?, need(2)?);
-    let every: Vec<i64> = (0..starts.len() as i64).collect();
-    let ones = vec![1; starts.len()];
-    let axes = inputs.ints(3)?.unwrap_or(&every);
-    let steps = inputs.ints(4)?.unwrap_or(&ones);
+    let [starts, ends, axes] = written;
+    let (starts, ends) = (whole(inputs, 1, starts)?, whole(inputs, 2, ends)?);
+    let (mut axes, mut steps) = (whole(inputs, 3, axes)?, whole(inputs, 4, &[])?);
+    if axes.is_empty() {
+        axes = (0..starts.len() as i64).collect();
+    }
+    if steps.is_empty() {
+        steps = vec![1; starts.len()];
+    }
     if starts.len() > AXES_MAX
         || ends.len() != starts.len()
         || axes.len() != starts.len()
@@ -217,16 +244,10 @@ fn slice(inputs: &Inputs<'_>) -> Result<Array, Fault> {
         return Err("its inputs do not fit".into());
     }
     let mut input = input.clone();
-    for (((&start, &end), &along), &step) in starts.iter().zip(ends).zip(axes).zip(steps) {
+    for (((start, end), along), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
         let along = axis(along, input.shape().len())?;
         let length = input.shape()[along];
-        let step = usize::try_from(step).ok().filter(|it| *it > 0);
-        let step = step.ok_or("it takes steps forward only")?;
-        let bound = |it: i64| match it {
-            0.. => usize::try_from(it).unwrap_or(length).min(length),
-            _ => usize::try_from(it.saturating_add_unsigned(length as u64)).unwrap_or(0),
-        };
-        let kept: Vec<usize> = (bound(start)..bound(end)).step_by(step).collect();
+        let kept = stepped(length, start, end, step)?;
         let (outer, inner) = (&input.shape()[..along], &input.shape()[along + 1..]);
         let run: usize = inner.iter().product();
         let shape = [outer, &[kept.len()], inner].concat();
@@ -239,4 +260,30 @@ fn slice(inputs: &Inputs<'_>) -> Result<Array, Fault> {
         input = array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?;
     }
     Ok(input)
+}
+
+/// Whole numbers of an input of either width, or those that are written in the file.
+fn whole(inputs: &Inputs<'_>, place: usize, written: &[i64]) -> Result<Vec<i64>, Fault> {
+    Ok(match inputs.get(place).map(|it| it.data()) {
+        None => written.to_vec(),
+        Some(Data::Int32(list)) => list.iter().map(|&it| it.into()).collect(),
+        Some(_) => inputs.ints(place)?.unwrap_or_default().to_vec(),
+    })
+}
+
+/// Places from one on, and before another, `step` apart; backwards where that is negative.
+fn stepped(length: usize, start: i64, end: i64, step: i64) -> Result<Vec<usize>, Fault> {
+    let by = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
+    match step {
+        0 => Err("it takes steps of nothing".into()),
+        1.. => Ok((clamped(start, length)..clamped(end, length)).step_by(by).collect()),
+        _ if length == 0 => Ok(Vec::new()),
+        _ => {
+            let last = length as i64 - 1;
+            let signed = |it: i64| if it < 0 { it.saturating_add(last + 1) } else { it };
+            // It may end before the first place, but not begin there.
+            let (start, end) = (signed(start).clamp(0, last), signed(end).clamp(-1, last));
+            Ok((end + 1..start + 1).rev().step_by(by).map(|it| it as usize).collect())
+        }
+    }
 }

@@ -92,6 +92,8 @@ struct Lists<'n> {
 
 impl<'n> Lists<'n> {
     fn of(node: &'n GraphNode<'_>) -> Result<Self, Fault> {
+        // How often each node was reached in training.
+        node.without_effect(&["nodes_hitrates", "nodes_hitrates_as_tensor"]);
         let lists = Self {
             trees: node.ints("nodes_treeids")?,
             ids: node.ints("nodes_nodeids")?,

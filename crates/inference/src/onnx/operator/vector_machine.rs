@@ -192,6 +192,13 @@ pub(super) fn classifier(node: &Node<'_>) -> Result<Run, Refusal> {
 
 pub(super) fn regressor(node: &Node<'_>) -> Result<Run, Refusal> {
     let coefficients = node.floats("coefficients")?.to_vec();
+    let supports = node.int("n_supports", coefficients.len() as i64)?;
+    if usize::try_from(supports) != Ok(coefficients.len()) {
+        return Err("its coefficients do not fit its support vectors".into());
+    }
+    if node.text("post_transform", "NONE")? != "NONE" {
+        return Err("it cannot do what `post_transform` asks for".into());
+    }
     let vectors = Vectors::of(node, coefficients.len())?;
     let rho = node.floats("rho")?.first().copied().unwrap_or(0.0);
     let one_class = node.int("one_class", 0)? != 0;

@@ -63,6 +63,14 @@ pub(super) fn code(body: &[u8]) -> Option<String> {
     is_code.then(|| code.to_owned())
 }
 
+/// What a process of this site says is wrong, by either protocol.
+pub(super) fn reason(body: &[u8]) -> Option<String> {
+    let answer = parse(body).ok()?;
+    let error = get(&answer, "error")?;
+    let text = as_str(error).or_else(|| get(error, "message").and_then(as_str))?;
+    Some(text.to_owned())
+}
+
 pub(super) fn invalid(model: &str, wrong: &str) -> Fault {
     let detail = format!("the answer of the model `{model}` cannot be read: {wrong}");
     Fault::new(ErrorType::Communication, detail).with_status(502).with_title("Invalid answer")

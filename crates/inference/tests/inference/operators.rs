@@ -1,0 +1,202 @@
+//! Operators by the words of the standard: what each makes, and what is refused when the file is loaded.
+//! The expected numbers are those of onnxruntime 1.32.
+
+use inference::frame::{self, Answer};
+use inference::{Data, Model, Onnx, Stop, Tensor};
+
+use crate::written::{bytes, int, node};
+
+fn attribute_int(name: &str, value: i64) -> Vec<u8> {
+    [bytes(1, name), int(3, value), int(20, 2)].concat()
+}
+
+fn attribute_ints(name: &str, list: &[i64]) -> Vec<u8> {
+    let list: Vec<u8> = list.iter().flat_map(|it| int(8, *it)).collect();
+    [bytes(1, name), list, int(20, 7)].concat()
+}
+
+fn attribute_floats(name: &str, list: &[f32]) -> Vec<u8> {
+    let list: Vec<u8> = list.iter().flat_map(|it| it.to_le_bytes()).collect();
+    [bytes(1, name), bytes(7, list), int(20, 6)].concat()
+}
+
+/// A constant of whole numbers.
+fn whole(name: &str, list: &[i64]) -> Vec<u8> {
+    let list: Vec<u8> = list.iter().flat_map(|it| it.to_le_bytes()).collect();
+    let length = (list.len() / 8) as i64;
+    bytes(5, [int(1, length), int(2, 7), bytes(8, name), bytes(9, list)].concat())
+}
+
+/// A constant of zeros with a shape of its own.
+fn zeros(name: &str, shape: &[i64]) -> Vec<u8> {
+    let shape_: Vec<u8> = shape.iter().flat_map(|it| int(1, *it)).collect();
+    let list = vec![0; 4 * shape.iter().product::<i64>() as usize];
+    bytes(5, [shape_, int(2, 1), bytes(8, name), bytes(9, list)].concat())
+}
+
+/// A model of one node from `x`, of a type and some free axes, to `y`, beside constants.
+fn one(opset: i64, (kind, axes): (i64, usize), node: Vec<u8>, constants: &[Vec<u8>]) -> Vec<u8> {
+    let value = |name: &str| {
+        let tensor = [int(1, kind), bytes(2, bytes(1, b"").repeat(axes))].concat();
+        [bytes(1, name), bytes(2, bytes(1, tensor))].concat()
+    };
+    let graph = [bytes(1, node), constants.concat(), bytes(11, value("x")), bytes(12, value("y"))];
+    let version = |domain: &str, version| bytes(8, [bytes(1, domain), int(2, version)].concat());
+    let opsets = [version("", opset), version("ai.onnx.ml", 3)].concat();
+    [int(1, 8), bytes(7, graph.concat()), opsets].concat()
+}
+
+const FP32: i64 = 1;
+const UINT8: i64 = 2;
+const INT64: i64 = 7;
+
+fn answer(file: &[u8], shape: &[usize], x: Data) -> (Vec<usize>, Data) {
+    let x = Tensor::new("x", shape.to_vec(), x).unwrap();
+    let output = Onnx::load(file).unwrap().infer(vec![x], &Stop::default()).unwrap().remove(0);
+    (output.values.shape().to_vec(), output.values.into_data())
+}
+
+/// Numbers from zero on.
+fn counted(shape: &[usize]) -> Data {
+    Data::Fp32((0..shape.iter().product::<usize>()).map(|it| it as f32).collect())
+}
+
+/// What a process says that is asked to load it.
+fn refused(file: &[u8]) -> String {
+    let (mut asked, mut said) = (Vec::new(), Vec::new());
+    frame::write_frame(&mut asked, &frame::load(file)).unwrap();
+    frame::serve(&mut asked.as_slice(), &mut said).unwrap();
+    let frame = frame::read_frame(&mut said.as_slice()).unwrap().unwrap();
+    match Answer::decode(&frame) {
+        Some(Answer::Refused(why)) => why,
+        other => panic!("it is taken: {other:?}"),
+    }
+}
+
+/// Mutation: read `start` or `end` of `Shape` no more, or do not clamp them.
+#[test]
+fn shape_gives_the_lengths_from_one_axis_to_another() {
+    let check = |attributes: &[(&str, i64)], expected: &[i64]| {
+        let attributes: Vec<_> = attributes.iter().map(|(n, v)| attribute_int(n, *v)).collect();
+        let file = one(18, (FP32, 3), node("Shape", &["x"], "y", &attributes), &[]);
+        let made = answer(&file, &[2, 3, 4], counted(&[2, 3, 4]));
+        assert_eq!(made, (vec![expected.len()], Data::Int64(expected.to_vec())), "{attributes:?}");
+    };
+    check(&[], &[2, 3, 4]);
+    check(&[("start", 0), ("end", 1)], &[2]);
+    check(&[("start", 1)], &[3, 4]);
+    check(&[("start", -2), ("end", 3)], &[3, 4]);
+    check(&[("end", -1)], &[2, 3]);
+    check(&[("start", -9), ("end", 9)], &[2, 3, 4]);
+    check(&[("start", 2), ("end", 1)], &[]);
+    check(&[("start", 7)], &[]);
+}
+
+/// Mutation: do not ask for `unread` in `build`, or mark every attribute as read.
+#[test]
+fn an_attribute_that_no_operator_asks_for_is_refused_by_name() {
+    let check = |operator: &str, attribute: Vec<u8>, name: &str| {
+        let file = one(18, (FP32, 2), node(operator, &["x"], "y", &[attribute]), &[]);
+        let why = format!(
+            "node 0 (`{operator}`) of the model: its attribute `{name}` is not supported; export it without"
+        );
+        assert_eq!(Onnx::load(&file).unwrap_err().to_string(), why);
+    };
+    check("Relu", attribute_int("ceiling", 6), "ceiling");
+    check("Shape", attribute_int("from", 1), "from");
+    check("Squeeze", attribute_int("allowzero", 1), "allowzero");
+    check("Softmax", attribute_floats("temperature", &[0.5]), "temperature");
+    // Of a value only what is not calculated with.
+    let dropout = node("Dropout", &["x"], "y", &[attribute_int("seed", 1)]);
+    assert!(Onnx::load(&one(18, (FP32, 2), dropout, &[])).is_ok());
+    let trained = node("Normalizer", &["x"], "y", &[attribute_ints("axes", &[1])]);
+    let trained = one(18, (FP32, 2), [trained, bytes(7, "ai.onnx.ml")].concat(), &[]);
+    let why = Onnx::load(&trained).unwrap_err().to_string();
+    assert!(why.contains("(`Normalizer`)") && why.contains("`axes`"), "{why}");
+}
+
+/// Mutation: ignore the attributes of opset 9, take steps forward only, or clamp the end of a step
+/// backwards at zero.
+#[test]
+fn slice_takes_attributes_and_steps_backwards() {
+    let by = |start: i64, end: i64, step: i64| {
+        let numbers = [("s", start), ("e", end), ("a", 0), ("t", step)];
+        let constants: Vec<_> = numbers.iter().map(|(name, it)| whole(name, &[*it])).collect();
+        let slice = node("Slice", &["x", "s", "e", "a", "t"], "y", &[]);
+        match answer(&one(17, (FP32, 1), slice, &constants), &[5], counted(&[5])).1 {
+            Data::Fp32(list) => list,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(by(-1, -100, -1), [4.0, 3.0, 2.0, 1.0, 0.0]);
+    assert_eq!(by(100, 0, -2), [4.0, 2.0]);
+    assert_eq!(by(3, 1, -1), [3.0, 2.0]);
+    assert_eq!(by(-1, 0, -3), [4.0, 1.0]);
+    assert_eq!(by(1, 3, -1), [0.0; 0]);
+    assert_eq!(by(0, i64::MIN, -1), [0.0]);
+    assert_eq!(by(1, i64::MAX, 2), [1.0, 3.0]);
+    let attributes =
+        [("starts", [1]), ("ends", [-1]), ("axes", [-1])].map(|(n, it)| attribute_ints(n, &it));
+    let old = one(9, (FP32, 2), node("Slice", &["x"], "y", &attributes), &[]);
+    let made = answer(&old, &[2, 4], counted(&[2, 4]));
+    assert_eq!(made, (vec![2, 2], Data::Fp32(vec![1.0, 2.0, 5.0, 6.0])));
+}
+
+/// Mutation: take FP32 only in `clip`.
+#[test]
+fn clip_takes_whole_numbers() {
+    let clip = node("Clip", &["x", "low", "high"], "y", &[]);
+    let file = one(17, (INT64, 1), clip, &[whole("low", &[2]), whole("high", &[6])]);
+    let made = answer(&file, &[3], Data::Int64(vec![1, 5, 9]));
+    assert_eq!(made.1, Data::Int64(vec![2, 5, 6]));
+}
+
+/// Mutation: pass over what `warm` says of the model in `frame::answer`.
+#[test]
+fn what_a_model_can_never_calculate_is_refused_when_it_is_loaded() {
+    let uint8 = one(17, (UINT8, 1), node("Add", &["x", "x"], "y", &[]), &[]);
+    assert_eq!(refused(&uint8), "node 0 (`Add`) of the model: it does not take UINT8 here");
+    let text = one(17, (8, 1), node("Cast", &["x"], "y", &[attribute_int("to", 1)]), &[]);
+    assert_eq!(refused(&text), "node 0 (`Cast`) of the model: it does not take BYTES here");
+    let deep = one(17, (FP32, 5), node("Conv", &["x", "w"], "y", &[]), &[zeros("w", &[1; 5])]);
+    assert_eq!(refused(&deep), "node 0 (`Conv`) of the model: it takes images and series only");
+    let mut two = node("Softmax", &["x"], "y", &[]);
+    two.extend(bytes(2, "more"));
+    assert_eq!(
+        refused(&one(17, (FP32, 2), two, &[])),
+        "node 0 (`Softmax`) of the model: it has more outputs than are supported"
+    );
+}
+
+/// Mutation: take the larger of two by `f32::max`.
+#[test]
+fn what_is_no_number_stays_none() {
+    let none = |list: Data| match list {
+        Data::Fp32(list) => list.iter().map(|it| it.is_nan()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    for operator in ["Max", "Min"] {
+        // The last row beside each: it is stretched.
+        let file = one(17, (FP32, 2), node(operator, &["x", "w"], "y", &[]), &[zeros("w", &[2])]);
+        let made = answer(&file, &[1, 2], Data::Fp32(vec![f32::NAN, 1.0]));
+        assert_eq!(none(made.1), [true, false], "{operator}");
+        let file = one(17, (FP32, 2), node(operator, &["w", "x"], "y", &[]), &[zeros("w", &[2])]);
+        let made = answer(&file, &[1, 2], Data::Fp32(vec![f32::NAN, 1.0]));
+        assert_eq!(none(made.1), [true, false], "{operator} turned");
+    }
+}
+
+/// Mutation: go on from a first score that is no number in `winner`.
+#[test]
+fn a_row_of_no_numbers_is_the_first_class() {
+    let attributes = [
+        attribute_floats("coefficients", &[1.0, 2.0, 3.0]),
+        attribute_floats("intercepts", &[0.0; 3]),
+        attribute_ints("classlabels_ints", &[7, 8, 9]),
+        attribute_int("multi_class", 1),
+    ];
+    let lines = node("LinearClassifier", &["x"], "y", &attributes);
+    let file = one(17, (FP32, 2), [lines, bytes(7, "ai.onnx.ml")].concat(), &[]);
+    let made = answer(&file, &[2, 1], Data::Fp32(vec![f32::NAN, 1.0]));
+    assert_eq!(made.1, Data::Int64(vec![7, 9]));
+}

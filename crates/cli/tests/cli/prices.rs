@@ -78,7 +78,7 @@ fn cost(home: &Home, dev: &Dev, url: &str, name: &str, price: &str) -> Value {
 }
 
 /// Mutation: lose a row without a word, write over what is there, take the batch's price, or reckon with the shipped
-/// prices alone.
+/// prices alone, or with the owner's alone.
 #[test]
 fn prices_from_litellms_list_are_laid_over_the_shipped_ones_and_billed_by() {
     let (home, world) = (Home::new(), upstream());
@@ -152,6 +152,7 @@ fn prices_from_litellms_list_are_laid_over_the_shipped_ones_and_billed_by() {
              list {version}\n"
         )
     );
+    home.run(&["prices", "show", "anthropic/claude-haiku-4-5"]).ends_with(0);
     let listed = home.run(&["prices", "--provider", "acme"]).ends_with(0).stdout;
     assert_eq!(
         listed,
@@ -181,6 +182,7 @@ fn prices_are_listed_page_by_page_and_found_by_name() {
     assert_eq!(names(&["--all", "--provider", "anthropic"]).iter().collect::<Vec<_>>(), claude);
     let haiku = names(&["--search", "HAIKU-4-5-2025"]);
     assert_eq!(haiku, ["anthropic/claude-haiku-4-5"], "by another of its names");
+    assert!(!names(&["--search", "llama-3.1-405b"]).is_empty(), "written with capitals");
     let shown = home.run(&["prices", "show", "anthropic/claude-haiku-4-5-20251001"]).ends_with(0);
     assert!(shown.stdout.starts_with("anthropic/claude-haiku-4-5, chat"), "{}", shown.stdout);
     let missing = home.run(&["prices", "show", "acme/none"]).ends_with(2);

@@ -112,10 +112,14 @@ mod tests {
         let hub = [Facet::Site, Facet::Namespace];
         assert_eq!(Facet::read("namespace, site", &hub), Ok(vec![Facet::Namespace, Facet::Site]));
         let refused = Facet::read("namespace,key", &hub).expect_err("a hub knows no keys");
-        assert!(refused.to_string().contains("one or more of site, namespace; names of keys stay"));
+        assert!(
+            refused
+                .to_string()
+                .contains("one or more of site, namespace, each once; names of keys")
+        );
         assert!(Facet::read("namespace,namespace", &hub).is_err(), "once is enough");
         let refused = Facet::read("colour", &[Facet::Key]).expect_err("it is none");
-        assert!(refused.to_string().contains("one or more of key ["));
+        assert!(refused.to_string().contains("one or more of key, each once ["));
     }
 
     /// Mutation: keep an hour as it is, take the next one, or take a text that is no time.

@@ -84,6 +84,7 @@ async fn a_key_does_what_its_roles_say() {
         "/whoami",
         "/keys",
         "/budgets",
+        "/prices",
         "/usage",
         "/usage/focus",
         "/calls/local-share",
@@ -96,6 +97,9 @@ async fn a_key_does_what_its_roles_say() {
         let is_key = path.contains("/keys");
         if for_all {
             assert_eq!(refused.status, 200, "{method} {path}");
+        } else if path.contains("/prices/") {
+            // For all as well, and there is none of that name.
+            assert_eq!(refused.status, 404, "{method} {path}");
         } else if !is_key && !looks_itself.contains(&path.as_str()) {
             assert_eq!(refused.problem(), "KEY-002", "{method} {path}");
         }

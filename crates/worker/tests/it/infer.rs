@@ -195,7 +195,7 @@ async fn each_refusal_is_an_error_of_its_kind() {
     let server = Server::start(|request, _| {
         let error = r#"{"error":{"message":"you said Hello","code":"context_length_exceeded"}}"#;
         match body(request)["messages"][0]["content"].as_str() {
-            Some("odd") => good("{}"),
+            Some("odd") => good(r#"{"choices":[]}"#),
             Some("nothing") => good("[]"),
             Some("sentence") => {
                 reply("400 Bad Request", &[], r#"{"error":{"code":"you said so"}}"#)
@@ -244,7 +244,7 @@ async fn each_refusal_is_an_error_of_its_kind() {
             ErrorType::Communication,
             503,
             Certainty::Unknown,
-            "`m` broke off (200)",
+            "`m` gave no whole answer (200)",
         ),
         (
             chat("dead", "Hello"),

@@ -46,6 +46,10 @@ fn words(class: Class) -> &'static [&'static str] {
             "call",
             "mobile",
             "mobil",
+            "móvil",
+            "movil",
+            "tlf",
+            "tfno",
             "cell",
             "fax",
             "handy",
@@ -138,7 +142,43 @@ pub fn tells(text: &[u8], start: usize, hint: &str, class: Class) -> bool {
         return false;
     }
     let from = start.saturating_sub(CONTEXT_BYTES_MAX);
-    has_word(&text[from..start], words) || (!hint.is_empty() && has_word(hint.as_bytes(), words))
+    let is_hinted = || {
+        let is_phone = matches!(class, Class::Phone | Class::PhPhone | Class::TrPhone);
+        !(hint.is_empty() || is_phone && is_measure(hint)) && has_word(hint.as_bytes(), words)
+    };
+    has_word(&text[from..start], words) || is_hinted()
+}
+
+/// `call_duration_ms`, `contact_id`: what of a telephone is no number of one.
+fn is_measure(key: &str) -> bool {
+    const LAST: [&str; 18] = [
+        "at",
+        "code",
+        "count",
+        "counts",
+        "duration",
+        "id",
+        "ids",
+        "index",
+        "ms",
+        "pages",
+        "seconds",
+        "size",
+        "status",
+        "time",
+        "timestamp",
+        "total",
+        "type",
+        "version",
+    ];
+    let capital = |sign: char| sign.is_ascii_uppercase();
+    let start = key.rfind(['_', '-', ' ', '.']).map_or(0, |at| at + 1);
+    let word = &key[start..];
+    // `callId`, but not `ID`.
+    let hump =
+        word.rfind(capital).filter(|at| *at > 0 && !word[..*at].ends_with(capital)).unwrap_or(0);
+    LAST.iter()
+        .any(|last| word.eq_ignore_ascii_case(last) || word[hump..].eq_ignore_ascii_case(last))
 }
 
 fn has_word(window: &[u8], words: &[&str]) -> bool {
@@ -189,5 +229,8 @@ mod tests {
         check("a sinful 1234", false);
         check("1234 is my SIN", false);
         assert!(tells(b"1234", 0, "customer_sin", Class::CaSin));
+        let is_phone = |key: &str| tells(b"1234", 0, key, Class::Phone);
+        assert!(is_phone("contact_phone") && is_phone("mobileNumber") && is_phone("phone"));
+        assert!(!is_phone("call_id") && !is_phone("callDuration") && !is_phone("contact-id"));
     }
 }

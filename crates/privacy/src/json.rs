@@ -226,7 +226,7 @@ impl<'a> Walk<'a, '_> {
 
     fn string(&mut self, start: usize, trail: Trail, hint: &str) -> Result<usize, Refusal> {
         let (end, literal) = self.literal(start)?;
-        if trail.is_exempt || is_data_url(&literal.text)? {
+        if trail.is_exempt || is_data(&literal.text)? {
             return Ok(end);
         }
         if let Some(number) = self.rewrite.to_number(&literal.text) {
@@ -416,14 +416,24 @@ fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
     Some(end)
 }
 
-/// `data:image/png;base64,…` and nothing else: bytes, not text.
-fn is_data_url(text: &str) -> Result<bool, Refusal> {
+/// A text of base64 alone that is as long holds bytes: an image, a recording. Keys and numbers are shorter.
+const BASE64_BYTES_MIN: usize = 256;
+
+/// `data:image/png;base64,…` and nothing else, or the base64 alone: bytes, not text.
+fn is_data(text: &str) -> Result<bool, Refusal> {
+    let is_body = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let Some((head, body)) =
         text.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"))
     else {
-        return Ok(false);
+        let body = text.trim_end_matches('=');
+        // A repeated word, or digits alone, are no bytes of a file.
+        let kinds = [u8::is_ascii_digit, u8::is_ascii_uppercase, u8::is_ascii_lowercase];
+        return Ok(text.len() >= BASE64_BYTES_MIN
+            && text.len().is_multiple_of(4)
+            && text.len() - body.len() <= 2
+            && kinds.iter().all(|is| body.bytes().any(|byte| is(&byte)))
+            && text.bytes().all(is_body));
     };
-    let is_body = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
     let is_head = |byte: u8| byte.is_ascii_alphanumeric() || b"/.+-;=".contains(&byte);
     if head.len() > DATA_URL_HEAD_MAX || !head.bytes().all(is_head) || !body.bytes().all(is_body) {
         return Ok(false);

@@ -35,4 +35,4 @@ pub use rules::{Action, Rules, RulesError};
 pub use shield::{FINDING_BYTES_MAX, REDACTED, Shield, TEXT_BYTES_MAX, candidates};
 pub use stream::{Guard, HOLD_BYTES_MAX};
 pub use utf8::Utf8;
-pub use vault::{ALIAS_BYTES_MAX, ALIASES_MAX, Hidden, STAND_IN_BYTES_MAX, Vault};
+pub use vault::{ALIAS_BYTES_MAX, ALIASES_MAX, Hidden, Vault};

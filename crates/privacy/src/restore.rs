@@ -81,10 +81,18 @@ impl Restorer {
             }
         }
         let whole = edits.last().map_or(0, |edit| edit.range.end);
-        let cut = begun(&self.held, whole);
+        let cut = self.begun(whole);
         let released = edit::apply(&self.held[..cut], &edits).into_owned();
         self.held.drain(..cut);
         released
+    }
+
+    /// Where a stand-in may have begun that has not ended.
+    fn begun(&self, from: usize) -> usize {
+        let near = self.held.len().saturating_sub(STAND_IN_BYTES_MAX - 1).max(from);
+        let mut starts = (near..self.held.len()).filter(|at| self.held.is_char_boundary(*at));
+        let start = starts.find(|at| self.vault.may_begin(&self.held[*at..]));
+        start.unwrap_or(self.held.len())
     }
 
     #[must_use]
@@ -96,15 +104,4 @@ impl Restorer {
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
-}
-
-/// Where a stand-in may have begun that has not ended.
-fn begun(text: &str, from: usize) -> usize {
-    let sign = |byte: &u8| {
-        byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
-    };
-    let rest = &text.as_bytes()[from..];
-    let count =
-        rest.iter().rev().take(STAND_IN_BYTES_MAX - 1).take_while(|byte| sign(byte)).count();
-    text.len() - count
 }

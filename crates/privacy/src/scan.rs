@@ -146,7 +146,6 @@ pub struct Scan<'a> {
     stretches: [Stretch; 3],
     /// What values behind `password=` went over.
     pub values: Stretch,
-    pub weighed: secret::Weighed,
     /// The last of each class that has runs.
     reported: Vec<Reported>,
     /// The last answer of words before a place.
@@ -164,7 +163,6 @@ impl<'a> Scan<'a> {
             from: 0,
             stretches: Default::default(),
             values: Stretch::default(),
-            weighed: secret::Weighed::default(),
             reported: Vec::new(),
             told: None,
         }

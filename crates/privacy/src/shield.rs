@@ -161,9 +161,7 @@ pub(crate) fn bounded(bytes: usize) -> Result<(), Refusal> {
 
 /// Where the word begins that ends in letters of the exchange.
 fn word_start(text: &str, at: usize) -> usize {
-    let sign = |byte: &u8| {
-        byte.is_ascii_uppercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
-    };
+    let sign = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let before = &text.as_bytes()[..at];
     at - before
         .iter()

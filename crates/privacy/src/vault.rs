@@ -3,12 +3,12 @@
 //! A stand-in is `PERSON-1-KXQTB`: class, number, and five letters that belong to this exchange. It is
 //! one word of ASCII without signs that Markdown, JSON or HTML would escape, and it says what it is, so
 //! language models carry it through. Its end is always as long, so nothing behind it can be taken for
-//! a part of it.
+//! a part of it. Models write names their own way, and so it is known in any case and with any hyphen.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{fmt, iter};
 
-use memchr::memmem;
+use memchr::memchr2_iter;
 
 use crate::class::Class;
 use crate::refusal::Refusal;
@@ -20,11 +20,17 @@ pub const ALIASES_MAX: usize = 50_000;
 /// Bytes of these values.
 pub const ALIAS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The longest stand-in: the longest tag, five digits, the letters, and two hyphens.
-pub const STAND_IN_BYTES_MAX: usize = 36;
+/// The longest stand-in: the longest tag, five digits, the letters, and hyphens of three bytes.
+pub const STAND_IN_BYTES_MAX: usize = 48;
 
-/// Letters of the exchange, and a hyphen before them.
-const SUFFIX_BYTES: usize = 6;
+/// Letters of an exchange.
+const LETTERS: usize = 5;
+
+/// As many as [`ALIASES_MAX`] has.
+const DIGITS_MAX: usize = 5;
+
+/// What stands for a hyphen, ours or a model's: typographers have several.
+const HYPHENS: [&str; 5] = ["-", "_", "\u{2010}", "\u{2011}", "\u{2013}"];
 
 struct Alias {
     class: Class,
@@ -35,8 +41,9 @@ struct Alias {
 
 /// What values of one exchange are called outside. `Debug` shows only how many there are.
 pub struct Vault {
-    suffix: [u8; SUFFIX_BYTES],
+    letters: [u8; LETTERS],
     aliases: Vec<Alias>,
+    tags: BTreeSet<&'static str>,
     by_value: HashMap<(Class, bool, Box<str>), usize>,
     bytes: usize,
     hidden: Hidden,
@@ -46,21 +53,22 @@ pub struct Vault {
 pub type Hidden = BTreeMap<Class, u64>;
 
 impl Vault {
-    /// `random` comes from a generator that nobody can foresee: who knew the letters could write
-    /// stand-ins of others into a text.
+    /// With the letters that follow from this number. Whoever knows them gains nothing: what has the form of a
+    /// stand-in in a text that is protected gets one itself.
     #[must_use]
-    pub fn new(random: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         // Without vowels, so that they make no word; without digits, so that they make no number.
-        const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-        let mut rest = random;
-        let mut suffix = [b'-'; SUFFIX_BYTES];
-        for letter in &mut suffix[1..] {
-            *letter = LETTERS[(rest % 20) as usize];
+        const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+        let mut rest = seed;
+        let letters = std::array::from_fn(|_| {
+            let letter = CONSONANTS[(rest % 20) as usize];
             rest /= 20;
-        }
+            letter
+        });
         Self {
-            suffix,
+            letters,
             aliases: Vec::new(),
+            tags: BTreeSet::new(),
             by_value: HashMap::new(),
             bytes: 0,
             hidden: Hidden::new(),
@@ -104,38 +112,98 @@ impl Vault {
                     return Err(Refusal::VaultFull);
                 }
                 self.bytes = bytes;
+                self.tags.insert(class.tag());
                 self.aliases.push(Alias { class, value: key.2.clone(), is_number });
                 self.by_value.insert(key, self.aliases.len() - 1);
                 self.aliases.len() - 1
             }
         };
-        let suffix = std::str::from_utf8(&self.suffix).expect("the letters are ASCII");
-        Ok(format!("{}-{}{suffix}", class.tag(), index + 1))
+        let letters = std::str::from_utf8(&self.letters).expect("they are ASCII");
+        Ok(format!("{}-{}-{letters}", class.tag(), index + 1))
     }
 
-    /// Where the letters of this exchange stand in a text.
+    /// Where the letters of this exchange stand in a text, behind a hyphen.
     pub(crate) fn places<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Place<'a>> {
         steps::add(text.len());
-        memmem::find_iter(text.as_bytes(), &self.suffix).map(move |at| {
-            let end = at + SUFFIX_BYTES;
-            Place { at, end, known: self.known(text.as_bytes(), at) }
+        let first = self.letters[0];
+        let mut from = 0;
+        memchr2_iter(first, first.to_ascii_lowercase(), text.as_bytes()).filter_map(move |start| {
+            let end = start + LETTERS;
+            let letters = text.as_bytes().get(start..end)?;
+            if start < from || !letters.eq_ignore_ascii_case(&self.letters) {
+                return None;
+            }
+            from = end;
+            let before = without_hyphen(&text[..start])?;
+            Some(Place { at: before.len(), end, known: self.known(before) })
         })
     }
 
-    /// The stand-in whose letters begin at `at`.
-    fn known(&self, text: &[u8], at: usize) -> Option<Known<'_>> {
-        let digits =
-            text[..at].iter().rev().take_while(|byte| byte.is_ascii_digit()).take(6).count();
-        let number = std::str::from_utf8(&text[at - digits..at]).ok()?;
-        if number.starts_with('0') {
+    /// The stand-in that the text ends in, but for its letters and the hyphen before them.
+    fn known(&self, before: &str) -> Option<Known<'_>> {
+        let rest = before.trim_end_matches(|it: char| it.is_ascii_digit());
+        let number = &before[rest.len()..];
+        if number.len() > DIGITS_MAX || number.starts_with('0') {
             return None;
         }
         let alias = self.aliases.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
-        let tag = alias.class.tag().as_bytes();
-        let start = at.checked_sub(digits + 1 + tag.len())?;
-        let fits = &text[start..start + tag.len()] == tag && text[at - digits - 1] == b'-';
-        fits.then_some(Known { start, value: &alias.value, is_number: alias.is_number })
+        let rest = without_tag(without_hyphen(rest)?, alias.class.tag())?;
+        Some(Known { start: rest.len(), value: &alias.value, is_number: alias.is_number })
     }
+
+    /// Whether this is the beginning of a stand-in, and no more than that.
+    pub(crate) fn may_begin(&self, text: &str) -> bool {
+        self.tags.iter().any(|tag| self.behind(tag, text) == Err(Ends::Early))
+    }
+
+    /// Whether this is a stand-in, or may become one.
+    #[must_use]
+    pub fn may_be(&self, text: &str) -> bool {
+        let fits = |tag: &&str| matches!(self.behind(tag, text), Ok("") | Err(Ends::Early));
+        self.tags.iter().any(fits)
+    }
+
+    /// What stands behind a stand-in.
+    fn behind<'a>(&self, tag: &str, text: &'a str) -> Result<&'a str, Ends> {
+        let number = follow(text, tag.chars().chain(['_']))?;
+        let rest = number.trim_start_matches(|it: char| it.is_ascii_digit());
+        let digits = number.len() - rest.len();
+        if digits > DIGITS_MAX || digits == 0 && !rest.is_empty() {
+            return Err(Ends::Elsewhere);
+        }
+        follow(rest, iter::once('_').chain(self.letters.map(char::from)))
+    }
+}
+
+/// How a text is no stand-in.
+#[derive(PartialEq, Eq)]
+enum Ends {
+    /// It could still become one.
+    Early,
+    Elsewhere,
+}
+
+/// What stands behind these signs: letters in any case, and any hyphen.
+fn follow(text: &str, mut signs: impl Iterator<Item = char>) -> Result<&str, Ends> {
+    signs.try_fold(text, |rest, sign| {
+        let behind = match sign {
+            _ if rest.is_empty() => return Err(Ends::Early),
+            '_' => HYPHENS.iter().find_map(|hyphen| rest.strip_prefix(hyphen)),
+            letter => rest.strip_prefix(|it: char| it.eq_ignore_ascii_case(&letter)),
+        };
+        behind.ok_or(Ends::Elsewhere)
+    })
+}
+
+fn without_hyphen(text: &str) -> Option<&str> {
+    HYPHENS.iter().find_map(|hyphen| text.strip_suffix(hyphen))
+}
+
+fn without_tag<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    tag.chars().rev().try_fold(text, |rest, sign| match sign {
+        '_' => without_hyphen(rest),
+        letter => rest.strip_suffix(|it: char| it.eq_ignore_ascii_case(&letter)),
+    })
 }
 
 pub(crate) struct Place<'a> {

@@ -76,7 +76,11 @@ pub fn email(scan: &mut Scan<'_>, place: usize) {
 
 pub fn url(scan: &mut Scan<'_>, place: usize) {
     let text = scan.text;
-    if !text[place..].starts_with(b"://") || !scan.wants(Class::Url) {
+    if !text[place..].starts_with(b"://") {
+        return;
+    }
+    password(scan, place + 3);
+    if !scan.wants(Class::Url) {
         return;
     }
     let scheme = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+');
@@ -89,6 +93,22 @@ pub fn url(scan: &mut Scan<'_>, place: usize) {
     let from = after_user(text, place + 3);
     if let Some(end) = host_end(text, from).or_else(|| ip_end(text, from)) {
         scan.tail(Class::Url, Tail::Url, start, end);
+    }
+}
+
+/// The one in `user:password@`, whatever the scheme.
+fn password(scan: &mut Scan<'_>, start: usize) {
+    if !scan.wants(Class::Secret) {
+        return;
+    }
+    let end = after_user(scan.text, start).saturating_sub(1);
+    let user = scan.text.get(start..end).unwrap_or_default();
+    let Some(colon) = memchr::memchr(b':', user) else { return };
+    let is_placeholder = |it: &[u8]| {
+        it.starts_with(b"$") || it.starts_with(b"{") || it.iter().all(|byte| *byte == b'*')
+    };
+    if !is_placeholder(&user[colon + 1..]) {
+        scan.sure(Class::Secret, start + colon + 1, end);
     }
 }
 

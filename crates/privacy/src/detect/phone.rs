@@ -269,9 +269,13 @@ fn is_extended(text: &[u8], group: &Group) -> bool {
         && text[end + 1..group.end].iter().all(u8::is_ascii_digit)
 }
 
+/// A date, or one with a time behind it: `05.06.2024 10:00`.
 fn is_date(groups: &[Group]) -> bool {
-    let lengths = [0, 1, 2].map(|i| groups.get(i).map_or(0, Group::len));
-    groups.len() == 3 && matches!(lengths, [4, 1..=2, 1..=2] | [1..=2, 1..=2, 4])
+    let [first, second, third, rest @ ..] = groups else { return false };
+    let lengths = [first, second, third].map(Group::len);
+    let is_one = second.separator == third.separator && second.separator != Separator::Space;
+    matches!(lengths, [4, 1..=2, 1..=2] | [1..=2, 1..=2, 4])
+        && (rest.is_empty() || is_one && rest.iter().all(|group| group.len() <= 2))
 }
 
 fn is_north_american(groups: &[Group], digits: &[u8]) -> bool {

@@ -42,6 +42,10 @@ const PREFIXES: &[(&str, usize)] = &[
     ("shpat_", 30),
     ("SG.", 40),
     ("AGE-SECRET-KEY-", 40),
+    ("gsk_", 30),
+    ("r8_", 30),
+    ("xai-", 30),
+    ("pplx-", 30),
     ("isonomy-key-", 16),
 ];
 
@@ -99,7 +103,9 @@ fn key(scan: &mut Scan<'_>, from: usize, to: usize, least: usize) {
     let kinds = [u8::is_ascii_digit, u8::is_ascii_uppercase, u8::is_ascii_lowercase];
     let wide = text::run(text, to, least * 2, is_key_sign);
     let kinds = kinds.into_iter().filter(|is| text[to..wide].iter().any(is)).count();
-    if body.len() == least && (kinds >= 2 || &text[from..to] == b"AKIA") {
+    // Those of Slack begin with long numbers.
+    let is_known = matches!(&text[from..to], b"AKIA") || text[from..to].starts_with(b"xox");
+    if body.len() == least && (kinds >= 2 || is_known) {
         scan.tail(Class::ApiKey, Tail::Token, from, end);
     }
 }
@@ -160,10 +166,16 @@ pub fn pem_end(text: &[u8], stop: usize) -> usize {
 }
 
 /// Names behind which a secret stands.
-const SECRET_NAMES: [&str; 14] = [
+const SECRET_NAMES: [&str; 21] = [
     "password",
     "passwd",
     "passwort",
+    "kennwort",
+    "mot de passe",
+    "mot_de_passe",
+    "contraseña",
+    "contrasena",
+    "hasło",
     "pwd",
     "passphrase",
     "secret",
@@ -172,6 +184,7 @@ const SECRET_NAMES: [&str; 14] = [
     "api_key",
     "api-key",
     "access_key",
+    "accountkey",
     "private_key",
     "client_secret",
     "authorization",
@@ -197,7 +210,8 @@ fn is_secret_name(name: &[u8]) -> bool {
             && name[name.len() - known.len()..].eq_ignore_ascii_case(known.as_bytes())
     };
     steps::add(SECRET_NAMES.len());
-    SECRET_NAMES.iter().any(|known| ends(known)) && !is_place_name(name)
+    let word = name.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    SECRET_NAMES.iter().any(|known| ends(known)) && !is_place_name(word)
 }
 
 /// `next_page_token`, `nextPageToken`; but `PAGE_TOKEN` of an environment is a key to a page.
@@ -218,7 +232,9 @@ pub fn assigned(scan: &mut Scan<'_>, place: usize) {
     }
     let text = scan.text;
     let name_end = text::run_back(text, place, 2, |byte| is_quote(byte) || byte == b' ');
-    let name_start = text::run_back(text, name_end, NAME_BYTES_MAX, is_key_sign);
+    // Some are of several words.
+    let is_name_sign = |byte: u8| is_key_sign(byte) || byte == b' ' || !byte.is_ascii();
+    let name_start = text::run_back(text, name_end, NAME_BYTES_MAX, is_name_sign);
     if !is_secret_name(&text[name_start..name_end]) {
         return;
     }
@@ -254,13 +270,13 @@ fn value(scan: &mut Scan<'_>, start: usize) {
     }
     let end = text::run_back(text, stop, 2.min(stop - start), |byte| matches!(byte, b'.' | b'!'));
     // A word of prose has letters of one kind: `the token: valid`.
-    if end - start >= 6 && scan.weighed.is_secret(text, start, end) && !refers(text, start, end) {
+    if end - start >= 6 && is_secret(&text[start..end]) && !refers(text, start, end) {
         scan.sure(Class::Secret, start, end);
     }
 }
 
 /// What members of programs are read from: `settings.DB_PASSWORD`.
-const OWNERS: [&str; 28] = [
+const OWNERS: [&str; 34] = [
     "args",
     "cfg",
     "conf",
@@ -270,17 +286,22 @@ const OWNERS: [&str; 28] = [
     "credentials",
     "ctx",
     "data",
+    "each",
     "env",
     "environ",
     "event",
+    "exports",
     "import",
     "input",
+    "local",
+    "module",
     "options",
     "opts",
     "os",
     "params",
     "process",
     "props",
+    "random_password",
     "req",
     "request",
     "secrets",
@@ -288,6 +309,7 @@ const OWNERS: [&str; 28] = [
     "settings",
     "this",
     "user",
+    "var",
     "vars",
 ];
 
@@ -295,7 +317,8 @@ const OWNERS: [&str; 28] = [
 /// shorter, and what is longer stays a secret.
 const REFERENCE_BYTES_MAX: usize = 128;
 
-/// The value says where a secret is, and is none: a member of a program, or a plain URL.
+/// The value says where a secret is, and is none: a member of a program, what a program calls, a path, a plain URL;
+/// or it is a version.
 fn refers(text: &[u8], start: usize, end: usize) -> bool {
     if end - start > REFERENCE_BYTES_MAX {
         return false;
@@ -304,17 +327,38 @@ fn refers(text: &[u8], start: usize, end: usize) -> bool {
     steps::add(2 * value.len());
     // Between quotes it is a text, and not a part of a program.
     let is_bare = start > 0 && !is_quote(text[start - 1]);
-    is_bare && is_member(value) || is_plain_url(value)
+    let is_called =
+        text.get(end) == Some(&b'(') && is_path(value) && !value.iter().any(u8::is_ascii_digit);
+    is_bare && (is_member(value) || is_called)
+        || is_plain_url(value)
+        || is_file(value)
+        || is_version(value)
+}
+
+/// `/run/secrets/db`, `/home/user1`: no part of it could be a key.
+fn is_file(value: &[u8]) -> bool {
+    let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
+    value.starts_with(b"/")
+        && value[1..].contains(&b'/')
+        && value.iter().all(is_sign)
+        && !value.split(|byte| *byte == b'/').any(is_like_key)
+}
+
+/// `^9.0.2`, `>=1.2.x`: `jsonwebtoken` is a library.
+fn is_version(value: &[u8]) -> bool {
+    let sign = |byte: &&u8| b"^~<>=v".contains(byte);
+    let rest = &value[value.iter().take_while(sign).count()..];
+    let is_number = |part: &[u8]| {
+        part == b"x" || part == b"*" || !part.is_empty() && part.iter().all(u8::is_ascii_digit)
+    };
+    let parts = rest.split(|byte| *byte == b'.');
+    parts.clone().all(is_number) && (2..=4).contains(&parts.count())
 }
 
 /// Identifiers with dots between, the first an owner that programs have, or the last named as a secret is.
 fn is_member(value: &[u8]) -> bool {
-    let is_identifier = |part: &[u8]| {
-        part.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
-            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-    };
     let mut parts = value.split(|byte| *byte == b'.');
-    let is_path = value.contains(&b'.') && parts.clone().all(is_identifier);
+    let is_path = value.contains(&b'.') && is_path(value);
     let first = parts.next().unwrap_or_default();
     let last = parts.next_back().unwrap_or_default();
     let is_owned = OWNERS.iter().any(|owner| first.eq_ignore_ascii_case(owner.as_bytes()));
@@ -322,72 +366,48 @@ fn is_member(value: &[u8]) -> bool {
     is_path && (is_owned || !has_digit && is_secret_name(last))
 }
 
-/// A part of a URL that is as long, and has digits and letters, may be a key itself.
-const URL_KEY_BYTES: usize = 16;
+/// Identifiers with dots between.
+fn is_path(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b'.').all(|part| {
+        part.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+            && part.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    })
+}
+
+/// A part of a URL or a path that is as long, and has digits and letters, may be a key itself.
+const PART_KEY_BYTES: usize = 16;
+
+fn is_like_key(part: &[u8]) -> bool {
+    part.len() >= PART_KEY_BYTES
+        && part.iter().any(u8::is_ascii_digit)
+        && part.iter().any(u8::is_ascii_alphabetic)
+}
 
 /// `https://example.com/docs`: nobody's name, no query, and no part that may be a key.
 fn is_plain_url(value: &[u8]) -> bool {
     let rest = value.strip_prefix(b"https://").or_else(|| value.strip_prefix(b"http://"));
-    let is_key = |part: &[u8]| {
-        part.len() >= URL_KEY_BYTES
-            && part.iter().any(u8::is_ascii_digit)
-            && part.iter().any(u8::is_ascii_alphabetic)
-    };
     rest.is_some_and(|rest| {
         !rest.iter().any(|byte| b"@?#%".contains(byte))
-            && !rest.split(|byte| *byte == b'/').any(is_key)
+            && !rest.split(|byte| *byte == b'/').any(is_like_key)
     })
 }
 
-/// Where the last sign of each kind stands in the text that was weighed last. All that begin within it
-/// and end with it are weighed by this, so that none of them is gone over again.
-#[derive(Debug, Default)]
-pub struct Weighed {
-    from: usize,
-    end: usize,
-    digit: Option<usize>,
-    lower: Option<usize>,
-    upper: Option<usize>,
-    sign: Option<usize>,
-    /// A sign that words have not.
-    rare: Option<usize>,
-    /// Anything but `*`.
-    shown: Option<usize>,
-}
-
-impl Weighed {
-    fn look(&mut self, text: &[u8], from: usize, end: usize) {
-        *self = Self { from, end, ..Self::default() };
-        steps::add(end - from);
-        for (place, byte) in text[from..end].iter().enumerate() {
-            let place = Some(from + place);
-            match byte {
-                b'0'..=b'9' => self.digit = place,
-                b'a'..=b'z' => self.lower = place,
-                b'A'..=b'Z' => self.upper = place,
-                _ => self.sign = place,
-            }
-            if b"!@#$%^*+=/".contains(byte) {
-                self.rare = place;
-            }
-            if *byte != b'*' {
-                self.shown = place;
-            }
-        }
-    }
-
-    /// Two kinds of signs and no placeholder; and digits among letters, or signs among them: not a capital
-    /// and then small letters.
-    fn is_secret(&mut self, text: &[u8], start: usize, end: usize) -> bool {
-        if self.end != end || start < self.from {
-            self.look(text, start, end);
-        }
-        let has = |last: Option<usize>| last >= Some(start);
-        let kinds = [self.digit, self.lower, self.upper, self.sign];
-        let kinds = kinds.into_iter().filter(|kind| has(*kind)).count();
-        let is_placeholder = text[start] == b'$' || !has(self.shown);
-        let is_mixed =
-            has(self.digit) || has(self.rare) || self.upper > Some(start) && end - start >= 12;
-        kinds >= 2 && !is_placeholder && is_mixed
-    }
+/// Two kinds of signs and no placeholder; and digits among letters, or signs among them: not a capital and then
+/// small letters.
+fn is_secret(value: &[u8]) -> bool {
+    steps::add(value.len());
+    let has = |is: fn(&u8) -> bool| value.iter().any(is);
+    let has_digit = has(u8::is_ascii_digit);
+    let kinds = [
+        has_digit,
+        has(u8::is_ascii_lowercase),
+        has(u8::is_ascii_uppercase),
+        has(u8::is_ascii_punctuation),
+    ];
+    let kinds = kinds.into_iter().filter(|kind| *kind).count();
+    let is_placeholder = value.starts_with(b"$") || value.iter().all(|byte| *byte == b'*');
+    let is_mixed = has_digit
+        || has(|byte| b"!@#$%^*+=/".contains(byte))
+        || value[1..].iter().any(u8::is_ascii_uppercase) && value.len() >= 12;
+    kinds >= 2 && !is_placeholder && is_mixed
 }

@@ -41,6 +41,13 @@ fn what_only_refers_to_a_secret_stays() {
         "token: https://example.com/docs/TOKENS",
         r#"{"next_page_token": "CAUQAA9Bc="}"#,
         "nextPageToken=CAUQAA9Bc",
+        "const secret = crypto.randomBytes(32)",
+        "token: getVercelOidcTokenSync()",
+        r#"{"jsonwebtoken": "^9.0.2"}"#,
+        "PWD=/srv/user1/src",
+        "password = var.db_password1, secret = random_password.db1.result",
+        "DB_PASSWORD=/run/secrets/db_password1",
+        "postgres://app:$PASSWORD@db/x, redis://:***@cache",
     ] {
         check(rows, text, text);
     }
@@ -51,11 +58,44 @@ fn what_only_refers_to_a_secret_stays() {
         ("token: https://bob:s3cret@example.com", "token: [SECRET]"),
         ("secret: https://example.com/hook/T00AAB11XXcc22YYdd", "secret: [SECRET]"),
         ("token=https://example.com/?k=1a2b", "token=[SECRET]"),
+        ("secret = hashSha256(", "secret = [SECRET]("),
+        ("password=/AbC/19dkLq02LLmN4oPq8x", "password=[SECRET]"),
+        ("postgres://app:s3cr3t@10.0.0.1/x", "postgres://app:[SECRET]@10.0.0.1/x"),
+        ("redis://:hunter@cache:6379", "redis://:[SECRET]@cache:6379"),
+        ("AccountKey=aGVsbG8gd29ybGQxMjM0NTY3OA==;", "AccountKey=[SECRET];"),
+        ("Kennwort: Sommer24", "Kennwort: [SECRET]"),
+        ("mot de passe : Soleil99", "mot de passe : [SECRET]"),
+        ("contraseña=Verano24", "contraseña=[SECRET]"),
+        ("hasło: Zima2024", "hasło: [SECRET]"),
         ("PAGE_TOKEN=EAAGm0PX4ZCps", "PAGE_TOKEN=[SECRET]"),
         ("page_access_token: EAAGm0PX4ZCps", "page_access_token: [SECRET]"),
     ] {
         check(rows, text, expected);
     }
+}
+
+/// Mutation: take a date with a time behind it for the groups of a number.
+#[test]
+fn times_are_no_telephone_numbers() {
+    let rows = &[("phone", "redact")];
+    for text in [
+        "Termin am 05.06.2024 10:00 Uhr",
+        "due 01/31/2024 17:00",
+        "03-04-2024 12:00",
+        "09/11/2001 10:20",
+        "2024-01-02 03:04:05",
+    ] {
+        check(rows, text, text);
+    }
+    let document = r#"{"call_id": 4155550132, "callDurationMs": 20125550132, "phone": 4155550132}"#;
+    let seen =
+        shield(rows).protect_json(&mut Vault::new(0), document.as_bytes(), &Exempt::default());
+    assert_eq!(
+        seen.expect("protected"),
+        document.replace("\"phone\": 4155550132", "\"phone\": \"[PHONE]\"")
+    );
+    check(rows, "03-4567-8901", "[PHONE]");
+    check(rows, r#"tlf. 612 345 678"#, "tlf. [PHONE]");
 }
 
 /// Mutation: leave any of these out of what stands between groups.

@@ -211,9 +211,14 @@ pub fn again(api: &Api, run: RunId) -> String {
 /// A command about a run, to be typed.
 #[must_use]
 pub fn command(api: &Api, what: &str, run: RunId) -> String {
+    typed(api, &format!("runs {what} {run}"))
+}
+
+/// A command that means the same namespace when it is typed.
+pub fn typed(api: &Api, command: &str) -> String {
     match api.namespace.as_str() {
-        "default" => format!("`isonomy runs {what} {run}`"),
-        namespace => format!("`isonomy -n {namespace} runs {what} {run}`"),
+        "default" => format!("`isonomy {command}`"),
+        namespace => format!("`isonomy -n {namespace} {command}`"),
     }
 }
 

@@ -144,16 +144,17 @@ impl Hub {
         let _alone = self.0.changing.lock().await;
         let known = FleetBudget::all(self.0.store.as_ref()).await?;
         let before = known.iter().find(|it| it.is_of(&holder, budget.period()));
-        let currency = budget.cap().currency;
-        if before.is_some_and(|it| it.budget.cap().currency != currency) {
+        let is_new = before.is_none();
+        let is_other = before.is_some_and(|it| it.budget.cap().currency != budget.cap().currency);
+        let wanted = FleetBudget { holder, budget, sites };
+        if is_other || self.is_leased_otherwise(&wanted).await? {
             let what = "it is in another currency, and what is leased stays in that; remove it, and set it when its window is over";
             return Err(Refusal::parameter("budget", what));
         }
-        if before.is_none() && known.len() >= BUDGETS_MAX {
+        if is_new && known.len() >= BUDGETS_MAX {
             let what = format!("there are {BUDGETS_MAX} budgets over sites, and no more are kept");
             return Err(Refusal::parameter("holder", what));
         }
-        let wanted = FleetBudget { holder, budget, sites };
         let change = budget_op(ChangeKind::BudgetSet, &wanted.holder, &budget, &by, self.now());
         let ops = vec![Op::ResourcePut(wanted.row(self.now())), change];
         self.0.store.commit(ops, Preconditions::none()).await?;

@@ -100,28 +100,19 @@ impl Door {
     pub fn serve(
         self: Arc<Self>,
         listener: TcpListener,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> BoxFuture<'static, ()> {
-        self.let_in(listener, shutdown.boxed())
-    }
-
-    fn let_in(
-        self: Arc<Self>,
-        listener: TcpListener,
         shutdown: BoxFuture<'static, ()>,
     ) -> BoxFuture<'static, ()> {
-        self.served(listener, shutdown).boxed()
-    }
-
-    async fn served(self: Arc<Self>, listener: TcpListener, shutdown: BoxFuture<'static, ()>) {
-        tokio::select! {
-            () = self.accept(&listener) => {}
-            () = shutdown => {}
-        }
-        drop(listener);
-        self.closing.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        let served = async move {
+            tokio::select! {
+                () = self.accept(&listener) => {}
+                () = shutdown => {}
+            }
+            drop(listener);
+            self.closing.cancel();
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        served.boxed()
     }
 
     async fn accept(self: &Arc<Self>, listener: &TcpListener) {

@@ -20,7 +20,7 @@ use server::Refusal;
 use store::{
     EntryRow, Op, OrderRow, Preconditions, ResourceKind, ResourceRow, Store, resource_all,
 };
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify};
 use wire::ProblemCode;
 use wire::lease::{Lease, PurseName, SignedLease, SignedWord, Word};
 use wire::order::{Act, Order};
@@ -472,15 +472,32 @@ impl Hub {
         Ok(OrderRow { position, order, site, at: now, until, request, body, closed_at })
     }
 
+    async fn lease_state(&self) -> Result<MappedMutexGuard<'_, State>, Refusal> {
+        let mut place = self.0.leases.state.lock().await;
+        if place.is_none() {
+            let (state, _) = State::load(self.0.store.as_ref(), self.now()).await?;
+            *place = Some(state);
+        }
+        Ok(MutexGuard::map(place, |place| place.as_mut().expect("it was loaded")))
+    }
+
+    /// Whether something was leased of this budget in a window that is not over, and in another currency.
+    pub(crate) async fn is_leased_otherwise(&self, budget: &FleetBudget) -> Result<bool, Refusal> {
+        let (now, currency) = (self.now(), budget.budget.cap().currency);
+        let state = self.lease_state().await?;
+        let mut books = state.ledgers.iter().filter(|(id, _)| is_due(id, now));
+        Ok(books.any(|(id, book)| {
+            budget.is_of(&id.holder, budget.budget.period())
+                && id.period == budget.budget.period()
+                && book.currency != currency
+        }))
+    }
+
     /// Who holds what of a budget in this window.
     pub(crate) async fn leases_of(&self, id: &PurseId) -> Result<Vec<Held>, Refusal> {
         let rows: Vec<_> = {
-            let mut place = self.0.leases.state.lock().await;
-            if place.is_none() {
-                let (state, _) = State::load(self.0.store.as_ref(), self.now()).await?;
-                *place = Some(state);
-            }
-            let book = place.as_ref().and_then(|state| state.ledgers.get(id));
+            let state = self.lease_state().await?;
+            let book = state.ledgers.get(id);
             let shares = book.into_iter().flat_map(|book| {
                 let heard = |whose: &Whose| book.heard.get(whose).map(|it| it.at);
                 book.ledger

@@ -211,14 +211,6 @@ impl Hub {
     pub fn serve(
         &self,
         doors: Vec<Listening>,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> BoxFuture<'static, Result<(), ServeError>> {
-        self.served(doors, shutdown.boxed())
-    }
-
-    fn served(
-        &self,
-        doors: Vec<Listening>,
         shutdown: BoxFuture<'static, ()>,
     ) -> BoxFuture<'static, Result<(), ServeError>> {
         let closing = CancellationToken::new();

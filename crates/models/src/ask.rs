@@ -16,15 +16,13 @@ use serde_json::value::RawValue;
 use crate::name::ModelName;
 use crate::operation::Operation;
 use crate::reference::beyond;
+use crate::unbounded::{UNBOUNDED, tools, unbounded};
 
 /// Members at the top of a request. The richest has some forty.
 const MEMBERS_MAX: usize = 256;
 
 /// Answers that one request can ask for at once.
 const CHOICES_MAX: u64 = 128;
-
-/// Of the type of a tool, in an error. The longest known ones have some thirty.
-const KIND_CHARS_MAX: usize = 40;
 
 /// A request as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +38,8 @@ pub struct Ask {
     pub choices: u64,
     /// Questions in one request: each may fill the model's context.
     pub questions: u64,
+    /// Whether what is asked is no text but numbers of tokens.
+    pub is_in_tokens: bool,
     /// In which manner it wants to be served; none where the provider may choose a dearer one.
     pub service: Option<Service>,
     /// Whether something is meant that is not in the text: a file or an image elsewhere, what was said
@@ -129,7 +129,7 @@ pub enum AskError {
 
 /// Members that mean something here. Twice the same would be read by us in one way and by an upstream in
 /// another.
-const READ: [&str; 24] = [
+const READ: [&str; 26] = [
     "model",
     "stream",
     "stream_options",
@@ -139,6 +139,8 @@ const READ: [&str; 24] = [
     "n",
     "best_of",
     "user",
+    "safety_identifier",
+    "metadata",
     "temperature",
     "messages",
     "input",
@@ -154,43 +156,6 @@ const READ: [&str; 24] = [
     "service_tier",
     "speed",
     "modalities",
-];
-
-/// Members by which one server or another takes another model than `model`, another limit than that of the output,
-/// or does work that is billed beside the tokens: of llama.cpp, OpenRouter, LiteLLM, xAI, Groq, DashScope, Gemini,
-/// Azure, Anthropic.
-const UNBOUNDED: [&str; 18] = [
-    "n_predict",
-    "num_predict",
-    "models",
-    "plugins",
-    "preset",
-    "provider",
-    "fallbacks",
-    "extra_body",
-    "search_parameters",
-    "search_settings",
-    "enable_search",
-    "web_search_options",
-    "compound_custom",
-    "data_sources",
-    "mcp_servers",
-    "context_management",
-    "container",
-    "thread",
-];
-
-/// Types of tools that the client runs. Some have a date behind them.
-const OF_CLIENT: [&str; 9] = [
-    "function",
-    "custom",
-    "bash_",
-    "text_editor_",
-    "memory_",
-    "computer_",
-    "computer",
-    "local_shell",
-    "apply_patch",
 ];
 
 impl Ask {
@@ -216,7 +181,7 @@ impl Ask {
             }
             output.push(Limit { name, place: range(text, raw), tokens });
         }
-        let questions = questions(operation, asked);
+        let (questions, is_in_tokens) = questions(operation, asked);
         let choices = choices(operation, questions, &get)?;
         let (beyond, unbounded) = (beyond(operation, asked.get()), unbounded(operation, &get));
         Ok(Self {
@@ -227,6 +192,7 @@ impl Ask {
             output_tokens_max: output.iter().filter_map(|it| it.tokens).max(),
             choices,
             questions,
+            is_in_tokens,
             service: service(&get),
             has_more_elsewhere: beyond.elsewhere || unbounded.is_some() || is_said_before(&get),
             unbounded,
@@ -234,7 +200,7 @@ impl Ask {
             images: beyond.images,
             tools: tools(&get).map_or(0, |tools| tools.len() as u64),
             has_schema: has_schema(operation, &get),
-            user: get("user").and_then(|raw| string("user", raw).ok()),
+            user: user(operation, &get),
             is_sampled: get("temperature").is_none_or(|raw| !is_zero(raw)),
             wants_logprobs: get("logprobs").is_some_and(|raw| raw.get() == "true"),
             members: Members {
@@ -263,6 +229,7 @@ impl Ask {
             output_tokens_max: None,
             choices: 1,
             questions: 1,
+            is_in_tokens: false,
             service: Some(Service::Standard),
             has_more_elsewhere: false,
             unbounded: None,
@@ -478,6 +445,20 @@ fn boolean(name: &'static str, raw: &RawValue) -> Result<bool, AskError> {
     }
 }
 
+/// For whom it is asked, in the words of its interface.
+fn user<'a>(operation: Operation, get: &impl Fn(&str) -> Option<&'a RawValue>) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Metadata {
+        user_id: String,
+    }
+    if operation == Operation::Messages {
+        let said = serde_json::from_str::<Metadata>(get("metadata")?.get()).ok()?;
+        return Some(said.user_id);
+    }
+    let mut names = ["user", "safety_identifier"].into_iter();
+    names.find_map(|name| string(name, get(name)?).ok())
+}
+
 fn number(name: &'static str, raw: &RawValue) -> Result<u64, AskError> {
     raw.get().parse().map_err(|_| AskError::Wrong { name, wanted: "a whole number" })
 }
@@ -506,16 +487,18 @@ fn choices<'a>(
     Ok(all)
 }
 
-/// How many questions there are in a list; tokens in place of text are one.
-fn questions(operation: Operation, asked: &RawValue) -> u64 {
+/// How many questions there are in a list, and whether the client has made tokens of its texts by itself: those of one
+/// text may stand in the list alone.
+fn questions(operation: Operation, asked: &RawValue) -> (u64, bool) {
     if !matches!(operation, Operation::Completions | Operation::Embeddings) {
-        return 1;
+        return (1, false);
     }
     let list: Result<Vec<&RawValue>, _> = serde_json::from_str(asked.get());
-    let Ok(list) = list else { return 1 };
-    let is_tokens =
+    let Ok(list) = list else { return (1, false) };
+    let is_token =
         |it: &&RawValue| it.get().starts_with(|it: char| it == '-' || it.is_ascii_digit());
-    if list.iter().all(is_tokens) { 1 } else { list.len() as u64 }
+    let is_in_tokens = list.iter().any(|it| is_token(it) || it.get().starts_with('['));
+    (if list.iter().all(is_token) { 1 } else { list.len() as u64 }, is_in_tokens)
 }
 
 /// Who says nothing gets what his account at the provider is set to, and `auto` may be anything.
@@ -576,46 +559,6 @@ fn has_schema<'a>(operation: Operation, get: &impl Fn(&str) -> Option<&'a RawVal
 fn is_said_before<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> bool {
     let is_there = |name: &str| get(name).is_some_and(|raw| raw.get() != "null");
     is_there("previous_response_id") || is_there("conversation")
-}
-
-fn unbounded<'a>(
-    operation: Operation,
-    get: &impl Fn(&str) -> Option<&'a RawValue>,
-) -> Option<String> {
-    let is_there = |name: &&str| get(name).is_some_and(|raw| raw.get() != "null");
-    if let Some(name) = UNBOUNDED.iter().find(|name| is_there(name)) {
-        return Some((*name).to_owned());
-    }
-    // Of the Responses API: what somebody has kept at the provider, with tools of its own.
-    if operation == Operation::Responses && is_there(&"prompt") {
-        return Some("prompt".to_owned());
-    }
-    let Some(tools) = tools(get) else { return Some("tools".to_owned()) };
-    let kind =
-        tools.iter().filter_map(|tool| tool.kind.as_deref()).find(|kind| !is_of_client(kind))?;
-    Some(format!("tools: {}", kind.chars().take(KIND_CHARS_MAX).collect::<String>()))
-}
-
-/// A provider runs all tools that are not known to be the client's, and bills them.
-fn is_of_client(kind: &str) -> bool {
-    OF_CLIENT.iter().any(|known| match known.strip_suffix('_') {
-        Some(_) => kind.starts_with(known),
-        None => kind == *known,
-    })
-}
-
-#[derive(serde::Deserialize)]
-struct Tool<'a> {
-    #[serde(default, borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-}
-
-/// What is offered to the model; none where it cannot be read.
-fn tools<'a>(get: &impl Fn(&str) -> Option<&'a RawValue>) -> Option<Vec<Tool<'a>>> {
-    match get("tools") {
-        Some(raw) if raw.get() != "null" => serde_json::from_str(raw.get()).ok(),
-        _ => Some(Vec::new()),
-    }
 }
 
 fn quoted(text: &str) -> String {
@@ -827,6 +770,21 @@ mod tests {
         assert!(chat(wrong).is_err());
     }
 
+    /// Mutation: know a user in the words of one interface alone.
+    #[test]
+    fn each_interface_says_its_own_way_for_whom_it_asks() {
+        let user = |operation: Operation, text: &str| {
+            let body = format!(r#"{{"model":"a","messages":[],"input":"",{text}}}"#);
+            Ask::read(operation, body.as_bytes()).expect("a request").user
+        };
+        let ada = Some("ada".to_owned());
+        assert_eq!(user(Operation::Responses, r#""safety_identifier":"ada""#), ada);
+        assert_eq!(user(Operation::Chat, r#""user":"ada","safety_identifier":"bo""#), ada);
+        assert_eq!(user(Operation::Messages, r#""metadata":{"user_id":"ada"}"#), ada);
+        assert_eq!(user(Operation::Chat, r#""metadata":{"user_id":"ada"}"#), None);
+        assert_eq!(user(Operation::Messages, r#""metadata":{"user_id":null}"#), None);
+    }
+
     /// Mutation: overlook anything whose size is not in the text.
     #[test]
     fn what_lies_elsewhere_is_seen_to_be_there() {
@@ -840,39 +798,6 @@ mod tests {
         let before = r#"{"model":"a","input":"x","previous_response_id":"r"}"#;
         assert!(read(Operation::Responses, before));
         assert!(read(Operation::Responses, r#"{"model":"a","input":[{"id":"msg_1"}]}"#));
-    }
-
-    /// Mutation: take a tool of the provider's for one of the client's, or pass a member by which a server takes
-    /// another limit or model.
-    #[test]
-    fn what_lets_nobody_say_how_much_is_done_is_named() {
-        let named = |operation: Operation, more: &str| {
-            let question = operation.question();
-            let text = format!(r#"{{"model":"a","{question}":[]{more}}}"#);
-            Ask::read(operation, text.as_bytes()).expect(more).unbounded
-        };
-        for (more, expected) in [
-            ("", None),
-            (r#","tools":[{"type":"function","function":{"name":"f"}},{"name":"g"}]"#, None),
-            (r#","tools":[{"type":"custom"},{"type":"apply_patch"}]"#, None),
-            (
-                r#","tools":[{"type":"bash_20250124","name":"bash"},{"type":"computer_20250124"}]"#,
-                None,
-            ),
-            (r#","tools":[{"type":"function"},{"type":"web_search"}]"#, Some("tools: web_search")),
-            (r#","tools":[{"type":"functions"}]"#, Some("tools: functions")),
-            (r#","tools":7"#, Some("tools")),
-            (r#","n_predict":9"#, Some("n_predict")),
-            (r#","models":["b"],"top_k":3"#, Some("models")),
-            (r#","plugins":null,"web_search_options":{}"#, Some("web_search_options")),
-        ] {
-            for operation in [Operation::Chat, Operation::Responses, Operation::Messages] {
-                assert_eq!(named(operation, more).as_deref(), expected, "{more}");
-            }
-        }
-        let prompt = r#","prompt":{"id":"p"}"#;
-        assert_eq!(named(Operation::Responses, prompt).as_deref(), Some("prompt"));
-        assert_eq!(named(Operation::Chat, prompt), None);
     }
 
     /// Mutation: count a list of tokens as so many questions, or a list of texts as one.

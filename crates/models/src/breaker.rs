@@ -51,7 +51,9 @@ enum State {
 pub enum Why {
     /// It fails, or says nothing.
     Outage,
-    /// It has said when to come again, for all or for this secret.
+    /// It fails, and has said when to come again.
+    Overload,
+    /// It has said when to come again with this secret.
     RateLimit,
     /// Its secret is not taken.
     Credentials,
@@ -163,7 +165,7 @@ impl Breaker {
             Blame::Upstream => self.fault(was_probe, now),
             Blame::Overloaded { after } => {
                 self.fault(was_probe, now);
-                self.open(now.plus(after.min(BENCH_MAX)), Why::RateLimit);
+                self.open(now.plus(after.min(BENCH_MAX)), Why::Overload);
             }
             Blame::RateLimit { after } => {
                 let rest = after.unwrap_or(BENCH_BUSY).min(BENCH_MAX);
@@ -296,8 +298,8 @@ mod tests {
             (429, Some(7), Way::Shut { until: at(7), why: Why::RateLimit }),
             (429, Some(999_999), Way::Shut { until: at(3600), why: Why::RateLimit }),
             (500, None, Way::Free),
-            (503, Some(7), Way::Shut { until: at(7), why: Why::RateLimit }),
-            (529, Some(999_999), Way::Shut { until: at(3600), why: Why::RateLimit }),
+            (503, Some(7), Way::Shut { until: at(7), why: Why::Overload }),
+            (529, Some(999_999), Way::Shut { until: at(3600), why: Why::Overload }),
             (500, Some(0), Way::Free),
         ] {
             let mut breaker = Breaker::default();

@@ -13,7 +13,7 @@ use crate::name::ModelName;
 use crate::operation::Operation;
 use crate::protect::{ProtectError, ProtectSpec, Protection};
 use crate::route::CacheSpec;
-use crate::source::{Artifact, Source, Upstream, address};
+use crate::source::{Artifact, Dialect, Source, Upstream, address};
 
 /// Calls of one model at once, where its definition does not say: what a server with one card takes.
 pub const CONCURRENCY_USUAL: u32 = 256;
@@ -181,6 +181,14 @@ pub enum SpecError {
     Operation(&'static str),
     #[error(transparent)]
     Protect(#[from] ProtectError),
+    #[error(
+        "a server is given no time for a whole call, so it has no `limits.deadlineSeconds`: say `limits.firstByteSeconds` and `limits.silenceSeconds`"
+    )]
+    Deadline,
+    #[error(
+        "`price.own.rates.second` is for tensors and for the site's own files: how long this server works is not seen"
+    )]
+    Second,
     #[error("`upstream.model` and `upstream.outputParameter` are 1 to 200 printable characters")]
     Text,
 }
@@ -248,6 +256,11 @@ impl ModelSpec {
         self.limits.check(&self.source)?;
         if let Some(PriceSpec::Own(own)) = &self.price {
             own.price(OWN, OWN)?;
+            let upstream = self.source.upstream();
+            let speaks = upstream.is_some_and(|it| it.dialect != Dialect::OpenInference);
+            if speaks && own.rates.contains_key("second") {
+                return Err(SpecError::Second);
+            }
         }
         self.protect.as_ref().map_or(Ok(()), ProtectSpec::check)?;
         Ok(())
@@ -313,6 +326,9 @@ impl Limits {
             Source::Upstream(_) => CONCURRENCY_MAX,
             Source::Artifact(_) => PROCESSES_MAX,
         };
+        if self.deadline_seconds.is_some() && matches!(source, Source::Upstream(_)) {
+            return Err(SpecError::Deadline);
+        }
         let all = [
             ("limits.contextTokens", self.context_tokens, TOKENS_MAX),
             ("limits.outputTokens", self.output_tokens, TOKENS_MAX),

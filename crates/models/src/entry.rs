@@ -47,6 +47,9 @@ pub struct Admitted {
     pub streamed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<Line>,
+    /// The most that it may cost, as it is priced; there where that is known, and something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Money>,
     /// The effect of a run that asks again by this name after a crash, where the upstream bills it once: the
     /// repetition takes over what is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,19 @@ pub struct Settled {
     /// The person who was asked where no model had a good answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<OfPerson>,
+}
+
+impl Settled {
+    /// The leg whose answer was given; none where it was no model's.
+    #[must_use]
+    pub fn answering(&self) -> Option<&Leg> {
+        let why = match self.resort {
+            Some(Given::Cached | Given::Rule | Given::Person) => return None,
+            Some(Given::Unsure) => Some(Missed::Unsure),
+            None => None,
+        };
+        self.legs.iter().rev().find(|leg| leg.why == why)
+    }
 }
 
 /// What was given in place of a good answer.
@@ -347,13 +363,14 @@ impl By {
 }
 
 impl Settled {
-    /// Of a call whose end nobody knows: all that it held is charged, and billed for the model that it was to
-    /// go to first.
+    /// Of a call whose end nobody knows: all that it held is charged, and its bound billed for the model that it was
+    /// to go to first.
     #[must_use]
     pub fn unknown(admitted: &Admitted, at: Timestamp) -> Self {
-        let held = admitted.held.first().map(|line| line.amount);
-        let bill = |model: &ModelName| Bill::of(model.clone(), None, None, held);
-        let bills = admitted.plan.first().filter(|_| held.is_some()).map(bill);
+        // Entries of older binaries have no bound.
+        let bound = admitted.bound.or(admitted.held.first().map(|line| line.amount));
+        let bill = |model: &ModelName| Bill::of(model.clone(), None, None, bound);
+        let bills = admitted.plan.first().filter(|_| bound.is_some()).map(bill);
         Self {
             v: ENTRY_VERSION,
             call: admitted.call,

@@ -158,8 +158,9 @@ impl Observed {
             End::Left => Some(ErrorKind::Named("left")),
         };
         let last = settled.legs.last().map(|leg| &leg.model);
-        let answered = last.filter(|_| matches!(settled.end, End::Answered | End::Left)).cloned();
-        let of = last.or(admitted.plan.first()).unwrap_or(&admitted.asked);
+        let answering = settled.answering().map(|leg| leg.model.clone());
+        let answered = answering.filter(|_| matches!(settled.end, End::Answered | End::Left));
+        let of = answered.as_ref().or(last).or(admitted.plan.first()).unwrap_or(&admitted.asked);
         let mut used = settled.bills.iter().filter_map(|bill| bill.usage);
         let used = used.next().map(|first| {
             used.fold(first, |mut sum, more| {
@@ -283,7 +284,7 @@ const fn name(why: Missed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{Bill, By, ENTRY_VERSION, Leg};
+    use crate::entry::{Bill, By, ENTRY_VERSION, Given, Leg};
 
     fn named(name: &str) -> ModelName {
         ModelName::parse(name).expect("a name")
@@ -312,6 +313,7 @@ mod tests {
             plan: vec![named("first"), named("second")],
             streamed: true,
             held: Vec::new(),
+            bound: None,
             effect: None,
             trace: None,
             needs: crate::Needs::default(),
@@ -354,6 +356,26 @@ mod tests {
                 Provider::OTHER
             }
         })
+    }
+
+    /// Mutation: take whoever was tried last for whoever has answered.
+    #[test]
+    fn who_was_tried_last_need_not_have_answered() {
+        let legs = || {
+            vec![
+                leg("first", Some(200), Some(Missed::Unsure)),
+                leg("second", None, Some(Missed::Silent)),
+            ]
+        };
+        let answered = |resort| {
+            let settled = Settled { resort, ..settled(End::Answered, legs()) };
+            settled.answering().map(|leg| leg.model.clone())
+        };
+        assert_eq!(answered(Some(Given::Unsure)), Some(named("first")));
+        assert_eq!((answered(Some(Given::Rule)), answered(None)), (None, None));
+        let by_rule = Settled { resort: Some(Given::Rule), ..settled(End::Answered, legs()) };
+        let seen = Observed::of(&admitted(), &by_rule, |_| Provider::OTHER).expect("it has ended");
+        assert_eq!(seen.answered, None);
     }
 
     /// Mutation: take a server's maker by its dialect where its host says another, or a host that only ends alike.

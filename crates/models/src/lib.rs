@@ -36,6 +36,7 @@ mod retry;
 mod route;
 mod source;
 mod tally;
+mod unbounded;
 mod watch;
 mod words;
 
@@ -77,7 +78,7 @@ pub use protect::{Media, NamesOf, ProtectError, ProtectSpec, Protection, RuleSet
 pub use purse::{Facts, Missing, Purse, PurseId, PurseStanding, Purses};
 pub use rate::{PerMinute, Rates, Spent};
 pub use rates::{Exchange, ExchangeError};
-pub use refusal::CallRefusal;
+pub use refusal::{CallRefusal, Remedy};
 pub use retry::{RETRIES_FREE, RETRIES_PERCENT, Retries};
 pub use route::{
     CacheSpec, Cached, Hedge, LEGS_USUAL, Resort, RouteError, RouteSpec, Rule, Rules, Sticky,

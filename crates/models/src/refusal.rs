@@ -5,12 +5,62 @@ use dialects::Dialect;
 
 use crate::ask::AskError;
 use crate::budget::Refused;
+use crate::entry::Missed;
 use crate::name::ModelName;
 use crate::operation::Operation;
 use crate::person::PERSON_AGAIN;
 
 /// When a route with as many calls as it may have is worth another try: nobody knows when one of them ends.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// What helps where no model answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// To ask again: what is wrong may pass.
+    Later,
+    /// To ask less often.
+    Slower,
+    /// Nothing that the client could do: a secret that is not taken, a model that is not there.
+    Change,
+}
+
+impl Remedy {
+    /// Of all that were tried.
+    #[must_use]
+    pub fn of(missed: &[Missed]) -> Self {
+        let lasts = |why: &Missed| match why {
+            Missed::Credentials
+            | Missed::Payment
+            | Missed::Denied
+            | Missed::NotFound
+            | Missed::Redirected
+            | Missed::TooLarge
+            | Missed::Protected
+            | Missed::Dialect
+            | Missed::Unjudged
+            | Missed::Absent => true,
+            Missed::Outage
+            | Missed::RateLimit
+            | Missed::Busy
+            | Missed::Unreachable
+            | Missed::Silent
+            | Missed::Broken
+            | Missed::Status
+            | Missed::Budget
+            | Missed::Memory
+            | Missed::Unsure
+            | Missed::Retries
+            | Missed::Slower
+            | Missed::Left => false,
+        };
+        match missed {
+            [] => Self::Later,
+            all if all.iter().all(|why| *why == Missed::RateLimit) => Self::Slower,
+            all if all.iter().all(lasts) => Self::Change,
+            _ => Self::Later,
+        }
+    }
+}
 
 /// Why a call is not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +71,10 @@ pub enum CallRefusal {
     NoOperation,
     #[error("the request did not arrive whole")]
     NotWhole,
+    #[error(
+        "the request is compressed, and what it says cannot be read: send it without `content-encoding`"
+    )]
+    Packed,
     #[error(
         "there is no model and no route `{0}` here; `GET /v1/models` lists those that this key may call"
     )]
@@ -55,7 +109,7 @@ pub enum CallRefusal {
     )]
     RouteBusy { route: ModelName, limit: u32 },
     #[error("none of the models behind `{asked}` answers now: {tried}")]
-    NoAnswer { asked: ModelName, tried: String, after: Option<Duration> },
+    NoAnswer { asked: ModelName, tried: String, after: Option<Duration>, remedy: Remedy },
     #[error(
         "a person is asked behind `{asked}`, who has not answered yet: ask the same again until {until}, and you get the answer ({question})"
     )]
@@ -90,9 +144,11 @@ impl CallRefusal {
             | Self::Protected { .. }
             | Self::Withheld { .. } => 400,
             Self::TooLarge(_) => 413,
+            Self::Packed => 415,
             // Not 429: clients try that again by themselves, and it would be in vain.
             Self::Budget(_) => 402,
             Self::Rate { .. } | Self::RouteRate { .. } | Self::RouteBusy { .. } => 429,
+            Self::NoAnswer { remedy: Remedy::Slower, .. } => 429,
             Self::NoAnswer { .. } | Self::Asked { .. } | Self::Unwritten => 503,
             // Not 5xx: clients would try that again by themselves, and be told the same.
             Self::Declined { .. } => 422,
@@ -107,6 +163,7 @@ impl CallRefusal {
             Self::Key(_) => "invalid_api_key",
             Self::NoOperation => "unknown_url",
             Self::NotWhole => "not_whole",
+            Self::Packed => "compressed",
             Self::NoModel(_) => "model_not_found",
             Self::Labelled(_) => "labelled_data",
             Self::Regions { .. } => "no_model_in_region",
@@ -142,9 +199,15 @@ impl CallRefusal {
             Self::Rate { after, .. } | Self::RouteRate { after, .. } => Some(*after),
             Self::RouteBusy { .. } => Some(BUSY),
             Self::Asked { .. } => Some(PERSON_AGAIN),
-            Self::NoAnswer { after, .. } => *after,
+            Self::NoAnswer { after, remedy: Remedy::Later | Remedy::Slower, .. } => *after,
             _ => None,
         }
+    }
+
+    /// Whether the same would be refused again until somebody changes something at the site.
+    #[must_use]
+    pub const fn is_lasting(&self) -> bool {
+        matches!(self, Self::NoAnswer { remedy: Remedy::Change, .. })
     }
 
     /// The body, as the clients of this dialect read it.

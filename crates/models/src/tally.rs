@@ -589,6 +589,7 @@ mod tests {
             plan: Vec::new(),
             streamed: false,
             held: vec![line(held, Some(0))],
+            bound: None,
             effect: None,
             trace: None,
             needs: crate::Needs::default(),

@@ -65,6 +65,7 @@ fn admitted() -> Admitted {
         plan: vec![name("chat-small@1"), name("meta-llama/Llama-3.1-8B-Instruct")],
         streamed: true,
         held: vec![line("0.25EUR", Some(AT)), line("0.25EUR", None)],
+        bound: Some(money("0.25EUR")),
         effect: Some("effect-1".to_owned()),
         trace: Some(
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".parse().expect("a trace"),

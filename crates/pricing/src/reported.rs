@@ -3,12 +3,19 @@
 //! Unknown fields are passed over, and so are fields that are `null`; a known field with nonsense in it
 //! is an error, so that the caller charges what it had held back. Nothing of an answer is kept or told.
 
+mod count;
+mod item;
+mod round;
+
 use std::fmt;
 
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::usage::{Service, Totals, Usage, UsageError, within};
+use self::count::Count;
+use self::item::Item;
+use self::round::Rounds;
+use crate::usage::{Service, Totals, Usage, UsageError};
 
 /// Whose words a report uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,47 +109,6 @@ impl Answer {
         let outer = Inner { usage, service_tier, output };
         let all = [Some(outer), self.response, self.message.0, self.x_groq];
         all.into_iter().flatten().find_map(Inner::reported)
-    }
-}
-
-/// A count in a report: absent, a number, or something that is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Count {
-    #[default]
-    Absent,
-    Is(u64),
-    Nonsense,
-}
-
-impl Count {
-    fn read(self, field: &'static str) -> Result<Option<u64>, UsageError> {
-        match self {
-            Self::Absent => Ok(None),
-            Self::Is(count) => within(field, count).map(Some),
-            Self::Nonsense => Err(UsageError::NotACount { field }),
-        }
-    }
-
-    fn or_zero(self, field: &'static str) -> Result<u64, UsageError> {
-        self.read(field).map(Option::unwrap_or_default)
-    }
-
-    fn plus(self, more: Self) -> Self {
-        match (self, more) {
-            (Self::Is(one), Self::Is(other)) => Self::Is(one.saturating_add(other)),
-            (Self::Nonsense, _) | (_, Self::Nonsense) => Self::Nonsense,
-            (Self::Absent, known) | (known, Self::Absent) => known,
-        }
-    }
-
-    /// Counts of a stream only grow. Some servers say zero in the first event and the truth in the
-    /// last, some the other way round.
-    fn grown(self, later: Self) -> Self {
-        match (self, later) {
-            (Self::Nonsense, _) | (_, Self::Nonsense) => Self::Nonsense,
-            (Self::Is(before), Self::Is(after)) => Self::Is(before.max(after)),
-            (Self::Absent, known) | (known, Self::Absent) => known,
-        }
     }
 }
 
@@ -396,206 +362,6 @@ impl Reported {
 
     fn searches(&self) -> Result<u64, UsageError> {
         self.server_tool_use.unwrap_or_default().web_search_requests.or_zero("web_search_requests")
-    }
-}
-
-/// What the rounds of one call have used that are in no other count: those that made the conversation shorter.
-#[derive(Debug, Clone, Copy, Default)]
-struct Rounds {
-    is_there: bool,
-    input: Count,
-    output: Count,
-    cache_read: Count,
-    cache_write: Count,
-}
-
-#[derive(Deserialize)]
-struct Round {
-    #[serde(default, rename = "type")]
-    kind: RoundKind,
-    #[serde(default)]
-    input_tokens: Count,
-    #[serde(default)]
-    output_tokens: Count,
-    #[serde(default)]
-    cache_read_input_tokens: Count,
-    #[serde(default)]
-    cache_creation_input_tokens: Count,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RoundKind {
-    Compaction,
-    #[default]
-    #[serde(other)]
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Rounds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let rounds: Option<Vec<Round>> = Option::deserialize(deserializer)?;
-        let mut all = Self { is_there: rounds.is_some(), ..Self::default() };
-        let compacted = rounds.into_iter().flatten().filter(|it| it.kind == RoundKind::Compaction);
-        for round in compacted {
-            all.input = all.input.plus(round.input_tokens);
-            all.output = all.output.plus(round.output_tokens);
-            all.cache_read = all.cache_read.plus(round.cache_read_input_tokens);
-            all.cache_write = all.cache_write.plus(round.cache_creation_input_tokens);
-        }
-        Ok(all)
-    }
-}
-
-/// An item of an answer, or a list of them, or anything else that has this name.
-#[derive(Default)]
-struct Item {
-    kind: Kind,
-    /// Of a search: what it did.
-    action: Kind,
-    searches: u64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-enum Kind {
-    #[default]
-    None,
-    SearchCall,
-    Search,
-    Other,
-}
-
-impl Item {
-    /// Who opens a page that was found, or looks for a word in it, is not billed for a search.
-    const fn is_search(&self) -> bool {
-        matches!((self.kind, self.action), (Kind::SearchCall, Kind::None | Kind::Search))
-    }
-}
-
-struct ItemRead;
-
-impl<'de> Visitor<'de> for ItemRead {
-    type Value = Item;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Item, E> {
-        Ok(Item::default())
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Item, E> {
-        Ok(Item::default())
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Item, E> {
-        Ok(Item::default())
-    }
-
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Item, E> {
-        Ok(Item::default())
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Item, E> {
-        Ok(Item::default())
-    }
-
-    /// As the value of `type`.
-    fn visit_str<E: Error>(self, text: &str) -> Result<Item, E> {
-        let kind = match text {
-            "web_search_call" => Kind::SearchCall,
-            "search" => Kind::Search,
-            _ => Kind::Other,
-        };
-        Ok(Item { kind, ..Item::default() })
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Item, A::Error> {
-        let mut searches = 0;
-        while let Some(item) = list.next_element::<Item>()? {
-            searches += u64::from(item.is_search());
-        }
-        Ok(Item { searches, ..Item::default() })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
-        let mut item = Item::default();
-        while let Some(name) = map.next_key::<Named>()? {
-            match name {
-                Named::Type => item.kind = map.next_value::<Item>()?.kind,
-                Named::Action => item.action = map.next_value::<Item>()?.kind,
-                Named::Other => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(item)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Named {
-    Type,
-    Action,
-    #[serde(other)]
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ItemRead)
-    }
-}
-
-struct CountRead;
-
-impl<'de> Visitor<'de> for CountRead {
-    type Value = Count;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a count")
-    }
-
-    fn visit_u64<E: Error>(self, count: u64) -> Result<Count, E> {
-        Ok(Count::Is(count))
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Count, E> {
-        Ok(Count::Nonsense)
-    }
-
-    /// Some servers write `12.0`.
-    fn visit_f64<E: Error>(self, count: f64) -> Result<Count, E> {
-        let is_whole = count.fract() == 0.0 && (0.0..=9e15).contains(&count);
-        Ok(if is_whole { Count::Is(count as u64) } else { Count::Nonsense })
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Count, E> {
-        Ok(Count::Absent)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Count, E> {
-        Ok(Count::Nonsense)
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Count, E> {
-        Ok(Count::Nonsense)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Count, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Count::Nonsense)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Count::Nonsense)
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CountRead)
     }
 }
 

@@ -10,8 +10,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use pricing::{Budget, Period};
 use serde::{Deserialize, Serialize};
-use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError, resource_all};
+use store::{
+    CommitError, Op, Preconditions, ResourceKind, ResourceRow, Store, StoreError, resource_all,
+};
 use tokio::sync::Mutex;
 use wire::{
     ApiKey, EVERYWHERE, KeyCreate, KeyCreated, KeyScope, KeyState, KeyView, ModelTerms,
@@ -312,6 +315,26 @@ impl Keys {
         Ok(view)
     }
 
+    /// Commits that a key has no budget of this period, and that it brings none with it any more.
+    pub async fn without_budget(
+        &self,
+        name: &KeyName,
+        period: Period,
+        mut ops: Vec<Op>,
+    ) -> Result<(), CommitError> {
+        let _alone = self.0.changing.lock().await;
+        let key = {
+            let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+            kept.by_name.get(name).and_then(|key| key.without_budget(period))
+        };
+        ops.extend(key.as_ref().map(|key| key.doc.op(name)));
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        if let Some(key) = key {
+            self.put(name.clone(), key);
+        }
+        Ok(())
+    }
+
     /// Who calls a model. With the key of the folder, none of them.
     pub fn caller_of_models(&self, headers: &HeaderMap) -> Result<ModelCaller, Refusal> {
         let digest = shown_to_models(headers)?.digest();
@@ -462,6 +485,17 @@ impl Key {
         let roles = Roles::read(&doc.roles).ok()?;
         let terms = doc.model.as_ref().map(Terms::of).transpose().ok()?.map(Arc::new);
         Some(Self { digest: doc.digest, doc, roles, terms })
+    }
+
+    /// None where it has no such budget.
+    fn without_budget(&self, period: Period) -> Option<Self> {
+        let (mut key, is_it) = (self.clone(), |budget: &Budget| budget.period() == period);
+        let terms = Arc::make_mut(key.terms.as_mut()?);
+        let at = terms.budgets.iter().position(is_it)?;
+        terms.budgets.remove(at);
+        // As they were read, so they are written: in the same order.
+        key.doc.model.as_mut()?.budgets.remove(at);
+        Some(key)
     }
 
     /// Whether somebody may see it and end it: whoever may hand it out.

@@ -127,51 +127,44 @@ pub fn serve(
     closing: CancellationToken,
     shutdown: BoxFuture<'static, ()>,
 ) -> BoxFuture<'static, Result<(), ServeError>> {
-    served(doors, router, ahead, closing, shutdown).boxed()
-}
-
-async fn served(
-    doors: Vec<Listening>,
-    router: Router,
-    ahead: Option<Arc<dyn Ahead>>,
-    closing: CancellationToken,
-    shutdown: BoxFuture<'static, ()>,
-) -> Result<(), ServeError> {
-    let (tasks, broken_off) = (TaskTracker::new(), CancellationToken::new());
-    let mut accepting = Vec::new();
-    for Listening { listener, tls } in doors {
-        let address = listener.local_addr().map_err(ServeError::Address)?;
-        let via = if tls.is_some() { Via::Tls } else { Via::Loopback };
-        if via == Via::Loopback && !address.ip().is_loopback() {
-            return Err(ServeError::NotLocal(address));
+    let served = async move {
+        let (tasks, broken_off) = (TaskTracker::new(), CancellationToken::new());
+        let mut accepting = Vec::new();
+        for Listening { listener, tls } in doors {
+            let address = listener.local_addr().map_err(ServeError::Address)?;
+            let via = if tls.is_some() { Via::Tls } else { Via::Loopback };
+            if via == Via::Loopback && !address.ip().is_loopback() {
+                return Err(ServeError::NotLocal(address));
+            }
+            let server = Server {
+                front: Front {
+                    router: TowerToHyperService::new(router.clone().layer(Extension(via))),
+                    ahead: ahead.clone(),
+                    via,
+                },
+                tls,
+                places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+                tasks: tasks.clone(),
+                closing: closing.clone(),
+                broken_off: broken_off.clone(),
+            };
+            accepting.push(async move { server.accept(&listener).await });
         }
-        let server = Server {
-            front: Front {
-                router: TowerToHyperService::new(router.clone().layer(Extension(via))),
-                ahead: ahead.clone(),
-                via,
-            },
-            tls,
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            tasks: tasks.clone(),
-            closing: closing.clone(),
-            broken_off: broken_off.clone(),
-        };
-        accepting.push(async move { server.accept(&listener).await });
-    }
-    tokio::select! {
-        _ = join_all(accepting) => {}
-        () = shutdown => {}
-        () = closing.cancelled() => {}
-    }
-    // Nobody new gets in while the others finish: the listeners are dropped.
-    closing.cancel();
-    tasks.close();
-    if timeout(STOP_GRACE, tasks.wait()).await.is_err() {
-        broken_off.cancel();
-        tasks.wait().await;
-    }
-    Ok(())
+        tokio::select! {
+            _ = join_all(accepting) => {}
+            () = shutdown => {}
+            () = closing.cancelled() => {}
+        }
+        // Nobody new gets in while the others finish: the listeners are dropped.
+        closing.cancel();
+        tasks.close();
+        if timeout(STOP_GRACE, tasks.wait()).await.is_err() {
+            broken_off.cancel();
+            tasks.wait().await;
+        }
+        Ok(())
+    };
+    served.boxed()
 }
 
 /// One door.

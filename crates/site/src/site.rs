@@ -341,14 +341,6 @@ impl Site {
     pub fn serve(
         &self,
         doors: Vec<Listening>,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> BoxFuture<'static, Result<(), ServeError>> {
-        self.served(doors, shutdown.boxed())
-    }
-
-    fn served(
-        &self,
-        doors: Vec<Listening>,
         shutdown: BoxFuture<'static, ()>,
     ) -> BoxFuture<'static, Result<(), ServeError>> {
         let models = Arc::new(ModelDoor::new(self.0.models.clone(), self.0.keys.clone()));

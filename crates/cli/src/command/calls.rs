@@ -271,16 +271,10 @@ const fn degraded_text(given: Option<Given>) -> &'static str {
 
 /// Who has answered; where nobody has, who was tried last.
 fn went_to(settled: &Settled) -> String {
-    let last = |why: Option<Missed>| settled.legs.iter().rev().find(|leg| leg.why == why);
-    let leg = match settled.resort {
-        Some(given @ (Given::Cached | Given::Rule | Given::Person)) => {
-            return format!("({})", given.as_str());
-        }
-        Some(Given::Unsure) => last(Some(Missed::Unsure)),
-        None => last(None),
-    };
-    let leg = leg.or(settled.legs.last());
-    match (leg, settled.cached_from) {
+    if let Some(given) = settled.resort.filter(|it| *it != Given::Unsure) {
+        return format!("({})", given.as_str());
+    }
+    match (settled.answering().or(settled.legs.last()), settled.cached_from) {
         (Some(leg), _) => leg.model.to_string(),
         (None, Some(_)) => format!("({})", Given::Cached.as_str()),
         (None, None) => String::new(),
@@ -309,7 +303,7 @@ fn hidden_text(hidden: &models::Hidden) -> String {
 
 const fn missed_text(why: Missed) -> &'static str {
     match why {
-        Missed::Outage => "it has failed several times and rests: nothing was sent",
+        Missed::Outage => "it has failed and rests: nothing was sent",
         Missed::RateLimit => "it has asked to be left alone: nothing was sent",
         Missed::Credentials => "the secret for it is missing, or it does not take it",
         Missed::Payment => "it is not paid",

@@ -22,6 +22,7 @@ use crate::args::model::{
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::follow;
 use crate::output;
 use crate::resource::Kind;
 use crate::when;
@@ -85,7 +86,10 @@ async fn add(global: &Global, args: ModelsAdd) -> Outcome {
     match &view.why {
         Some(why) => output::say(&format!("it is {}: {why}", state(view.state))),
         None if view.absent_secret.is_some() => {}
-        None => output::say(&format!("`isonomy models try {}` asks it something", view.name)),
+        None => {
+            let command = follow::typed(&api, &format!("models try {}", view.name));
+            output::say(&format!("{command} asks it something"));
+        }
     }
     if let Some(secret) = &view.absent_secret {
         output::say(&format!("warning: {}", secret_absent(&view.namespace, secret)));

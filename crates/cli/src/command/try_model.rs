@@ -17,6 +17,7 @@ use crate::args::Global;
 use crate::args::model::ModelsTry;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::follow;
 use crate::output::{self, Format};
 
 /// How often it is looked whether the end of a call is written down, which comes a moment after the answer.
@@ -99,7 +100,7 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
     if !stream {
         output::show(output.output, &tried, || output::harmless(&tried.answer))?;
     }
-    output::say(&told(&tried, settled.as_ref()));
+    output::say(&told(&api, &tried, settled.as_ref()));
     Ok(Exit::Ok)
 }
 
@@ -185,7 +186,7 @@ async fn settled(api: &Api, call: Option<&str>) -> Option<Settled> {
     None
 }
 
-fn told(tried: &Tried, settled: Option<&Settled>) -> String {
+fn told(api: &Api, tried: &Tried, settled: Option<&Settled>) -> String {
     let mut parts: Vec<String> = tried.model.iter().cloned().collect();
     if tried.degraded {
         parts.push("a fallback".to_owned());
@@ -200,7 +201,8 @@ fn told(tried: &Tried, settled: Option<&Settled>) -> String {
     let mut text = parts.join(", ");
     match (&tried.call, settled) {
         (Some(call), Some(_)) => {
-            text.push_str(&format!("\n`isonomy calls explain {call}` says more"))
+            let command = follow::typed(api, &format!("calls explain {call}"));
+            text.push_str(&format!("\n{command} says more"));
         }
         (Some(call), None) => {
             text.push_str(&format!(

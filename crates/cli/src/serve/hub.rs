@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{SystemClock, SystemRandom};
+use futures::FutureExt as _;
 use hub::{Door, Hub, HubFolder, Parts};
 use identity::Pin;
 use server::Listening;
@@ -119,15 +120,14 @@ impl HubServing {
     /// Answers until `stop`; then sends sites away, who come again, and closes the store.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Outcome<()> {
         let (close, closed) = oneshot::channel::<()>();
-        let door = tokio::spawn(self.door.serve(self.sites, async {
-            // Dropped when somebody panicked: also a reason to stop.
-            let _ = closed.await;
-        }));
+        // Dropped when somebody panicked: also a reason to stop.
+        let closing = closed.map(drop).boxed();
+        let door = tokio::spawn(self.door.serve(self.sites, closing));
         let hub = self.hub.clone();
         let editions = tokio::spawn(async move { hub.keep_editions().await });
         let hub = self.hub.clone();
         let orders = tokio::spawn(async move { hub.keep_orders().await });
-        let served = self.hub.serve(doors(self.api, self.afar), stop).await;
+        let served = self.hub.serve(doors(self.api, self.afar), stop.boxed()).await;
         let _ = close.send(());
         let ended = door.await;
         editions.abort();

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::{SiteName, SystemClock, SystemRandom};
+use futures::FutureExt as _;
 use server::Listening;
 use site::uplink::Membership;
 use site::{Config, Parts, Site, StoreFigures};
@@ -128,7 +129,7 @@ impl Serving {
     /// Answers until `stop`; then lets what is in flight end for a moment, writes it down, and
     /// closes the store.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Outcome<()> {
-        let served = self.site.serve(doors(self.listener, self.afar), stop).await;
+        let served = self.site.serve(doors(self.listener, self.afar), stop.boxed()).await;
         self.site.stop().await;
         self.store.close().await;
         served.map_err(|error| internal(&error))

@@ -106,6 +106,24 @@ fn stands(home: &Home, wanted: &str) {
     assert_eq!(said, wanted);
 }
 
+/// Mutation: in `Keys::without_budget`, leave the key as it was made.
+#[test]
+fn a_budget_that_came_with_a_key_does_not_come_back() {
+    let (home, slow) = (Home::new(), upstream());
+    let dev = site(&home, &slow.world);
+    let bot = key(&home, &["--budget", "0.1EUR/day", "--budget", "5EUR/month"]);
+    assert_eq!(chat(&dev, &bot, "chat").status, 200);
+    assert_eq!(chat(&dev, &bot, "chat").status, 402);
+    home.run(&["budgets", "remove", "key/bot", "day", "-y"]).ends_with(0);
+    assert_eq!(chat(&dev, &bot, "chat").status, 200);
+    drop(dev);
+    let dev = home.dev();
+    stands(&home, "key/bot 5.00 EUR/month: 0.20 EUR spent, 0.00 EUR held");
+    assert_eq!(chat(&dev, &bot, "chat").status, 200);
+    let listed = home.run(&["keys", "list", "-o", "json"]).ends_with(0).json();
+    assert_eq!(listed["items"][0]["model"]["budgets"], json!(["5EUR/month"]));
+}
+
 /// Mutation: forget with a budget what calls under way hold, in its currency or in another one; let what ends while
 /// there is none be lost; or forget at a start what was spent of one that is set again.
 #[test]

@@ -5,15 +5,16 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use models::{Blame, Missed, Operation, Said, error_in, is_answer, is_end, said_in};
 use pricing::{Metered, Stream, Usage};
 use tokio::time::timeout;
 
+use super::aside::aside;
 use super::body::AnswerBody;
 use super::call::{dialect, is_events};
 use super::events::{self, Events};
-use super::leg::{self, Answers, Told, Try, Went};
+use super::leg::{self, Answers, Told, Went};
 use super::open::Open;
 use super::shelf::Shelved;
 use super::{ANSWER_BYTES_MAX, HEAD, disk};
@@ -60,9 +61,9 @@ pub(super) async fn arrived(
         }
         Come::Here(whole) => {
             open.waited(took);
-            let usage = usage(open, spoken, &whole, is_stream);
+            let usage = aside(whole.len(), || usage(open, spoken, &whole, is_stream));
             pay(open, shelved, usage, busy);
-            report(answers.attempt.take(), Blame::Nobody);
+            leg::report(answers.attempt.take(), Blame::Nobody);
             answers.place = None;
             answers.body = AnswerBody::Whole(Some(whole));
             Went::Answers(answers)
@@ -70,7 +71,7 @@ pub(super) async fn arrived(
         Come::Missed(why, blame) => {
             disk::broke_off(open, shelved, busy);
             open.broke_off(why, took);
-            report(answers.attempt.take(), blame);
+            leg::report(answers.attempt.take(), blame);
             Went::Missed { after: None }
         }
         Come::Error(status, text) => {
@@ -82,14 +83,8 @@ pub(super) async fn arrived(
             let status = StatusCode::from_u16(status).expect("it is that of an error");
             let (headers, text) = (answers.headers, Some(text));
             let told = Told { status, headers, text };
-            leg::failed(open, answers.attempt, answers.translation, told)
+            leg::failed(open, shelved, answers.attempt, answers.translation, told)
         }
-    }
-}
-
-fn report(attempt: Option<Try>, blame: Blame) {
-    if let Some(attempt) = attempt {
-        attempt.report(blame);
     }
 }
 
@@ -100,6 +95,10 @@ async fn all(answers: &mut Answers, shelved: &Shelved, spoken: Operation, is_str
         Ok(whole) => whole,
         Err((why, blame)) => return Come::Missed(why, blame),
     };
+    aside(whole.len(), || come(whole, spoken, is_stream, &answers.headers))
+}
+
+fn come(whole: Bytes, spoken: Operation, is_stream: bool, headers: &HeaderMap) -> Come {
     let broken = Come::Missed(Missed::Broken, Blame::Upstream);
     if is_stream {
         let whole = events::in_lines(whole);
@@ -115,7 +114,7 @@ async fn all(answers: &mut Answers, shelved: &Shelved, spoken: Operation, is_str
         }
         return if is_part && is_end(&whole) { Come::Here(whole) } else { broken };
     }
-    let head = answers.headers.get(HEAD).map(|it| it.to_str().ok()?.parse::<usize>().ok());
+    let head = headers.get(HEAD).map(|it| it.to_str().ok()?.parse::<usize>().ok());
     let head = match (spoken, head) {
         // Nobody could say where the bytes begin.
         (Operation::Infer, Some(None)) => return broken,
@@ -242,6 +241,6 @@ fn pay(open: &mut Open, shelved: &Shelved, usage: Option<Usage>, busy: Option<su
         Some(busy) => disk::timed(usage, busy.get()),
         None => usage,
     };
-    let price = shelved.price(open.desk().now());
+    let price = shelved.price(open.priced_at);
     open.has_used(usage.as_ref(), price.as_deref());
 }

@@ -153,6 +153,7 @@ impl Again {
             tokens: 0,
             // Nothing is sent, so that nothing is asked again.
             is_billed_once: false,
+            priced_at: desk.now(),
             route: None,
             place: None,
             started,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use base::Timestamp;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use models::{Ask, AskError, CallRefusal, End, Given, Missed, Operation};
+use models::{Ask, AskError, CallRefusal, End, Given, Missed, Operation, Remedy};
 use pricing::{Dialect, Money, Prompt};
 use privacy::Vault;
 use tokio::time::timeout;
 
+use super::aside::aside;
 use super::cached::Keep;
 use super::judge::{self, Held};
 use super::leg::{self, Answers, Leg, Went};
@@ -90,7 +92,7 @@ pub(super) struct Asked<'a> {
 
 async fn made(desk: &Desk, question: Question, left: Left) -> Result<Reply, CallRefusal> {
     let started = Instant::now();
-    let ask = read(&question)?;
+    let ask = aside(question.body.len(), || read(&question))?;
     let found = find(desk, &question, &ask)?;
     let keep = Keep::of(&question, &ask, &found);
     if let Some(kept) = keep.as_ref().and_then(|keep| keep.fresh(desk)) {
@@ -99,12 +101,14 @@ async fn made(desk: &Desk, question: Question, left: Left) -> Result<Reply, Call
     if let Some(joined) = Joined::of(desk, &question, &ask, &found) {
         return Box::pin(joined.heard(desk, &question, &ask, &found, started)).await;
     }
-    let (seen, vault) = veil::seen(desk, &found.models, &question, &ask);
+    let seen = || veil::seen(desk, &found.models, &question, &ask);
+    let (seen, vault) = aside(question.body.len(), seen);
     let prompts: Vec<_> = seen.iter().map(|it| prompt(it.body(&question), &ask)).collect();
     let tokens = tokens(&found, &prompts, &ask);
     let place = enter(desk, &question, &found, tokens)?;
     found.count(desk.now());
-    let bounds = bounds(desk, &found, &prompts, &ask);
+    let priced_at = desk.now();
+    let bounds = bounds(&found, &prompts, &ask, priced_at);
     let admission = Admission {
         asked: ask.model.clone(),
         needs: models::Needs::of(&ask),
@@ -113,6 +117,7 @@ async fn made(desk: &Desk, question: Question, left: Left) -> Result<Reply, Call
         bound: worst(desk, &found, &bounds),
         tokens,
         is_billed_once: found.is_billed_once(),
+        priced_at,
         route: found.route.clone(),
         place,
         started,
@@ -211,6 +216,7 @@ async fn tried(
                 let body = veil::named_again(vault.as_deref(), body);
                 let mut reply = Reply::whole(status, headers.get(CONTENT_TYPE).cloned(), body);
                 reply.is_of_the_site = shelved.model.spec.source.upstream().is_none();
+                let reply = reply.found_there(&headers);
                 return Ok(reply.of(open.call, Some(&shelved.model.name), open.marks()));
             }
             Went::Unsure(held) => unsure = Some((held, shelved)),
@@ -273,7 +279,7 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
         return Err(missing());
     }
     let drawn = |route: &models::RouteSpec| match route.sticky.and_then(|it| sticky(by, ask, it)) {
-        Some(who) => chance(&who),
+        Some(who) => chance(who.as_bytes()),
         None => desk.0.random.u64(),
     };
     let shelf = desk.shelf();
@@ -281,14 +287,15 @@ fn find(desk: &Desk, question: &Question, ask: &Ask) -> Result<Found, CallRefusa
     if let Some(regions) = found.regions() {
         return Err(CallRefusal::Regions { route: ask.model.clone(), regions });
     }
+    let has_models = !found.models.is_empty();
     found.models.retain(|it| it.shelved.model.spec.answers(question.operation));
-    if found.models.is_empty() {
+    if has_models && found.models.is_empty() {
         let (model, operation) = (ask.model.clone(), question.operation.as_str());
         return Err(CallRefusal::NotAnswered { model, operation });
     }
     if question.of_run.as_ref().is_some_and(|it| !it.labels.is_empty()) {
         found.models.retain(|it| shelf.is_here(&it.shelved));
-        if found.models.is_empty() {
+        if has_models && found.models.is_empty() {
             return Err(CallRefusal::Labelled(ask.model.clone()));
         }
     }
@@ -323,8 +330,7 @@ fn tokens(found: &Found, prompts: &[Prompt], ask: &Ask) -> u64 {
 
 type BoundOf = Result<Option<Money>, String>;
 
-fn bounds(desk: &Desk, found: &Found, prompts: &[Prompt], ask: &Ask) -> Vec<BoundOf> {
-    let now = desk.now();
+fn bounds(found: &Found, prompts: &[Prompt], ask: &Ask, now: Timestamp) -> Vec<BoundOf> {
     let of = |(Candidate { shelved: it, .. }, prompt): (&Candidate, &Prompt)| match ask.operation {
         Operation::Infer => it.bound_of_tensors(now),
         _ => it.bound(prompt, ask, now),
@@ -383,7 +389,7 @@ async fn answered(
         if let Err(refusal) = open.durable().await {
             return Ok(Err(refusal));
         }
-        let price = shelved.price(open.desk().now());
+        let price = shelved.price(open.priced_at);
         let (call, marks) = (open.call, open.marks());
         let words = Words { operation: ask.operation, translation };
         let hides_usage = words.translation.is_none() && ask.is_streamed && !ask.wants_usage;
@@ -392,13 +398,15 @@ async fn answered(
         let stream = StreamBody::new(open, body, place, attempt, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));
-        return Ok(Ok(reply.of(call, Some(model), marks)));
+        return Ok(Ok(reply.found_there(&headers).of(call, Some(model), marks)));
     }
     // It was waited for, and is an answer.
     let whole = body.chunk(silence).await.ok().flatten().unwrap_or_default();
     let told = match &translation {
         None => Ok(whole),
-        Some(translation) => translation.whole(&whole).map(bytes::Bytes::from),
+        Some(translation) => {
+            aside(whole.len(), || translation.whole(&whole)).map(bytes::Bytes::from)
+        }
     };
     let Ok(whole) = told else {
         open.broke_off(Missed::Broken, Duration::ZERO);
@@ -408,7 +416,8 @@ async fn answered(
         return Ok(Err(refusal));
     }
     open.first();
-    let whole = match restore::answer(back, vault.as_deref(), whole) {
+    let restored = aside(whole.len(), || restore::answer(back, vault.as_deref(), whole));
+    let whole = match restored {
         Ok((whole, hidden)) => {
             open.hidden = hidden;
             whole
@@ -431,7 +440,7 @@ async fn answered(
     if let Some(keep) = &asked.keep {
         keep.keeps(&open, &reply, &whole, model);
     }
-    let reply = reply.of(open.call, Some(model), open.marks());
+    let reply = reply.found_there(&headers).of(open.call, Some(model), open.marks());
     open.settle(End::Answered);
     Ok(Ok(reply))
 }
@@ -449,7 +458,8 @@ async fn ran(
     let model = &shelved.model.name;
     let back = shelved.veil.as_ref().ok().and_then(Option::as_deref).and_then(Veil::back);
     // Bytes behind JSON are no JSON: where something is to be looked for in them, they stay here.
-    let body = match restore::answer(back, vault, tensors.body) {
+    let restored = aside(tensors.body.len(), || restore::answer(back, vault, tensors.body));
+    let body = match restored {
         Ok((body, hidden)) => {
             open.hidden = hidden;
             body
@@ -531,15 +541,16 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
     if is_silent {
         CallRefusal::Silent { asked, tried }
     } else {
-        CallRefusal::NoAnswer { asked, tried, after }
+        let missed: Vec<_> = open.legs().iter().filter_map(|leg| leg.why).collect();
+        CallRefusal::NoAnswer { asked, tried, after, remedy: Remedy::of(&missed) }
     }
 }
 
 /// Why a model has not answered, for people.
 const fn said(why: Missed) -> &'static str {
     match why {
-        Missed::Outage => "has failed several times, and rests",
-        Missed::RateLimit => "is asked too often, or has asked to be left alone",
+        Missed::Outage => "has failed, and rests",
+        Missed::RateLimit => "is asked too often",
         Missed::Credentials => "is not opened: the site's secret for it is missing, or not taken",
         Missed::Payment => "is not paid for",
         Missed::Busy => "has too many calls under way",

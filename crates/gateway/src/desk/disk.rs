@@ -174,14 +174,14 @@ fn settle(open: &mut Open, shelved: &Shelved, busy: Duration) {
         open.was_free();
         return;
     }
-    let price = shelved.price(open.desk().now());
+    let price = shelved.price(open.priced_at);
     open.has_used(usage(busy).as_ref(), price.as_deref());
 }
 
 /// An answer that has begun and has no end. What a process of the site has worked is known, and that is paid.
 pub(super) fn broke_off(open: &mut Open, shelved: &Shelved, busy: Option<Busy>) {
     let Some(busy) = busy else { return open.is_lost() };
-    let price = shelved.price(open.desk().now());
+    let price = shelved.price(open.priced_at);
     open.has_used(usage(busy.get()).as_ref(), price.as_deref());
 }
 

@@ -4,7 +4,7 @@
 //! itself is walked, too. What turns out to be no JSON is given back, to be looked through as it stands.
 
 use memchr::memchr2;
-use privacy::{Form, Hidden, JSON_DEPTH_MAX, Refusal, STAND_IN_BYTES_MAX, Vault};
+use privacy::{Form, Hidden, JSON_DEPTH_MAX, Refusal, Vault};
 use serde_json::value::RawValue;
 
 use super::text::{Rules, Text, Within, add, is_blank};
@@ -349,7 +349,7 @@ impl Literal {
             return Ok(());
         };
         alone.push_str(said);
-        if self.rules.vault.is_some() && is_like_stand_in(&alone) {
+        if self.rules.vault.as_ref().is_some_and(|vault| vault.may_be(&alone)) {
             self.alone = Some(alone);
             return Ok(());
         }
@@ -401,11 +401,6 @@ impl Literal {
     fn holds(&self) -> bool {
         self.alone.is_some() || !self.escape.is_empty() || self.half.is_some() || self.text.holds()
     }
-}
-
-fn is_like_stand_in(text: &str) -> bool {
-    let sign = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit() || matches!(it, b'-' | b'_');
-    text.len() <= STAND_IN_BYTES_MAX && text.bytes().all(sign)
 }
 
 pub(super) fn quoted(text: &str) -> String {

@@ -10,9 +10,10 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use memchr::memmem;
 use models::{
     Accept, Ask, BENCH_MAX, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream,
-    Why,
+    Why, spliced,
 };
 use pricing::Money;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -317,7 +318,8 @@ impl<'a> Ready<'a> {
         }
         let text = text(body, shelved).await;
         open.leg(model, Some(status), None, started.elapsed());
-        failed(open, Some(attempt), translation, Told { status: told, headers, text })
+        let told = Told { status: told, headers, text };
+        failed(open, shelved, Some(attempt), translation, told)
     }
 
     /// It was sent, and another one was faster.
@@ -327,9 +329,17 @@ impl<'a> Ready<'a> {
     }
 }
 
+/// How a try has ended, where there was one: what the site runs itself has none.
+pub(super) fn report(attempt: Option<Try>, blame: Blame) {
+    if let Some(attempt) = attempt {
+        attempt.report(blame);
+    }
+}
+
 /// The leg that was told of last has an error in place of an answer.
 pub(super) fn failed(
     open: &mut Open,
+    shelved: &Shelved,
     attempt: Option<Try>,
     translation: Option<Box<Translation>>,
     told: Told,
@@ -342,15 +352,14 @@ pub(super) fn failed(
         (Blame::Nobody, None) => Blame::Upstream,
         (blame, _) => blame,
     };
-    if let Some(attempt) = attempt {
-        attempt.report(blame);
-    }
+    report(attempt, blame);
     // Nobody bills an error.
     open.was_free();
     let why = refused(code, blame);
     open.fails(code, why);
     match (why, text) {
         (None, Some(text)) => {
+            let text = without_secret(text, shelved);
             let text = match translation {
                 Some(translation) => translation.error(code, &text).into(),
                 None => text,
@@ -359,6 +368,19 @@ pub(super) fn failed(
         }
         (Some(_), _) | (None, None) => Went::Missed { after },
     }
+}
+
+/// Some servers say again what they were sent, the site's own secret for them among it.
+fn without_secret(text: Bytes, shelved: &Shelved) -> Bytes {
+    let Some((value, _)) = shelved.opens(|opens| opens.clone()) else { return text };
+    let value = value.as_bytes();
+    let secret = value.strip_prefix(b"Bearer ").unwrap_or(value);
+    if secret.is_empty() || memmem::find(&text, secret).is_none() {
+        return text;
+    }
+    let places = memmem::find_iter(&text, secret);
+    let edits = places.map(|at| (at..at + secret.len(), "[SECRET]".to_owned())).collect();
+    spliced(&text, edits)
 }
 
 async fn text(body: LaneBody, shelved: &Shelved) -> Option<Bytes> {
@@ -441,7 +463,7 @@ fn is_packed(headers: &HeaderMap) -> bool {
 
 const fn shut(why: Why) -> Missed {
     match why {
-        Why::Outage => Missed::Outage,
+        Why::Outage | Why::Overload => Missed::Outage,
         Why::RateLimit => Missed::RateLimit,
         Why::Credentials => Missed::Credentials,
         Why::Payment => Missed::Payment,

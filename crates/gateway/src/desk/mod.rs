@@ -4,6 +4,7 @@
 //! entries are kept and what secrets hold is handed in.
 
 mod arrival;
+mod aside;
 mod body;
 mod cached;
 pub(crate) mod call;
@@ -37,7 +38,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use models::{
     Admitted, Alarm, Ask, AskError, Books, By, CACHE_BYTES_MAX, Cache, CallRefusal, Exchange,
-    Holder, ModelName, Operation, PerMinute, Rates, Spent, Standing,
+    Holder, ModelName, Operation, PerMinute, Rates, Spent, Standing, Way,
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
@@ -89,6 +90,7 @@ struct Inner {
     people: Arc<dyn People>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    digest_key: Vec<u8>,
     /// Told when a purse has become low.
     low: Notify,
     /// Counts what the hub has said of leases.
@@ -111,6 +113,8 @@ pub struct DeskParts {
     pub people: Arc<dyn People>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
+    /// From it follow the letters of stand-ins.
+    pub digest_key: Vec<u8>,
 }
 
 /// One question, and who asks it.
@@ -191,7 +195,7 @@ impl Desk {
     #[must_use]
     pub fn new(parts: DeskParts) -> Self {
         let DeskParts { gate, books, exchange, record, credentials, .. } = parts;
-        let DeskParts { runner, people, clock, random, .. } = parts;
+        let DeskParts { runner, people, clock, random, digest_key, .. } = parts;
         Self(Arc::new(Inner {
             gate,
             shelf: RwLock::default(),
@@ -204,6 +208,7 @@ impl Desk {
             people,
             clock,
             random,
+            digest_key,
             low: Notify::new(),
             granted: watch::Sender::new(0),
             left: Arc::new(Semaphore::new(LEFT_MAX)),
@@ -247,6 +252,16 @@ impl Desk {
     ) -> Option<Arc<Shelved>> {
         let found = self.shelf().find(namespace, name, |_| 0)?;
         found.models.into_iter().next().map(|it| it.shelved).filter(|_| terms.allow(name))
+    }
+
+    /// Whether a call of this name would be answered by one of its models, as far as is known.
+    #[must_use]
+    pub fn is_ready(&self, namespace: &Namespace, name: &ModelName) -> bool {
+        let now = self.now();
+        let is_ready =
+            |it: &Shelved| it.denied().is_none() && matches!(it.way(now), Way::Free | Way::Probe);
+        let found = self.shelf().find(namespace, name, |_| 0);
+        found.is_some_and(|found| found.models.iter().any(|it| is_ready(&it.shelved)))
     }
 
     /// A secret of this namespace was set or deleted: the next call reads it, and is not kept from going by
@@ -364,8 +379,8 @@ fn holders(by: &By) -> Vec<Holder> {
 }
 
 /// A number by which the same asker gets the same model.
-fn chance(text: &str) -> u64 {
-    let digest = base::Digest::of(text.as_bytes());
+fn chance(text: &[u8]) -> u64 {
+    let digest = base::Digest::of(text);
     let bytes = digest.as_bytes();
     u64::from_be_bytes(*bytes.first_chunk().expect("a digest has more bytes"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use base::CallId;
+use base::{CallId, Timestamp};
 use models::{
     Admitted, Bill, By, CAUSE_CHARS_MAX, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden,
     Leg, Line, Missed, Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
@@ -62,6 +62,8 @@ pub(super) struct Open {
     pub(super) unasked: Option<NotAsked>,
     /// Whose calls may be tried again so often.
     route: Option<Arc<Routed>>,
+    /// By the prices of then, which its bound was reckoned with, it is billed.
+    pub(super) priced_at: Timestamp,
     /// Among the calls that the route has at once.
     _place: Option<Place>,
     /// Legs that were sent.
@@ -116,6 +118,7 @@ pub(super) struct Admission {
     pub tokens: u64,
     /// Whether a repetition under the same name costs nothing more.
     pub is_billed_once: bool,
+    pub priced_at: Timestamp,
     pub route: Option<Arc<Routed>>,
     pub place: Option<Place>,
     pub started: Instant,
@@ -129,7 +132,7 @@ impl Open {
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
         let Admission { asked, needs, plan, streamed, bound, tokens, .. } = admission;
-        let Admission { is_billed_once, route, place, started, .. } = admission;
+        let Admission { is_billed_once, priced_at, route, place, started, .. } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
@@ -153,6 +156,7 @@ impl Open {
             plan,
             streamed,
             held,
+            bound: reserved,
             effect,
             trace: question.trace,
             needs,
@@ -188,6 +192,7 @@ impl Open {
             person: None,
             unasked: None,
             route,
+            priced_at,
             _place: place,
             tries: 0,
             unsure: 0,
@@ -232,10 +237,19 @@ impl Open {
         }
     }
 
-    /// A leg after one that was sent in vain. One after an answer that was not good enough is none.
+    /// A leg after one that was sent in vain. One after an answer that was not good enough is none, nor one after a
+    /// refusal: a server that says at once that it will not is no outage, which more calls would make worse.
     fn takes_retry(&self) -> Result<(), Missed> {
+        let was_refused = |leg: &&Leg| {
+            use Missed::{Credentials, NotFound, Payment, RateLimit, Redirected};
+            let refusals = [Credentials, NotFound, Payment, RateLimit, Redirected];
+            // Without a status nothing was sent.
+            leg.status.is_some() && leg.why.is_some_and(|it| refusals.contains(&it))
+        };
+        let refused = self.legs.iter().filter(was_refused).count();
+        let in_vain = self.tries.saturating_sub(self.unsure + refused);
         match &self.route {
-            Some(route) if self.tries > self.unsure && !route.takes_retry(self.desk.now()) => {
+            Some(route) if in_vain > 0 && !route.takes_retry(self.desk.now()) => {
                 Err(Missed::Retries)
             }
             _ => Ok(()),

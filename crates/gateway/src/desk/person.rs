@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use base::{CallId, Namespace};
 use http::{HeaderName, HeaderValue, StatusCode};
-use models::{Ask, CallRefusal, End, Given, Needs, OfPerson, Person, QUESTION_BYTES_MAX};
+use models::{Ask, CallRefusal, End, Given, Needs, OfPerson, Person, QUESTION_BYTES_MAX, Remedy};
 use tokio::time::timeout;
 
 use super::cached::question_key;
@@ -61,6 +61,7 @@ impl<'a> Joined<'a> {
             bound: Ok(None),
             tokens: 0,
             is_billed_once: false,
+            priced_at: desk.now(),
             route: None,
             place: None,
             started,
@@ -146,7 +147,7 @@ async fn waits(
         }
         Some(Heard::Over) => {
             let tried = "a person was asked, and has not answered in time".to_owned();
-            CallRefusal::NoAnswer { asked, tried, after: None }
+            CallRefusal::NoAnswer { asked, tried, after: None, remedy: Remedy::Later }
         }
         None => CallRefusal::Asked { asked, question: id, until },
     };

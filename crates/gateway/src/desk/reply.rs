@@ -15,6 +15,13 @@ use pricing::Money;
 use super::stream::StreamBody;
 use crate::lane::LaneError;
 
+/// How clients of OpenAI and Anthropic are told that to try again by themselves is in vain.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// How OpenAI and Anthropic name a request.
+const REQUEST_IDS: [HeaderName; 2] =
+    [HeaderName::from_static("x-request-id"), HeaderName::from_static("request-id")];
+
 /// Which call it was, to find it again.
 pub const CALL: HeaderName = HeaderName::from_static("x-isonomy-call");
 
@@ -107,7 +114,20 @@ impl Reply {
             let seconds = after.as_millis().div_ceil(1_000);
             reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if refusal.is_lasting() {
+            reply.headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         reply
+    }
+
+    /// By which names the upstream finds it again, as clients read them.
+    pub(super) fn found_there(mut self, upstream: &HeaderMap) -> Self {
+        for name in REQUEST_IDS {
+            if let Some(value) = upstream.get(&name) {
+                self.headers.insert(name, value.clone());
+            }
+        }
+        self
     }
 
     pub(super) fn of(mut self, call: CallId, model: Option<&ModelName>, marks: Marks) -> Self {

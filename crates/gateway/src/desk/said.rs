@@ -5,6 +5,7 @@ use bytes::Bytes;
 use dialects::{Refusal, Terms, Translation};
 use models::{Accept, Ask, CallRefusal, Change, Operation};
 
+use super::aside::aside;
 use super::shelf::{Shelved, There};
 
 /// The request as it goes to a model.
@@ -28,7 +29,9 @@ pub(super) fn said(
     let spoken = shelved.model.spec.asked_as(ask.operation).unwrap_or(ask.operation);
     let ways = ask.operation.dialect().zip(spoken.dialect());
     let terms = Terms { output_name: output_name(there, spoken), now: now.as_millis() / 1_000 };
-    let made = ways.and_then(|(client, model)| Translation::of(client, model, body, terms));
+    let made = ways.and_then(|(client, model)| {
+        aside(body.len(), || Translation::of(client, model, body, terms))
+    });
     let Some(made) = made else {
         let body = ask.changed(body, &change(shelved, there, ask, accept));
         return Ok(Said { operation: ask.operation, body, translation: None });
@@ -36,7 +39,7 @@ pub(super) fn said(
     let untranslated = |why| CallRefusal::Untranslated { model: shelved.model.name.clone(), why };
     let mut translation = made.map_err(untranslated)?;
     let request = Bytes::from(translation.take_request());
-    let asked = Ask::read(spoken, &request)?;
+    let asked = aside(request.len(), || Ask::read(spoken, &request))?;
     let change = change(shelved, there, &asked, accept);
     if spoken == Operation::Messages
         && asked.output_tokens_max.or(change.output_tokens_max).is_none()

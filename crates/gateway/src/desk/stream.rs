@@ -212,13 +212,13 @@ impl State {
     /// The end, as the upstream has it.
     fn last(&mut self, rest: Bytes) -> Step {
         if self.is_whole && !self.has_failed {
-            report(self.attempt.take(), Blame::Nobody);
+            leg::report(self.attempt.take(), Blame::Nobody);
             return self.shown(rest, true);
         }
         if self.has_failed {
             // The client has read why.
             self.open.broke_off(Missed::Broken, Duration::ZERO);
-            report(self.attempt.take(), Blame::Upstream);
+            leg::report(self.attempt.take(), Blame::Upstream);
             return match self.shown(rest, true) {
                 Step::Pass(shown) | Step::Last(shown, End::Answered) => {
                     Step::Last(shown, End::Failed)
@@ -239,7 +239,7 @@ impl State {
     /// The end of a stream that has not ended well.
     fn broken(&mut self, why: Missed, what: &str) -> Step {
         self.open.broke_off(why, Duration::ZERO);
-        report(self.attempt.take(), Blame::Upstream);
+        leg::report(self.attempt.take(), Blame::Upstream);
         Step::Last(self.way.words.broken(what), End::Failed)
     }
 
@@ -322,11 +322,11 @@ impl State {
                         self.meter.end();
                         let is_good = self.is_whole && !self.has_failed;
                         let blame = if is_good { Blame::Nobody } else { Blame::Upstream };
-                        report(self.attempt.take(), blame);
+                        leg::report(self.attempt.take(), blame);
                         break;
                     }
                     Err(_) => {
-                        report(self.attempt.take(), Blame::Upstream);
+                        leg::report(self.attempt.take(), Blame::Upstream);
                         break;
                     }
                 };
@@ -341,12 +341,6 @@ impl State {
         };
         tokio::time::timeout(LEFT_TIME_MAX, reading).await.ok();
         self.end(End::Left);
-    }
-}
-
-fn report(attempt: Option<Try>, blame: Blame) {
-    if let Some(attempt) = attempt {
-        attempt.report(blame);
     }
 }
 

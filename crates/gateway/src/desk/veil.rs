@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
+use base::Namespace;
 use bytes::Bytes;
 use models::{Ask, Hidden, Operation, Protection};
 use privacy::{Exempt, Names, Shield, Vault};
 
 use super::routed::Candidate;
-use super::{Desk, Question};
+use super::{Desk, Question, chance};
 
 /// Places of requests that hold words of the interface, not of people.
 pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
@@ -58,6 +59,8 @@ pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "text.format.type",
         "text.format.name",
         "text.verbosity",
+        "tools.*.search_context_size",
+        "web_search_options.search_context_size",
         "input.*.type",
         "input.*.role",
         "input.*.id",
@@ -66,6 +69,7 @@ pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
         "input.*.status",
         "input.*.encrypted_content",
         "input.*.content.*.type",
+        "input.*.content.*.detail",
         "inputs.*.name",
         "inputs.*.datatype",
         "inputs.*.shape",
@@ -166,7 +170,7 @@ pub(super) fn seen(
     if models.iter().all(|it| matches!(it.shelved.veil, Ok(None))) {
         return (vec![Seen::Plain; models.len()], None);
     }
-    let mut vault = Vault::new(desk.0.random.u64());
+    let mut vault = Vault::new(letters(desk, &question.who.by.namespace));
     let mut all: Vec<Seen> = Vec::with_capacity(models.len());
     for (at, model) in models.iter().enumerate() {
         let veil = match &model.shelved.veil {
@@ -193,12 +197,22 @@ pub(super) fn seen(
     (all, Some(Arc::new(vault)))
 }
 
+/// Of one namespace they stay: a conversation goes on with the stand-ins that it began with, so that what a model
+/// has signed comes back to it as it was, a provider's cache knows a prompt again, and a text has one vector.
+fn letters(desk: &Desk, namespace: &Namespace) -> u64 {
+    chance(&[&desk.0.digest_key, namespace.as_str().as_bytes()].concat())
+}
+
 fn one(veil: &Veil, vault: &mut Vault, question: &Question, ask: &Ask) -> Seen {
     if veil.blocks_media && (ask.images > 0 || ask.has_more_elsewhere) {
         let why = "it holds or names an image, a recording or a file, which nobody looks through";
         return Seen::Nothing(why.to_owned());
     }
     let Some(shield) = &veil.out else { return Seen::Plain };
+    if ask.is_in_tokens {
+        let why = "what it asks is given as numbers of tokens, which nobody looks through: send the text itself (with LangChain's `OpenAIEmbeddings`, `check_embedding_ctx_length=False`)";
+        return Seen::Nothing(why.to_owned());
+    }
     let before = vault.hidden().clone();
     let body = match shield.protect_json(vault, &question.body, &WORDS) {
         Ok(Cow::Borrowed(_)) => question.body.clone(),
@@ -244,7 +258,9 @@ mod tests {
         let shield = Shield::new(privacy::Rules::standard(), Some(Arc::new(names)));
         let spoken = serde_json::json!({
             "model": "m", "reasoning_effort": "low", "verbosity": "High", "max_tool_calls": 3,
-            "output_config": {"effort": "max"}, "text": {"verbosity": "low"}, "tools": [{"max_uses": 2}],
+            "output_config": {"effort": "max"}, "text": {"verbosity": "low"},
+            "tools": [{"max_uses": 2, "search_context_size": "low"}],
+            "input": [{"content": [{"type": "input_image", "detail": "high", "image_url": "https://example.com/x.png"}]}],
             "messages": [{"role": "user", "content": [
                 {"type": "image_url", "image_url": {"url": "https://example.com/x.png", "detail": "low"}}]}],
         });

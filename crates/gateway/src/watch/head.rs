@@ -46,6 +46,15 @@ pub(super) fn client(headers: &HeaderMap, digest_key: &[u8]) -> Option<String> {
     Some(digest.as_bytes().iter().take(4).map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// What keys of sites and hubs begin with.
+const OWN: &[u8] = b"isonomy-key-";
+
+/// A key that nobody outside may see.
+pub(super) fn has_own_key(headers: &HeaderMap) -> bool {
+    let mut shown = KEYS.into_iter().flat_map(|name| headers.get_all(name));
+    shown.any(|value| memchr::memmem::find(value.as_bytes(), OWN).is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,10 @@ enum NotPassed {
     Denied(String),
     #[error("{0} calls are under way through this watch, and that is as many as it has room for")]
     Busy(u32),
+    #[error(
+        "the request has a key of this site, which is not for others: a watch passes on the provider's own key"
+    )]
+    OwnKey,
     #[error("a watch passes {PASSED_BYTES_MAX} bytes of one request at most")]
     TooLarge,
     #[error("the site cannot reach what this watch is for: {0}")]
@@ -189,6 +193,9 @@ impl Watches {
         let (_, base) = watch.spec.address().map_err(|_| NotPassed::Missing)?;
         let path = watched_path(base, rest, head.uri.query()).ok_or(NotPassed::Path)?;
         let lane = watch.lane.clone().map_err(NotPassed::Denied)?;
+        if head::has_own_key(&head.headers) {
+            return Err(NotPassed::OwnKey);
+        }
         let places = Arc::clone(&watch.places).try_acquire_owned();
         let place = places.map_err(|_| NotPassed::Busy(watch.spec.concurrency()))?;
         let length = head.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
@@ -319,6 +326,7 @@ impl NotPassed {
             Self::Path => (StatusCode::BAD_REQUEST, "watch_path"),
             Self::Denied(_) => (StatusCode::FORBIDDEN, "watch_denied"),
             Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "watch_busy"),
+            Self::OwnKey => (StatusCode::UNAUTHORIZED, "watch_own_key"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "watch_too_large"),
             Self::Unreachable(_) => (StatusCode::BAD_GATEWAY, "watch_unreachable"),
             Self::Silent(_) => (StatusCode::GATEWAY_TIMEOUT, "watch_silent"),

@@ -71,6 +71,7 @@ fn written(heard: &Overheard, ask: Option<&Ask>, seen: Seen) -> [Entry; 2] {
         plan: vec![model.clone()],
         streamed: ask.map_or(heard.is_stream, |ask| ask.is_streamed),
         held: Vec::new(),
+        bound: None,
         effect: None,
         trace: None,
         needs: ask.map(Needs::of).unwrap_or_default(),

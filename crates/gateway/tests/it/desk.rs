@@ -135,6 +135,7 @@ impl Place {
             people: Arc::new(NoPeople),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
+            digest_key: b"of the site".to_vec(),
         });
         let to: Vec<Value> = route.iter().map(|model| json!({ "model": model })).collect();
         let routes = if to.is_empty() {
@@ -153,8 +154,16 @@ impl Place {
 
     /// Moves the clock.
     pub fn passes(&self, time: Duration) {
-        let millis = i64::try_from(time.as_millis()).expect("short");
-        self.clock.0.fetch_add(millis, Ordering::Relaxed);
+        self.hand()(time);
+    }
+
+    /// What moves the clock, for whoever lives longer.
+    pub fn hand(&self) -> impl Fn(Duration) + Send + Sync + use<> {
+        let clock = Arc::clone(&self.clock);
+        move |time| {
+            let millis = i64::try_from(time.as_millis()).expect("short");
+            clock.0.fetch_add(millis, Ordering::Relaxed);
+        }
     }
 
     /// Puts these models on the desk, and routes as they are written.
@@ -512,6 +521,7 @@ fn left(effect: &Question, model: &str, held: u64) -> Admitted {
         plan: vec![name(model)],
         streamed: false,
         held: vec![serde_json::from_value(line).expect("a line")],
+        bound: None,
         effect: Some(effect.of_run.as_ref().expect("of a run").effect()),
         trace: None,
         needs: models::Needs::default(),

@@ -6,10 +6,10 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyStream;
 use isonomy_gateway::desk::Question;
-use models::{COOL_DOWN, End, FAULTS_MAX, Missed, Model, Operation};
+use models::{COOL_DOWN, End, FAULTS_MAX, Missed, Model, Operation, RETRIES_FREE};
 use serde_json::{Value, json};
 
-use crate::desk::{Place, STREAM, answer, model, question, text};
+use crate::desk::{Place, STREAM, answer, model, name, question, sales, text};
 use crate::server::{Reply, Server, dead_port, reply};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -395,7 +395,8 @@ async fn an_overloaded_upstream_says_when_to_come_again() {
         let place = Place::with(vec![at("first", &first)], &[], "1EUR/day");
         let told = async || {
             let refused = place.ask("first", 10, false).await;
-            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+            let expected = if status.starts_with("429") { 429 } else { 503 };
+            assert_eq!(refused.status.as_u16(), expected);
             let after: Option<&HeaderValue> =
                 refused.headers.get(HeaderName::from_static("retry-after"));
             after.and_then(|it| it.to_str().ok()?.parse::<u64>().ok())
@@ -408,4 +409,93 @@ async fn an_overloaded_upstream_says_when_to_come_again() {
         told().await;
         assert_eq!(first.seen().len(), 2, "{status} {said}");
     }
+}
+
+/// Mutation: send a client back that nothing can help, or tell one that asks too often that the site fails.
+#[tokio::test]
+async fn a_client_is_told_what_would_help() {
+    const AFTER: [(&str, &str); 1] = [("retry-after", "7")];
+    for (status, headers, expected, again) in [
+        ("401 Unauthorized", &[][..], 503, false),
+        ("402 Payment Required", &[], 503, false),
+        ("404 Not Found", &[], 503, false),
+        ("429 Too Many Requests", &AFTER, 429, true),
+        ("500 Internal Server Error", &[], 503, true),
+    ] {
+        let server = Server::start(move |_, _| reply(status, headers, "{}")).await;
+        let place = Place::with(vec![at("m", &server)], &[], "1EUR/day");
+        // As it is found out, and as it is known.
+        for _ in 0..2 {
+            let answer = place.ask("m", 10, false).await;
+            assert_eq!(answer.status.as_u16(), expected, "{status}");
+            let should_retry = answer.headers.get("x-should-retry").map(HeaderValue::as_bytes);
+            assert_eq!(should_retry, (!again).then_some(&b"false"[..]), "{status}");
+            let after = answer.headers.get("retry-after").map(HeaderValue::as_bytes);
+            assert_eq!(after, (status.starts_with("429")).then_some(&b"7"[..]), "{status}");
+        }
+    }
+}
+
+/// Mutation: ask the first model of a route alone whether it is ready, or forget to look whether it rests.
+#[tokio::test]
+async fn a_route_is_ready_where_one_of_its_models_is() {
+    let first = Server::start(|_, _| reply("500 Oh", &[], "{}")).await;
+    let place = place(&first, &good().await, &json!({}));
+    let is_ready = |called: &str| place.desk.is_ready(&sales(), &name(called));
+    assert!(is_ready("first") && is_ready("r") && !is_ready("gone"));
+    for _ in 0..FAULTS_MAX {
+        place.ask("r", 10, false).await;
+    }
+    assert!(!is_ready("first") && is_ready("r"));
+}
+
+/// Mutation: count a leg after a refusal among those that are tried again.
+#[tokio::test]
+async fn a_first_model_that_refuses_each_call_does_not_use_up_the_retries() {
+    const NOW: [(&str, &str); 1] = [("retry-after", "0")];
+    for (status, headers) in [("404 Not Found", &[][..]), ("429 Too Many Requests", &NOW)] {
+        let first = Server::start(move |_, _| reply(status, headers, "{}")).await;
+        let good = good().await;
+        let place = place(&first, &good, &json!({}));
+        for call in 0..2 * RETRIES_FREE {
+            let answer = place.ask("r", 10, false).await;
+            assert_eq!(answer.headers["x-isonomy-model"], "good", "{status} {call}");
+        }
+    }
+}
+
+/// Mutation: pass on an error as it came, or take out no more than the first place.
+#[tokio::test]
+async fn an_error_does_not_say_the_sites_secret() {
+    let server = Server::start(|request, _| {
+        let heads = request.split("\r\n\r\n").next().expect("a head");
+        let message = format!("wrong: {heads} and again upstream-secret");
+        let body = json!({"error": {"message": message, "code": "x"}}).to_string();
+        reply("400 Bad Request", &[("x-request-id", "req_7")], &body)
+    });
+    let server = server.await;
+    let place = Place::with(vec![at("m", &server)], &[], "1EUR/day");
+    let answer = place.ask("m", 10, false).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer.headers["x-request-id"], "req_7");
+    let said = text(answer).await;
+    assert!(said.contains("Bearer [SECRET]") && said.contains("and again [SECRET]"), "{said}");
+    assert!(!said.contains("upstream-secret"), "{said}");
+}
+
+/// Mutation: refuse a call of a route whose models are gone before its last resort is asked.
+#[tokio::test]
+async fn a_route_without_its_models_has_its_last_resort() {
+    let place = Place::with(Vec::new(), &[], "1EUR/day");
+    let to = json!([{"model": "gone"}]);
+    let resort = json!({"to": [{"model": "gone"}, {"answer": {"text": "Later."}}]});
+    place.put(Vec::new(), &[("r", resort), ("bare", json!({"to": to}))]);
+    let answer = place.ask("r", 10, false).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let said = text(answer).await;
+    assert!(said.contains("Later."), "{said}");
+    let refused = place.ask("bare", 10, false).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let said = text(refused).await;
+    assert!(said.contains("`gone` is not there"), "{said}");
 }

@@ -73,9 +73,9 @@ async fn a_secret_rests_for_all_models_that_use_it_and_for_no_other() {
     ];
     let place = Place::with(Vec::new(), &[], "1EUR/day");
     place.put(models, &[]);
-    assert_eq!(place.ask("small", 10, false).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(place.ask("small", 10, false).await.status, StatusCode::TOO_MANY_REQUESTS);
     let refused = place.ask("large", 10, false).await;
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.headers["retry-after"], "30");
     assert_eq!(picky.seen().len(), 1, "nobody asks with this secret");
     for other in ["theirs", "local"] {

@@ -278,6 +278,96 @@ async fn a_whole_answer_has_its_values_again_and_the_record_has_none() {
     }
 }
 
+/// What a model has signed must come back to it as it was.
+///
+/// Mutation: draw the letters of stand-ins anew for each call.
+#[tokio::test]
+async fn a_conversation_goes_on_with_the_stand_ins_that_it_began_with() {
+    let server = Server::start(|request, _| {
+        let thinking = json!({"type": "thinking", "thinking": format!("Who is asked? {}", got(request)), "signature": "c2lnbmVk"});
+        let body = json!({"type": "message", "role": "assistant", "content": [thinking, {"type": "text", "text": "Done."}], "usage": {"input_tokens": 1, "output_tokens": 1}});
+        reply("200 OK", &[("content-type", "application/json")], &body.to_string())
+    });
+    let server = server.await;
+    let rules = json!({"protect": protect()});
+    let place = place(vec![dialect(Operation::Messages, &server.address(), &rules)], "1EUR/day");
+    let first = json!({"role": "user", "content": prompt()});
+    let ask = async |messages: Value| {
+        let body = json!({"model": "m", "max_tokens": 100, "messages": messages}).to_string();
+        let operation = Operation::Messages;
+        let question = Question { operation, body: body.into(), ..question("m", 100, false) };
+        text(place.desk.call(question).await).await
+    };
+    let said: Value = serde_json::from_str(&ask(json!([first])).await).expect("JSON");
+    let thinking = said["content"][0]["thinking"].as_str().expect("it has thought");
+    assert!(thinking.contains(MAIL) && thinking.contains(NAME), "{thinking}");
+    let answer = json!({"role": "assistant", "content": said["content"]});
+    ask(json!([first, answer, {"role": "user", "content": "And bo@example.com?"}])).await;
+    let seen = server.seen();
+    let body = |at: usize| -> Value {
+        let (_, body) = seen[at].split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).expect("JSON")
+    };
+    let (asked, again) = (body(0), body(1));
+    let signed =
+        format!("Who is asked? {}", asked["messages"][0]["content"].as_str().expect("a text"));
+    assert_eq!(again["messages"][0], asked["messages"][0]);
+    assert_eq!(again["messages"][1]["content"][0]["thinking"], json!(signed));
+    is_clean(&seen[1]);
+}
+
+/// Mutation: send tokens that nobody has looked through.
+#[tokio::test]
+async fn what_is_asked_in_tokens_goes_nowhere_that_is_protected() {
+    let server = Server::start(|_, _| {
+        reply("200 OK", &[("content-type", "application/json")], "{\"data\":[]}")
+    })
+    .await;
+    for (rules, status) in [(protect(), 400), (json!({"rules": "none"}), 200)] {
+        let place = place(
+            vec![model(
+                "m",
+                &server.address(),
+                "1",
+                &json!({"protect": rules, "limits": {"contextTokens": 1_000}}),
+            )],
+            "1EUR/day",
+        );
+        for input in [json!([80, 97]), json!([[80, 97], [1]]), json!(["text", [80]])] {
+            let body = json!({"model": "m", "input": input}).to_string().into();
+            let operation = Operation::Embeddings;
+            let answer = place.desk.call(Question { operation, body, ..question("m", 1, false) });
+            let answer = answer.await;
+            assert_eq!(answer.status.as_u16(), status, "{input} {rules}");
+            let said = text(answer).await;
+            assert_eq!(said.contains("numbers of tokens"), status == 400, "{said}");
+        }
+    }
+    assert_eq!(server.seen().len(), 3);
+}
+
+/// A thread of the runtime that looks through a long text serves nobody else.
+///
+/// Mutation: look through long requests as through short ones, in `aside`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn others_are_served_while_a_long_request_is_looked_through() {
+    let server = Server::start(|_, _| answer(1, 1)).await;
+    let rules = json!({"protect": {"classes": {"card": "block"}}});
+    let place = place(vec![model("m", &server.address(), "1", &rules)], "1000000EUR/day");
+    let long = "password: x\n".repeat(200_000) + CARD;
+    let body =
+        json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": long}]});
+    let long = Question { body: body.to_string().into(), ..question("m", 1, false) };
+    // What is refused is at its end as soon as it was looked through.
+    let long = tokio::spawn(place.desk.call(long));
+    let short = tokio::spawn(place.desk.call(question("m", 1, false)));
+    let short = short.await.expect("no panic");
+    assert!(!long.is_finished(), "the short call waited for the long one");
+    assert_eq!(short.status, StatusCode::OK);
+    let refused = text(long.await.expect("no panic")).await;
+    assert!(refused.contains("content_blocked"), "{refused}");
+}
+
 /// Mutation: send what is blocked, hold on to what was held for it, or give up where another model may
 /// see it.
 #[tokio::test]

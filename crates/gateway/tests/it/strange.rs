@@ -323,7 +323,7 @@ async fn a_model_that_is_not_there_is_missed() {
     assert!(!answered.headers.contains_key("x-isonomy-degraded"));
     assert_eq!(place.settled.recv().await.expect("settled").legs.len(), 1);
     let place = Place::with(models(), &["gone"], "1EUR/day");
-    assert_eq!(place.ask("assistant", 100, false).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(place.ask("assistant", 100, false).await.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// Mutation: go on resting for a secret that was replaced, send the old one, or forget those of others.
@@ -395,4 +395,34 @@ async fn a_call_is_bounded_by_the_dearest_service_that_it_may_get() {
         question.body = body(more).into();
         assert_eq!(place.desk.call(question).await.status, expected, "{more} {cap}");
     }
+}
+
+/// Mutation: bill by the prices of the moment in which the answer has come.
+#[tokio::test]
+async fn a_call_is_billed_by_the_prices_that_it_was_bounded_with() {
+    let mut place = Place::with(Vec::new(), &[], "1EUR/total");
+    let days = place.hand();
+    let server = Server::start(move |_, _| {
+        days(base::Duration::from_secs(3 * 24 * 3600));
+        answer(0, 100)
+    });
+    let server = server.await;
+    let row = |price: &str, from: &str, to: &str| {
+        format!(
+            "acme,m,,,,,EUR,,,,0,,,{price},,,,,,,,{from},{to},https://acme.example/p,,2026-11-01\n"
+        )
+    };
+    let head = "provider,model,region,service,above,span,currency,cache_read,cache_write_5m,cache_write_1h,input,audio_in,image_in,output,reasoning,audio_out,image_out,image,search,request,second,from,to,source,via,dated\n";
+    let prices = [head, &row("1000", "", "2027-01-16"), &row("5000", "2027-01-16", "")].concat();
+    let models = "provider,model,aliases,kind,context_tokens,output_tokens_max,image_tokens_max,capabilities,retires,source,via,dated\n\
+        acme,m,,chat,8000,100,,,,https://acme.example/p,,2026-11-01\n";
+    let price = json!({"price": {"catalogue": "acme/m"}});
+    place.desk.put(ShelfParts {
+        models: vec![model("m", &server.address(), "1", &price)],
+        catalogue: Some(Arc::new(Catalogue::read(models, &prices).expect("a catalogue"))),
+        ..ShelfParts::default()
+    });
+    assert_eq!(place.ask("m", 100, false).await.status, StatusCode::OK);
+    let charged = place.settled.recv().await.expect("settled").charged;
+    assert_eq!(charged[0].amount.to_string(), "0.10 EUR");
 }

@@ -179,9 +179,9 @@ async fn json_in_a_stream_says_what_it_says_in_a_whole_answer() {
 #[tokio::test]
 async fn values_come_back_into_json_as_json() {
     let name = "Anna \"Annie\" Meyer";
-    let inner = json!({"name": name, "contact_id": 4155550132_u64});
+    let inner = json!({"name": name, "contact": 4155550132_u64});
     let asks =
-        json!({"name": name, "contact_id": 4155550132_u64, "p": inner.to_string(), "mail": [MAIL]});
+        json!({"name": name, "contact": 4155550132_u64, "p": inner.to_string(), "mail": [MAIL]});
     for operation in ALL {
         for (size, is_call) in [(1, true), (2, true), (5, true), (500, true), (3, false)] {
             let server =

@@ -114,3 +114,20 @@ async fn a_call_is_over_with_its_last_byte() {
     });
     assert_eq!(ends.collect::<Vec<_>>(), [End::Answered, End::Left]);
 }
+
+/// Mutation: pass on whatever key there is.
+#[tokio::test]
+async fn a_key_of_the_site_goes_to_no_provider() {
+    let server = Server::start(move |_, _| reply("200 OK", &[], "{}")).await;
+    let book = Arc::new(Book { how: How::Kept, entries: Mutex::default() });
+    let watches = watches(&server, &book);
+    for (name, value) in
+        [("authorization", "Bearer isonomy-key-abc"), ("x-api-key", "isonomy-key-abc")]
+    {
+        let mut question = question();
+        question.headers_mut().insert(name, value.parse().expect("a value"));
+        let answer = watches.pass(question).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{name}");
+    }
+    assert!(server.seen().is_empty());
+}

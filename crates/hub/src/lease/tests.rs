@@ -164,6 +164,29 @@ async fn only_a_sites_own_word_is_heard() {
     assert_eq!(granted(&fleet.leased("plant-1").await), ["0.00025 EUR"]);
 }
 
+/// Mutation: take what was leased in one currency for as much of another.
+#[tokio::test]
+async fn a_budget_that_is_set_again_is_in_the_currency_of_its_leases() {
+    let fleet = Fleet::new(&["plant-1"]).await;
+    let hub = fleet.stage.hub(Arc::clone(&fleet.store) as Arc<dyn Store>, Vec::new()).await;
+    fleet.says("plant-1", &fleet.word("plant-1", 1, "0EUR", None)).await;
+    hub.leases_turn().await.expect("granted");
+    let of = |holder: &str, budget: &str| FleetBudget {
+        holder: holder.parse().expect("a holder"),
+        budget: budget.parse().expect("a budget"),
+        sites: Sites::All,
+    };
+    for (holder, budget, expected) in [
+        ("namespace/sales", "160JPY/total", true),
+        ("namespace/sales", "2EUR/total", false),
+        ("namespace/sales", "160JPY/day", false),
+        ("namespace/labs", "160JPY/total", false),
+    ] {
+        let otherwise = hub.is_leased_otherwise(&of(holder, budget)).await.expect("reads");
+        assert_eq!(otherwise, expected, "{holder} {budget}");
+    }
+}
+
 /// Mutation: grant to a life of a site that is over, or forget what it holds.
 #[tokio::test]
 async fn what_a_life_that_is_over_holds_counts_as_spent() {

@@ -335,7 +335,7 @@ fn refers(text: &[u8], start: usize, end: usize) -> bool {
         || is_version(value)
 }
 
-/// `/run/secrets/db`, `/home/user1`: no part of it could be a key.
+/// `/run/secrets/db`, `/srv/user1`: no part of it could be a key.
 fn is_file(value: &[u8]) -> bool {
     let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);
     value.starts_with(b"/")

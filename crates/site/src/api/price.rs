@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 use wire::{Page, PricedModelView, Problem, Role};
 
 use super::model::last;
-use crate::model::prices::Wanted;
+use crate::model::price::Wanted;
 use crate::refusal::Refusal;
 use crate::site::Site;
 

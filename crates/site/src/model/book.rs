@@ -44,6 +44,9 @@ const PAGES_READ: u32 = 64;
 /// After a write in vain.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Writes in vain, at the end, before the rest is left to the tail.
+const LAST_TRIES: u32 = 3;
+
 #[derive(Clone)]
 pub(crate) struct Book(Arc<Inner>);
 
@@ -80,6 +83,8 @@ struct State {
     corrections: Vec<Corrected>,
     /// The store has refused the last page, and it is tried again.
     is_failing: bool,
+    /// The last entry that the tail could not take. Until the store has it, those behind it are of no use there.
+    untailed: u64,
     checkpoint_at: u64,
     /// A checkpoint is waited for.
     wants_checkpoint: bool,
@@ -141,11 +146,16 @@ impl Book {
             None => (None, Vec::new()),
         };
         let (mut record, mut ops) = (Vec::new(), Vec::new());
-        let mut next = durable + 1;
+        let (mut next, mut torn) = (durable + 1, None);
+        let newest = left.last().map_or(0, |(number, _)| *number);
         for (number, line) in left {
             // What the store has already, or what is behind a gap: nothing has followed from it.
             if number == next {
-                let entry = read_entry(number, &line)?;
+                // Half of one that could not be written; it may have been written again.
+                let Ok(entry) = read_entry(number, &line) else {
+                    torn = Some(number);
+                    continue;
+                };
                 if let Entry::Corrected(entry) = &entry {
                     ops.extend(correction::ops(entry));
                 }
@@ -153,6 +163,9 @@ impl Book {
                 record.extend_from_slice(&line);
                 next += 1;
             }
+        }
+        if torn == Some(next) && newest > next {
+            return Err(BookError::Damaged(next));
         }
         let now = clock.now();
         for entry in unknown(&tally, now) {
@@ -179,6 +192,7 @@ impl Book {
             alarms: Vec::new(),
             corrections: Vec::new(),
             is_failing: false,
+            untailed: 0,
             checkpoint_at: known + CHECKPOINT_EVERY,
             wants_checkpoint: false,
         };
@@ -245,11 +259,14 @@ impl Book {
             let is_last = self.wait(&closing).await;
             // Calls that are ready have their turn first, and come into the same page.
             yield_now().await;
-            // An end that came meanwhile is none that somebody waits for: it has its own time.
-            self.write_page().await;
             if is_last {
-                while self.write_page().await {}
-                self.write_checkpoint().await;
+                if self.write_rest(&closing).await {
+                    self.write_checkpoint().await;
+                }
+                return;
+            }
+            // An end that came meanwhile is none that somebody waits for: it has its own time.
+            if self.write_page(&closing).await == Written::InVain {
                 return;
             }
         }
@@ -269,18 +286,39 @@ impl Book {
         }
     }
 
-    /// Whether there may be more.
-    async fn write_page(&self) -> bool {
+    /// Whether the store has everything.
+    async fn write_rest(&self, closing: &CancellationToken) -> bool {
+        loop {
+            match self.write_page(closing).await {
+                Written::Page => {}
+                Written::Nothing => return true,
+                Written::InVain => return false,
+            }
+        }
+    }
+
+    async fn write_page(&self, closing: &CancellationToken) -> Written {
         let Some(Taken { mut ops, waiting, last, has_checkpoint, events }) = self.take() else {
-            return false;
+            return Written::Nothing;
         };
-        let mut is_told = false;
+        let (mut is_told, mut last_tries) = (false, 0);
         // The store keeps what it is given, so that each try needs its own.
         while let Err(error) = self.0.store.commit(ops.clone(), Preconditions::none()).await {
             tracing::error!(%error, "cannot write down calls");
-            self.state().is_failing = true;
             if !std::mem::replace(&mut is_told, true) {
+                let mut state = self.state();
+                state.is_failing = true;
                 tell(&waiting, Page::Lost);
+                tell(&state.waiting, Page::Lost);
+            }
+            if closing.is_cancelled() {
+                last_tries += 1;
+                if last_tries == LAST_TRIES {
+                    tracing::error!(
+                        "the last calls are in the tail alone, and come into the store at the next start"
+                    );
+                    return Written::InVain;
+                }
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
@@ -300,7 +338,7 @@ impl Book {
         if !is_told {
             tell(&waiting, Page::Durable);
         }
-        true
+        Written::Page
     }
 
     /// What waits, and the tally with it now and then.
@@ -348,6 +386,14 @@ impl Book {
     }
 }
 
+/// What has become of what was to be written.
+#[derive(PartialEq, Eq)]
+enum Written {
+    Page,
+    Nothing,
+    InVain,
+}
+
 impl Record for Book {
     fn write(&self, entry: Entry) -> Result<Ticket, NotWritten> {
         let mut line = entry.line_behind(ROOM);
@@ -360,15 +406,27 @@ impl Record for Book {
             Entry::Settled(_) => (false, false),
         };
         // What has been admitted must be settled; nothing new begins.
-        if is_new && (state.is_failing || is_full) {
+        let (number, durable) = (state.next, state.durable);
+        let has_gap = state.untailed > durable;
+        if is_new && (state.is_failing || is_full || has_gap) {
             return Err(NotWritten);
         }
-        let (number, durable) = (state.next, state.durable);
         if let Some(tail) = &mut state.tail {
-            tail.push(number, &mut line, durable).map_err(|error| {
-                tracing::error!(%error, "cannot write to the tail of calls");
-                NotWritten
-            })?;
+            let pushed = if has_gap {
+                Err(None)
+            } else {
+                tail.push(number, &mut line, durable).map_err(Some)
+            };
+            if let Err(error) = pushed {
+                if let Some(error) = error {
+                    tracing::error!(%error, "cannot write to the tail of calls");
+                }
+                if is_new {
+                    return Err(NotWritten);
+                }
+                // What was paid is kept all the same, and goes into the store with the next page.
+                state.untailed = number;
+            }
         }
         state.next += 1;
         let State { tally, observing, corrections, .. } = &mut *state;

@@ -170,7 +170,12 @@ impl Models {
         };
         let delete = Op::ResourceDelete { kind: ResourceKind::Budget, name };
         let ops = vec![delete, change_op(&change, &by, self.0.clock.now())];
-        self.0.store.commit(ops, Preconditions::none()).await?;
+        match &holder {
+            Holder::Key(name) => keys.without_budget(name, period, ops).await?,
+            _ => {
+                self.0.store.commit(ops, Preconditions::none()).await?;
+            }
+        }
         self.kept().budgets.remove(&(holder, period));
         Ok(())
     }

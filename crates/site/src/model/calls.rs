@@ -253,6 +253,7 @@ mod tests {
             plan: Vec::new(),
             streamed: false,
             held: Vec::new(),
+            bound: None,
             effect: None,
             trace: None,
             needs: models::Needs::default(),

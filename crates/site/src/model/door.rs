@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use base::{Namespace, TraceParent};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use gateway::Desk;
 use gateway::desk::{Fresh, Question, REQUEST_BYTES_MAX, Reply, ReplyBody, Terms, Who};
-use http::header::ACCEPT_LANGUAGE;
+use http::header::{ACCEPT_LANGUAGE, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use models::{By, CallRefusal, ModelName, Operation};
@@ -32,7 +32,8 @@ const MODELS: &str = "/v1/models";
 const MESSAGES: &str = "/v1/messages/";
 
 /// Headers of a client that an upstream sees.
-const PASSED: [HeaderName; 3] = [
+const PASSED: [HeaderName; 4] = [
+    HeaderName::from_static("openai-beta"),
     HeaderName::from_static("anthropic-version"),
     HeaderName::from_static("anthropic-beta"),
     ACCEPT_LANGUAGE,
@@ -124,10 +125,10 @@ impl ModelDoor {
 async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served {
     let operation = Operation::Infer;
     let asked = async {
-        let headers = tensors::headers(request.headers())?;
+        let headers = tensors::headers(request.headers());
         let (trace, fresh) = (trace(request.headers()), Fresh::of(request.headers()));
         let (model, of_run) = (Some(model), None);
-        let body = whole(request.into_body()).await?;
+        let body = whole(request).await?;
         Ok(Question { who, operation, model, body, headers, of_run, trace, fresh })
     };
     match asked.await {
@@ -136,12 +137,12 @@ async fn infer(desk: Desk, who: Who, model: ModelName, request: Asked) -> Served
     }
 }
 
-async fn whole<B>(body: B) -> Result<Bytes, CallRefusal>
-where
-    B: HttpBody,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match Limited::new(body, REQUEST_BYTES_MAX).collect().await {
+async fn whole(request: Asked) -> Result<Bytes, CallRefusal> {
+    let packed = request.headers().get(CONTENT_ENCODING);
+    if packed.is_some_and(|it| !it.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(CallRefusal::Packed);
+    }
+    match Limited::new(request.into_body(), REQUEST_BYTES_MAX).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(wrong) if wrong.is::<http_body_util::LengthLimitError>() => {
             Err(CallRefusal::TooLarge(REQUEST_BYTES_MAX))
@@ -201,7 +202,7 @@ impl Ahead for ModelDoor {
                 }
             }
             let trace = trace(request.headers());
-            let body = match whole(request.into_body()).await {
+            let body = match whole(request).await {
                 Ok(body) => body,
                 Err(refusal) => return served(Reply::refused(&refusal, Some(operation))),
             };

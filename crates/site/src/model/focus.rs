@@ -261,6 +261,7 @@ mod tests {
             plan: vec![bill.model.clone()],
             streamed: false,
             held: Vec::new(),
+            bound: None,
             effect: None,
             trace: None,
             needs: models::Needs::default(),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use base::{CallId, Namespace, Timestamp};
 use models::{
-    Admitted, Corrected, End, Entry, Judged, LocalModel, ModelName, OwnPrice, PriceSpec, Settled,
-    Supposed, Used, local_model, local_share_of,
+    Admitted, Corrected, End, Entry, Given, Judged, LocalModel, ModelName, OwnPrice, PriceSpec,
+    Settled, Supposed, Used, local_model, local_share_of,
 };
 use pricing::{Money, Totals, Usage};
 use wire::{LocalPart, LocalShare, LocalShareRow};
@@ -228,8 +228,13 @@ fn paired(
     }
 }
 
+/// The model whose answer was given; where none was, the one that was tried last.
 fn answered_by(settled: &Settled) -> Option<&ModelName> {
-    settled.legs.last().map(|leg| &leg.model)
+    let leg = match settled.resort {
+        Some(Given::Cached | Given::Rule | Given::Person) => None,
+        Some(Given::Unsure) | None => settled.answering().or(settled.legs.last()),
+    };
+    leg.map(|leg| &leg.model)
 }
 
 impl Shelf {
@@ -275,7 +280,9 @@ impl Row {
             }
             Went::Elsewhere => {}
         }
-        let used = settled.bills.last().and_then(|bill| bill.usage).unwrap_or_default();
+        let model = answered_by(settled);
+        let bill = settled.bills.iter().rfind(|bill| model.is_none_or(|it| bill.model == *it));
+        let used = bill.and_then(|bill| bill.usage).unwrap_or_default();
         let (tokens, cost) = (used.input + used.output, call.cost());
         self.calls += 1;
         self.tokens += tokens;

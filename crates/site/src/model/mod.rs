@@ -15,7 +15,7 @@ mod inbox;
 pub(crate) mod lease;
 pub(crate) mod local_share;
 mod names;
-pub(crate) mod prices;
+pub(crate) mod price;
 mod purse_row;
 pub(crate) mod report;
 mod retention;
@@ -98,15 +98,14 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
     let inbox = Inbox::open(Arc::clone(&store), Arc::clone(&clock)).await?;
     let shipped = || Catalogue::shipped().expect("the shipped prices are read: tested");
     let catalogue = Arc::new(config.catalogue.unwrap_or_else(shipped));
-    let (digest_key, watch_key_unwritten) =
-        watch::digest_key(store.as_ref(), random.as_ref()).await?;
+    let (digest_key, key_unwritten) = watch::digest_key(store.as_ref(), random.as_ref()).await?;
     let watches = Watches::new(WatchesParts {
         gate: Arc::clone(&gate),
         record: Arc::new(book.clone()),
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         catalogue: Arc::clone(&catalogue),
-        digest_key,
+        digest_key: digest_key.clone(),
     });
     let desk = Desk::new(DeskParts {
         gate,
@@ -118,8 +117,9 @@ pub(crate) async fn open(parts: ModelParts) -> Result<Models, BookError> {
         people: Arc::new(inbox.clone()),
         clock: Arc::clone(&clock),
         random,
+        digest_key,
     });
-    let doors = Doors { desk, watches, catalogue, watch_key_unwritten };
+    let doors = Doors { desk, watches, catalogue, key_unwritten };
     let models = Models::open(doors, processes, guarding, book, inbox, clock, &keys).await?;
     if let Some(exporter) = exporter {
         models.export(exporter);

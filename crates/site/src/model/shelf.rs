@@ -15,7 +15,7 @@ use server::{Keys, change_op};
 use store::{Op, Preconditions, ResourceKind, ResourceRow, Store, resource_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{ModelView, PricedModelView, ProblemCode, RouteView};
+use wire::{ModelView, ProblemCode, RouteView};
 
 use super::artifact::{self, ArtifactDoc};
 use super::book::{Book, BookError};
@@ -23,7 +23,7 @@ use super::budget::{self, Budgets};
 use super::inbox::Inbox;
 use super::lease::{LeaseParts, Leases};
 use super::names::{Guarding, LOOK_EVERY};
-use super::prices;
+use super::price;
 use super::runner::Processes;
 use super::telemetry::{Exporter, Providers, Seen};
 use super::watch;
@@ -36,16 +36,13 @@ pub(super) const VERSION: u32 = 1;
 /// Models and routes of one site: every team of a large house has some.
 const MODELS_MAX: usize = 10_000;
 
-/// Of the name of a price that nobody knows, which an error repeats.
-const NAME_CHARS_SHOWN: usize = 120;
-
 /// Where calls are made, and where they pass.
 pub(crate) struct Doors {
     pub desk: Desk,
     pub watches: Watches,
     pub catalogue: Arc<Catalogue>,
-    /// By what clients of watches are told apart, where that is not written down yet.
-    pub watch_key_unwritten: Option<Op>,
+    /// The key of digests, where it is not written down yet.
+    pub key_unwritten: Option<Op>,
 }
 
 #[derive(Clone)]
@@ -60,7 +57,7 @@ pub(super) struct Inner {
     inbox: Inbox,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
-    catalogue: Arc<Catalogue>,
+    pub(super) catalogue: Arc<Catalogue>,
     kept: Mutex<Kept>,
     /// One change at a time.
     pub(super) changing: tokio::sync::Mutex<()>,
@@ -83,8 +80,8 @@ pub(super) struct Kept {
     pub(super) unnamed: VecDeque<artifact::Key>,
     routes: BTreeMap<Name, Doc<RouteSpec>>,
     pub(super) watches: BTreeMap<Name, Doc<WatchSpec>>,
-    /// Goes with the first of them.
-    pub(super) watch_key_unwritten: Option<Op>,
+    /// Goes with the first change.
+    key_unwritten: Option<Op>,
     pub(super) budgets: Budgets,
 }
 
@@ -120,8 +117,8 @@ impl Models {
         keys: &Keys,
     ) -> Result<Self, BookError> {
         let store = Arc::clone(book.store());
-        let Doors { desk, watches, catalogue, watch_key_unwritten } = doors;
-        let mut kept = Kept { watch_key_unwritten, ..Kept::default() };
+        let Doors { desk, watches, catalogue, key_unwritten } = doors;
+        let mut kept = Kept { key_unwritten, ..Kept::default() };
         for row in resource_all(store.as_ref(), ResourceKind::Model).await? {
             let doc: Doc<ModelSpec> = read(&row, MODEL_TYPE)?;
             kept.models.insert((doc.namespace.clone(), doc.name.clone()), doc);
@@ -166,30 +163,6 @@ impl Models {
         tokio::spawn(models.clone().look_at_names());
         tokio::spawn(models.0.inbox.clone().keep(models.0.closing.clone()));
         Ok(models)
-    }
-
-    /// What the site has prices of.
-    pub(crate) fn price_list(&self, wanted: &prices::Wanted<'_>) -> Vec<PricedModelView> {
-        prices::list(&self.0.catalogue, wanted, self.0.clock.now())
-    }
-
-    pub(crate) fn price_show(
-        &self,
-        provider: &str,
-        model: &str,
-    ) -> Result<PricedModelView, Refusal> {
-        let found = prices::show(&self.0.catalogue, provider, model, self.0.clock.now());
-        found.ok_or_else(|| {
-            let shown: String = format!("{provider}/{model}")
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(NAME_CHARS_SHOWN)
-                .collect();
-            let what = format!(
-                "there is no `{shown}` in the catalogue; `isonomy prices --search TEXT` looks for one"
-            );
-            Refusal::new(ProblemCode::ModelMissing, what)
-        })
     }
 
     pub(crate) fn watches(&self) -> &Watches {
@@ -402,8 +375,7 @@ impl Models {
         if known.is_some() {
             return Ok(());
         }
-        let shown: String =
-            reference.chars().filter(|c| !c.is_control()).take(NAME_CHARS_SHOWN).collect();
+        let shown = price::shown(reference);
         let what = format!(
             "`price.catalogue`: there is no `{shown}` in the catalogue; write `PROVIDER/MODEL` as `docs/reference/prices.md` says, or `price.own`"
         );
@@ -468,7 +440,11 @@ impl Models {
         let name = row_name(name);
         let doc = ChangeDoc { change, name: &name, what: None, reason: by.reason.as_deref() };
         ops.push(change_op(&doc, by, self.0.clock.now()));
-        Ok(self.0.store.commit(ops, Preconditions::none()).await?)
+        let key = self.kept().key_unwritten.clone();
+        ops.extend(key);
+        self.0.store.commit(ops, Preconditions::none()).await?;
+        self.kept().key_unwritten = None;
+        Ok(())
     }
 }
 

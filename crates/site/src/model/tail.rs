@@ -4,7 +4,8 @@
 //! outlive the end of the machine. A file is begun anew when the store has all that is in the other one.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 const NAMES: [&str; 2] = ["calls-0.tail", "calls-1.tail"];
@@ -42,14 +43,18 @@ impl Tail {
         let mut open = |name: &str| {
             let path: PathBuf = folder.join(name);
             let mut options = OpenOptions::new();
-            let mut file =
-                options.read(true).write(true).create(true).truncate(false).open(path)?;
+            let mut file = options
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)?;
             read(&mut file, &mut left)?;
             Ok::<_, io::Error>(Half { file, bytes: 0, last: 0 })
         };
         let files = [open(NAMES[0])?, open(NAMES[1])?];
         left.sort_by_key(|(number, _)| *number);
-        left.dedup_by_key(|(number, _)| *number);
         Ok((Self { files, at: 0 }, left))
     }
 
@@ -70,7 +75,10 @@ impl Tail {
         }
         let half = &mut self.files[self.at];
         let text = numbered(line, number);
-        half.file.write_all(text)?;
+        if let Err(error) = half.file.write_all(text) {
+            half.cut()?;
+            return Err(error);
+        }
         half.bytes += text.len() as u64;
         half.last = number;
         Ok(())
@@ -92,6 +100,12 @@ fn numbered(line: &mut [u8], number: u64) -> &[u8] {
 }
 
 impl Half {
+    /// Takes back what there is of a line that could not be written whole: a full disk takes some of it.
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.bytes)?;
+        self.file.seek(SeekFrom::Start(self.bytes)).map(|_| ())
+    }
+
     fn empty(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -145,6 +159,40 @@ mod tests {
         assert!(numbers(folder.path()).len() < 12, "what the store has goes");
         tail.clear().expect("cleared");
         assert!(numbers(folder.path()).is_empty());
+    }
+
+    /// The folder of the test below, in the process that it starts.
+    const FOLDER: &str = "ISONOMY_TEST_TAIL";
+
+    /// Writes lines until the system takes no more, and says how many.
+    #[test]
+    fn child_writes_until_no_more_is_taken() {
+        let Some(folder) = std::env::var_os(FOLDER) else { return };
+        let (mut tail, _) = Tail::open(Path::new(&folder)).expect("opened");
+        let mut line = line(&format!("{}\n", "x".repeat(700)));
+        let taken = (1..).take_while(|number| tail.push(*number, &mut line, 0).is_ok()).count();
+        println!("taken={taken};");
+    }
+
+    /// Mutation: leave the half of a line that a full disk has taken.
+    #[test]
+    fn half_a_line_is_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Files of this process may have 8 blocks: as on a full disk, the last write is cut.
+        let limited = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().expect("a program"))
+            .args(["--exact", "--nocapture"])
+            .arg("model::tail::tests::child_writes_until_no_more_is_taken")
+            .env(FOLDER, folder.path())
+            .output()
+            .expect("started");
+        let said = String::from_utf8_lossy(&limited.stdout).into_owned();
+        let taken = said.split_once("taken=").and_then(|(_, rest)| rest.split_once(';'));
+        let taken: u64 = taken.expect("it says so").0.parse().expect("a number");
+        let kept = std::fs::read(folder.path().join(NAMES[0])).expect("it is there");
+        assert!(taken > 2 && kept.ends_with(b"x\n"), "{taken} {said}");
+        assert_eq!(numbers(folder.path()), (1..=taken).collect::<Vec<_>>());
     }
 
     /// Mutation: take a line without its end, or have too little room for a number.

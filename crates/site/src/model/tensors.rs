@@ -1,9 +1,8 @@
 //! Version 2 of the Open Inference Protocol, below `/v2`: what a server and a model are, and calls of tensors.
 
 use gateway::desk::{HEAD, Reply, Shelved, Who};
-use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Method, StatusCode};
-use models::{CallRefusal, Format, Model, ModelName, Source, Way};
+use models::{CallRefusal, Format, Model, ModelName, Source};
 use serde_json::json;
 
 use super::door::percent_decoded;
@@ -64,12 +63,9 @@ fn name(text: &str) -> Result<ModelName, CallRefusal> {
     Ok(ModelName::parse(&name).map_err(models::AskError::Model)?)
 }
 
-/// Headers of a call that mean something. What is packed is not unpacked.
-pub(super) fn headers(given: &HeaderMap) -> Result<HeaderMap, CallRefusal> {
-    if given.contains_key(CONTENT_ENCODING) {
-        return Err(CallRefusal::Inputs("send the request without `content-encoding`".to_owned()));
-    }
-    Ok(HeaderMap::from_iter(given.get(HEAD).map(|head| (HEAD, head.clone()))))
+/// Headers of a call that mean something.
+pub(super) fn headers(given: &HeaderMap) -> HeaderMap {
+    HeaderMap::from_iter(given.get(HEAD).map(|head| (HEAD, head.clone())))
 }
 
 pub(super) fn server() -> Reply {
@@ -110,11 +106,10 @@ impl Models {
     }
 
     pub(super) fn tensors_ready(&self, who: &Who, name: ModelName) -> Result<Reply, CallRefusal> {
-        let shelved = self.found(who, name)?;
-        let way = shelved.way(self.0.clock.now());
-        let is_ready = shelved.denied().is_none() && matches!(way, Way::Free | Way::Probe);
+        self.found(who, name.clone())?;
+        let is_ready = self.desk().is_ready(&who.by.namespace, &name);
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = json!({"name": shelved.model.name.as_str(), "ready": is_ready});
+        let body = json!({"name": name.as_str(), "ready": is_ready});
         Ok(Reply::json(status, &body))
     }
 

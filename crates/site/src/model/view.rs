@@ -68,7 +68,7 @@ fn state(shelved: &Shelved, now: Timestamp) -> (ModelState, Option<String>) {
         Way::Shut { until, why } => {
             let why = match why {
                 Why::Outage => "it has failed several times",
-                Why::RateLimit => "it has asked to be left alone",
+                Why::Overload | Why::RateLimit => "it has asked to be left alone",
                 Why::Credentials => "the secret for it is missing, or it does not take it",
                 Why::Payment => "it is not paid",
             };

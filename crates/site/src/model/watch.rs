@@ -41,8 +41,9 @@ pub(super) async fn read_all(
     Ok(watches)
 }
 
-/// Of the digests of clients' keys: made once, so that a client has the same digest tomorrow. One that is new is
-/// written down with the first watch: a site without any writes nothing when it starts.
+/// Of the digests of clients' keys, and of the letters of stand-ins: made once, so that they are the same tomorrow.
+/// One that is new is written down with the first model, route or watch: a site without any writes nothing when it
+/// starts.
 pub(super) async fn digest_key(
     store: &dyn Store,
     random: &dyn Random,
@@ -80,24 +81,18 @@ impl Models {
             return Err(Refusal::parameter("name", what));
         }
         let _alone = self.0.changing.lock().await;
-        let (is_new, count, key) = {
+        let (is_new, count) = {
             let kept = self.kept();
-            let key = kept.watch_key_unwritten.clone();
-            (!kept.watches.contains_key(&name), kept.watches.len(), key)
+            (!kept.watches.contains_key(&name), kept.watches.len())
         };
         if is_new && count >= WATCHES_MAX {
             let what = format!("there are {WATCHES_MAX} watches, and no more are kept");
             return Err(Refusal::parameter("name", what));
         }
         let doc = self.doc(&by, &name, spec);
-        let mut ops = vec![put_op(ResourceKind::Watch, WATCH_TYPE, &doc)];
-        ops.extend(key);
+        let ops = vec![put_op(ResourceKind::Watch, WATCH_TYPE, &doc)];
         self.commit("watch-put", &name, &by, ops).await?;
-        {
-            let mut kept = self.kept();
-            kept.watch_key_unwritten = None;
-            kept.watches.insert(name.clone(), doc);
-        }
+        self.kept().watches.insert(name.clone(), doc);
         self.put_watches();
         Ok((self.watch_show(&name)?, is_new))
     }

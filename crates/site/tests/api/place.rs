@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::{IncarnationId, SystemClock, SystemRandom, Timestamp};
+use futures::FutureExt as _;
 use isonomy_site::{Config, Parts, Site};
 use serde_json::Value;
 use server::Listening;
@@ -85,7 +86,8 @@ impl Place {
             let shutdown = async {
                 stopped.await.ok();
             };
-            server.serve(vec![Listening { listener, tls: None }], shutdown).await.expect("served");
+            let doors = vec![Listening { listener, tls: None }];
+            server.serve(doors, shutdown.boxed()).await.expect("served");
         });
         Self { site, address, own_key, stop: Some(stop), serving }
     }

@@ -228,6 +228,7 @@ const fn kind(refusal: &CallRefusal) -> (ErrorType, &'static str) {
         CallRefusal::Request(_)
         | CallRefusal::Inputs(_)
         | CallRefusal::Untranslated { .. }
+        | CallRefusal::Packed
         | CallRefusal::NotWhole => (ErrorType::Validation, "Invalid request"),
         CallRefusal::TooLarge(_) => (ErrorType::Runtime, "Request too large"),
         CallRefusal::Key(_) | CallRefusal::Labelled(_) => {

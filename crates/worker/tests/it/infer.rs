@@ -94,6 +94,7 @@ impl Place {
             people: Arc::new(NoPeople),
             clock: Arc::new(SystemClock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom),
+            digest_key: b"of the site".to_vec(),
         });
         desk.put(ShelfParts { models, here: [HERE.to_owned()].into(), ..ShelfParts::default() });
         Self { site: Site::asking(desk), kept }

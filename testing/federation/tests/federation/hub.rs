@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use base::{By, Clock, Duration, SiteName, SystemClock, SystemRandom};
+use futures::FutureExt as _;
+use futures::future::pending;
 use hub::{Door, Hub, HubFolder, Parts, TokenOrder, listen};
 use identity::{Domain, JoinToken};
 use serde_json::Value;
@@ -76,12 +78,12 @@ impl AtWork {
         let (stop, stopped) = oneshot::channel();
         let mut served = JoinSet::new();
         served.spawn(async move {
-            door.serve(listener, async { stopped.await.unwrap_or(()) }).await;
+            door.serve(listener, stopped.map(drop).boxed()).await;
         });
         let (asking, keeping, forgetting) = (hub.clone(), hub.clone(), hub.clone());
         served.spawn(async move {
             let doors = vec![Listening { listener: asked, tls: None }];
-            asking.serve(doors, std::future::pending()).await.expect("it serves");
+            asking.serve(doors, pending().boxed()).await.expect("it serves");
         });
         served.spawn(async move { keeping.keep_editions().await });
         served.spawn(async move { forgetting.keep_orders().await });

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use base::{SystemClock, SystemRandom};
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 use server::Listening;
 use site::{Config, Parts, Site};
@@ -75,7 +76,7 @@ impl Shop {
         let served = tokio::spawn(async move {
             let doors = vec![Listening { listener, tls: None }];
             let until = async { stopped.await.unwrap_or(()) };
-            serving.serve(doors, until).await.expect("it serves");
+            serving.serve(doors, until.boxed()).await.expect("it serves");
         });
         let shop = Self { api, site, store, stop, served };
         let model = json!({

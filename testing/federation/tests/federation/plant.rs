@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use base::stream::Stream;
 use base::{Clock, SystemRandom};
+use futures::FutureExt as _;
 use gateway::operator::{Client, Credentials, OperatorError};
 use serde_json::{Value, json};
 use server::Listening;
@@ -101,7 +102,7 @@ impl Plant {
         let served = tokio::spawn(async move {
             let doors = vec![Listening { listener, tls: None }];
             let until = async { stopped.await.unwrap_or(()) };
-            serving.serve(doors, until).await.expect("it serves");
+            serving.serve(doors, until.boxed()).await.expect("it serves");
         });
         Self { store, api, site, stop, served }
     }

@@ -1,6 +1,6 @@
 //! Ensembles of decision trees: random forests and gradient boosting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::classic::{Labels, Transform, winner};
 use super::pointwise::logistic;
@@ -136,7 +136,12 @@ fn leaves(
         return Err("the lists of its leaves do not fit each other".into());
     }
     let mut leaves: HashMap<_, Vec<Weight>> = HashMap::new();
+    let mut known = HashSet::with_capacity(weights.len());
     for (place, &value) in weights.iter().enumerate() {
+        // Some take the last of them, others the sum.
+        if !known.insert((trees[place], ids[place], into[place])) {
+            return Err("a leaf has two weights for one target, and no one says which holds".into());
+        }
         let target = u32::try_from(into[place]).ok().filter(|it| (*it as usize) < targets);
         let target = target.ok_or("a leaf has a class that there is not")?;
         leaves.entry((trees[place], ids[place])).or_default().push(Weight { target, value });

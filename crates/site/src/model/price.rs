@@ -4,7 +4,13 @@ use std::sync::Arc;
 
 use base::Timestamp;
 use pricing::{Catalogue, Class, Model, Price, Sheet, Source, rate_text};
-use wire::{PriceSheetView, PriceSourceView, PriceView, PricedModelView};
+use wire::{PriceSheetView, PriceSourceView, PriceView, PricedModelView, ProblemCode};
+
+use super::shelf::Models;
+use crate::refusal::Refusal;
+
+/// Of the name of a price that nobody knows, which an error repeats.
+const NAME_CHARS_SHOWN: usize = 120;
 
 /// Which models are asked for.
 pub(crate) struct Wanted<'a> {
@@ -16,32 +22,44 @@ pub(crate) struct Wanted<'a> {
     pub limit: u32,
 }
 
-/// Models by provider and name.
-pub(super) fn list(
-    catalogue: &Catalogue,
-    wanted: &Wanted<'_>,
-    now: Timestamp,
-) -> Vec<PricedModelView> {
-    let after = wanted.after.and_then(|after| after.split_once('/'));
-    let search = wanted.search.map(str::to_lowercase);
-    let has = |name: &str| search.as_ref().is_none_or(|text| name.to_lowercase().contains(text));
-    let is_meant = |model: &Model| {
-        after.is_none_or(|after| (model.provider.as_str(), model.name.as_str()) > after)
-            && wanted.provider.is_none_or(|provider| model.provider == provider)
-            && (has(&name(model)) || model.aliases.iter().any(|alias| has(alias)))
-    };
-    let found = catalogue.models().filter(|model| is_meant(model));
-    found.take(wanted.limit as usize).map(|model| view(catalogue, model, now)).collect()
+impl Models {
+    /// What the site has prices of, by provider and name.
+    pub(crate) fn price_list(&self, wanted: &Wanted<'_>) -> Vec<PricedModelView> {
+        let (catalogue, now) = (&self.0.catalogue, self.0.clock.now());
+        let after = wanted.after.and_then(|after| after.split_once('/'));
+        let search = wanted.search.map(str::to_lowercase);
+        let has =
+            |name: &str| search.as_ref().is_none_or(|text| name.to_lowercase().contains(text));
+        let is_meant = |model: &Model| {
+            after.is_none_or(|after| (model.provider.as_str(), model.name.as_str()) > after)
+                && wanted.provider.is_none_or(|provider| model.provider == provider)
+                && (has(&name(model)) || model.aliases.iter().any(|alias| has(alias)))
+        };
+        let found = catalogue.models().filter(|model| is_meant(model));
+        found.take(wanted.limit as usize).map(|model| view(catalogue, model, now)).collect()
+    }
+
+    /// One of them, by its own name or another of its names.
+    pub(crate) fn price_show(
+        &self,
+        provider: &str,
+        model: &str,
+    ) -> Result<PricedModelView, Refusal> {
+        let catalogue = &self.0.catalogue;
+        let Some(found) = catalogue.model(provider, model) else {
+            let what = format!(
+                "there is no `{}` in the catalogue; `isonomy prices --search TEXT` looks for one",
+                shown(&format!("{provider}/{model}"))
+            );
+            return Err(Refusal::new(ProblemCode::ModelMissing, what));
+        };
+        Ok(view(catalogue, found, self.0.clock.now()))
+    }
 }
 
-/// By its own name or another of its names.
-pub(super) fn show(
-    catalogue: &Catalogue,
-    provider: &str,
-    model: &str,
-    now: Timestamp,
-) -> Option<PricedModelView> {
-    Some(view(catalogue, catalogue.model(provider, model)?, now))
+/// A name that nobody knows, as an error repeats it.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_SHOWN).collect()
 }
 
 /// As a model's definition says it.

@@ -150,6 +150,12 @@ impl Breaker {
         copy.ask(now)
     }
 
+    /// Whether it has answered since its last fault, as far as is known.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.faults == 0 && matches!(self.state, State::Closed)
+    }
+
     /// What came of a try. `was_probe` where it was told to be one.
     pub fn report(&mut self, blame: Blame, was_probe: bool, now: Timestamp) {
         match blame {

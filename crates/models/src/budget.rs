@@ -326,6 +326,17 @@ impl Books {
         alarms
     }
 
+    /// A share that is reached already, where a cap was set lower or its shares are others.
+    pub fn reached(
+        &mut self,
+        holder: &Holder,
+        period: Period,
+        exchange: &Exchange,
+    ) -> Option<Alarm> {
+        let accounts = self.accounts.get_mut(holder)?;
+        accounts.iter_mut().find(|it| it.budget().period() == period)?.alarm(holder, exchange)
+    }
+
     /// What was charged turns out to be less: the rest comes back, in the windows in which it was charged. Of
     /// one that is over nothing is left to come back to.
     pub fn correct(&mut self, charged: &[Recharge]) {

@@ -63,6 +63,12 @@ impl Health {
         }
     }
 
+    /// Whether the upstream has answered since its last fault, as far as is known.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.upstream.is_well()
+    }
+
     /// The head of a good answer has come: the secret is taken, whatever comes of the answer. What the try has
     /// still to find out.
     pub fn taken(&mut self, secret: Option<&SecretName>, leave: Leave, now: Timestamp) -> Leave {

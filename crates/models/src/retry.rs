@@ -1,9 +1,9 @@
-//! How many calls of a route may be tried again: a share of all, so that an outage does not multiply what its
-//! models are asked.
+//! How many calls of a route may be tried again at a model that fails, too: a share of all, so that an outage does
+//! not multiply what its models are asked.
 
 use base::Timestamp;
 
-/// Of a hundred calls of a route, so many may be sent once more.
+/// Of a hundred calls of a route, so many may be sent once more to a server that fails.
 pub const RETRIES_PERCENT: u64 = 20;
 
 /// So many may be in any case, for routes with few calls: as many as open the lanes of three upstreams.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use base::{Clock, Digest, Duration, KeyName, Random, Timestamp, document};
+use base::{Clock, Digest, Duration, KeyName, Namespace, Random, Timestamp, document};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use pricing::{Budget, Period};
@@ -413,6 +413,13 @@ impl Keys {
     #[must_use]
     pub fn is_for_models(&self, caller: &Caller, name: &KeyName) -> Option<bool> {
         self.find(caller, name).ok().map(|key| key.terms.is_some())
+    }
+
+    /// In which namespace the calls of this key are.
+    #[must_use]
+    pub fn namespace_of(&self, name: &KeyName) -> Option<Namespace> {
+        let kept = self.0.kept.read().unwrap_or_else(PoisonError::into_inner);
+        Some(kept.by_name.get(name)?.terms.as_ref()?.namespace.clone())
     }
 
     /// Whether the key of this name was revoked, or its time is over.

@@ -265,7 +265,7 @@ fn a_model_is_tried_as_a_stream_and_as_a_whole() {
     assert_eq!(whole.stdout, "Hello.\n");
     let wanted = format!("chat, answered, 10 tokens in, 5 out, {COST}, ");
     assert!(whole.stderr.starts_with(&wanted), "{}", whole.stderr);
-    assert!(whole.stderr.contains("`isonomy calls explain call_"), "{}", whole.stderr);
+    assert!(whole.stderr.contains("`isonomy -n sales calls explain call_"), "{}", whole.stderr);
     assert!(sent(&world).body.contains(r#""content":"Hi""#));
     let streamed = home.run(&["models", "try", "chat", "--stream", "-n", "sales"]).ends_with(0);
     assert_eq!(streamed.stdout, "Hello.\n");

@@ -106,6 +106,42 @@ fn stands(home: &Home, wanted: &str) {
     assert_eq!(said, wanted);
 }
 
+/// Mutation: charge what a start has settled as silently as what was charged before it, or look at shares only when
+/// something is charged.
+#[test]
+fn shares_that_a_start_or_a_lower_cap_reaches_are_told() {
+    let (home, slow) = (Home::new(), upstream());
+    let dev = site(&home, &slow.world);
+    let bot = key(&home, &[]);
+    let set = |budget: &str, alarms: &str| {
+        home.run(&["budgets", "set", "namespace/sales", budget, "--alarm", alarms]).ends_with(0);
+    };
+    set("0.25EUR/total", "30,70");
+    let calls = [(); 2].map(|()| begun(&slow, &dev, &bot));
+    dev.kill();
+    calls.into_iter().for_each(|call| assert_eq!(call.join().expect("no panic"), None));
+    let dev = home.dev();
+    stands(&home, "namespace/sales 0.25 EUR/total: 0.20 EUR spent, 0.00 EUR held");
+    let events =
+        ["events", "list", "-n", "sales", "--type", "dev.isonomy.budget.reached", "-o", "json"];
+    let is_told = |said: &Value, wanted: &[u8]| {
+        let percents = said["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|it| &it["event"]["data"]["percent"]);
+        percents.eq(wanted.iter().map(|it| json!(it)).collect::<Vec<_>>().iter())
+    };
+    until(&home, &events, |said| is_told(said, &[70, 30]));
+    set("0.2EUR/total", "100");
+    until(&home, &events, |said| is_told(said, &[100, 70, 30]));
+    dev.stop().ends_with(0);
+    // What was told is not told again.
+    let _dev = home.dev();
+    set("0.2EUR/total", "100");
+    assert!(is_told(&home.run(&events).ends_with(0).json(), &[100, 70, 30]));
+}
+
 /// Mutation: in `Keys::without_budget`, leave the key as it was made.
 #[test]
 fn a_budget_that_came_with_a_key_does_not_come_back() {

@@ -223,9 +223,6 @@ async fn tried(
             Went::Missed { after: rest } => after = earlier(after, rest),
             Went::Untranslated(refusal) => untranslated = untranslated.or(Some(refusal)),
         }
-        if open.legs().last().is_some_and(|leg| leg.why == Some(Missed::Retries)) {
-            break;
-        }
     }
     if let (Some(_), Some(person)) = (&unsure, found.person(ask)) {
         match Box::pin(person::asked(open, asked, person)).await {

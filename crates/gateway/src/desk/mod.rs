@@ -344,9 +344,7 @@ impl Desk {
     }
 
     fn alarm(&self, namespace: &Namespace, alarms: &[Alarm]) {
-        if !alarms.is_empty() {
-            self.0.record.alarm(namespace, alarms);
-        }
+        self.0.record.alarm(namespace, alarms);
     }
 }
 

@@ -209,7 +209,7 @@ impl Open {
     /// holds.
     pub(super) fn sends(&mut self, to: &Shelved, bound: Option<Money>) -> Result<(), Missed> {
         self.is_awaited()?;
-        self.takes_retry()?;
+        self.takes_retry(to)?;
         self.reserves(bound).ok_or(Missed::Budget)?;
         self.tries += 1;
         self.sent = Some(Sent::to(to, bound));
@@ -223,7 +223,7 @@ impl Open {
         bound: Option<Money>,
     ) -> Result<(), Missed> {
         self.is_awaited()?;
-        self.takes_retry()?;
+        self.takes_retry(to)?;
         self.reserves(bound).ok_or(Missed::Budget)?;
         self.tries += 1;
         self.beside = Some(Sent::to(to, bound));
@@ -237,19 +237,16 @@ impl Open {
         }
     }
 
-    /// A leg after one that was sent in vain. One after an answer that was not good enough is none, nor one after a
-    /// refusal: a server that says at once that it will not is no outage, which more calls would make worse.
-    fn takes_retry(&self) -> Result<(), Missed> {
-        let was_refused = |leg: &&Leg| {
-            use Missed::{Credentials, NotFound, Payment, RateLimit, Redirected};
-            let refusals = [Credentials, NotFound, Payment, RateLimit, Redirected];
-            // Without a status nothing was sent.
-            leg.status.is_some() && leg.why.is_some_and(|it| refusals.contains(&it))
-        };
-        let refused = self.legs.iter().filter(was_refused).count();
-        let in_vain = self.tries.saturating_sub(self.unsure + refused);
+    /// A leg after one that was sent in vain, to a server that has failed, too: in an outage of all of them, each call
+    /// would be one for every model. One after an answer that was not good enough is none.
+    fn takes_retry(&self, to: &Shelved) -> Result<(), Missed> {
+        let is_well = || to.health(|health, _| health.is_well());
         match &self.route {
-            Some(route) if in_vain > 0 && !route.takes_retry(self.desk.now()) => {
+            Some(route)
+                if self.tries > self.unsure
+                    && !is_well()
+                    && !route.takes_retry(self.desk.now()) =>
+            {
                 Err(Missed::Retries)
             }
             _ => Ok(()),

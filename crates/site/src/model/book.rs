@@ -83,11 +83,20 @@ struct State {
     corrections: Vec<Corrected>,
     /// The store has refused the last page, and it is tried again.
     is_failing: bool,
+    /// What the start has settled, until the budgets are charged with it.
+    late: Option<Late>,
     /// The last entry that the tail could not take. Until the store has it, those behind it are of no use there.
     untailed: u64,
     checkpoint_at: u64,
     /// A checkpoint is waited for.
     wants_checkpoint: bool,
+}
+
+/// Calls of the life before, settled at their bounds. Whoever is told of shares of budgets is told of them, too.
+struct Late {
+    /// What was charged before.
+    before: Vec<Line>,
+    charged: Vec<(Namespace, Vec<Line>)>,
 }
 
 /// A page to be.
@@ -168,7 +177,10 @@ impl Book {
             return Err(BookError::Damaged(next));
         }
         let now = clock.now();
-        for entry in unknown(&tally, now) {
+        let mut late = Late { before: tally.spent().cloned().collect(), charged: Vec::new() };
+        for (namespace, settled) in unknown(&tally, now) {
+            late.charged.push((namespace, settled.charged.clone()));
+            let entry = Entry::Settled(settled);
             record.extend_from_slice(&entry.line());
             tally.apply(next, entry);
             next += 1;
@@ -192,6 +204,7 @@ impl Book {
             alarms: Vec::new(),
             corrections: Vec::new(),
             is_failing: false,
+            late: Some(late),
             untailed: 0,
             checkpoint_at: known + CHECKPOINT_EVERY,
             wants_checkpoint: false,
@@ -203,14 +216,15 @@ impl Book {
         Ok(Self(Arc::new(Inner { store, clock, state, grown, written, left, kept, told })))
     }
 
-    /// What was charged goes into the books of budgets.
+    /// What was charged goes into the books of budgets, once. What of it was charged just now may reach a share that
+    /// somebody is to be told of.
     pub(crate) fn charge(&self, books: &mut Books, exchange: &Exchange) {
-        for line in self.state().tally.spent() {
-            books.charge(
-                base::CallId::from_uuid(uuid::Uuid::nil()),
-                std::slice::from_ref(line),
-                exchange,
-            );
+        let Some(late) = self.state().late.take() else { return };
+        let nobody = base::CallId::from_uuid(uuid::Uuid::nil());
+        books.charge(nobody, &late.before, exchange);
+        for (namespace, charged) in &late.charged {
+            let alarms = books.charge(nobody, charged, exchange);
+            self.alarm(namespace, &alarms);
         }
     }
 
@@ -459,6 +473,9 @@ impl Record for Book {
     }
 
     fn alarm(&self, namespace: &Namespace, alarms: &[Alarm]) {
+        if alarms.is_empty() {
+            return;
+        }
         let reached = alarms.iter().map(|alarm| Reached::new(namespace, alarm));
         self.state().alarms.extend(reached);
         self.0.grown.notify_one();
@@ -518,12 +535,12 @@ fn read_entry(number: u64, line: &[u8]) -> Result<Entry, BookError> {
 }
 
 /// What ends the calls of a life that is over.
-fn unknown(tally: &Tally, now: Timestamp) -> Vec<Entry> {
+fn unknown(tally: &Tally, now: Timestamp) -> Vec<(Namespace, Settled)> {
     let mut open: Vec<_> = tally.open().collect();
     open.sort_by_key(|entry| entry.call);
     // What a run may ask again is held until it does, or ends.
     open.retain(|entry| entry.effect.is_none());
-    let settled = open.into_iter().map(|entry| Entry::Settled(Settled::unknown(entry, now)));
+    let settled = open.into_iter().map(|it| (it.who.namespace.clone(), Settled::unknown(it, now)));
     settled.collect()
 }
 

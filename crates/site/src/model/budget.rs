@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{KeyName, document};
+use gateway::desk::Record as _;
 use models::{Alarms, Books, Holder};
 use pricing::{Budget, Period};
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ const BUDGETS_MAX: usize = 10_000;
 pub(super) type Budgets = BTreeMap<(Holder, Period), Capped>;
 
 /// A cap, and at which shares of it somebody is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Capped {
     pub budget: Budget,
     /// The usual ones, where there are none.
@@ -135,8 +136,21 @@ impl Models {
         };
         let ops = vec![Op::ResourcePut(row), change_op(&change, &by, self.0.clock.now())];
         self.0.store.commit(ops, Preconditions::none()).await?;
-        self.kept().budgets.insert((holder.clone(), budget.period()), capped.clone());
-        self.0.desk.budgets(|books| capped.put(&holder, books));
+        let before = self.kept().budgets.insert((holder.clone(), budget.period()), capped.clone());
+        let is_other = before.as_ref() != Some(&capped);
+        let reached = self.0.desk.budgets(|books| {
+            capped.put(&holder, books);
+            is_other.then(|| books.reached(&holder, budget.period(), self.0.desk.exchange()))
+        });
+        let namespace = match &holder {
+            Holder::Namespace(namespace) => Some(namespace.clone()),
+            Holder::Workflow(key) => Some(key.namespace.clone()),
+            Holder::Key(name) => keys.namespace_of(name),
+            Holder::Run(_) | Holder::Fleet(_) => None,
+        };
+        if let (Some(alarm), Some(namespace)) = (reached.flatten(), namespace) {
+            self.book().alarm(&namespace, &[alarm]);
+        }
         Ok(())
     }
 

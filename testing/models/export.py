@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -60,6 +60,16 @@ def classic(x, y):
         "linear-svc": (make_pipeline(StandardScaler(), LinearSVC()).fit(x, y), {}),
         "bayes": (GaussianNB().fit(x, y), {"zipmap": False}),
         "isolation": (IsolationForest(random_state=1).fit(x), {}),
+        # Two labels at once, one array of three axes.
+        "forest-labels": (RandomForestClassifier(20, random_state=1).fit(x, np.stack([y, x[:, 0] > 16], 1)), {"zipmap": False}),
+    }
+
+
+def doubles(x, y):
+    """What numpy's own numbers make of it: models in double width."""
+    return {
+        "logistic-double": make_pipeline(StandardScaler(), LogisticRegression()).fit(x, y),
+        "mlp-double": make_pipeline(StandardScaler(), MLPClassifier((16,), max_iter=500, random_state=1)).fit(x, y),
     }
 
 
@@ -126,6 +136,15 @@ def main(cases, folder):
         path.write_bytes(exported.SerializeToString())
         feed = {"features": x[:64, 30 - features:]}
         path.with_suffix(".json").write_text(json.dumps(answers(path, feed)))
+    wide = x.astype(np.float64)
+    for name, model in doubles(wide, y).items():
+        path = folder / f"{name}.onnx"
+        exported = to_onnx(
+            model, initial_types=[("features", DoubleTensorType([None, 30]))],
+            options={id(model): {"zipmap": False}}, target_opset={"": 21, "ai.onnx.ml": 3},
+        )
+        path.write_bytes(exported.SerializeToString())
+        path.with_suffix(".json").write_text(json.dumps(answers(path, {"features": wide[:64]})))
     try:
         import torch
     except ImportError as missing:
@@ -134,9 +153,13 @@ def main(cases, folder):
     for name, (module, example) in networks().items():
         path = folder / f"{name}.onnx"
         module.eval()
-        batch = {"x": {0: "batch"}}
-        torch.onnx.export(module, (example,), path, input_names=["x"], output_names=["y"], dynamic_axes=batch, dynamo=False, opset_version=17)
         repeated = example.repeat(16, *[1] * (example.dim() - 1)).numpy()
+        said = {"input_names": ["x"], "output_names": ["y"]}
+        torch.onnx.export(module, (example,), path, **said, dynamic_axes={"x": {0: "batch"}}, dynamo=False, opset_version=17)
+        path.with_suffix(".json").write_text(json.dumps(answers(path, {"x": repeated})))
+        # The exporter that is usual since PyTorch 2.9.
+        path = folder / f"{name}-new.onnx"
+        torch.onnx.export(module, (example,), path, **said, dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False)
         path.with_suffix(".json").write_text(json.dumps(answers(path, {"x": repeated})))
 
 

@@ -148,6 +148,10 @@ pub enum LoadError {
     TooMany { what: &'static str },
     #[error("the model has {what}, which are not supported; export it without")]
     Unsupported { what: &'static str },
+    #[error(
+        "the model's numbers are in another file; export it as one (PyTorch: `external_data=False`)"
+    )]
+    External,
     #[error("the tensor `{name}` of the model does not fit its shape")]
     Tensor { name: String },
     #[error(

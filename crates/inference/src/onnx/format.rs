@@ -225,7 +225,7 @@ fn tensor<'f>(mut message: Message<'f>, items: &mut Items) -> Result<(&'f str, A
             8 => name = field.text()?,
             9 => lists.raw = Some(field.bytes()?),
             10 => field.doubles_into(&mut lists.doubles)?,
-            13 => return Err(LoadError::Unsupported { what: "tensors in files of their own" }),
+            13 => return Err(LoadError::External),
             _ => {}
         }
     }

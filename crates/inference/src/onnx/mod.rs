@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use crate::model::{InferError, LIVE_BYTES_MAX, LoadError, Metadata, Model, Stop};
 use crate::tensor::{Array, Tensor};
 use format::Graph;
-use operator::{Fault, Inputs, Refusal, Run};
+use operator::{Fault, Follows, Inputs, Refusal, Run};
 
 /// Versions of the operators that are known, and what to write when exporting to be among them.
 const STANDARD_VERSIONS: std::ops::RangeInclusive<i64> = 7..=26;
@@ -27,6 +27,8 @@ pub struct Onnx {
     outputs: Vec<usize>,
     constants: Vec<Option<Array>>,
     steps: Vec<Step>,
+    /// Whether callers choose how many rows there are, and nothing else of a shape.
+    is_of_rows: bool,
     memory_bytes: usize,
 }
 
@@ -75,7 +77,23 @@ impl Onnx {
         let numbers: usize = constants.iter().flatten().map(Array::bytes).sum();
         // What operators keep of their attributes is not measured; it came out of the file.
         let memory_bytes = numbers + file.len();
-        Ok(Self { metadata, inputs, outputs, constants, steps, memory_bytes })
+        let is_of_rows = metadata.inputs.iter().all(|it| match &*it.shape {
+            [_, columns @ ..] => !columns.is_empty() && columns.iter().all(Option::is_some),
+            [] => false,
+        });
+        Ok(Self { metadata, inputs, outputs, constants, steps, is_of_rows, memory_bytes })
+    }
+}
+
+impl Onnx {
+    fn error(&self, step: &Step, fault: Fault) -> InferError {
+        let of_the_model = match fault.from {
+            Follows::File => true,
+            Follows::Columns => self.is_of_rows,
+            Follows::Call => false,
+        };
+        let (node, operator) = (step.node, step.operator.clone());
+        InferError::Node { node, operator, what: fault.what.into_owned(), of_the_model }
     }
 }
 
@@ -98,7 +116,8 @@ impl Model for Onnx {
         let mut live = 0;
         for step in &self.steps {
             stop.check()?;
-            live += step.take(&self.constants, &mut values)?;
+            let made = step.take(&self.constants, &mut values);
+            live += made.map_err(|fault| self.error(step, fault))?;
             if live > LIVE_BYTES_MAX {
                 return Err(InferError::Memory);
             }
@@ -122,18 +141,13 @@ impl Step {
         &self,
         constants: &[Option<Array>],
         values: &mut [Option<Array>],
-    ) -> Result<usize, InferError> {
-        let fault = |fault: Fault| {
-            let (node, operator) = (self.node, self.operator.clone());
-            let (what, of_the_model) = (fault.what.into_owned(), fault.is_of_the_model);
-            InferError::Node { node, operator, what, of_the_model }
-        };
+    ) -> Result<usize, Fault> {
         let read = |place: usize| values[place].as_ref().or(constants[place].as_ref());
         let inputs: Vec<Option<&Array>> =
             self.inputs.iter().map(|place| place.and_then(read)).collect();
-        let made = (self.run)(&Inputs(&inputs)).map_err(fault)?;
+        let made = (self.run)(&Inputs(&inputs))?;
         if made.len() < self.outputs.len() {
-            return Err(fault(Fault::of_the_model("it has more outputs than are supported")));
+            return Err(Fault::of_the_model("it has more outputs than are supported"));
         }
         let mut bytes = 0;
         for (array, place) in made.into_iter().zip(&self.outputs) {

@@ -142,6 +142,18 @@ fn slice_takes_attributes_and_steps_backwards() {
     assert_eq!(made, (vec![2, 2], Data::Fp32(vec![1.0, 2.0, 5.0, 6.0])));
 }
 
+/// Mutation: pass over what a tensor says of another file.
+#[test]
+fn numbers_in_another_file_are_refused_with_the_way_out() {
+    let place = [bytes(1, "location"), bytes(2, "model.onnx.data")].concat();
+    let beside = bytes(5, [int(1, 1), int(2, 1), bytes(8, "w"), bytes(13, place)].concat());
+    let file = one(17, (FP32, 1), node("Add", &["x", "w"], "y", &[]), &[beside]);
+    assert_eq!(
+        Onnx::load(&file).unwrap_err().to_string(),
+        "the model's numbers are in another file; export it as one (PyTorch: `external_data=False`)"
+    );
+}
+
 /// Mutation: take FP32 only in `clip`.
 #[test]
 fn clip_takes_whole_numbers() {
@@ -184,6 +196,124 @@ fn what_is_no_number_stays_none() {
         let made = answer(&file, &[1, 2], Data::Fp32(vec![f32::NAN, 1.0]));
         assert_eq!(none(made.1), [true, false], "{operator} turned");
     }
+}
+
+/// A model of one node of `ai.onnx.ml`, whose file fixes how many columns `x` has.
+fn of_columns(columns: i64, node: Vec<u8>, constants: &[Vec<u8>]) -> Vec<u8> {
+    let axes = [bytes(1, b""), bytes(1, int(1, columns))].concat();
+    let tensor = [int(1, FP32), bytes(2, axes)].concat();
+    let x = [bytes(1, "x"), bytes(2, bytes(1, tensor))].concat();
+    let y = [bytes(1, "y"), bytes(2, bytes(1, int(1, FP32)))].concat();
+    let node = bytes(1, [node, bytes(7, "ai.onnx.ml")].concat());
+    let graph = [node, constants.concat(), bytes(11, x), bytes(12, y)].concat();
+    let version = |domain: &str, version| bytes(8, [bytes(1, domain), int(2, version)].concat());
+    [int(1, 8), bytes(7, graph), version("", 18), version("ai.onnx.ml", 3)].concat()
+}
+
+/// Mutation: never say in `error` that columns are the file's, or read `is_of_rows` as always true.
+#[test]
+fn other_columns_than_a_model_has_are_its_own_fault_where_the_file_says_how_many_come() {
+    let line = |x: Vec<u8>| [x, bytes(7, "ai.onnx.ml")].concat();
+    let three = [attribute_floats("coefficients", &[1.0, 2.0, 3.0])];
+    let regressor = node("LinearRegressor", &["x"], "y", &three);
+    let why = "node 0 (`LinearRegressor`) of the model: it takes 3 features, not 2";
+    assert_eq!(refused(&of_columns(2, regressor.clone(), &[])), why);
+    // The caller chooses, so that it is the caller's.
+    let free = one(18, (FP32, 2), line(regressor.clone()), &[]);
+    let x = Tensor::new("x", vec![1, 2], counted(&[1, 2])).unwrap();
+    let error = Onnx::load(&free).unwrap().infer(vec![x], &Stop::default()).unwrap_err();
+    assert_eq!((error.to_string(), error.is_of_the_model()), (why.to_owned(), false));
+    let columns = node("ArrayFeatureExtractor", &["x", "c"], "y", &[]);
+    assert_eq!(
+        refused(&of_columns(2, columns, &[whole("c", &[2])])),
+        "node 0 (`ArrayFeatureExtractor`) of the model: it takes a column that there is not"
+    );
+    let made = answer(&of_columns(3, regressor, &[]), &[1, 3], counted(&[1, 3]));
+    assert_eq!(made.1, Data::Fp32(vec![8.0]));
+}
+
+/// Mutation: take rows and columns only in `extract`, or a single axis as itself.
+#[test]
+fn columns_are_taken_of_as_many_axes_as_there_are() {
+    let take = |axes: usize, shape: &[usize]| {
+        let columns = node("ArrayFeatureExtractor", &["x", "c"], "y", &[]);
+        let columns = [columns, bytes(7, "ai.onnx.ml")].concat();
+        answer(&one(17, (FP32, axes), columns, &[whole("c", &[2, 0])]), shape, counted(shape))
+    };
+    assert_eq!(take(1, &[3]), (vec![1, 2], Data::Fp32(vec![2.0, 0.0])));
+    assert_eq!(take(2, &[2, 3]), (vec![2, 2], Data::Fp32(vec![2.0, 0.0, 5.0, 3.0])));
+    let deep = vec![2.0, 0.0, 5.0, 3.0, 8.0, 6.0, 11.0, 9.0];
+    assert_eq!(take(3, &[2, 2, 3]), (vec![2, 2, 2], Data::Fp32(deep)));
+}
+
+/// Mutation: leave the rest to the first part, ignore the lengths given, or take parts that leave
+/// something over.
+#[test]
+fn split_takes_lengths_or_makes_parts_alike() {
+    let axis = [attribute_int("axis", 1)];
+    // `y` is the last part.
+    let of = |node: Vec<u8>, constants: &[Vec<u8>]| {
+        let file = one(18, (FP32, 2), node, constants);
+        answer(&file, &[1, 5], counted(&[1, 5]))
+    };
+    let last = |inputs: &[&str], attributes: &[Vec<u8>]| {
+        let before = [bytes(2, "a"), bytes(2, "y")].concat();
+        let inputs: Vec<u8> = inputs.iter().flat_map(|it| bytes(1, it)).collect();
+        let attributes: Vec<u8> = attributes.iter().flat_map(|it| bytes(5, it)).collect();
+        [inputs, before, bytes(4, "Split"), attributes].concat()
+    };
+    assert_eq!(of(last(&["x"], &axis), &[]), (vec![1, 2], Data::Fp32(vec![3.0, 4.0])));
+    let lengths = [whole("n", &[1, 4])];
+    let made = of(last(&["x", "n"], &axis), &lengths);
+    assert_eq!(made, (vec![1, 4], Data::Fp32(vec![1.0, 2.0, 3.0, 4.0])));
+    let short = one(18, (FP32, 2), last(&["x", "n"], &axis), &[whole("n", &[1, 3])]);
+    let x = Tensor::new("x", vec![1, 5], counted(&[1, 5])).unwrap();
+    let error = Onnx::load(&short).unwrap().infer(vec![x], &Stop::default()).unwrap_err();
+    assert_eq!(error.to_string(), "node 0 (`Split`) of the model: its parts do not fit");
+}
+
+/// Mutation: take the shape wanted as it is, where the input's axis is longer.
+#[test]
+fn expand_stretches_both_ways() {
+    let expand = |wanted: &[i64]| {
+        let node = node("Expand", &["x", "s"], "y", &[]);
+        answer(&one(18, (FP32, 2), node, &[whole("s", wanted)]), &[2, 1], counted(&[2, 1]))
+    };
+    assert_eq!(expand(&[2, 3]), (vec![2, 3], Data::Fp32(vec![0.0, 0.0, 0.0, 1.0, 1.0, 1.0])));
+    assert_eq!(expand(&[1]), (vec![2, 1], Data::Fp32(vec![0.0, 1.0])));
+    assert_eq!(expand(&[2, 1, 1]), (vec![2, 2, 1], Data::Fp32(vec![0.0, 1.0, 0.0, 1.0])));
+}
+
+/// Mutation: take the exact form for `tanh`, or calculate doubles in single width.
+#[test]
+fn gelu_and_softmax_are_calculated_in_the_width_of_their_input() {
+    let double = |node: Vec<u8>| {
+        let x = Data::Fp64(vec![-1.0, 0.5, 2.0]);
+        match answer(&one(20, (11, 2), node, &[]), &[1, 3], x).1 {
+            Data::Fp64(list) => list,
+            other => panic!("{other:?}"),
+        }
+    };
+    let near = |made: Vec<f64>, expected: [f64; 3]| {
+        let apart = made.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-14, "{made:?} for {expected:?}");
+    };
+    let gelu = node("Gelu", &["x"], "y", &[]);
+    near(
+        double(gelu),
+        [-0.158_655_253_931_457_05, 0.345_731_230_637_006_55, 1.954_499_736_103_641_6],
+    );
+    let text = [bytes(1, "approximate"), bytes(4, "tanh"), int(20, 3)].concat();
+    let gelu = node("Gelu", &["x"], "y", &[text]);
+    near(
+        double(gelu),
+        [-0.158_808_009_391_723_24, 0.345_714_009_825_143_94, 1.954_597_694_087_775],
+    );
+    let softmax = node("Softmax", &["x"], "y", &[]);
+    near(
+        double(softmax),
+        [0.039_112_573_270_687_456, 0.175_290_392_140_036_7, 0.785_597_034_589_275_9],
+    );
 }
 
 /// Mutation: go on from a first score that is no number in `winner`.

@@ -3,7 +3,8 @@
 use super::linear::multiply;
 use super::pointwise::logistic;
 use super::reduce::softmax;
-use super::{Fault, Refusal, Run, array, made, pick, room};
+use super::shape::taken;
+use super::{Fault, Refusal, Run, array, made, misfit, pick, room};
 use crate::onnx::format::Node;
 use crate::tensor::{Array, Data};
 
@@ -135,7 +136,7 @@ impl Lines {
     fn scores(&self, input: &Array) -> Result<(usize, Vec<f32>), Fault> {
         let (rows, columns) = input.rows()?;
         if columns != self.features {
-            return Err(format!("it takes {} features, not {columns}", self.features).into());
+            return Err(misfit(self.features, columns));
         }
         let mut scores = Vec::with_capacity(room(&[rows, self.lines])?);
         (0..rows).for_each(|_| scores.extend(&self.intercepts));
@@ -191,7 +192,7 @@ fn numbers(f: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Run {
 /// One value for all columns, or one for each.
 fn by_column(values: &[f32], columns: usize) -> Result<impl Fn(usize) -> f32 + '_, Fault> {
     if values.len() != 1 && values.len() != columns {
-        return Err(format!("it takes {} columns, not {columns}", values.len()).into());
+        return Err(Fault::of_columns(format!("it takes {} columns, not {columns}", values.len())));
     }
     Ok(move |column: usize| if values.len() == 1 { values[0] } else { values[column] })
 }
@@ -256,20 +257,24 @@ fn imputer(node: &Node<'_>) -> Result<Run, Refusal> {
     }))
 }
 
-/// Some columns of rows, by their numbers.
+/// Some places of the last axis, by their numbers.
 fn extract(input: &Array, wanted: &Array) -> Result<Array, Fault> {
-    let (rows, columns) = input.rows()?;
+    let Some(last) = input.shape().len().checked_sub(1) else {
+        return Err(Fault::of_columns("it takes rows and columns"));
+    };
+    let columns = input.shape()[last];
     let wanted: Vec<usize> = wanted
         .list::<i64>()?
         .iter()
         .map(|&it| usize::try_from(it).ok().filter(|it| *it < columns))
         .collect::<Option<_>>()
-        .ok_or("it takes a column that there is not")?;
-    let shape = vec![rows, wanted.len()];
-    room(&shape)?;
-    let places = (0..rows).flat_map(|row| wanted.iter().map(move |it| row * columns + it));
-    let places: Vec<usize> = places.collect();
-    array(shape, pick(input.data(), &places))
+        .ok_or_else(|| Fault::of_columns("it takes a column that there is not"))?;
+    let found = taken(input, last, &wanted, &[wanted.len()])?;
+    match last {
+        // A single axis is one row.
+        0 => array(vec![1, wanted.len()], found.data().clone()),
+        _ => Ok(found),
+    }
 }
 
 /// The columns of several arrays in one.
@@ -283,7 +288,8 @@ fn side_by_side(inputs: &super::Inputs<'_>, widths: &[i64]) -> Result<Array, Fau
     let fits = |(shape, &width): (&(usize, usize), &i64)| usize::try_from(width) == Ok(shape.1);
     if !widths.is_empty() && (widths.len() != shapes.len() || !shapes.iter().zip(widths).all(fits))
     {
-        return Err(format!("its inputs have not the {widths:?} columns that it takes").into());
+        let what = format!("its inputs have not the {widths:?} columns that it takes");
+        return Err(Fault::of_columns(what));
     }
     let lists = parts.iter().map(|it| it.floats()).collect::<Result<Vec<_>, _>>()?;
     let shape = vec![rows, shapes.iter().map(|it| it.1).sum()];

@@ -23,25 +23,39 @@ use crate::tensor::{Array, Data, Datatype, elements, map};
 #[derive(Debug)]
 pub(super) struct Fault {
     pub what: Cow<'static, str>,
-    /// Whatever the model is asked: types follow from the file, shapes and values also from its caller.
-    pub is_of_the_model: bool,
+    pub from: Follows,
+}
+
+/// What it follows from, and so whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// The file alone, since it says the types: whatever the model is asked.
+    File,
+    /// How many columns its input has. Where the file says that, too, it is the file's.
+    Columns,
+    /// Shapes and values, which its caller chooses.
+    Call,
 }
 
 impl From<&'static str> for Fault {
     fn from(what: &'static str) -> Self {
-        Self { what: what.into(), is_of_the_model: false }
+        Self { what: what.into(), from: Follows::Call }
     }
 }
 
 impl From<String> for Fault {
     fn from(what: String) -> Self {
-        Self { what: what.into(), is_of_the_model: false }
+        Self { what: what.into(), from: Follows::Call }
     }
 }
 
 impl Fault {
     pub(super) fn of_the_model(what: impl Into<Cow<'static, str>>) -> Self {
-        Self { what: what.into(), is_of_the_model: true }
+        Self { what: what.into(), from: Follows::File }
+    }
+
+    fn of_columns(what: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.into(), from: Follows::Columns }
     }
 }
 
@@ -74,7 +88,11 @@ pub(super) fn build(node: &Node<'_>, version: i64) -> Result<Run, Refusal> {
         _ => return Err(Refusal::Unknown),
     };
     let run = build(node, version)?;
-    let most = if node.operator.ends_with("Classifier") { 2 } else { 1 };
+    let most = match node.operator {
+        "Split" => node.outputs.len(),
+        other if other.ends_with("Classifier") => 2,
+        _ => 1,
+    };
     if node.outputs.iter().skip(most).any(|name| !name.is_empty()) {
         return Err("it has more outputs than are supported".into());
     }
@@ -90,7 +108,7 @@ fn standard(node: &Node<'_>, version: i64) -> Result<Run, Refusal> {
     match node.operator {
         "MatMul" | "Gemm" => linear::build(node),
         "Reshape" | "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Concat" | "Gather"
-        | "Constant" | "Shape" | "Slice" => shape::build(node),
+        | "Constant" | "Shape" | "Slice" | "Split" | "Expand" => shape::build(node),
         "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL1"
         | "ReduceL2" | "ReduceSumSquare" | "ReduceLogSum" | "ReduceLogSumExp" | "ArgMax"
         | "ArgMin" | "Softmax" | "LogSoftmax" => reduce::build(node, version),
@@ -248,7 +266,7 @@ impl Array {
         match *self.shape() {
             [columns] => Ok((1, columns)),
             [rows, columns] => Ok((rows, columns)),
-            _ => Err("it takes rows and columns".into()),
+            _ => Err(Fault::of_columns("it takes rows and columns")),
         }
     }
 
@@ -262,6 +280,10 @@ impl Array {
             _ => Err(unfit(self.datatype())),
         }
     }
+}
+
+fn misfit(features: usize, columns: usize) -> Fault {
+    Fault::of_columns(format!("it takes {features} features, not {columns}"))
 }
 
 fn unfit(datatype: Datatype) -> Fault {

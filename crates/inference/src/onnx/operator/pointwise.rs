@@ -98,7 +98,8 @@ fn one(node: &Node<'_>) -> Result<Run, Refusal> {
             let slope = alpha(1.0)?;
             float(move |it| if it < 0.0 { slope * it.exp_m1() } else { it })
         }
-        "Erf" => float(erf),
+        "Erf" => each(libm::erff, libm::erf),
+        "Gelu" => gelu(node)?,
         _ => return Err(Refusal::Unknown),
     })
 }
@@ -107,14 +108,22 @@ pub(super) fn logistic(it: f32) -> f32 {
     1.0 / (1.0 + (-it).exp())
 }
 
-/// By Abramowitz and Stegun, 7.1.26: off by at most 1.5e-7, which is what such numbers hold.
-fn erf(it: f32) -> f32 {
-    let x = f64::from(it.abs());
-    let t = 1.0 / (1.0 + 0.327_591_1 * x);
-    let sum = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592]
-        .into_iter()
-        .fold(0.0, |sum, factor| (sum + factor) * t);
-    ((1.0 - sum * (-x * x).exp()) as f32).copysign(it)
+fn gelu(node: &Node<'_>) -> Result<Run, Refusal> {
+    use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+    Ok(match node.text("approximate", "none")? {
+        "none" => each(
+            |it| 0.5 * it * (1.0 + libm::erff(it * FRAC_1_SQRT_2 as f32)),
+            |it| 0.5 * it * (1.0 + libm::erf(it * FRAC_1_SQRT_2)),
+        ),
+        "tanh" => {
+            const ROOT: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+            each(
+                |it| 0.5 * it * (1.0 + (ROOT as f32 * (it + 0.044_715 * it * it * it)).tanh()),
+                |it| 0.5 * it * (1.0 + (ROOT * (it + 0.044_715 * it * it * it)).tanh()),
+            )
+        }
+        _ => return Err("it cannot do what `approximate` asks for".into()),
+    })
 }
 
 fn each(

@@ -1,6 +1,10 @@
 //! Operators that make one number of many along axes, or weigh many against each other.
 
-use super::{Fault, Inputs, Refusal, Run, axis, made};
+use std::iter::Sum;
+
+use num_traits::Float;
+
+use super::{Element, Fault, Inputs, Refusal, Run, axis, made};
 use crate::onnx::format::Node;
 use crate::tensor::{Array, Data};
 
@@ -8,34 +12,33 @@ pub(super) fn build(node: &Node<'_>, version: i64) -> Result<Run, Refusal> {
     match node.operator {
         "ArgMax" => index(node, |new, best| new > best),
         "ArgMin" => index(node, |new, best| new < best),
-        "Softmax" => soft(node, version, |row| {
-            let sum = exponents(row);
-            row.iter_mut().for_each(|it| *it /= sum);
-        }),
-        "LogSoftmax" => soft(node, version, |row| {
-            let most = largest(row);
-            let sum: f32 = row.iter().map(|it| (it - most).exp()).sum();
-            row.iter_mut().for_each(|it| *it -= most + sum.ln());
-        }),
+        "Softmax" => soft(node, version, softmax::<f32>, softmax::<f64>),
+        "LogSoftmax" => soft(node, version, log_softmax::<f32>, log_softmax::<f64>),
         _ => reduce(node),
     }
 }
 
-fn largest(row: &[f32]) -> f32 {
-    row.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
+/// A number of either width.
+pub(super) trait Real: Element + Float + Sum {}
+impl Real for f32 {}
+impl Real for f64 {}
 
-/// Replaces each by its exponential, all below one, and gives their sum.
-fn exponents(row: &mut [f32]) -> f32 {
+/// What several classic operators do with the scores of a row, too.
+pub(super) fn softmax<T: Real>(row: &mut [T]) {
     let most = largest(row);
     row.iter_mut().for_each(|it| *it = (*it - most).exp());
-    row.iter().sum()
+    let sum: T = row.iter().copied().sum();
+    row.iter_mut().for_each(|it| *it = *it / sum);
 }
 
-/// What several classic operators do with the scores of a row.
-pub(super) fn softmax(row: &mut [f32]) {
-    let sum = exponents(row);
-    row.iter_mut().for_each(|it| *it /= sum);
+fn log_softmax<T: Real>(row: &mut [T]) {
+    let most = largest(row);
+    let sum: T = row.iter().map(|&it| (it - most).exp()).sum();
+    row.iter_mut().for_each(|it| *it = *it - (most + sum.ln()));
+}
+
+fn largest<T: Real>(row: &[T]) -> T {
+    row.iter().copied().fold(T::neg_infinity(), T::max)
 }
 
 /// Along one axis: an array as (turns, length, run), where elements of the axis are `run` apart.
@@ -43,30 +46,48 @@ fn along(shape: &[usize], axis: usize) -> (usize, usize, usize) {
     (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
 }
 
-fn soft(node: &Node<'_>, version: i64, row: fn(&mut [f32])) -> Result<Run, Refusal> {
+fn soft(
+    node: &Node<'_>,
+    version: i64,
+    small: fn(&mut [f32]),
+    large: fn(&mut [f64]),
+) -> Result<Run, Refusal> {
     let given = node.int("axis", if version < 13 { 1 } else { -1 })?;
     Ok(Box::new(move |inputs| {
         let input = inputs.need(0)?;
         let place = axis(given, input.shape().len())?;
         let (turns, length, run) = along(input.shape(), place);
-        let (length, run, turns) = match version {
+        let lines = match version {
             // Until version 12 all axes from the given one on are one.
-            ..13 => (length * run, 1, turns),
-            _ => (length, run, turns),
+            ..13 => (turns, length * run, 1),
+            _ => (turns, length, run),
         };
-        let mut list = input.list::<f32>()?.to_vec();
-        if run == 1 && length > 0 {
-            list.chunks_exact_mut(length).for_each(row);
-            return Ok(vec![made(input.shape().to_vec(), list)?]);
-        }
-        let mut line = vec![0.0; length];
-        for start in (0..turns).flat_map(|turn| (0..run).map(move |at| turn * length * run + at)) {
-            line.iter_mut().enumerate().for_each(|(at, it)| *it = list[start + at * run]);
-            row(&mut line);
-            line.iter().enumerate().for_each(|(at, it)| list[start + at * run] = *it);
-        }
-        Ok(vec![made(input.shape().to_vec(), list)?])
+        let shape = input.shape().to_vec();
+        Ok(vec![match input.data() {
+            Data::Fp64(list) => made(shape, by_lines(list, lines, large))?,
+            _ => made(shape, by_lines(input.list::<f32>()?, lines, small))?,
+        }])
     }))
+}
+
+/// What `change` makes of each line along an axis.
+fn by_lines<T: Real>(
+    list: &[T],
+    (turns, length, run): (usize, usize, usize),
+    change: fn(&mut [T]),
+) -> Vec<T> {
+    let mut list = list.to_vec();
+    if run == 1 && length > 0 {
+        list.chunks_exact_mut(length).for_each(change);
+        return list;
+    }
+    let mut line = vec![T::zero(); length];
+    for start in (0..turns).flat_map(|turn| (0..run).map(move |at| turn * length * run + at)) {
+        line.iter_mut().enumerate().for_each(|(at, it)| *it = list[start + at * run]);
+        change(&mut line);
+        line.iter().enumerate().for_each(|(at, it)| list[start + at * run] = *it);
+    }
+    list
 }
 
 fn index(node: &Node<'_>, better: fn(f32, f32) -> bool) -> Result<Run, Refusal> {

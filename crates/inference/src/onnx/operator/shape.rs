@@ -1,6 +1,6 @@
 //! Operators that move elements, or only call them otherwise.
 
-use super::pointwise::joined;
+use super::pointwise::{Stretch, joined};
 use super::{Fault, Inputs, Refusal, Run, array, axis, made, pick, room};
 use crate::onnx::format::{Attribute, Node};
 use crate::tensor::{AXES_MAX, Array, Data};
@@ -20,6 +20,8 @@ pub(super) fn build(node: &Node<'_>) -> Result<Run, Refusal> {
             Ok(one(move |input| lengths(input, start, end)))
         }
         "Slice" => slice(node),
+        "Split" => split(node),
+        "Expand" => Ok(Box::new(|inputs| Ok(vec![expanded(inputs.need(0)?, inputs)?]))),
         _ => reshape(node),
     }
 }
@@ -198,23 +200,9 @@ fn gather(node: &Node<'_>) -> Result<Run, Refusal> {
         let (input, wanted) = (inputs.need(0)?, inputs.need(1)?);
         let along = axis(along, input.shape().len())?;
         let length = input.shape()[along];
-        let wide: Vec<i64> = match wanted.data() {
-            Data::Int64(list) => list.clone(),
-            _ => wanted.list::<i32>()?.iter().map(|&it| it.into()).collect(),
-        };
         let indices: Vec<usize> =
-            wide.iter().map(|&it| axis(it, length)).collect::<Result<_, _>>()?;
-        let (outer, inner) = (&input.shape()[..along], &input.shape()[along + 1..]);
-        let shape = [outer, wanted.shape(), inner].concat();
-        room(&shape)?;
-        let run: usize = inner.iter().product();
-        let places = (0..outer.iter().product::<usize>()).flat_map(|turn| {
-            indices.iter().flat_map(move |index| {
-                let start = (turn * length + index) * run;
-                start..start + run
-            })
-        });
-        Ok(vec![array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?])
+            whole(inputs, 1, &[])?.iter().map(|&it| axis(it, length)).collect::<Result<_, _>>()?;
+        Ok(vec![taken(input, along, &indices, wanted.shape())?])
     }))
 }
 
@@ -246,20 +234,79 @@ fn sliced(inputs: &Inputs<'_>, written: &[Vec<i64>; 3]) -> Result<Array, Fault> 
     let mut input = input.clone();
     for (((start, end), along), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
         let along = axis(along, input.shape().len())?;
-        let length = input.shape()[along];
-        let kept = stepped(length, start, end, step)?;
-        let (outer, inner) = (&input.shape()[..along], &input.shape()[along + 1..]);
-        let run: usize = inner.iter().product();
-        let shape = [outer, &[kept.len()], inner].concat();
-        let places = (0..outer.iter().product::<usize>()).flat_map(|turn| {
-            kept.iter().flat_map(move |index| {
-                let start = (turn * length + index) * run;
-                start..start + run
-            })
-        });
-        input = array(shape.clone(), pick(input.data(), &places.collect::<Vec<_>>()))?;
+        let kept = stepped(input.shape()[along], start, end, step)?;
+        input = taken(&input, along, &kept, &[kept.len()])?;
     }
     Ok(input)
+}
+
+/// `Split`, whose lengths are an input, an attribute until opset 12, or as alike as can be.
+fn split(node: &Node<'_>) -> Result<Run, Refusal> {
+    let (along, written) = (node.int("axis", 0)?, node.ints("split")?.to_vec());
+    let parts = usize::try_from(node.int("num_outputs", node.outputs.len() as i64)?).unwrap_or(0);
+    if parts == 0 || parts != node.outputs.len() {
+        return Err("it has not as many outputs as it says".into());
+    }
+    Ok(Box::new(move |inputs| {
+        let input = inputs.need(0)?;
+        let along = axis(along, input.shape().len())?;
+        let length = input.shape()[along];
+        let even = length.div_ceil(parts);
+        let mut lengths = whole(inputs, 1, &written)?;
+        if lengths.is_empty() {
+            let rest = |part| length.saturating_sub(part * even).min(even) as i64;
+            lengths = (0..parts).map(rest).collect();
+        }
+        let mut start = 0;
+        let mut made = Vec::with_capacity(parts);
+        for part in lengths {
+            let end = usize::try_from(part).ok().and_then(|it| it.checked_add(start));
+            let end = end.filter(|it| *it <= length).ok_or("its parts do not fit")?;
+            let kept: Vec<usize> = (start..end).collect();
+            made.push(taken(input, along, &kept, &[kept.len()])?);
+            start = end;
+        }
+        if made.len() != parts || start != length {
+            return Err("its parts do not fit".into());
+        }
+        Ok(made)
+    }))
+}
+
+/// Axes of length one are repeated until the shape is reached, which may be the input's own.
+fn expanded(input: &Array, inputs: &Inputs<'_>) -> Result<Array, Fault> {
+    let wanted: Vec<usize> = whole(inputs, 1, &[])?
+        .into_iter()
+        .map(|it| usize::try_from(it).map_err(|_| "it wants a negative length"))
+        .collect::<Result<_, _>>()?;
+    if wanted.len() > AXES_MAX {
+        return Err("it makes too many axes".into());
+    }
+    let stretch = Stretch::of(input.shape(), &wanted)?;
+    let places: Vec<usize> = stretch.places().map(|it| it.0).collect();
+    array(stretch.shape, pick(input.data(), &places))
+}
+
+/// What is at some places of an axis, each of which exists; `shape` comes in its stead.
+pub(super) fn taken(
+    input: &Array,
+    along: usize,
+    kept: &[usize],
+    shape: &[usize],
+) -> Result<Array, Fault> {
+    let length = input.shape()[along];
+    let (outer, inner) = (&input.shape()[..along], &input.shape()[along + 1..]);
+    let shape = [outer, shape, inner].concat();
+    room(&shape)?;
+    let run: usize = inner.iter().product();
+    let places = (0..outer.iter().product::<usize>()).flat_map(|turn| {
+        kept.iter().flat_map(move |index| {
+            let start = (turn * length + index) * run;
+            start..start + run
+        })
+    });
+    let places: Vec<usize> = places.collect();
+    array(shape, pick(input.data(), &places))
 }
 
 /// Whole numbers of an input of either width, or those that are written in the file.

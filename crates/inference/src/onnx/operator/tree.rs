@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::classic::{Labels, Transform, winner};
 use super::pointwise::logistic;
-use super::{Fault, Refusal, Run, made, room};
+use super::{Fault, Refusal, Run, made, misfit, room};
 use crate::onnx::format::Node as GraphNode;
 
 /// Rows that go down one tree after another, while their features stay in the cache.
@@ -244,7 +244,7 @@ impl Forest {
     /// floats lose what one can see.
     fn sums(&self, values: &[f32], columns: usize) -> Result<Vec<f64>, Fault> {
         if columns < self.features {
-            return Err(format!("it takes {} features, not {columns}", self.features).into());
+            return Err(misfit(self.features, columns));
         }
         let columns = columns.max(1);
         let mut sums = vec![0.0; room(&[values.len() / columns, self.targets])?];

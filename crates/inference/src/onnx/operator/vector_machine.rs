@@ -2,7 +2,7 @@
 
 use super::classic::Labels;
 use super::linear::dot;
-use super::{Fault, Refusal, Run, made, room};
+use super::{Fault, Refusal, Run, made, misfit, room};
 use crate::onnx::format::Node;
 
 /// Classes of one machine. Its pairs are square in number.
@@ -62,7 +62,7 @@ impl Vectors {
         if columns == self.features {
             return Ok(());
         }
-        Err(format!("it takes {} features, not {columns}", self.features).into())
+        Err(misfit(self.features, columns))
     }
 }
 

@@ -30,10 +30,10 @@ fn main() {
     ] {
         println!("{name}:");
         report("text, whole", text.len(), || {
-            shield.protect(&mut Vault::new(7), &text).expect("protected").len()
+            shield.protect(&mut Vault::new(b"7"), &text).expect("protected").len()
         });
         report("text, by sentence", text.len(), || {
-            let mut vault = Vault::new(7);
+            let mut vault = Vault::new(b"7");
             sentences
                 .iter()
                 .map(|it| shield.protect(&mut vault, it).expect("protected").len())
@@ -41,7 +41,7 @@ fn main() {
         });
         report("chat bodies of 1 kB", bodies.iter().map(String::len).sum(), || {
             let protect = |body: &String| {
-                let mut vault = Vault::new(7);
+                let mut vault = Vault::new(b"7");
                 shield.protect_json(&mut vault, body.as_bytes(), &exempt).expect("protected").len()
             };
             bodies.iter().map(protect).sum()

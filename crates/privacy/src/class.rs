@@ -29,7 +29,7 @@ macro_rules! classes {
 }
 
 classes! {
-    // What has the form of a stand-in of the same exchange, but is none.
+    // What has the form of a stand-in, but is none.
     StandIn "stand-in" "TEXT",
     PrivateKey "private-key" "PRIVATE_KEY",
     ApiKey "api-key" "API_KEY",

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use memchr::memchr2;
 
+use crate::detect::secret;
 use crate::edit::{self, Edit};
 use crate::refusal::Refusal;
 use crate::shield::{Shield, bounded};
@@ -33,8 +34,8 @@ pub enum ExemptError {
     Empty { index: usize },
 }
 
-/// Places of a document that are left alone with all below them: names of models, roles, ids. A part
-/// is a key, or `*` for any key and any place of an array. Within texts nothing is exempt.
+/// Places of a document with all below them: those that are left alone, such as names of models, roles and
+/// ids, or those that hold a program's own data. A part is a key, or `*` for any key and any place of an array. Within texts nothing is exempt.
 #[derive(Debug, Clone, Default)]
 pub struct Exempt(Vec<Vec<String>>);
 
@@ -57,26 +58,26 @@ impl Exempt {
 struct Trail {
     fitting: u64,
     depth: usize,
-    is_exempt: bool,
+    is_listed: bool,
 }
 
 impl Trail {
     fn start(exempt: &Exempt) -> Self {
         let fitting = if exempt.0.is_empty() { 0 } else { u64::MAX >> (64 - exempt.0.len()) };
-        Self { fitting, depth: 0, is_exempt: false }
+        Self { fitting, depth: 0, is_listed: false }
     }
 
     /// One step down; arrays have no key.
     fn down(self, exempt: &Exempt, key: Option<&str>) -> Self {
         let mut next = Self { fitting: 0, depth: self.depth + 1, ..self };
-        if self.fitting == 0 || self.is_exempt {
+        if self.fitting == 0 || self.is_listed {
             return next;
         }
         for (i, path) in exempt.0.iter().enumerate().filter(|(i, _)| self.fitting >> i & 1 == 1) {
             let part = path.get(self.depth);
             if part.is_some_and(|part| part == "*" || Some(part.as_str()) == key) {
                 next.fitting |= 1 << i;
-                next.is_exempt |= path.len() == next.depth;
+                next.is_listed |= path.len() == next.depth;
             }
         }
         next
@@ -91,8 +92,17 @@ pub(crate) trait Rewrite {
     /// The text that stands for a number.
     fn number(&mut self, number: &str, hint: &str) -> Result<Option<String>, Refusal>;
 
-    /// The number that stands for a whole text.
+    /// The number that stands for a whole text of somebody's own data.
     fn to_number(&self, text: &str) -> Option<String>;
+
+    /// What the listed places hold: words to be left alone, or data like that within texts.
+    fn listed(&self) -> Listed;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    Words,
+    Data,
 }
 
 /// All edits of a document.
@@ -124,6 +134,10 @@ impl<'a> Walk<'a, '_> {
         let end = self.value(start, trail, hint)?;
         let end = self.blanks(end);
         if end == self.text.len() { Ok(()) } else { Err(Refusal::NotJson { at: end }) }
+    }
+
+    fn passes(&self, trail: Trail) -> bool {
+        trail.is_listed && self.rewrite.listed() == Listed::Words
     }
 
     fn byte(&self, place: usize) -> u8 {
@@ -178,7 +192,7 @@ impl<'a> Walk<'a, '_> {
             let (end, key) = self.literal(start)?;
             let below = trail.down(self.exempt, Some(&key.text));
             // A key may be a value, too: a map of people by their address.
-            if !trail.is_exempt && !below.is_exempt {
+            if !self.passes(trail) && !self.passes(below) {
                 self.rewrite_text(start, &key, "")?;
             }
             let colon = self.expect(end, b':')?;
@@ -215,7 +229,7 @@ impl<'a> Walk<'a, '_> {
     fn number(&mut self, start: usize, trail: Trail, hint: &str) -> Result<usize, Refusal> {
         let end = number_end(self.text.as_bytes(), start).ok_or(Refusal::NotJson { at: start })?;
         let number = &self.text[start..end];
-        if !trail.is_exempt
+        if !self.passes(trail)
             && number.len() > 3
             && let Some(text) = self.rewrite.number(number, hint)?
         {
@@ -226,10 +240,12 @@ impl<'a> Walk<'a, '_> {
 
     fn string(&mut self, start: usize, trail: Trail, hint: &str) -> Result<usize, Refusal> {
         let (end, literal) = self.literal(start)?;
-        if trail.is_exempt || is_data(&literal.text)? {
+        if self.passes(trail) || is_data(&literal.text)? && !secret::is_name(hint) {
             return Ok(end);
         }
-        if let Some(number) = self.rewrite.to_number(&literal.text) {
+        // A text of the interface stays one.
+        let is_own = self.nested > 0 || trail.is_listed;
+        if is_own && let Some(number) = self.rewrite.to_number(&literal.text) {
             self.edits.push(Edit { range: start..end, text: number });
             return Ok(end);
         }
@@ -463,6 +479,10 @@ impl Rewrite for Protecting<'_> {
 
     fn to_number(&self, _: &str) -> Option<String> {
         None
+    }
+
+    fn listed(&self) -> Listed {
+        Listed::Words
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::edit::{self, Edit};
-use crate::json::{self, Exempt, Rewrite, escaped};
+use crate::json::{self, Exempt, Listed, Rewrite, escaped};
 use crate::refusal::Refusal;
 use crate::vault::{STAND_IN_BYTES_MAX, Vault};
 
@@ -15,19 +15,31 @@ impl Vault {
         edit::apply(text, &self.edits(text))
     }
 
-    /// The document with the values in it, escaped as where they stand.
-    pub fn restore_json<'a>(&self, document: &'a [u8]) -> Result<Cow<'a, str>, Refusal> {
+    /// The document with the values in it, escaped as where they stand. What was a number is one again
+    /// within texts, and where a program's own data is.
+    pub fn restore_json<'a>(
+        &self,
+        document: &'a [u8],
+        data: &Exempt,
+    ) -> Result<Cow<'a, str>, Refusal> {
         let text = std::str::from_utf8(document)
             .map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
-        let edits = json::edits(text, &Exempt::default(), &mut Restoring(self))?;
+        let edits = json::edits(text, data, &mut Restoring(self))?;
         Ok(edit::apply(text, &edits))
     }
 
+    /// The number that the whole text stands for.
+    #[must_use]
+    pub fn number(&self, text: &str) -> Option<&str> {
+        let mut places = self.places(text);
+        let place = places.next().filter(|it| (it.start, it.end) == (0, text.len()))?;
+        place.known.filter(|it| it.is_number).map(|it| it.value)
+    }
+
     fn edits(&self, text: &str) -> Vec<Edit> {
-        let known = self.places(text).filter_map(|place| Some((place.known?, place.end)));
-        known
-            .map(|(known, end)| Edit { range: known.start..end, text: known.value.to_owned() })
-            .collect()
+        let known =
+            self.places(text).filter_map(|place| Some((place.known?, place.start..place.end)));
+        known.map(|(known, range)| Edit { range, text: known.value.to_owned() }).collect()
     }
 }
 
@@ -43,9 +55,11 @@ impl Rewrite for Restoring<'_> {
     }
 
     fn to_number(&self, text: &str) -> Option<String> {
-        let place = self.0.places(text).next()?;
-        let known = place.known.filter(|known| known.is_number)?;
-        (known.start == 0 && place.end == text.len()).then(|| known.value.to_owned())
+        self.0.number(text).map(str::to_owned)
+    }
+
+    fn listed(&self) -> Listed {
+        Listed::Data
     }
 }
 

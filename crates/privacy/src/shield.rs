@@ -70,11 +70,13 @@ impl Shield {
     ) -> Result<Vec<Edit>, Refusal> {
         bounded(text.len())?;
         let mut found = self.scan(text, hint, 0).found;
-        found.extend(vault.places(text).map(|place| Finding {
-            class: Class::StandIn,
-            confidence: Confidence::High,
-            range: word_start(text, place.at)..place.end,
-        }));
+        if !vault.is_one_way() {
+            found.extend(vault.places(text).map(|place| Finding {
+                class: Class::StandIn,
+                confidence: Confidence::High,
+                range: place.start..place.end,
+            }));
+        }
         let found = self.merge(found)?;
         let mut edits = Vec::with_capacity(found.len());
         for finding in found {
@@ -157,18 +159,6 @@ pub(crate) fn bounded(bytes: usize) -> Result<(), Refusal> {
         return Err(Refusal::TooLarge { bytes, most: TEXT_BYTES_MAX });
     }
     Ok(())
-}
-
-/// Where the word begins that ends in letters of the exchange.
-fn word_start(text: &str, at: usize) -> usize {
-    let sign = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let before = &text.as_bytes()[..at];
-    at - before
-        .iter()
-        .rev()
-        .take(crate::vault::STAND_IN_BYTES_MAX)
-        .take_while(|it| sign(it))
-        .count()
 }
 
 fn replacement(class: Class, action: Action, value: &str) -> String {

@@ -1,14 +1,17 @@
 //! The stand-ins of one exchange, and what they stand for.
 //!
-//! A stand-in is `PERSON-1-KXQTB`: class, number, and five letters that belong to this exchange. It is
-//! one word of ASCII without signs that Markdown, JSON or HTML would escape, and it says what it is, so
-//! language models carry it through. Its end is always as long, so nothing behind it can be taken for
-//! a part of it. Models write names their own way, and so it is known in any case and with any hyphen.
+//! A stand-in is `PERSON-KXQTBWZ`: class, and seven letters that follow from the value under a key. So a
+//! value has one name in each exchange under that key, whatever stands beside it and whoever has
+//! forgotten the rest, and no two values share one. It is one word of ASCII without signs that Markdown,
+//! JSON or HTML would escape, and it says what it is, so language models carry it through. Its end is
+//! always as long, so nothing behind it can be taken for a part of it. Models write names their own way,
+//! and so it is known in any case and with any hyphen.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::{fmt, iter};
+use std::fmt;
 
-use memchr::memchr2_iter;
+use memchr::memchr3_iter;
+use sha2::{Digest, Sha256};
 
 use crate::class::Class;
 use crate::refusal::Refusal;
@@ -20,14 +23,17 @@ pub const ALIASES_MAX: usize = 50_000;
 /// Bytes of these values.
 pub const ALIAS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The longest stand-in: the longest tag, five digits, the letters, and hyphens of three bytes.
+/// The longest stand-in: the longest tag, the letters, and hyphens of three bytes.
 pub const STAND_IN_BYTES_MAX: usize = 48;
 
-/// Letters of an exchange.
-const LETTERS: usize = 5;
+/// Letters of a value: of a hundred values two have the same once in a quarter of a million times, and of
+/// as many as there may be, the second one gets others.
+const LETTERS: usize = 7;
 
-/// As many as [`ALIASES_MAX`] has.
-const DIGITS_MAX: usize = 5;
+type Letters = [u8; LETTERS];
+
+/// Without vowels, so that they make no word; without digits, so that they make no number.
+const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// What stands for a hyphen, ours or a model's: typographers have several.
 const HYPHENS: [&str; 5] = ["-", "_", "\u{2010}", "\u{2011}", "\u{2013}"];
@@ -41,10 +47,11 @@ struct Alias {
 
 /// What values of one exchange are called outside. `Debug` shows only how many there are.
 pub struct Vault {
-    letters: [u8; LETTERS],
-    aliases: Vec<Alias>,
+    key: Sha256,
+    is_one_way: bool,
+    aliases: HashMap<Letters, Alias>,
     tags: BTreeSet<&'static str>,
-    by_value: HashMap<(Class, bool, Box<str>), usize>,
+    by_value: HashMap<(Class, bool, Box<str>), Letters>,
     bytes: usize,
     hidden: Hidden,
 }
@@ -53,26 +60,28 @@ pub struct Vault {
 pub type Hidden = BTreeMap<Class, u64>;
 
 impl Vault {
-    /// With the letters that follow from this number. Whoever knows them gains nothing: what has the form of a
-    /// stand-in in a text that is protected gets one itself.
+    /// Whoever knows the key can try whether a stand-in is that of a value, and so it is a secret.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        // Without vowels, so that they make no word; without digits, so that they make no number.
-        const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-        let mut rest = seed;
-        let letters = std::array::from_fn(|_| {
-            let letter = CONSONANTS[(rest % 20) as usize];
-            rest /= 20;
-            letter
-        });
+    pub fn new(key: &[u8]) -> Self {
         Self {
-            letters,
-            aliases: Vec::new(),
+            key: Sha256::new_with_prefix(key),
+            is_one_way: false,
+            aliases: HashMap::new(),
             tags: BTreeSet::new(),
             by_value: HashMap::new(),
             bytes: 0,
             hidden: Hidden::new(),
         }
+    }
+
+    /// Nobody restores what it hides, such as of an answer: what has the form of a stand-in is left alone.
+    #[must_use]
+    pub fn one_way() -> Self {
+        Self { is_one_way: true, ..Self::new(b"") }
+    }
+
+    pub(crate) const fn is_one_way(&self) -> bool {
+        self.is_one_way
     }
 
     #[must_use]
@@ -104,8 +113,8 @@ impl Vault {
     ) -> Result<String, Refusal> {
         steps::add(value.len());
         let key = (class, is_number, Box::from(value));
-        let index = match self.by_value.get(&key) {
-            Some(index) => *index,
+        let letters = match self.by_value.get(&key) {
+            Some(letters) => *letters,
             None => {
                 let bytes = self.bytes + value.len();
                 if self.aliases.len() == ALIASES_MAX || bytes > ALIAS_BYTES_MAX {
@@ -113,108 +122,134 @@ impl Vault {
                 }
                 self.bytes = bytes;
                 self.tags.insert(class.tag());
-                self.aliases.push(Alias { class, value: key.2.clone(), is_number });
-                self.by_value.insert(key, self.aliases.len() - 1);
-                self.aliases.len() - 1
+                let letters = self.letters(class, value, is_number);
+                self.aliases.insert(letters, Alias { class, value: key.2.clone(), is_number });
+                self.by_value.insert(key, letters);
+                letters
             }
         };
-        let letters = std::str::from_utf8(&self.letters).expect("they are ASCII");
-        Ok(format!("{}-{}-{letters}", class.tag(), index + 1))
+        let letters = std::str::from_utf8(&letters).expect("they are ASCII");
+        Ok(format!("{}-{letters}", class.tag()))
     }
 
-    /// Where the letters of this exchange stand in a text, behind a hyphen.
-    pub(crate) fn places<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Place<'a>> {
+    /// The first of those that follow from the value, which no other one has.
+    fn letters(&self, class: Class, value: &str, is_number: bool) -> Letters {
+        let of = |turn: u64| {
+            let mut digest = self.key.clone();
+            // The name and what is behind it have lengths of their own.
+            digest.update(turn.to_be_bytes());
+            digest.update([u8::from(is_number), class.name().len() as u8]);
+            digest.update(class.name());
+            digest.update(value);
+            let digest = digest.finalize();
+            let mut rest = u64::from_be_bytes(*digest.first_chunk().expect("a digest has more"));
+            std::array::from_fn(|_| {
+                let letter = CONSONANTS[(rest % 20) as usize];
+                rest /= 20;
+                letter
+            })
+        };
+        (0..).map(of).find(|it| !self.aliases.contains_key(it)).expect("there are far more")
+    }
+
+    /// What has the form of a stand-in in a text, and what of it is one of this exchange.
+    pub(crate) fn places<'a>(&'a self, text: &str) -> impl Iterator<Item = Place<'a>> {
         steps::add(text.len());
-        let first = self.letters[0];
         let mut from = 0;
-        memchr2_iter(first, first.to_ascii_lowercase(), text.as_bytes()).filter_map(move |start| {
-            let end = start + LETTERS;
-            let letters = text.as_bytes().get(start..end)?;
-            if start < from || !letters.eq_ignore_ascii_case(&self.letters) {
-                return None;
-            }
+        // Hyphens of three bytes begin with the same one.
+        memchr3_iter(b'-', b'_', 0xe2, text.as_bytes()).filter_map(move |at| {
+            let rest = text.get(at..).filter(|_| at >= from)?;
+            let behind = behind_hyphen(rest)?;
+            let letters = first_letters(behind)?;
+            let end = text.len() - behind.len() + LETTERS;
+            let before = &text[..at];
+            let alias = self.aliases.get(&letters);
+            let known = alias.and_then(|it| Some((before_tag(before, it.class.tag())?, it)));
+            let start = match known {
+                Some((start, _)) => start,
+                None => {
+                    let starts = Class::ALL.iter().filter_map(|it| before_tag(before, it.tag()));
+                    starts.min()?
+                }
+            };
             from = end;
-            let before = without_hyphen(&text[..start])?;
-            Some(Place { at: before.len(), end, known: self.known(before) })
+            Some(Place {
+                start,
+                end,
+                known: known.map(|(_, it)| Known { value: &it.value, is_number: it.is_number }),
+            })
         })
-    }
-
-    /// The stand-in that the text ends in, but for its letters and the hyphen before them.
-    fn known(&self, before: &str) -> Option<Known<'_>> {
-        let rest = before.trim_end_matches(|it: char| it.is_ascii_digit());
-        let number = &before[rest.len()..];
-        if number.len() > DIGITS_MAX || number.starts_with('0') {
-            return None;
-        }
-        let alias = self.aliases.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
-        let rest = without_tag(without_hyphen(rest)?, alias.class.tag())?;
-        Some(Known { start: rest.len(), value: &alias.value, is_number: alias.is_number })
     }
 
     /// Whether this is the beginning of a stand-in, and no more than that.
     pub(crate) fn may_begin(&self, text: &str) -> bool {
-        self.tags.iter().any(|tag| self.behind(tag, text) == Err(Ends::Early))
+        self.tags.iter().any(|tag| behind(tag, text) == Err(Ends::Early))
     }
 
     /// Whether this is a stand-in, or may become one.
     #[must_use]
     pub fn may_be(&self, text: &str) -> bool {
-        let fits = |tag: &&str| matches!(self.behind(tag, text), Ok("") | Err(Ends::Early));
+        let fits = |tag: &&str| matches!(behind(tag, text), Ok("") | Err(Ends::Early));
         self.tags.iter().any(fits)
     }
+}
 
-    /// What stands behind a stand-in.
-    fn behind<'a>(&self, tag: &str, text: &'a str) -> Result<&'a str, Ends> {
-        let number = follow(text, tag.chars().chain(['_']))?;
-        let rest = number.trim_start_matches(|it: char| it.is_ascii_digit());
-        let digits = number.len() - rest.len();
-        if digits > DIGITS_MAX || digits == 0 && !rest.is_empty() {
-            return Err(Ends::Elsewhere);
-        }
-        follow(rest, iter::once('_').chain(self.letters.map(char::from)))
+/// What stands behind a stand-in with this tag.
+fn behind<'a>(tag: &str, text: &'a str) -> Result<&'a str, Ends> {
+    let tagged = tag.chars().chain(['_']).try_fold(text, |rest, sign| {
+        let behind = match sign {
+            _ if rest.is_empty() => return Err(Ends::Early),
+            '_' => behind_hyphen(rest),
+            letter => rest.strip_prefix(|it: char| it.eq_ignore_ascii_case(&letter)),
+        };
+        behind.ok_or(Ends::Elsewhere)
+    })?;
+    let letters = tagged.bytes().take(LETTERS).take_while(|it| is_letter(*it)).count();
+    match letters {
+        LETTERS => Ok(&tagged[LETTERS..]),
+        all if all == tagged.len() => Err(Ends::Early),
+        _ => Err(Ends::Elsewhere),
     }
 }
 
 /// How a text is no stand-in.
-#[derive(PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Ends {
     /// It could still become one.
     Early,
     Elsewhere,
 }
 
-/// What stands behind these signs: letters in any case, and any hyphen.
-fn follow(text: &str, mut signs: impl Iterator<Item = char>) -> Result<&str, Ends> {
-    signs.try_fold(text, |rest, sign| {
-        let behind = match sign {
-            _ if rest.is_empty() => return Err(Ends::Early),
-            '_' => HYPHENS.iter().find_map(|hyphen| rest.strip_prefix(hyphen)),
-            letter => rest.strip_prefix(|it: char| it.eq_ignore_ascii_case(&letter)),
-        };
-        behind.ok_or(Ends::Elsewhere)
-    })
+fn is_letter(byte: u8) -> bool {
+    CONSONANTS.contains(&byte.to_ascii_uppercase())
 }
 
-fn without_hyphen(text: &str) -> Option<&str> {
-    HYPHENS.iter().find_map(|hyphen| text.strip_suffix(hyphen))
+/// The letters that a text begins with, as we write them.
+fn first_letters(text: &str) -> Option<Letters> {
+    let letters: &Letters = text.as_bytes().first_chunk()?;
+    letters.iter().all(|it| is_letter(*it)).then(|| letters.map(|it| it.to_ascii_uppercase()))
 }
 
-fn without_tag<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
-    tag.chars().rev().try_fold(text, |rest, sign| match sign {
-        '_' => without_hyphen(rest),
+fn behind_hyphen(text: &str) -> Option<&str> {
+    HYPHENS.iter().find_map(|hyphen| text.strip_prefix(hyphen))
+}
+
+/// Where the tag begins that the text ends in.
+fn before_tag(text: &str, tag: &str) -> Option<usize> {
+    let before = tag.chars().rev().try_fold(text, |rest, sign| match sign {
+        '_' => HYPHENS.iter().find_map(|hyphen| rest.strip_suffix(hyphen)),
         letter => rest.strip_suffix(|it: char| it.eq_ignore_ascii_case(&letter)),
-    })
+    });
+    before.map(str::len)
 }
 
 pub(crate) struct Place<'a> {
-    /// Where the letters begin and end.
-    pub at: usize,
+    pub start: usize,
     pub end: usize,
     pub known: Option<Known<'a>>,
 }
 
 pub(crate) struct Known<'a> {
-    pub start: usize,
     pub value: &'a str,
     pub is_number: bool,
 }

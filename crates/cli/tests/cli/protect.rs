@@ -65,12 +65,12 @@ fn a_model_is_added_with_what_it_may_not_see() {
     for model in ["far", "here-standard"] {
         let (reply, sent) = seen(model);
         let sent = sent.expect("it was asked");
-        assert!(!sent.contains("ada.lovelace") && sent.contains("EMAIL-1-"), "{model}: {sent}");
+        assert!(!sent.contains("ada.lovelace") && sent.contains("EMAIL-"), "{model}: {sent}");
         assert_eq!(said(&reply), whole, "{model}: it comes back");
     }
     let (reply, sent) = seen("here-redact");
     let sent = sent.expect("it was asked");
-    assert!(!sent.contains("ada.lovelace") && !sent.contains("EMAIL-1-"), "{sent}");
+    assert!(!sent.contains("ada.lovelace") && !sent.contains("EMAIL-"), "{sent}");
     assert!(!said(&reply).to_string().contains("ada.lovelace"), "{}", reply.body);
     let (reply, sent) = seen("far-block");
     assert_eq!((reply.status, sent), (400, None), "{}", reply.body);

@@ -89,7 +89,7 @@ fn the_demo_keeps_its_promises_and_leaves_nothing_behind() {
         "proved: not one value of a row at the hub",
         "The provider's server is stopped. 3 calls find nobody there, and writer-cloud rests",
         "it has failed several times; it is tried again at",
-        "the model was told of  PERSON-1-",
+        "the model was told of  PERSON-",
         "writer-cloud wrote     Adelina Marchetti was seen today",
         "writer-local wrote     Jonas Oyelaran was seen today",
         "the budget of the namespace `clinic` is 0.01 EUR/total",

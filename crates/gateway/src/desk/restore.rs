@@ -75,6 +75,10 @@ pub(super) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
     .expect("as many paths as there may be")
 });
 
+/// Where answers hold a program's own data, and not as a text of JSON.
+pub(super) static DATA: LazyLock<Exempt> =
+    LazyLock::new(|| Exempt::new(&["content.*.input"]).expect("as many paths as there may be"));
+
 /// One text of a stream.
 struct Running {
     text: Text,
@@ -373,14 +377,14 @@ pub(super) fn answer(
     if let Some(shield) = back {
         body = without_logprobs(body);
         // What is hidden in an answer has no stand-in: nobody restores it.
-        let mut own = Vault::new(0);
+        let mut own = Vault::one_way();
         if let Cow::Owned(text) = shield.protect_json(&mut own, &body, &WORDS)? {
             body = text.into();
         }
         hidden = named(own.hidden());
     }
     if let Some(vault) = vault.filter(|it| !it.is_empty())
-        && let Cow::Owned(text) = vault.restore_json(&body)?
+        && let Cow::Owned(text) = vault.restore_json(&body, &DATA)?
     {
         body = text.into();
     }

@@ -9,7 +9,7 @@ use models::{Ask, Hidden, Operation, Protection};
 use privacy::{Exempt, Names, Shield, Vault};
 
 use super::routed::Candidate;
-use super::{Desk, Question, chance};
+use super::{Desk, Question};
 
 /// Places of requests that hold words of the interface, not of people.
 pub(crate) static WORDS: LazyLock<Exempt> = LazyLock::new(|| {
@@ -170,7 +170,7 @@ pub(super) fn seen(
     if models.iter().all(|it| matches!(it.shelved.veil, Ok(None))) {
         return (vec![Seen::Plain; models.len()], None);
     }
-    let mut vault = Vault::new(letters(desk, &question.who.by.namespace));
+    let mut vault = Vault::new(key(desk, &question.who.by.namespace).as_bytes());
     let mut all: Vec<Seen> = Vec::with_capacity(models.len());
     for (at, model) in models.iter().enumerate() {
         let veil = match &model.shelved.veil {
@@ -197,10 +197,11 @@ pub(super) fn seen(
     (all, Some(Arc::new(vault)))
 }
 
-/// Of one namespace they stay: a conversation goes on with the stand-ins that it began with, so that what a model
-/// has signed comes back to it as it was, a provider's cache knows a prompt again, and a text has one vector.
-fn letters(desk: &Desk, namespace: &Namespace) -> u64 {
-    chance(&[&desk.0.digest_key, namespace.as_str().as_bytes()].concat())
+/// Of a namespace, a value has one stand-in: a conversation goes on with those that it began with, so that what a
+/// model has signed comes back to it as it was, a provider's cache knows a prompt again, a provider's own memory
+/// takes nobody for another one, and a text has one vector.
+fn key(desk: &Desk, namespace: &Namespace) -> base::Digest {
+    base::Digest::of(&[&desk.0.digest_key, namespace.as_str().as_bytes()].concat())
 }
 
 fn one(veil: &Veil, vault: &mut Vault, question: &Question, ask: &Ask) -> Seen {
@@ -232,7 +233,7 @@ fn one(veil: &Veil, vault: &mut Vault, question: &Question, ask: &Ask) -> Seen {
 /// An error of the model's server, which may say again what it was sent.
 pub(super) fn named_again(vault: Option<&Vault>, body: Bytes) -> Bytes {
     let Some(vault) = vault.filter(|it| !it.is_empty()) else { return body };
-    match vault.restore_json(&body) {
+    match vault.restore_json(&body, &super::restore::DATA) {
         Ok(Cow::Owned(text)) => Bytes::from(text),
         Ok(Cow::Borrowed(_)) | Err(_) => body,
     }
@@ -264,7 +265,7 @@ mod tests {
             "messages": [{"role": "user", "content": [
                 {"type": "image_url", "image_url": {"url": "https://example.com/x.png", "detail": "low"}}]}],
         });
-        let mut vault = Vault::new(7);
+        let mut vault = Vault::new(b"7");
         let body = spoken.to_string();
         let seen = shield.protect_json(&mut vault, body.as_bytes(), &WORDS).expect("protected");
         assert_eq!(seen, body);

@@ -166,7 +166,7 @@ fn with_model(body: &[u8], name: &ModelName) -> Option<Vec<u8>> {
 /// What is in it of each class, by the rules of the watch.
 fn counted(shield: &Shield, body: &[u8]) -> Option<Hidden> {
     // What it stands for goes nowhere.
-    let mut vault = Vault::new(0);
+    let mut vault = Vault::one_way();
     shield.protect_json(&mut vault, body, &WORDS).ok()?;
     let hidden = vault.hidden().iter();
     Some(hidden.map(|(class, count)| (class.name().to_owned(), *count)).collect())

@@ -166,7 +166,7 @@ pub fn pem_end(text: &[u8], stop: usize) -> usize {
 }
 
 /// Names behind which a secret stands.
-const SECRET_NAMES: [&str; 21] = [
+const SECRET_NAMES: [&str; 22] = [
     "password",
     "passwd",
     "passwort",
@@ -184,6 +184,7 @@ const SECRET_NAMES: [&str; 21] = [
     "api_key",
     "api-key",
     "access_key",
+    "accesskey",
     "accountkey",
     "private_key",
     "client_secret",
@@ -245,14 +246,37 @@ pub fn assigned(scan: &mut Scan<'_>, place: usize) {
             start += scheme.len();
         }
     }
-    value(scan, start);
+    // Between quotes, other signs are part of it, too.
+    let quote = text::before(text, start);
+    let is_within = |byte: u8| is_word_sign(byte) && byte != quote;
+    let end =
+        if is_quote(quote) { text::run(text, start, VALUE_BYTES_MAX, is_within) } else { start };
+    match text.get(end) {
+        Some(byte) if *byte == quote && end > start => found(scan, start, end),
+        _ => value(scan, start),
+    }
 }
 
 /// The text as a whole is the value of a key that holds a secret.
 pub fn hinted(scan: &mut Scan<'_>) {
-    if scan.wants(Class::Secret) && is_secret_name(scan.hint.as_bytes()) {
-        value(scan, 0);
+    if scan.wants(Class::Secret) && is_name(scan.hint) {
+        // No sign ends it but a blank.
+        let whole = text::run(scan.text, 0, VALUE_BYTES_MAX, is_word_sign);
+        match whole {
+            VALUE_BYTES_MAX => value(scan, 0),
+            end => found(scan, 0, end),
+        }
     }
+}
+
+/// Whether the value of this key is a secret.
+pub fn is_name(key: &str) -> bool {
+    is_secret_name(key.as_bytes())
+}
+
+/// Signs that a stream does not end at.
+const fn is_word_sign(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f && byte < 0xe0
 }
 
 fn is_value_sign(byte: u8) -> bool {
@@ -269,6 +293,11 @@ fn value(scan: &mut Scan<'_>, start: usize) {
         return;
     }
     let end = text::run_back(text, stop, 2.min(stop - start), |byte| matches!(byte, b'.' | b'!'));
+    found(scan, start, end);
+}
+
+fn found(scan: &mut Scan<'_>, start: usize, end: usize) {
+    let text = scan.text;
     // A word of prose has letters of one kind: `the token: valid`.
     if end - start >= 6 && is_secret(&text[start..end]) && !refers(text, start, end) {
         scan.sure(Class::Secret, start, end);

@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn a_split_at_any_byte_changes_nothing(text in texts(), with_names: bool) {
         let shield = Shield::new(everything(Action::Redact), with_names.then(|| names().into()));
-        let whole = shield.protect(&mut Vault::new(1), &text).expect("protected").into_owned();
+        let whole = shield.protect(&mut Vault::new(b"1"), &text).expect("protected").into_owned();
         for cut in 0..=text.len() {
             prop_assert_eq!(&guarded(&shield, &text, &[cut]), &whole, "cut at {}", cut);
         }
@@ -157,15 +157,15 @@ proptest! {
         prop_assert_eq!(&guarded(&shield, &text, &all), &whole, "cut everywhere");
     }
 
-    /// Mutation: look a stand-in up without its class, or begin counting at nought on one side.
+    /// Mutation: look a stand-in up without its class, or leave what only looks like one as it is.
     #[test]
     fn what_was_pseudonymised_comes_back(text in texts(), random: u64) {
         let shield = Shield::new(everything(Action::Pseudonymise), Some(names().into()));
-        let mut vault = Vault::new(random);
+        let mut vault = Vault::new(&random.to_be_bytes());
         let first = shield.protect(&mut vault, &text).expect("protected").into_owned();
         prop_assert_eq!(vault.restore(&first), text.as_str());
         // A text that holds stand-ins of the same exchange, as if somebody had known them.
-        let again = format!("{first} {text} PERSON-1-KXQTB");
+        let again = format!("{first} {text} PERSON-KXQTBWZ");
         let second = shield.protect(&mut vault, &again).expect("protected").into_owned();
         prop_assert_eq!(vault.restore(&second), again.as_str());
         let vault = Arc::new(vault);
@@ -193,7 +193,7 @@ proptest! {
         let shield = Shield::new(everything(Action::Mask), None);
         let exempt = privacy::Exempt::default();
         for document in [&bytes[..], json.as_bytes()] {
-            let ours = shield.protect_json(&mut Vault::new(3), document, &exempt);
+            let ours = shield.protect_json(&mut Vault::new(b"3"), document, &exempt);
             let theirs = serde_json::from_slice::<serde_json::Value>(document);
             // Numbers that are too large for others are only signs to us.
             let is_number = theirs.as_ref().is_err_and(|error| error.to_string().contains("number out of range"));
@@ -208,7 +208,7 @@ proptest! {
 fn a_stand_in_is_known_however_a_model_writes_it() {
     let rules = Rules::none().read([("uk-nhs", "pseudonymise"), ("email", "pseudonymise")]);
     let shield = Shield::new(rules.expect("rules"), None);
-    let mut vault = Vault::new(7);
+    let mut vault = Vault::new(b"7");
     let said = shield.protect(&mut vault, "ada@example.com 943 476 5919").expect("protected");
     let (mail, number) = said.split_once(' ').expect("two");
     let ways: &[fn(&str) -> String] = &[
@@ -225,7 +225,7 @@ fn a_stand_in_is_known_however_a_model_writes_it() {
     assert_eq!(vault.restore(&ours), expected);
     let letters = mail.rsplit('-').next().expect("letters");
     let others =
-        [format!("EMAIL-1{letters}"), format!("MAIL-1-{letters}"), format!("EMAIL-9-{letters}")];
+        [format!("EMAIL{letters}"), format!("MAIL-{letters}"), format!("PERSON-{letters}")];
     let others = others.join(" and ");
     assert_eq!(vault.restore(&others), others);
     let (vault, both) = (Arc::new(vault), format!("{ours}{others}"));
@@ -263,7 +263,7 @@ fn what_is_too_long_to_be_known_is_redacted() {
         (&url, format!("before {url} after")),
         (&url, url.clone()),
     ] {
-        let whole = shield.protect(&mut Vault::new(1), &text).expect("protected");
+        let whole = shield.protect(&mut Vault::new(b"1"), &text).expect("protected");
         assert!(whole.contains("[REDACTED]") && whole.len() < 60, "{}", whole.len());
         let cuts: Vec<usize> = (1..text.len() / 7).map(|i| i * 7).collect();
         assert_eq!(guarded(&shield, &text, &cuts), whole);

@@ -9,6 +9,7 @@ use memchr::memchr2;
 
 use crate::detect::secret;
 use crate::edit::{self, Edit};
+use crate::known::Known;
 use crate::refusal::Refusal;
 use crate::shield::{Shield, bounded};
 use crate::steps;
@@ -466,15 +467,16 @@ const DATA_URL_HEAD_MAX: usize = 64;
 struct Protecting<'a> {
     shield: &'a Shield,
     vault: &'a mut Vault,
+    known: Option<&'a Known>,
 }
 
 impl Rewrite for Protecting<'_> {
     fn text(&mut self, text: &str, hint: &str) -> Result<Vec<Edit>, Refusal> {
-        self.shield.edits(self.vault, text, hint)
+        self.shield.edits(self.vault, text, hint, self.known)
     }
 
     fn number(&mut self, number: &str, hint: &str) -> Result<Option<String>, Refusal> {
-        self.shield.number(self.vault, number, hint)
+        self.shield.number(self.vault, number, hint, self.known)
     }
 
     fn to_number(&self, _: &str) -> Option<String> {
@@ -496,7 +498,9 @@ impl Shield {
     ) -> Result<Cow<'a, str>, Refusal> {
         let text = std::str::from_utf8(document)
             .map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
-        let edits = edits(text, exempt, &mut Protecting { shield: self, vault })?;
+        let edits = self.twice(vault, |vault, known| {
+            edits(text, exempt, &mut Protecting { shield: self, vault, known })
+        })?;
         Ok(edit::apply(text, &edits))
     }
 }

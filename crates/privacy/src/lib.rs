@@ -11,6 +11,7 @@ mod detect;
 mod edit;
 mod finding;
 mod json;
+mod known;
 mod names;
 mod refusal;
 mod restore;

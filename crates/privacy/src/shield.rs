@@ -8,6 +8,7 @@ use crate::class::Class;
 use crate::detect::secret;
 use crate::edit::{self, Edit};
 use crate::finding::{self, Confidence, Finding};
+use crate::known::Known;
 use crate::names::Names;
 use crate::refusal::Refusal;
 use crate::rules::{Action, Rules};
@@ -58,8 +59,21 @@ impl Shield {
 
     /// The text as it may leave.
     pub fn protect<'a>(&self, vault: &mut Vault, text: &'a str) -> Result<Cow<'a, str>, Refusal> {
-        let edits = self.edits(vault, text, "")?;
+        let edits = self.twice(vault, |vault, known| self.edits(vault, text, "", known))?;
         Ok(edit::apply(text, &edits))
+    }
+
+    /// What is known only when all was looked through is looked for once more.
+    pub(crate) fn twice<T>(
+        &self,
+        vault: &mut Vault,
+        mut look: impl FnMut(&mut Vault, Option<&Known>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let before = vault.hidden().clone();
+        let first = look(vault, None)?;
+        let Some(known) = Known::of(vault)? else { return Ok(first) };
+        vault.has_hidden_only(before);
+        look(vault, Some(&known))
     }
 
     pub(crate) fn edits(
@@ -67,9 +81,11 @@ impl Shield {
         vault: &mut Vault,
         text: &str,
         hint: &str,
+        known: Option<&Known>,
     ) -> Result<Vec<Edit>, Refusal> {
         bounded(text.len())?;
         let mut found = self.scan(text, hint, 0).found;
+        found.extend(known.into_iter().flat_map(|it| it.places(text)));
         if !vault.is_one_way() {
             found.extend(vault.places(text).map(|place| Finding {
                 class: Class::StandIn,
@@ -81,9 +97,7 @@ impl Shield {
         let mut edits = Vec::with_capacity(found.len());
         for finding in found {
             let value = &text[finding.range.clone()];
-            if finding.class != Class::StandIn {
-                vault.has_hidden(finding.class);
-            }
+            self.hides(vault, finding.class, value, known);
             let text = match self.0.rules.action(finding.class) {
                 Action::Pseudonymise if value.len() <= FINDING_BYTES_MAX => {
                     vault.stand_in(finding.class, value, false)?
@@ -95,16 +109,45 @@ impl Shield {
         Ok(edits)
     }
 
-    /// What stands for a number of a JSON document, where it is to be hidden.
-    pub fn number(
+    /// It is hidden here, and wherever else it stands.
+    fn hides(&self, vault: &mut Vault, class: Class, value: &str, known: Option<&Known>) {
+        if class == Class::StandIn {
+            return;
+        }
+        vault.has_hidden(class);
+        let is_looked_for = known.is_some() || vault.told.contains_key(value);
+        if is_looked_for || vault.is_one_way() || value.len() > FINDING_BYTES_MAX {
+            return;
+        }
+        let is_whole = |it: &Finding| it.range == (0..value.len());
+        let alone = self.scan(value, "", 0).found;
+        if !alone.iter().any(|it| is_whole(it) && self.0.rules.action(it.class) != Action::Pass) {
+            vault.told.insert(value.into(), class);
+        }
+    }
+
+    /// What stands for a number of an answer's JSON, where it is to be hidden.
+    pub fn number_of_answer(
         &self,
         vault: &mut Vault,
         number: &str,
         hint: &str,
     ) -> Result<Option<String>, Refusal> {
-        let found = self.merge(self.scan(number, hint, 0).found)?;
+        self.number(vault, number, hint, None)
+    }
+
+    pub(crate) fn number(
+        &self,
+        vault: &mut Vault,
+        number: &str,
+        hint: &str,
+        known: Option<&Known>,
+    ) -> Result<Option<String>, Refusal> {
+        let mut found = self.scan(number, hint, 0).found;
+        found.extend(known.into_iter().flat_map(|it| it.places(number)));
+        let found = self.merge(found)?;
         let Some(finding) = found.first() else { return Ok(None) };
-        vault.has_hidden(finding.class);
+        self.hides(vault, finding.class, number, known);
         match self.0.rules.action(finding.class) {
             Action::Pseudonymise => vault.stand_in(finding.class, number, true).map(Some),
             action => Ok(Some(replacement(finding.class, action, number))),

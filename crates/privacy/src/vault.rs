@@ -54,6 +54,8 @@ pub struct Vault {
     by_value: HashMap<(Class, bool, Box<str>), Letters>,
     bytes: usize,
     hidden: Hidden,
+    /// Values that only what stood beside them told, such as the word `passport`.
+    pub(crate) told: BTreeMap<Box<str>, Class>,
 }
 
 /// How often something of each class was hidden.
@@ -71,6 +73,7 @@ impl Vault {
             by_value: HashMap::new(),
             bytes: 0,
             hidden: Hidden::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -98,6 +101,11 @@ impl Vault {
     #[must_use]
     pub const fn hidden(&self) -> &Hidden {
         &self.hidden
+    }
+
+    /// Counts again from there.
+    pub(crate) fn has_hidden_only(&mut self, hidden: Hidden) {
+        self.hidden = hidden;
     }
 
     pub(crate) fn has_hidden(&mut self, class: Class) {

@@ -36,6 +36,7 @@ fn upstream() -> Slow {
                 json!({"prompt_tokens": 10, "completion_tokens": 100})
             }
             "/v1/chat/completions" => json!({"prompt_tokens": 10, "completion_tokens": 100}),
+            "/cut/v1/chat/completions" => return Answer::Json("{".to_owned()),
             "/nonsense/v1/chat/completions" => {
                 json!({"prompt_tokens": 999_999_999, "completion_tokens": 5})
             }
@@ -140,6 +141,65 @@ fn shares_that_a_start_or_a_lower_cap_reaches_are_told() {
     let _dev = home.dev();
     set("0.2EUR/total", "100");
     assert!(is_told(&home.run(&events).ends_with(0).json(), &[100, 70, 30]));
+}
+
+/// Mutation: take the ends that a start finds in the tail for told.
+#[test]
+fn a_share_that_the_last_answer_of_a_life_reached_is_told_by_the_next_one() {
+    let (home, slow) = (Home::new(), upstream());
+    let mut dev = site(&home, &slow.world);
+    for turn in 1..=4 {
+        let name = format!("bot{turn}");
+        let create = ["keys", "create", &name, "--scope", "model", "-n", "sales"];
+        let budget = ["--budget", "0.11EUR/total"];
+        let bot = home.run(&[&create[..], &budget].concat()).ends_with(0).stdout;
+        assert_eq!(chat(&dev, bot.trim(), "chat").status, 200);
+        dev.kill();
+        dev = home.dev();
+        let events = ["events", "list", "-n", "sales", "-o", "json"];
+        let is_told =
+            |said: &Value| said.to_string().contains(&format!("key/{name}:0.11EUR/total"));
+        until(&home, &events, is_told);
+    }
+    drop(dev);
+}
+
+/// Mutation: leave the bound of a call as it was when another leg may have to be paid, or write it down anew only
+/// where a budget holds it.
+#[test]
+fn killed_in_the_second_leg_a_call_is_booked_at_the_bound_of_both() {
+    for budget in [true, false] {
+        let (home, slow) = (Home::new(), upstream());
+        let dev = site(&home, &slow.world);
+        add(&home, "lost", &format!("{}/cut/v1", slow.world.url), &PRICE);
+        home.write(
+            "slow.yaml",
+            "apiVersion: isonomy.dev/v1\nkind: Route\nmetadata: {namespace: sales, name: both}\nspec: {to: [{model: lost}, {model: slow}]}\n",
+        );
+        home.run(&["apply", "-f", "slow.yaml"]).ends_with(0);
+        let budget = if budget { &["--budget", "9EUR/total"][..] } else { &[] };
+        let bot = key(&home, budget);
+        let door = Door { url: dev.url.clone(), key: Some(bot) };
+        let asking = thread::spawn(move || {
+            let body = json!({"model": "both", "messages": [{"role": "user", "content": "Hi"}]});
+            ask(&door, "POST", "/v1/chat/completions", &body).is_err()
+        });
+        slow.asked.recv_timeout(HANG).expect("it is sent");
+        dev.kill();
+        assert!(asking.join().expect("no panic"));
+        let _dev = home.dev();
+        let calls = home.run(&["calls", "-n", "sales", "-o", "json"]).ends_with(0).json();
+        let settled = &calls["items"][0]["settled"];
+        assert_eq!(settled["bills"][0]["cost"]["amount"], "0.2", "{calls}");
+        if !budget.is_empty() {
+            assert_eq!(settled["charged"][0]["amount"]["amount"], "0.2", "{calls}");
+        }
+        // What both have billed in truth can be said.
+        let call = calls["items"][0]["admitted"]["call"].as_str().expect("an id");
+        let settle =
+            ["calls", "settle", call, "-n", "sales", "--cost", "0.15EUR", "--reason", "bill"];
+        home.run(&settle).ends_with(0);
+    }
 }
 
 /// Mutation: in `Keys::without_budget`, leave the key as it was made.

@@ -121,7 +121,7 @@ impl Json {
             let hint = self.frames.last().map_or("", |frame| &frame.hint);
             // What is hidden in an answer has no stand-in: nobody restores it.
             let mut own = Vault::one_way();
-            if let Some(text) = shield.number(&mut own, number, hint)? {
+            if let Some(text) = shield.number_of_answer(&mut own, number, hint)? {
                 add(&mut self.hidden, own.hidden());
                 out.push_str(&quoted(&text));
                 out.push_str(&token[number.len()..]);

@@ -289,11 +289,9 @@ impl Open {
         Marks { degraded, escalated: if self.resort.is_some() { 0 } else { escalated } }
     }
 
-    /// Sees to it that what may have to be paid so far, and the next leg, are held back.
+    /// Sees to it that what may have to be paid so far, and the next leg, are held back and written down: whoever is
+    /// killed from now on may have to pay both legs.
     fn reserves(&mut self, next: Option<Money>) -> Option<()> {
-        if self.admitted.held.is_empty() {
-            return Some(());
-        }
         let paid = self.bills.iter().filter_map(|bill| bill.cost);
         let under_way = [&self.sent, &self.beside].into_iter().flatten().filter_map(|it| it.bound);
         let all: Vec<Money> = paid.chain(under_way).chain(next).collect();
@@ -302,29 +300,30 @@ impl Open {
         };
         let exchange = &self.desk.0.exchange;
         let add = |sum: Money, one: &Money| sum.plus(exchange.convert(*one, currency).ok()?).ok();
-        let needed = all.iter().try_fold(Amount::ZERO.of(currency), add)?;
+        let Some(needed) = all.iter().try_fold(Amount::ZERO.of(currency), add) else {
+            // Where nothing holds it, nobody needs a rate.
+            return self.admitted.held.is_empty().then_some(());
+        };
         let reserved = self.reserved.map_or(Amount::ZERO, |it| it.amount);
         if needed.amount > reserved {
             self.holds_more(needed.amount.minus(reserved).ok()?.of(currency))?;
             self.reserved = Some(needed);
+            self.admitted.bound = Some(needed);
+            let entry = Entry::Admitted(self.admitted.clone());
+            // Its page is behind that of the first one.
+            self.ticket = Some(self.desk.0.record.write(entry).ok()?);
         }
         Some(())
     }
 
-    /// It is written down as well: whoever is killed from now on may have to pay both legs.
     fn holds_more(&mut self, more: Money) -> Option<()> {
-        let (desk, call) = (&self.desk.0, self.call);
-        let held = self.desk.budgets(|books| {
-            books.extend(call, Ok(more), &desk.exchange).ok()?;
-            Some(books.held(call))
-        })?;
-        if held == self.admitted.held {
-            return Some(());
+        if !self.admitted.held.is_empty() {
+            let (desk, call) = (&self.desk.0, self.call);
+            self.admitted.held = self.desk.budgets(|books| {
+                books.extend(call, Ok(more), &desk.exchange).ok()?;
+                Some(books.held(call))
+            })?;
         }
-        self.admitted.held = held;
-        let entry = Entry::Admitted(self.admitted.clone());
-        // Its page is behind that of the first one.
-        self.ticket = Some(desk.record.write(entry).ok()?);
         Some(())
     }
 

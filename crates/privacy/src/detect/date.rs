@@ -105,7 +105,7 @@ fn month_start(text: &[u8], end: usize) -> Option<usize> {
     (is_word && is_month(&text[start..end])).then_some(start)
 }
 
-fn value(digits: &[u8]) -> u64 {
+pub fn value(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
 }
 

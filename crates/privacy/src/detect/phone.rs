@@ -1,6 +1,7 @@
 //! Telephone numbers, by their form: no register of who has which.
 
 use crate::class::Class;
+use crate::detect::date;
 use crate::scan::Scan;
 use crate::steps;
 use crate::text::{self, Chain, Group, Separator};
@@ -236,7 +237,7 @@ fn national(scan: &mut Scan<'_>, all: &[Group], start: usize) {
         if digits.count < DIGITS_MIN {
             return;
         }
-        if text::is_joined_right(scan.text, end) || is_date(groups) {
+        if text::is_joined_right(scan.text, end) || is_date(scan.text, groups) {
             continue;
         }
         let digits = digits.all();
@@ -269,13 +270,35 @@ fn is_extended(text: &[u8], group: &Group) -> bool {
         && text[end + 1..group.end].iter().all(u8::is_ascii_digit)
 }
 
-/// A date, or one with a time behind it: `05.06.2024 10:00`.
-fn is_date(groups: &[Group]) -> bool {
+/// A date that there can be, or one with a time behind it: `05.06.2024 10:00`, `2024-06-05 0800`.
+fn is_date(text: &[u8], groups: &[Group]) -> bool {
     let [first, second, third, rest @ ..] = groups else { return false };
-    let lengths = [first, second, third].map(Group::len);
+    let value = |group: &Group| date::value(&text[group.start..group.end]);
     let is_one = second.separator == third.separator && second.separator != Separator::Space;
-    matches!(lengths, [4, 1..=2, 1..=2] | [1..=2, 1..=2, 4])
-        && (rest.is_empty() || is_one && rest.iter().all(|group| group.len() <= 2))
+    let (year, days) = match [first, second, third].map(Group::len) {
+        [4, 1..=2, 1..=2] => (Some(first), [second, third]),
+        [1..=2, 1..=2, 4] => (Some(third), [first, second]),
+        // Of a short year, only a time says what it is.
+        [1..=2, 1..=2, 2] if is_one && is_clock(rest) => (None, [first, second]),
+        _ => return false,
+    };
+    let [one, other] = days.map(value);
+    let is_day = (1..=12).contains(&one.min(other)) && one.max(other) <= 31;
+    let is_time = match rest {
+        [] => true,
+        [whole] if whole.len() == 4 => is_one && value(whole) / 100 < 24 && value(whole) % 100 < 60,
+        [hour, more @ ..] => {
+            let is_part = |group: &Group| group.len() <= 2 && value(group) < 60;
+            is_one && hour.len() <= 2 && value(hour) < 24 && more.iter().all(is_part)
+        }
+    };
+    is_day && is_time && year.is_none_or(|year| (1800..2200).contains(&value(year)))
+}
+
+/// `10:00` behind a blank.
+fn is_clock(groups: &[Group]) -> bool {
+    matches!(groups, [hour, minute, ..]
+        if hour.separator == Separator::Space && minute.separator == Separator::Colon)
 }
 
 fn is_north_american(groups: &[Group], digits: &[u8]) -> bool {

@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn a_split_at_any_byte_changes_nothing(text in texts(), with_names: bool) {
         let shield = Shield::new(everything(Action::Redact), with_names.then(|| names().into()));
-        let whole = shield.protect(&mut Vault::new(b"1"), &text).expect("protected").into_owned();
+        let whole = shield.protect(&mut Vault::one_way(), &text).expect("protected").into_owned();
         for cut in 0..=text.len() {
             prop_assert_eq!(&guarded(&shield, &text, &[cut]), &whole, "cut at {}", cut);
         }
@@ -263,7 +263,7 @@ fn what_is_too_long_to_be_known_is_redacted() {
         (&url, format!("before {url} after")),
         (&url, url.clone()),
     ] {
-        let whole = shield.protect(&mut Vault::new(b"1"), &text).expect("protected");
+        let whole = shield.protect(&mut Vault::one_way(), &text).expect("protected");
         assert!(whole.contains("[REDACTED]") && whole.len() < 60, "{}", whole.len());
         let cuts: Vec<usize> = (1..text.len() / 7).map(|i| i * 7).collect();
         assert_eq!(guarded(&shield, &text, &cuts), whole);

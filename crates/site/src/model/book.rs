@@ -83,7 +83,7 @@ struct State {
     corrections: Vec<Corrected>,
     /// The store has refused the last page, and it is tried again.
     is_failing: bool,
-    /// What the start has settled, until the budgets are charged with it.
+    /// What the store had not, until the budgets are charged with it.
     late: Option<Late>,
     /// The last entry that the tail could not take. Until the store has it, those behind it are of no use there.
     untailed: u64,
@@ -92,11 +92,29 @@ struct State {
     wants_checkpoint: bool,
 }
 
-/// Calls of the life before, settled at their bounds. Whoever is told of shares of budgets is told of them, too.
+/// Calls of the life before that the store had no end of: it is in the tail, or they are settled at their bounds.
+/// Whoever is told of shares of budgets is told of them, too.
 struct Late {
     /// What was charged before.
     before: Vec<Line>,
     charged: Vec<(Namespace, Vec<Line>)>,
+}
+
+impl Late {
+    fn of(tally: &Tally, charged: Vec<(Namespace, Vec<Line>)>) -> Self {
+        let mut before: Vec<Line> = tally.spent().cloned().collect();
+        for late in charged.iter().flat_map(|(_, lines)| lines) {
+            let is_it = |it: &&mut Line| {
+                let of = |line: &Line| (line.period, line.window, line.amount.currency);
+                it.holder == late.holder && of(it) == of(late)
+            };
+            if let Some(line) = before.iter_mut().find(is_it) {
+                let amount = &mut line.amount.amount;
+                *amount = amount.minus(late.amount.amount).unwrap_or_default();
+            }
+        }
+        Self { before, charged }
+    }
 }
 
 /// A page to be.
@@ -157,6 +175,7 @@ impl Book {
         let (mut record, mut ops) = (Vec::new(), Vec::new());
         let (mut next, mut torn) = (durable + 1, None);
         let newest = left.last().map_or(0, |(number, _)| *number);
+        let mut late = Vec::new();
         for (number, line) in left {
             // What the store has already, or what is behind a gap: nothing has followed from it.
             if number == next {
@@ -165,8 +184,17 @@ impl Book {
                     torn = Some(number);
                     continue;
                 };
-                if let Entry::Corrected(entry) = &entry {
-                    ops.extend(correction::ops(entry));
+                match &entry {
+                    Entry::Admitted(_) => {}
+                    // Its alarms would have come into the store with it.
+                    Entry::Settled(settled) => {
+                        late.extend(
+                            tally
+                                .opened(settled.call)
+                                .map(|it| (it.who.namespace.clone(), settled.charged.clone())),
+                        );
+                    }
+                    Entry::Corrected(entry) => ops.extend(correction::ops(entry)),
                 }
                 tally.apply(number, entry);
                 record.extend_from_slice(&line);
@@ -177,9 +205,8 @@ impl Book {
             return Err(BookError::Damaged(next));
         }
         let now = clock.now();
-        let mut late = Late { before: tally.spent().cloned().collect(), charged: Vec::new() };
         for (namespace, settled) in unknown(&tally, now) {
-            late.charged.push((namespace, settled.charged.clone()));
+            late.push((namespace, settled.charged.clone()));
             let entry = Entry::Settled(settled);
             record.extend_from_slice(&entry.line());
             tally.apply(next, entry);
@@ -194,6 +221,7 @@ impl Book {
         if let Some(tail) = &mut tail {
             tail.clear().map_err(BookError::Tail)?;
         }
+        let late = Some(Late::of(&tally, late));
         let state = State {
             tail,
             tally,
@@ -204,7 +232,7 @@ impl Book {
             alarms: Vec::new(),
             corrections: Vec::new(),
             is_failing: false,
-            late: Some(late),
+            late,
             untailed: 0,
             checkpoint_at: known + CHECKPOINT_EVERY,
             wants_checkpoint: false,

@@ -391,7 +391,8 @@ async fn answered(
         let words = Words { operation: ask.operation, translation };
         let hides_usage = words.translation.is_none() && ask.is_streamed && !ask.wants_usage;
         let restore = Restore::new(ask.operation, vault, back.cloned());
-        let way = Way { dialect, price, silence, hides_usage, words, restore };
+        let shelved = Arc::clone(shelved);
+        let way = Way { shelved, dialect, price, silence, hides_usage, words, restore };
         let stream = StreamBody::new(open, body, place, attempt, way);
         let mut reply = Reply::whole(status, content_type, bytes::Bytes::new());
         reply.body = ReplyBody::Stream(Box::new(stream));

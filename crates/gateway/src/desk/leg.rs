@@ -10,10 +10,9 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use memchr::memmem;
 use models::{
     Accept, Ask, BENCH_MAX, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream,
-    Why, spliced,
+    Why,
 };
 use pricing::Money;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,6 +24,7 @@ use super::open::Open;
 use super::port::Tensors;
 use super::said::{Said, said};
 use super::shelf::{Outlet, Outside, Shelved};
+use super::unsaid::without_secret;
 use super::veil::Seen;
 use super::{Desk, HEAD, Question, disk};
 use crate::lane::{LaneAnswer, LaneBody, LaneError, LaneRequest};
@@ -368,19 +368,6 @@ pub(super) fn failed(
         }
         (Some(_), _) | (None, None) => Went::Missed { after },
     }
-}
-
-/// Some servers say again what they were sent, the site's own secret for them among it.
-fn without_secret(text: Bytes, shelved: &Shelved) -> Bytes {
-    let Some((value, _)) = shelved.opens(|opens| opens.clone()) else { return text };
-    let value = value.as_bytes();
-    let secret = value.strip_prefix(b"Bearer ").unwrap_or(value);
-    if secret.is_empty() || memmem::find(&text, secret).is_none() {
-        return text;
-    }
-    let places = memmem::find_iter(&text, secret);
-    let edits = places.map(|at| (at..at + secret.len(), "[SECRET]".to_owned())).collect();
-    spliced(&text, edits)
 }
 
 async fn text(body: LaneBody, shelved: &Shelved) -> Option<Bytes> {

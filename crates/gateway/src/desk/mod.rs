@@ -28,6 +28,7 @@ mod said;
 pub(crate) mod shelf;
 mod stream;
 mod text;
+mod unsaid;
 pub(crate) mod veil;
 
 use std::collections::HashMap;

@@ -19,6 +19,8 @@ use super::events::{self, Events};
 use super::leg::{self, Try};
 use super::open::Open;
 use super::restore::Restore;
+use super::shelf::Shelved;
+use super::unsaid::without_secret;
 use crate::lane::LaneError;
 
 /// How long a stream is read whose client has gone, to learn what it costs.
@@ -35,6 +37,7 @@ pub struct StreamBody {
 
 /// How a stream goes.
 pub(super) struct Way {
+    pub shelved: Arc<Shelved>,
     pub dialect: Dialect,
     pub price: Option<Arc<Price>>,
     pub silence: Duration,
@@ -188,6 +191,10 @@ impl State {
 
     /// As the client may see it, in its own words.
     fn shown(&mut self, whole: Bytes, is_last: bool) -> Step {
+        let whole = match self.has_failed {
+            true => without_secret(whole, &self.way.shelved),
+            false => whole,
+        };
         let whole = self.way.words.told(whole, is_last);
         let shown = match &mut self.way.restore {
             None => Ok(whole),

@@ -159,7 +159,11 @@ impl Breaker {
     /// What came of a try. `was_probe` where it was told to be one.
     pub fn report(&mut self, blame: Blame, was_probe: bool, now: Timestamp) {
         match blame {
-            Blame::Nobody => *self = Self::default(),
+            // What was asked before the lane was shut says nothing of it now.
+            Blame::Nobody if was_probe || matches!(self.state, State::Closed) => {
+                *self = Self::default();
+            }
+            Blame::Nobody => {}
             Blame::Unknown | Blame::Unsent => {
                 if let (true, State::Probing { since, why }) = (was_probe, self.state) {
                     let is_unsent = blame == Blame::Unsent;
@@ -249,6 +253,22 @@ mod tests {
         assert_eq!(breaker.ask(at(31 + 60)), Way::Probe, "its caller has died");
         breaker.report(Blame::Nobody, true, at(93));
         assert_eq!(breaker.ask(at(93)), Way::Free);
+    }
+
+    /// Mutation: close a lane by an answer that was asked for before it was shut.
+    #[test]
+    fn an_answer_of_before_does_not_open_a_lane_again() {
+        let mut breaker = faulty(FAULTS_MAX);
+        breaker.report(Blame::Nobody, false, at(1));
+        assert!(matches!(breaker.ask(at(9)), Way::Shut { .. }));
+        let mut resting = Breaker::default();
+        resting.report(Blame::Overloaded { after: Duration::from_secs(30) }, false, at(0));
+        resting.report(Blame::Nobody, false, at(3));
+        assert!(matches!(resting.ask(at(29)), Way::Shut { why: Why::Overload, .. }));
+        assert_eq!(resting.ask(at(30)), Way::Probe);
+        resting.report(Blame::Nobody, false, at(31));
+        resting.report(Blame::Nobody, true, at(32));
+        assert!(resting.is_well());
     }
 
     /// Mutation: let the next probe go at once after one that nobody knows the end of, make it wait after one that

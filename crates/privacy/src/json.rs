@@ -436,6 +436,14 @@ fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
 /// A text of base64 alone that is as long holds bytes: an image, a recording. Keys and numbers are shorter.
 const BASE64_BYTES_MIN: usize = 256;
 
+/// Chance makes no such run of digits, not in a hundred megabytes: it is the number of a card or an account.
+const NUMBER_DIGITS_MIN: usize = 14;
+
+fn has_long_number(text: &[u8]) -> bool {
+    steps::add(text.len());
+    text.split(|byte| !byte.is_ascii_digit()).any(|run| run.len() >= NUMBER_DIGITS_MIN)
+}
+
 /// `data:image/png;base64,…` and nothing else, or the base64 alone: bytes, not text.
 fn is_data(text: &str) -> Result<bool, Refusal> {
     let is_body = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
@@ -449,6 +457,7 @@ fn is_data(text: &str) -> Result<bool, Refusal> {
             && text.len().is_multiple_of(4)
             && text.len() - body.len() <= 2
             && kinds.iter().all(|is| body.bytes().any(|byte| is(&byte)))
+            && !has_long_number(body.as_bytes())
             && text.bytes().all(is_body));
     };
     let is_head = |byte: u8| byte.is_ascii_alphanumeric() || b"/.+-;=".contains(&byte);

@@ -158,7 +158,7 @@ fn a_share_that_the_last_answer_of_a_life_reached_is_told_by_the_next_one() {
         dev = home.dev();
         let events = ["events", "list", "-n", "sales", "-o", "json"];
         let is_told =
-            |said: &Value| said.to_string().contains(&format!("key/{name}:0.11EUR/total"));
+            |said: &Value| said.to_string().contains(&format!("key/{name}:0.11 EUR/total"));
         until(&home, &events, is_told);
     }
     drop(dev);
@@ -176,7 +176,7 @@ fn killed_in_the_second_leg_a_call_is_booked_at_the_bound_of_both() {
             "slow.yaml",
             "apiVersion: isonomy.dev/v1\nkind: Route\nmetadata: {namespace: sales, name: both}\nspec: {to: [{model: lost}, {model: slow}]}\n",
         );
-        home.run(&["apply", "-f", "slow.yaml"]).ends_with(0);
+        home.run(&["apply", "-f", "slow.yaml", "--yes"]).ends_with(0);
         let budget = if budget { &["--budget", "9EUR/total"][..] } else { &[] };
         let bot = key(&home, budget);
         let door = Door { url: dev.url.clone(), key: Some(bot) };

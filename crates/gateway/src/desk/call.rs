@@ -27,7 +27,6 @@ use super::shelf::Shelved;
 use super::stream::{self, StreamBody, Way, Words};
 use super::veil::{self, Seen, Veil};
 use super::{Desk, HEAD, Question, ReplyBody, arrival, chance, hedge, resort, sticky};
-use hedge::Tried;
 
 /// How long a call goes on whose client has gone, to learn what it costs.
 const LEFT_TIME_MAX: Duration = Duration::from_secs(60);
@@ -175,7 +174,10 @@ async fn tried(
     };
     let mut next = 0;
     // One that rests, or cannot be asked this, was not tried.
-    while let (Some(mut leg), true) = (leg_at(next), open.tries() < found.legs) {
+    // Given up for one that was faster.
+    let mut slower = None;
+    let more = |next, tries| leg_at(next).filter(|_| tries < found.legs);
+    while let Some(mut leg) = slower.take().or_else(|| more(next, open.tries())) {
         if open.left.is_set() {
             break;
         }
@@ -183,13 +185,9 @@ async fn tried(
         let went = match (found.hedge(), leg_at(next + 1)) {
             (Some(hedge), Some(beside)) if open.tries() == 0 && found.legs > 1 => {
                 // What few calls do is beside the state of all.
-                let (went, asked) = Box::pin(hedge::go(&mut open, leg, beside, hedge)).await;
-                if asked != Tried::First {
-                    next += 1;
-                }
-                if asked == Tried::BothAndSecond {
-                    leg = beside;
-                }
+                let (went, tried) = Box::pin(hedge::go(&mut open, leg, beside, hedge)).await;
+                next += tried.more();
+                (leg, slower) = tried.of(leg, beside);
                 went
             }
             _ => leg::go(&mut open, leg).await,
@@ -219,7 +217,10 @@ async fn tried(
                 let reply = reply.found_there(&headers);
                 return Ok(reply.of(open.call, Some(&shelved.model.name), open.marks()));
             }
-            Went::Unsure(held) => unsure = Some((held, shelved)),
+            Went::Unsure(held) => {
+                unsure = Some((held, shelved));
+                slower = None;
+            }
             Went::Missed { after: rest } => after = earlier(after, rest),
             Went::Untranslated(refusal) => untranslated = untranslated.or(Some(refusal)),
         }

@@ -1,5 +1,6 @@
 //! Two models beside each other, where the first says nothing for long. The first head of an answer wins; the
-//! other one was sent, and nobody learns what it costs, so that it is paid at its bound.
+//! other one was sent, and nobody learns what it costs, so that it is paid at its bound. Where nothing good is
+//! behind that head, the other one is asked again.
 
 use std::pin::Pin;
 use std::time::Instant;
@@ -27,8 +28,36 @@ struct Flight<'a> {
 pub(super) enum Tried {
     /// The second one may be asked yet.
     First,
-    BothAndFirst,
-    BothAndSecond,
+    /// Both have ended, and nothing came of the other one.
+    Both(Who),
+    /// The other one was slower, and was given up.
+    Won(Who),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    First,
+    Second,
+}
+
+impl Tried {
+    /// How many were asked beside the first one.
+    pub(super) const fn more(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Both(_) | Self::Won(_) => 1,
+        }
+    }
+
+    /// Whose it is, and who is to be asked again where nothing good is behind the head that has won.
+    pub(super) fn of<'a>(self, first: Leg<'a>, second: Leg<'a>) -> (Leg<'a>, Option<Leg<'a>>) {
+        match self {
+            Self::First | Self::Both(Who::First) => (first, None),
+            Self::Both(Who::Second) => (second, None),
+            Self::Won(Who::First) => (first, Some(second)),
+            Self::Won(Who::Second) => (second, Some(first)),
+        }
+    }
 }
 
 impl<'a> Flight<'a> {
@@ -101,29 +130,29 @@ pub(super) async fn go(
 
 async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>) -> (Went, Tried) {
     let (sent, who) = match select(first.answer.as_mut(), second.answer.as_mut()).await {
-        Either::Left((sent, _)) => (sent, Tried::BothAndFirst),
-        Either::Right((sent, _)) => (sent, Tried::BothAndSecond),
+        Either::Left((sent, _)) => (sent, Who::First),
+        Either::Right((sent, _)) => (sent, Who::Second),
     };
     let (ended, mut other, other_is) = match who {
-        Tried::First | Tried::BothAndFirst => (first, second, Tried::BothAndSecond),
-        Tried::BothAndSecond => (second, first, Tried::BothAndFirst),
+        Who::First => (first, second, Who::Second),
+        Who::Second => (second, first, Who::First),
     };
     let has_won = sent.as_ref().is_ok_and(|answer| answer.status.is_success());
     if has_won {
         other.lost(open);
         ended.is_awaited(open);
-        open.degraded |= who == Tried::BothAndSecond;
-        return (ended.landed(open, sent).await, who);
+        open.degraded |= who == Who::Second;
+        return (ended.landed(open, sent).await, Tried::Won(who));
     }
     ended.is_awaited(open);
     let went = ended.landed(open, sent).await;
     if let Went::Refused(..) = went {
         // The request is wrong, and another model would say no other.
         other.lost(open);
-        return (went, who);
+        return (went, Tried::Both(who));
     }
     let sent = other.answer.as_mut().await;
     other.is_awaited(open);
-    open.degraded |= other_is == Tried::BothAndSecond;
-    (other.landed(open, sent).await, other_is)
+    open.degraded |= other_is == Who::Second;
+    (other.landed(open, sent).await, Tried::Both(other_is))
 }

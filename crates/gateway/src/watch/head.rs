@@ -1,5 +1,7 @@
 //! Headers that are of one connection, and not of what is asked or answered over it (RFC 9110, 7.6.1).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -49,10 +51,17 @@ pub(super) fn client(headers: &HeaderMap, digest_key: &[u8]) -> Option<String> {
 /// What keys of sites and hubs begin with.
 const OWN: &[u8] = b"isonomy-key-";
 
-/// A key that nobody outside may see.
-pub(super) fn has_own_key(headers: &HeaderMap) -> bool {
-    let mut shown = KEYS.into_iter().flat_map(|name| headers.get_all(name));
-    shown.any(|value| memchr::memmem::find(value.as_bytes(), OWN).is_some())
+/// A key that nobody outside may see, wherever it stands: programs have headers and parameters of their own.
+pub(super) fn has_own_key(headers: &HeaderMap, target: &str) -> bool {
+    let is_in = |text: &[u8]| memchr::memmem::find(text, OWN).is_some();
+    let is_basic = |value: &[u8]| {
+        let (scheme, rest) = value.split_at_checked(6)?;
+        let rest = rest.trim_ascii();
+        let read = scheme.eq_ignore_ascii_case(b"Basic ").then(|| STANDARD.decode(rest))?;
+        read.ok().map(|it| is_in(&it))
+    };
+    let is_own = |value: &[u8]| is_in(value) || is_basic(value) == Some(true);
+    is_in(target.as_bytes()) || headers.values().any(|value| is_own(value.as_bytes()))
 }
 
 #[cfg(test)]

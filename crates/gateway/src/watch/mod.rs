@@ -193,7 +193,8 @@ impl Watches {
         let (_, base) = watch.spec.address().map_err(|_| NotPassed::Missing)?;
         let path = watched_path(base, rest, head.uri.query()).ok_or(NotPassed::Path)?;
         let lane = watch.lane.clone().map_err(NotPassed::Denied)?;
-        if head::has_own_key(&head.headers) {
+        let target = head.uri.path_and_query().map_or("", |it| it.as_str());
+        if head::has_own_key(&head.headers, target) {
             return Err(NotPassed::OwnKey);
         }
         let places = Arc::clone(&watch.places).try_acquire_owned();

@@ -502,6 +502,24 @@ async fn of_two_beside_each_other_one_that_fails_leaves_it_to_the_other() {
     assert_eq!(broken.seen().len(), 1, "it is not asked again");
 }
 
+/// Mutation: leave the slower one where nothing good is behind the head of the faster one.
+#[tokio::test]
+async fn the_slower_one_is_asked_again_where_the_faster_one_has_no_answer() {
+    let slow = Server::start(|_, number| match number {
+        1 => Reply::Hang(Vec::new()),
+        _ => whole(&said("late", 1, None)),
+    });
+    let (slow, broken) = (slow.await, Server::start(|_, _| reply("200 OK", &[], "<html>")).await);
+    let mut place = place(vec![at("slow", &slow), at("fast", &broken)], hedged(), "1EUR/day");
+    let answer = place.ask("r", 100, false).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(header(&answer, "x-isonomy-model"), Some("slow"));
+    let settled = place.settled.recv().await.expect("settled");
+    let bills: Vec<_> = settled.bills.iter().map(|it| (it.model.as_str(), it.is_bound)).collect();
+    assert_eq!(bills, [("slow", true), ("fast", true), ("slow", false)]);
+    assert_eq!((slow.seen().len(), broken.seen().len(), place.standing().1), (2, 1, 0));
+}
+
 /// Mutation: pay for one of two that are under way when nobody waits any more.
 #[tokio::test]
 async fn a_call_that_is_left_with_two_models_asked_pays_for_both() {

@@ -115,19 +115,28 @@ async fn a_call_is_over_with_its_last_byte() {
     assert_eq!(ends.collect::<Vec<_>>(), [End::Answered, End::Left]);
 }
 
-/// Mutation: pass on whatever key there is.
+/// Mutation: pass on whatever key there is, or look for it only where providers have theirs.
 #[tokio::test]
 async fn a_key_of_the_site_goes_to_no_provider() {
     let server = Server::start(move |_, _| reply("200 OK", &[], "{}")).await;
     let book = Arc::new(Book { how: How::Kept, entries: Mutex::default() });
     let watches = watches(&server, &book);
-    for (name, value) in
-        [("authorization", "Bearer isonomy-key-abc"), ("x-api-key", "isonomy-key-abc")]
-    {
+    for (name, value) in [
+        ("authorization", "Bearer isonomy-key-abc"),
+        ("x-api-key", "isonomy-key-abc"),
+        ("x-portkey-api-key", "isonomy-key-abc"),
+        ("cookie", "a=b; k=isonomy-key-abc"),
+        // `x:isonomy-key-abc`
+        ("authorization", "Basic eDppc29ub215LWtleS1hYmM="),
+    ] {
         let mut question = question();
         question.headers_mut().insert(name, value.parse().expect("a value"));
         let answer = watches.pass(question).await;
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{name}");
     }
+    let mut question = question();
+    let target = format!("{}?key=isonomy-key-abc", question.uri());
+    *question.uri_mut() = target.parse().expect("an address");
+    assert_eq!(watches.pass(question).await.status(), StatusCode::UNAUTHORIZED);
     assert!(server.seen().is_empty());
 }

@@ -90,6 +90,12 @@ fn a_secret_goes_as_a_whole() {
         whole(value);
     }
     whole(&"aB3/".repeat(90));
+    // What only looks like Base64 has the number of a card in it.
+    let path = "Patient/Card/4012888888881881/".repeat(12);
+    let document = json!({ "path": path }).to_string();
+    let cards = shield(&[("card", "redact")]);
+    let hidden = cards.protect_json(&mut Vault::new(b"0"), document.as_bytes(), &Exempt::default());
+    assert!(!hidden.expect("protected").contains("4012888888881881"));
     check(rows, "password: \"Tr0ub4dor&3\" is it", "password: \"[SECRET]\" is it");
     check(rows, "PASSWORD='Kd93jf,x7&more';", "PASSWORD='[SECRET]';");
     check(rows, "password: \"Kd93jf,x7&more", "password: \"[SECRET],x7&more");

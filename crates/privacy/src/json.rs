@@ -497,6 +497,32 @@ impl Rewrite for Protecting<'_> {
     }
 }
 
+/// Looks whether something is left of what is known.
+struct Seeking<'a> {
+    known: &'a Known,
+    is_there: bool,
+}
+
+impl Rewrite for Seeking<'_> {
+    fn text(&mut self, text: &str, _: &str) -> Result<Vec<Edit>, Refusal> {
+        self.is_there = self.is_there || !self.known.places(text).is_empty();
+        Ok(Vec::new())
+    }
+
+    fn number(&mut self, number: &str, _: &str) -> Result<Option<String>, Refusal> {
+        self.is_there = self.is_there || !self.known.places(number).is_empty();
+        Ok(None)
+    }
+
+    fn to_number(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn listed(&self) -> Listed {
+        Listed::Words
+    }
+}
+
 impl Shield {
     /// The document as it may leave. It stays JSON; a number that is hidden becomes a text.
     pub fn protect_json<'a>(
@@ -507,9 +533,18 @@ impl Shield {
     ) -> Result<Cow<'a, str>, Refusal> {
         let text = std::str::from_utf8(document)
             .map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
-        let edits = self.twice(vault, |vault, known| {
-            edits(text, exempt, &mut Protecting { shield: self, vault, known })
-        })?;
-        Ok(edit::apply(text, &edits))
+        let before = vault.hidden().clone();
+        let first = edits(text, exempt, &mut Protecting { shield: self, vault, known: None })?;
+        let first = edit::apply(text, &first);
+        let Some(known) = Known::of(vault)? else { return Ok(first) };
+        let mut seeking = Seeking { known: &known, is_there: false };
+        edits(&first, exempt, &mut seeking)?;
+        if !seeking.is_there {
+            return Ok(first);
+        }
+        vault.has_hidden_only(before);
+        let known = Some(&known);
+        let all = edits(text, exempt, &mut Protecting { shield: self, vault, known })?;
+        Ok(edit::apply(text, &all))
     }
 }

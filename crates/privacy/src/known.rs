@@ -1,7 +1,10 @@
 //! Values that are known by now, wherever else they stand: a passport's number is one in the next sentence, too,
 //! where no word says so, and in the turn of a conversation in which a model has said it again.
 
+use std::ops::Range;
+
 use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem::Finder;
 
 use crate::class::Class;
 use crate::finding::{Confidence, Finding};
@@ -13,9 +16,17 @@ use crate::vault::Vault;
 const KNOWN_BYTES_MIN: usize = 4;
 
 pub(crate) struct Known {
-    values: AhoCorasick,
+    values: Values,
     classes: Vec<Class>,
 }
+
+/// A few are looked for one by one: an automaton takes longer to build than most texts to look through.
+enum Values {
+    Few(Vec<Finder<'static>>),
+    Many(AhoCorasick),
+}
+
+const FEW: usize = 4;
 
 impl Known {
     /// None where there is nothing to look for.
@@ -27,22 +38,41 @@ impl Known {
             return Ok(None);
         }
         steps::add(values.iter().map(|it| it.len()).sum());
+        if values.len() <= FEW {
+            let values = values.into_iter().map(|it| Finder::new(it).into_owned()).collect();
+            return Ok(Some(Self { values: Values::Few(values), classes }));
+        }
         let values = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(values);
         // There are more states than there may be.
-        let values = values.map_err(|_| Refusal::VaultFull)?;
+        let values = Values::Many(values.map_err(|_| Refusal::VaultFull)?);
         Ok(Some(Self { values, classes }))
     }
 
     /// Where one stands as a word of its own.
-    pub(crate) fn places<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Finding> + 'a {
+    pub(crate) fn places(&self, text: &str) -> Vec<Finding> {
         steps::add(text.len());
-        self.values.find_iter(text).filter_map(|found| {
-            let (before, behind) = (&text[..found.start()], &text[found.end()..]);
-            let is_part = before.ends_with(char::is_alphanumeric)
-                || behind.starts_with(char::is_alphanumeric);
-            let class = self.classes[found.pattern().as_usize()];
-            let (confidence, range) = (Confidence::Low, found.range());
-            (!is_part).then_some(Finding { class, confidence, range })
-        })
+        let mut found: Vec<(usize, Range<usize>)> = Vec::new();
+        match &self.values {
+            Values::Few(finders) => {
+                found.extend(finders.iter().enumerate().flat_map(|(at, it)| {
+                    let length = it.needle().len();
+                    it.find_iter(text.as_bytes()).map(move |start| (at, start..start + length))
+                }))
+            }
+            Values::Many(values) => {
+                found
+                    .extend(values.find_iter(text).map(|it| (it.pattern().as_usize(), it.range())));
+            }
+        }
+        found.retain(|(_, range)| {
+            let (before, behind) = (&text[..range.start], &text[range.end..]);
+            !before.ends_with(char::is_alphanumeric) && !behind.starts_with(char::is_alphanumeric)
+        });
+        let finding = |(at, range): (usize, Range<usize>)| Finding {
+            class: self.classes[at],
+            confidence: Confidence::Low,
+            range,
+        };
+        found.into_iter().map(finding).collect()
     }
 }

@@ -57,23 +57,18 @@ impl Shield {
         self.merge(scan.found)
     }
 
-    /// The text as it may leave.
+    /// The text as it may leave. Where something is in it still that it has told itself, all is looked through
+    /// again.
     pub fn protect<'a>(&self, vault: &mut Vault, text: &'a str) -> Result<Cow<'a, str>, Refusal> {
-        let edits = self.twice(vault, |vault, known| self.edits(vault, text, "", known))?;
-        Ok(edit::apply(text, &edits))
-    }
-
-    /// What is known only when all was looked through is looked for once more.
-    pub(crate) fn twice<T>(
-        &self,
-        vault: &mut Vault,
-        mut look: impl FnMut(&mut Vault, Option<&Known>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
         let before = vault.hidden().clone();
-        let first = look(vault, None)?;
-        let Some(known) = Known::of(vault)? else { return Ok(first) };
-        vault.has_hidden_only(before);
-        look(vault, Some(&known))
+        let first = edit::apply(text, &self.edits(vault, text, "", None)?);
+        match Known::of(vault)?.filter(|it| !it.places(&first).is_empty()) {
+            None => Ok(first),
+            Some(known) => {
+                vault.has_hidden_only(before);
+                Ok(edit::apply(text, &self.edits(vault, text, "", Some(&known))?))
+            }
+        }
     }
 
     pub(crate) fn edits(
@@ -115,8 +110,11 @@ impl Shield {
             return;
         }
         vault.has_hidden(class);
+        // What has a form of its own, or is in a list, is found by itself.
+        let has_form =
+            matches!(class, Class::Email | Class::Name | Class::Url | Class::Iban | Class::Ip);
         let is_looked_for = known.is_some() || vault.told.contains_key(value);
-        if is_looked_for || vault.is_one_way() || value.len() > FINDING_BYTES_MAX {
+        if has_form || is_looked_for || vault.is_one_way() || value.len() > FINDING_BYTES_MAX {
             return;
         }
         let is_whole = |it: &Finding| it.range == (0..value.len());

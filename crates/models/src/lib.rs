@@ -45,7 +45,8 @@ pub use account::Account;
 pub use alarms::{ALARMS, ALARMS_MAX, Alarms, AlarmsError};
 pub use ask::{Ask, AskError, Change, spliced};
 pub use breaker::{
-    BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, SILENCE_MAX, Way, Why,
+    BENCH_BUSY, BENCH_MAX, Blame, Breaker, COOL_DOWN, COOL_DOWN_MAX, FAULTS_MAX, SILENCE_MAX, Way,
+    Why,
 };
 pub use budget::{Alarm, Books, Holder, Line, Refused, SettleError, Standing};
 pub use cache::{CACHE_BYTES_MAX, CACHED_BYTES_MAX, Cache, same_question};

@@ -225,6 +225,8 @@ async fn tried(
             Went::Untranslated(refusal) => untranslated = untranslated.or(Some(refusal)),
         }
     }
+    // Fewer legs, or another draw, and one that has not been asked may answer the next call.
+    let is_all = leg_at(next).is_none();
     if let (Some(_), Some(person)) = (&unsure, found.person(ask)) {
         match Box::pin(person::asked(open, asked, person)).await {
             Ok(reply) => return reply,
@@ -251,7 +253,7 @@ async fn tried(
             Ok(reply) => return reply,
             Err(back) => {
                 open = back;
-                nobody(ask, &open, after)
+                nobody(ask, &open, after, is_all)
             }
         },
     };
@@ -521,7 +523,7 @@ fn hidden(ask: &Ask, open: &Open, seen: &[Seen]) -> Option<CallRefusal> {
 }
 
 /// None of them has answered.
-fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal {
+fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>, is_all: bool) -> CallRefusal {
     let asked = ask.model.clone();
     let legs = open.legs().iter();
     let tried: Vec<String> = legs
@@ -541,7 +543,11 @@ fn nobody(ask: &Ask, open: &Open, after: Option<base::Duration>) -> CallRefusal 
         CallRefusal::Silent { asked, tried }
     } else {
         let missed: Vec<_> = open.legs().iter().filter_map(|leg| leg.why).collect();
-        CallRefusal::NoAnswer { asked, tried, after, remedy: Remedy::of(&missed) }
+        let remedy = match Remedy::of(&missed) {
+            Remedy::Change if !is_all => Remedy::Later,
+            remedy => remedy,
+        };
+        CallRefusal::NoAnswer { asked, tried, after, remedy }
     }
 }
 

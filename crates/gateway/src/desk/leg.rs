@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use models::{
-    Accept, Ask, BENCH_MAX, Blame, CallRefusal, Dialect, Leave, Missed, Operation, Shut, Upstream,
-    Why,
+    Accept, Ask, BENCH_BUSY, BENCH_MAX, Blame, CallRefusal, Dialect, Leave, Missed, Operation,
+    Shut, Upstream, Why,
 };
 use pricing::Money;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -366,7 +366,11 @@ pub(super) fn failed(
             };
             Went::Refused(status, headers, text)
         }
-        (Some(_), _) | (None, None) => Went::Missed { after },
+        (Some(_), _) | (None, None) => {
+            // So long its secret rests, where it has not said how long.
+            let busy = matches!(blame, Blame::RateLimit { .. }).then_some(BENCH_BUSY);
+            Went::Missed { after: after.or(busy) }
+        }
     }
 }
 

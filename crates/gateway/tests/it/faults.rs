@@ -420,6 +420,7 @@ async fn a_client_is_told_what_would_help() {
         ("402 Payment Required", &[], 503, false),
         ("404 Not Found", &[], 503, false),
         ("429 Too Many Requests", &AFTER, 429, true),
+        ("429 Too Many", &[], 429, true),
         ("500 Internal Server Error", &[], 503, true),
     ] {
         let server = Server::start(move |_, _| reply(status, headers, "{}")).await;
@@ -431,9 +432,21 @@ async fn a_client_is_told_what_would_help() {
             let should_retry = answer.headers.get("x-should-retry").map(HeaderValue::as_bytes);
             assert_eq!(should_retry, (!again).then_some(&b"false"[..]), "{status}");
             let after = answer.headers.get("retry-after").map(HeaderValue::as_bytes);
-            assert_eq!(after, (status.starts_with("429")).then_some(&b"7"[..]), "{status}");
+            let rest = if headers.is_empty() { b"5" } else { b"7" };
+            assert_eq!(after, (status.starts_with("429")).then_some(&rest[..]), "{status}");
         }
     }
+}
+
+/// Mutation: tell a client not to come again where a model is left that was not asked.
+#[tokio::test]
+async fn where_a_model_was_not_asked_another_try_may_help() {
+    let unpaid = Server::start(|_, _| reply("402 Payment Required", &[], "{}")).await;
+    let place = place(&unpaid, &good().await, &json!({"legs": 1}));
+    let answer = place.ask("r", 10, false).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.headers.contains_key("x-should-retry"));
+    assert_eq!(place.ask("r", 10, false).await.status, StatusCode::OK);
 }
 
 /// Mutation: ask the first model of a route alone whether it is ready, or forget to look whether it rests.

@@ -148,7 +148,14 @@ impl Hub {
         let is_other = before.is_some_and(|it| it.budget.cap().currency != budget.cap().currency);
         let wanted = FleetBudget { holder, budget, sites };
         if is_other || self.is_leased_otherwise(&wanted).await? {
-            let what = "it is in another currency, and what is leased stays in that; remove it, and set it when its window is over";
+            let what = match wanted.budget.period() {
+                Period::Total => {
+                    "it is in another currency, and what is leased stays in that; a total has no end: give it another holder or a period, or set it in its currency"
+                }
+                _ => {
+                    "it is in another currency, and what is leased stays in that; remove it, and set it when its window is over"
+                }
+            };
             return Err(Refusal::parameter("budget", what));
         }
         if is_new && known.len() >= BUDGETS_MAX {
@@ -201,8 +208,9 @@ impl Hub {
             let window = period.window(now).map_err(|wrong| Refusal::parameter("budget", wrong))?;
             let window = window.map(|it| it.start);
             let id = PurseId { holder: it.holder.clone(), period, window };
+            let id = (id, it.budget.cap().currency);
             let held = self.leases_of(&id).await?;
-            views.push(it.view(&id, &held, now));
+            views.push(it.view(&id.0, &held, now));
         }
         Ok(views)
     }

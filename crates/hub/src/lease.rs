@@ -91,12 +91,14 @@ impl Leases {
 
 struct State {
     looked: u64,
-    ledgers: BTreeMap<PurseId, Book>,
+    /// A budget that was set in another currency has books in both: a site that was away speaks of the old one.
+    ledgers: BTreeMap<BookId, Book>,
     purses: usize,
 }
 
+pub(crate) type BookId = (PurseId, Currency);
+
 struct Book {
-    currency: Currency,
     ledger: Ledger<Whose>,
     heard: BTreeMap<Whose, Heard>,
 }
@@ -180,7 +182,7 @@ impl State {
                 asks: doc.asks.map(|it| it.amount),
                 is_short: doc.is_short,
             };
-            let book = state.book(&id, doc.granted.currency);
+            let book = state.book(&(id, doc.granted.currency));
             book.ledger.put(whose.clone(), share);
             book.heard.insert(whose, doc.heard);
             state.purses += 1;
@@ -188,18 +190,16 @@ impl State {
         Ok((state, ops))
     }
 
-    fn book(&mut self, id: &PurseId, currency: Currency) -> &mut Book {
-        self.ledgers.entry(id.clone()).or_insert_with(|| Book {
-            currency,
-            ledger: Ledger::new(Amount::ZERO),
-            heard: BTreeMap::new(),
-        })
+    fn book(&mut self, id: &BookId) -> &mut Book {
+        self.ledgers
+            .entry(id.clone())
+            .or_insert_with(|| Book { ledger: Ledger::new(Amount::ZERO), heard: BTreeMap::new() })
     }
 
     /// What a site has said. Gives the purse, where it is one.
-    fn hear(&mut self, word: &Word, at: Timestamp) -> Option<(PurseId, Whose)> {
-        let id = id_of(&word.purse)?;
+    fn hear(&mut self, word: &Word, at: Timestamp) -> Option<(BookId, Whose)> {
         let said = Said::read(word)?;
+        let id = (id_of(&word.purse)?, said.currency);
         let whose = (word.purse.site.clone(), word.purse.life);
         let is_new = self.ledgers.get(&id).is_none_or(|book| !book.heard.contains_key(&whose));
         if is_new && self.purses >= PURSES_MAX {
@@ -207,10 +207,7 @@ impl State {
             return None;
         }
         self.purses += usize::from(is_new);
-        let book = self.book(&id, said.currency);
-        if book.currency != said.currency {
-            return None;
-        }
+        let book = self.book(&id);
         book.ledger.hear(whose.clone(), &said.word);
         book.heard.insert(whose.clone(), Heard { at, hub: word.hub });
         Some((id, whose))
@@ -218,12 +215,12 @@ impl State {
 }
 
 impl Book {
-    fn op(&self, id: &PurseId, whose: &Whose) -> Option<Op> {
+    fn op(&self, (id, currency): &BookId, whose: &Whose) -> Option<Op> {
         let (share, heard) = (self.ledger.share(whose)?, self.heard.get(whose)?);
-        let money = |amount: Amount| amount.of(self.currency);
+        let money = |amount: Amount| amount.of(*currency);
         let purse = name_of(id, whose);
         let name = format!(
-            "{}:{}:{}:{}:{}",
+            "{}:{}:{}:{}:{}:{currency}",
             purse.holder,
             purse.period,
             purse.window.map_or(0, Timestamp::as_millis),
@@ -375,17 +372,13 @@ impl Hub {
         &self,
         state: &mut State,
         budget: &FleetBudget,
-        changed: &mut BTreeSet<(PurseId, Whose)>,
+        changed: &mut BTreeSet<(BookId, Whose)>,
     ) -> Result<Vec<OrderRow>, Refusal> {
         let (now, period) = (self.now(), budget.budget.period());
-        let mut books = Vec::new();
-        for (id, book) in &mut state.ledgers {
-            let is_it =
-                budget.is_of(&id.holder, period) && book.currency == budget.budget.cap().currency;
-            if is_it {
-                books.push((id.clone(), book));
-            }
-        }
+        let currency = budget.budget.cap().currency;
+        let is_it = |(id, of): &BookId| budget.is_of(&id.holder, period) && *of == currency;
+        let books = state.ledgers.iter_mut().filter(|(id, _)| is_it(id));
+        let books: Vec<_> = books.map(|((id, _), book)| (id.clone(), book)).collect();
         let asks = |(id, book): &(PurseId, &mut Book)| {
             is_due(id, now) && book.ledger.shares().any(|(_, share)| share.asks.is_some())
         };
@@ -399,7 +392,7 @@ impl Hub {
             let may = |whose: &Whose| sites.get(&whose.0) == Some(&Some(whose.1));
             for grant in book.ledger.grant(sites.len(), may) {
                 orders.push(self.lease(&id, book, &budget.budget, &grant)?);
-                changed.insert((id.clone(), grant.to));
+                changed.insert(((id.clone(), currency), grant.to));
             }
         }
         Ok(orders)
@@ -485,16 +478,17 @@ impl Hub {
     pub(crate) async fn is_leased_otherwise(&self, budget: &FleetBudget) -> Result<bool, Refusal> {
         let (now, currency) = (self.now(), budget.budget.cap().currency);
         let state = self.lease_state().await?;
-        let mut books = state.ledgers.iter().filter(|(id, _)| is_due(id, now));
-        Ok(books.any(|(id, book)| {
+        let mut books = state.ledgers.iter().filter(|((id, _), _)| is_due(id, now));
+        Ok(books.any(|((id, of), book)| {
             budget.is_of(&id.holder, budget.budget.period())
                 && id.period == budget.budget.period()
-                && book.currency != currency
+                && *of != currency
+                && book.ledger.shares().any(|(_, share)| share.weight() > Amount::ZERO)
         }))
     }
 
     /// Who holds what of a budget in this window.
-    pub(crate) async fn leases_of(&self, id: &PurseId) -> Result<Vec<Held>, Refusal> {
+    pub(crate) async fn leases_of(&self, id: &BookId) -> Result<Vec<Held>, Refusal> {
         let rows: Vec<_> = {
             let state = self.lease_state().await?;
             let book = state.ledgers.get(id);

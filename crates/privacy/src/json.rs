@@ -36,7 +36,8 @@ pub enum ExemptError {
 }
 
 /// Places of a document with all below them: those that are left alone, such as names of models, roles and
-/// ids, or those that hold a program's own data. A part is a key, or `*` for any key and any place of an array. Within texts nothing is exempt.
+/// ids, or those that hold a program's own data. A part is a key, or `*` for any key and any place of an
+/// array. Within texts nothing is exempt.
 #[derive(Debug, Clone, Default)]
 pub struct Exempt(Vec<Vec<String>>);
 
@@ -94,10 +95,14 @@ pub(crate) trait Rewrite {
     fn number(&mut self, number: &str, hint: &str) -> Result<Option<String>, Refusal>;
 
     /// The number that stands for a whole text of somebody's own data.
-    fn to_number(&self, text: &str) -> Option<String>;
+    fn to_number(&self, _text: &str) -> Option<String> {
+        None
+    }
 
     /// What the listed places hold: words to be left alone, or data like that within texts.
-    fn listed(&self) -> Listed;
+    fn listed(&self) -> Listed {
+        Listed::Words
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -487,14 +492,6 @@ impl Rewrite for Protecting<'_> {
     fn number(&mut self, number: &str, hint: &str) -> Result<Option<String>, Refusal> {
         self.shield.number(self.vault, number, hint, self.known)
     }
-
-    fn to_number(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn listed(&self) -> Listed {
-        Listed::Words
-    }
 }
 
 /// Looks whether something is left of what is known.
@@ -513,14 +510,6 @@ impl Rewrite for Seeking<'_> {
         self.is_there = self.is_there || !self.known.places(number).is_empty();
         Ok(None)
     }
-
-    fn to_number(&self, _: &str) -> Option<String> {
-        None
-    }
-
-    fn listed(&self) -> Listed {
-        Listed::Words
-    }
 }
 
 impl Shield {
@@ -533,7 +522,7 @@ impl Shield {
     ) -> Result<Cow<'a, str>, Refusal> {
         let text = std::str::from_utf8(document)
             .map_err(|error| Refusal::NotUtf8 { at: error.valid_up_to() })?;
-        let before = vault.hidden().clone();
+        let before = vault.begins();
         let first = edits(text, exempt, &mut Protecting { shield: self, vault, known: None })?;
         let first = edit::apply(text, &first);
         let Some(known) = Known::of(vault)? else { return Ok(first) };

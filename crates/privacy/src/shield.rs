@@ -60,7 +60,7 @@ impl Shield {
     /// The text as it may leave. Where something is in it still that it has told itself, all is looked through
     /// again.
     pub fn protect<'a>(&self, vault: &mut Vault, text: &'a str) -> Result<Cow<'a, str>, Refusal> {
-        let before = vault.hidden().clone();
+        let before = vault.begins();
         let first = edit::apply(text, &self.edits(vault, text, "", None)?);
         match Known::of(vault)?.filter(|it| !it.places(&first).is_empty()) {
             None => Ok(first),
@@ -92,7 +92,7 @@ impl Shield {
         let mut edits = Vec::with_capacity(found.len());
         for finding in found {
             let value = &text[finding.range.clone()];
-            self.hides(vault, finding.class, value, known);
+            self.hides(vault, finding.class, value);
             let text = match self.0.rules.action(finding.class) {
                 Action::Pseudonymise if value.len() <= FINDING_BYTES_MAX => {
                     vault.stand_in(finding.class, value, false)?
@@ -105,22 +105,13 @@ impl Shield {
     }
 
     /// It is hidden here, and wherever else it stands.
-    fn hides(&self, vault: &mut Vault, class: Class, value: &str, known: Option<&Known>) {
+    fn hides(&self, vault: &mut Vault, class: Class, value: &str) {
         if class == Class::StandIn {
             return;
         }
         vault.has_hidden(class);
-        // What has a form of its own, or is in a list, is found by itself.
-        let has_form =
-            matches!(class, Class::Email | Class::Name | Class::Url | Class::Iban | Class::Ip);
-        let is_looked_for = known.is_some() || vault.told.contains_key(value);
-        if has_form || is_looked_for || vault.is_one_way() || value.len() > FINDING_BYTES_MAX {
-            return;
-        }
-        let is_whole = |it: &Finding| it.range == (0..value.len());
-        let alone = self.scan(value, "", 0).found;
-        if !alone.iter().any(|it| is_whole(it) && self.0.rules.action(it.class) != Action::Pass) {
-            vault.told.insert(value.into(), class);
+        if !vault.is_one_way() && value.len() <= FINDING_BYTES_MAX {
+            vault.has_told(class, value);
         }
     }
 
@@ -145,7 +136,7 @@ impl Shield {
         found.extend(known.into_iter().flat_map(|it| it.places(number)));
         let found = self.merge(found)?;
         let Some(finding) = found.first() else { return Ok(None) };
-        self.hides(vault, finding.class, number, known);
+        self.hides(vault, finding.class, number);
         match self.0.rules.action(finding.class) {
             Action::Pseudonymise => vault.stand_in(finding.class, number, true).map(Some),
             action => Ok(Some(replacement(finding.class, action, number))),

@@ -54,8 +54,8 @@ pub struct Vault {
     by_value: HashMap<(Class, bool, Box<str>), Letters>,
     bytes: usize,
     hidden: Hidden,
-    /// Values that only what stood beside them told, such as the word `passport`.
-    pub(crate) told: BTreeMap<Box<str>, Class>,
+    /// What was found in the text that is looked through.
+    told: BTreeMap<Box<str>, Class>,
 }
 
 /// How often something of each class was hidden.
@@ -101,6 +101,22 @@ impl Vault {
     #[must_use]
     pub const fn hidden(&self) -> &Hidden {
         &self.hidden
+    }
+
+    /// A text, or the same for another model, by other rules. What was hidden until then.
+    pub(crate) fn begins(&mut self) -> Hidden {
+        self.told.clear();
+        self.hidden.clone()
+    }
+
+    pub(crate) fn has_told(&mut self, class: Class, value: &str) {
+        if !self.told.contains_key(value) {
+            self.told.insert(value.into(), class);
+        }
+    }
+
+    pub(crate) const fn told(&self) -> &BTreeMap<Box<str>, Class> {
+        &self.told
     }
 
     /// Counts again from there.

@@ -145,7 +145,7 @@ async fn what_is_asked_for_is_granted_once_over_every_crash() {
         period: Period::Total,
         window: None,
     };
-    let held = again.leases_of(&of).await.expect("known");
+    let held = again.leases_of(&(of, "EUR".parse().expect("three"))).await.expect("known");
     assert_eq!(held.iter().map(|it| it.leased().micros()).sum::<u128>(), 437);
 }
 
@@ -187,6 +187,32 @@ async fn a_budget_that_is_set_again_is_in_the_currency_of_its_leases() {
     }
 }
 
+/// Mutation: keep one book for all currencies, or take what nobody holds for leased.
+#[tokio::test]
+async fn a_site_that_speaks_of_the_currency_before_holds_nothing_up() {
+    let fleet = Fleet::new(&["plant-1", "plant-2"]).await;
+    let hub = fleet.stage.hub(Arc::clone(&fleet.store) as Arc<dyn Store>, Vec::new()).await;
+    // It was away when the budget was set anew.
+    let mut old = fleet.word("plant-2", 1, "0EUR", None);
+    for amount in [&mut old.granted, &mut old.spent, &mut old.returned] {
+        *amount = amount.replace("EUR", "JPY");
+    }
+    old.asks = old.asks.map(|it| it.replace("EUR", "JPY"));
+    fleet.says("plant-2", &old).await;
+    fleet.says("plant-1", &fleet.word("plant-1", 1, "0EUR", None)).await;
+    hub.leases_turn().await.expect("granted");
+    assert_eq!(granted(&fleet.leased("plant-1").await), ["0.00025 EUR"]);
+    let yen = FleetBudget {
+        holder: "namespace/sales".parse().expect("a holder"),
+        budget: "2EUR/total".parse().expect("a budget"),
+        sites: Sites::All,
+    };
+    assert!(!hub.is_leased_otherwise(&yen).await.expect("reads"), "nothing is leased in yen");
+    fleet.says("plant-2", &fleet.word("plant-2", 2, "0EUR", None)).await;
+    hub.leases_turn().await.expect("granted");
+    assert_eq!(granted(&fleet.leased("plant-2").await), ["0.000187 EUR"]);
+}
+
 /// Mutation: grant to a life of a site that is over, or forget what it holds.
 #[tokio::test]
 async fn what_a_life_that_is_over_holds_counts_as_spent() {
@@ -208,6 +234,7 @@ async fn what_a_life_that_is_over_holds_counts_as_spent() {
         period: Period::Total,
         window: None,
     };
+    let of = (of, "EUR".parse().expect("three"));
     let mut held = hub.leases_of(&of).await.expect("known");
     held.sort_by_key(|it| !it.is_gone);
     assert!(held[0].is_gone && held[0].spent().micros() == 500 && held[0].leased() == Amount::ZERO);

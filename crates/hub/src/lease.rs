@@ -374,9 +374,8 @@ impl Hub {
         budget: &FleetBudget,
         changed: &mut BTreeSet<(BookId, Whose)>,
     ) -> Result<Vec<OrderRow>, Refusal> {
-        let (now, period) = (self.now(), budget.budget.period());
-        let currency = budget.budget.cap().currency;
-        let is_it = |(id, of): &BookId| budget.is_of(&id.holder, period) && *of == currency;
+        let (now, currency) = (self.now(), budget.budget.cap().currency);
+        let is_it = |(id, of): &BookId| budget.is_of(&id.holder, id.period) && *of == currency;
         let books = state.ledgers.iter_mut().filter(|(id, _)| is_it(id));
         let books: Vec<_> = books.map(|((id, _), book)| (id.clone(), book)).collect();
         let asks = |(id, book): &(PurseId, &mut Book)| {
@@ -480,8 +479,7 @@ impl Hub {
         let state = self.lease_state().await?;
         let mut books = state.ledgers.iter().filter(|((id, _), _)| is_due(id, now));
         Ok(books.any(|((id, of), book)| {
-            budget.is_of(&id.holder, budget.budget.period())
-                && id.period == budget.budget.period()
+            budget.is_of(&id.holder, id.period)
                 && *of != currency
                 && book.ledger.shares().any(|(_, share)| share.weight() > Amount::ZERO)
         }))

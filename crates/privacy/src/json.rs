@@ -91,6 +91,11 @@ pub(crate) trait Rewrite {
     /// Edits within a text.
     fn text(&mut self, text: &str, hint: &str) -> Result<Vec<Edit>, Refusal>;
 
+    /// The same of a key, which may be a value, too: a map of people by their address.
+    fn key(&mut self, key: &str) -> Result<Vec<Edit>, Refusal> {
+        self.text(key, "")
+    }
+
     /// The text that stands for a number.
     fn number(&mut self, number: &str, hint: &str) -> Result<Option<String>, Refusal>;
 
@@ -199,7 +204,8 @@ impl<'a> Walk<'a, '_> {
             let below = trail.down(self.exempt, Some(&key.text));
             // A key may be a value, too: a map of people by their address.
             if !self.passes(trail) && !self.passes(below) {
-                self.rewrite_text(start, &key, "")?;
+                let edits = self.rewrite.key(&key.text)?;
+                self.take_in(start, &key, edits);
             }
             let colon = self.expect(end, b':')?;
             let value = self.blanks(colon);
@@ -256,7 +262,8 @@ impl<'a> Walk<'a, '_> {
             return Ok(end);
         }
         if !self.nested_json(start, &literal, trail.depth)? {
-            self.rewrite_text(start, &literal, hint)?;
+            let edits = self.rewrite.text(&literal.text, hint)?;
+            self.take_in(start, &literal, edits);
         }
         Ok(end)
     }
@@ -293,17 +300,6 @@ impl<'a> Walk<'a, '_> {
             Err(Refusal::NotJson { .. }) => Ok(false),
             Err(refusal) => Err(refusal),
         }
-    }
-
-    fn rewrite_text(
-        &mut self,
-        start: usize,
-        literal: &Literal<'_>,
-        hint: &str,
-    ) -> Result<(), Refusal> {
-        let edits = self.rewrite.text(&literal.text, hint)?;
-        self.take_in(start, literal, edits);
-        Ok(())
     }
 
     /// Edits of a text as edits of the document that holds it.
@@ -489,6 +485,11 @@ impl Rewrite for Protecting<'_> {
         self.shield.edits(self.vault, text, hint, self.known)
     }
 
+    /// What stands elsewhere as a value is the name of a field here.
+    fn key(&mut self, key: &str) -> Result<Vec<Edit>, Refusal> {
+        self.shield.edits(self.vault, key, "", None)
+    }
+
     fn number(&mut self, number: &str, hint: &str) -> Result<Option<String>, Refusal> {
         self.shield.number(self.vault, number, hint, self.known)
     }
@@ -506,8 +507,12 @@ impl Rewrite for Seeking<'_> {
         Ok(Vec::new())
     }
 
+    fn key(&mut self, _: &str) -> Result<Vec<Edit>, Refusal> {
+        Ok(Vec::new())
+    }
+
     fn number(&mut self, number: &str, _: &str) -> Result<Option<String>, Refusal> {
-        self.is_there = self.is_there || !self.known.places(number).is_empty();
+        self.is_there = self.is_there || !self.known.of_number(number).is_empty();
         Ok(None)
     }
 }
@@ -526,8 +531,10 @@ impl Shield {
         let first = edits(text, exempt, &mut Protecting { shield: self, vault, known: None })?;
         let first = edit::apply(text, &first);
         let Some(known) = Known::of(vault)? else { return Ok(first) };
-        let mut seeking = Seeking { known: &known, is_there: false };
-        edits(&first, exempt, &mut seeking)?;
+        let mut seeking = Seeking { known: &known, is_there: vault.is_torn() };
+        if !seeking.is_there {
+            edits(&first, exempt, &mut seeking)?;
+        }
         if !seeking.is_there {
             return Ok(first);
         }

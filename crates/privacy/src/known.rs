@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use memchr::memmem::Finder;
 
 use crate::class::Class;
@@ -12,8 +12,11 @@ use crate::refusal::Refusal;
 use crate::steps;
 use crate::vault::Vault;
 
-/// A shorter value is a part of everything.
-const KNOWN_BYTES_MIN: usize = 4;
+/// A shorter one, such as a postcode, is a number or a word of something else as often.
+const KNOWN_BYTES_MIN: usize = 7;
+
+/// A shorter number of JSON may count something.
+const NUMBER_BYTES_MIN: usize = 9;
 
 pub(crate) struct Known {
     values: Values,
@@ -43,13 +46,22 @@ impl Known {
             return Ok(Some(Self { values: Values::Few(values), classes }));
         }
         let values = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
             // The others take longer to build than they save here.
             .kind(Some(AhoCorasickKind::NoncontiguousNFA))
             .build(values);
         // There are more states than there may be.
         let values = Values::Many(values.map_err(|_| Refusal::VaultFull)?);
         Ok(Some(Self { values, classes }))
+    }
+
+    /// The same in a number, which is one value.
+    pub(crate) fn of_number(&self, number: &str) -> Vec<Finding> {
+        if number.len() < NUMBER_BYTES_MIN {
+            return Vec::new();
+        }
+        let mut found = self.places(number);
+        found.retain(|it| it.range == (0..number.len()));
+        found
     }
 
     /// Where one stands as a word of its own.
@@ -64,8 +76,11 @@ impl Known {
                 }))
             }
             Values::Many(values) => {
-                found
-                    .extend(values.find_iter(text).map(|it| (it.pattern().as_usize(), it.range())));
+                found.extend(
+                    values
+                        .find_overlapping_iter(text)
+                        .map(|it| (it.pattern().as_usize(), it.range())),
+                );
             }
         }
         found.retain(|(_, range)| {

@@ -62,7 +62,8 @@ impl Shield {
     pub fn protect<'a>(&self, vault: &mut Vault, text: &'a str) -> Result<Cow<'a, str>, Refusal> {
         let before = vault.begins();
         let first = edit::apply(text, &self.edits(vault, text, "", None)?);
-        match Known::of(vault)?.filter(|it| !it.places(&first).is_empty()) {
+        let is_torn = vault.is_torn();
+        match Known::of(vault)?.filter(|it| is_torn || !it.places(&first).is_empty()) {
             None => Ok(first),
             Some(known) => {
                 vault.has_hidden_only(before);
@@ -79,8 +80,8 @@ impl Shield {
         known: Option<&Known>,
     ) -> Result<Vec<Edit>, Refusal> {
         bounded(text.len())?;
-        let mut found = self.scan(text, hint, 0).found;
-        found.extend(known.into_iter().flat_map(|it| it.places(text)));
+        let places = known.map_or_else(Vec::new, |it| it.places(text));
+        let mut found = self.found(text, hint, places);
         if !vault.is_one_way() {
             found.extend(vault.places(text).map(|place| Finding {
                 class: Class::StandIn,
@@ -102,6 +103,16 @@ impl Shield {
             edits.push(Edit { range: finding.range, text });
         }
         Ok(edits)
+    }
+
+    /// What is known is what it was told to be, whatever a detector says of it here.
+    fn found(&self, text: &str, hint: &str, known: Vec<Finding>) -> Vec<Finding> {
+        let mut found = self.scan(text, hint, 0).found;
+        if !known.is_empty() {
+            found.retain(|it| !known.iter().any(|place| place.range == it.range));
+            found.extend(known);
+        }
+        found
     }
 
     /// It is hidden here, and wherever else it stands.
@@ -132,9 +143,8 @@ impl Shield {
         hint: &str,
         known: Option<&Known>,
     ) -> Result<Option<String>, Refusal> {
-        let mut found = self.scan(number, hint, 0).found;
-        found.extend(known.into_iter().flat_map(|it| it.places(number)));
-        let found = self.merge(found)?;
+        let places = known.map_or_else(Vec::new, |it| it.of_number(number));
+        let found = self.merge(self.found(number, hint, places))?;
         let Some(finding) = found.first() else { return Ok(None) };
         self.hides(vault, finding.class, number);
         match self.0.rules.action(finding.class) {

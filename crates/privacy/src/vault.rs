@@ -41,7 +41,7 @@ const HYPHENS: [&str; 5] = ["-", "_", "\u{2010}", "\u{2011}", "\u{2013}"];
 struct Alias {
     class: Class,
     value: Box<str>,
-    /// It was a number in JSON and becomes one again.
+    /// It was a number in JSON wherever it stood, and becomes one again.
     is_number: bool,
 }
 
@@ -51,11 +51,13 @@ pub struct Vault {
     is_one_way: bool,
     aliases: HashMap<Letters, Alias>,
     tags: BTreeSet<&'static str>,
-    by_value: HashMap<(Class, bool, Box<str>), Letters>,
+    by_value: HashMap<(Class, Box<str>), Letters>,
     bytes: usize,
     hidden: Hidden,
     /// What was found in the text that is looked through.
     told: BTreeMap<Box<str>, Class>,
+    /// Something of it as another class, too.
+    is_torn: bool,
 }
 
 /// How often something of each class was hidden.
@@ -74,6 +76,7 @@ impl Vault {
             bytes: 0,
             hidden: Hidden::new(),
             told: BTreeMap::new(),
+            is_torn: false,
         }
     }
 
@@ -106,13 +109,21 @@ impl Vault {
     /// A text, or the same for another model, by other rules. What was hidden until then.
     pub(crate) fn begins(&mut self) -> Hidden {
         self.told.clear();
+        self.is_torn = false;
         self.hidden.clone()
     }
 
     pub(crate) fn has_told(&mut self, class: Class, value: &str) {
-        if !self.told.contains_key(value) {
-            self.told.insert(value.into(), class);
+        match self.told.get(value) {
+            Some(told) => self.is_torn |= *told != class,
+            None => {
+                self.told.insert(value.into(), class);
+            }
         }
+    }
+
+    pub(crate) const fn is_torn(&self) -> bool {
+        self.is_torn
     }
 
     pub(crate) const fn told(&self) -> &BTreeMap<Box<str>, Class> {
@@ -136,9 +147,13 @@ impl Vault {
         is_number: bool,
     ) -> Result<String, Refusal> {
         steps::add(value.len());
-        let key = (class, is_number, Box::from(value));
+        let key = (class, Box::from(value));
         let letters = match self.by_value.get(&key) {
-            Some(letters) => *letters,
+            Some(letters) => {
+                let alias = self.aliases.get_mut(letters).expect("it is there by its value");
+                alias.is_number &= is_number;
+                *letters
+            }
             None => {
                 let bytes = self.bytes + value.len();
                 if self.aliases.len() == ALIASES_MAX || bytes > ALIAS_BYTES_MAX {
@@ -146,8 +161,8 @@ impl Vault {
                 }
                 self.bytes = bytes;
                 self.tags.insert(class.tag());
-                let letters = self.letters(class, value, is_number);
-                self.aliases.insert(letters, Alias { class, value: key.2.clone(), is_number });
+                let letters = self.letters(class, value);
+                self.aliases.insert(letters, Alias { class, value: key.1.clone(), is_number });
                 self.by_value.insert(key, letters);
                 letters
             }
@@ -157,12 +172,11 @@ impl Vault {
     }
 
     /// The first of those that follow from the value, which no other one has.
-    fn letters(&self, class: Class, value: &str, is_number: bool) -> Letters {
+    fn letters(&self, class: Class, value: &str) -> Letters {
         let of = |turn: u64| {
             let mut digest = self.key.clone();
-            // The name and what is behind it have lengths of their own.
             digest.update(turn.to_be_bytes());
-            digest.update([u8::from(is_number), class.name().len() as u8]);
+            digest.update([class.name().len() as u8]);
             digest.update(class.name());
             digest.update(value);
             let digest = digest.finalize();

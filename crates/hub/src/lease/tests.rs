@@ -187,6 +187,27 @@ async fn a_budget_that_is_set_again_is_in_the_currency_of_its_leases() {
     }
 }
 
+/// Mutation: grant of one budget by the cap of the holder's other one.
+#[tokio::test]
+async fn each_budget_of_a_holder_has_its_own_cap() {
+    let fleet = Fleet::new(&["plant-1"]).await;
+    let daily = FleetBudget {
+        holder: "namespace/sales".parse().expect("a holder"),
+        budget: "9EUR/day".parse().expect("a budget"),
+        sites: Sites::All,
+    };
+    put(&fleet.store, vec![Op::ResourcePut(daily.row(Timestamp::from_millis(0)))]).await;
+    let hub = fleet.stage.hub(Arc::clone(&fleet.store) as Arc<dyn Store>, Vec::new()).await;
+    for number in 1..9 {
+        fleet.says("plant-1", &fleet.word("plant-1", number, "0EUR", None)).await;
+        hub.leases_turn().await.expect("granted");
+    }
+    let leased = fleet.leased("plant-1").await;
+    let all = granted(&leased);
+    let most = all.iter().map(|it| it.parse::<Money>().expect("money").amount.micros()).max();
+    assert!(most <= Some(1_000) && !all.is_empty(), "{all:?}");
+}
+
 /// Mutation: keep one book for all currencies, or take what nobody holds for leased.
 #[tokio::test]
 async fn a_site_that_speaks_of_the_currency_before_holds_nothing_up() {

@@ -316,6 +316,42 @@ fn gelu_and_softmax_are_calculated_in_the_width_of_their_input() {
     );
 }
 
+/// Mutation: take sums that are never negative for shares, whatever becomes of them.
+#[test]
+fn a_forest_without_negative_leaves_has_margins_where_they_are_transformed() {
+    let made = |transform: &str| {
+        let text = |name: &str, it: &str| [bytes(1, name), bytes(4, it), int(20, 3)].concat();
+        let modes = ["BRANCH_LEQ", "LEAF", "LEAF"].map(|it| bytes(9, it)).concat();
+        let attributes = [
+            attribute_ints("nodes_treeids", &[0, 0, 0]),
+            attribute_ints("nodes_nodeids", &[0, 1, 2]),
+            attribute_ints("nodes_featureids", &[0, 0, 0]),
+            [bytes(1, "nodes_modes"), modes, int(20, 8)].concat(),
+            attribute_floats("nodes_values", &[0.5, 0.0, 0.0]),
+            attribute_ints("nodes_truenodeids", &[1, 0, 0]),
+            attribute_ints("nodes_falsenodeids", &[2, 0, 0]),
+            attribute_ints("class_treeids", &[0, 0]),
+            attribute_ints("class_nodeids", &[1, 2]),
+            attribute_ints("class_ids", &[0, 0]),
+            attribute_floats("class_weights", &[0.2, 0.7]),
+            attribute_ints("classlabels_int64s", &[0, 1]),
+            text("post_transform", transform),
+        ];
+        // Its second output is what is asked for.
+        let inputs = [bytes(1, "x"), bytes(2, "label"), bytes(2, "y")].concat();
+        let attributes: Vec<u8> = attributes.iter().flat_map(|it| bytes(5, it)).collect();
+        let trees =
+            [inputs, bytes(4, "TreeEnsembleClassifier"), attributes, bytes(7, "ai.onnx.ml")];
+        let file = one(17, (FP32, 2), trees.concat(), &[]);
+        match answer(&file, &[2, 1], Data::Fp32(vec![0.0, 1.0])).1 {
+            Data::Fp32(list) => list.iter().map(|it| (it * 1e4).round()).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(made("LOGISTIC"), [4502.0, 5498.0, 3318.0, 6682.0]);
+    assert_eq!(made("NONE"), [8000.0, 2000.0, 3000.0, 7000.0]);
+}
+
 /// Mutation: go on from a first score that is no number in `winner`.
 #[test]
 fn a_row_of_no_numbers_is_the_first_class() {

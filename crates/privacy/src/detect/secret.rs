@@ -241,11 +241,7 @@ pub fn assigned(scan: &mut Scan<'_>, place: usize) {
     }
     let mut start = text::run(text, place + 1, 1, |byte| byte == b' ');
     start = text::run(text, start, 1, is_quote);
-    for scheme in [&b"Bearer "[..], b"Basic "] {
-        if text[start..].get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme)) {
-            start += scheme.len();
-        }
-    }
+    start = behind_scheme(text, start);
     // Between quotes, other signs are part of it, too.
     let quote = text::before(text, start);
     let is_within = |byte: u8| is_word_sign(byte) && byte != quote;
@@ -261,12 +257,22 @@ pub fn assigned(scan: &mut Scan<'_>, place: usize) {
 pub fn hinted(scan: &mut Scan<'_>) {
     if scan.wants(Class::Secret) && is_name(scan.hint) {
         // No sign ends it but a blank.
-        let whole = text::run(scan.text, 0, VALUE_BYTES_MAX, is_word_sign);
-        match whole {
-            VALUE_BYTES_MAX => value(scan, 0),
-            end => found(scan, 0, end),
+        let start = behind_scheme(scan.text, 0);
+        match text::run(scan.text, start, VALUE_BYTES_MAX, is_word_sign) {
+            end if end - start == VALUE_BYTES_MAX => value(scan, start),
+            end => found(scan, start, end),
         }
     }
+}
+
+/// Of the header `Authorization`.
+const SCHEMES: [&[u8]; 3] = [b"Bearer ", b"Basic ", b"Token "];
+
+fn behind_scheme(text: &[u8], start: usize) -> usize {
+    let begins = |scheme: &&&[u8]| {
+        text[start..].get(..scheme.len()).is_some_and(|it| it.eq_ignore_ascii_case(scheme))
+    };
+    start + SCHEMES.iter().find(begins).map_or(0, |scheme| scheme.len())
 }
 
 /// Whether the value of this key is a secret.

@@ -318,8 +318,9 @@ pub(super) fn classifier(node: &GraphNode<'_>) -> Result<Run, Refusal> {
 
 fn score_one(row: &mut [f32], sum: f32, kind: OneSum, transform: Transform) -> usize {
     let (scores, bound) = match (kind, transform) {
+        // Leaves that are never negative, as those of one tree may be, are no shares for that.
+        (_, Transform::Logistic) => ([logistic(-sum), logistic(sum)], 0.0),
         (OneSum::Share, _) => ([1.0 - sum, sum], 0.5),
-        (OneSum::Margin, Transform::Logistic) => ([logistic(-sum), logistic(sum)], 0.0),
         (OneSum::Margin, _) => ([-sum, sum], 0.0),
     };
     row.copy_from_slice(&scores);

@@ -146,13 +146,19 @@ async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>
     }
     ended.is_awaited(open);
     let went = ended.landed(open, sent).await;
-    if let Went::Refused(..) = went {
+    let is_refused = matches!(went, Went::Refused(..));
+    if is_refused && who == Who::First {
         // The request is wrong, and another model would say no other.
         other.lost(open);
         return (went, Tried::Both(who));
     }
     let sent = other.answer.as_mut().await;
     other.is_awaited(open);
+    let others = other.landed(open, sent).await;
+    if is_refused && matches!(others, Went::Missed { .. }) {
+        return (went, Tried::Both(who));
+    }
+    // What the second one does not take, the first one may.
     open.degraded |= other_is == Who::Second;
-    (other.landed(open, sent).await, Tried::Both(other_is))
+    (others, Tried::Both(other_is))
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem::Finder;
 
 use crate::class::Class;
@@ -11,9 +11,6 @@ use crate::finding::{Confidence, Finding};
 use crate::refusal::Refusal;
 use crate::steps;
 use crate::vault::Vault;
-
-/// A shorter one, such as a postcode, is a number or a word of something else as often.
-const KNOWN_BYTES_MIN: usize = 7;
 
 /// A shorter number of JSON may count something.
 const NUMBER_BYTES_MIN: usize = 9;
@@ -34,9 +31,8 @@ const FEW: usize = 16;
 impl Known {
     /// None where there is nothing to look for.
     pub(crate) fn of(vault: &Vault) -> Result<Option<Self>, Refusal> {
-        let values = vault.told().iter().filter(|(value, _)| value.len() >= KNOWN_BYTES_MIN);
         let (values, classes): (Vec<&str>, Vec<Class>) =
-            values.map(|(value, class)| (&**value, *class)).unzip();
+            vault.told().iter().map(|(value, class)| (&**value, *class)).unzip();
         if values.is_empty() {
             return Ok(None);
         }
@@ -46,6 +42,8 @@ impl Known {
             return Ok(Some(Self { values: Values::Few(values), classes }));
         }
         let values = AhoCorasick::builder()
+            // All that overlap would be as many as there are values, at each place of a text.
+            .match_kind(MatchKind::LeftmostLongest)
             // The others take longer to build than they save here.
             .kind(Some(AhoCorasickKind::NoncontiguousNFA))
             .build(values);
@@ -76,11 +74,8 @@ impl Known {
                 }))
             }
             Values::Many(values) => {
-                found.extend(
-                    values
-                        .find_overlapping_iter(text)
-                        .map(|it| (it.pattern().as_usize(), it.range())),
-                );
+                found
+                    .extend(values.find_iter(text).map(|it| (it.pattern().as_usize(), it.range())));
             }
         }
         found.retain(|(_, range)| {

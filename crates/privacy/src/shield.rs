@@ -1,6 +1,7 @@
 //! Protecting texts by rules, and restoring what comes back.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ impl Shield {
         let mut edits = Vec::with_capacity(found.len());
         for finding in found {
             let value = &text[finding.range.clone()];
-            self.hides(vault, finding.class, value);
+            Self::hides(vault, finding.class, value)?;
             let text = match self.0.rules.action(finding.class) {
                 Action::Pseudonymise if value.len() <= FINDING_BYTES_MAX => {
                     vault.stand_in(finding.class, value, false)?
@@ -109,21 +110,20 @@ impl Shield {
     fn found(&self, text: &str, hint: &str, known: Vec<Finding>) -> Vec<Finding> {
         let mut found = self.scan(text, hint, 0).found;
         if !known.is_empty() {
-            found.retain(|it| !known.iter().any(|place| place.range == it.range));
+            let places: HashSet<_> = known.iter().map(|it| it.range.clone()).collect();
+            found.retain(|it| !places.contains(&it.range));
             found.extend(known);
         }
         found
     }
 
     /// It is hidden here, and wherever else it stands.
-    fn hides(&self, vault: &mut Vault, class: Class, value: &str) {
+    fn hides(vault: &mut Vault, class: Class, value: &str) -> Result<(), Refusal> {
         if class == Class::StandIn {
-            return;
+            return Ok(());
         }
         vault.has_hidden(class);
-        if !vault.is_one_way() && value.len() <= FINDING_BYTES_MAX {
-            vault.has_told(class, value);
-        }
+        if vault.is_one_way() { Ok(()) } else { vault.has_told(class, value) }
     }
 
     /// What stands for a number of an answer's JSON, where it is to be hidden.
@@ -146,7 +146,7 @@ impl Shield {
         let places = known.map_or_else(Vec::new, |it| it.of_number(number));
         let found = self.merge(self.found(number, hint, places))?;
         let Some(finding) = found.first() else { return Ok(None) };
-        self.hides(vault, finding.class, number);
+        Self::hides(vault, finding.class, number)?;
         match self.0.rules.action(finding.class) {
             Action::Pseudonymise => vault.stand_in(finding.class, number, true).map(Some),
             action => Ok(Some(replacement(finding.class, action, number))),

@@ -23,6 +23,16 @@ pub const ALIASES_MAX: usize = 50_000;
 /// Bytes of these values.
 pub const ALIAS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What is looked for wherever else it stands. A shorter value, such as a postcode, is a number or a word of
+/// something else as often.
+const TOLD_BYTES_MIN: usize = 7;
+
+/// A longer one has a form of its own, such as a key.
+const TOLD_BYTES_MAX: usize = 256;
+
+/// All of them in one text: the machine that looks for them takes some thirty times as much memory.
+const TOLD_ALL_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// The longest stand-in: the longest tag, the letters, and hyphens of three bytes.
 pub const STAND_IN_BYTES_MAX: usize = 48;
 
@@ -56,6 +66,7 @@ pub struct Vault {
     hidden: Hidden,
     /// What was found in the text that is looked through.
     told: BTreeMap<Box<str>, Class>,
+    told_bytes: usize,
     /// Something of it as another class, too.
     is_torn: bool,
 }
@@ -76,6 +87,7 @@ impl Vault {
             bytes: 0,
             hidden: Hidden::new(),
             told: BTreeMap::new(),
+            told_bytes: 0,
             is_torn: false,
         }
     }
@@ -109,17 +121,26 @@ impl Vault {
     /// A text, or the same for another model, by other rules. What was hidden until then.
     pub(crate) fn begins(&mut self) -> Hidden {
         self.told.clear();
+        self.told_bytes = 0;
         self.is_torn = false;
         self.hidden.clone()
     }
 
-    pub(crate) fn has_told(&mut self, class: Class, value: &str) {
+    pub(crate) fn has_told(&mut self, class: Class, value: &str) -> Result<(), Refusal> {
+        if !(TOLD_BYTES_MIN..=TOLD_BYTES_MAX).contains(&value.len()) {
+            return Ok(());
+        }
         match self.told.get(value) {
             Some(told) => self.is_torn |= *told != class,
             None => {
+                self.told_bytes += value.len();
+                if self.told_bytes > TOLD_ALL_BYTES_MAX {
+                    return Err(Refusal::VaultFull);
+                }
                 self.told.insert(value.into(), class);
             }
         }
+        Ok(())
     }
 
     pub(crate) const fn is_torn(&self) -> bool {

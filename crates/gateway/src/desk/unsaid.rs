@@ -24,22 +24,25 @@ pub(super) fn without_secret(text: Bytes, shelved: &Shelved) -> Bytes {
     if edits.is_empty() { text } else { spliced(&text, edits) }
 }
 
+/// Bars before one sign: of a text within a text within a text within a text.
+const BARS_MAX: usize = 15;
+
 /// Behind the secret that begins there, each of its signs as it is or as JSON may write it: `\/`, `\u002B`, and that
 /// in a text within a text.
 fn end_of(text: &[u8], mut at: usize, secret: &[u8]) -> Option<usize> {
     for sign in secret {
         if text.get(at) != Some(sign) {
             let behind = &text[at..];
-            let bars = behind.iter().take_while(|byte| **byte == b'\\').count();
-            let escaped = behind.get(bars).filter(|_| bars > 0)?;
-            let is_hex = || {
-                let digits = behind.get(bars + 1..bars + 5)?;
-                let digits = std::str::from_utf8(digits).ok()?;
-                (u32::from_str_radix(digits, 16) == Ok(u32::from(*sign))).then_some(4)
-            };
-            at += bars + if *escaped == b'u' { is_hex()? } else { 0 };
-            if *escaped != b'u' && escaped != sign {
-                return None;
+            let bars = behind.iter().take(BARS_MAX).take_while(|byte| **byte == b'\\').count();
+            at += bars;
+            match behind.get(bars).filter(|_| bars > 0)? {
+                b'u' => {
+                    let digits = std::str::from_utf8(behind.get(bars + 1..bars + 5)?).ok()?;
+                    let said = u32::from_str_radix(digits, 16).ok()?;
+                    at += if said == u32::from(*sign) { 4 } else { return None };
+                }
+                escaped if escaped == sign => {}
+                _ => return None,
             }
         }
         at += 1;
@@ -51,13 +54,17 @@ fn end_of(text: &[u8], mut at: usize, secret: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Mutation: read signs as they are only, or with one bar only.
+    /// Mutation: read signs as they are only, with one bar only, or with as many as there are: each look at a long
+    /// run of them would go to its end.
     #[test]
     fn a_secret_is_found_as_json_writes_it() {
         let whole = |text: &str| end_of(text.as_bytes(), 0, b"a+/z") == Some(text.len());
         for text in ["a+/z", r"a+\/z", r"a\u002B\/z", r"a\\u002b\\/z", r"\u0061+/z"] {
             assert!(whole(text), "{text}");
         }
+        assert!(whole(&format!(r"a+{}/z", r"\".repeat(BARS_MAX))));
+        let longer = format!(r"a+{}/z", r"\".repeat(BARS_MAX + 1));
+        assert_eq!(end_of(longer.as_bytes(), 0, b"a+/z"), None);
         for text in [r"a+\", r"a\u002", r"a\u002C/z", "a+", r"a+\nz", ""] {
             assert_eq!(end_of(text.as_bytes(), 0, b"a+/z"), None, "{text}");
         }

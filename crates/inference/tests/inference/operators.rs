@@ -2,7 +2,7 @@
 //! The expected numbers are those of onnxruntime 1.32.
 
 use inference::frame::{self, Answer};
-use inference::{Data, Model, Onnx, Stop, Tensor};
+use inference::{Data, InferError, Model, Onnx, Stop, Tensor};
 
 use crate::written::{bytes, int, node};
 
@@ -54,6 +54,12 @@ fn answer(file: &[u8], shape: &[usize], x: Data) -> (Vec<usize>, Data) {
     let x = Tensor::new("x", shape.to_vec(), x).unwrap();
     let output = Onnx::load(file).unwrap().infer(vec![x], &Stop::default()).unwrap().remove(0);
     (output.values.shape().to_vec(), output.values.into_data())
+}
+
+/// What it says instead of an answer.
+fn fails(file: &[u8], shape: &[usize]) -> InferError {
+    let x = Tensor::new("x", shape.to_vec(), counted(shape)).unwrap();
+    Onnx::load(file).unwrap().infer(vec![x], &Stop::default()).unwrap_err()
 }
 
 /// Numbers from zero on.
@@ -220,8 +226,7 @@ fn other_columns_than_a_model_has_are_its_own_fault_where_the_file_says_how_many
     assert_eq!(refused(&of_columns(2, regressor.clone(), &[])), why);
     // The caller chooses, so that it is the caller's.
     let free = one(18, (FP32, 2), line(regressor.clone()), &[]);
-    let x = Tensor::new("x", vec![1, 2], counted(&[1, 2])).unwrap();
-    let error = Onnx::load(&free).unwrap().infer(vec![x], &Stop::default()).unwrap_err();
+    let error = fails(&free, &[1, 2]);
     assert_eq!((error.to_string(), error.is_of_the_model()), (why.to_owned(), false));
     let columns = node("ArrayFeatureExtractor", &["x", "c"], "y", &[]);
     assert_eq!(
@@ -267,9 +272,10 @@ fn split_takes_lengths_or_makes_parts_alike() {
     let made = of(last(&["x", "n"], &axis), &lengths);
     assert_eq!(made, (vec![1, 4], Data::Fp32(vec![1.0, 2.0, 3.0, 4.0])));
     let short = one(18, (FP32, 2), last(&["x", "n"], &axis), &[whole("n", &[1, 3])]);
-    let x = Tensor::new("x", vec![1, 5], counted(&[1, 5])).unwrap();
-    let error = Onnx::load(&short).unwrap().infer(vec![x], &Stop::default()).unwrap_err();
-    assert_eq!(error.to_string(), "node 0 (`Split`) of the model: its parts do not fit");
+    assert_eq!(
+        fails(&short, &[1, 5]).to_string(),
+        "node 0 (`Split`) of the model: its parts do not fit"
+    );
 }
 
 /// Mutation: take the shape wanted as it is, where the input's axis is longer.

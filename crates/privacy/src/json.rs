@@ -501,9 +501,19 @@ struct Seeking<'a> {
     is_there: bool,
 }
 
+impl Seeking<'_> {
+    fn finds(known: &Known, document: &str, exempt: &Exempt) -> Result<bool, Refusal> {
+        let mut seeking = Seeking { known, is_there: false };
+        if known.may_be_in(document) {
+            edits(document, exempt, &mut seeking)?;
+        }
+        Ok(seeking.is_there)
+    }
+}
+
 impl Rewrite for Seeking<'_> {
     fn text(&mut self, text: &str, _: &str) -> Result<Vec<Edit>, Refusal> {
-        self.is_there = self.is_there || !self.known.places(text).is_empty();
+        self.is_there = self.is_there || self.known.places(text).next().is_some();
         Ok(Vec::new())
     }
 
@@ -512,7 +522,7 @@ impl Rewrite for Seeking<'_> {
     }
 
     fn number(&mut self, number: &str, _: &str) -> Result<Option<String>, Refusal> {
-        self.is_there = self.is_there || !self.known.of_number(number).is_empty();
+        self.is_there = self.is_there || self.known.of_number(number).is_some();
         Ok(None)
     }
 }
@@ -530,15 +540,12 @@ impl Shield {
         let before = vault.begins();
         let first = edits(text, exempt, &mut Protecting { shield: self, vault, known: None })?;
         let first = edit::apply(text, &first);
-        let Some(known) = Known::of(vault)? else { return Ok(first) };
-        let mut seeking = Seeking { known: &known, is_there: vault.is_torn() };
-        if !seeking.is_there {
-            edits(&first, exempt, &mut seeking)?;
-        }
-        if !seeking.is_there {
+        let (told, is_one) = vault.told();
+        let Some(known) = Known::of(told) else { return Ok(first) };
+        if is_one && !Seeking::finds(&known, &first, exempt)? {
             return Ok(first);
         }
-        vault.has_hidden_only(before);
+        vault.again(before);
         let known = Some(&known);
         let all = edits(text, exempt, &mut Protecting { shield: self, vault, known })?;
         Ok(edit::apply(text, &all))

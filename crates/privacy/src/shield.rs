@@ -63,11 +63,12 @@ impl Shield {
     pub fn protect<'a>(&self, vault: &mut Vault, text: &'a str) -> Result<Cow<'a, str>, Refusal> {
         let before = vault.begins();
         let first = edit::apply(text, &self.edits(vault, text, "", None)?);
-        let is_torn = vault.is_torn();
-        match Known::of(vault)?.filter(|it| is_torn || !it.places(&first).is_empty()) {
+        let (told, is_one) = vault.told();
+        let is_left = |it: &Known| !is_one || it.places(&first).next().is_some();
+        match Known::of(told).filter(is_left) {
             None => Ok(first),
             Some(known) => {
-                vault.has_hidden_only(before);
+                vault.again(before);
                 Ok(edit::apply(text, &self.edits(vault, text, "", Some(&known))?))
             }
         }
@@ -81,7 +82,7 @@ impl Shield {
         known: Option<&Known>,
     ) -> Result<Vec<Edit>, Refusal> {
         bounded(text.len())?;
-        let places = known.map_or_else(Vec::new, |it| it.places(text));
+        let places = known.map_or_else(Vec::new, |it| it.places(text).collect());
         let mut found = self.found(text, hint, places);
         if !vault.is_one_way() {
             found.extend(vault.places(text).map(|place| Finding {
@@ -123,7 +124,7 @@ impl Shield {
             return Ok(());
         }
         vault.has_hidden(class);
-        if vault.is_one_way() { Ok(()) } else { vault.has_told(class, value) }
+        vault.has_told(class, value)
     }
 
     /// What stands for a number of an answer's JSON, where it is to be hidden.
@@ -143,8 +144,8 @@ impl Shield {
         hint: &str,
         known: Option<&Known>,
     ) -> Result<Option<String>, Refusal> {
-        let places = known.map_or_else(Vec::new, |it| it.of_number(number));
-        let found = self.merge(self.found(number, hint, places))?;
+        let place = known.and_then(|it| it.of_number(number));
+        let found = self.merge(self.found(number, hint, Vec::from_iter(place)))?;
         let Some(finding) = found.first() else { return Ok(None) };
         Self::hides(vault, finding.class, number)?;
         match self.0.rules.action(finding.class) {

@@ -25,12 +25,12 @@ pub const ALIAS_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What is looked for wherever else it stands. A shorter value, such as a postcode, is a number or a word of
 /// something else as often.
-const TOLD_BYTES_MIN: usize = 7;
+pub(crate) const TOLD_BYTES_MIN: usize = 7;
 
 /// A longer one has a form of its own, such as a key.
 const TOLD_BYTES_MAX: usize = 256;
 
-/// All of them in one text: the machine that looks for them takes some thirty times as much memory.
+/// All of them in one text: what is kept to look for them takes some ten times as much memory.
 const TOLD_ALL_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The longest stand-in: the longest tag, the letters, and hyphens of three bytes.
@@ -64,12 +64,16 @@ pub struct Vault {
     by_value: HashMap<(Class, Box<str>), Letters>,
     bytes: usize,
     hidden: Hidden,
-    /// What was found in the text that is looked through.
-    told: BTreeMap<Box<str>, Class>,
+    /// What was found in the text that is looked through for the first time.
+    told: Told,
+    tells: bool,
     told_bytes: usize,
     /// Something of it as another class, too.
     is_torn: bool,
 }
+
+/// What a text has told of itself.
+pub(crate) type Told = HashMap<Box<str>, Class>;
 
 /// How often something of each class was hidden.
 pub type Hidden = BTreeMap<Class, u64>;
@@ -86,7 +90,8 @@ impl Vault {
             by_value: HashMap::new(),
             bytes: 0,
             hidden: Hidden::new(),
-            told: BTreeMap::new(),
+            told: Told::new(),
+            tells: true,
             told_bytes: 0,
             is_torn: false,
         }
@@ -95,7 +100,7 @@ impl Vault {
     /// Nobody restores what it hides, such as of an answer: what has the form of a stand-in is left alone.
     #[must_use]
     pub fn one_way() -> Self {
-        Self { is_one_way: true, ..Self::new(b"") }
+        Self { is_one_way: true, tells: false, ..Self::new(b"") }
     }
 
     pub(crate) const fn is_one_way(&self) -> bool {
@@ -121,13 +126,14 @@ impl Vault {
     /// A text, or the same for another model, by other rules. What was hidden until then.
     pub(crate) fn begins(&mut self) -> Hidden {
         self.told.clear();
+        self.tells = !self.is_one_way;
         self.told_bytes = 0;
         self.is_torn = false;
         self.hidden.clone()
     }
 
     pub(crate) fn has_told(&mut self, class: Class, value: &str) -> Result<(), Refusal> {
-        if !(TOLD_BYTES_MIN..=TOLD_BYTES_MAX).contains(&value.len()) {
+        if !self.tells || !(TOLD_BYTES_MIN..=TOLD_BYTES_MAX).contains(&value.len()) {
             return Ok(());
         }
         match self.told.get(value) {
@@ -143,17 +149,15 @@ impl Vault {
         Ok(())
     }
 
-    pub(crate) const fn is_torn(&self) -> bool {
-        self.is_torn
+    /// What was told, and whether all of it as one class.
+    pub(crate) fn told(&mut self) -> (Told, bool) {
+        (std::mem::take(&mut self.told), !self.is_torn)
     }
 
-    pub(crate) const fn told(&self) -> &BTreeMap<Box<str>, Class> {
-        &self.told
-    }
-
-    /// Counts again from there.
-    pub(crate) fn has_hidden_only(&mut self, hidden: Hidden) {
-        self.hidden = hidden;
+    /// The text is looked through again, with what it has told. It counts as much as before.
+    pub(crate) fn again(&mut self, before: Hidden) {
+        self.hidden = before;
+        self.tells = false;
     }
 
     pub(crate) fn has_hidden(&mut self, class: Class) {

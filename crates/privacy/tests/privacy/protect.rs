@@ -97,6 +97,34 @@ fn what_a_word_beside_it_has_told_is_known_everywhere() {
     assert!(!shield.protect(&mut Vault::new(b"0"), text).expect("protected").contains("A128"));
 }
 
+/// Mutation: look only where all bytes are as in the value, whatever escapes stand for them; take a blank that is
+/// written `\n` for a letter; or stop at the longest value, where it is a part of a word.
+#[test]
+fn a_value_that_was_told_is_found_however_json_writes_it() {
+    let shield = shield(&[("secret", "redact")]);
+    let told = |value: &str, text: &str| {
+        let document = format!(r#"{{"password": "{value}", "t": "{text}"}}"#);
+        let none = Exempt::default();
+        let seen = shield.protect_json(&mut Vault::new(b"0"), document.as_bytes(), &none);
+        let seen: Value = serde_json::from_str(&seen.expect("protected")).expect("JSON");
+        seen["t"].as_str().expect("a text").to_owned()
+    };
+    assert_eq!(told("Kd93jfLs", "it is Kd93jfLs"), "it is [SECRET]");
+    assert_eq!(told("Kd93jfLs", r"it is\nKd93jfLs\u2014"), "it is\n[SECRET]\u{2014}");
+    assert_eq!(told("Kd93jfLs", r"it is \u004bd93jfLs"), "it is [SECRET]");
+    assert_eq!(told("Öl9und2mehr", r"it is \u00d6l9und2mehr"), "it is [SECRET]");
+    assert_eq!(told("ab/Kd93jf", r"it is ab\/Kd93jf"), "it is [SECRET]");
+    assert_eq!(told(r#"a\"Kd93jf"#, r#"it is a\"Kd93jf"#), "it is [SECRET]");
+    assert_eq!(told("Kd93jfLs", r#"{\"a\":\"it is\\nKd93jfLs\"}"#), r#"{"a":"it is\n[SECRET]"}"#);
+    assert_eq!(told("Kd93jfLs", "it is Kd93jfLs2 or xKd93jfLs"), "it is Kd93jfLs2 or xKd93jfLs");
+
+    let nested =
+        "password: Kd93jfLs\npassword: Kd93jfLs-77\nKd93jfLs-77x and Kd93jfLs-77 or Kd93jfLs";
+    let seen = shield.protect(&mut Vault::new(b"0"), nested).expect("protected");
+    let (_, seen) = seen.rsplit_once('\n').expect("lines");
+    assert_eq!(seen, "[SECRET]-77x and [SECRET] or [SECRET]");
+}
+
 /// Mutation: take four digits, two and two for a date, whatever they are, or no clock behind a short year.
 #[test]
 fn a_date_is_one_that_there_can_be() {

@@ -156,6 +156,15 @@ impl Breaker {
         self.faults == 0 && matches!(self.state, State::Closed)
     }
 
+    /// The first part of a probe's answer has come, and the end may be far away: others may go. The next fault shuts
+    /// the lane again, with the rest that has grown, unless an answer has come to its end before.
+    pub fn begun(&mut self, was_probe: bool) {
+        if was_probe && matches!(self.state, State::Probing { .. }) {
+            self.state = State::Closed;
+            self.faults = FAULTS_MAX - 1;
+        }
+    }
+
     /// What came of a try. `was_probe` where it was told to be one.
     pub fn report(&mut self, blame: Blame, was_probe: bool, now: Timestamp) {
         match blame {
@@ -269,6 +278,29 @@ mod tests {
         resting.report(Blame::Nobody, false, at(31));
         resting.report(Blame::Nobody, true, at(32));
         assert!(resting.is_well());
+    }
+
+    /// Mutation: keep others away until the end of a long answer, wait for three faults again, or begin with a short
+    /// rest again.
+    #[test]
+    fn a_probe_that_begins_to_answer_lets_others_go_until_the_next_fault() {
+        let mut begun = faulty(FAULTS_MAX);
+        begun.begun(true);
+        assert!(matches!(begun.ask(at(9)), Way::Shut { .. }), "it was no probe of this rest");
+        assert_eq!(begun.ask(at(10)), Way::Probe);
+        begun.begun(false);
+        assert!(matches!(begun.ask(at(10)), Way::Shut { .. }), "its probe has not begun");
+        begun.begun(true);
+        assert_eq!(begun.ask(at(10)), Way::Free);
+        assert!(!begun.is_well(), "nothing has come to its end");
+        let mut ended = begun;
+        ended.report(Blame::Nobody, true, at(11));
+        assert_eq!(ended, Breaker::default());
+        let mut other = begun;
+        other.report(Blame::Upstream, false, at(12));
+        assert_eq!(other.look(at(12)), Way::Shut { until: at(22), why: Why::Outage });
+        begun.report(Blame::Upstream, true, at(12));
+        assert_eq!(begun.look(at(12)), Way::Shut { until: at(32), why: Why::Outage });
     }
 
     /// Mutation: let the next probe go at once after one that nobody knows the end of, make it wait after one that

@@ -76,6 +76,11 @@ impl Health {
         Leave { probes_secret: false, ..leave }
     }
 
+    /// The first part of an answer has come, whose end may be far away.
+    pub fn begun(&mut self, leave: Leave) {
+        self.upstream.begun(leave.probes_upstream);
+    }
+
     /// What came of a try that had this leave.
     pub fn report(
         &mut self,

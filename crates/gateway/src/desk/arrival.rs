@@ -14,7 +14,7 @@ use super::aside::aside;
 use super::body::AnswerBody;
 use super::call::{dialect, is_events};
 use super::events::{self, Events};
-use super::leg::{self, Answers, Told, Went};
+use super::leg::{self, Answers, Told, Try, Went};
 use super::open::Open;
 use super::shelf::Shelved;
 use super::{ANSWER_BYTES_MAX, HEAD, disk};
@@ -55,6 +55,7 @@ pub(super) async fn arrived(
     match come {
         Come::Here(first) if is_stream && !whole => {
             open.waited(took);
+            answers.attempt.iter().for_each(Try::is_begun);
             let rest = std::mem::replace(&mut answers.body, AnswerBody::Whole(None));
             answers.body = AnswerBody::Begun(Some(first), Box::new(rest));
             Went::Answers(answers)

@@ -149,6 +149,11 @@ impl Try {
         self.waits(self.shelved.model.spec.limits.silence().as_std());
     }
 
+    /// The first part of a stream is there.
+    pub(super) fn is_begun(&self) {
+        self.shelved.health(|health, _| health.begun(self.leave));
+    }
+
     pub(super) fn report(mut self, blame: Blame) {
         self.stage = Stage::Over;
         self.tell(blame);

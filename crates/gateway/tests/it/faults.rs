@@ -221,6 +221,29 @@ async fn a_hedge_that_wins_over_a_probe_leaves_one_probe_for_each_cool_down() {
     }
 }
 
+/// Mutation: keep all others from a server that is well until the long answer of its probe has ended, or wait for three
+/// faults more before it rests again.
+#[tokio::test]
+async fn a_probe_with_a_long_answer_keeps_nobody_away() {
+    let first = Server::start(|request, number| match number {
+        _ if request.contains("\"stream\":true") => Reply::Hang(streamed(PART)),
+        1..=3 | 5 => reply("500 Internal Server Error", &[], ""),
+        _ => answer(1, 1),
+    });
+    let (first, good) = (first.await, good().await);
+    let place = place(&first, &good, &json!({}));
+    for _ in 0..CALLS {
+        assert_eq!(place.ask("r", 10, false).await.headers["x-isonomy-model"], "good");
+    }
+    place.passes(COOL_DOWN);
+    let long = place.ask("r", 10, true).await;
+    assert_eq!(long.headers["x-isonomy-model"], "first");
+    for _ in 0..CALLS {
+        assert_eq!(place.ask("r", 10, false).await.headers["x-isonomy-model"], "good");
+    }
+    assert_eq!(first.seen().len(), FAULTS_MAX as usize + 2);
+}
+
 fn exact() -> Question {
     let mut asked = question("r", 10, false);
     let mut body: Value = serde_json::from_slice(&asked.body).expect("JSON");

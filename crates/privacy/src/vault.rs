@@ -45,8 +45,10 @@ type Letters = [u8; LETTERS];
 /// Without vowels, so that they make no word; without digits, so that they make no number.
 const CONSONANTS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// What stands for a hyphen, ours or a model's: typographers have several.
-const HYPHENS: [&str; 5] = ["-", "_", "\u{2010}", "\u{2011}", "\u{2013}"];
+/// What stands for a hyphen, ours or a model's: typographers have several, and Markdown escapes some, which JSON
+/// escapes again. The longer ones first.
+const HYPHENS: [&str; 9] =
+    [r"\\_", r"\\-", "\u{2010}", "\u{2011}", "\u{2013}", r"\_", r"\-", "_", "-"];
 
 struct Alias {
     class: Class,
@@ -225,7 +227,7 @@ impl Vault {
             let behind = behind_hyphen(rest)?;
             let letters = first_letters(behind)?;
             let end = text.len() - behind.len() + LETTERS;
-            let before = &text[..at];
+            let before = without_escape(&text[..at]);
             let alias = self.aliases.get(&letters);
             let known = alias.and_then(|it| Some((before_tag(before, it.class.tag())?, it)));
             let start = match known {
@@ -262,6 +264,9 @@ fn behind<'a>(tag: &str, text: &'a str) -> Result<&'a str, Ends> {
     let tagged = tag.chars().chain(['_']).try_fold(text, |rest, sign| {
         let behind = match sign {
             _ if rest.is_empty() => return Err(Ends::Early),
+            '_' if HYPHENS.iter().any(|it| it.starts_with(rest) && *it != rest) => {
+                return Err(Ends::Early);
+            }
             '_' => behind_hyphen(rest),
             letter => rest.strip_prefix(|it: char| it.eq_ignore_ascii_case(&letter)),
         };
@@ -295,6 +300,11 @@ fn first_letters(text: &str) -> Option<Letters> {
 
 fn behind_hyphen(text: &str) -> Option<&str> {
     HYPHENS.iter().find_map(|hyphen| text.strip_prefix(hyphen))
+}
+
+/// Before what Markdown, and JSON with it, puts before a hyphen.
+fn without_escape(text: &str) -> &str {
+    text.strip_suffix(r"\\").or(text.strip_suffix('\\')).unwrap_or(text)
 }
 
 /// Where the tag begins that the text ends in.

@@ -6,6 +6,7 @@ use privacy::{
     Action, Class, Confidence, Form, Guard, Names, Restorer, Rules, Shield, Utf8, Vault,
 };
 use proptest::prelude::*;
+use serde_json::json;
 
 /// Pieces of which texts are made that are hard to cut.
 const PIECES: &[&str] = &[
@@ -203,7 +204,8 @@ proptest! {
     }
 }
 
-/// Mutation: know a stand-in only with our own hyphens, or in our own case; take the letters without a hyphen.
+/// Mutation: know a stand-in only with our own hyphens, or in our own case; take the letters without a hyphen; let a
+/// backslash go before it is known what is behind it, or leave it.
 #[test]
 fn a_stand_in_is_known_however_a_model_writes_it() {
     let rules = Rules::none().read([("uk-nhs", "pseudonymise"), ("email", "pseudonymise")]);
@@ -218,6 +220,8 @@ fn a_stand_in_is_known_however_a_model_writes_it() {
         |it| it.replace('-', "_"),
         |it| it.replace('-', "\u{2011}"),
         |it| it.replace(['-', '_'], "\u{2013}").to_ascii_lowercase(),
+        |it| it.replace('_', r"\_").replace('-', r"\-"),
+        |it| it.replace('_', r"\\_"),
     ];
     let ours = ways.iter().map(|way| format!("File {}.txt of {}; ", way(mail), way(number)));
     let ours = ours.collect::<String>();
@@ -234,6 +238,14 @@ fn a_stand_in_is_known_however_a_model_writes_it() {
         let first = restorer.push(&both[..cut]);
         let whole = first + &restorer.push(&both[cut..]) + &restorer.finish();
         assert_eq!(whole, format!("{expected}{others}"), "cut at {cut}");
+    }
+    // As a text of JSON, where a backslash is two.
+    let escaped = json!(format!("of {}.", number.replace('_', r"\_"))).to_string();
+    for cut in 0..=escaped.len() {
+        let mut restorer = Restorer::new(vault.clone(), Form::Json);
+        let first = restorer.push(&escaped[..cut]);
+        let whole = first + &restorer.push(&escaped[cut..]) + &restorer.finish();
+        assert_eq!(whole, "\"of 943 476 5919.\"", "cut at {cut}");
     }
 }
 

@@ -1,12 +1,11 @@
 //! A run's input, put together from `-i`: `key=value`, `@file`, or `-` for stdin.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Outcome};
+use crate::file;
 
 /// What a site takes in one request is less; this only keeps a wrong file out of memory.
 const INPUT_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -73,10 +72,7 @@ pub fn data(text: &str) -> Outcome<Value> {
 
 fn read_part(part: &str) -> Outcome<Value> {
     if part == "-" {
-        let mut text = String::new();
-        let read = std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|cause| Failure::usage(format!("cannot read the input from stdin: {cause}")))?;
-        return parse_json("stdin", &text);
+        return read_file(Path::new(part));
     }
     if let Some(file) = part.strip_prefix('@') {
         return read_file(Path::new(file));
@@ -115,17 +111,8 @@ fn nest(key: &str, value: Value) -> Outcome<Value> {
 }
 
 fn read_file(file: &Path) -> Outcome<Value> {
-    let wrong = |cause: std::io::Error| {
-        Failure::usage(format!("cannot read the input file `{}`: {cause}", file.display()))
-    };
-    if fs::metadata(file).map_err(wrong)?.len() > INPUT_BYTES_MAX {
-        return Err(Failure::usage(format!(
-            "`{}` is larger than {INPUT_BYTES_MAX} bytes",
-            file.display()
-        )));
-    }
-    let text = fs::read_to_string(file).map_err(wrong)?;
-    let source = format!("`{}`", file.display());
+    let text = file::text(file, INPUT_BYTES_MAX)?;
+    let source = file::shown(file);
     match file.extension().and_then(|extension| extension.to_str()) {
         Some("yaml" | "yml") => parse_yaml(&source, &text),
         _ => parse_json(&source, &text),
@@ -199,7 +186,7 @@ mod tests {
     fn a_file_may_hold_any_value_and_only_objects_merge() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str, text: &str| {
-            fs::write(folder.path().join(name), text).expect("written");
+            std::fs::write(folder.path().join(name), text).expect("written");
             format!("@{}", folder.path().join(name).display())
         };
         let list = write("list.json", "[1, 2]");

@@ -14,6 +14,7 @@ mod document;
 mod exit;
 mod failure;
 mod fault;
+mod file;
 mod folder;
 mod follow;
 mod input;

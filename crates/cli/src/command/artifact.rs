@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use wire::{ArtifactView, LanguageView, ModelTensor};
 
 use crate::failure::{Failure, Outcome};
+use crate::file;
 use crate::output;
 
 /// What a site takes.
@@ -64,7 +65,8 @@ fn read_file(path: &Path) -> Outcome<Vec<u8>> {
         return Err(Failure::usage(format!("`{shown}` is larger than {most} MiB"))
             .hint("serve it with llama.cpp, Ollama or vLLM, or Triton for tensors, and add that server's address"));
     }
-    std::fs::read(path).map_err(unread)
+    // What says that it is small may go on for ever.
+    file::read(path, FILE_BYTES_MAX)
 }
 
 /// Above the document of a model.
@@ -175,6 +177,10 @@ fn rows(input: &ModelTensor, text: &str) -> Outcome<Value> {
             }
         }
     }
+    if rows.is_empty() {
+        let what = format!("`{}` is neither a file nor a row of values", output::clip(text, 100));
+        return Err(Failure::usage(what));
+    }
     Ok(Value::Array(rows))
 }
 
@@ -209,7 +215,7 @@ mod tests {
         ModelTensor { name: "x".to_owned(), datatype: "FP32".to_owned(), shape: vec![-1, 2] }
     }
 
-    /// Mutation: take a head for a row, lose a cell that is empty, or say another shape.
+    /// Mutation: take a head for a row, lose a cell that is empty, say another shape, or ask nothing where a file is not there.
     #[test]
     fn rows_lists_and_nothing_become_a_request() {
         let asked = |typed: Option<&str>| {
@@ -223,6 +229,8 @@ mod tests {
         assert_eq!(asked(Some("1,nan\nNaN,4")).as_deref(), Ok("[2,2] [[1,null],[null,4]]"));
         assert!(asked(Some("1,x\n3,4")).is_err_and(|said| said.contains("row 1")));
         assert!(asked(Some("1,2\n3,x")).is_err_and(|said| said.contains("row 2")));
+        let missing = "patients.csv";
+        assert!(asked(Some(missing)).is_err_and(|said| said.contains("neither a file nor")));
         let whole = request(&[], Some(r#"{"inputs":[]}"#)).map_err(|failure| failure.render());
         assert_eq!(whole, Ok(json!({"inputs": []})));
     }

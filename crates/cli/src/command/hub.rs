@@ -1,8 +1,6 @@
 //! `isonomy hub`: the control plane, made, kept, and asked for tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base::{Clock as _, Duration, SiteName, SystemClock};
@@ -17,6 +15,7 @@ use crate::args::hub::{HubInit, HubServe, TokenArgs, TokenCommand, TokenCreate};
 use crate::args::{Global, PageArgs};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::file;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Format};
 use crate::serve::fleet::Beside;
@@ -221,16 +220,7 @@ fn refused(rows: &[Row], fleet: &[SiteView], replace: bool) -> Vec<String> {
 /// The sites of a CSV file, with a line for each that is wrong.
 fn read(file: &Path) -> Outcome<Vec<Row>> {
     let shown = file.display();
-    let opened = File::open(file)
-        .map_err(|cause| Failure::usage(format!("cannot read `{shown}`: {cause}")))?;
-    let mut text = String::new();
-    opened
-        .take(SITES_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(|cause| Failure::usage(format!("cannot read `{shown}`: {cause}")))?;
-    if text.len() as u64 > SITES_BYTES_MAX {
-        return Err(Failure::usage(format!("`{shown}` has more than {SITES_BYTES_MAX} bytes")));
-    }
+    let text = file::text(file, SITES_BYTES_MAX)?;
     sites(&text).map_err(|why| Failure::usage(format!("`{shown}`: {why}")))
 }
 

@@ -1,8 +1,5 @@
 //! `isonomy calls inbox`, `calls answer`: what people answer where no model does.
 
-use std::io::Read as _;
-use std::path::Path;
-
 use base::{Clock as _, SystemClock, Timestamp};
 use models::{Operation, PERSON_ANSWER_BYTES_MAX, last_words};
 use serde_json::Value;
@@ -14,7 +11,8 @@ use super::{api, pages};
 use crate::args::Global;
 use crate::args::model::{CallsAnswer, InboxArgs, InboxCommand, InboxShow, ResourceList};
 use crate::exit::Exit;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
+use crate::file;
 use crate::output;
 use crate::when;
 
@@ -98,7 +96,7 @@ fn show_text(view: &QuestionView, now: Timestamp) -> String {
 pub async fn answer(global: &Global, args: CallsAnswer) -> Outcome {
     let CallsAnswer { call, file, text, decline, reason, output } = args;
     let text = match file {
-        Some(file) => Some(read(&file)?),
+        Some(file) => Some(file::text(&file, PERSON_ANSWER_BYTES_MAX as u64)?),
         None => text,
     };
     let said = QuestionAnswer { text, decline, reason };
@@ -108,17 +106,4 @@ pub async fn answer(global: &Global, args: CallsAnswer) -> Outcome {
         format!("{what}: whoever asks the same until {} is told\n", view.until)
     })?;
     Ok(Exit::Ok)
-}
-
-fn read(file: &Path) -> Outcome<String> {
-    let most = PERSON_ANSWER_BYTES_MAX as u64 + 1;
-    let mut text = String::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(most).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|file| file.take(most).read_to_string(&mut text))
-    };
-    let name = file.display();
-    read.map_err(|error| Failure::usage(format!("cannot read `{name}`: {error}")))?;
-    Ok(text)
 }

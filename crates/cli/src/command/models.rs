@@ -1,8 +1,6 @@
 //! `isonomy models`: names that calls can ask for, and the servers and files behind them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use base::{Clock as _, Digest, SystemClock};
@@ -22,6 +20,7 @@ use crate::args::model::{
 };
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::file;
 use crate::follow;
 use crate::output;
 use crate::resource::Kind;
@@ -202,16 +201,10 @@ fn protect(args: &ModelsAdd) -> Outcome<Option<ProtectSpec>> {
 }
 
 fn protect_file(file: &str) -> Outcome<ProtectSpec> {
-    let mut text = String::new();
-    let read = fs::File::open(file)
-        .and_then(|opened| opened.take(PROTECT_BYTES_MAX + 1).read_to_string(&mut text));
     let hint =
         "`--protect` is `standard`, `none`, or a file with what a document says in `spec.protect`";
-    read.map_err(|cause| Failure::usage(format!("cannot read `{file}`: {cause}")).hint(hint))?;
-    if text.len() as u64 > PROTECT_BYTES_MAX {
-        let what = format!("`{file}` is larger than {PROTECT_BYTES_MAX} bytes");
-        return Err(Failure::usage(what).hint(hint));
-    }
+    let text =
+        file::text(Path::new(file), PROTECT_BYTES_MAX).map_err(|failure| failure.hint(hint))?;
     serde_saphyr::from_str(&text).map_err(|wrong| {
         let YamlWrong { line, column, what } = YamlWrong::from(&wrong);
         Failure::usage(format!("{file}:{line}:{column}: {what}")).hint(hint)

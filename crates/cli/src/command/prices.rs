@@ -1,9 +1,6 @@
 //! `isonomy prices`: what models cost, as a site reckons; and tables from LiteLLM's public price file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{Read, stdin};
-use std::path::Path;
 
 use base::{Clock as _, SystemClock};
 use pricing::litellm::{self, FILE_BYTES_MAX, Imported, LIST, Told};
@@ -16,6 +13,7 @@ use crate::args::Global;
 use crate::args::prices::{PricesArgs, PricesCommand, PricesImport, PricesList, PricesShow};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::file;
 use crate::lay_out;
 use crate::output::{self, Format};
 
@@ -192,7 +190,7 @@ struct Reasoned<'a> {
 }
 
 fn import(args: &PricesImport) -> Outcome {
-    let file = read(&args.file)?;
+    let file = file::read(&args.file, FILE_BYTES_MAX as u64)?;
     let day = args.dated.map(|day| day.to_string());
     let today = || SystemClock.now().to_string()[..10].to_owned();
     let source = Source {
@@ -228,28 +226,6 @@ fn import(args: &PricesImport) -> Outcome {
         }
     }
     Ok(Exit::Ok)
-}
-
-fn read(path: &Path) -> Outcome<Vec<u8>> {
-    if path == Path::new("-") {
-        return limited("stdin", stdin().lock());
-    }
-    let shown = format!("`{}`", path.display());
-    let opened = File::open(path);
-    limited(&shown, opened.map_err(|cause| unread(&shown, &cause))?)
-}
-
-fn unread(shown: &str, cause: &std::io::Error) -> Failure {
-    Failure::usage(format!("cannot read {shown}: {cause}"))
-}
-
-fn limited(shown: &str, from: impl Read) -> Outcome<Vec<u8>> {
-    let (mut bytes, most) = (Vec::new(), FILE_BYTES_MAX as u64);
-    from.take(most + 1).read_to_end(&mut bytes).map_err(|cause| unread(shown, &cause))?;
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{shown} has more than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(bytes)
 }
 
 /// The list that repeats what providers say.

@@ -1,7 +1,6 @@
 //! `isonomy secrets`: what workflows may use and nobody may read. No value is an argument, is
 //! printed, or is in an error.
 
-use std::fs::File;
 use std::io::{self, BufRead as _, IsTerminal as _, Read};
 use std::path::Path;
 
@@ -15,6 +14,7 @@ use crate::args::Global;
 use crate::args::secrets::{SecretsArgs, SecretsCommand, SecretsDelete, SecretsList, SecretsSet};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::file;
 use crate::output;
 use crate::when;
 
@@ -50,9 +50,9 @@ fn list_text(views: &[SecretView]) -> String {
 async fn set(global: &Global, args: SecretsSet) -> Outcome {
     let api = api(global)?;
     let text = match &args.from_file {
-        Some(file) => from_file(file)?,
         None if io::stdin().is_terminal() => from_terminal(&args.name.to_string())?,
-        None => all("stdin", io::stdin().lock())?,
+        None => all(Path::new("-"))?,
+        Some(file) => all(file)?,
     };
     let value = value(text, args.json)?;
     let changed = api.secret_set(&args.name, value, args.reason).await?;
@@ -88,23 +88,9 @@ fn value(text: String, json: bool) -> Outcome<Value> {
     Ok(Value::String(text.to_owned()))
 }
 
-fn from_file(file: &Path) -> Outcome<String> {
-    let shown = file.display().to_string();
-    let opened = File::open(file)
-        .map_err(|cause| Failure::usage(format!("cannot read `{shown}`: {cause}")))?;
-    all(&format!("`{shown}`"), opened)
-}
-
-fn all(source: &str, from: impl Read) -> Outcome<String> {
-    let mut bytes = Vec::new();
-    from.take(VALUE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|cause| Failure::usage(format!("cannot read {source}: {cause}")))?;
-    if bytes.len() as u64 > VALUE_BYTES_MAX {
-        return Err(Failure::usage(format!("{source} has more than {VALUE_BYTES_MAX} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| {
-        Failure::usage(format!("{source} is not UTF-8"))
+fn all(file: &Path) -> Outcome<String> {
+    String::from_utf8(file::read(file, VALUE_BYTES_MAX)?).map_err(|_| {
+        Failure::usage(format!("{} is not UTF-8", file::shown(file)))
             .hint("a secret is text; encode bytes, for instance with `base64`")
     })
 }

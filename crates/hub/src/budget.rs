@@ -85,7 +85,8 @@ impl FleetBudget {
         let (spent, leased) = (sum(Held::spent), sum(Held::leased));
         let out = spent.saturating_add(leased);
         let percent = out.saturating_mul(100).checked_div(cap.amount.pico()).unwrap_or(100);
-        let until = self.budget.period().window(now).ok().flatten().map(|it| it.end);
+        let window = self.budget.period().window(now).ok().flatten();
+        let forecast = self.budget.forecast(Amount::from_pico(spent), window, now);
         FleetBudgetView {
             holder: self.holder.to_text(),
             budget: self.budget.to_string(),
@@ -95,7 +96,9 @@ impl FleetBudget {
             left: money(Amount::from_pico(cap.amount.pico().saturating_sub(out))),
             percent: u32::try_from(percent).unwrap_or(u32::MAX),
             since: id.window.map(|at| at.to_string()),
-            until: until.map(|at| at.to_string()),
+            until: window.map(|it| it.end.to_string()),
+            forecast: forecast.map(|it| it.at_end.to_string()),
+            exhausted_at: forecast.and_then(|it| it.exhausted_at).map(|at| at.to_string()),
             leases: held.iter().map(|it| lease_view(it, &money)).collect(),
         }
     }
@@ -213,5 +216,33 @@ impl Hub {
             views.push(it.view(&id.0, &held, now));
         }
         Ok(views)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use models::Share;
+
+    use super::*;
+
+    /// Mutation: forecast from what is leased, or leave out what one of the sites has spent.
+    #[test]
+    fn a_forecast_goes_on_as_all_sites_have_spent() {
+        let now = Timestamp::parse("2026-11-22T12:00:00Z").expect("a time");
+        let budget: Budget = "10EUR/day".parse().expect("a budget");
+        let money = |text: &str| text.parse::<pricing::Money>().expect("money").amount;
+        let held = |name: &str| Held {
+            site: SiteName::parse(name).expect("a name"),
+            share: Share { granted: money("5EUR"), spent: money("3EUR"), ..Share::default() },
+            heard_at: now,
+            is_gone: false,
+        };
+        let holder: Holder = "namespace/sales".parse().expect("a holder");
+        let window = budget.period().window(now).expect("a time").map(|it| it.start);
+        let id = PurseId { holder: holder.clone(), period: budget.period(), window };
+        let fleet = FleetBudget { holder, budget, sites: Sites::All };
+        let view = fleet.view(&id, &[held("plant-1"), held("plant-2")], now);
+        assert_eq!((&*view.spent, view.forecast.as_deref()), ("6.00 EUR", Some("12.00 EUR")));
+        assert_eq!(view.exhausted_at.as_deref(), Some("2026-11-22T20:00:00.000Z"));
     }
 }

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base::Timestamp;
+use base::{Duration, Timestamp};
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
 
-use crate::money::{Money, MoneyError};
+use crate::money::{Amount, Money, MoneyError};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BudgetError {
@@ -133,6 +133,45 @@ impl Budget {
     pub const fn period(&self) -> Period {
         self.period
     }
+
+    /// What comes of it where it goes on as since its window began. Nothing, where nothing was spent yet or the
+    /// window has no end.
+    #[must_use]
+    pub fn forecast(
+        &self,
+        spent: Amount,
+        window: Option<Window>,
+        now: Timestamp,
+    ) -> Option<Forecast> {
+        let Window { start, end } = window?;
+        let passed = u128::from(now.since(start).as_millis());
+        let whole = u128::from(end.since(start).as_millis());
+        if passed == 0 || spent == Amount::ZERO {
+            return None;
+        }
+        let at_end = scaled(spent.pico(), whole, passed);
+        let after = scaled(self.cap.amount.pico(), passed, spent.pico());
+        let after = Duration::from_millis(u64::try_from(after).unwrap_or(u64::MAX));
+        let at = start.plus(after);
+        Some(Forecast {
+            at_end: Amount::from_pico(at_end).of(self.cap.currency),
+            exhausted_at: (at < end).then_some(at),
+        })
+    }
+}
+
+/// What a window will have cost at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forecast {
+    pub at_end: Money,
+    /// When nothing is left, if that is before the end.
+    pub exhausted_at: Option<Timestamp>,
+}
+
+/// Whole parts first, so that large sums do not overflow.
+fn scaled(part: u128, by: u128, of: u128) -> u128 {
+    let (times, rest) = (part / of, part % of);
+    times.saturating_mul(by).saturating_add(rest.saturating_mul(by) / of)
 }
 
 impl FromStr for Budget {
@@ -172,6 +211,25 @@ mod tests {
         for period in Period::ALL {
             assert_eq!(read(&format!("1EUR/{}", period.name())).map(|it| it.period()), Ok(period));
         }
+    }
+
+    /// Mutation: forecast from what the cap is, or say that it ends when it does not.
+    #[test]
+    fn a_forecast_goes_on_as_it_began() {
+        let budget: Budget = "10EUR/day".parse().expect("a budget");
+        let now = at("2026-11-22T12:00:00Z");
+        let day = budget.period().window(now).expect("a time");
+        let at_noon = |spent: &str| {
+            let spent = spent.parse::<Money>().expect("money").amount;
+            let forecast = budget.forecast(spent, day, now)?;
+            Some((forecast.at_end.to_string(), forecast.exhausted_at))
+        };
+        assert_eq!(at_noon("0EUR"), None);
+        assert_eq!(at_noon("4EUR"), Some(("8.00 EUR".to_owned(), None)));
+        let exhausted = Some(at("2026-11-22T20:00:00Z"));
+        assert_eq!(at_noon("6EUR"), Some(("12.00 EUR".to_owned(), exhausted)));
+        let spent = budget.cap().amount;
+        assert_eq!(budget.forecast(spent, None, now), None, "it never ends");
     }
 
     /// Mutation: begin weeks on Sunday, months with 30 days, or let a window hold its own end.

@@ -18,7 +18,7 @@ mod stream;
 mod usage;
 
 pub use bound::{Bound, Prompt, bound, input_tokens_max};
-pub use budget::{Budget, BudgetError, Period, PeriodError, Window};
+pub use budget::{Budget, BudgetError, Forecast, Period, PeriodError, Window};
 pub use catalogue::{
     Capability, Catalogue, CatalogueError, Kind, Model, Problem, TABLE_BYTES_MAX, rate_text,
 };

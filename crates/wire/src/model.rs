@@ -229,6 +229,12 @@ pub struct FleetBudgetView {
     pub since: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// What sites will have spent at the end, if they go on as since the window began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<String>,
+    /// When nothing is left, if that is before the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exhausted_at: Option<String>,
     pub leases: Vec<FleetLeaseView>,
 }
 

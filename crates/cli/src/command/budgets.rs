@@ -38,10 +38,44 @@ async fn list(global: &Global, args: OutputArgs) -> Outcome {
 async fn forecast(global: &Global, args: OutputArgs) -> Outcome {
     let budgets = api(global)?.budget_list().await?;
     output::show(args.output, &budgets, || match &budgets {
-        Budgets::Site(list) => forecast_text(&list.items),
-        Budgets::Fleet(fleet) => fleet_text(&fleet.items),
+        Budgets::Site(list) => forecast_text(list.items.iter().map(Goes::of_site)),
+        Budgets::Fleet(fleet) => forecast_text(fleet.items.iter().map(Goes::of_fleet)),
     })?;
     Ok(Exit::Ok)
+}
+
+/// A budget, and how it goes on.
+struct Goes<'a> {
+    holder: &'a str,
+    budget: &'a str,
+    spent: &'a str,
+    forecast: Option<&'a str>,
+    until: Option<&'a str>,
+    exhausted_at: Option<&'a str>,
+}
+
+impl<'a> Goes<'a> {
+    fn of_site(it: &'a BudgetView) -> Self {
+        Self {
+            holder: &it.holder,
+            budget: &it.budget,
+            spent: &it.spent,
+            forecast: it.forecast.as_deref(),
+            until: it.until.as_deref(),
+            exhausted_at: it.exhausted_at.as_deref(),
+        }
+    }
+
+    fn of_fleet(it: &'a FleetBudgetView) -> Self {
+        Self {
+            holder: &it.holder,
+            budget: &it.budget,
+            spent: &it.spent,
+            forecast: it.forecast.as_deref(),
+            until: it.until.as_deref(),
+            exhausted_at: it.exhausted_at.as_deref(),
+        }
+    }
 }
 
 /// What is leased to this site of the budgets of its hub.
@@ -118,23 +152,18 @@ fn list_text(views: &[BudgetView]) -> String {
     output::table(&["holder", "budget", "spent", "held", "left", "used", "begins anew"], rows)
 }
 
-fn forecast_text(views: &[BudgetView]) -> String {
-    let rows = views.iter().map(|it| {
-        // Nothing was spent yet, or the window never ends.
-        let unknown = "unknown".to_owned();
-        let exhausted = match (&it.exhausted_at, &it.forecast) {
-            (Some(at), _) => at.clone(),
-            (None, Some(_)) => "no".to_owned(),
-            (None, None) => unknown.clone(),
+fn forecast_text<'a>(budgets: impl Iterator<Item = Goes<'a>>) -> String {
+    let rows = budgets.map(|it| {
+        let exhausted = match (it.exhausted_at, it.forecast) {
+            (Some(at), _) => at,
+            (None, Some(_)) => "no",
+            // Nothing was spent yet, or the window never ends.
+            (None, None) => "unknown",
         };
-        vec![
-            it.holder.clone(),
-            it.budget.clone(),
-            it.spent.clone(),
-            it.forecast.clone().unwrap_or(unknown),
-            it.until.clone().unwrap_or_default(),
-            exhausted,
-        ]
+        let at_end = it.forecast.unwrap_or("unknown");
+        let cells =
+            [it.holder, it.budget, it.spent, at_end, it.until.unwrap_or_default(), exhausted];
+        cells.map(str::to_owned).to_vec()
     });
     output::table(&["holder", "budget", "spent", "at the end", "end", "exhausted"], rows)
 }
@@ -221,14 +250,14 @@ mod tests {
              key/bot          1.00 EUR/total   10.00 EUR  0.50 EUR  39.50 EUR  21 %  never"
         );
         assert_eq!(
-            forecast_text(&views),
+            forecast_text(views.iter().map(Goes::of_site)),
             "HOLDER           BUDGET           SPENT      AT THE END  END                       EXHAUSTED\n\
              namespace/sales  50.00 EUR/month  10.00 EUR  15.00 EUR   2026-12-01T00:00:00.000Z  no\n\
              key/bot          1.00 EUR/total   10.00 EUR  unknown                               unknown"
         );
     }
 
-    /// Mutation: leave out who has not been heard of, or what counts as spent though nobody has said so.
+    /// Mutation: leave out who has not been heard of, what counts as spent though nobody has said so, or how it goes on.
     #[test]
     fn a_budget_over_sites_is_told_with_what_each_holds() {
         let lease = FleetLeaseView {
@@ -255,8 +284,12 @@ mod tests {
             percent: 20,
             since: None,
             until: None,
+            forecast: Some("60.00 EUR".to_owned()),
+            exhausted_at: Some("2026-11-25T00:00:00.000Z".to_owned()),
             leases: vec![lease, gone],
         };
+        let forecast = forecast_text([Goes::of_fleet(&view)].into_iter());
+        assert!(forecast.contains("60.00 EUR") && forecast.contains("2026-11-25"), "{forecast}");
         let text = fleet_text(&[view]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(

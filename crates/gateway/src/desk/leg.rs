@@ -364,6 +364,10 @@ pub(super) fn failed(
     open.fails(code, why);
     match (why, text) {
         (None, Some(text)) => {
+            // Of one that is under way still, a server says that.
+            if code != StatusCode::CONFLICT.as_u16() {
+                open.was_free_before();
+            }
             let text = without_secret(text, shelved);
             let text = match translation {
                 Some(translation) => translation.error(code, &text).into(),

@@ -46,6 +46,9 @@ pub(super) struct Open {
     sent: Option<Sent>,
     /// The same of a leg beside it.
     beside: Option<Sent>,
+    /// What a call has sent before it that was killed: an answer to the repetition is the bill of both, and without
+    /// one the first may have to be paid.
+    repeats: Option<Sent>,
     /// Tokens that were taken out of the key's minute.
     tokens: u64,
     /// What the upstreams took of the time.
@@ -138,6 +141,14 @@ impl Open {
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
         desk.brings(question);
         let left = desk.takes_over(question, &plan, is_billed_once);
+        let before = left.iter().filter_map(|it| it.bound);
+        let before = before.reduce(|one, other| desk.dearer(one, other));
+        let bound = bound.map(|bound| match (bound, before) {
+            (Some(bound), Some(before)) => Some(desk.dearer(bound, before)),
+            (bound, before) => bound.or(before),
+        });
+        let repeats =
+            before.map(|bound| Sent { model: plan[0].clone(), bound: Some(bound), is_free: false });
         let reserved = bound.clone().ok().flatten();
         let held = match bound.transpose() {
             None => desk.in_place_of(&left, |_| Ok(Vec::new())).map_err(CallRefusal::Budget)?,
@@ -183,6 +194,7 @@ impl Open {
             bills: Vec::new(),
             sent: None,
             beside: None,
+            repeats,
             tokens,
             theirs: Duration::ZERO,
             first: None,
@@ -340,13 +352,20 @@ impl Open {
     /// The leg's end is not known: it is paid at its bound.
     pub(super) fn is_lost(&mut self) {
         if let Some(sent) = self.sent.take() {
+            self.repeats = None;
             self.bills.push(sent.bill(None, None));
         }
+    }
+
+    /// It is told of what it repeats, too: that was no use either.
+    pub(super) fn was_free_before(&mut self) {
+        self.repeats = None;
     }
 
     /// The leg has answered, and this was used; nobody knows what, where there is none.
     pub(super) fn has_used(&mut self, usage: Option<&Usage>, price: Option<&Price>) {
         let Some(sent) = self.sent.take() else { return };
+        self.repeats = None;
         self.bills.push(sent.bill(usage, price));
     }
 
@@ -440,6 +459,8 @@ impl Open {
         self.is_lost();
         self.sent = self.beside.take();
         self.is_lost();
+        self.sent = self.repeats.take();
+        self.is_lost();
         let costs: Vec<Money> = self.bills.iter().filter_map(|bill| bill.cost).collect();
         let exchange = &self.desk.0.exchange;
         let settled = self.desk.budgets(|books| {
@@ -480,6 +501,16 @@ impl Open {
         if self.desk.0.record.write(entry).is_err() {
             // The next start settles it at its bound.
             tracing::error!(call = %self.call, "cannot write down how a call ended");
+        }
+    }
+}
+
+impl Desk {
+    /// Where no rate says which, the first one.
+    fn dearer(&self, one: Money, other: Money) -> Money {
+        match self.0.exchange.convert(other, one.currency) {
+            Ok(same) if same.amount > one.amount => same,
+            Ok(_) | Err(_) => one,
         }
     }
 }

@@ -507,9 +507,9 @@ async fn a_key_has_so_many_requests_a_minute() {
 
 /// A call that a run has left behind, which held so many micro-units of its namespace's budget.
 fn left(effect: &Question, model: &str, held: u64) -> Admitted {
+    let bound = Amount::from_micros(held).of("EUR".parse().expect("a currency"));
     let line = json!({
-        "holder": "namespace/sales", "period": "total", "window": null,
-        "amount": Amount::from_micros(held).of("EUR".parse().expect("a currency")),
+        "holder": "namespace/sales", "period": "total", "window": null, "amount": bound,
     });
     Admitted {
         v: 1,
@@ -521,7 +521,7 @@ fn left(effect: &Question, model: &str, held: u64) -> Admitted {
         plan: vec![name(model)],
         streamed: false,
         held: vec![serde_json::from_value(line).expect("a line")],
-        bound: None,
+        bound: Some(bound),
         effect: Some(effect.of_run.as_ref().expect("of a run").effect()),
         trace: None,
         needs: models::Needs::default(),
@@ -542,7 +542,8 @@ fn of_run(model: &str, key: &str) -> Question {
 }
 
 /// Mutation: hold a second reservation beside the first, give the first one back where nobody bills it once, to
-/// another effect, or at no end of the run; or lose it where there is no room for the repetition.
+/// another effect, or at no end of the run; lose it where there is no room for the repetition, or where that is not
+/// answered.
 #[tokio::test]
 async fn a_repetition_takes_over_what_was_held_where_it_is_billed_once() {
     let server = Server::start(|_, _| answer(10, 10)).await;
@@ -581,6 +582,20 @@ async fn a_repetition_takes_over_what_was_held_where_it_is_billed_once() {
     assert_eq!((first.call, first.end), (before.call, End::Unknown));
     assert_eq!((first.repeated_by, first.charged.len()), (Some(second.call), 0));
     assert!(one.desk.runs_left().is_empty());
+
+    // Without an answer to the repetition, nobody knows what became of the first.
+    for (status, spent) in [("503 Busy", 500), ("409 Conflict", 500), ("400 Bad Request", 0)] {
+        let server = Server::start(move |_, _| reply(status, &[], "{}")).await;
+        let url =
+            json!({"upstream": {"url": format!("{}/v1", server.address()), "idempotent": true}});
+        let place =
+            Place::with(vec![model("once", &server.address(), PRICE, &url)], &[], "1EUR/day");
+        let budget = "0.0007EUR/total".parse().expect("a budget");
+        place.desk.budgets(|books| books.set(Holder::Namespace(sales()), budget));
+        place.desk.take_up(vec![left(&asked, "once", 500)]);
+        assert_ne!(place.desk.call(asked.clone()).await.status, StatusCode::OK);
+        assert_eq!(standing(&place), (spent, 0), "{status}");
+    }
 
     let twice = of_run("twice", "a");
     let mut two = place();

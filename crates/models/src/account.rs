@@ -11,6 +11,7 @@ use crate::alarms::Alarms;
 use crate::budget::{Alarm, Holder, Line, Refused, SettleError, Standing};
 use crate::lease::{less, more};
 use crate::rates::Exchange;
+use crate::worst::Worst;
 
 /// One budget as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl Account {
     pub(crate) fn line(
         &self,
         holder: &Holder,
-        bound: Result<Money, String>,
+        bound: &Result<Worst, String>,
         exchange: &Exchange,
     ) -> Result<Line, Box<Refused>> {
         self.line_in(self.currency(), holder, bound, exchange)
@@ -125,16 +126,19 @@ impl Account {
         &self,
         currency: Currency,
         holder: &Holder,
-        bound: Result<Money, String>,
+        bound: &Result<Worst, String>,
         exchange: &Exchange,
     ) -> Result<Line, Box<Refused>> {
         let (holder, budget) = (holder.clone(), self.budget);
         let bound = match bound {
             Ok(bound) => bound,
-            Err(why) => return Err(Box::new(Refused::Unbounded { holder, budget, why })),
+            Err(why) => {
+                let why = why.clone();
+                return Err(Box::new(Refused::Unbounded { holder, budget, why }));
+            }
         };
         let reckoned = || -> Result<(Money, Money, Amount), SettleError> {
-            let amount = exchange.convert(bound, currency)?;
+            let amount = bound.in_currency(currency, exchange)?;
             let asked = exchange.convert(amount, self.currency())?;
             let sum = self.spent(exchange)?.plus(self.held(exchange)?)?;
             Ok((amount, asked, sum.plus(asked.amount)?))
@@ -148,8 +152,7 @@ impl Account {
                 let refused = Refused::Exhausted { holder, budget, spent, held, asked, until };
                 Err(Box::new(refused))
             }
-            Err(SettleError::Exchange(why)) => Err(Box::new(Refused::Exchange { holder, why })),
-            Err(SettleError::Money(why)) => Err(Box::new(Refused::Money { holder, why })),
+            Err(why) => Err(Box::new(Refused::unreckoned(holder, why))),
         }
     }
 

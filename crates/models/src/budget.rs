@@ -17,6 +17,7 @@ use crate::alarms::Alarms;
 use crate::correction::Recharge;
 use crate::purse::{Missing, Purses};
 use crate::rates::{Exchange, ExchangeError};
+use crate::worst::Worst;
 
 /// Whose spending is capped.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,6 +122,15 @@ pub enum Refused {
     Time { holder: Holder, why: BudgetError },
 }
 
+impl Refused {
+    pub(crate) fn unreckoned(holder: Holder, why: SettleError) -> Self {
+        match why {
+            SettleError::Exchange(why) => Self::Exchange { holder, why },
+            SettleError::Money(why) => Self::Money { holder, why },
+        }
+    }
+}
+
 impl Books {
     /// Puts a budget in the place of the one of that holder and period. What was spent stays spent and what is
     /// held stays held, also where it was taken away meanwhile, or was in another currency.
@@ -207,7 +217,7 @@ impl Books {
         &mut self,
         call: CallId,
         holders: &[Holder],
-        bound: Result<Money, String>,
+        bound: &Result<Worst, String>,
         exchange: &Exchange,
         now: Timestamp,
     ) -> Result<Vec<Line>, Box<Refused>> {
@@ -217,9 +227,9 @@ impl Books {
             for account in accounts.filter(|it| it.is_on()) {
                 let rolled = account.roll(now);
                 rolled.map_err(|why| Box::new(Refused::Time { holder: holder.clone(), why }))?;
-                lines.push(account.line(holder, bound.clone(), exchange)?);
+                lines.push(account.line(holder, bound, exchange)?);
             }
-            self.purses.lines(holder, &bound, exchange, now, &mut lines)?;
+            self.purses.lines(holder, bound, exchange, now, &mut lines)?;
         }
         for line in &lines {
             self.hold_line(line);
@@ -230,23 +240,30 @@ impl Books {
         Ok(lines)
     }
 
-    /// Holds back more for a call that holds something already: what it held so far may have to be paid,
+    /// Sees to it that a call that holds something already holds all of this: what it held so far may have to be paid,
     /// and it goes on. In all of its budgets, or in none.
     pub fn extend(
         &mut self,
         call: CallId,
-        more: Result<Money, String>,
+        needed: &Worst,
         exchange: &Exchange,
     ) -> Result<Vec<Line>, Box<Refused>> {
         let held = self.held.get(&call).cloned().unwrap_or_default();
         let mut lines = Vec::with_capacity(held.len());
         for line in &held {
-            if matches!(line.holder, Holder::Fleet(_)) {
+            let (currency, holder) = (line.amount.currency, &line.holder);
+            let needed = needed.in_currency(currency, exchange);
+            let needed =
+                needed.map_err(|why| Box::new(Refused::unreckoned(holder.clone(), why)))?;
+            let more = match needed.amount.minus(line.amount.amount) {
+                Ok(more) if more > Amount::ZERO => Ok(Worst::from(more.of(currency))),
+                Ok(_) | Err(_) => continue,
+            };
+            if matches!(holder, Holder::Fleet(_)) {
                 lines.push(self.purses.line_more(line, &more, exchange)?);
             // One whose window is over since weighs on nobody any more.
             } else if let Some(account) = self.account(line) {
-                let (currency, holder) = (line.amount.currency, &line.holder);
-                match account.line_in(currency, holder, more.clone(), exchange) {
+                match account.line_in(currency, holder, &more, exchange) {
                     Ok(line) => lines.push(line),
                     // A cap that was taken away refuses nobody.
                     Err(_) if !account.is_on() => {}
@@ -559,7 +576,7 @@ mod tests {
         now: &str,
     ) -> Result<Vec<Line>, Box<Refused>> {
         let holders: Vec<_> = whose.iter().map(|text| holder(text)).collect();
-        books.reserve(call(n), &holders, Ok(money(bound)), &Exchange::default(), at(now))
+        books.reserve(call(n), &holders, &Ok(money(bound).into()), &Exchange::default(), at(now))
     }
 
     fn shown(books: &Books, now: &str) -> Vec<String> {
@@ -623,7 +640,7 @@ mod tests {
         let mut books = books(&[("key/bot", "0.30EUR/day")]);
         let unbounded = |books: &mut Books, who: &str| {
             let bound = Err("no limit of output".to_owned());
-            books.reserve(call(9), &[holder(who)], bound, &Exchange::default(), at(NOON))
+            books.reserve(call(9), &[holder(who)], &bound, &Exchange::default(), at(NOON))
         };
         let refused = unbounded(&mut books, "key/bot").expect_err("unbounded");
         assert!(matches!(*refused, Refused::Unbounded { .. }));
@@ -640,8 +657,8 @@ mod tests {
         let rate: Rate = "3 USD = 2 EUR".parse().expect("a rate");
         exchange.put(rate);
         let mut books = books(&[("key/bot", "1EUR/total")]);
-        let bound = Ok(money("1USD"));
-        let lines = books.reserve(call(1), &[holder("key/bot")], bound, &exchange, at(NOON));
+        let bound = Ok(money("1USD").into());
+        let lines = books.reserve(call(1), &[holder("key/bot")], &bound, &exchange, at(NOON));
         assert_eq!(lines.expect("held")[0].amount.exact(), "0.666666666667 EUR");
         let (charged, _) = books.settle(call(1), &[money("0.3USD")], &exchange).expect("settled");
         assert_eq!(charged[0].amount.exact(), "0.2 EUR");
@@ -710,7 +727,7 @@ mod tests {
         assert!(books.remove(&holder("key/idle"), day) && books.accounts.len() == 1);
         assert_eq!(told(&books, &none), "");
         assert_eq!(reserve(&mut books, 3, &["key/bot"], "9EUR", NOON), Ok(Vec::new()));
-        books.extend(call(1), Ok(money("0.30EUR")), &none).expect("nothing caps it");
+        books.extend(call(1), &money("0.40EUR").into(), &none).expect("nothing caps it");
         books.settle(call(2), &[money("0.05EUR")], &none).expect("settled");
         books.set(bot.clone(), "0.50EUR/day".parse().expect("a budget"));
         assert_eq!(told(&books, &none), "0.50 EUR/day: 0.05 spent, 0.4 held");
@@ -752,7 +769,7 @@ mod tests {
         };
         let reserve = |books: &mut Books, n: u128, bound: &str| {
             let whose = [holder("key/bot")];
-            books.reserve(call(n), &whose, Ok(money(bound)), &exchange, at(NOON)).is_ok()
+            books.reserve(call(n), &whose, &Ok(money(bound).into()), &exchange, at(NOON)).is_ok()
         };
         for n in [1, 2] {
             assert!(reserve(&mut books, n, "0.10EUR"));
@@ -767,7 +784,8 @@ mod tests {
         set(&mut books, "0.30USD/day");
         assert!(!reserve(&mut books, 3, "0.040001USD") && reserve(&mut books, 3, "0.02USD"));
         let more = |books: &mut Books, more: &str| {
-            books.extend(call(2), Ok(money(more)), &exchange).map(|lines| lines[0].amount)
+            let needed = Worst::sum(vec![money("0.10EUR"), money(more)]);
+            books.extend(call(2), &needed, &exchange).map(|lines| lines[0].amount)
         };
         assert!(more(&mut books, "0.01000001EUR").is_err());
         assert_eq!(more(&mut books, "0.006USD"), Ok(money("0.004EUR")));
@@ -858,12 +876,12 @@ mod tests {
         let mut books = books(&[("namespace/sales", "1EUR/day"), ("key/bot", "0.50EUR/day")]);
         let both = ["namespace/sales", "key/bot"];
         reserve(&mut books, 1, &both, "0.20EUR", NOON).expect("held");
-        let more = |books: &mut Books, more: &str| {
-            books.extend(call(1), Ok(money(more)), &Exchange::default()).is_ok()
+        let needs = |books: &mut Books, needed: &str| {
+            books.extend(call(1), &money(needed).into(), &Exchange::default()).is_ok()
         };
-        assert!(!more(&mut books, "0.31EUR"));
+        assert!(!needs(&mut books, "0.51EUR"));
         assert_eq!(shown(&books, NOON)[0], "namespace/sales 1.00 EUR/day: 0.00 spent, 0.20 held");
-        assert!(more(&mut books, "0.30EUR"));
+        assert!(needs(&mut books, "0.50EUR") && needs(&mut books, "0.30EUR"));
         assert_eq!(shown(&books, NOON)[0], "namespace/sales 1.00 EUR/day: 0.00 spent, 0.50 held");
         let costs = [money("0.20EUR"), money("0.01EUR")];
         books.settle(call(1), &costs, &Exchange::default()).expect("settled");

@@ -39,6 +39,7 @@ mod tally;
 mod unbounded;
 mod watch;
 mod words;
+mod worst;
 
 pub use accept::{Accept, AcceptError, Confidence, PATTERN_CHARS_MAX, Pattern};
 pub use account::Account;
@@ -92,3 +93,4 @@ pub use watch::{
     watch_of, watched_operation, watched_path,
 };
 pub use words::last_words;
+pub use worst::Worst;

@@ -11,6 +11,7 @@ use pricing::{Amount, Budget, Money, Period};
 use crate::budget::{Holder, Line, Refused};
 use crate::lease::{Word, less, more, whole};
 use crate::rates::Exchange;
+use crate::worst::Worst;
 
 /// A part of the last grant that is told when it is spent: the hub's picture is no older than this.
 const TELL_PART: u128 = 10;
@@ -269,7 +270,7 @@ impl Purses {
     pub(crate) fn lines(
         &mut self,
         holder: &Holder,
-        bound: &Result<Money, String>,
+        bound: &Result<Worst, String>,
         exchange: &Exchange,
         now: Timestamp,
         lines: &mut Vec<Line>,
@@ -307,7 +308,7 @@ impl Purses {
     pub(crate) fn line_more(
         &mut self,
         line: &Line,
-        bound: &Result<Money, String>,
+        bound: &Result<Worst, String>,
         exchange: &Exchange,
     ) -> Result<Line, Box<Refused>> {
         let budget = self.budget_of(line);
@@ -366,7 +367,7 @@ impl Purses {
 fn asked(
     holder: &Holder,
     budget: Budget,
-    bound: &Result<Money, String>,
+    bound: &Result<Worst, String>,
     exchange: &Exchange,
 ) -> Result<Money, Box<Refused>> {
     let holder = || holder.clone();
@@ -374,9 +375,9 @@ fn asked(
         Err(why) => {
             Err(Box::new(Refused::Unbounded { holder: holder(), budget, why: why.clone() }))
         }
-        Ok(bound) => exchange
-            .convert(*bound, budget.cap().currency)
-            .map_err(|why| Box::new(Refused::Exchange { holder: holder(), why })),
+        Ok(bound) => bound
+            .in_currency(budget.cap().currency, exchange)
+            .map_err(|why| Box::new(Refused::unreckoned(holder(), why))),
     }
 }
 

@@ -40,7 +40,7 @@ const LATE: &str = "2026-11-23T23:59:59Z";
 
 fn reserve(books: &mut Books, n: u128, micros: u64, now: &str) -> Result<Vec<Line>, Box<Refused>> {
     let exchange = Exchange::default();
-    books.reserve(call(n), &[sales()], Ok(cost(micros)), &exchange, at(now))
+    books.reserve(call(n), &[sales()], &Ok(cost(micros).into()), &exchange, at(now))
 }
 
 fn missing(refused: Result<Vec<Line>, Box<Refused>>) -> Missing {
@@ -83,10 +83,11 @@ fn a_call_stays_in_the_window_that_it_began_in() {
     books.purses().put(&id(TUESDAY), day(), granted(50));
     reserve(&mut books, 1, 70, LATE).expect("there is room");
     reserve(&mut books, 2, 50, "2026-11-24T00:00:01Z").expect("of the next day");
-    let more =
-        |books: &mut Books, micros| books.extend(call(1), Ok(cost(micros)), &Exchange::default());
-    more(&mut books, 31).expect_err("Monday has thirty left");
-    more(&mut books, 30).expect("there is room");
+    let needs = |books: &mut Books, micros| {
+        books.extend(call(1), &cost(micros).into(), &Exchange::default())
+    };
+    needs(&mut books, 101).expect_err("Monday has thirty left");
+    needs(&mut books, 100).expect("there is room");
     books.settle(call(1), &[cost(90)], &Exchange::default()).expect("one currency");
     let purse =
         |books: &mut Books, window| *books.purses().purse(&id(window)).expect("it is there");

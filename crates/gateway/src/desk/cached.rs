@@ -7,7 +7,7 @@ use base::{CallId, Digest, Duration};
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use models::{Ask, Cache, CallRefusal, End, Given, ModelName, Operation, same_question};
+use models::{Ask, Cache, CallRefusal, End, Given, ModelName, Operation, Worst, same_question};
 
 use super::call::Asked;
 use super::open::{Admission, Open};
@@ -149,7 +149,7 @@ impl Again {
             needs: models::Needs::of(ask),
             plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
             streamed: false,
-            bound: Ok(None),
+            bound: Ok(Worst::of_legs(0)),
             tokens: 0,
             // Nothing is sent, so that nothing is asked again.
             is_billed_once: false,

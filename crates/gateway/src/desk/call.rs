@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use base::Timestamp;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use models::{Ask, AskError, CallRefusal, End, Given, Missed, Operation, Remedy};
+use models::{Ask, AskError, CallRefusal, End, Given, Missed, Operation, Remedy, Worst};
 use pricing::{Dialect, Money, Prompt};
 use privacy::Vault;
 use tokio::time::timeout;
@@ -113,7 +113,7 @@ async fn made(desk: &Desk, question: Question, left: Left) -> Result<Reply, Call
         needs: models::Needs::of(&ask),
         plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
         streamed: ask.is_streamed,
-        bound: worst(desk, &found, &bounds),
+        bound: worst(&found, &bounds),
         tokens,
         is_billed_once: found.is_billed_once(),
         priced_at,
@@ -339,36 +339,18 @@ fn bounds(found: &Found, prompts: &[Prompt], ask: &Ask, now: Timestamp) -> Vec<B
 }
 
 /// The most that all of them can cost in one call: the dearest, and beside it each whose answer may be paid
-/// and not be good enough; of these the dearest, where fewer are tried than there are. One that nobody can bound, or
-/// compare, has no bound for all.
-fn worst(desk: &Desk, found: &Found, bounds: &[BoundOf]) -> BoundOf {
-    let exchange = &desk.0.exchange;
-    let (mut most, mut unsure): (Option<Money>, Vec<Money>) = (None, Vec::new());
+/// and not be good enough; of these the dearest, where fewer are tried than there are. One that nobody can bound has no
+/// bound for all.
+fn worst(found: &Found, bounds: &[BoundOf]) -> Result<Worst, String> {
+    let mut worst = Worst::of_legs(found.legs);
     for (candidate, bound) in found.models.iter().zip(bounds) {
-        let Some(bound) = bound.clone()? else { continue };
-        let currency = most.or(unsure.first().copied()).map_or(bound.currency, |it| it.currency);
-        let bound = exchange.convert(bound, currency).map_err(|error| error.to_string())?;
-        if found.accept(candidate).is_some() {
-            unsure.push(bound);
-        } else if most.is_none_or(|most| bound.amount > most.amount) {
-            most = Some(bound);
+        match bound.clone()? {
+            Some(bound) if found.accept(candidate).is_some() => worst.may_go_on(bound),
+            Some(bound) => worst.may_end(bound),
+            None => {}
         }
     }
-    unsure.sort_unstable_by_key(|bound| std::cmp::Reverse(bound.amount));
-    let legs = found.legs.max(1);
-    if most.is_some() {
-        // One that is given as it is may take the place of the cheapest of them.
-        let last = unsure.get(legs - 1).copied();
-        most = most.into_iter().chain(last).max_by_key(|bound| bound.amount);
-        unsure.truncate(legs - 1);
-    } else {
-        unsure.truncate(legs);
-    }
-    unsure.into_iter().try_fold(most, |sum, bound| plus(sum, bound).map(Some))
-}
-
-fn plus(sum: Option<Money>, more: Money) -> Result<Money, String> {
-    sum.map_or(Ok(more), |sum| sum.plus(more)).map_err(|error| error.to_string())
+    Ok(worst)
 }
 
 /// The rest of an answer, or all of it. Where it cannot be put into the client's words, another model may answer.

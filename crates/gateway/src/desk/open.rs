@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use base::{CallId, Timestamp};
 use models::{
     Admitted, Bill, By, CAUSE_CHARS_MAX, CallRefusal, ENTRY_VERSION, End, Entry, Given, Hidden,
-    Leg, Line, Missed, Missing, ModelName, Needs, OfPerson, Refused, Settled, Used,
+    Leg, Line, Missed, Missing, ModelName, Needs, OfPerson, Refused, Settled, Used, Worst,
 };
 use pricing::{Amount, Money, Price, Usage};
 
@@ -116,8 +116,8 @@ pub(super) struct Admission {
     pub needs: Needs,
     pub plan: Vec<ModelName>,
     pub streamed: bool,
-    /// The most that its dearest leg can cost; `None` where none costs anything.
-    pub bound: Result<Option<Money>, String>,
+    /// The most that it can cost, or why nobody can say.
+    pub bound: Result<Worst, String>,
     pub tokens: u64,
     /// Whether a repetition under the same name costs nothing more.
     pub is_billed_once: bool,
@@ -141,22 +141,24 @@ impl Open {
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
         desk.brings(question);
         let left = desk.takes_over(question, &plan, is_billed_once);
-        let before = left.iter().filter_map(|it| it.bound);
-        let before = before.reduce(|one, other| desk.dearer(one, other));
-        let bound = bound.map(|bound| match (bound, before) {
-            (Some(bound), Some(before)) => Some(desk.dearer(bound, before)),
-            (bound, before) => bound.or(before),
+        let mut before = Worst::of_legs(1);
+        left.iter().filter_map(|it| it.bound).for_each(|it| before.may_end(it));
+        let bound = bound.map(|mut bound| {
+            left.iter().filter_map(|it| it.bound).for_each(|it| bound.may_end(it));
+            bound
         });
-        let repeats =
-            before.map(|bound| Sent { model: plan[0].clone(), bound: Some(bound), is_free: false });
-        let reserved = bound.clone().ok().flatten();
-        let held = match bound.transpose() {
-            None => desk.in_place_of(&left, |_| Ok(Vec::new())).map_err(CallRefusal::Budget)?,
-            Some(bound) => {
-                let held = hold(desk, call, by, bound, &left).await;
-                held.map_err(CallRefusal::Budget)?
-            }
+        let exchange = &desk.0.exchange;
+        let repeats = before.in_any(exchange).map(|bound| Sent {
+            model: plan[0].clone(),
+            bound: Some(bound),
+            is_free: false,
+        });
+        let reserved = bound.as_ref().ok().and_then(|it| it.in_any(exchange));
+        let held = match bound {
+            Ok(bound) if bound.is_free() => desk.in_place_of(&left, |_| Ok(Vec::new())),
+            bound => hold(desk, call, by, &bound, &left).await,
         };
+        let held = held.map_err(CallRefusal::Budget)?;
         let admitted = Admitted {
             v: ENTRY_VERSION,
             call,
@@ -306,35 +308,38 @@ impl Open {
     fn reserves(&mut self, next: Option<Money>) -> Option<()> {
         let paid = self.bills.iter().filter_map(|bill| bill.cost);
         let under_way = [&self.sent, &self.beside].into_iter().flatten().filter_map(|it| it.bound);
-        let all: Vec<Money> = paid.chain(under_way).chain(next).collect();
-        let Some(currency) = self.reserved.or(all.first().copied()).map(|it| it.currency) else {
+        let mut all: Vec<Money> = paid.chain(under_way).collect();
+        if all.is_empty() {
+            // What it holds already is for whichever is the first.
             return Some(());
+        }
+        all.extend(next);
+        let (needed, exchange) = (Worst::sum(all), &self.desk.0.exchange);
+        let mut is_more = false;
+        if !self.admitted.held.is_empty() {
+            let held = self.desk.budgets(|books| {
+                let more = books.extend(self.call, &needed, exchange).ok()?;
+                Some((!more.is_empty()).then(|| books.held(self.call)))
+            })?;
+            if let Some(held) = held {
+                (self.admitted.held, is_more) = (held, true);
+            }
+        }
+        let bound = match self.reserved {
+            Some(reserved) => needed.in_currency(reserved.currency, exchange).ok(),
+            None => needed.in_any(exchange),
         };
-        let exchange = &self.desk.0.exchange;
-        let add = |sum: Money, one: &Money| sum.plus(exchange.convert(*one, currency).ok()?).ok();
-        let Some(needed) = all.iter().try_fold(Amount::ZERO.of(currency), add) else {
-            // Where nothing holds it, nobody needs a rate.
-            return self.admitted.held.is_empty().then_some(());
-        };
-        let reserved = self.reserved.map_or(Amount::ZERO, |it| it.amount);
-        if needed.amount > reserved {
-            self.holds_more(needed.amount.minus(reserved).ok()?.of(currency))?;
-            self.reserved = Some(needed);
-            self.admitted.bound = Some(needed);
+        let is_dearer = |it: &Money| self.reserved.is_none_or(|most| it.amount > most.amount);
+        // Where nothing holds it, nobody needs a rate.
+        if let Some(bound) = bound.filter(is_dearer) {
+            self.reserved = Some(bound);
+            self.admitted.bound = Some(bound);
+            is_more = true;
+        }
+        if is_more {
             let entry = Entry::Admitted(self.admitted.clone());
             // Its page is behind that of the first one.
             self.ticket = Some(self.desk.0.record.write(entry).ok()?);
-        }
-        Some(())
-    }
-
-    fn holds_more(&mut self, more: Money) -> Option<()> {
-        if !self.admitted.held.is_empty() {
-            let (desk, call) = (&self.desk.0, self.call);
-            self.admitted.held = self.desk.budgets(|books| {
-                books.extend(call, Ok(more), &desk.exchange).ok()?;
-                Some(books.held(call))
-            })?;
         }
         Some(())
     }
@@ -505,16 +510,6 @@ impl Open {
     }
 }
 
-impl Desk {
-    /// Where no rate says which, the first one.
-    fn dearer(&self, one: Money, other: Money) -> Money {
-        match self.0.exchange.convert(other, one.currency) {
-            Ok(same) if same.amount > one.amount => same,
-            Ok(_) | Err(_) => one,
-        }
-    }
-}
-
 impl Drop for Open {
     fn drop(&mut self) {
         self.settle(End::Left);
@@ -527,14 +522,14 @@ async fn hold(
     desk: &Desk,
     call: CallId,
     by: &By,
-    bound: Result<Money, String>,
+    bound: &Result<Worst, String>,
     left: &[Admitted],
 ) -> Result<Vec<Line>, Box<Refused>> {
     let (holders, until) = (holders(by), Instant::now() + LEASE_WAIT);
     let mut granted: Option<watch::Receiver<u64>> = None;
     loop {
         let held = desk.in_place_of(left, |books| {
-            books.reserve(call, &holders, bound.clone(), &desk.0.exchange, desk.now())
+            books.reserve(call, &holders, bound, &desk.0.exchange, desk.now())
         });
         let is_low = desk.budgets(|books| books.purses().takes_low());
         if is_low {

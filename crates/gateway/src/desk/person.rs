@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use base::{CallId, Namespace};
 use http::{HeaderName, HeaderValue, StatusCode};
-use models::{Ask, CallRefusal, End, Given, Needs, OfPerson, Person, QUESTION_BYTES_MAX, Remedy};
+use models::{
+    Ask, CallRefusal, End, Given, Needs, OfPerson, Person, QUESTION_BYTES_MAX, Remedy, Worst,
+};
 use tokio::time::timeout;
 
 use super::cached::question_key;
@@ -58,7 +60,7 @@ impl<'a> Joined<'a> {
             needs: Needs::of(ask),
             plan: found.models.iter().map(|it| it.shelved.model.name.clone()).collect(),
             streamed: ask.is_streamed,
-            bound: Ok(None),
+            bound: Ok(Worst::of_legs(0)),
             tokens: 0,
             is_billed_once: false,
             priced_at: desk.now(),

@@ -12,7 +12,7 @@ use wire::{FleetBudgetSet, FleetBudgetView, FleetLeaseView, ProblemCode, Role};
 
 use crate::Hub;
 use crate::change::{ChangeKind, budget_op};
-use crate::lease::Held;
+use crate::lease::{Held, is_lost};
 use crate::placement::Sites;
 use crate::site::SiteDoc;
 
@@ -76,7 +76,13 @@ impl FleetBudget {
     }
 
     /// In this window, with what is leased.
-    fn view(&self, id: &PurseId, held: &[Held], now: Timestamp) -> FleetBudgetView {
+    fn view(
+        &self,
+        id: &PurseId,
+        held: &[Held],
+        now: Timestamp,
+        lost_until: Option<Timestamp>,
+    ) -> FleetBudgetView {
         let cap = self.budget.cap();
         let money = |amount: Amount| amount.of(cap.currency).to_string();
         let sum = |of: fn(&Held) -> Amount| {
@@ -99,6 +105,7 @@ impl FleetBudget {
             until: window.map(|it| it.end.to_string()),
             forecast: forecast.map(|it| it.at_end.to_string()),
             exhausted_at: forecast.and_then(|it| it.exhausted_at).map(|at| at.to_string()),
+            is_waiting: is_lost(id, lost_until),
             leases: held.iter().map(|it| lease_view(it, &money)).collect(),
         }
     }
@@ -200,7 +207,7 @@ impl Hub {
 
     /// How those stand that the caller may see, in their present windows.
     pub(crate) async fn budget_list(&self, roles: &Roles) -> Result<Vec<FleetBudgetView>, Refusal> {
-        let now = self.now();
+        let (now, lost_until) = (self.now(), self.0.recovery.lost_until().await);
         let mut views = Vec::new();
         for it in FleetBudget::all(self.0.store.as_ref()).await? {
             let namespace = namespace_of(&it.holder)?;
@@ -213,7 +220,7 @@ impl Hub {
             let id = PurseId { holder: it.holder.clone(), period, window };
             let id = (id, it.budget.cap().currency);
             let held = self.leases_of(&id).await?;
-            views.push(it.view(&id.0, &held, now));
+            views.push(it.view(&id.0, &held, now, lost_until));
         }
         Ok(views)
     }
@@ -241,7 +248,7 @@ mod tests {
         let window = budget.period().window(now).expect("a time").map(|it| it.start);
         let id = PurseId { holder: holder.clone(), period: budget.period(), window };
         let fleet = FleetBudget { holder, budget, sites: Sites::All };
-        let view = fleet.view(&id, &[held("plant-1"), held("plant-2")], now);
+        let view = fleet.view(&id, &[held("plant-1"), held("plant-2")], now, None);
         assert_eq!((&*view.spent, view.forecast.as_deref()), ("6.00 EUR", Some("12.00 EUR")));
         assert_eq!(view.exhausted_at.as_deref(), Some("2026-11-22T20:00:00.000Z"));
     }

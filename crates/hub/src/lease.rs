@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use identity::PublicKey;
 use link::ORDER_LIFE_MAX;
 use link::hub::SeatDoc;
-use models::{Grant, Holder, Ledger, PurseId, Share};
+use models::{Grant, Holder, LEASE_AHEAD_MAX, Ledger, PurseId, Share};
 use pricing::{Amount, Budget, Currency, Money, Period};
 use serde::{Deserialize, Serialize};
 use server::Refusal;
@@ -298,11 +298,19 @@ fn ends(id: &PurseId) -> Option<Timestamp> {
     id.period.window(id.window?).ok().flatten().map(|it| it.end)
 }
 
-/// Whether it can be spent from now, or is the one after that.
+/// Whether it can be spent from now, or is the one after that and near.
 fn is_due(id: &PurseId, now: Timestamp) -> bool {
     let Some(begins) = id.window else { return true };
     let window = id.period.window(now).ok().flatten();
-    window.is_some_and(|it| it.start == begins || it.end == begins)
+    window.is_some_and(|it| {
+        it.start == begins || it.end == begins && begins <= now.plus(LEASE_AHEAD_MAX)
+    })
+}
+
+/// Whether something of it may have been leased that the hub has lost.
+pub(crate) fn is_lost(id: &PurseId, lost_until: Option<Timestamp>) -> bool {
+    let is_near = |until: Timestamp| id.window.is_none_or(|it| it <= until.plus(LEASE_AHEAD_MAX));
+    lost_until.is_some_and(is_near)
 }
 
 impl Hub {
@@ -378,18 +386,20 @@ impl Hub {
         let is_it = |(id, of): &BookId| budget.is_of(&id.holder, id.period) && *of == currency;
         let books = state.ledgers.iter_mut().filter(|(id, _)| is_it(id));
         let books: Vec<_> = books.map(|((id, _), book)| (id.clone(), book)).collect();
+        let lost_until = self.0.recovery.lost_until().await;
+        let may = |id: &PurseId| is_due(id, now) && !is_lost(id, lost_until);
         let asks = |(id, book): &(PurseId, &mut Book)| {
-            is_due(id, now) && book.ledger.shares().any(|(_, share)| share.asks.is_some())
+            may(id) && book.ledger.shares().any(|(_, share)| share.asks.is_some())
         };
         if !books.iter().any(asks) {
             return Ok(Vec::new());
         }
         let Some(sites) = self.sharing(budget, &books).await? else { return Ok(Vec::new()) };
         let mut orders = Vec::new();
-        for (id, book) in books.into_iter().filter(|(id, _)| is_due(id, now)) {
+        for (id, book) in books.into_iter().filter(|(id, _)| may(id)) {
             book.ledger.cap_set(budget.budget.cap().amount);
-            let may = |whose: &Whose| sites.get(&whose.0) == Some(&Some(whose.1));
-            for grant in book.ledger.grant(sites.len(), may) {
+            let is_it = |whose: &Whose| sites.get(&whose.0) == Some(&Some(whose.1));
+            for grant in book.ledger.grant(sites.len(), is_it) {
                 orders.push(self.lease(&id, book, &budget.budget, &grant)?);
                 changed.insert(((id.clone(), currency), grant.to));
             }

@@ -68,6 +68,10 @@ struct Doc {
     life: IncarnationId,
     since: Timestamp,
     ended_at: Option<Timestamp>,
+    /// A person has ended it, and answers for what nobody can tell this hub any more: what was leased to sites that
+    /// joined, were revoked or were given up since the backup.
+    #[serde(default)]
+    is_answered_for: bool,
     /// Sites that nobody waits for.
     waived: BTreeSet<SiteName>,
     /// The highest number of an edition that this hub has lost.
@@ -95,7 +99,8 @@ impl Recovery {
         let has_lost = is_restored || kept.is_some();
         let doc = kept.unwrap_or_else(|| {
             let (since, ended_at) = (clock.now(), None);
-            Doc { life, since, ended_at, waived: BTreeSet::new(), edition: 0, void }
+            let (waived, is_answered_for) = (BTreeSet::new(), false);
+            Doc { life, since, ended_at, is_answered_for, waived, edition: 0, void }
         });
         let is_on = has_lost && doc.ended_at.is_none();
         let waiting = match is_on {
@@ -187,6 +192,7 @@ impl Recovery {
         }
         if begins {
             (doc.since, doc.ended_at, doc.waived) = (self.clock.now(), None, BTreeSet::new());
+            doc.is_answered_for = false;
         }
         if begins || is_higher || doc.void.len() > state.doc.void.len() {
             self.write(&doc, Vec::new()).await?;
@@ -292,19 +298,34 @@ impl Recovery {
         self.look().await
     }
 
-    /// Ends it, whoever has not come.
+    /// Ends it, whoever has not come; or, where it is over, has a person answer for what nobody has told.
     pub(crate) async fn end(&self, by: &By) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        if self.is_on() {
-            let told = hub_op(ChangeKind::RecoveryEnded, by, self.clock.now());
-            self.finish(&mut state, vec![told]).await?;
+        let has_lost = self.is_restored || state.doc.edition > 0;
+        if !has_lost || state.doc.is_answered_for {
+            return Ok(());
         }
+        let told = vec![hub_op(ChangeKind::RecoveryEnded, by, self.clock.now())];
+        let doc = Doc { is_answered_for: true, ..state.doc.clone() };
+        if self.is_on() {
+            state.doc = doc;
+            return self.finish(&mut state, told).await;
+        }
+        self.write(&doc, told).await?;
+        state.doc = doc;
         Ok(())
+    }
+
+    /// Until when something may have been leased that nobody can tell this hub any more.
+    pub(crate) async fn lost_until(&self) -> Option<Timestamp> {
+        let state = self.state.lock().await;
+        let has_lost = self.is_restored || state.doc.edition > 0;
+        (has_lost && !state.doc.is_answered_for).then_some(state.doc.since)
     }
 
     pub(crate) async fn view(&self) -> RecoveryView {
         let state = self.state.lock().await;
-        let Doc { life, since, ended_at, waived, edition, .. } = &state.doc;
+        let Doc { life, since, ended_at, is_answered_for, waived, edition, .. } = &state.doc;
         let names = |sites: &BTreeSet<SiteName>| {
             sites.iter().take(NAMES_SHOWN_MAX).map(SiteName::to_string).collect()
         };
@@ -318,6 +339,7 @@ impl Recovery {
             sites: names(&state.waiting),
             waived: names(waived),
             lost_edition: Some(*edition).filter(|number| *number > 0),
+            leases_wait: (self.is_restored || *edition > 0) && !is_answered_for,
         }
     }
 

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use base::Duration;
 use pricing::Amount;
+
+/// The next window is asked for so long before it begins, or a tenth of one.
+pub const LEASE_AHEAD_MAX: Duration = Duration::from_secs(3600);
 
 /// The least that is granted is the cap divided by this: the end of a budget is not asked for in crumbs.
 const LEAST_PART: u128 = 1_000;

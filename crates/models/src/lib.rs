@@ -64,7 +64,7 @@ pub use fault::{Said, error_in, is_answer, is_end, said_in};
 pub use health::{Health, Leave, Shut};
 pub use heard::Heard;
 pub use iso::{IsoDuration, NoIsoDuration};
-pub use lease::{Grant, Ledger, Share, Word};
+pub use lease::{Grant, LEASE_AHEAD_MAX, Ledger, Share, Word};
 pub use limits::{RATE_MAX, RouteLimits, RouteLimitsError};
 pub use local::{
     CONTEXT_ASSUMED, Judged, Lacks, LocalModel, Supposed, local_model, local_share_of,

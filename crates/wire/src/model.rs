@@ -235,6 +235,9 @@ pub struct FleetBudgetView {
     /// When nothing is left, if that is before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exhausted_at: Option<String>,
+    /// Nothing is leased of this window: the hub was set back, and nobody has answered for what it has lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_waiting: bool,
     pub leases: Vec<FleetLeaseView>,
 }
 

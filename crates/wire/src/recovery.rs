@@ -27,6 +27,10 @@ pub struct RecoveryView {
     /// applied since the backup, and ends the recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost_edition: Option<u64>,
+    /// Of budgets over sites nothing is leased in windows that began before: who joined, was revoked or was given up
+    /// since the backup may hold what nobody tells. A person ends that with the recovery, also when it is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leases_wait: bool,
 }
 
 /// Nobody waits for these. `POST /api/v1/recovery/waive`

@@ -109,7 +109,7 @@ fn fleet_text(views: &[FleetBudgetView]) -> String {
             it.budget.clone(),
             it.spent.clone(),
             it.leased.clone(),
-            it.left.clone(),
+            if it.is_waiting { format!("{}, waits", it.left) } else { it.left.clone() },
             it.until.clone().unwrap_or_else(|| "never".to_owned()),
         ];
         let sites = it.leases.iter().map(|lease| {
@@ -286,6 +286,7 @@ mod tests {
             until: None,
             forecast: Some("60.00 EUR".to_owned()),
             exhausted_at: Some("2026-11-25T00:00:00.000Z".to_owned()),
+            is_waiting: true,
             leases: vec![lease, gone],
         };
         let forecast = forecast_text([Goes::of_fleet(&view)].into_iter());
@@ -293,7 +294,7 @@ mod tests {
         let text = fleet_text(&[view]);
         let lines: Vec<&str> = text.lines().collect();
         assert!(
-            lines[1].starts_with("namespace/sales") && lines[1].contains("40.00 EUR"),
+            lines[1].starts_with("namespace/sales") && lines[1].contains("40.00 EUR, waits"),
             "{text}"
         );
         assert!(lines[2].contains("plant-1") && lines[2].contains("waits for more"), "{text}");

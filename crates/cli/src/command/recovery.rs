@@ -48,8 +48,7 @@ fn sites_counted(count: u64) -> String {
 }
 
 fn text(view: &RecoveryView) -> String {
-    let RecoveryView { on, incarnation, since, ended_at, waiting, sites, waived, lost_edition } =
-        view;
+    let RecoveryView { on, incarnation, since, ended_at, waiting, sites, waived, .. } = view;
     let mut lines = vec![("hub", incarnation.clone())];
     let state = match (on, since, ended_at) {
         (true, Some(since), _) => format!("recovering since {since}"),
@@ -69,13 +68,20 @@ fn text(view: &RecoveryView) -> String {
     if !waived.is_empty() {
         lines.push(("not for", waived.join(", ")));
     }
-    if let Some(number) = lost_edition {
+    if let Some(number) = view.lost_edition {
         lines.push(("lost", format!("edition {number}")));
+    }
+    if view.leases_wait {
+        lines.push(("leases", LEASES_WAIT.to_owned()));
     }
     let lines: Vec<String> =
         lines.into_iter().map(|(name, text)| format!("{name:<11}{text}")).collect();
     output::harmless(&lines.join("\n"))
 }
+
+/// Of a hub that was set back.
+const LEASES_WAIT: &str = "none of budgets over sites in windows that began before: what sites hold that joined, were \
+     revoked or were waived since the backup is not known. `isonomy hub recovery end` leases again, and you answer for it";
 
 async fn waive(global: &Global, args: args::RecoveryWaive) -> Outcome {
     let args::RecoveryWaive { sites, all, reason } = args;
@@ -88,7 +94,16 @@ async fn waive(global: &Global, args: args::RecoveryWaive) -> Outcome {
 async fn end(global: &Global, args: args::RecoveryEnd) -> Outcome {
     let api = hub_api(global)?;
     let before = api.recovery_show().await?;
-    let RecoveryView { on, waiting, lost_edition, .. } = &before;
+    let RecoveryView { on, waiting, lost_edition, leases_wait, .. } = &before;
+    if *leases_wait {
+        output::say(
+            "budgets over sites are leased again, as if nobody held more of them than sites have said: who joined, was \
+             revoked or was waived since the backup may, and then more is spent than the cap",
+        );
+    }
+    if !*on && *leases_wait && !agreed(args.yes, "lease again", "leases go on")? {
+        return Ok(Exit::Cancelled);
+    }
     if *on {
         output::say(&match waiting {
             0 => "every site has told what it holds".to_owned(),
@@ -118,7 +133,7 @@ fn tell(view: &RecoveryView) {
 mod tests {
     use super::*;
 
-    /// Mutation: count nobody as `0 sites: `, or one as several.
+    /// Mutation: count nobody as `0 sites: `, or one as several; or keep silent about budgets that lease nothing.
     #[test]
     fn nobody_is_waited_for_in_words() {
         let waits = |sites: &[&str]| {
@@ -131,11 +146,13 @@ mod tests {
                 sites: sites.iter().map(|&site| site.to_owned()).collect(),
                 waived: Vec::new(),
                 lost_edition: Some(4),
+                leases_wait: true,
             };
             text(&view)
         };
         assert!(waits(&[]).contains("waits for  no site any more\n"), "{}", waits(&[]));
         assert!(waits(&["a"]).contains("waits for  1 site: a\n"), "{}", waits(&["a"]));
         assert!(waits(&["a", "b"]).contains("waits for  2 sites: a, b\n"));
+        assert!(waits(&[]).contains("hub recovery end"));
     }
 }

@@ -74,7 +74,8 @@ fn call_until(door: &Door, why: &str) {
     }
 }
 
-/// Mutation: take no word of what a site was granted by the life of the hub that is lost.
+/// Mutation: take no word of what a site was granted by the life of the hub that is lost, or lease again before anybody
+/// has said that there were no others.
 #[test]
 fn a_hub_that_was_set_back_leases_nothing_twice() {
     let (home, world) = (Home::new(), upstream());
@@ -118,6 +119,14 @@ fn a_hub_that_was_set_back_leases_nothing_twice() {
     call(&waiting).expect_err("it holds nothing");
 
     let first = online(&home, "plant-1");
+    let began = Instant::now();
+    while told(&home, hub_folder, &["hub", "recovery"])["on"] == json!(true) {
+        assert!(began.elapsed() < HANG, "it waits for nobody");
+    }
+    // Only a person knows that nobody else held anything.
+    assert_eq!(told(&home, hub_folder, &["budgets"])["items"][0]["isWaiting"], true);
+    call_until(&waiting, "lease_exhausted");
+    home.run(&["hub", "recovery", "end", "--yes", "--server", hub_folder]).ends_with(0);
     for door in [&waiting, &first.door(), &waiting] {
         call_until(door, "the hub has no more");
     }

@@ -65,6 +65,7 @@ pub(super) async fn recovery_end(
     let by = caller.because(ask.reason)?;
     let ended = async move {
         hub.0.recovery.end(&by).await?;
+        hub.0.leases.changed();
         hub.recovered().await
     };
     Ok(Json(finished(ended).await?))

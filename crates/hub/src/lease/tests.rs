@@ -281,10 +281,40 @@ async fn a_hub_that_was_set_back_waits_for_what_its_sites_hold() {
     assert!(fleet.leased("plant-2").await.is_empty(), "the other one has not told");
     let told = Word { asks: None, ..fleet.word("plant-1", 7, "0.0008EUR", Some(life)) };
     fleet.says("plant-1", &told).await;
+    back.leases_turn().await.expect("looked");
+    assert!(fleet.leased("plant-2").await.is_empty(), "others may have joined, or were revoked");
+    assert!(
+        back.budget_list(&server::Roles::everywhere(wire::Role::Admin)).await.expect("listed")[0]
+            .is_waiting
+    );
+    let by = By { actor: "key:ada".to_owned(), reason: None };
+    back.0.recovery.end(&by).await.expect("answered for");
     back.leases_turn().await.expect("granted");
     assert_eq!(
         granted(&fleet.leased("plant-2").await),
         ["0.00005 EUR"],
         "half of a half of what is left"
+    );
+    // It stays so over a start.
+    let again = fleet.stage.hub(Arc::clone(&store), vec![fleet.stage.life()]).await;
+    assert_eq!(again.0.recovery.lost_until().await, None);
+}
+
+/// Mutation: hold up windows that began after what was lost, or let those go that were near then.
+#[test]
+fn windows_that_began_after_a_restore_are_leased() {
+    let at = |text: &str| Timestamp::parse(text).expect("a time");
+    let restored = Some(at("2026-11-22T12:00:00Z"));
+    let day = |window: Option<&str>| PurseId {
+        holder: "namespace/sales".parse().expect("a holder"),
+        period: if window.is_some() { Period::Day } else { Period::Total },
+        window: window.map(at),
+    };
+    let next = day(Some("2026-11-23T00:00:00Z"));
+    assert!(is_lost(&day(Some("2026-11-22T00:00:00Z")), restored) && is_lost(&day(None), restored));
+    assert!(!is_lost(&next, restored) && !is_lost(&day(None), None));
+    assert!(is_lost(&next, Some(at("2026-11-22T23:00:00Z"))), "it was leased already");
+    assert!(
+        is_due(&next, at("2026-11-22T23:00:00Z")) && !is_due(&next, at("2026-11-22T22:59:59Z"))
     );
 }

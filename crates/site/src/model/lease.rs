@@ -13,7 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use gateway::Desk;
 use identity::{Key, Pin, is_signed_text};
 use link::site::Saying;
-use models::{Books, Facts, Holder, Line, Purse, PurseId, PurseStanding, Tally, Word};
+use models::{
+    Books, Facts, Holder, LEASE_AHEAD_MAX, Line, Purse, PurseId, PurseStanding, Tally, Word,
+};
 use pricing::{Amount, Budget, Money};
 use store::{CommitError, Op, Preconditions, ReceiptRow, ResourceKind, Store, resource_all};
 use tokio::sync::{Mutex, Notify, watch};
@@ -39,9 +41,6 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// An ask that nobody has answered, though the line is up, is said again.
 const ASK_AGAIN: base::Duration = base::Duration::from_secs(600);
-
-/// The next window is asked for so long before it begins, or a tenth of one.
-const AHEAD_MAX: base::Duration = base::Duration::from_secs(3600);
 
 /// A purse whose window has ended so long ago is forgotten: no lease of it can still be under way.
 const KEPT: base::Duration = base::Duration::from_secs(46 * 24 * 3600);
@@ -418,7 +417,7 @@ fn begin(books: &mut Books, capped: &[(Holder, Budget)], now: Timestamp) {
         let mut begins = vec![window.map(|it| it.start)];
         if let Some(window) = window {
             let tenth = window.end.since(window.start).as_millis() / 10;
-            let ahead = base::Duration::from_millis(tenth.min(AHEAD_MAX.as_millis()));
+            let ahead = base::Duration::from_millis(tenth.min(LEASE_AHEAD_MAX.as_millis()));
             if now.plus(ahead) >= window.end {
                 begins.push(Some(window.end));
             }

@@ -61,7 +61,10 @@ impl Account {
         if !self.is_on {
             self.alarms = Alarms::default();
         }
-        (self.budget, self.is_on, self.told) = (budget, true, 0);
+        if budget != self.budget {
+            self.told = 0;
+        }
+        (self.budget, self.is_on) = (budget, true);
     }
 
     /// Whether something is left that a budget set again has to know.

@@ -664,7 +664,8 @@ mod tests {
         assert_eq!(charged[0].amount.exact(), "0.2 EUR");
     }
 
-    /// Mutation: tell an alarm twice, or only the highest of a window and never again.
+    /// Mutation: tell an alarm twice, also where the same budget is set again, or only the highest of a window and
+    /// never again.
     #[test]
     fn each_share_is_told_once_in_a_window() {
         let mut books = books(&[("key/bot", "1EUR/day")]);
@@ -678,6 +679,13 @@ mod tests {
         assert_eq!(percents(spend(3, "0.10EUR", NOON)), [0_u8; 0]);
         assert_eq!(percents(spend(4, "0.40EUR", NOON)), [100]);
         assert_eq!(percents(spend(5, "0.80EUR", NEXT_DAY)), [80]);
+        let again = |books: &mut Books, budget: &str| {
+            books.set(holder("key/bot"), budget.parse().expect("a budget"));
+            let alarm = books.reached(&holder("key/bot"), Period::Day, &Exchange::default());
+            alarm.map(|it| it.percent)
+        };
+        assert_eq!(again(&mut books, "1EUR/day"), None, "it is the same");
+        assert_eq!(again(&mut books, "0.90EUR/day"), Some(80));
     }
 
     /// Mutation: tell at the usual shares as well, forget them with the window, or tell again what was told.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base::{CallId, SecretName};
 use clap::{Args, Subcommand, ValueEnum};
-use models::{Dialect, ModelName, Takes};
+use models::{Dialect, ModelName, Operation, Takes};
 
 use super::{OutputArgs, PageArgs};
 
@@ -108,6 +108,9 @@ pub struct ModelsAdd {
     /// What it takes beside words: `tools`, `images`, `schema`; what could be answered here is judged by it
     #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_enum)]
     pub takes: Vec<Beside>,
+    /// What its server has, where that is not all of its dialect: `chat`, `completions`, `embeddings`, `responses`
+    #[arg(long, value_name = "WHAT,…", value_delimiter = ',', value_parser = operation)]
+    pub operations: Vec<Operation>,
     /// Calls at once at most
     #[arg(long, value_name = "N")]
     pub concurrency: Option<u32>,
@@ -164,6 +167,13 @@ pub enum Beside {
     Images,
     /// Answers in a form that the question gives
     Schema,
+}
+
+fn operation(text: &str) -> Result<Operation, String> {
+    let found = Operation::ALL.into_iter().find(|it| it.as_str() == text);
+    found.ok_or_else(|| {
+        format!("there are {}", Operation::ALL.map(|it| format!("`{}`", it.as_str())).join(", "))
+    })
 }
 
 impl From<Beside> for Takes {

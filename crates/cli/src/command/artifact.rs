@@ -14,6 +14,9 @@ use crate::output;
 /// What a site takes.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Zeros of one input that are made up where nobody says what to ask.
+const ZEROS_MAX: u64 = 1024 * 1024;
+
 /// Reads a model's file, or packs its folder.
 pub fn read(path: &Path) -> Outcome<Vec<u8>> {
     if path.is_dir() {
@@ -115,7 +118,8 @@ pub fn path(name: &ModelName) -> String {
 /// input, a file with any of these, or zeros for all inputs.
 pub fn request(inputs: &[ModelTensor], typed: Option<&str>) -> Outcome<Value> {
     let Some(typed) = typed else {
-        return Ok(json!({"inputs": inputs.iter().map(zeros).collect::<Vec<_>>()}));
+        let inputs = inputs.iter().map(zeros).collect::<Outcome<Vec<_>>>()?;
+        return Ok(json!({"inputs": inputs}));
     };
     let file = Path::new(typed);
     let text = if file.is_file() {
@@ -142,15 +146,24 @@ pub fn request(inputs: &[ModelTensor], typed: Option<&str>) -> Outcome<Value> {
     }]}))
 }
 
-fn zeros(tensor: &ModelTensor) -> Value {
-    let shape: Vec<i64> = tensor.shape.iter().map(|axis| (*axis).max(1)).collect();
-    let count = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);
+fn zeros(tensor: &ModelTensor) -> Outcome<Value> {
+    let shape = || tensor.shape.iter().map(|axis| u64::try_from(*axis).unwrap_or(1).max(1));
+    let count = shape().try_fold(1_u64, u64::checked_mul).filter(|it| *it <= ZEROS_MAX);
+    let Some(count) = count.and_then(|it| usize::try_from(it).ok()) else {
+        let ModelTensor { name, shape, .. } = tensor;
+        return Err(Failure::usage(format!(
+            "the input `{name}` of {shape:?} has more than {ZEROS_MAX} values: say what to ask"
+        )));
+    };
+    let shape: Vec<u64> = shape().collect();
     let zero = match tensor.datatype.as_str() {
         "BOOL" => json!(false),
         "BYTES" => json!(""),
         _ => json!(0),
     };
-    json!({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": vec![zero; count]})
+    Ok(
+        json!({"name": tensor.name, "datatype": tensor.datatype, "shape": shape, "data": vec![zero; count]}),
+    )
 }
 
 /// A first row without a number in it is a head. What is empty is missing.
@@ -215,7 +228,8 @@ mod tests {
         ModelTensor { name: "x".to_owned(), datatype: "FP32".to_owned(), shape: vec![-1, 2] }
     }
 
-    /// Mutation: take a head for a row, lose a cell that is empty, say another shape, or ask nothing where a file is not there.
+    /// Mutation: take a head for a row, lose a cell that is empty, say another shape, ask nothing where a file is not there, or
+    /// make up as many zeros as a file says.
     #[test]
     fn rows_lists_and_nothing_become_a_request() {
         let asked = |typed: Option<&str>| {
@@ -229,6 +243,11 @@ mod tests {
         assert_eq!(asked(Some("1,nan\nNaN,4")).as_deref(), Ok("[2,2] [[1,null],[null,4]]"));
         assert!(asked(Some("1,x\n3,4")).is_err_and(|said| said.contains("row 1")));
         assert!(asked(Some("1,2\n3,x")).is_err_and(|said| said.contains("row 2")));
+        for axes in [[1 << 31, 1 << 31], [2, i64::MAX]] {
+            let huge = ModelTensor { shape: axes.to_vec(), ..input() };
+            let said = request(&[huge], None).map_err(|failure| failure.render());
+            assert!(said.is_err_and(|it| it.contains("more than 1048576 values")));
+        }
         let missing = "patients.csv";
         assert!(asked(Some(missing)).is_err_and(|said| said.contains("neither a file nor")));
         let whole = request(&[], Some(r#"{"inputs":[]}"#)).map_err(|failure| failure.render());

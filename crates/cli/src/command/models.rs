@@ -1,6 +1,6 @@
 //! `isonomy models`: names that calls can ask for, and the servers and files behind them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use base::{Clock as _, Digest, SystemClock};
@@ -173,7 +173,7 @@ fn spec(args: &ModelsAdd, source: Source) -> Outcome<ModelSpec> {
         source,
         region: args.region.clone(),
         share: args.share.iter().cloned().collect(),
-        operations: BTreeSet::new(),
+        operations: args.operations.iter().copied().collect(),
         takes: args.takes.iter().map(|it| (*it).into()).collect(),
         limits: Limits {
             context_tokens: args.context_tokens,

@@ -38,7 +38,11 @@ fn list_text(views: &[RouteView]) -> String {
 }
 
 fn target(target: &Value, absent: &[String]) -> String {
-    let model = target["model"].as_str().unwrap_or_default();
+    let Some(model) = target["model"].as_str() else {
+        // What is given where no model answers is told by its kind.
+        let kinds = target.as_object().into_iter().flatten();
+        return kinds.map(|(kind, _)| format!("<{kind}>")).collect();
+    };
     let weight = target["weight"].as_u64().map(|weight| weight.to_string());
     let is_absent = absent.iter().any(|it| it == model);
     let said = [weight, is_absent.then(|| "not there".to_owned())];

@@ -62,7 +62,9 @@ pub(super) async fn arrived(
         }
         Come::Here(whole) => {
             open.waited(took);
-            let usage = aside(whole.len(), || usage(open, spoken, &whole, is_stream));
+            let before = open.legs().last().map_or(0, |leg| leg.micros);
+            let leg = Duration::from_micros(before) + took;
+            let usage = aside(whole.len(), || usage(leg, spoken, &whole, is_stream));
             pay(open, shelved, usage, busy);
             leg::report(answers.attempt.take(), Blame::Nobody);
             answers.place = None;
@@ -214,10 +216,10 @@ async fn first_event(answers: &mut Answers, silence: Duration) -> Come {
 }
 
 /// What a whole answer says that it has used.
-fn usage(open: &Open, spoken: Operation, whole: &Bytes, is_stream: bool) -> Option<Usage> {
+fn usage(leg: Duration, spoken: Operation, whole: &Bytes, is_stream: bool) -> Option<Usage> {
     match dialect(spoken) {
-        // No report of usage: the time by our own clock.
-        None => disk::usage(open.theirs()),
+        // No report of usage: the leg's time by our own clock.
+        None => disk::usage(leg),
         Some(dialect) if is_stream => {
             let mut meter = Stream::new(dialect);
             for event in events::each(whole) {

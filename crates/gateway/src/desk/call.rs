@@ -547,7 +547,9 @@ const fn said(why: Missed) -> &'static str {
         Missed::Broken => "gave no whole answer",
         Missed::TooLarge => "answers more than is taken",
         Missed::Status => "fails",
-        Missed::NotFound => "is not known there",
+        Missed::NotFound => {
+            "is not known there, or its server has no such operation (`operations` of its definition says which)"
+        }
         Missed::Redirected => "points to another address, which is not followed",
         Missed::Budget => "costs more than is left",
         Missed::Memory => "needs memory that other models hold just now",

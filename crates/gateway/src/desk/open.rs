@@ -435,11 +435,6 @@ impl Open {
         }
     }
 
-    /// What upstreams took of the time so far.
-    pub(super) const fn theirs(&self) -> Duration {
-        self.theirs
-    }
-
     pub(super) fn waited(&mut self, took: Duration) {
         self.theirs += took;
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::HeaderValue;
 use models::{
-    Admitted, Ask, AskError, Bill, By, ENTRY_VERSION, Entry, Heard, Hidden, Leg, ModelName, Needs,
-    Operation, Settled, Unseen, Watched, estimated_tokens,
+    Admitted, Ask, AskError, Bill, By, ENTRY_VERSION, End, Entry, Heard, Hidden, Leg, ModelName,
+    Needs, Operation, Settled, Unseen, Watched, estimated_tokens, is_end,
 };
 use pricing::{Metered, Stream, Totals, Usage};
 use privacy::{Shield, Vault};
@@ -40,12 +40,16 @@ pub(super) fn entries(heard: &Overheard) -> [Entry; 2] {
     let unseen = unseen.or_else(|| answer.as_ref().err().copied().filter(|_| is_paid));
     let estimated = used.as_ref().is_some_and(|(_, is_estimate)| *is_estimate);
     let usage = used.map(|(usage, _)| usage);
-    written(heard, ask, Seen { found, unseen, estimated, usage })
+    // Clients close a stream when they have read what ends it, before its connection does.
+    let is_whole = heard.is_stream && answer.is_ok_and(|answer| is_end(&answer));
+    let end = if heard.end == End::Left && is_whole { End::Answered } else { heard.end };
+    written(heard, ask, Seen { found, unseen, estimated, usage, end })
 }
 
 /// The same of a call at which nobody has looked.
 pub(super) fn entries_unseen(heard: &Overheard, why: Unseen) -> [Entry; 2] {
-    let seen = Seen { found: None, unseen: Some(why), estimated: false, usage: None };
+    let end = heard.end;
+    let seen = Seen { found: None, unseen: Some(why), estimated: false, usage: None, end };
     written(heard, None, seen)
 }
 
@@ -54,10 +58,11 @@ struct Seen {
     unseen: Option<Unseen>,
     estimated: bool,
     usage: Option<Usage>,
+    end: End,
 }
 
 fn written(heard: &Overheard, ask: Option<&Ask>, seen: Seen) -> [Entry; 2] {
-    let Seen { found, unseen, estimated, usage } = seen;
+    let Seen { found, unseen, estimated, usage, end } = seen;
     let watch = &heard.watch;
     let model = ask.map_or_else(|| watch.name.clone(), |ask| ask.model.clone());
     let namespace = watch.namespace.clone();
@@ -90,7 +95,7 @@ fn written(heard: &Overheard, ask: Option<&Ask>, seen: Seen) -> [Entry; 2] {
         v: ENTRY_VERSION,
         call: heard.call,
         at: heard.at.plus(base::Duration::from_millis(heard.micros / 1_000)),
-        end: heard.end,
+        end,
         legs: vec![Leg {
             model: model.clone(),
             status: heard.status.map(|it| it.as_u16()),

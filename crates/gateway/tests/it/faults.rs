@@ -6,10 +6,11 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyStream;
 use isonomy_gateway::desk::Question;
-use models::{COOL_DOWN, End, FAULTS_MAX, Missed, Model, Operation, RETRIES_FREE};
+use models::{COOL_DOWN, End, FAULTS_MAX, Holder, Missed, Model, Operation, RETRIES_FREE};
+use pricing::Period;
 use serde_json::{Value, json};
 
-use crate::desk::{Place, STREAM, answer, model, name, question, sales, text};
+use crate::desk::{Place, STREAM, answer, bot, model, name, question, sales, text};
 use crate::server::{Reply, Server, dead_port, reply};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -288,6 +289,34 @@ async fn an_error_with_a_good_status_is_the_error_that_it_says() {
     let wrong = place.ask("r", 10, false).await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
     assert!(text(wrong).await.contains("it-says") && good.seen().is_empty());
+}
+
+/// Mutation: bill a device for the time that the models before it took.
+#[tokio::test]
+async fn a_device_is_billed_for_its_own_leg() {
+    let first = Server::start(|_, _| Reply::Hang(Vec::new())).await;
+    let second = Server::start(|_, _| reply("200 OK", &JSON, "{\"outputs\":[]}")).await;
+    let mut place = Place::with(Vec::new(), &[], "1EUR/day");
+    place.desk.budgets(|books| books.remove(&Holder::Key(bot()), Period::Day));
+    let of = |called: &str, server: &Server| {
+        let there = json!({"url": server.address(), "dialect": "open-inference"});
+        let price = json!({"own": {"currency": "EUR", "rates": {"second": "1"}}});
+        let limits = json!({"firstByteSeconds": 1});
+        model(called, "", "1", &json!({"upstream": there, "price": price, "limits": limits}))
+    };
+    let route = json!({"to": [{"model": "first"}, {"model": "second"}]});
+    place.put(vec![of("first", &first), of("second", &second)], &[("r", route)]);
+    let inputs = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]});
+    let asked = Question {
+        operation: Operation::Infer,
+        model: Some(crate::desk::name("r")),
+        body: Bytes::from(inputs.to_string()),
+        ..question("r", 10, false)
+    };
+    assert_eq!(place.desk.call(asked).await.headers["x-isonomy-model"], "second");
+    let settled = place.settled.recv().await.expect("settled");
+    let used = settled.bills.last().and_then(|bill| bill.usage).expect("its time is known");
+    assert!(settled.legs[0].micros >= 1_000_000 && used.millis < 1_000, "{settled:?}");
 }
 
 /// Mutation: give what is no tensors for tensors, or take the bytes behind their JSON for a fault.

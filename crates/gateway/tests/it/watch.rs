@@ -13,7 +13,7 @@ use models::{Alarm, End, Entry, ModelName};
 use pricing::Catalogue;
 
 use crate::gate::allow;
-use crate::server::{Server, reply};
+use crate::server::{Reply, Server, reply};
 
 /// What becomes of what is to be written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,24 @@ async fn a_call_is_over_with_its_last_byte() {
         Entry::Admitted(_) | Entry::Corrected(_) => None,
     });
     assert_eq!(ends.collect::<Vec<_>>(), [End::Answered, End::Left]);
+}
+
+/// Mutation: take a client for gone who has read what ends a stream, and closes it before the server does.
+#[tokio::test]
+async fn a_stream_is_over_with_its_last_event() {
+    for (last, end) in [("[DONE]", End::Answered), ("{\"choices\":[]}", End::Left)] {
+        let events =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {last}\n\n");
+        let server = Server::start(move |_, _| Reply::Hang(events.clone().into_bytes())).await;
+        let book = Arc::new(Book { how: How::Kept, entries: Mutex::default() });
+        let watches = watches(&server, &book);
+        let mut answer = watches.pass(question()).await.into_body();
+        answer.frame().await.expect("an event").expect("a piece");
+        drop(answer);
+        watches.ended().await;
+        let entries = book.entries.lock().expect("no test panicked");
+        assert!(matches!(&entries[1], Entry::Settled(settled) if settled.end == end), "{last}");
+    }
 }
 
 /// Mutation: pass on whatever key there is, or look for it only where providers have theirs.

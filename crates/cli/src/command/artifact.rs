@@ -137,7 +137,10 @@ pub fn request(inputs: &[ModelTensor], typed: Option<&str>) -> Outcome<Value> {
     };
     let data = if text.trim_start().starts_with('[') {
         let wrong = |error| Failure::usage(format!("this is no JSON: {error}"));
-        serde_json::from_str(&text).map_err(wrong)?
+        let list: Value = serde_json::from_str(&text).map_err(wrong)?;
+        // One row may be written without the list of rows.
+        let is_row = input.shape.len() == 2 && shape(&list).len() == 1;
+        if is_row { json!([list]) } else { list }
     } else {
         rows(input, &text)?
     };
@@ -229,7 +232,7 @@ mod tests {
     }
 
     /// Mutation: take a head for a row, lose a cell that is empty, say another shape, ask nothing where a file is not there, or
-    /// make up as many zeros as a file says.
+    /// make up as many zeros as a file says; or want one row in two lists.
     #[test]
     fn rows_lists_and_nothing_become_a_request() {
         let asked = |typed: Option<&str>| {
@@ -238,7 +241,9 @@ mod tests {
             Ok::<_, String>(format!("{} {}", input["shape"], input["data"]))
         };
         assert_eq!(asked(Some("a,b\n1,2.5\n,4\n")).as_deref(), Ok("[2,2] [[1,2.5],[null,4]]"));
-        assert_eq!(asked(Some("[[1,2]]")).as_deref(), Ok("[1,2] [[1,2]]"));
+        for list in ["[[1,2]]", "[1,2]"] {
+            assert_eq!(asked(Some(list)).as_deref(), Ok("[1,2] [[1,2]]"));
+        }
         assert_eq!(asked(None).as_deref(), Ok("[1,2] [0,0]"));
         assert_eq!(asked(Some("1,nan\nNaN,4")).as_deref(), Ok("[2,2] [[1,null],[null,4]]"));
         assert!(asked(Some("1,x\n3,4")).is_err_and(|said| said.contains("row 1")));

@@ -36,6 +36,9 @@ const ANSWER_TOKENS: u64 = 256;
 #[derive(Serialize)]
 struct Tried {
     answer: String,
+    /// Of tensors, as the protocol has them.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    outputs: Value,
     /// Which one has answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
@@ -80,23 +83,24 @@ pub async fn try_model(global: &Global, args: ModelsTry) -> Outcome {
         |name: &str| answering.headers.get(name).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let (model, call) = (header("x-isonomy-model"), header("x-isonomy-call"));
     let degraded = header("x-isonomy-degraded").is_some();
-    let answer = if stream {
+    let (answer, outputs) = if stream {
         streamed(&api, answering).await?;
-        String::new()
+        (String::new(), Value::Null)
     } else {
         let whole: Value = answering.json().await.map_err(|error| api.explain(error))?;
-        match operation {
+        let answer = match operation {
             Operation::Infer => artifact::said(&whole),
             Operation::Embeddings => output::clip(&whole["data"][0]["embedding"].to_string(), 500),
             Operation::Chat
             | Operation::Completions
             | Operation::Responses
             | Operation::Messages => said(&whole),
-        }
+        };
+        (answer, whole["outputs"].clone())
     };
     let settled = settled(&api, call.as_deref()).await;
     let written = settled.as_ref().and_then(|it| serde_json::to_value(it).ok());
-    let tried = Tried { answer, model, call, degraded, settled: written };
+    let tried = Tried { answer, outputs, model, call, degraded, settled: written };
     if !stream {
         output::show(output.output, &tried, || output::harmless(&tried.answer))?;
     }

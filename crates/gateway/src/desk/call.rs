@@ -182,10 +182,12 @@ async fn tried(
             break;
         }
         open.degraded = open.is_fallback();
+        let mut refused = None;
         let went = match (found.hedge(), leg_at(next + 1)) {
             (Some(hedge), Some(beside)) if open.tries() == 0 && found.legs > 1 => {
                 // What few calls do is beside the state of all.
-                let (went, tried) = Box::pin(hedge::go(&mut open, leg, beside, hedge)).await;
+                let (went, tried, other) = Box::pin(hedge::go(&mut open, leg, beside, hedge)).await;
+                refused = other.map(|went| (beside.shelved, went));
                 next += tried.more();
                 (leg, slower) = tried.of(leg, beside);
                 went
@@ -199,6 +201,11 @@ async fn tried(
         let went = match accept {
             Some(accept) => judge::judged(&mut open, went, shelved, ask, accept),
             None => went,
+        };
+        let (went, shelved) = match (went, refused) {
+            // The second one has said that the request is wrong, and nothing good is behind the first one's head.
+            (Went::Missed { .. }, Some((other, refusal))) => (refusal, other),
+            (went, _) => (went, shelved),
         };
         match went {
             Went::Answers(answers) => match answered(open, answers, shelved, asked).await {

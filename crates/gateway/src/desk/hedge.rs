@@ -40,6 +40,10 @@ pub(super) enum Who {
     Second,
 }
 
+/// What came of it, and what the second model has refused, where the first one seems to answer: it counts where no
+/// answer is behind that.
+pub(super) type Hedged = (Went, Tried, Option<Went>);
+
 impl Tried {
     /// How many were asked beside the first one.
     pub(super) const fn more(self) -> usize {
@@ -83,27 +87,22 @@ impl<'a> Flight<'a> {
     }
 }
 
-pub(super) async fn go(
-    open: &mut Open,
-    one: Leg<'_>,
-    other: Leg<'_>,
-    hedge: &Hedge,
-) -> (Went, Tried) {
+pub(super) async fn go(open: &mut Open, one: Leg<'_>, other: Leg<'_>, hedge: &Hedge) -> Hedged {
     // What the site runs itself has a queue of its own, and no other machine is faster for it.
     if [one, other].iter().any(|leg| matches!(leg.shelved.outlet, Outlet::Disk)) {
-        return (leg::go(open, one).await, Tried::First);
+        return (leg::go(open, one).await, Tried::First, None);
     }
     let ready = match leg::ready(open, one).await {
         Ok(ready) => ready,
-        Err(went) => return (went, Tried::First),
+        Err(went) => return (went, Tried::First, None),
     };
     if let Err(why) = open.sends(one.shelved, one.bound) {
-        return (leg::missed(open, one, why, None), Tried::First);
+        return (leg::missed(open, one, why, None), Tried::First, None);
     }
     let mut first = Flight::of(ready);
     let wait = Box::pin(sleep(hedge.after.duration().as_std()));
     if let Either::Left((sent, _)) = select(first.answer.as_mut(), wait).await {
-        return (first.landed(open, sent).await, Tried::First);
+        return (first.landed(open, sent).await, Tried::First, None);
     }
     let readied = {
         let readying = Box::pin(leg::ready(open, other));
@@ -118,17 +117,17 @@ pub(super) async fn go(
     };
     let ready = match readied {
         Ok(ready) if open.sends_beside(other.shelved, other.bound).is_ok() => ready,
-        Err(Some(sent)) => return (first.landed(open, sent).await, Tried::First),
+        Err(Some(sent)) => return (first.landed(open, sent).await, Tried::First, None),
         // There is nobody to ask, or no room for both.
         Ok(_) | Err(None) => {
             let sent = first.answer.as_mut().await;
-            return (first.landed(open, sent).await, Tried::First);
+            return (first.landed(open, sent).await, Tried::First, None);
         }
     };
     both(open, first, Flight::of(ready)).await
 }
 
-async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>) -> (Went, Tried) {
+async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>) -> Hedged {
     let (sent, who) = match select(first.answer.as_mut(), second.answer.as_mut()).await {
         Either::Left((sent, _)) => (sent, Who::First),
         Either::Right((sent, _)) => (sent, Who::Second),
@@ -142,7 +141,7 @@ async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>
         other.lost(open);
         ended.is_awaited(open);
         open.degraded |= who == Who::Second;
-        return (ended.landed(open, sent).await, Tried::Won(who));
+        return (ended.landed(open, sent).await, Tried::Won(who), None);
     }
     ended.is_awaited(open);
     let went = ended.landed(open, sent).await;
@@ -150,15 +149,15 @@ async fn both<'a>(open: &mut Open, mut first: Flight<'a>, mut second: Flight<'a>
     if is_refused && who == Who::First {
         // The request is wrong, and another model would say no other.
         other.lost(open);
-        return (went, Tried::Both(who));
+        return (went, Tried::Both(who), None);
     }
     let sent = other.answer.as_mut().await;
     other.is_awaited(open);
     let others = other.landed(open, sent).await;
     if is_refused && matches!(others, Went::Missed { .. }) {
-        return (went, Tried::Both(who));
+        return (went, Tried::Both(who), None);
     }
     // What the second one does not take, the first one may.
     open.degraded |= other_is == Who::Second;
-    (others, Tried::Both(other_is))
+    (others, Tried::Both(other_is), is_refused.then_some(went))
 }

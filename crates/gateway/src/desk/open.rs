@@ -134,20 +134,20 @@ impl Open {
         question: &Question,
         admission: Admission,
     ) -> Result<Self, CallRefusal> {
-        let Admission { asked, needs, plan, streamed, bound, tokens, .. } = admission;
+        let Admission { asked, needs, plan, streamed, mut bound, tokens, .. } = admission;
         let Admission { is_billed_once, priced_at, route, place, started, .. } = admission;
         let (call, now) = (desk.id(), desk.now());
         let by = &question.who.by;
         let effect = question.of_run.as_ref().filter(|_| is_billed_once).map(OfRun::effect);
         desk.brings(question);
         let left = desk.takes_over(question, &plan, is_billed_once);
-        let mut before = Worst::of_legs(1);
-        left.iter().filter_map(|it| it.bound).for_each(|it| before.may_end(it));
-        let bound = bound.map(|mut bound| {
-            left.iter().filter_map(|it| it.bound).for_each(|it| bound.may_end(it));
-            bound
-        });
         let exchange = &desk.0.exchange;
+        // What was left open by a crash between two entries is one effect, billed once.
+        let mut before = Worst::of_legs(1);
+        for left in left.iter().filter_map(|it| it.bound) {
+            before.may_end(left);
+            bound.iter_mut().for_each(|it| it.may_end(left));
+        }
         let repeats = before.in_any(exchange).map(|bound| Sent {
             model: plan[0].clone(),
             bound: Some(bound),

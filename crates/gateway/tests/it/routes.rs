@@ -502,30 +502,36 @@ async fn of_two_beside_each_other_one_that_fails_leaves_it_to_the_other() {
     assert_eq!(broken.seen().len(), 1, "it is not asked again");
 }
 
-/// Mutation: take what the second one says of the request for what the first one would say.
+/// Mutation: take what the second one says of the request for what the first one would say, or forget it where nothing
+/// good is behind the head of the first one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn what_the_second_one_does_not_take_the_first_one_may() {
-    let (go, gone) = std::sync::mpsc::channel::<()>();
-    let gone = std::sync::Mutex::new(gone);
-    let first = Server::start(move |_, _| {
-        let told = || gone.lock().expect("no panic").recv();
-        tokio::task::block_in_place(told).expect("it is told to go on");
-        whole(&said("good", 1, None))
-    });
-    let Reply::Send(refusal) = reply("400 Bad Request", &[], r#"{"error":{"message":"no"}}"#)
-    else {
-        panic!("it is sent")
-    };
-    let second = Server::start(move |_, _| Reply::Hang(refusal.clone()));
-    let (first, mut second) = (first.await, second.await);
-    let place = place(vec![at("slow", &first), at("fast", &second)], hedged(), "1EUR/day");
-    let (answer, ()) = tokio::join!(place.ask("r", 100, false), async {
-        // Its answer was read.
-        second.close().await;
-        go.send(()).expect("somebody waits");
-    });
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(header(&answer, "x-isonomy-model"), Some("slow"));
+    let (good, none) = (whole(&said("good", 1, None)), reply("200 OK", &[], "{\"half\":"));
+    for (answers, status, by) in
+        [(good, StatusCode::OK, "slow"), (none, StatusCode::BAD_REQUEST, "fast")]
+    {
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        let gone = std::sync::Mutex::new(gone);
+        let (Reply::Send(answers), Reply::Send(refusal)) =
+            (answers, reply("400 Bad Request", &[], r#"{"error":{"message":"no"}}"#))
+        else {
+            panic!("it is sent")
+        };
+        let first = Server::start(move |_, _| {
+            let told = || gone.lock().expect("no panic").recv();
+            tokio::task::block_in_place(told).expect("it is told to go on");
+            Reply::Send(answers.clone())
+        });
+        let second = Server::start(move |_, _| Reply::Hang(refusal.clone()));
+        let (first, mut second) = (first.await, second.await);
+        let place = place(vec![at("slow", &first), at("fast", &second)], hedged(), "1EUR/day");
+        let (answer, ()) = tokio::join!(place.ask("r", 100, false), async {
+            // Its answer was read.
+            second.close().await;
+            go.send(()).expect("somebody waits");
+        });
+        assert_eq!((answer.status, header(&answer, "x-isonomy-model")), (status, Some(by)));
+    }
 }
 
 /// Mutation: leave the slower one where nothing good is behind the head of the faster one.

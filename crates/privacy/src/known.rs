@@ -7,6 +7,7 @@ use memchr::memchr_iter;
 
 use crate::class::Class;
 use crate::finding::{Confidence, Finding};
+use crate::names::goes_on;
 use crate::steps;
 use crate::vault::{TOLD_BYTES_MIN, Told};
 
@@ -64,7 +65,7 @@ impl Known {
     pub(crate) fn places<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Finding> + 'a {
         steps::add(text.len());
         let starts = self.heads.places(text);
-        let starts = starts.filter(|at| !text[..*at].ends_with(char::is_alphanumeric));
+        let starts = starts.filter(|at| !text[..*at].ends_with(goes_on));
         starts.filter_map(|at| Some(self.begins(&text[at..])?.at(at)))
     }
 
@@ -78,7 +79,7 @@ impl Known {
         let fits = |value: &Value| {
             steps::add(1);
             let length = value.text.len();
-            length <= same && !text[length..].starts_with(char::is_alphanumeric)
+            length <= same && !text[length..].starts_with(goes_on)
         };
         all.find(|at| fits(&self.values[*at])).map(|at| &self.values[at])
     }

@@ -118,8 +118,12 @@ fn last_word(word: &str) -> &str {
 
 /// No letter or digit stands directly before or behind, but for scripts that put no blanks between words.
 fn is_free(text: &[u8], from: usize, to: usize) -> bool {
-    let goes_on = |sign: char| sign.is_alphanumeric() && !is_unspaced(sign);
     !char_before(text, from).is_some_and(goes_on) && !char_at(text, to).is_some_and(goes_on)
+}
+
+/// Whether a word goes on with this sign.
+pub(crate) fn goes_on(sign: char) -> bool {
+    sign.is_alphanumeric() && !is_unspaced(sign)
 }
 
 /// Thai to Myanmar, Khmer, Japanese, Chinese; and Korean, where endings follow a name directly.

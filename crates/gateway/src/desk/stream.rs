@@ -67,6 +67,8 @@ struct State {
     is_whole: bool,
     /// Whether it has said that it fails.
     has_failed: bool,
+    /// It may say again what it was sent: something like an error has come, in whatever form.
+    may_repeat: bool,
     way: Way,
     timer: Pin<Box<Sleep>>,
     waiting_since: Option<Instant>,
@@ -89,6 +91,7 @@ impl StreamBody {
             attempt,
             is_whole: false,
             has_failed: false,
+            may_repeat: false,
             timer: Box::pin(sleep(way.silence)),
             way,
             waiting_since: None,
@@ -191,7 +194,7 @@ impl State {
 
     /// As the client may see it, in its own words.
     fn shown(&mut self, whole: Bytes, is_last: bool) -> Step {
-        let whole = match self.has_failed {
+        let whole = match self.may_repeat {
             true => without_secret(whole, &self.way.shelved),
             false => whole,
         };
@@ -260,7 +263,10 @@ impl State {
     /// What these events say of the end of all.
     fn listens(&mut self, whole: &Bytes) {
         self.is_whole = self.is_whole || is_end(whole);
-        if memmem::find(whole, b"error").is_none() && memmem::find(whole, b"failed").is_none() {
+        let says = |word: &[u8]| memmem::find(whole, word).is_some();
+        let may_have_failed = says(b"error") || says(b"failed");
+        self.may_repeat |= may_have_failed || says(b"\"detail\"");
+        if !may_have_failed {
             return;
         }
         for event in events::each(whole) {

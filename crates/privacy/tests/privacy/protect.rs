@@ -98,7 +98,8 @@ fn what_a_word_beside_it_has_told_is_known_everywhere() {
 }
 
 /// Mutation: look only where all bytes are as in the value, whatever escapes stand for them; take a blank that is
-/// written `\n` for a letter; or stop at the longest value, where it is a part of a word.
+/// written `\n` for a letter; stop at the longest value, where it is a part of a word;
+/// or take letters of scripts without blanks for more of the word.
 #[test]
 fn a_value_that_was_told_is_found_however_json_writes_it() {
     let shield = shield(&[("secret", "redact")]);
@@ -117,6 +118,7 @@ fn a_value_that_was_told_is_found_however_json_writes_it() {
     assert_eq!(told(r#"a\"Kd93jf"#, r#"it is a\"Kd93jf"#), "it is [SECRET]");
     assert_eq!(told("Kd93jfLs", r#"{\"a\":\"it is\\nKd93jfLs\"}"#), r#"{"a":"it is\n[SECRET]"}"#);
     assert_eq!(told("Kd93jfLs", "it is Kd93jfLs2 or xKd93jfLs"), "it is Kd93jfLs2 or xKd93jfLs");
+    assert_eq!(told("Kd93jfLs", "番号はKd93jfLsです"), "番号は[SECRET]です");
 
     let nested =
         "password: Kd93jfLs\npassword: Kd93jfLs-77\nKd93jfLs-77x and Kd93jfLs-77 or Kd93jfLs";
